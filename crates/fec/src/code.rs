@@ -1,0 +1,158 @@
+//! The encoder's side: a code of a given shape and its parity rows.
+
+use std::fmt;
+
+use crate::{lagrange, scalar};
+
+/// A code of a fixed shape: k data symbols, n symbols in all.
+///
+/// Symbols are known by their index in the group: 0..k are the data symbols themselves, k..n the parity symbols.
+#[derive(Clone, Debug)]
+pub struct Code {
+    k: u8,
+    n: u8,
+    /// Coefficients of the parity symbols, k a row; row 0 is index k.
+    rows: Box<[u8]>,
+}
+
+impl Code {
+    /// A code of `k` data symbols and `n - k` parity symbols.
+    ///
+    /// PGM's transmission group sizes are the powers of two from 2 to 128; `n` is at most 255 because the field has 255 points
+    /// that the construction can number. Costs (n - k) · k bytes and about n · k steps.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError`] when `k` is no such power of two or `n` is not above `k`.
+    pub fn new(k: u8, n: u8) -> Result<Self, ShapeError> {
+        if !(2..=128).contains(&k) || !k.is_power_of_two() {
+            return Err(ShapeError::DataCount { k });
+        }
+        if n <= k {
+            return Err(ShapeError::NoParity { k, n });
+        }
+        let data: Vec<u8> = (0..k).collect();
+        let parity: Vec<u8> = (k..n).collect();
+        let mut rows = Vec::with_capacity(data.len() * parity.len());
+        lagrange::coefficients(&data, &parity, &mut rows);
+        Ok(Self { k, n, rows: rows.into_boxed_slice() })
+    }
+
+    /// Number of data symbols in a group.
+    pub fn k(&self) -> u8 {
+        self.k
+    }
+
+    /// Number of symbols in a group, data and parity.
+    pub fn n(&self) -> u8 {
+        self.n
+    }
+
+    /// Makes one parity symbol from the data symbols of a group.
+    ///
+    /// A data symbol shorter than `parity`, or absent at the end of `data`, counts as filled up with zeros. `parity` is
+    /// overwritten.
+    ///
+    /// # Panics
+    ///
+    /// When `index` is no parity index (k..n), when there are more than k data symbols, or when one is longer than `parity`.
+    pub fn encode(&self, index: u8, data: &[&[u8]], parity: &mut [u8]) {
+        let row = self.row(index);
+        assert!(data.len() <= row.len(), "{} data symbols for k = {}", data.len(), self.k);
+        assert!(data.iter().all(|symbol| symbol.len() <= parity.len()), "data symbol longer than parity");
+        scalar::product(&row[..data.len()], data, parity);
+    }
+
+    /// Adds the share of one data symbol to a parity symbol: [`encode`](Self::encode) for a source that sees its symbols one
+    /// at a time.
+    ///
+    /// `parity` starts as zeros; once each data symbol was added once, in any order, it is what `encode` makes. Data symbols
+    /// never added count as zeros.
+    ///
+    /// # Panics
+    ///
+    /// When `index` is no parity index (k..n), `data_index` is no data index (0..k), or `symbol` is longer than `parity`.
+    pub fn accumulate(&self, index: u8, data_index: u8, symbol: &[u8], parity: &mut [u8]) {
+        let row = self.row(index);
+        assert!(data_index < self.k, "data index {data_index} for k = {}", self.k);
+        assert!(symbol.len() <= parity.len(), "data symbol longer than parity");
+        scalar::mul_add(&mut parity[..symbol.len()], symbol, row[data_index as usize]);
+    }
+
+    fn row(&self, index: u8) -> &[u8] {
+        assert!((self.k..self.n).contains(&index), "parity index {index} outside {}..{}", self.k, self.n);
+        let k = self.k as usize;
+        let start = (index as usize - k) * k;
+        &self.rows[start..start + k]
+    }
+}
+
+/// Why no code has the asked shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShapeError {
+    /// k is no power of two from 2 to 128 (RFC 3208 §11.8.1).
+    DataCount {
+        /// The refused k.
+        k: u8,
+    },
+    /// n leaves no parity symbol.
+    NoParity {
+        /// The asked k.
+        k: u8,
+        /// The refused n.
+        n: u8,
+    },
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DataCount { k } => write!(f, "k = {k} is no power of two from 2 to 128"),
+            Self::NoParity { k, n } => write!(f, "n = {n} leaves no parity symbol beside k = {k}"),
+        }
+    }
+}
+
+impl std::error::Error for ShapeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_vector_of_rizzo_and_openpgm() {
+        let code = Code::new(4, 7).unwrap();
+        let data: [&[u8]; 4] = [&[0x41], &[0x42], &[0x43], &[0x44]];
+        let parity = [4, 5, 6].map(|index| {
+            let mut parity = [0];
+            code.encode(index, &data, &mut parity);
+            parity[0]
+        });
+        assert_eq!(parity, [0xc7, 0x6e, 0x5a]);
+    }
+
+    #[test]
+    fn shapes() {
+        for k in 0..=255u8 {
+            let allowed = matches!(k, 2 | 4 | 8 | 16 | 32 | 64 | 128);
+            match Code::new(k, 255) {
+                Ok(code) => assert!(allowed && (code.k(), code.n()) == (k, 255)),
+                Err(error) => assert!(!allowed && error == ShapeError::DataCount { k }),
+            }
+        }
+        assert_eq!(Code::new(8, 8).unwrap_err(), ShapeError::NoParity { k: 8, n: 8 });
+        assert_eq!(Code::new(8, 3).unwrap_err().to_string(), "n = 3 leaves no parity symbol beside k = 8");
+    }
+
+    #[test]
+    #[should_panic(expected = "parity index 3 outside 4..6")]
+    fn a_data_index_is_no_parity_index() {
+        Code::new(4, 6).unwrap().encode(3, &[], &mut []);
+    }
+
+    #[test]
+    #[should_panic(expected = "longer than parity")]
+    fn a_data_symbol_must_fit() {
+        Code::new(4, 6).unwrap().encode(4, &[&[1, 2]], &mut [0]);
+    }
+}

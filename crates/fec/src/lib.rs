@@ -1,0 +1,37 @@
+//! Reed-Solomon erasure code over GF(2^8), as PGM (RFC 3208 §11) uses it.
+//!
+//! A group is k data symbols; from them up to n - k parity symbols are made, and any k of the n give the data back. A symbol is
+//! a run of bytes; byte i of a parity symbol depends on byte i of each data symbol and on nothing else, so that a symbol may be
+//! cut into columns and each part coded by a call of its own (PGM codes the payload and the two bytes of original length so).
+//!
+//! # The code
+//!
+//! Field polynomial 0x11D, generator element α = 2. The generator matrix is L. Rizzo's systematic one, G = V · V_kk⁻¹ with V the
+//! Vandermonde matrix over the points 0, 1, α, α², …: the code that RFC 3208 appendix A refers to, that OpenPGM puts on the wire
+//! and that the `zfec` package computes. Put as polynomials: the data symbols are the values of a polynomial of degree below k at
+//! the first k points, and the parity symbols are its values at the next n - k points. All coefficients here are therefore
+//! Lagrange's, computed directly; no matrix is inverted.
+//!
+//! # Order of calls
+//!
+//! A source makes a [`Code`] and calls [`Code::encode`] with a whole group, or [`Code::accumulate`] once a data symbol. A
+//! receiver makes a [`Decoder`], notes in a [`Present`] what arrived, asks [`Decoder::plan`] when k symbols are there, and calls
+//! [`Plan::recover`] once for each part of the symbols.
+//!
+//! # Memory, panics, unsafe
+//!
+//! All symbol memory is the caller's. Once warm nothing allocates: a decoder keeps a fixed number of plans and reuses their
+//! memory. Functions panic only for errors of the calling program, each said at the function; nothing that a peer sends can
+//! cause one as long as indices are checked against k and n. The crate has no `unsafe` code: kernels for particular
+//! instruction sets will stand beside `scalar.rs`, each in a file of its own, and only those files may lift the denial.
+#![deny(unsafe_code)]
+
+mod code;
+mod decode;
+pub mod fuzz;
+mod gf;
+mod lagrange;
+mod scalar;
+
+pub use code::{Code, ShapeError};
+pub use decode::{Decoder, Plan, Present};
