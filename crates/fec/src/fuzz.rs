@@ -50,11 +50,11 @@ fn sent_symbols(code: &Code, filled: u8, length: usize, data: &[u8]) -> Vec<Vec<
     }
     let (given, parity) = symbols.split_at_mut(code.k() as usize);
     let given: Vec<&[u8]> = given[..filled as usize].iter().map(Vec::as_slice).collect();
-    for (index, symbol) in (code.k()..).zip(parity) {
+    for (index, symbol) in (code.k()..code.n()).zip(parity) {
         symbol.resize(length, 0xee);
         code.encode(index, &given, symbol);
         let mut stepwise = vec![0; length];
-        for (data_index, data) in (0..).zip(&given) {
+        for (data_index, data) in (0..code.k()).zip(&given) {
             code.accumulate(index, data_index, data, &mut stepwise);
         }
         assert_eq!(*symbol, stepwise, "parity {index} in one call and in steps");
