@@ -1,0 +1,140 @@
+//! Network interfaces, as people name them and as the system needs them.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+/// An interface by any of its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// The system's number for it.
+    Index(u32),
+    /// One of its addresses.
+    Address(IpAddr),
+    /// The system's name for it.
+    Name(String),
+}
+
+impl FromStr for Interface {
+    type Err = Infallible;
+
+    /// An address, else a number, else a name.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        Ok(text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Index))
+    }
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(index) => index.fmt(f),
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// What socket options ask for: some want the index, some the IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub(crate) index: u32,
+    pub(crate) v4: Option<Ipv4Addr>,
+}
+
+impl Interface {
+    /// Looks the interface up as it is now.
+    pub(crate) fn resolve(&self) -> Result<Resolved, InterfaceError> {
+        let all = if_addrs::get_if_addrs().map_err(InterfaceError::System)?;
+        let chosen = all.iter().find(|entry| match self {
+            Self::Index(index) => entry.index == Some(*index),
+            Self::Address(address) => entry.ip() == *address,
+            Self::Name(name) => entry.name == *name,
+        });
+        let Some(chosen) = chosen else {
+            let mut known: Vec<String> = all.iter().map(|entry| entry.name.clone()).collect();
+            known.sort();
+            known.dedup();
+            return Err(InterfaceError::Unknown { asked: self.clone(), known });
+        };
+        let v4_of = |entry: &if_addrs::Interface| match entry.ip() {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        };
+        // The address asked for, where there is one: an interface may have several.
+        let v4 =
+            v4_of(chosen).or_else(|| all.iter().filter(|entry| entry.index == chosen.index).find_map(v4_of));
+        Ok(Resolved { index: chosen.index.unwrap_or(0), v4 })
+    }
+}
+
+/// Why an interface cannot be used.
+#[derive(Debug)]
+pub enum InterfaceError {
+    /// No interface has that name, number or address now.
+    Unknown {
+        /// What was asked for.
+        asked: Interface,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// It has no IPv4 address, and an IPv4 group needs one.
+    NoIpv4(Interface),
+    /// The system did not list its interfaces.
+    System(io::Error),
+}
+
+impl fmt::Display for InterfaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { asked, known } => {
+                write!(f, "no interface {asked} (there are: {})", known.join(", "))
+            }
+            Self::NoIpv4(asked) => write!(f, "interface {asked} has no IPv4 address"),
+            Self::System(error) => write!(f, "the system does not list its interfaces: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for InterfaceError {}
+
+impl From<InterfaceError> for io::Error {
+    fn from(error: InterfaceError) -> Self {
+        match error {
+            InterfaceError::System(error) => error,
+            other => Self::new(io::ErrorKind::NotFound, other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_numbers_and_addresses_are_told_apart() {
+        assert_eq!("eth0".parse(), Ok(Interface::Name("eth0".to_owned())));
+        assert_eq!("3".parse(), Ok(Interface::Index(3)));
+        assert_eq!("127.0.0.1".parse(), Ok(Interface::Address(Ipv4Addr::LOCALHOST.into())));
+        assert_eq!("::1".parse(), Ok(Interface::Address("::1".parse().expect("literal"))));
+    }
+
+    #[test]
+    fn loopback_is_found_by_address_index_and_name() {
+        let by_address = Interface::Address(Ipv4Addr::LOCALHOST.into());
+        let resolved = by_address.resolve().expect("every system has loopback");
+        assert_eq!(resolved.v4, Some(Ipv4Addr::LOCALHOST));
+        assert_eq!(Interface::Index(resolved.index).resolve().expect("found above").index, resolved.index);
+    }
+
+    #[test]
+    fn an_unknown_interface_names_the_known_ones() {
+        let error = Interface::Name("no-such-interface".to_owned()).resolve().expect_err("no such interface");
+        let text = error.to_string();
+        assert!(text.starts_with("no interface no-such-interface (there are: "), "{text}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Multicast: how it is sent, and which groups a socket hears.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::interface::{Interface, InterfaceError, Resolved};
+use crate::udp::{self, UdpConfig, UdpSocket};
+
+/// How a socket sends to groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sending {
+    /// Time to live or hop limit: 1 stays on the link. 0 to 255.
+    pub ttl: u8,
+    /// Whether members on this host hear it too.
+    pub loopback: bool,
+    /// The interface it leaves by; the system's choice if `None`.
+    pub interface: Option<Interface>,
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Self { ttl: 1, loopback: true, interface: None }
+    }
+}
+
+/// A group to hear, from any source or one, on one interface or the system's choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The group's address.
+    pub group: IpAddr,
+    /// The only source to hear (RFC 4607), or any.
+    pub source: Option<IpAddr>,
+    /// The interface to listen on; the system's choice if `None`.
+    pub interface: Option<Interface>,
+}
+
+impl Membership {
+    /// The group from any source on the interface of the system's choice.
+    #[must_use]
+    pub fn any_source(group: IpAddr) -> Self {
+        Self { group, source: None, interface: None }
+    }
+}
+
+/// Makes a socket that hears one group and port, and nothing that other groups get on that port.
+///
+/// Where the system can bind a group's address it does; elsewhere the engine drops what was sent to another address, and
+/// counts it. Other sockets may do the same at the same time. The group of `membership` is joined.
+///
+/// # Errors
+/// An address that is no group, an interface that is not there, a port that another program holds for itself.
+pub fn bind(membership: &Membership, port: u16, config: &UdpConfig) -> io::Result<UdpSocket> {
+    let group = membership.group;
+    if !group.is_multicast() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{group} is no multicast group")));
+    }
+    let mut config = UdpConfig { bind: SocketAddr::new(group, port), reuse_address: true, ..config.clone() };
+    let socket = match udp::bind(&config) {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            config.bind.set_ip(unspecified(group));
+            let mut socket = udp::bind(&config)?;
+            socket.hear_only(group);
+            socket
+        }
+        bound => bound?,
+    };
+    socket.join(membership)?;
+    Ok(socket)
+}
+
+fn unspecified(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+impl UdpSocket {
+    /// Joins a group. Joining twice is an error of the system's.
+    ///
+    /// # Errors
+    /// No such interface, an address that is no group, families that do not match, the system's limit on memberships.
+    pub fn join(&self, membership: &Membership) -> io::Result<()> {
+        self.change(membership, true)
+    }
+
+    /// Leaves a group that was joined with the same membership.
+    ///
+    /// # Errors
+    /// It was not joined, or the interface is gone.
+    pub fn leave(&self, membership: &Membership) -> io::Result<()> {
+        self.change(membership, false)
+    }
+
+    fn change(&self, membership: &Membership, join: bool) -> io::Result<()> {
+        let Membership { group, source, interface } = membership;
+        let resolved = match interface {
+            Some(interface) => interface.resolve()?,
+            None => Resolved { index: 0, v4: Some(Ipv4Addr::UNSPECIFIED) },
+        };
+        let v4 = || {
+            let asked = interface.clone().unwrap_or(Interface::Index(0));
+            resolved.v4.ok_or(InterfaceError::NoIpv4(asked))
+        };
+        let socket = self.inner();
+        match (group, source) {
+            (IpAddr::V4(group), None) if join => socket.join_multicast_v4(group, &v4()?),
+            (IpAddr::V4(group), None) => socket.leave_multicast_v4(group, &v4()?),
+            (IpAddr::V4(group), Some(IpAddr::V4(source))) if join => {
+                socket.join_ssm_v4(source, group, &v4()?)
+            }
+            (IpAddr::V4(group), Some(IpAddr::V4(source))) => socket.leave_ssm_v4(source, group, &v4()?),
+            (IpAddr::V6(group), None) if join => socket.join_multicast_v6(group, resolved.index),
+            (IpAddr::V6(group), None) => socket.leave_multicast_v6(group, resolved.index),
+            (IpAddr::V6(group), Some(IpAddr::V6(source))) => {
+                crate::sys::source_membership_v6(socket, *source, *group, resolved.index, join)
+            }
+            _ => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "group and source are of different families"))
+            }
+        }
+    }
+}
+
+pub(crate) fn apply(socket: &socket2::Socket, sending: &Sending, v6: bool) -> io::Result<()> {
+    let resolved = sending.interface.as_ref().map(Interface::resolve).transpose()?;
+    if v6 {
+        socket.set_multicast_hops_v6(u32::from(sending.ttl))?;
+        socket.set_multicast_loop_v6(sending.loopback)?;
+        if let Some(resolved) = resolved {
+            socket.set_multicast_if_v6(resolved.index)?;
+        }
+        return Ok(());
+    }
+    socket.set_multicast_ttl_v4(u32::from(sending.ttl))?;
+    socket.set_multicast_loop_v4(sending.loopback)?;
+    if let (Some(resolved), Some(interface)) = (resolved, &sending.interface) {
+        let address = resolved.v4.ok_or_else(|| InterfaceError::NoIpv4(interface.clone()))?;
+        socket.set_multicast_if_v4(&address)?;
+    }
+    Ok(())
+}

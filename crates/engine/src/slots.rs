@@ -1,0 +1,120 @@
+//! Sockets by number: a slab whose numbers do not come back to life.
+
+/// A socket within its engine. Closed and reused places give other ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SocketId {
+    index: u16,
+    generation: u16,
+}
+
+impl SocketId {
+    /// The id as one number, for a kernel to carry.
+    pub(crate) fn to_bits(self) -> u32 {
+        u32::from(self.generation) << 16 | u32::from(self.index)
+    }
+
+    /// The id that [`SocketId::to_bits`] made this number from.
+    pub(crate) fn from_bits(bits: u32) -> Self {
+        Self { index: bits as u16, generation: (bits >> 16) as u16 }
+    }
+}
+
+/// The sockets of one engine, at most [`Slots::LIMIT`].
+#[derive(Debug)]
+pub(crate) struct Slots<T> {
+    places: Vec<Place<T>>,
+}
+
+#[derive(Debug)]
+struct Place<T> {
+    generation: u16,
+    value: Option<T>,
+}
+
+impl<T> Slots<T> {
+    /// The most sockets that one engine holds.
+    pub(crate) const LIMIT: usize = 4096;
+
+    pub(crate) fn new() -> Self {
+        Self { places: Vec::new() }
+    }
+
+    /// Puts a value into the first free place; `None` when all are taken.
+    pub(crate) fn insert(&mut self, value: T) -> Option<SocketId> {
+        let index = match self.places.iter().position(|place| place.value.is_none()) {
+            Some(index) => index,
+            None if self.places.len() == Self::LIMIT => return None,
+            None => {
+                self.places.push(Place { generation: 0, value: None });
+                self.places.len() - 1
+            }
+        };
+        let place = &mut self.places[index];
+        place.value = Some(value);
+        Some(SocketId { index: index as u16, generation: place.generation })
+    }
+
+    pub(crate) fn get(&self, id: SocketId) -> Option<&T> {
+        let place = self.places.get(usize::from(id.index))?;
+        place.value.as_ref().filter(|_| place.generation == id.generation)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut T> {
+        let place = self.places.get_mut(usize::from(id.index))?;
+        place.value.as_mut().filter(|_| place.generation == id.generation)
+    }
+
+    pub(crate) fn remove(&mut self, id: SocketId) -> Option<T> {
+        self.get(id)?;
+        let place = &mut self.places[usize::from(id.index)];
+        place.generation = place.generation.wrapping_add(1);
+        place.value.take()
+    }
+
+    /// Every value with its id, in the order of places.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (SocketId, &mut T)> {
+        self.places.iter_mut().enumerate().filter_map(|(index, place)| {
+            let id = SocketId { index: index as u16, generation: place.generation };
+            place.value.as_mut().map(|value| (id, value))
+        })
+    }
+
+    /// The number of places ever used: ids run below it.
+    pub(crate) fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The id and value at a place, if one is there.
+    pub(crate) fn at_mut(&mut self, index: usize) -> Option<(SocketId, &mut T)> {
+        let place = self.places.get_mut(index)?;
+        let id = SocketId { index: index as u16, generation: place.generation };
+        place.value.as_mut().map(|value| (id, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reused_place_has_another_id() {
+        let mut slots = Slots::new();
+        let first = slots.insert('a').expect("room");
+        assert_eq!(slots.remove(first), Some('a'));
+        let second = slots.insert('b').expect("room");
+        assert_ne!(first, second);
+        assert_eq!(slots.get(first), None);
+        assert_eq!(slots.remove(first), None);
+        assert_eq!(slots.get(second), Some(&'b'));
+        assert_eq!(SocketId::from_bits(second.to_bits()), second);
+    }
+
+    #[test]
+    fn the_limit_is_an_answer() {
+        let mut slots = Slots::new();
+        for _ in 0..Slots::<()>::LIMIT {
+            assert!(slots.insert(()).is_some());
+        }
+        assert!(slots.insert(()).is_none());
+    }
+}

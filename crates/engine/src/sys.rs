@@ -1,0 +1,15 @@
+//! The backend switch: one folder a system, the same names in each.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{
+    Backend, Doorbell, Features, allowed_cpus, bind_group, granted, pin, prepare, source_membership_v6,
+};
+#[cfg(windows)]
+pub(crate) use windows::{
+    Backend, Doorbell, Features, allowed_cpus, bind_group, granted, pin, prepare, source_membership_v6,
+};

@@ -1,0 +1,130 @@
+//! Linux: `epoll` and `uring`, and what both need of sockets.
+
+mod address;
+mod control;
+mod cpu;
+mod doorbell;
+mod epoll;
+mod letter;
+mod options;
+mod provided;
+mod shard;
+mod uring;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::config::{Capabilities, Choice, Config, Fallback};
+use crate::core::Core;
+use crate::slots::SocketId;
+use crate::udp::UdpSocket;
+
+pub(crate) use cpu::{allowed_cpus, pin};
+pub(crate) use doorbell::Doorbell;
+pub(crate) use options::{Features, granted, prepare, source_membership_v6};
+pub(crate) use shard::bind_group;
+
+use epoll::Epoll;
+use uring::Uring;
+
+/// The backend at work.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    Epoll(Epoll),
+    Uring(Box<Uring>),
+}
+
+impl Backend {
+    pub(crate) fn new(config: &Config, core: &Core) -> io::Result<(Self, Doorbell, Option<Fallback>)> {
+        let doorbell = Doorbell::new()?;
+        let refused = match config.backend {
+            Choice::Auto | Choice::Epoll => None,
+            Choice::Uring => match Uring::new(core, &doorbell) {
+                Ok(uring) => return Ok((Self::Uring(Box::new(uring)), doorbell, None)),
+                Err(refusal) => Some((Choice::Uring, refusal.to_string())),
+            },
+            Choice::Iocp => Some((Choice::Iocp, "completion ports are a part of Windows".to_owned())),
+        };
+        let fallback = refused.map(|(refused, reason)| Fallback { refused, reason });
+        Ok((Self::Epoll(Epoll::new(&doorbell)?), doorbell, fallback))
+    }
+
+    pub(crate) fn choice(&self) -> Choice {
+        match self {
+            Self::Epoll(_) => Choice::Epoll,
+            Self::Uring(_) => Choice::Uring,
+        }
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        let features = options::probe();
+        Capabilities {
+            receive_trains: features.receive_trains,
+            segments: features.segments,
+            timestamps: true,
+            drop_counter: true,
+            fine_deadlines: true,
+        }
+    }
+
+    pub(crate) fn add(&mut self, core: &mut Core, socket: UdpSocket) -> io::Result<SocketId> {
+        match self {
+            Self::Epoll(epoll) => epoll.add(socket),
+            Self::Uring(uring) => uring.add(core, socket),
+        }
+    }
+
+    pub(crate) fn close(&mut self, core: &mut Core, socket: SocketId) {
+        match self {
+            Self::Epoll(epoll) => epoll.close(core, socket),
+            Self::Uring(uring) => uring.close(core, socket),
+        }
+    }
+
+    pub(crate) fn socket(&self, socket: SocketId) -> Option<&UdpSocket> {
+        match self {
+            Self::Epoll(epoll) => epoll.socket(socket),
+            Self::Uring(uring) => uring.socket(socket),
+        }
+    }
+
+    /// Receive buffers that wait for data.
+    pub(crate) fn lent(&self) -> usize {
+        match self {
+            Self::Epoll(epoll) => epoll.lent(),
+            Self::Uring(uring) => uring.lent(),
+        }
+    }
+
+    /// Sends, waits, collects; tells whether the doorbell rang.
+    pub(crate) fn poll(
+        &mut self,
+        core: &mut Core,
+        deadline: Option<Instant>,
+        doorbell: &Doorbell,
+    ) -> io::Result<bool> {
+        match self {
+            Self::Epoll(epoll) => epoll.poll(core, deadline, doorbell),
+            Self::Uring(uring) => {
+                let rang = uring.poll(core, deadline)?;
+                if rang {
+                    doorbell.silence();
+                }
+                Ok(rang)
+            }
+        }
+    }
+}
+
+/// How long to wait, as the kernel takes it.
+fn timespec(wait: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(wait.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(wait.subsec_nanos() as i32),
+    }
+}
+
+/// The number that a system call returned, or the error it left.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,368 @@
+//! Readiness: edge-triggered epoll, `recvmmsg` and `sendmmsg`.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use super::letter::{Arrival, ReceiveLetter, SendLetter, Sent, deliver, header, send_now};
+use super::{Doorbell, check, timespec};
+use crate::core::Core;
+use crate::event::{Failure, Pending};
+use crate::operation::{Operation, Token};
+use crate::pool::Buffer;
+use crate::slots::{Slots, SocketId};
+use crate::udp::UdpSocket;
+
+/// The most messages in one system call.
+const BATCH: usize = 64;
+
+/// The epoll backend.
+#[derive(Debug)]
+pub(crate) struct Epoll {
+    poller: OwnedFd,
+    sockets: Slots<Source>,
+    inbound: Inbound,
+    outbound: Outbound,
+    ready: Box<[libc::epoll_event; BATCH]>,
+    /// `epoll_pwait2` is there (Linux 5.11); without it waits have whole milliseconds.
+    fine: bool,
+}
+
+/// A socket with what the poller last said of it.
+#[derive(Debug)]
+struct Source {
+    socket: UdpSocket,
+    drops: u32,
+    /// Data may wait: the poller tells only once.
+    readable: bool,
+    /// The kernel's send buffer is full: the poller will tell when it is not.
+    blocked: bool,
+}
+
+impl Epoll {
+    pub(super) fn new(doorbell: &Doorbell) -> io::Result<Self> {
+        // SAFETY: takes no pointer.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the call above made this descriptor, and nothing else knows it.
+        let poller = unsafe { OwnedFd::from_raw_fd(fd) };
+        let epoll = Self {
+            poller,
+            sockets: Slots::new(),
+            inbound: Inbound::new(),
+            outbound: Outbound::new(),
+            ready: Box::new([libc::epoll_event { events: 0, u64: 0 }; BATCH]),
+            fine: true,
+        };
+        epoll.control(libc::EPOLL_CTL_ADD, doorbell.fd(), libc::EPOLLIN as u32, WAKE)?;
+        Ok(epoll)
+    }
+
+    pub(super) fn add(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
+        let fd = socket.inner().as_raw_fd();
+        let source = Source { socket, drops: 0, readable: true, blocked: false };
+        let id = self.sockets.insert(source).ok_or(io::ErrorKind::QuotaExceeded)?;
+        self.control(libc::EPOLL_CTL_ADD, fd, RECEIVE, token(id))
+            .inspect_err(|_| drop(self.sockets.remove(id)))?;
+        Ok(id)
+    }
+
+    pub(super) fn close(&mut self, core: &mut Core, id: SocketId) {
+        self.flush(core);
+        // Shared descriptors keep the registration alive past the close, so it is taken back first.
+        if let Some(source) = self.sockets.remove(id) {
+            let _ = self.control(libc::EPOLL_CTL_DEL, source.socket.inner().as_raw_fd(), 0, 0);
+        }
+    }
+
+    pub(super) fn socket(&self, id: SocketId) -> Option<&UdpSocket> {
+        self.sockets.get(id).map(|source| &source.socket)
+    }
+
+    pub(super) fn lent(&self) -> usize {
+        self.inbound.buffers.len()
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        core: &mut Core,
+        deadline: Option<Instant>,
+        doorbell: &Doorbell,
+    ) -> io::Result<bool> {
+        self.flush(core);
+        let wait = if self.has_work(core) {
+            Some(Duration::ZERO)
+        } else {
+            deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        };
+        let rang = self.wait(wait)?;
+        if rang {
+            doorbell.silence();
+        }
+        self.receive_all(core);
+        Ok(rang)
+    }
+
+    /// Something can be done without the poller having to tell.
+    fn has_work(&mut self, core: &Core) -> bool {
+        let can_receive = core.pool.receive_free() + self.lent() > 0;
+        !core.events.is_empty() || (can_receive && self.sockets.iter_mut().any(|(_, source)| source.readable))
+    }
+
+    /// Waits for the poller and notes what it tells; returns whether the doorbell rang.
+    fn wait(&mut self, wait: Option<Duration>) -> io::Result<bool> {
+        let count = match self.epoll_wait(wait) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        let mut rang = false;
+        for event in &self.ready[..count] {
+            let (events, data) = (event.events, event.u64);
+            if data == WAKE {
+                rang = true;
+                continue;
+            }
+            let id = SocketId::from_bits(data as u32);
+            let Some(source) = self.sockets.get_mut(id) else { continue };
+            source.readable |= events & (libc::EPOLLIN | libc::EPOLLERR) as u32 != 0;
+            if source.blocked && events & (libc::EPOLLOUT | libc::EPOLLERR) as u32 != 0 {
+                source.blocked = false;
+                let fd = source.socket.inner().as_raw_fd();
+                self.control(libc::EPOLL_CTL_MOD, fd, RECEIVE, data)?;
+                // The change of interest may have hidden an edge.
+                self.sockets.get_mut(id).expect("found above").readable = true;
+            }
+        }
+        Ok(rang)
+    }
+
+    fn epoll_wait(&mut self, wait: Option<Duration>) -> io::Result<usize> {
+        let (events, len) = (self.ready.as_mut_ptr(), BATCH as libc::c_int);
+        let poller = self.poller.as_raw_fd();
+        if self.fine {
+            let limit = wait.map(timespec);
+            let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+            // SAFETY: `events` has room for `len` events; `limit` is null or points at a local; no signal mask is given.
+            let count = unsafe {
+                libc::syscall(libc::SYS_epoll_pwait2, poller, events, len, limit, std::ptr::null::<u8>(), 0)
+            };
+            match check(count as libc::c_int) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.fine = false,
+                other => return other.map(|count| count as usize),
+            }
+        }
+        // Rounded up: a wait that ends early would turn into a spin.
+        let limit = wait.map_or(-1, |wait| wait.as_nanos().div_ceil(1_000_000).min(1 << 30) as libc::c_int);
+        // SAFETY: `events` has room for `len` events.
+        check(unsafe { libc::epoll_wait(poller, events, len, limit) }).map(|count| count as usize)
+    }
+
+    fn control(&self, operation: libc::c_int, fd: libc::c_int, events: u32, data: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events, u64: data };
+        // SAFETY: the event is a local that the kernel reads during the call.
+        check(unsafe { libc::epoll_ctl(self.poller.as_raw_fd(), operation, fd, &raw mut event) }).map(drop)
+    }
+
+    fn receive_all(&mut self, core: &mut Core) {
+        for place in 0..self.sockets.places() {
+            let Some((id, source)) = self.sockets.at_mut(place) else { continue };
+            if source.readable {
+                self.inbound.receive(core, id, source);
+            }
+        }
+    }
+
+    /// Sends what is queued, except for sockets that are blocked.
+    fn flush(&mut self, core: &mut Core) {
+        let mut waiting = core.outbox.len();
+        while waiting > 0 {
+            let Some(id) = core.outbox.front().map(|outgoing| outgoing.socket) else { return };
+            let Some(source) = self.sockets.get_mut(id) else {
+                waiting -= 1;
+                let Some(orphan) = core.outbox.pop_front() else { return };
+                core.refused(orphan, libc::EBADF);
+                continue;
+            };
+            if source.blocked {
+                // Once round the queue keeps the order within each socket.
+                waiting -= 1;
+                core.outbox.rotate_left(1);
+                continue;
+            }
+            let run =
+                core.outbox.iter().take(waiting.min(BATCH)).take_while(|next| next.socket == id).count();
+            waiting -= self.outbound.send(core, source, run);
+            if source.blocked {
+                core.stats.blocked += 1;
+                let fd = source.socket.inner().as_raw_fd();
+                let interest = RECEIVE | libc::EPOLLOUT as u32;
+                if self.control(libc::EPOLL_CTL_MOD, fd, interest, token(id)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// What the poller says of the doorbell.
+const WAKE: u64 = Token { operation: Operation::Wake, subject: 0 }.to_bits();
+
+/// What the poller says of a socket.
+fn token(id: SocketId) -> u64 {
+    Token { operation: Operation::Receive, subject: id.to_bits() }.to_bits()
+}
+
+/// Interest in data and errors, told once for each change. Interest in room is added only while a send waits: the kernel would
+/// wake the poller for every datagram that leaves.
+const RECEIVE: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
+
+/// Headers and buffers for the next `recvmmsg`. The addressed headers are the last ones of the array, one for each buffer and in
+/// the opposite order: the buffer on top of the stack, the warmest, belongs to the first of them.
+#[derive(Debug)]
+struct Inbound {
+    headers: Box<[libc::mmsghdr]>,
+    letters: Box<[ReceiveLetter]>,
+    buffers: Vec<Buffer>,
+}
+
+impl Inbound {
+    fn new() -> Self {
+        Self {
+            headers: (0..BATCH).map(|_| libc::mmsghdr { msg_hdr: header(), msg_len: 0 }).collect(),
+            letters: (0..BATCH).map(|_| ReceiveLetter::EMPTY).collect(),
+            buffers: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// Receives one batch; the source stays readable if there may be more.
+    fn receive(&mut self, core: &mut Core, id: SocketId, source: &mut Source) {
+        self.fill(core);
+        if self.buffers.is_empty() {
+            core.stats.starved += 1;
+            return;
+        }
+        let first = BATCH - self.buffers.len();
+        let addressed = &mut self.headers[first..];
+        let (fd, len) = (source.socket.inner().as_raw_fd(), addressed.len() as libc::c_uint);
+        let headers = addressed.as_mut_ptr();
+        // SAFETY: the headers point at letters and buffers of this struct, whose tokens it holds.
+        let result =
+            check(unsafe { libc::recvmmsg(fd, headers, len, libc::MSG_DONTWAIT as _, std::ptr::null_mut()) });
+        match result {
+            Ok(count) => {
+                let count = count as usize;
+                source.readable = count == self.buffers.len();
+                self.deliver(core, id, source, first..first + count);
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => source.readable = false,
+                io::ErrorKind::Interrupted => {}
+                _ => {
+                    core.stats.receive_errors += 1;
+                    let code = error.raw_os_error().unwrap_or(0);
+                    let operation = Operation::Receive;
+                    core.notice(Pending::Failed(Failure { socket: id, operation, to: None, code }));
+                }
+            },
+        }
+    }
+
+    /// Addresses a header for each buffer that is free, up to a batch.
+    fn fill(&mut self, core: &mut Core) {
+        while self.buffers.len() < BATCH {
+            let Some(buffer) = core.pool.take_receive() else { return };
+            let index = BATCH - 1 - self.buffers.len();
+            let bytes = core.pool.address(&buffer);
+            self.letters[index].address(&mut self.headers[index].msg_hdr, bytes, core.pool.buffer_len());
+            self.buffers.push(buffer);
+        }
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "the length of control data is a socklen_t with musl")]
+    fn deliver(&mut self, core: &mut Core, id: SocketId, source: &mut Source, received: Range<usize>) {
+        for index in received {
+            let message = &self.headers[index];
+            let letter = &self.letters[index];
+            let name_len = (message.msg_hdr.msg_namelen as usize).min(letter.name.0.len());
+            let control_len = (message.msg_hdr.msg_controllen as usize).min(letter.control.len());
+            let arrival = Arrival {
+                name: &letter.name.0[..name_len],
+                control: &letter.control[..control_len],
+                len: message.msg_len as usize,
+                flags: message.msg_hdr.msg_flags,
+            };
+            let buffer = self.buffers.pop().expect("a buffer for each addressed header");
+            deliver(core, id, (&source.socket, &mut source.drops), buffer, &arrival);
+        }
+    }
+}
+
+/// Headers for the next `sendmmsg`.
+#[derive(Debug)]
+struct Outbound {
+    headers: Box<[libc::mmsghdr]>,
+    letters: Box<[SendLetter]>,
+}
+
+impl Outbound {
+    fn new() -> Self {
+        Self {
+            headers: (0..BATCH).map(|_| libc::mmsghdr { msg_hdr: header(), msg_len: 0 }).collect(),
+            letters: (0..BATCH).map(|_| SendLetter::EMPTY).collect(),
+        }
+    }
+
+    /// Sends the first `run` trains of the outbox, all of one source, as far as the kernel takes them. Returns how many of them
+    /// have left the front: sent, refused, or put to the back.
+    fn send(&mut self, core: &mut Core, source: &mut Source, run: usize) -> usize {
+        let whole = self.address(core, source, run);
+        if whole == 0 {
+            return send_front(core, source);
+        }
+        let fd = source.socket.inner().as_raw_fd();
+        let headers = self.headers.as_mut_ptr();
+        // SAFETY: the first `whole` headers point at letters of this struct and at buffers whose tokens the outbox holds.
+        let result =
+            check(unsafe { libc::sendmmsg(fd, headers, whole as libc::c_uint, libc::MSG_DONTWAIT as _) });
+        let Ok(count) = result else {
+            // The error is the first train's: sent alone it is told what happened.
+            return send_front(core, source);
+        };
+        for _ in 0..count {
+            let train = core.outbox.pop_front().expect("the kernel took no more trains than it was given");
+            let piece = train.piece(source.socket.features().segments);
+            core.sent(train, piece);
+        }
+        count as usize
+    }
+
+    /// Addresses headers to trains at the front that leave in one piece, and returns how many.
+    fn address(&mut self, core: &Core, source: &Source, run: usize) -> usize {
+        let slots = self.headers.iter_mut().zip(&mut self.letters);
+        let mut count = 0;
+        for (train, (message, letter)) in core.outbox.iter().take(run).zip(slots) {
+            let piece = train.piece(source.socket.features().segments);
+            if !train.is_whole(piece) {
+                break;
+            }
+            let bytes = core.pool.address(&train.buffer);
+            letter.write(&mut message.msg_hdr, &source.socket, train, piece, bytes);
+            count += 1;
+        }
+        count
+    }
+}
+
+/// Sends the train at the front by itself. What the socket has no room for goes to the back and waits.
+fn send_front(core: &mut Core, source: &mut Source) -> usize {
+    let Some(train) = core.outbox.pop_front() else { return 0 };
+    match send_now(core, &source.socket, train) {
+        Sent::Done => {}
+        Sent::Blocked(rest) => {
+            source.blocked = true;
+            core.outbox.push_back(rest);
+        }
+    }
+    1
+}

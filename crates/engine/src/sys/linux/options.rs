@@ -1,0 +1,107 @@
+//! Socket options that only Linux has.
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{Ipv6Addr, SocketAddrV6};
+use std::os::fd::AsRawFd;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::address::Name;
+use super::check;
+use crate::udp::UdpConfig;
+
+/// What a socket turned out to be able to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Features {
+    pub(crate) receive_trains: bool,
+    /// The most datagrams in one send.
+    pub(crate) segments: usize,
+}
+
+/// The limit of every kernel that has UDP_SEGMENT (later ones take 128); what GRO joins never exceeds it.
+const SEGMENTS: usize = 64;
+
+/// What sockets can do on this system.
+pub(super) fn probe() -> Features {
+    let Ok(socket) = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)) else {
+        return Features { receive_trains: false, segments: 1 };
+    };
+    Features {
+        receive_trains: set(&socket, libc::SOL_UDP, libc::UDP_GRO, 1).is_ok(),
+        segments: segments(&socket),
+    }
+}
+
+fn segments(socket: &Socket) -> usize {
+    let has_gso = set(socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok();
+    if has_gso { SEGMENTS } else { 1 }
+}
+
+/// Sets what must be set before the bind, and finds out what the socket can do.
+pub(crate) fn prepare(socket: &Socket, config: &UdpConfig) -> io::Result<Features> {
+    let v6 = config.bind.is_ipv6();
+    set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+    set(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
+    // Hear only what this very socket joined: the default lets another program's membership leak in.
+    set(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0)?;
+    if v6 {
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
+        // Since Linux 4.20; before it there is nothing to turn off.
+        let _ = set(socket, libc::IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
+    }
+    set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
+    if config.timestamps {
+        set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+    }
+    let segments = segments(socket);
+    // A train that comes in must be able to go out.
+    let receive_trains =
+        config.trains && segments > 1 && set(socket, libc::SOL_UDP, libc::UDP_GRO, 1).is_ok();
+    Ok(Features { receive_trains, segments })
+}
+
+const IPV6_MULTICAST_ALL: libc::c_int = 29;
+
+/// A buffer size in the terms of who asked: the kernel doubles it for its own bookkeeping and reports the double (socket(7)).
+pub(crate) fn granted(reported: usize) -> usize {
+    reported / 2
+}
+
+/// Joins or leaves a group for one source (RFC 3678 section 5.1), where the socket crate has no call.
+pub(crate) fn source_membership_v6(
+    socket: &Socket,
+    source: Ipv6Addr,
+    group: Ipv6Addr,
+    interface: u32,
+    join: bool,
+) -> io::Result<()> {
+    let option = if join { libc::MCAST_JOIN_SOURCE_GROUP } else { libc::MCAST_LEAVE_SOURCE_GROUP };
+    // SAFETY: the structure is an integer and two address storages, all valid as zeros.
+    let mut request: libc::group_source_req = unsafe { zeroed() };
+    request.gsr_interface = interface;
+    put(&mut request.gsr_group, group);
+    put(&mut request.gsr_source, source);
+    set(socket, libc::IPPROTO_IPV6, option, request)
+}
+
+fn put(storage: &mut libc::sockaddr_storage, address: Ipv6Addr) {
+    let mut name = Name::EMPTY;
+    let len = name.write(SocketAddrV6::new(address, 0, 0, 0).into(), true);
+    // SAFETY: a storage is larger than any address and plain bytes; `name` holds `len` of them.
+    unsafe { std::ptr::copy_nonoverlapping(name.0.as_ptr(), (&raw mut *storage).cast(), len) };
+}
+
+/// Sets an option whose value is `value`, as it lies in memory.
+pub(super) fn set<T: Copy>(
+    socket: &Socket,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: T,
+) -> io::Result<()> {
+    let len = size_of::<T>() as libc::socklen_t;
+    let value = (&raw const value).cast();
+    // SAFETY: pointer and length are those of `value`, which lives through the call; the kernel copies it.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, len) }).map(drop)
+}

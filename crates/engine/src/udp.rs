@@ -1,0 +1,261 @@
+//! UDP sockets: made and bound by one thread, used by the engine of another.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::multicast::{self, Sending};
+use crate::sys;
+
+/// How a UDP socket is made.
+#[derive(Clone, Debug)]
+pub struct UdpConfig {
+    /// The local address; port 0 lets the system choose. `[::]` hears IPv4 too.
+    pub bind: SocketAddr,
+    /// The only peer, if there is one: the kernel drops what others send, and sending costs less.
+    pub connect: Option<SocketAddr>,
+    /// The receive buffer asked for, in bytes; see [`UdpSocket::granted`] for what it became.
+    pub receive_buffer: Option<usize>,
+    /// The send buffer asked for, in bytes.
+    pub send_buffer: Option<usize>,
+    /// Let datagrams of one peer arrive together where the system can do that.
+    pub trains: bool,
+    /// Stamp each train with the time the kernel received it, where the system can do that.
+    pub timestamps: bool,
+    /// Share the address with other sockets that ask for the same (what multicast receivers do).
+    pub reuse_address: bool,
+    /// May send to broadcast addresses.
+    pub broadcast: bool,
+    /// How it sends to groups.
+    pub multicast: Sending,
+}
+
+impl UdpConfig {
+    /// A plain socket at an address, with trains and the system's buffers.
+    #[must_use]
+    pub fn new(bind: SocketAddr) -> Self {
+        Self {
+            bind,
+            connect: None,
+            receive_buffer: None,
+            send_buffer: None,
+            trains: true,
+            timestamps: false,
+            reuse_address: false,
+            broadcast: false,
+            multicast: Sending::default(),
+        }
+    }
+}
+
+/// A bound UDP socket that no engine has taken yet.
+#[derive(Debug)]
+pub struct UdpSocket {
+    socket: Socket,
+    local: SocketAddr,
+    peer: Option<SocketAddr>,
+    granted: Granted,
+    features: sys::Features,
+    hears_only: Option<IpAddr>,
+}
+
+/// The buffer sizes that the system really gave, in bytes of the kind that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// For what waits to be read.
+    pub receive: usize,
+    /// For what waits to leave.
+    pub send: usize,
+}
+
+impl UdpSocket {
+    /// The address it is bound to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The peer it is connected to.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// The buffer sizes that the system really gave.
+    #[must_use]
+    pub fn granted(&self) -> Granted {
+        self.granted
+    }
+
+    /// The socket sends and receives IPv6, and IPv4 in IPv6's clothes.
+    pub(crate) fn is_v6(&self) -> bool {
+        self.local.is_ipv6()
+    }
+
+    /// The socket may answer from any local address, so a reply must name one.
+    pub(crate) fn is_wildcard(&self) -> bool {
+        self.local.ip().is_unspecified()
+    }
+
+    pub(crate) fn features(&self) -> sys::Features {
+        self.features
+    }
+
+    pub(crate) fn inner(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Drop what was sent to another address: for systems that cannot bind a group's address.
+    pub(crate) fn hear_only(&mut self, address: IpAddr) {
+        self.hears_only = Some(address);
+    }
+
+    /// Whether something sent to this address is for this socket.
+    pub(crate) fn hears(&self, to: IpAddr) -> bool {
+        self.hears_only.is_none_or(|only| only == to)
+    }
+
+    /// A second handle on the same socket, for another engine.
+    pub(crate) fn share(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()?, ..*self })
+    }
+}
+
+/// Makes and binds one socket.
+///
+/// # Errors
+/// The address is taken or not this machine's, the port needs a privilege, an interface is not there.
+pub fn bind(config: &UdpConfig) -> io::Result<UdpSocket> {
+    bind_prepared(config, |_| Ok(()))
+}
+
+/// As [`bind`], with one more step on the socket before it is bound.
+pub(crate) fn bind_prepared(
+    config: &UdpConfig,
+    prepare: impl FnOnce(&Socket) -> io::Result<()>,
+) -> io::Result<UdpSocket> {
+    let v6 = config.bind.is_ipv6();
+    let socket = Socket::new(Domain::for_address(config.bind), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if v6 {
+        socket.set_only_v6(!config.bind.ip().is_unspecified())?;
+    }
+    if config.reuse_address {
+        socket.set_reuse_address(true)?;
+    }
+    socket.set_broadcast(config.broadcast)?;
+    multicast::apply(&socket, &config.multicast, v6)?;
+    if let Some(bytes) = config.receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = config.send_buffer {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    let features = sys::prepare(&socket, config)?;
+    prepare(&socket)?;
+    socket.bind(&config.bind.into())?;
+    if let Some(peer) = config.connect {
+        socket.connect(&peer.into())?;
+    }
+    let granted = Granted {
+        receive: sys::granted(socket.recv_buffer_size()?),
+        send: sys::granted(socket.send_buffer_size()?),
+    };
+    let local = socket.local_addr()?.as_socket().expect("an IP socket has an IP address");
+    Ok(UdpSocket { socket, local, peer: config.connect, granted, features, hears_only: None })
+}
+
+/// How the datagrams of one port are divided among sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shard {
+    /// By processor where the system can, else the best there is.
+    #[default]
+    Auto,
+    /// The socket of the processor that the datagram arrived on. Only for services where any core may answer any packet.
+    Cpu,
+    /// By a hash of the addresses: a flow stays with its socket.
+    Hash,
+    /// One socket for all.
+    None,
+}
+
+impl Shard {
+    /// The name used on command lines and in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Hash => "hash",
+            Self::None => "none",
+        }
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Shard {
+    type Err = UnknownShard;
+
+    fn from_str(text: &str) -> Result<Self, UnknownShard> {
+        [Self::Auto, Self::Cpu, Self::Hash, Self::None]
+            .into_iter()
+            .find(|shard| shard.name() == text)
+            .ok_or(UnknownShard)
+    }
+}
+
+/// The text names no way to divide a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownShard;
+
+impl fmt::Display for UnknownShard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a port is divided by cpu, hash or none; auto takes the best")
+    }
+}
+
+impl std::error::Error for UnknownShard {}
+
+/// Sockets on one port, one for each engine.
+#[derive(Debug)]
+pub struct Group {
+    /// In the order of the processors. Fewer than asked for where the system cannot share a port among engines.
+    pub sockets: Vec<UdpSocket>,
+    /// How the system divides the port; never [`Shard::Auto`].
+    pub shard: Shard,
+    /// Why it is not as was asked for, if it is not.
+    pub note: Option<String>,
+}
+
+/// Binds a socket for each of `cpus` to one port, in their order.
+///
+/// # Errors
+/// As [`bind`]; also when another socket holds the port already, even one that would share it.
+///
+/// # Panics
+/// If `cpus` is empty.
+pub fn bind_group(config: &UdpConfig, cpus: &[usize], shard: Shard) -> io::Result<Group> {
+    assert!(!cpus.is_empty(), "a group has a processor");
+    sys::bind_group(config, cpus, shard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_named_and_found_by_name() {
+        for shard in [Shard::Auto, Shard::Cpu, Shard::Hash, Shard::None] {
+            assert_eq!(shard.to_string().parse(), Ok(shard));
+        }
+        assert_eq!("rss".parse::<Shard>(), Err(UnknownShard));
+    }
+}
