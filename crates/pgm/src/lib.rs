@@ -1,0 +1,14 @@
+//! PGM, the reliable multicast protocol of RFC 3208, as sans-IO state machines: bytes and time in, bytes and deadlines out.
+//!
+//! The crate knows no socket, no clock and no global randomness. [`wire`] turns bytes into values that can only be valid and
+//! back; the state machines are built on it.
+#![forbid(unsafe_code)]
+
+mod instant;
+mod seq;
+mod tsi;
+pub mod wire;
+
+pub use instant::Instant;
+pub use seq::Seq;
+pub use tsi::{Gsi, Tsi};
