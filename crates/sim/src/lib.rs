@@ -1,0 +1,25 @@
+//! A deterministic world of many parties for sans-IO state machines.
+//!
+//! The world holds parties (anything that implements [`Party`]), a network between them and virtual time. Nothing in it reads a
+//! clock or the system's randomness: one seed gives one run, and [`World::trace_hash`] is its finger-print. What goes wrong on
+//! real networks goes wrong here by the seed's will: loss, alone or in bursts and in both directions, delay, jitter,
+//! duplication, reordering, a shared medium with a rate, partitions, crashes, pauses, clocks that drift.
+//!
+//! A packet is held once, however many receivers it has, and warm nothing is allocated for a copy of it: a thousand receivers
+//! are an ordinary test.
+
+mod link;
+pub mod model;
+mod network;
+mod packets;
+mod queue;
+mod rng;
+mod time;
+mod trace;
+mod world;
+
+pub use link::{Link, Loss};
+pub use network::{Counters, Destination, Medium, PartyId};
+pub use rng::{Chance, Rng};
+pub use time::{Clock, Time};
+pub use world::{Party, Path, Seat, Step, Transmit, World};

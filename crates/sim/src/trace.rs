@@ -1,0 +1,36 @@
+//! The trace of a run, reduced to a number.
+
+use crate::time::Time;
+
+/// A running hash of all that happened: equal for equal runs, and different for different ones but for chance in 2⁶⁴.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trace(u64);
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+impl Trace {
+    /// The hash so far.
+    pub(crate) fn hash(self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+
+    pub(crate) fn note(&mut self, at: Time, what: u64) {
+        self.mix(at.0);
+        self.mix(what);
+    }
+
+    pub(crate) fn note_bytes(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.mix(u64::from_le_bytes(*word)));
+        rest.iter().for_each(|&byte| self.mix(u64::from(byte)));
+        self.mix(bytes.len() as u64);
+    }
+
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0 ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29);
+    }
+}

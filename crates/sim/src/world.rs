@@ -1,0 +1,373 @@
+//! The world: parties with clocks of their own, driven by what the network brings and by their deadlines.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::link::Link;
+use crate::network::{Counters, Destination, Medium, Network, PartyId};
+use crate::queue::Event;
+use crate::rng::Rng;
+use crate::time::{Clock, Time};
+
+/// A sans-IO state machine as the world sees it. All times are readings of the party's own clock.
+///
+/// The world calls [`handle_train`](Self::handle_train) or [`handle_timeout`](Self::handle_timeout), then
+/// [`poll_transmit`](Self::poll_transmit) until it gives `None`, then [`poll_timeout`](Self::poll_timeout).
+pub trait Party {
+    /// Takes a run of packets that came from one sender to one destination, each of `stride` bytes but the last, which may be
+    /// shorter.
+    fn handle_train(&mut self, now: Time, path: Path, stride: usize, bytes: &[u8]);
+
+    /// Does what is due.
+    fn handle_timeout(&mut self, now: Time);
+
+    /// Writes the next packets to be sent.
+    fn poll_transmit(&mut self, now: Time, buf: &mut [u8]) -> Option<Transmit>;
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if ever.
+    fn poll_timeout(&mut self) -> Option<Time>;
+}
+
+/// Between whom a train went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Who sent it.
+    pub from: PartyId,
+    /// Where it was sent.
+    pub to: Destination,
+}
+
+/// What a party wrote to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Where it goes.
+    pub to: Destination,
+    /// Length of each packet but the last.
+    pub stride: usize,
+    /// Bytes written.
+    pub len: usize,
+}
+
+/// How a party sits in the world.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seat {
+    /// The way from the party to the medium.
+    pub up: Link,
+    /// The way from the medium to the party.
+    pub down: Link,
+    /// The clock that it reads.
+    pub clock: Clock,
+    /// How long arrivals are collected before the party sees them, as one train where they form one; at once when zero.
+    pub moderation: Duration,
+}
+
+/// What a step of the world was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A party was called.
+    Acted(PartyId),
+    /// Nothing that a party saw.
+    Quiet,
+    /// An alarm of [`World::set_alarm`] is due.
+    Alarm(u32),
+}
+
+/// Parties on a network, in virtual time.
+///
+/// [`join`](Self::join) parties, set alarms for what is to happen to them, then call [`step`](Self::step) until it gives
+/// `None` or enough happened. All chance comes from the seed: the same calls on the same seed make the same run, which
+/// [`trace_hash`](Self::trace_hash) shows.
+#[derive(Debug)]
+pub struct World<P> {
+    network: Network,
+    members: Vec<Member<P>>,
+    now: Time,
+    transmit_buf: Vec<u8>,
+    train: Vec<u8>,
+}
+
+impl<P: Party> World<P> {
+    /// An empty world.
+    pub fn new(medium: Medium, seed: u64) -> Self {
+        let network = Network::new(medium, Rng::new(seed));
+        Self {
+            network,
+            members: Vec::new(),
+            now: Time::START,
+            transmit_buf: vec![0; TRAIN],
+            train: Vec::with_capacity(TRAIN),
+        }
+    }
+
+    /// Seats a party; it acts for the first time when it is called or wakes by itself.
+    pub fn join(&mut self, seat: Seat, party: P) -> PartyId {
+        self.network.connect(seat.up, seat.down);
+        let id = PartyId(self.members.len() as u32);
+        self.members.push(Member {
+            party: Some(party),
+            seat,
+            paused: false,
+            inbox: VecDeque::new(),
+            inbox_bytes: 0,
+            timer: Time::NEVER,
+        });
+        self.settle(id);
+        id
+    }
+
+    /// Makes a party a member of a group.
+    pub fn join_group(&mut self, party: PartyId, group: u32) {
+        self.network.join(party, group);
+    }
+
+    /// Ends a membership.
+    pub fn leave_group(&mut self, party: PartyId, group: u32) {
+        self.network.leave(party, group);
+    }
+
+    /// Asks for [`Step::Alarm`] at a time.
+    pub fn set_alarm(&mut self, at: Time, alarm: u32) {
+        self.network.queue.push(at.max(self.now), Event::Alarm { alarm });
+    }
+
+    /// Lets the next thing happen; `None` when nothing is to come.
+    pub fn step(&mut self) -> Option<Step> {
+        let (at, event) = self.network.queue.pop()?;
+        debug_assert!(at >= self.now, "time runs forward");
+        self.now = at;
+        Some(match event {
+            Event::Arrival { party, packet } => self.arrive(PartyId(party), packet),
+            Event::Timer { party } => self.tick(PartyId(party)),
+            Event::Drain { party } => self.drain(PartyId(party)),
+            Event::Alarm { alarm } => {
+                self.network.trace.note(at, u64::from(alarm) | 4 << 32);
+                Step::Alarm(alarm)
+            }
+        })
+    }
+
+    /// When the next thing happens.
+    pub fn next_time(&self) -> Option<Time> {
+        self.network.queue.next_time()
+    }
+
+    /// The time of the last step.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Number of seats.
+    pub fn seats(&self) -> u32 {
+        self.members.len() as u32
+    }
+
+    /// A party; `None` when it crashed.
+    pub fn party(&self, id: PartyId) -> Option<&P> {
+        self.members[id.0 as usize].party.as_ref()
+    }
+
+    /// Does something to a party from outside, such as a call of its application, and lets it act on that. Nothing happens to
+    /// a party that crashed.
+    pub fn command<R>(&mut self, id: PartyId, call: impl FnOnce(&mut P, Time) -> R) -> Option<R> {
+        let member = &mut self.members[id.0 as usize];
+        let now = member.seat.clock.local(self.now);
+        let result = member.party.as_mut().map(|party| call(party, now));
+        self.settle(id);
+        result
+    }
+
+    /// What a party's connection did.
+    pub fn counters(&self, id: PartyId) -> &Counters {
+        self.network.counters(id)
+    }
+
+    /// Whether each packet that was meant for a party came, once and in order.
+    pub fn is_undisturbed(&self, id: PartyId) -> bool {
+        let counters = self.network.counters(id);
+        counters.lost == 0 && counters.disturbed == 0
+    }
+
+    /// Ends a party without a word and gives back its remains. Its seat stays, for [`revive`](Self::revive).
+    pub fn crash(&mut self, id: PartyId) -> Option<P> {
+        let member = &mut self.members[id.0 as usize];
+        member.paused = false;
+        member.timer = Time::NEVER;
+        member.inbox_bytes = 0;
+        member.inbox.drain(..).for_each(|packet| self.network.packets.release(packet));
+        member.party.take()
+    }
+
+    /// Puts a party on a seat in place of what was there.
+    pub fn revive(&mut self, id: PartyId, party: P) {
+        self.crash(id);
+        self.members[id.0 as usize].party = Some(party);
+        self.settle(id);
+    }
+
+    /// Stops a party, as a machine that sleeps: arrivals wait in a queue of limited size, deadlines pass.
+    pub fn pause(&mut self, id: PartyId) {
+        self.members[id.0 as usize].paused = true;
+    }
+
+    /// Lets a paused party go on with what waited for it.
+    pub fn resume(&mut self, id: PartyId) {
+        if std::mem::take(&mut self.members[id.0 as usize].paused) {
+            self.drain(id);
+            self.tick_now(id);
+        }
+    }
+
+    /// Puts a party on a side; packets pass only between parties of the same side. All begin on side 0.
+    pub fn set_side(&mut self, id: PartyId, side: u8) {
+        self.network.set_side(id, side);
+    }
+
+    /// Ends all partitions.
+    pub fn heal(&mut self) {
+        (0..self.seats()).for_each(|party| self.network.set_side(PartyId(party), 0));
+    }
+
+    /// Changes the links of a party.
+    pub fn relink(&mut self, id: PartyId, up: Link, down: Link) {
+        self.network.relink(id, up, down);
+    }
+
+    /// A number for all that happened so far.
+    pub fn trace_hash(&self) -> u64 {
+        self.network.trace.hash()
+    }
+
+    /// Number of packets of which copies are on their way.
+    pub fn in_flight(&self) -> usize {
+        self.network.packets.in_flight()
+    }
+
+    fn arrive(&mut self, id: PartyId, packet: u32) -> Step {
+        let member = &mut self.members[id.0 as usize];
+        self.network.trace.note(self.now, u64::from(id.0) | 2 << 32);
+        let Some(party) = &mut member.party else {
+            self.network.packets.release(packet);
+            return Step::Quiet;
+        };
+        let (bytes, path) = self.network.packets.packet(packet);
+        if member.paused || !member.seat.moderation.is_zero() {
+            let len = bytes.len();
+            if member.inbox_bytes + len > INBOX {
+                self.network.packets.release(packet);
+                self.network.counters_mut(id).lost += 1;
+                return Step::Quiet;
+            }
+            if member.inbox.is_empty() && !member.paused {
+                self.network.queue.push(self.now + member.seat.moderation, Event::Drain { party: id.0 });
+            }
+            member.inbox.push_back(packet);
+            member.inbox_bytes += len;
+            return Step::Quiet;
+        }
+        party.handle_train(member.seat.clock.local(self.now), path, bytes.len(), bytes);
+        self.network.packets.release(packet);
+        self.network.counters_mut(id).received += 1;
+        self.settle(id);
+        Step::Acted(id)
+    }
+
+    fn tick(&mut self, id: PartyId) -> Step {
+        let member = &mut self.members[id.0 as usize];
+        if member.timer != self.now || member.paused {
+            return Step::Quiet;
+        }
+        self.tick_now(id)
+    }
+
+    fn tick_now(&mut self, id: PartyId) -> Step {
+        let member = &mut self.members[id.0 as usize];
+        let Some(party) = &mut member.party else { return Step::Quiet };
+        member.timer = Time::NEVER;
+        let now = member.seat.clock.local(self.now);
+        let due = party.poll_timeout().is_some_and(|deadline| deadline <= now);
+        if due {
+            self.network.trace.note(self.now, u64::from(id.0) | 3 << 32);
+            party.handle_timeout(now);
+        }
+        self.settle(id);
+        if due { Step::Acted(id) } else { Step::Quiet }
+    }
+
+    /// Hands over what waited in a party's inbox, as trains.
+    fn drain(&mut self, id: PartyId) -> Step {
+        let mut step = Step::Quiet;
+        loop {
+            let member = &mut self.members[id.0 as usize];
+            if member.paused || member.inbox.is_empty() {
+                return step;
+            }
+            let packets = &mut self.network.packets;
+            self.train.clear();
+            let mut first = None;
+            let mut count = 0;
+            while let Some(&packet) = member.inbox.front() {
+                let (bytes, path) = packets.packet(packet);
+                let (stride, train_path) = *first.get_or_insert((bytes.len(), path));
+                let whole = self.train.len() == count * stride;
+                if path != train_path
+                    || bytes.len() > stride
+                    || !whole
+                    || self.train.len() + bytes.len() > TRAIN
+                {
+                    break;
+                }
+                self.train.extend_from_slice(bytes);
+                count += 1;
+                packets.release(packet);
+                member.inbox.pop_front();
+            }
+            member.inbox_bytes -= self.train.len();
+            let now = member.seat.clock.local(self.now);
+            if let (Some((stride, path)), Some(party)) = (first, &mut member.party) {
+                party.handle_train(now, path, stride, &self.train);
+                self.network.counters_mut(id).received += count as u64;
+                self.settle(id);
+                step = Step::Acted(id);
+            }
+        }
+    }
+
+    /// Sends what a party has to say and sees to its next deadline.
+    fn settle(&mut self, id: PartyId) {
+        let member = &mut self.members[id.0 as usize];
+        let Some(party) = &mut member.party else { return };
+        if member.paused {
+            return;
+        }
+        let now = member.seat.clock.local(self.now);
+        while let Some(transmit) = party.poll_transmit(now, &mut self.transmit_buf) {
+            for packet in self.transmit_buf[..transmit.len].chunks(transmit.stride.max(1)) {
+                self.network.send(self.now, id, transmit.to, packet);
+            }
+        }
+        // An event for an earlier deadline than the one planned is added; a later one is found out when the planned one comes.
+        let deadline =
+            party.poll_timeout().map_or(Time::NEVER, |local| member.seat.clock.world(local).max(self.now));
+        if deadline < member.timer {
+            member.timer = deadline;
+            self.network.queue.push(deadline, Event::Timer { party: id.0 });
+        }
+    }
+}
+
+/// Longest train, as the largest UDP payload of the systems' segmentation.
+const TRAIN: usize = 65_536;
+/// Bytes that wait for a party at most, as a socket's receive buffer.
+const INBOX: usize = 256 * 1024;
+
+/// A seat and who sits there.
+#[derive(Debug)]
+struct Member<P> {
+    party: Option<P>,
+    seat: Seat,
+    paused: bool,
+    inbox: VecDeque<u32>,
+    inbox_bytes: usize,
+    /// When the planned timer event is; events of other times are stale.
+    timer: Time,
+}
