@@ -9,7 +9,7 @@ use crate::{Code, Decoder, Present};
 ///
 /// # Panics
 ///
-/// When a recovered symbol differs from the sent one, or when encoding in one call and in steps differ.
+/// When a recovered symbol differs from the sent one, or when the ways of encoding differ.
 pub fn code(input: &[u8]) {
     let [k, n, length, filled, seed, data @ ..] = input else { return };
     let k = 2 << (k % 7);
@@ -50,7 +50,7 @@ fn sent_symbols(code: &Code, filled: u8, length: usize, data: &[u8]) -> Vec<Vec<
     }
     let (given, parity) = symbols.split_at_mut(code.k() as usize);
     let given: Vec<&[u8]> = given[..filled as usize].iter().map(Vec::as_slice).collect();
-    for (index, symbol) in (code.k()..code.n()).zip(parity) {
+    for (index, symbol) in (code.k()..code.n()).zip(&mut *parity) {
         symbol.resize(length, 0xee);
         code.encode(index, &given, symbol);
         let mut stepwise = vec![0; length];
@@ -59,5 +59,8 @@ fn sent_symbols(code: &Code, filled: u8, length: usize, data: &[u8]) -> Vec<Vec<
         }
         assert_eq!(*symbol, stepwise, "parity {index} in one call and in steps");
     }
+    let mut run = vec![0xee; usize::from(code.n() - code.k()) * length];
+    code.encode_run(code.k(), &given, length, &mut run);
+    assert!(run.chunks(length).eq(parity.iter()), "parity one by one and in a run");
     symbols
 }

@@ -13,6 +13,7 @@ fn warm_coding_allocates_nothing() {
     let mut out = [0; 1600];
     let mut group = |first: u8| {
         code.encode(k + first, &symbols, &mut parity);
+        code.encode_run(k + first, &symbols, 100, &mut parity);
         code.accumulate(k, first, &data, &mut parity);
         let present: Present = (first..first + k).collect();
         let plan = decoder.plan(&present).unwrap();
