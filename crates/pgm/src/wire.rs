@@ -1,1 +1,42 @@
-//! The packets of PGM as they are on the wire (RFC 3208 §8, §9).
+//! The packets of PGM as they are on the wire (RFC 3208 §8, §9, and the appendices' packets and options).
+//!
+//! [`Packet::parse`] turns a datagram into a value that can only be valid, or says which rule the datagram broke
+//! ([`Malformed`]). [`Packet::emit`] turns a value into bytes in the caller's buffer; [`DataHead::emit_around`] does the same
+//! around a payload that stands in the buffer already. Neither allocates, and both cost about a checksum.
+//!
+//! A value holds what its packet means. What has no meaning is neither kept nor held against the sender: reserved fields,
+//! options of unknown type, a second option of one type, the extensibility bits (only network elements look at them, §9), the
+//! order of options. Everything else of a packet comes back byte for byte when its value is emitted.
+//!
+//! Where the RFC and its implementations disagree, this speaks as the implementations do: the bits of the options flags are
+//! counted from the right (§8 counts them from the left), OPT_FRAGMENT is 16 bytes long (§9.2.4 prints 12), OPT_REDIRECT 8 and
+//! an address (§9.5.5 prints 4), and ACK is 0x0D (tcpdump and IBM have it as 0x0B). Where OpenPGM alone disagrees with the RFC,
+//! in the place of the F bit and the bits of OPT_PARITY_PRM, this follows the RFC.
+
+mod ack;
+mod checksum;
+mod cursor;
+mod data;
+mod header;
+mod malformed;
+mod nak;
+mod nla;
+mod options;
+mod packet;
+mod poll;
+mod spm;
+mod window;
+
+pub use ack::Ack;
+pub use data::{Content, Data, DataHead, DataKind, DataOptions};
+pub use header::{HEADER_LEN, HeaderView, PacketType, Session};
+pub use malformed::Malformed;
+pub use nak::{Nak, Ncf, Reach, Request};
+pub use options::{
+    BackoffInterval, BackoffRange, CongestionReport, EncodedFragment, Fragment, NakList, ParityPrm,
+    PgmccData, PgmccFeedback, ReportRequest, Reset,
+};
+pub use packet::{Body, Packet};
+pub use poll::{Poll, PollKind, Polr};
+pub use spm::{Spm, SpmOptions, WindowState};
+pub use window::Window;

@@ -1,0 +1,295 @@
+//! Data packets, original and repair (RFC 3208 §8.2), and parity packets (§11).
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use super::cursor::{Reader, Writer};
+use super::header::{PARITY, VAR_PKTLEN};
+use super::options::{
+    EncodedFragment, Fragment, OptionKind, OptionsWriter, PgmccData, RawOption, RawOptions, emit_curr_tgsize,
+    emit_parity_grp, options_len, parse_curr_tgsize, parse_parity_grp,
+};
+use super::{HEADER_LEN, Malformed, PacketType, Session, packet};
+use crate::Seq;
+
+/// A data packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Data<'a> {
+    /// Everything but the payload.
+    pub head: DataHead,
+    /// The TSDU: application data, or parity over it.
+    pub payload: &'a [u8],
+}
+
+/// What a data packet says about its payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataHead {
+    /// Sent for the first time, or again.
+    pub kind: DataKind,
+    /// The sequence number. Of a parity packet: that of its group, with the parity index in the low bits.
+    pub sqn: Seq,
+    /// The trailing edge of the source's transmit window.
+    pub trail: Seq,
+    /// What the payload is.
+    pub content: Content,
+    /// The options that do not depend on it.
+    pub options: DataOptions,
+}
+
+/// Whether data are sent for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DataKind {
+    /// ODATA. Pro-active parity is ODATA too.
+    Original,
+    /// RDATA, in answer to a NAK.
+    Repair,
+}
+
+/// What the payload of a data packet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Application data.
+    Source {
+        /// The place of the packet in its APDU (OPT_FRAGMENT); none when it is an APDU of its own.
+        fragment: Option<Fragment>,
+    },
+    /// Parity over a transmission group (OPT_PARITY).
+    Parity {
+        /// Which run of k parity packets it belongs to (OPT_PARITY_GRP); none for the first.
+        group: Option<NonZeroU32>,
+        /// Whether the lengths of the group's packets differ and are encoded in the last two bytes (OPT_VAR_PKTLEN).
+        var_pktlen: bool,
+        /// Parity over the group's fragment options; none when no packet of the group has one.
+        fragment: Option<EncodedFragment>,
+    },
+}
+
+impl Content {
+    /// Application data that are an APDU of their own.
+    pub const WHOLE: Content = Content::Source { fragment: None };
+}
+
+/// The options of a data packet that do not depend on what its payload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DataOptions {
+    /// The oldest sequence number that who joins late may ask for (OPT_JOIN).
+    pub join: Option<Seq>,
+    /// The number of data packets in this group, when it is a short one (OPT_CURR_TGSIZE).
+    pub curr_tgsize: Option<NonZeroU32>,
+    /// The first packet of the session, or parity over it (OPT_SYN).
+    pub syn: bool,
+    /// The last packet of the session, or parity over it (OPT_FIN).
+    pub fin: bool,
+    /// Congestion control (OPT_PGMCC_DATA).
+    pub pgmcc: Option<PgmccData>,
+}
+
+impl Data<'_> {
+    /// The length of the packet.
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
+        self.head.wire_len() + self.payload.len()
+    }
+
+    /// Writes the packet into `buffer` and returns its length.
+    ///
+    /// # Panics
+    ///
+    /// As [`DataHead::emit_around`].
+    pub fn emit(&self, session: Session, buffer: &mut [u8]) -> usize {
+        let head_len = self.head.wire_len();
+        buffer[head_len..head_len + self.payload.len()].copy_from_slice(self.payload);
+        self.head.emit_around(session, buffer, self.payload.len())
+    }
+}
+
+impl DataHead {
+    /// The length of the common header and the fixed part of a data packet: all that stands before the payload when there are
+    /// no options.
+    pub const LEN_MIN: usize = HEADER_LEN + 8;
+
+    /// A packet without options.
+    #[must_use]
+    pub fn new(kind: DataKind, sqn: Seq, trail: Seq) -> Self {
+        DataHead { kind, sqn, trail, content: Content::WHOLE, options: DataOptions::default() }
+    }
+
+    /// The length of everything before the payload.
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
+        Self::LEN_MIN + self.options_len()
+    }
+
+    /// Writes the packet around a payload of `tsdu_len` bytes that already stands at `buffer[self.wire_len()..]`, and returns the
+    /// length of the whole.
+    ///
+    /// # Panics
+    ///
+    /// When the buffer is shorter than that, the payload is longer than 65535 bytes, or the packet would be malformed: data
+    /// older than the trailing edge, or a fragment that does not fit.
+    pub fn emit_around(&self, session: Session, buffer: &mut [u8], tsdu_len: usize) -> usize {
+        assert_eq!(self.check(tsdu_len), Ok(()), "a packet of our own is valid");
+        let mut out = Writer::new(buffer, HEADER_LEN);
+        out.seq(self.sqn);
+        out.seq(self.trail);
+        let flags = self.emit_options(&mut out);
+        let len = out.at() + tsdu_len;
+        packet::seal(session, self.packet_type(), flags, tsdu_len, &mut buffer[..len]);
+        len
+    }
+
+    pub(crate) fn packet_type(&self) -> PacketType {
+        match self.kind {
+            DataKind::Original => PacketType::Odata,
+            DataKind::Repair => PacketType::Rdata,
+        }
+    }
+
+    /// The rules that tie fields, options and payload together.
+    fn check(&self, tsdu_len: usize) -> Result<(), Malformed> {
+        match self.content {
+            Content::Source { fragment } => {
+                // Data are sent within the transmit window only (§5.1.1); its width is bounded by §3.3.
+                if self.sqn.distance_from(self.trail) >= (1 << 31) - 1 {
+                    return Err(Malformed::DataBeforeTrail);
+                }
+                fragment.map_or(Ok(()), |fragment| fragment.check(self.sqn, tsdu_len))
+            }
+            Content::Parity { var_pktlen: true, .. } if tsdu_len < 2 => Err(Malformed::ShortParity),
+            Content::Parity { .. } => Ok(()),
+        }
+    }
+
+    fn options_len(&self) -> usize {
+        let DataOptions { join, curr_tgsize, syn, fin, pgmcc } = &self.options;
+        let (has_fragment, has_group) = match self.content {
+            Content::Source { fragment } => (fragment.is_some(), false),
+            Content::Parity { group, fragment, .. } => (fragment.is_some(), group.is_some()),
+        };
+        options_len([
+            (has_fragment, Fragment::LEN),
+            (has_group, 4),
+            (join.is_some(), 4),
+            (curr_tgsize.is_some(), 4),
+            (*syn, 0),
+            (*fin, 0),
+            (pgmcc.is_some(), pgmcc.map_or(0, |pgmcc| pgmcc.len())),
+        ])
+    }
+
+    fn emit_options(&self, out: &mut Writer<'_>) -> u8 {
+        let mut options = OptionsWriter::new(out);
+        if let Some(tgsize) = self.options.curr_tgsize {
+            emit_curr_tgsize(tgsize, self.kind == DataKind::Repair, &mut options);
+        }
+        let mut flags = 0;
+        match &self.content {
+            Content::Source { fragment } => fragment.iter().for_each(|fragment| fragment.emit(&mut options)),
+            Content::Parity { group, var_pktlen, fragment } => {
+                flags |= PARITY | if *var_pktlen { VAR_PKTLEN } else { 0 };
+                fragment.iter().for_each(|fragment| fragment.emit(&mut options));
+                group.iter().for_each(|group| emit_parity_grp(*group, &mut options));
+            }
+        }
+        if let Some(min) = self.options.join {
+            options.receiver(OptionKind::Join, 4, 0).seq(min);
+        }
+        if self.options.syn {
+            options.receiver(OptionKind::Syn, 0, 0);
+        }
+        if self.options.fin {
+            options.receiver(OptionKind::Fin, 0, 0);
+        }
+        self.options.pgmcc.iter().for_each(|pgmcc| pgmcc.emit(&mut options));
+        flags | options.finish()
+    }
+}
+
+impl<'a> Data<'a> {
+    pub(crate) fn parse(
+        kind: DataKind,
+        flags: u8,
+        tsdu_len: usize,
+        mut reader: Reader<'a>,
+    ) -> Result<Self, Malformed> {
+        let (sqn, trail) = (reader.seq()?, reader.seq()?);
+        let (raw_options, payload) = RawOptions::with_payload(flags, reader.rest())?;
+        if payload.len() != tsdu_len {
+            return Err(Malformed::TsduLength);
+        }
+        let content = if flags & PARITY == 0 {
+            Content::WHOLE
+        } else {
+            Content::Parity { group: None, var_pktlen: flags & VAR_PKTLEN != 0, fragment: None }
+        };
+        let mut head = DataHead { kind, sqn, trail, content, options: DataOptions::default() };
+        for option in raw_options {
+            head.take(&option?)?;
+        }
+        head.check(tsdu_len)?;
+        Ok(Data { head, payload })
+    }
+}
+
+impl DataHead {
+    fn take(&mut self, option: &RawOption<'_>) -> Result<(), Malformed> {
+        match (option.kind, &mut self.content) {
+            (OptionKind::Fragment, Content::Source { .. }) if option.encoded => {
+                return Err(Malformed::OptionEncoded);
+            }
+            (OptionKind::Fragment, Content::Source { fragment }) => {
+                fragment.get_or_insert(Fragment::parse(option)?);
+            }
+            (OptionKind::Fragment, Content::Parity { .. }) if !option.encoded => {
+                return Err(Malformed::FragmentNotEncoded);
+            }
+            (OptionKind::Fragment, Content::Parity { fragment, .. }) => {
+                fragment.get_or_insert(EncodedFragment::parse(option)?);
+            }
+            (OptionKind::ParityGrp, Content::Parity { group, .. }) => {
+                group.get_or_insert(parse_parity_grp(option)?);
+            }
+            (OptionKind::Join, _) => {
+                self.options.join.get_or_insert(option.join()?);
+            }
+            (OptionKind::CurrTgsize, _) => {
+                self.options.curr_tgsize.get_or_insert(parse_curr_tgsize(option)?);
+            }
+            (OptionKind::Syn, _) => self.options.syn = option.mark()?,
+            (OptionKind::Fin, _) => self.options.fin = option.mark()?,
+            (OptionKind::PgmccData, _) => {
+                self.options.pgmcc.get_or_insert(PgmccData::parse(option)?);
+            }
+            _ => return Err(Malformed::OptionMisplaced),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Data<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} bytes", self.head, self.payload.len())
+    }
+}
+
+impl fmt::Display for DataHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} trail {}", self.packet_type(), self.sqn, self.trail)?;
+        match &self.content {
+            Content::Source { fragment } => {
+                fragment.iter().try_for_each(|fragment| write!(f, ", {fragment}"))?
+            }
+            Content::Parity { group, var_pktlen, fragment } => {
+                f.write_str(if *var_pktlen { ", parity with lengths" } else { ", parity" })?;
+                group.iter().try_for_each(|group| write!(f, " of run {group}"))?;
+                fragment.iter().try_for_each(|fragment| write!(f, ", {fragment}"))?;
+            }
+        }
+        let DataOptions { join, curr_tgsize, syn, fin, pgmcc } = &self.options;
+        join.iter().try_for_each(|min| write!(f, ", join {min}"))?;
+        curr_tgsize.iter().try_for_each(|tgsize| write!(f, ", curr_tgsize {tgsize}"))?;
+        f.write_str(if *syn { ", syn" } else { "" })?;
+        f.write_str(if *fin { ", fin" } else { "" })?;
+        pgmcc.iter().try_for_each(|pgmcc| write!(f, ", {pgmcc}"))
+    }
+}

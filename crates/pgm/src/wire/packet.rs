@@ -1,0 +1,181 @@
+use std::fmt;
+
+use super::checksum::Sum;
+use super::cursor::{Reader, Writer};
+use super::header::{self, HeaderView, PARITY, VAR_PKTLEN};
+use super::options::RawOptions;
+use super::{
+    Ack, Data, DataKind, HEADER_LEN, Malformed, Nak, Ncf, PacketType, Poll, Polr, Request, Session, Spm,
+};
+
+/// A packet: bytes that obey every rule of RFC 3208 that can be told from the packet alone.
+///
+/// Borrows the payload and the NAK list from the datagram. Nothing here allocates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// The transport session.
+    pub session: Session,
+    /// What the packet says.
+    pub body: Body<'a>,
+}
+
+/// What a packet says, by its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// Source path message.
+    Spm(Spm),
+    /// Poll request.
+    Poll(Poll),
+    /// Poll response.
+    Polr(Polr),
+    /// ODATA or RDATA.
+    Data(Data<'a>),
+    /// Negative acknowledgement.
+    Nak(Nak<'a>),
+    /// Null negative acknowledgement.
+    Nnak(Request<'a>),
+    /// NAK confirmation.
+    Ncf(Ncf<'a>),
+    /// SPM request.
+    Spmr,
+    /// Acknowledgement of PGMCC.
+    Ack(Ack),
+}
+
+impl<'a> Packet<'a> {
+    /// Reads a datagram: what follows the IP header, or the UDP header when PGM is encapsulated in UDP.
+    ///
+    /// Costs a checksum and little more, whatever the options; there are at most 16 of them.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the datagram breaks.
+    pub fn parse(datagram: &'a [u8]) -> Result<Packet<'a>, Malformed> {
+        let header = HeaderView::new(datagram).ok_or(Malformed::ShortHeader)?;
+        let packet_type = header.packet_type()?;
+        let flags = header.flags();
+        if header.has_checksum() {
+            if !Sum::of(datagram).is_valid() {
+                return Err(Malformed::BadChecksum);
+            }
+        } else if packet_type.is_data() {
+            return Err(Malformed::NoChecksum);
+        }
+        if flags & PARITY != 0 && !packet_type.may_be_parity() {
+            return Err(Malformed::ParityMisplaced);
+        }
+        if flags & (VAR_PKTLEN | PARITY) == VAR_PKTLEN {
+            return Err(Malformed::VarPktlenWithoutParity);
+        }
+        if header.tsdu_len() != 0 && !packet_type.is_data() {
+            return Err(Malformed::TsduMisplaced);
+        }
+        let reader = Reader::new(&datagram[HEADER_LEN..], Malformed::ShortBody);
+        let body = match packet_type {
+            PacketType::Odata => {
+                Body::Data(Data::parse(DataKind::Original, flags, header.tsdu_len(), reader)?)
+            }
+            PacketType::Rdata => Body::Data(Data::parse(DataKind::Repair, flags, header.tsdu_len(), reader)?),
+            PacketType::Spm => Body::Spm(Spm::parse(flags, reader)?),
+            PacketType::Poll => Body::Poll(Poll::parse(flags, reader)?),
+            PacketType::Polr => Body::Polr(Polr::parse(flags, reader)?),
+            PacketType::Nak => Body::Nak(Nak::parse(flags, reader)?),
+            PacketType::Nnak => Body::Nnak(Request::parse_nnak(flags, reader)?),
+            PacketType::Ncf => Body::Ncf(Ncf::parse(flags, reader)?),
+            PacketType::Spmr => parse_spmr(flags, reader)?,
+            PacketType::Ack => Body::Ack(Ack::parse(flags, reader)?),
+        };
+        Ok(Packet { session: header.session_of(packet_type), body })
+    }
+
+    /// The length of the packet.
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
+        match &self.body {
+            Body::Spm(spm) => spm.wire_len(),
+            Body::Poll(poll) => poll.wire_len(),
+            Body::Polr(polr) => polr.wire_len(),
+            Body::Data(data) => data.wire_len(),
+            Body::Nak(nak) => nak.wire_len(),
+            Body::Nnak(request) => request.wire_len(),
+            Body::Ncf(ncf) => ncf.wire_len(),
+            Body::Spmr => HEADER_LEN,
+            Body::Ack(ack) => ack.wire_len(),
+        }
+    }
+
+    /// The type of the packet.
+    #[must_use]
+    pub fn packet_type(&self) -> PacketType {
+        match &self.body {
+            Body::Spm(_) => PacketType::Spm,
+            Body::Poll(_) => PacketType::Poll,
+            Body::Polr(_) => PacketType::Polr,
+            Body::Data(data) => data.head.packet_type(),
+            Body::Nak(_) => PacketType::Nak,
+            Body::Nnak(_) => PacketType::Nnak,
+            Body::Ncf(_) => PacketType::Ncf,
+            Body::Spmr => PacketType::Spmr,
+            Body::Ack(_) => PacketType::Ack,
+        }
+    }
+
+    /// Writes the packet into `buffer`, checksum included, and returns its length, which is [`Packet::wire_len`].
+    ///
+    /// # Panics
+    ///
+    /// When the buffer is shorter than that; for data also as [`super::DataHead::emit_around`].
+    pub fn emit(&self, buffer: &mut [u8]) -> usize {
+        if let Body::Data(data) = &self.body {
+            return data.emit(self.session, buffer);
+        }
+        let mut out = Writer::new(buffer, HEADER_LEN);
+        let flags = match &self.body {
+            Body::Spm(spm) => spm.emit(&mut out),
+            Body::Poll(poll) => poll.emit(&mut out),
+            Body::Polr(polr) => polr.emit(&mut out),
+            Body::Nak(nak) => nak.emit(&mut out),
+            Body::Nnak(request) => request.emit_nnak(&mut out),
+            Body::Ncf(ncf) => ncf.emit(&mut out),
+            Body::Ack(ack) => ack.emit(&mut out),
+            Body::Spmr | Body::Data(_) => 0,
+        };
+        let len = out.at();
+        seal(self.session, self.packet_type(), flags, 0, &mut buffer[..len]);
+        len
+    }
+}
+
+/// Writes the common header into the front of a packet and the checksum of the whole into the header.
+pub(crate) fn seal(session: Session, packet_type: PacketType, flags: u8, tsdu_len: usize, packet: &mut [u8]) {
+    let tsdu_len = u16::try_from(tsdu_len).expect("a TSDU fits a datagram");
+    let head = packet.first_chunk_mut().expect("a packet is longer than its header");
+    session.emit(packet_type, flags, tsdu_len, head);
+    let checksum = Sum::of(packet).field();
+    packet[header::CHECKSUM..][..2].copy_from_slice(&checksum);
+}
+
+/// An SPMR has no fixed part, and the RFC defines no option for it (§13.6).
+fn parse_spmr<'a>(flags: u8, reader: Reader<'_>) -> Result<Body<'a>, Malformed> {
+    match RawOptions::without_payload(flags, reader.rest())?.next() {
+        None => Ok(Body::Spmr),
+        Some(option) => Err(option.err().unwrap_or(Malformed::OptionMisplaced)),
+    }
+}
+
+impl fmt::Display for Packet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.session)?;
+        match &self.body {
+            Body::Spm(spm) => spm.fmt(f),
+            Body::Poll(poll) => poll.fmt(f),
+            Body::Polr(polr) => polr.fmt(f),
+            Body::Data(data) => data.fmt(f),
+            Body::Nak(nak) => nak.fmt(f),
+            Body::Nnak(request) => write!(f, "NNAK {request}"),
+            Body::Ncf(ncf) => ncf.fmt(f),
+            Body::Spmr => f.write_str("SPMR"),
+            Body::Ack(ack) => ack.fmt(f),
+        }
+    }
+}
