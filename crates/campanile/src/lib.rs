@@ -1,1 +1,20 @@
-//! placeholder
+//! What people link: services that run on the completion engine, one worker a core.
+//!
+//! - [`echo`] is an echo server that mirrors trains, and knows whom not to answer.
+//! - [`load`] is its counterpart: a closed loop of packets that measures rates, loss and round trips.
+//! - [`packet`] is what they exchange, as the classic tools do.
+//!
+//! A run is started with a configuration, watched by snapshots, ended by a [`Stopper`] or by itself, and joined. The
+//! configuration structs have a `Default` to start from. Whatever goes wrong in one worker ends the run with an error.
+#![forbid(unsafe_code)]
+
+mod clock;
+pub mod cores;
+pub mod echo;
+pub mod load;
+pub mod packet;
+mod worker;
+
+pub use campanile_engine::udp::{Shard, UnknownShard};
+pub use campanile_engine::{Choice, UnknownBackend};
+pub use worker::{Stopper, WorkerError};

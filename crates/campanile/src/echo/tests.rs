@@ -1,0 +1,159 @@
+//! The server with real sockets on loopback.
+
+use std::net::UdpSocket;
+
+use super::*;
+use crate::packet::Header;
+
+fn one_core() -> Vec<usize> {
+    cores::first(1).expect("there is always one")
+}
+
+fn loopback() -> EchoConfig {
+    EchoConfig { bind: Some(Ipv4Addr::LOCALHOST.into()), cores: one_core(), ..EchoConfig::default() }
+}
+
+fn client(server: &EchoServer) -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+    client.connect(server.description().address).expect("loopback is reachable");
+    client.set_read_timeout(Some(Duration::from_secs(20))).expect("a valid timeout");
+    client
+}
+
+fn ask(client: &UdpSocket, packet: &[u8]) -> Vec<u8> {
+    client.send(packet).expect("sent");
+    let mut buffer = vec![0; 65_536];
+    let len = client.recv(&mut buffer).expect("an answer within the timeout");
+    buffer.truncate(len);
+    buffer
+}
+
+fn packet(seq: u64) -> [u8; Header::LEN] {
+    Header { seq, stamp_ns: 99 }.to_bytes()
+}
+
+#[test]
+fn packets_of_any_size_come_back_as_they_went() {
+    let server = EchoServer::start(&loopback()).expect("it starts");
+    let client = client(&server);
+    for (seq, len) in [16, 17, 64, 1400, 9000, 65_507, 0, 1, 15].into_iter().enumerate() {
+        let mut sent = vec![seq as u8; len];
+        let head = len.min(Header::LEN);
+        sent[..head].copy_from_slice(&packet(seq as u64)[..head]);
+        assert_eq!(ask(&client, &sent), sent, "{len} bytes");
+    }
+    server.stop();
+    let counts = server.join().expect("no worker fails").total;
+    assert_eq!((counts.received.packets, counts.replied.packets), (9, 9));
+    assert_eq!(counts.received.bytes, counts.replied.bytes);
+    assert_eq!(counts.dropped.total(), 0);
+}
+
+#[test]
+fn every_address_of_the_machine_is_served() {
+    let server =
+        EchoServer::start(&EchoConfig { cores: one_core(), ..EchoConfig::default() }).expect("starts");
+    let client = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+    client.connect(("127.0.0.1", server.description().address.port())).expect("loopback is reachable");
+    client.set_read_timeout(Some(Duration::from_secs(20))).expect("a valid timeout");
+    assert_eq!(ask(&client, &packet(1)), packet(1));
+}
+
+#[test]
+fn a_repeated_packet_is_dropped_and_counted() {
+    let server = EchoServer::start(&loopback()).expect("it starts");
+    let client = client(&server);
+    assert_eq!(ask(&client, &packet(1)), packet(1));
+    client.send(&packet(1)).expect("sent");
+    assert_eq!(ask(&client, &packet(2)), packet(2), "the answer to the second copy would come first");
+    server.stop();
+    let counts = server.join().expect("no worker fails").total;
+    assert_eq!(counts.dropped.iter().collect::<Vec<_>>(), [(Cause::Repeated, 1)]);
+    assert_eq!((counts.received.packets, counts.replied.packets), (3, 2));
+}
+
+#[test]
+fn raw_echo_listens_on_loopback_and_takes_short_lines() {
+    let config = EchoConfig { rfc862: true, cores: one_core(), ..EchoConfig::default() };
+    let server = EchoServer::start(&config).expect("it starts");
+    assert_eq!(server.description().address.ip(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let client = client(&server);
+    for line in 0..=u8::MAX {
+        assert_eq!(ask(&client, &[line]), [line]);
+    }
+}
+
+#[test]
+fn other_ports_are_left_alone() {
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+    let other_ports = vec![stranger.local_addr().expect("it is bound").port()];
+    let server = EchoServer::start(&EchoConfig { other_ports, ..loopback() }).expect("it starts");
+    stranger.send_to(&packet(1), server.description().address).expect("sent");
+    assert_eq!(ask(&client(&server), &packet(1)), packet(1), "the stranger's packet was before this one");
+    server.stop();
+    let counts = server.join().expect("no worker fails").total;
+    assert_eq!(counts.dropped.of(Cause::OwnPort), 1);
+}
+
+#[test]
+fn a_port_in_use_and_a_foreign_address_are_named() {
+    let holder = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+    let port = holder.local_addr().expect("it is bound").port();
+    let taken = EchoServer::start(&EchoConfig { port, ..loopback() });
+    let Err(EchoError::Bind { address, error }) = taken else { panic!("the port is taken: {taken:?}") };
+    assert_eq!((address.port(), error.kind()), (port, io::ErrorKind::AddrInUse));
+
+    let elsewhere = EchoConfig { bind: Some(Ipv4Addr::new(192, 0, 2, 1).into()), ..loopback() };
+    let foreign = EchoServer::start(&elsewhere);
+    let Err(EchoError::Bind { error, .. }) = foreign else { panic!("not our address: {foreign:?}") };
+    assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+}
+
+/// Forged packets, without the privilege that forging takes: whoever holds a server's port before the server does can speak for
+/// it. They wait in the sockets of the other server, whose workers start last.
+#[test]
+fn two_servers_set_on_each_other_come_to_rest() {
+    for count in [1, 100] {
+        let waiting = Bound::new(&loopback()).expect("the first port");
+        let forger = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+        let second_port = forger.local_addr().expect("it is bound").port();
+        for seq in 0..count {
+            forger.send_to(&packet(seq), waiting.address).expect("sent");
+        }
+        drop(forger);
+        let second = EchoServer::start(&EchoConfig { port: second_port, ..loopback() }).expect("it starts");
+        let first = waiting.start().expect("it starts");
+
+        // The first answers the second, the second answers the first, the first knows them all.
+        settle(&first, Cause::Repeated, count);
+        // What these ask stands behind anything that is still on its way.
+        assert_eq!(ask(&client(&first), &packet(count)), packet(count));
+        assert_eq!(ask(&client(&second), &packet(count)), packet(count));
+        assert_eq!(ask(&client(&first), &packet(count)), packet(count));
+        first.stop();
+        second.stop();
+        let first = first.join().expect("no worker fails").total;
+        let second = second.join().expect("no worker fails").total;
+        assert_eq!((first.received.packets, first.replied.packets), (2 * count + 2, count + 2));
+        assert_eq!((second.received.packets, second.replied.packets), (count + 1, count + 1));
+        assert_eq!((first.dropped.total(), second.dropped.total()), (count, 0));
+    }
+}
+
+/// Waits until a server has dropped so many packets.
+fn settle(server: &EchoServer, cause: Cause, count: u64) {
+    let start = std::time::Instant::now();
+    while server.snapshot().total.dropped.of(cause) < count {
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", server.snapshot());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_snapshot_is_data() {
+    let server = EchoServer::start(&loopback()).expect("it starts");
+    let json = serde_json::to_value(server.snapshot()).expect("plain data");
+    assert_eq!(json["total"]["received"]["packets"], 0);
+    assert_eq!(json["total"]["dropped"], serde_json::json!({}));
+    assert_eq!(json["cores"].as_array().map(Vec::len), Some(1));
+}

@@ -1,0 +1,374 @@
+//! Worker threads: one a core, each with an engine of its own.
+//!
+//! A [`Crew`] starts them, stops them and joins them. Each worker is pinned to its processor and named after it, publishes its
+//! counters on a [`Board`] that it alone writes, and is stopped through its engine's waker. A worker that fails, or panics, takes
+//! the others with it: a run is whole or it is over.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use campanile_engine::udp::UdpSocket;
+use campanile_engine::{Capabilities, Choice, Config, Engine, Fallback, SocketId, Waker, cpu};
+
+/// The threads of one run. Dropping it stops and joins them.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    threads: Vec<(usize, JoinHandle<Result<(), Failing>>)>,
+    stopper: Stopper,
+    /// One message for each thread that ended.
+    ends: Receiver<()>,
+    running: usize,
+}
+
+/// What one worker starts with.
+pub(crate) struct Post<J> {
+    /// The processor it is kept on.
+    pub(crate) cpu: usize,
+    /// Its sockets; the job gets their ids in this order.
+    pub(crate) sockets: Vec<UdpSocket>,
+    /// What it does. It returns when its engine says [`campanile_engine::Event::Stopped`], or when it is done.
+    pub(crate) job: J,
+}
+
+/// What the engines of a crew turned out to be. They are all alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Engines {
+    pub(crate) backend: Choice,
+    pub(crate) fallback: Option<Fallback>,
+    pub(crate) capabilities: Capabilities,
+}
+
+/// Stops a run from any thread. Clones stop the same run; stopping what has ended does nothing.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    /// Set once all workers stand ready.
+    wakers: Arc<OnceLock<Vec<Waker>>>,
+}
+
+impl Stopper {
+    /// Asks every worker to finish.
+    pub fn stop(&self) {
+        self.wakers.get().into_iter().flatten().for_each(Waker::stop);
+    }
+}
+
+impl Crew {
+    /// Starts a thread for each post, and returns once each has its engine and its sockets. `role` begins the threads' names.
+    ///
+    /// # Errors
+    /// The first thing that a worker could not do; none is left running.
+    ///
+    /// # Panics
+    /// If there is no post.
+    pub(crate) fn start<J>(
+        role: &str,
+        config: &Config,
+        posts: Vec<Post<J>>,
+    ) -> Result<(Self, Engines), WorkerError>
+    where
+        J: FnOnce(Engine, &[SocketId]) -> io::Result<()> + Send + 'static,
+    {
+        assert!(!posts.is_empty(), "a crew has a worker");
+        let (send_end, ends) = channel();
+        let (send_ready, ready) = channel();
+        let stopper = Stopper { wakers: Arc::new(OnceLock::new()) };
+        let mut crew = Self { threads: Vec::new(), stopper, ends, running: 0 };
+        let mut signals = Vec::new();
+        for post in posts {
+            let (go, gone) = channel();
+            signals.push(go);
+            let end = End { stopper: crew.stopper.clone(), ended: send_end.clone(), clean: false };
+            let (cpu, config, send_ready) = (post.cpu, config.clone(), send_ready.clone());
+            let thread = thread::Builder::new()
+                .name(format!("{role}-{cpu}"))
+                .spawn(move || work(post, &config, send_ready, &gone, end))
+                .map_err(|error| WorkerError { cpu, failing: Failing::Spawn(error) })?;
+            crew.threads.push((cpu, thread));
+            crew.running += 1;
+        }
+        drop(send_ready);
+        let ready: Vec<Ready> = ready.iter().take(crew.running).collect();
+        if ready.len() < crew.running {
+            // Without its signal no worker goes on; the one that failed says why.
+            drop(signals);
+            return Err(crew.join().expect_err("a worker that was never ready has failed"));
+        }
+        let engines = ready[0].engines.clone();
+        let wakers = ready.into_iter().map(|ready| ready.waker).collect();
+        crew.stopper.wakers.set(wakers).expect("set here alone");
+        signals.iter().for_each(|go| go.send(()).expect("a ready worker waits for its signal"));
+        Ok((crew, engines))
+    }
+
+    pub(crate) fn stopper(&self) -> &Stopper {
+        &self.stopper
+    }
+
+    /// Waits until all workers have ended, at most for `timeout`; tells whether they have.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> bool {
+        let until = Instant::now().checked_add(timeout);
+        while self.running > 0 {
+            let left = until.map_or(timeout, |until| until.saturating_duration_since(Instant::now()));
+            if self.ends.recv_timeout(left).is_err() {
+                return false;
+            }
+            self.running -= 1;
+        }
+        true
+    }
+
+    /// Waits until all workers have ended.
+    ///
+    /// # Errors
+    /// The first failure, in the order of the processors. The others were stopped because of it.
+    pub(crate) fn join(mut self) -> Result<(), WorkerError> {
+        self.join_all()
+    }
+
+    fn join_all(&mut self) -> Result<(), WorkerError> {
+        let mut first = Ok(());
+        for (cpu, thread) in self.threads.drain(..) {
+            let ended = thread.join().unwrap_or(Err(Failing::Panicked));
+            let ended = ended.map_err(|failing| WorkerError { cpu, failing });
+            // A worker that was called off before it began is no news.
+            let is_news = !matches!(&ended, Err(WorkerError { failing: Failing::CalledOff, .. }));
+            if is_news && first.is_ok() {
+                first = ended;
+            }
+        }
+        first
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        // Whoever wanted to know has called `join`.
+        let _ = self.join_all();
+    }
+}
+
+/// What a worker tells the thread that started it.
+struct Ready {
+    waker: Waker,
+    engines: Engines,
+}
+
+/// Runs on the worker's thread.
+fn work<J>(
+    post: Post<J>,
+    config: &Config,
+    ready: Sender<Ready>,
+    go: &Receiver<()>,
+    mut end: End,
+) -> Result<(), Failing>
+where
+    J: FnOnce(Engine, &[SocketId]) -> io::Result<()>,
+{
+    cpu::pin(post.cpu).map_err(Failing::Pin)?;
+    let mut engine = Engine::new(config).map_err(Failing::Engine)?;
+    let sockets = post.sockets.into_iter().map(|socket| engine.add(socket)).collect::<io::Result<Vec<_>>>();
+    let sockets = sockets.map_err(Failing::Engine)?;
+    let engines = Engines {
+        backend: engine.backend(),
+        fallback: engine.fallback().cloned(),
+        capabilities: engine.capabilities(),
+    };
+    let told = ready.send(Ready { waker: engine.waker(), engines });
+    // Whoever counts the ready workers sees by this that no more will come.
+    drop(ready);
+    if told.is_err() || go.recv().is_err() {
+        return Err(Failing::CalledOff);
+    }
+    (post.job)(engine, &sockets).map_err(Failing::Run)?;
+    end.clean = true;
+    Ok(())
+}
+
+/// Tells that a worker has ended, however it did, and stops the others if it did not end well.
+struct End {
+    stopper: Stopper,
+    ended: Sender<()>,
+    clean: bool,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if !self.clean {
+            self.stopper.stop();
+        }
+        // Nobody listens once the crew is being dropped.
+        let _ = self.ended.send(());
+    }
+}
+
+/// A worker that failed.
+#[derive(Debug)]
+pub struct WorkerError {
+    cpu: usize,
+    failing: Failing,
+}
+
+#[derive(Debug)]
+enum Failing {
+    Spawn(io::Error),
+    Pin(io::Error),
+    Engine(io::Error),
+    Run(io::Error),
+    Panicked,
+    /// Another worker could not start.
+    CalledOff,
+}
+
+impl WorkerError {
+    /// The error with which the worker's own job ended, if that is what happened.
+    pub(crate) fn ended_with(&self) -> Option<&io::Error> {
+        match &self.failing {
+            Failing::Run(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cpu = self.cpu;
+        match &self.failing {
+            Failing::Spawn(error) => write!(f, "no thread for core {cpu}: {error}"),
+            Failing::Pin(error) => write!(f, "a thread cannot be kept on core {cpu}: {error}"),
+            Failing::Engine(error) => write!(f, "no I/O on core {cpu}: {error}"),
+            Failing::Run(error) => write!(f, "the worker on core {cpu} failed: {error}"),
+            Failing::Panicked => write!(f, "the worker on core {cpu} panicked"),
+            Failing::CalledOff => write!(f, "the worker on core {cpu} was called off"),
+        }
+    }
+}
+
+impl std::error::Error for WorkerError {}
+
+/// Counters that one thread writes and any thread reads. A reading may be a moment apart from one word to the next; after the
+/// writer was joined it is exact.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Board<const WORDS: usize>([AtomicU64; WORDS]);
+
+impl<const WORDS: usize> Board<WORDS> {
+    pub(crate) fn new() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    pub(crate) fn publish(&self, words: [u64; WORDS]) {
+        for (place, word) in self.0.iter().zip(words) {
+            place.store(word, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn read(&self) -> [u64; WORDS] {
+        std::array::from_fn(|index| self.0[index].load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use campanile_engine::Event;
+
+    type Job = Box<dyn FnOnce(Engine, &[SocketId]) -> io::Result<()> + Send>;
+
+    fn until_stopped(mut engine: Engine) -> io::Result<()> {
+        loop {
+            engine.poll(None)?;
+            while let Some(event) = engine.next_event() {
+                if matches!(event, Event::Stopped) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn crew(jobs: Vec<Job>) -> Result<Crew, WorkerError> {
+        let cpus = cpu::allowed().expect("the system tells");
+        let post = |(index, job)| Post { cpu: cpus[index % cpus.len()], sockets: Vec::new(), job };
+        let posts = jobs.into_iter().enumerate().map(post).collect();
+        Crew::start("test", &Config::default(), posts).map(|(crew, _)| crew)
+    }
+
+    fn patient() -> Job {
+        Box::new(|engine, _| until_stopped(engine))
+    }
+
+    #[test]
+    fn a_stop_from_another_thread_ends_all() {
+        let mut crew = crew(vec![patient(), patient()]).expect("two workers start");
+        assert!(!crew.wait(Duration::ZERO));
+        let stopper = crew.stopper().clone();
+        thread::spawn(move || stopper.stop()).join().expect("stopping does not fail");
+        assert!(crew.wait(Duration::from_secs(60)));
+        assert!(crew.join().is_ok());
+    }
+
+    #[test]
+    fn an_error_ends_the_whole_run_and_is_told() {
+        let failing: Job = Box::new(|_, _| Err(io::ErrorKind::NotConnected.into()));
+        let mut crew = crew(vec![patient(), failing, patient()]).expect("three workers start");
+        assert!(crew.wait(Duration::from_secs(60)));
+        let error = crew.join().expect_err("one worker failed");
+        assert_eq!(error.ended_with().map(io::Error::kind), Some(io::ErrorKind::NotConnected));
+    }
+
+    #[test]
+    fn a_panic_ends_the_whole_run_and_is_told() {
+        let failing: Job = Box::new(|_, _| panic!("a test wants to see this"));
+        let crew = crew(vec![failing, patient()]).expect("two workers start");
+        let error = crew.join().expect_err("one worker panicked");
+        assert!(error.to_string().ends_with("panicked"), "{error}");
+    }
+
+    #[test]
+    fn a_worker_that_cannot_start_calls_the_others_off() {
+        let cpus = cpu::allowed().expect("the system tells");
+        let post = |cpu| Post { cpu, sockets: Vec::new(), job: patient() };
+        let posts = vec![post(cpus[0]), post(100_000), post(cpus[0])];
+        let error = Crew::start("test", &Config::default(), posts).expect_err("no such core");
+        assert!(error.to_string().starts_with("a thread cannot be kept on core 100000"), "{error}");
+    }
+
+    #[test]
+    fn a_dropped_crew_is_gone() {
+        let (send, ended) = channel();
+        let job: Job = Box::new(move |engine, _| {
+            let stopped = until_stopped(engine);
+            send.send(()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            stopped
+        });
+        drop(crew(vec![job]).expect("a worker starts"));
+        assert!(ended.try_recv().is_ok());
+    }
+
+    #[test]
+    fn threads_are_named_and_stay_on_their_core() {
+        let (send, seen) = channel();
+        let job: Job = Box::new(move |_, _| {
+            let name = thread::current().name().map(str::to_owned);
+            let told = send.send((name, cpu::allowed()?));
+            told.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        });
+        let crew = crew(vec![job]).expect("a worker starts");
+        crew.join().expect("it ends well");
+        let (name, cpus) = seen.recv().expect("sent before the end");
+        assert_eq!(name, Some(format!("test-{}", cpus[0])));
+        assert_eq!(cpus.len(), 1);
+    }
+
+    #[test]
+    fn a_board_shows_what_was_published() {
+        let board = Board::new();
+        board.publish([1, 2, 3]);
+        assert_eq!(board.read(), [1, 2, 3]);
+    }
+}
