@@ -4,6 +4,7 @@
 //! back; the state machines are built on it.
 #![forbid(unsafe_code)]
 
+pub mod fuzz;
 mod instant;
 mod seq;
 mod tsi;
