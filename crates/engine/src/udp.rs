@@ -119,6 +119,7 @@ impl UdpSocket {
     }
 
     /// A second handle on the same socket, for another engine.
+    #[allow(dead_code, reason = "on Windows a socket belongs to one engine for good")]
     pub(crate) fn share(&self) -> io::Result<Self> {
         Ok(Self { socket: self.socket.try_clone()?, ..*self })
     }

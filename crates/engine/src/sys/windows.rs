@@ -1,0 +1,45 @@
+//! Windows: `iocp`, and what it needs of sockets.
+
+mod address;
+mod control;
+mod cpu;
+mod doorbell;
+mod flight;
+mod iocp;
+mod letter;
+mod options;
+mod port;
+mod probe;
+mod shard;
+
+use std::io;
+
+use windows_sys::Win32::Foundation::WIN32_ERROR;
+use windows_sys::Win32::Networking::WinSock::{SOCKET_ERROR, WSAGetLastError};
+
+pub(crate) use cpu::{allowed_cpus, pin};
+pub(crate) use doorbell::Doorbell;
+pub(crate) use iocp::Iocp as Backend;
+pub(crate) use options::{Features, granted, prepare, source_membership_v6};
+pub(crate) use shard::bind_group;
+
+/// The error of a Winsock call, if it reported one.
+fn check(result: i32) -> io::Result<()> {
+    if result == SOCKET_ERROR { Err(io::Error::from_raw_os_error(last_error())) } else { Ok(()) }
+}
+
+/// The error of a system call that gives 0 for failure.
+fn check_bool(result: i32) -> io::Result<()> {
+    if result == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Why the last Winsock call of this thread failed.
+fn last_error() -> i32 {
+    // SAFETY: reads a number that belongs to the thread.
+    unsafe { WSAGetLastError() }
+}
+
+/// Whether an error is this one of the system's.
+fn is(error: &io::Error, code: WIN32_ERROR) -> bool {
+    error.raw_os_error() == Some(code as i32)
+}

@@ -1,0 +1,213 @@
+//! Control messages: what the kernel tells of a datagram, and what it is told, beside the bytes.
+
+use std::mem::size_of;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use windows_sys::Win32::Networking::WinSock::{
+    CMSGHDR, IP_ECN, IP_HOPLIMIT, IP_PKTINFO, IP_TOS, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IPV6_ECN,
+    IPV6_HOPLIMIT, IPV6_PKTINFO, IPV6_TCLASS, UDP_SEND_MSG_SIZE,
+};
+
+use super::address::take;
+
+/// Bytes of a control message's header: length, level, type.
+const HEADER: usize = size_of::<CMSGHDR>();
+/// Control messages start at multiples of this.
+const ALIGN: usize = size_of::<usize>();
+
+/// Room for what a datagram may bring (both kinds of packet information and of the type of service), and for what a train may
+/// be sent with (stride, source address, hop limit, type of service).
+pub(super) const CONTROL_LEN: usize = 128;
+
+/// What the kernel told of a datagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ancillary {
+    pub(super) to: Option<IpAddr>,
+    pub(super) interface: u32,
+    pub(super) tos: u8,
+}
+
+impl Ancillary {
+    /// Reads the control area of a received message. What is malformed or unknown is passed over.
+    pub(super) fn read(mut control: &[u8]) -> Self {
+        let mut found = Self::default();
+        while let (Some(len), Some(level), Some(kind)) =
+            (take(control, 0), take(control, ALIGN), take(control, ALIGN + 4))
+        {
+            let len = usize::from_ne_bytes(len);
+            let Some(body) = control.get(HEADER..len) else { break };
+            found.note(i32::from_ne_bytes(level), i32::from_ne_bytes(kind), body);
+            let Some(rest) = control.get(len.next_multiple_of(ALIGN)..) else { break };
+            control = rest;
+        }
+        found
+    }
+
+    fn note(&mut self, level: i32, kind: i32, body: &[u8]) {
+        let value = take(body, 0).map_or(0, i32::from_ne_bytes) as u8;
+        match (level, kind) {
+            (IPPROTO_IP, IP_PKTINFO) => {
+                let (Some(to), Some(index)) = (take::<4>(body, 0), take(body, 4)) else { return };
+                self.to = Some(Ipv4Addr::from(to).into());
+                self.interface = u32::from_ne_bytes(index);
+            }
+            (IPPROTO_IPV6, IPV6_PKTINFO) => {
+                let (Some(to), Some(index)) = (take::<16>(body, 0), take(body, 16)) else { return };
+                self.to = Some(Ipv6Addr::from(to).to_canonical());
+                self.interface = u32::from_ne_bytes(index);
+            }
+            (IPPROTO_IP, IP_TOS) | (IPPROTO_IPV6, IPV6_TCLASS) => self.tos = value,
+            (IPPROTO_IP, IP_ECN) | (IPPROTO_IPV6, IPV6_ECN) => self.tos |= value & ECN,
+            _ => {}
+        }
+    }
+}
+
+/// The bits of the type of service that are the congestion mark (RFC 3168 section 5).
+const ECN: u8 = 0b11;
+
+/// A control area being written.
+#[derive(Debug)]
+#[repr(C, align(8))]
+pub(super) struct Control {
+    pub(super) bytes: [u8; CONTROL_LEN],
+    len: usize,
+}
+
+impl Control {
+    pub(super) const EMPTY: Self = Self { bytes: [0; CONTROL_LEN], len: 0 };
+
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The datagram size at which the kernel cuts the train.
+    pub(super) fn put_stride(&mut self, stride: usize) {
+        let stride = u32::try_from(stride).expect("a segmented train has strides below its own 65,507 bytes");
+        self.put(IPPROTO_UDP, UDP_SEND_MSG_SIZE, &stride.to_ne_bytes());
+    }
+
+    /// The local address to send from.
+    pub(super) fn put_source(&mut self, from: IpAddr) {
+        match from {
+            IpAddr::V4(from) => {
+                let mut info = [0; 8];
+                info[..4].copy_from_slice(&from.octets());
+                self.put(IPPROTO_IP, IP_PKTINFO, &info);
+            }
+            IpAddr::V6(from) => {
+                let mut info = [0; 20];
+                info[..16].copy_from_slice(&from.octets());
+                self.put(IPPROTO_IPV6, IPV6_PKTINFO, &info);
+            }
+        }
+    }
+
+    /// Time to live or hop limit.
+    pub(super) fn put_ttl(&mut self, ttl: u8, v6: bool) {
+        let (level, kind) = if v6 { (IPPROTO_IPV6, IPV6_HOPLIMIT) } else { (IPPROTO_IP, IP_HOPLIMIT) };
+        self.put(level, kind, &i32::from(ttl).to_ne_bytes());
+    }
+
+    /// Type of service or traffic class; where the system takes only the congestion mark of it (`whole` is false), that.
+    pub(super) fn put_tos(&mut self, tos: u8, v6: bool, whole: bool) {
+        let (level, kind, value) = match (v6, whole) {
+            (false, true) => (IPPROTO_IP, IP_TOS, tos),
+            (true, true) => (IPPROTO_IPV6, IPV6_TCLASS, tos),
+            (false, false) => (IPPROTO_IP, IP_ECN, tos & ECN),
+            (true, false) => (IPPROTO_IPV6, IPV6_ECN, tos & ECN),
+        };
+        self.put(level, kind, &i32::from(value).to_ne_bytes());
+    }
+
+    fn put(&mut self, level: i32, kind: i32, body: &[u8]) {
+        let len = HEADER + body.len();
+        let space = &mut self.bytes[self.len..self.len + len.next_multiple_of(ALIGN)];
+        space.fill(0);
+        space[..ALIGN].copy_from_slice(&len.to_ne_bytes());
+        space[ALIGN..ALIGN + 4].copy_from_slice(&level.to_ne_bytes());
+        space[ALIGN + 4..HEADER].copy_from_slice(&kind.to_ne_bytes());
+        space[HEADER..len].copy_from_slice(body);
+        self.len += len.next_multiple_of(ALIGN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Control)) -> Vec<u8> {
+        let mut control = Control::EMPTY;
+        write(&mut control);
+        control.bytes[..control.len()].to_vec()
+    }
+
+    #[test]
+    fn each_message_is_found_behind_the_others() {
+        let bytes = written(|control| {
+            control.put_stride(1400);
+            control.put_tos(0xB8, false, true);
+            control.put(IPPROTO_IP, IP_PKTINFO, &[10, 0, 0, 1, 3, 0, 0, 0]);
+        });
+        let to = Some(Ipv4Addr::new(10, 0, 0, 1).into());
+        assert_eq!(Ancillary::read(&bytes), Ancillary { to, interface: 3, tos: 0xB8 });
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_form_is_shown_as_ipv4() {
+        let mapped = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped();
+        let found = Ancillary::read(&written(|control| control.put_source(mapped.into())));
+        assert_eq!(found.to, Some(Ipv4Addr::new(10, 0, 0, 1).into()));
+    }
+
+    #[test]
+    fn the_source_is_written_as_it_is_read() {
+        for from in ["192.0.2.1", "2001:db8::1"] {
+            let from: IpAddr = from.parse().expect("a literal address");
+            assert_eq!(Ancillary::read(&written(|control| control.put_source(from))).to, Some(from));
+        }
+    }
+
+    #[test]
+    fn only_the_congestion_mark_leaves_where_the_rest_cannot() {
+        for v6 in [false, true] {
+            assert_eq!(Ancillary::read(&written(|control| control.put_tos(0xB9, v6, true))).tos, 0xB9);
+            assert_eq!(Ancillary::read(&written(|control| control.put_tos(0xB9, v6, false))).tos, 0x01);
+        }
+    }
+
+    #[test]
+    fn broken_lengths_end_the_reading() {
+        let whole = written(|control| control.put_tos(1, false, true));
+        for len in [0_usize, 1, HEADER - 1, 4096, usize::MAX - ALIGN] {
+            let mut bytes = whole.clone();
+            bytes[..ALIGN].copy_from_slice(&len.to_ne_bytes());
+            assert_eq!(Ancillary::read(&bytes), Ancillary::default(), "length {len}");
+        }
+        for len in 0..whole.len() - 1 {
+            // Cut anywhere, it is read or passed over, never read beyond.
+            Ancillary::read(&whole[..len]);
+        }
+    }
+
+    #[test]
+    fn the_fullest_control_area_fits() {
+        let sent = written(|control| {
+            control.put_stride(1400);
+            control.put_source(Ipv6Addr::LOCALHOST.into());
+            control.put_ttl(1, true);
+            control.put_tos(0xB8, true, true);
+        });
+        let heard = written(|control| {
+            control.put_source(Ipv6Addr::LOCALHOST.into());
+            control.put_source(Ipv4Addr::LOCALHOST.into());
+            control.put_tos(0xB8, true, true);
+            control.put_tos(0xB8, false, true);
+        });
+        assert!(sent.len().max(heard.len()) <= CONTROL_LEN);
+    }
+}

@@ -1,0 +1,151 @@
+//! Socket options that only Windows has, or names otherwise.
+
+use std::io;
+use std::mem::size_of;
+use std::net::{Ipv6Addr, SocketAddrV6};
+use std::os::windows::io::AsRawSocket;
+use std::ptr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use windows_sys::Win32::Networking::WinSock::{
+    GROUP_SOURCE_REQ, IP_PKTINFO, IP_RECVECN, IP_RECVTOS, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP,
+    IPV6_PKTINFO, IPV6_RECVECN, IPV6_RECVTCLASS, MCAST_JOIN_SOURCE_GROUP, MCAST_LEAVE_SOURCE_GROUP,
+    SIO_GET_EXTENSION_FUNCTION_POINTER, SIO_UDP_CONNRESET, SIO_UDP_NETRESET, SO_EXCLUSIVEADDRUSE,
+    SOCKADDR_STORAGE, SOCKET, SOL_SOCKET, UDP_SEND_MSG_SIZE, WSAID_WSARECVMSG, WSAIoctl, getsockopt,
+    setsockopt,
+};
+
+use super::address::Name;
+use super::check;
+use super::flight::ReceiveMessage;
+use crate::udp::UdpConfig;
+
+/// What a socket turned out to be able to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Features {
+    /// The most datagrams in one send.
+    pub(crate) segments: usize,
+    /// The type of service is heard and sent whole; otherwise only its congestion mark is.
+    pub(super) tos: bool,
+}
+
+/// The limit of Linux, so that a train has the same pieces on both systems; Windows takes more.
+const SEGMENTS: usize = 64;
+
+/// What every engine needs of the system's sockets: the function that receives messages, and the most datagrams in one send.
+pub(super) fn probe() -> io::Result<(ReceiveMessage, usize)> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    Ok((receive_message(&socket)?, segments(&socket)))
+}
+
+/// Only a system that knows the option cuts trains up: one that does not may ignore the wish and send one long datagram.
+fn segments(socket: &Socket) -> usize {
+    let (mut value, mut len) = (0_u32, size_of::<u32>() as i32);
+    // SAFETY: value and length are locals of the size that is named.
+    let known = check(unsafe {
+        getsockopt(raw(socket), IPPROTO_UDP, UDP_SEND_MSG_SIZE, (&raw mut value).cast(), &raw mut len)
+    });
+    if known.is_ok() { SEGMENTS } else { 1 }
+}
+
+fn receive_message(socket: &Socket) -> io::Result<ReceiveMessage> {
+    let (name, mut function) = (WSAID_WSARECVMSG, ReceiveMessage::None);
+    control(socket, SIO_GET_EXTENSION_FUNCTION_POINTER, &name, Some(&mut function))?;
+    Ok(function)
+}
+
+/// Sets what must be set before the bind, and finds out what the socket can do.
+pub(crate) fn prepare(socket: &Socket, config: &UdpConfig) -> io::Result<Features> {
+    if !config.reuse_address {
+        exclusive(socket, true)?;
+    }
+    let tos = if config.bind.is_ipv6() {
+        set(socket, IPPROTO_IPV6, IPV6_PKTINFO, 1)?;
+        // What comes in IPv4 on a dual socket is told in the terms of IPv4. On one for IPv6 alone there is nothing to tell.
+        let _ = set(socket, IPPROTO_IP, IP_PKTINFO, 1);
+        let _ = set(socket, IPPROTO_IP, IP_RECVTOS, 1).or_else(|_| set(socket, IPPROTO_IP, IP_RECVECN, 1));
+        set(socket, IPPROTO_IPV6, IPV6_RECVTCLASS, 1)
+            .inspect_err(|_| drop(set(socket, IPPROTO_IPV6, IPV6_RECVECN, 1)))
+    } else {
+        set(socket, IPPROTO_IP, IP_PKTINFO, 1)?;
+        set(socket, IPPROTO_IP, IP_RECVTOS, 1).inspect_err(|_| drop(set(socket, IPPROTO_IP, IP_RECVECN, 1)))
+    };
+    // Errors that ICMP reports would end receives that have nothing to do with them.
+    control::<_, ()>(socket, SIO_UDP_CONNRESET, &0_u32, None)?;
+    // Not everywhere.
+    let _ = control::<_, ()>(socket, SIO_UDP_NETRESET, &0_u32, None);
+    Ok(Features { segments: segments(socket), tos: tos.is_ok() })
+}
+
+/// Whether the address is for this socket alone, even against sockets that would share it.
+pub(super) fn exclusive(socket: &Socket, alone: bool) -> io::Result<()> {
+    set(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, i32::from(alone))
+}
+
+/// A buffer size in the terms of who asked: Windows reports what it was asked for.
+pub(crate) fn granted(reported: usize) -> usize {
+    reported
+}
+
+/// Joins or leaves a group for one source (RFC 3678 section 5.1), where the socket crate has no call.
+pub(crate) fn source_membership_v6(
+    socket: &Socket,
+    source: Ipv6Addr,
+    group: Ipv6Addr,
+    interface: u32,
+    join: bool,
+) -> io::Result<()> {
+    let option = if join { MCAST_JOIN_SOURCE_GROUP } else { MCAST_LEAVE_SOURCE_GROUP };
+    let mut request = GROUP_SOURCE_REQ { gsr_interface: interface, ..Default::default() };
+    put(&mut request.gsr_group, group);
+    put(&mut request.gsr_source, source);
+    set(socket, IPPROTO_IPV6, option as i32, request)
+}
+
+fn put(storage: &mut SOCKADDR_STORAGE, address: Ipv6Addr) {
+    let mut name = Name::EMPTY;
+    let len = name.write(SocketAddrV6::new(address, 0, 0, 0).into(), true);
+    // SAFETY: a storage is larger than any address and plain bytes; `name` holds `len` of them.
+    unsafe { ptr::copy_nonoverlapping(name.0.as_ptr(), (&raw mut *storage).cast(), len) };
+}
+
+/// Sets an option whose value is `value`, as it lies in memory.
+fn set<T: Copy>(socket: &Socket, level: i32, option: i32, value: T) -> io::Result<()> {
+    let value = (&raw const value).cast();
+    // SAFETY: pointer and length are those of `value`, which lives through the call; the kernel copies it.
+    check(unsafe { setsockopt(raw(socket), level, option, value, size_of::<T>() as i32) })
+}
+
+/// A control call of the socket that reads `value`, as it lies in memory, and writes `answer`.
+pub(super) fn control<T: Copy, A>(
+    socket: &Socket,
+    code: u32,
+    value: &T,
+    answer: Option<&mut A>,
+) -> io::Result<()> {
+    let (answer, answer_len) =
+        answer.map_or((ptr::null_mut(), 0), |answer| ((&raw mut *answer).cast(), size_of::<A>() as u32));
+    let (value, len) = ((&raw const *value).cast(), size_of::<T>() as u32);
+    let mut written = 0;
+    // SAFETY: the pointers and lengths are those of the arguments, which live through the call: it is not overlapped.
+    check(unsafe {
+        let written = &raw mut written;
+        WSAIoctl(raw(socket), code, value, len, answer, answer_len, written, ptr::null_mut(), None)
+    })
+}
+
+fn raw(socket: &Socket) -> SOCKET {
+    socket.as_raw_socket() as SOCKET
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_windows_receives_messages() {
+        let (function, segments) = probe().expect("a socket can be asked");
+        assert!(function.is_some());
+        assert!(segments == 1 || segments == SEGMENTS);
+    }
+}
