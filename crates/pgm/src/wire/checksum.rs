@@ -46,7 +46,7 @@ fn fold(sum: u64) -> u16 {
     let sum = (sum >> 16) + (sum & 0xffff);
     let sum = (sum >> 16) + (sum & 0xffff);
     let sum = (sum >> 16) + (sum & 0xffff);
-    u16::try_from(sum).expect("three folds of 33 bits leave 16")
+    u16::try_from(sum).expect("what is folded fits 16 bits")
 }
 
 const LANES: usize = 16;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use super::cursor::{Reader, Writer};
-use super::header::{PARITY, VAR_PKTLEN};
+use super::header::{OPTIONS_PRESENT, PARITY, VAR_PKTLEN};
 use super::options::{
     EncodedFragment, Fragment, OptionKind, OptionsWriter, PgmccData, RawOption, RawOptions, emit_curr_tgsize,
     emit_parity_grp, options_len, parse_curr_tgsize, parse_parity_grp,
@@ -110,6 +110,7 @@ impl DataHead {
 
     /// A packet without options.
     #[must_use]
+    #[inline]
     pub fn new(kind: DataKind, sqn: Seq, trail: Seq) -> Self {
         DataHead { kind, sqn, trail, content: Content::WHOLE, options: DataOptions::default() }
     }
@@ -146,6 +147,7 @@ impl DataHead {
     }
 
     /// The rules that tie fields, options and payload together.
+    #[inline]
     fn check(&self, tsdu_len: usize) -> Result<(), Malformed> {
         match self.content {
             Content::Source { fragment } => {
@@ -206,24 +208,41 @@ impl DataHead {
 }
 
 impl<'a> Data<'a> {
+    /// Most packets of a session are data without options and parity: for them this is a few comparisons, in line.
+    #[inline]
     pub(crate) fn parse(
         kind: DataKind,
         flags: u8,
         tsdu_len: usize,
-        mut reader: Reader<'a>,
+        reader: Reader<'a>,
     ) -> Result<Self, Malformed> {
-        let (sqn, trail) = (reader.seq()?, reader.seq()?);
-        let (raw_options, payload) = RawOptions::with_payload(flags, reader.rest())?;
+        if flags & (OPTIONS_PRESENT | PARITY) != 0 {
+            return Data::parse_with_options(kind, flags, tsdu_len, reader);
+        }
+        let (head, payload) = DataHead::parse(kind, reader)?;
         if payload.len() != tsdu_len {
             return Err(Malformed::TsduLength);
         }
-        let content = if flags & PARITY == 0 {
-            Content::WHOLE
-        } else {
-            Content::Parity { group: None, var_pktlen: flags & VAR_PKTLEN != 0, fragment: None }
-        };
-        let mut head = DataHead { kind, sqn, trail, content, options: DataOptions::default() };
-        for option in raw_options {
+        head.check(tsdu_len)?;
+        Ok(Data { head, payload })
+    }
+
+    fn parse_with_options(
+        kind: DataKind,
+        flags: u8,
+        tsdu_len: usize,
+        reader: Reader<'a>,
+    ) -> Result<Self, Malformed> {
+        let (mut head, rest) = DataHead::parse(kind, reader)?;
+        if flags & PARITY != 0 {
+            head.content =
+                Content::Parity { group: None, var_pktlen: flags & VAR_PKTLEN != 0, fragment: None };
+        }
+        let (options, payload) = RawOptions::with_payload(flags, rest)?;
+        if payload.len() != tsdu_len {
+            return Err(Malformed::TsduLength);
+        }
+        for option in options {
             head.take(&option?)?;
         }
         head.check(tsdu_len)?;
@@ -232,6 +251,13 @@ impl<'a> Data<'a> {
 }
 
 impl DataHead {
+    /// The fixed part, and what comes after it.
+    #[inline]
+    fn parse(kind: DataKind, mut reader: Reader<'_>) -> Result<(Self, &[u8]), Malformed> {
+        let (sqn, trail) = (reader.seq()?, reader.seq()?);
+        Ok((DataHead::new(kind, sqn, trail), reader.rest()))
+    }
+
     fn take(&mut self, option: &RawOption<'_>) -> Result<(), Malformed> {
         match (option.kind, &mut self.content) {
             (OptionKind::Fragment, Content::Source { .. }) if option.encoded => {

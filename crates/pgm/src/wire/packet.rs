@@ -70,12 +70,16 @@ impl<'a> Packet<'a> {
         if header.tsdu_len() != 0 && !packet_type.is_data() {
             return Err(Malformed::TsduMisplaced);
         }
+        let session = header.session_of(packet_type);
         let reader = Reader::new(&datagram[HEADER_LEN..], Malformed::ShortBody);
+        // Data are returned from here and not through what the other types share, which would move them twice more.
+        let data = |kind| {
+            let data = Data::parse(kind, flags, header.tsdu_len(), reader)?;
+            Ok(Packet { session, body: Body::Data(data) })
+        };
         let body = match packet_type {
-            PacketType::Odata => {
-                Body::Data(Data::parse(DataKind::Original, flags, header.tsdu_len(), reader)?)
-            }
-            PacketType::Rdata => Body::Data(Data::parse(DataKind::Repair, flags, header.tsdu_len(), reader)?),
+            PacketType::Odata => return data(DataKind::Original),
+            PacketType::Rdata => return data(DataKind::Repair),
             PacketType::Spm => Body::Spm(Spm::parse(flags, reader)?),
             PacketType::Poll => Body::Poll(Poll::parse(flags, reader)?),
             PacketType::Polr => Body::Polr(Polr::parse(flags, reader)?),
@@ -85,7 +89,7 @@ impl<'a> Packet<'a> {
             PacketType::Spmr => parse_spmr(flags, reader)?,
             PacketType::Ack => Body::Ack(Ack::parse(flags, reader)?),
         };
-        Ok(Packet { session: header.session_of(packet_type), body })
+        Ok(Packet { session, body })
     }
 
     /// The length of the packet.
