@@ -118,6 +118,8 @@ pub struct Capabilities {
     pub timestamps: bool,
     /// The kernel tells how many datagrams it dropped at the socket.
     pub drop_counter: bool,
+    /// A send heeds a source address, time to live and type of service of its own; otherwise those are the socket's.
+    pub send_options: bool,
     /// Waits end to better than a millisecond.
     pub fine_deadlines: bool,
 }

@@ -44,8 +44,8 @@ impl Membership {
 
 /// Makes a socket that hears one group and port, and nothing that other groups get on that port.
 ///
-/// Where the system can bind a group's address it does; elsewhere the engine drops what was sent to another address, and
-/// counts it. Other sockets may do the same at the same time. The group of `membership` is joined.
+/// Where the system can bind a group's address it does; what was sent to another address all the same, the engine drops and
+/// counts. Other sockets may do the same at the same time. The group of `membership` is joined.
 ///
 /// # Errors
 /// An address that is no group, an interface that is not there, a port that another program holds for itself.
@@ -55,15 +55,15 @@ pub fn bind(membership: &Membership, port: u16, config: &UdpConfig) -> io::Resul
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{group} is no multicast group")));
     }
     let mut config = UdpConfig { bind: SocketAddr::new(group, port), reuse_address: true, ..config.clone() };
-    let socket = match udp::bind(&config) {
+    let mut socket = match udp::bind(&config) {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
             config.bind.set_ip(unspecified(group));
-            let mut socket = udp::bind(&config)?;
-            socket.hear_only(group);
-            socket
+            udp::bind(&config)?
         }
         bound => bound?,
     };
+    // Also where the bind was taken: Wine takes it, and hears every group on the port.
+    socket.hear_only(group);
     socket.join(membership)?;
     Ok(socket)
 }

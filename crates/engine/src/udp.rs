@@ -108,7 +108,7 @@ impl UdpSocket {
         &self.socket
     }
 
-    /// Drop what was sent to another address: for systems that cannot bind a group's address.
+    /// Drop what was sent to another address.
     pub(crate) fn hear_only(&mut self, address: IpAddr) {
         self.hears_only = Some(address);
     }

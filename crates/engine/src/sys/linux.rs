@@ -63,6 +63,7 @@ impl Backend {
             segments: features.segments,
             timestamps: true,
             drop_counter: true,
+            send_options: true,
             fine_deadlines: true,
         }
     }

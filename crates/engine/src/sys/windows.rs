@@ -11,6 +11,8 @@ mod options;
 mod port;
 mod probe;
 mod shard;
+#[cfg(test)]
+mod trials;
 
 use std::io;
 

@@ -14,7 +14,7 @@ use windows_sys::Win32::System::IO::CancelIoEx;
 use super::Doorbell;
 use super::flight::{Answer, Ended, Flights, Landed};
 use super::letter::deliver;
-use super::options;
+use super::options::{self, System};
 use super::port::{Packet, Port};
 use super::probe::Probe;
 use crate::config::{Capabilities, Choice, Config, Fallback};
@@ -38,7 +38,7 @@ pub(crate) struct Iocp {
     flights: Flights,
     sockets: Slots<Source>,
     port: Port,
-    segments: usize,
+    system: System,
     /// Sockets in `sockets`.
     open: usize,
     /// Receive buffers in some socket's `posted`.
@@ -77,14 +77,14 @@ enum Posted {
 
 impl Iocp {
     pub(crate) fn new(config: &Config, core: &Core) -> io::Result<(Self, Doorbell, Option<Fallback>)> {
-        let (receive_message, segments) = options::probe()?;
+        let system = options::probe()?;
         let port = Port::new()?;
         let doorbell = port.doorbell();
         let iocp = Self {
-            flights: Flights::new(&core.pool, receive_message),
+            flights: Flights::new(&core.pool, system.receive_message),
             sockets: Slots::new(),
             port,
-            segments,
+            system,
             open: 0,
             lent: 0,
             hurried: false,
@@ -104,9 +104,10 @@ impl Iocp {
     pub(crate) fn capabilities(&self) -> Capabilities {
         Capabilities {
             receive_trains: false,
-            segments: self.segments,
+            segments: self.system.segments,
             timestamps: false,
             drop_counter: false,
+            send_options: self.system.send_options,
             fine_deadlines: self.port.is_fine(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::size_of;
-use std::net::{Ipv6Addr, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::windows::io::AsRawSocket;
 use std::ptr;
 
@@ -11,12 +11,13 @@ use windows_sys::Win32::Networking::WinSock::{
     GROUP_SOURCE_REQ, IP_PKTINFO, IP_RECVECN, IP_RECVTOS, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP,
     IPV6_PKTINFO, IPV6_RECVECN, IPV6_RECVTCLASS, MCAST_JOIN_SOURCE_GROUP, MCAST_LEAVE_SOURCE_GROUP,
     SIO_GET_EXTENSION_FUNCTION_POINTER, SIO_UDP_CONNRESET, SIO_UDP_NETRESET, SO_EXCLUSIVEADDRUSE,
-    SOCKADDR_STORAGE, SOCKET, SOL_SOCKET, UDP_SEND_MSG_SIZE, WSAID_WSARECVMSG, WSAIoctl, getsockopt,
-    setsockopt,
+    SOCKADDR_STORAGE, SOCKET, SOL_SOCKET, UDP_SEND_MSG_SIZE, WSABUF, WSAID_WSARECVMSG, WSAIoctl, WSAMSG,
+    WSASendMsg, getsockopt, setsockopt,
 };
 
 use super::address::Name;
 use super::check;
+use super::control::Control;
 use super::flight::ReceiveMessage;
 use crate::udp::UdpConfig;
 
@@ -32,10 +33,47 @@ pub(crate) struct Features {
 /// The limit of Linux, so that a train has the same pieces on both systems; Windows takes more.
 const SEGMENTS: usize = 64;
 
-/// What every engine needs of the system's sockets: the function that receives messages, and the most datagrams in one send.
-pub(super) fn probe() -> io::Result<(ReceiveMessage, usize)> {
+/// What sockets can do on this system.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct System {
+    pub(super) receive_message: ReceiveMessage,
+    /// The most datagrams in one send.
+    pub(super) segments: usize,
+    /// A send reads its control messages.
+    pub(super) send_options: bool,
+}
+
+/// Finds out what sockets can do on this system.
+pub(super) fn probe() -> io::Result<System> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    Ok((receive_message(&socket)?, segments(&socket)))
+    Ok(System {
+        receive_message: receive_message(&socket)?,
+        segments: segments(&socket),
+        send_options: reads_control(&socket)?,
+    })
+}
+
+/// Whether a send reads its control messages. A system that does refuses to send from an address that no machine has (RFC 5737
+/// section 3). One that does not (Wine) sends a datagram without bytes from the socket to itself, which nobody reads.
+fn reads_control(socket: &Socket) -> io::Result<bool> {
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    let own = socket.local_addr()?;
+    let mut control = Control::EMPTY;
+    control.put_source(Ipv4Addr::new(192, 0, 2, 1).into());
+    let mut nothing = WSABUF::default();
+    let message = WSAMSG {
+        name: own.as_ptr().cast_mut().cast(),
+        namelen: own.len(),
+        lpBuffers: &raw mut nothing,
+        dwBufferCount: 1,
+        Control: WSABUF { len: control.len() as u32, buf: control.bytes.as_mut_ptr() },
+        dwFlags: 0,
+    };
+    let mut sent = 0;
+    // SAFETY: the message points at locals; the call is not overlapped.
+    let result =
+        unsafe { WSASendMsg(raw(socket), &raw const message, 0, &raw mut sent, ptr::null_mut(), None) };
+    Ok(check(result).is_err())
 }
 
 /// Only a system that knows the option cuts trains up: one that does not may ignore the wish and send one long datagram.
@@ -144,8 +182,8 @@ mod tests {
 
     #[test]
     fn every_windows_receives_messages() {
-        let (function, segments) = probe().expect("a socket can be asked");
-        assert!(function.is_some());
-        assert!(segments == 1 || segments == SEGMENTS);
+        let system = probe().expect("a socket can be asked");
+        assert!(system.receive_message.is_some());
+        assert!(system.segments == 1 || system.segments == SEGMENTS);
     }
 }
