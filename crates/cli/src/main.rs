@@ -1,2 +1,55 @@
-//! placeholder
-fn main() {}
+//! The `campanile` command. Each subcommand is a file of its name.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod command_error;
+mod demo;
+mod echo;
+mod figures;
+mod interrupt;
+mod load;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use command_error::CommandError;
+
+/// Say something once, and many machines hear it.
+#[derive(Debug, Parser)]
+#[command(name = "campanile", bin_name = "campanile", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Echo(echo::Arguments),
+    Load(load::Arguments),
+    Demo(demo::Arguments),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campanile demo                   a server and a client in one process, for three seconds
+  campanile echo 5000              an echo server on UDP port 5000, on all cores
+  campanile load 192.0.2.1 5000    measures that server from another machine
+
+Exit codes: 0 done, 1 the run failed, 2 bad input, 130 ended by a second Ctrl-C.";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
+
+fn run() -> Result<(), CommandError> {
+    match Cli::try_parse()?.command {
+        Command::Echo(arguments) => echo::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+    }
+}

@@ -1,0 +1,97 @@
+//! Command-line values that several commands take: from text to a value that can only be valid.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use campanile::cores;
+
+use crate::command_error::CommandError;
+
+/// A port that can be served or reached.
+pub(crate) fn port(text: &str) -> Result<u16, &'static str> {
+    text.parse().ok().filter(|&port| port > 0).ok_or("give a port from 1 to 65535")
+}
+
+/// A number of things: whether there may be so many is for those who use it.
+pub(crate) fn number(text: &str) -> Result<usize, &'static str> {
+    text.parse().map_err(|_| "give a whole number")
+}
+
+/// An address to listen on.
+pub(crate) fn address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "give an IPv4 or IPv6 address of this machine, such as 127.0.0.1 or ::1")
+}
+
+/// A length of time in seconds, with decimals if need be.
+pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds: Option<f64> = text.parse().ok().filter(|&seconds| seconds > 0.0 && seconds <= YEAR);
+    seconds.map(Duration::from_secs_f64).ok_or("give a number of seconds above 0, such as 10 or 0.5")
+}
+
+const YEAR: f64 = 365.0 * 86_400.0;
+
+/// A number of bytes; k, m and g stand for powers of 1024.
+pub(crate) fn bytes(text: &str) -> Result<usize, &'static str> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => Some(1),
+        "k" => Some(1 << 10),
+        "m" => Some(1 << 20),
+        "g" => Some(1 << 30),
+        _ => None,
+    };
+    let count: Option<usize> = digits.parse().ok().filter(|&count| count > 0);
+    let bytes = count.zip(unit).and_then(|(count, unit)| count.checked_mul(unit));
+    // What the system takes is a 32-bit number with a sign.
+    let bytes = bytes.filter(|&bytes| bytes <= i32::MAX as usize);
+    bytes.ok_or("give a number of bytes below 2g, such as 65536, 512k or 4m")
+}
+
+/// So many cores, or all of them.
+pub(crate) fn cores(count: Option<usize>) -> Result<Vec<usize>, CommandError> {
+    let Some(count) = count else { return Ok(Vec::new()) };
+    cores::first(count).map_err(|error| {
+        let hint = match error {
+            cores::CoresError::Count { available: 1, .. } => "give 1, or leave the number out".to_owned(),
+            cores::CoresError::Count { available, .. } => {
+                format!("give 1 to {available}, or leave the number out for all")
+            }
+            cores::CoresError::System(_) => "leave the number out".to_owned(),
+        };
+        CommandError::bad_input(error).hint(hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_1_to_65535() {
+        assert_eq!((port("1"), port("65535")), (Ok(1), Ok(65_535)));
+        for text in ["0", "65536", "70000", "-1", "http", "", " 5"] {
+            assert!(port(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn seconds_may_have_decimals() {
+        assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "-1", "nan", "inf", "1e300", "10s", ""] {
+            assert!(seconds(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_suffixes() {
+        let given =
+            [("65536", 65_536), ("512k", 512 << 10), ("4m", 4 << 20), ("4M", 4 << 20), ("1g", 1 << 30)];
+        for (text, value) in given {
+            assert_eq!(bytes(text), Ok(value), "{text}");
+        }
+        for text in ["", "k", "0", "2g", "4mb", "-4m", "4 m", "99999999999999999999", "1.5m"] {
+            assert!(bytes(text).is_err(), "{text:?}");
+        }
+    }
+}

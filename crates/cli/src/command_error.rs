@@ -1,0 +1,136 @@
+//! How a command fails: one line that says what is wrong and what to do, and an exit code.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+/// A failure with its exit code and its hint.
+#[derive(Debug)]
+pub(crate) struct CommandError {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+}
+
+/// What a failure means to whoever called the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The run failed: exit code 1.
+    Failed,
+    /// What was asked for cannot be had: exit code 2.
+    BadInput,
+    /// A text that was asked for, as help is: printed to standard output, exit code 0.
+    Asked,
+    /// A whole page on standard error, in place of a command that is missing: exit code 2.
+    Page,
+    /// Nobody reads the output any more. That is the end, not a failure: exit code 0.
+    Unread,
+}
+
+impl CommandError {
+    pub(crate) fn failed(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Failed, message: message.to_string(), hint: None }
+    }
+
+    pub(crate) fn bad_input(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::BadInput, message: message.to_string(), hint: None }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Tells the user, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        // If this cannot be written there is no one left to tell.
+        let _ = match self.kind {
+            Kind::Unread => Ok(()),
+            Kind::Asked => write!(io::stdout(), "{self}"),
+            Kind::Page => write!(io::stderr(), "{self}"),
+            Kind::Failed | Kind::BadInput => writeln!(io::stderr(), "error: {self}"),
+        };
+        match self.kind {
+            Kind::Asked | Kind::Unread => ExitCode::SUCCESS,
+            Kind::Failed => ExitCode::from(1),
+            Kind::BadInput | Kind::Page => ExitCode::from(2),
+        }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<clap::Error> for CommandError {
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        let whole = |kind| Self { kind, message: text.clone(), hint: None };
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => whole(Kind::Asked),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => whole(Kind::Page),
+            // The message of a value says itself what may stand there.
+            ErrorKind::ValueValidation => Self::bad_input(in_one_line(&text)),
+            _ => Self::bad_input(in_one_line(&text)).hint("--help tells what can be given"),
+        }
+    }
+}
+
+impl From<io::Error> for CommandError {
+    /// An error of writing the output.
+    fn from(error: io::Error) -> Self {
+        let kind = if error.kind() == io::ErrorKind::BrokenPipe { Kind::Unread } else { Kind::Failed };
+        Self { kind, message: format!("cannot write the output: {error}"), hint: None }
+    }
+}
+
+/// The message and the tips of a rendered error of the argument parser, without its usage.
+fn in_one_line(rendered: &str) -> String {
+    let end = ["\nUsage:", "\nFor more information"].iter().filter_map(|mark| rendered.find(mark)).min();
+    let told = &rendered[..end.unwrap_or(rendered.len())];
+    let told = told.strip_prefix("error: ").unwrap_or(told);
+    let mut line = String::new();
+    for part in told.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        if !line.is_empty() {
+            line.push_str(if line.ends_with(':') { " " } else { "; " });
+        }
+        line.push_str(part);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_and_what_to_do_stand_in_one_line() {
+        let error = CommandError::bad_input("port 5000 is in use").hint("choose another");
+        assert_eq!(error.to_string(), "port 5000 is in use; choose another");
+    }
+
+    #[test]
+    fn a_parser_error_loses_its_usage() {
+        let rendered = "error: required arguments were not provided:\n  <PORT>\n\nUsage: x\n\nFor more information, try '--help'.\n";
+        assert_eq!(in_one_line(rendered), "required arguments were not provided: <PORT>");
+        assert_eq!(in_one_line("error: no\n\nFor more information, try '--help'.\n"), "no");
+        let with_tip = "error: unrecognized subcommand 'ech'\n\n  tip: there is 'echo'\n\nUsage: x\n";
+        assert_eq!(in_one_line(with_tip), "unrecognized subcommand 'ech'; tip: there is 'echo'");
+        assert_eq!(in_one_line("odd"), "odd");
+    }
+
+    #[test]
+    fn a_reader_that_left_is_no_failure() {
+        let kind = |kind: io::ErrorKind| CommandError::from(io::Error::from(kind)).kind;
+        assert_eq!(kind(io::ErrorKind::BrokenPipe), Kind::Unread);
+        assert_eq!(kind(io::ErrorKind::StorageFull), Kind::Failed);
+    }
+}

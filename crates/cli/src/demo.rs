@@ -1,0 +1,98 @@
+//! `campanile demo`: the whole of it on one machine.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use campanile::cores;
+use campanile::echo::{EchoConfig, EchoServer};
+use campanile::load::{Load, LoadConfig, RoundTrip};
+
+use crate::command_error::CommandError;
+use crate::figures::{self, BitRate, Count, Span};
+use crate::load;
+use crate::{interrupt, output};
+
+/// Show an echo server and a load client at work, on this machine alone.
+///
+/// Both run in this process and talk over loopback for three seconds. It needs no privilege, no network and no configuration.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {}
+
+/// Runs server and client, and explains the result.
+pub(crate) fn run(_: &Arguments) -> Result<(), CommandError> {
+    let (server_cores, client_cores) = halves(cores::allowed().map_err(CommandError::failed)?);
+    let server = EchoServer::start(&EchoConfig {
+        bind: Some(Ipv4Addr::LOCALHOST.into()),
+        cores: server_cores,
+        ..EchoConfig::default()
+    })
+    .map_err(CommandError::failed)?;
+    let served = server.description();
+    let config = LoadConfig { cores: client_cores, duration: SECONDS, ..LoadConfig::new(served.address) };
+    let client = Load::start(&config).map_err(load::error)?;
+    interrupt::stops(client.stopper())?;
+
+    output::line("An echo server sends every UDP packet back; a client counts what comes home.")?;
+    let server_on = figures::cores(&served.cores);
+    output::line(format_args!("  server      {}, {server_on}, backend {}", served.address, served.backend))?;
+    let LoadConfig { payload, window, sockets, cores, .. } = client.config();
+    let (client_on, sockets) = (figures::cores(cores), cores.len() * sockets);
+    output::line(format_args!("  client      {client_on}, {sockets} sockets, backend {}", client.backend()))?;
+    output::line(format_args!(
+        "  packets     {payload} bytes, {window} in flight on each socket, 3 seconds"
+    ))?;
+
+    let report = client.join().map_err(load::error)?;
+    server.stop();
+    let answered = server.join().map_err(CommandError::failed)?.total.replied.packets;
+    if answered < report.received.packets {
+        let message = format!("{} replies came, and {answered} were sent", report.received.packets);
+        return Err(CommandError::failed(message));
+    }
+    let (home, rate) = (Count(report.received.packets), Count::rounded(report.received.packets_per_second));
+    let bits = BitRate(report.received.bits_per_second);
+    output::line("")?;
+    output::line(format_args!("{home} packets went there and back: {rate} each second, {bits} each way."))?;
+    if let Some(RoundTrip { min_ns, mean_ns, max_ns }) = report.round_trip {
+        let (min, mean, max) = (Span::from_ns(min_ns), Span::from_ns(mean_ns), Span::from_ns(max_ns));
+        output::line(format_args!("  round trip  {min} at best, {mean} on average, {max} at worst"))?;
+    }
+    output::line(format_args!(
+        "  lost        {} packets ({:.3} %)",
+        Count(report.lost),
+        report.lost_percent
+    ))?;
+    output::line(NEXT)
+}
+
+const SECONDS: Duration = Duration::from_secs(3);
+
+const NEXT: &str = "
+The round trip is the time in the queues too: each socket keeps its packets in flight all the time.
+Next, with two machines:
+  campanile echo 5000          on the first
+  campanile load HOST 5000     on the second, HOST being the first
+  campanile load --help        tells what else can be measured";
+
+/// Cores for the server and cores for the client: different ones, if there is more than one.
+fn halves(mut cores: Vec<usize>) -> (Vec<usize>, Vec<usize>) {
+    match cores.len() {
+        0 | 1 => (cores.clone(), cores),
+        count => {
+            let client = cores.split_off(count / 2);
+            (cores, client)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_core_serves_both() {
+        assert_eq!(halves(vec![3]), (vec![3], vec![3]));
+        assert_eq!(halves(vec![0, 1]), (vec![0], vec![1]));
+        assert_eq!(halves(vec![0, 1, 2]), (vec![0], vec![1, 2]));
+    }
+}

@@ -1,0 +1,31 @@
+//! Standard output: lines for people, or one JSON value a line.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::command_error::CommandError;
+
+/// Writes a line, at once.
+///
+/// # Errors
+/// Nobody reads it, or it has no room: the command is over.
+pub(crate) fn line(text: impl fmt::Display) -> Result<(), CommandError> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    Ok(stdout.flush()?)
+}
+
+/// Writes a value as a line of JSON.
+///
+/// # Errors
+/// As [`line()`].
+pub(crate) fn json(value: &impl Serialize) -> Result<(), CommandError> {
+    line(serde_json::to_string(value).map_err(io::Error::from)?)
+}
+
+/// Tells something beside the output. Whether anybody reads it makes no difference.
+pub(crate) fn note(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "note: {text}");
+}

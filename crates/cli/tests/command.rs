@@ -1,0 +1,9 @@
+//! The program itself, run as a user runs it.
+
+mod command {
+    mod bad_input;
+    mod interrupts;
+    mod process;
+    mod reference;
+    mod runs;
+}

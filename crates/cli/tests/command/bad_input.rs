@@ -1,0 +1,94 @@
+//! Bad input gives one line that names the value and says what to do, and exit code 2.
+
+use std::net::UdpSocket;
+
+use super::process::run;
+
+#[track_caller]
+fn is_refused(arguments: &str, naming: &str, saying: &str) {
+    let finished = run(arguments);
+    assert_eq!(finished.code, Some(2), "{arguments}: {finished:?}");
+    assert_eq!(finished.stdout, "", "{arguments}");
+    let message = &finished.stderr;
+    assert_eq!(message.lines().count(), 1, "{arguments}: {message}");
+    assert!(message.starts_with("error: "), "{arguments}: {message}");
+    assert!(message.contains(naming) && message.contains(saying), "{arguments}: {message}");
+}
+
+#[test]
+fn ports_that_cannot_be() {
+    for command in ["echo", "load 127.0.0.1"] {
+        for port in ["0", "70000", "http"] {
+            is_refused(&format!("{command} {port}"), &format!("'{port}'"), "give a port from 1 to 65535");
+        }
+        is_refused(command, "<PORT>", "--help");
+    }
+}
+
+#[test]
+fn cores_that_are_not_there() {
+    for cores in ["0", "100000"] {
+        is_refused(&format!("echo 5000 {cores}"), &format!("{cores} cores"), "give 1");
+        is_refused(&format!("load 127.0.0.1 5000 64 {cores}"), &format!("{cores} cores"), "give 1");
+    }
+    is_refused("echo 5000 many", "'many'", "give a whole number");
+}
+
+#[test]
+fn payloads_that_no_datagram_holds() {
+    for payload in ["15", "65508", "4000000000"] {
+        let arguments = format!("load 127.0.0.1 5000 {payload} 1 1");
+        is_refused(&arguments, &format!("payload {payload}"), "between 16 and 65507");
+    }
+    is_refused("load ::1 5000 65528 1 1", "payload 65528", "between 16 and 65527");
+}
+
+#[test]
+fn windows_and_sockets_out_of_range() {
+    is_refused("load 127.0.0.1 5000 --window 0", "window 0", "between 1 and 4096");
+    is_refused("load 127.0.0.1 5000 --window 4097", "window 4097", "between 1 and 4096");
+    is_refused("load 127.0.0.1 5000 --sockets 0", "sockets 0", "between 1 and 1024");
+}
+
+#[test]
+fn times_and_sizes_that_are_none() {
+    for option in ["--duration", "--stats-interval"] {
+        is_refused(&format!("echo 5000 {option} 0"), option, "give a number of seconds above 0");
+    }
+    is_refused("load 127.0.0.1 5000 64 1 soon", "'soon'", "give a number of seconds above 0");
+    is_refused("load 127.0.0.1 5000 --timeout -1", "-1", "");
+    is_refused("echo 5000 --recv-buffer 4q", "'4q'", "give a number of bytes");
+    is_refused("echo 5000 --source-limit lots", "'lots'", "--source-limit");
+}
+
+#[test]
+fn names_that_nothing_has() {
+    is_refused("echo 5000 --backend kqueue", "'kqueue'", "the backends are auto, epoll and uring");
+    is_refused("load 127.0.0.1 5000 --backend kqueue", "'kqueue'", "the backends are auto");
+    is_refused("echo 5000 --shard rss", "'rss'", "cpu, hash or none");
+    is_refused("load no-such-host.invalid 5000", "'no-such-host.invalid'", "check its name");
+    is_refused("ecco 5000", "'ecco'", "'echo'");
+    is_refused("echo 5000 --colour", "'--colour'", "--help");
+}
+
+#[test]
+fn addresses_that_are_not_here() {
+    is_refused("echo 5000 --bind here", "'here'", "give an IPv4 or IPv6 address");
+    is_refused("echo 5000 --bind 192.0.2.1", "192.0.2.1 is not an address of this machine", "--bind");
+}
+
+#[test]
+fn a_port_in_use() {
+    let holder = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+    let port = holder.local_addr().expect("it is bound").port();
+    let named = format!("port {port} is in use");
+    is_refused(&format!("echo {port} --bind 127.0.0.1"), &named, "choose another");
+}
+
+/// Whoever types only the name gets the page that lists the commands; scripts see that it was not enough.
+#[test]
+fn no_command_at_all() {
+    let finished = run("");
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""));
+    assert!(finished.stderr.contains("Usage: campanile <COMMAND>"), "{finished:?}");
+}

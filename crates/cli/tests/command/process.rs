@@ -1,0 +1,149 @@
+//! Processes of the program, and what comes of them.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::UdpSocket;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program with arguments as one types them; nothing of this terminal reaches it.
+pub(super) fn campanile(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
+    command.args(arguments.split_whitespace()).env_remove("COLUMNS").stdin(Stdio::null());
+    command
+}
+
+/// What a process left behind.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) code: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("output is text").replace("\r\n", "\n");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// Runs the program to its end.
+pub(super) fn run(arguments: &str) -> Finished {
+    campanile(arguments).output().expect("the program starts").into()
+}
+
+/// A port that nobody has at this moment.
+pub(super) fn free_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+    socket.local_addr().expect("it is bound").port()
+}
+
+/// A process that is still running. Dropping it kills it.
+pub(super) struct Running {
+    child: Child,
+    /// `None` once it is closed.
+    stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    pub(super) fn start(arguments: &str) -> Self {
+        let mut command = campanile(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        Self { child, stdout: Some(stdout) }
+    }
+
+    /// The next line of its output, without the end.
+    pub(super) fn line(&mut self) -> String {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().expect("closed only by methods that end it");
+        stdout.read_line(&mut line).expect("output is text");
+        line.trim_end().to_owned()
+    }
+
+    /// The next line of its output as JSON.
+    pub(super) fn json(&mut self) -> Value {
+        let line = self.line();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    /// Presses Ctrl-C, where a test can do that: with the command `kill`.
+    pub(super) fn interrupt(&self) -> bool {
+        let mut kill = Command::new("kill");
+        let kill = kill.args(["-INT", &self.child.id().to_string()]).stderr(Stdio::null()).status();
+        kill.is_ok_and(|status| status.success())
+    }
+
+    pub(super) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is a child of this process")
+    }
+
+    /// Closes its output, as a reader that has enough does, and waits for its end: its exit code and its messages.
+    pub(super) fn look_away(mut self) -> (Option<i32>, String) {
+        self.stdout = None;
+        let finished = self.finish();
+        (finished.code, finished.stderr)
+    }
+
+    /// Waits for its end.
+    pub(super) fn finish(mut self) -> Finished {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        if let Some(mut pipe) = self.stdout.take() {
+            pipe.read_to_string(&mut stdout).expect("output is text");
+        }
+        let pipe = self.child.stderr.as_mut().expect("it is piped");
+        pipe.read_to_string(&mut stderr).expect("messages are text");
+        let status = self.child.wait().expect("it is a child of this process");
+        Finished { code: status.code(), stdout, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended long since.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An echo server on loopback that reports in JSON. It ends by itself after a while, should nothing else end it.
+pub(super) struct Server {
+    pub(super) process: Running,
+    pub(super) port: u16,
+    pub(super) started: Value,
+}
+
+impl Server {
+    pub(super) fn start(options: &str) -> Self {
+        let port = free_port();
+        let arguments = format!("echo {port} 1 --bind 127.0.0.1 --json --duration 20 {options}");
+        let mut process = Running::start(&arguments);
+        let started = process.json();
+        assert_eq!(started["event"], "started");
+        Self { process, port, started }
+    }
+
+    /// Ends it, and returns its last report.
+    pub(super) fn stop(mut self) -> Value {
+        // Without Ctrl-C its own time ends it.
+        let _ = self.process.interrupt();
+        loop {
+            let report = self.process.json();
+            if report["event"] == "stopped" {
+                assert_eq!(self.process.finish().code, Some(0));
+                return report;
+            }
+        }
+    }
+}
+
+/// Waits until something is so, at most for a good while.
+pub(super) fn until(mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "it does not come to that");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,136 @@
+//! Commands that do what they are for.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use super::process::{Running, Server, free_port, run};
+
+#[test]
+fn a_load_measures_a_server() {
+    for backend in ["auto", "uring"] {
+        let server = Server::start(&format!("--backend {backend}"));
+        let load = run(&format!("load 127.0.0.1 {} 200 1 0.5 --window 4 --sockets 2 --json", server.port));
+        assert_eq!(load.code, Some(0), "{load:?}");
+        let report: serde_json::Value = serde_json::from_str(&load.stdout).expect("one value");
+        let stopped = server.stop();
+        assert_eq!(report["lost"], 0, "{report}");
+        assert_eq!(report["payload"], 200);
+        assert!(report["received"]["packets"].as_u64() > Some(0), "{report}");
+        assert_eq!(report["sent"]["packets"], report["received"]["packets"]);
+        assert_eq!(stopped["received"]["packets"], report["sent"]["packets"]);
+        assert_eq!(stopped["replied"]["bytes"], report["received"]["bytes"]);
+        assert_eq!(stopped["dropped"], serde_json::json!({}));
+    }
+}
+
+#[test]
+fn a_server_says_what_it_is() {
+    let server = Server::start("");
+    assert_eq!(server.started["address"], format!("127.0.0.1:{}", server.port));
+    assert_eq!(server.started["cores"].as_array().map(Vec::len), Some(1));
+    assert!(server.started["backend"].is_string() && server.started["shard"].is_string());
+}
+
+/// What netcat and its like send: short lines, without a header.
+#[test]
+fn raw_echo_is_for_this_machine_and_takes_lines() {
+    let port = free_port();
+    let mut server = Running::start(&format!("echo {port} 1 --rfc862 --duration 20"));
+    let started = server.line();
+    assert!(started.starts_with(&format!("echo on 127.0.0.1:{port}, ")), "{started}");
+    let client = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+    client.connect(("127.0.0.1", port)).expect("loopback is reachable");
+    client.set_read_timeout(Some(Duration::from_secs(20))).expect("a valid timeout");
+    for number in 0..200 {
+        let line = format!("line {number}\n");
+        client.send(line.as_bytes()).expect("sent");
+        let mut reply = [0; 64];
+        let len = client.recv(&mut reply).expect("an answer within the timeout");
+        assert_eq!(&reply[..len], line.as_bytes());
+    }
+}
+
+/// No system has every backend: the one that is missing is named, with the reason, and the server runs all the same.
+#[test]
+fn a_backend_that_is_not_there_is_replaced_aloud() {
+    let told = ["epoll", "iocp"].map(|backend| {
+        let finished =
+            run(&format!("echo {} 1 --bind 127.0.0.1 --backend {backend} --duration 0.05", free_port()));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished.stdout.contains(&format!("({backend} is not available here: "))
+    });
+    assert_eq!(told.iter().filter(|&&told| told).count(), 1, "{told:?}");
+}
+
+#[test]
+fn a_server_reports_at_intervals() {
+    let arguments = format!("echo {} 1 --bind 127.0.0.1 --stats-interval 0.1 --duration 0.35", free_port());
+    let finished = run(&arguments);
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    assert!(lines[0].starts_with("echo on 127.0.0.1:"), "{lines:?}");
+    assert!(lines[1].contains("0 packets/s") && lines[1].contains("dropped 0"), "{lines:?}");
+    assert!(lines.len() >= 4, "{lines:?}");
+    assert_eq!(lines.last(), Some(&"stopped: 0 packets received, 0 sent back"));
+}
+
+#[test]
+fn more_buffer_than_there_is_gives_a_note_or_is_given() {
+    let arguments =
+        format!("echo {} 1 --bind 127.0.0.1 --recv-buffer 1g --duration 0.05 --json", free_port());
+    let finished = run(&arguments);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let started = finished.stdout.lines().next().expect("the first report");
+    let started: serde_json::Value = serde_json::from_str(started).expect("one value a line");
+    let is_short = started["receive_buffer"].as_u64() < Some(1 << 30);
+    assert_eq!(finished.stderr.contains("not the 1024.0 MiB asked for"), is_short, "{finished:?}");
+}
+
+#[test]
+fn a_port_belongs_to_one_server() {
+    let first = Server::start("");
+    let second = run(&format!("echo {} --bind 127.0.0.1", first.port));
+    assert_eq!(second.code, Some(2), "{second:?}");
+    assert!(second.stderr.contains(&format!("port {} is in use", first.port)), "{second:?}");
+}
+
+#[test]
+fn a_load_without_a_server_fails_and_says_so() {
+    let port = free_port();
+    let finished = run(&format!("load 127.0.0.1 {port} 64 1 0.2 --timeout 0.2 --json"));
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""));
+    let said = &finished.stderr;
+    // Not every system tells what the other side said.
+    let refused = format!("error: nothing listens on 127.0.0.1:{port}; ");
+    let silent = format!("error: no reply from 127.0.0.1:{port} to ");
+    assert!(said.starts_with(&refused) || said.starts_with(&silent), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn the_demo_shows_packets_going_there_and_back() {
+    let finished = run("demo");
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    let line = finished.stdout.lines().find(|line| line.contains(" packets went there and back: "));
+    let count = line.and_then(|line| line.split_once(' ')).map(|(count, _)| count.replace(',', ""));
+    let count: Option<u64> = count.and_then(|count| count.parse().ok());
+    assert!(count > Some(0), "{}", finished.stdout);
+    for word in ["backend", "round trip", "lost", "campanile echo 5000"] {
+        assert!(finished.stdout.contains(word), "{word}: {}", finished.stdout);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_server_quietly() {
+    let arguments = format!("echo {} 1 --bind 127.0.0.1 --stats-interval 0.05 --duration 20", free_port());
+    let mut server = Running::start(&arguments);
+    assert!(server.line().starts_with("echo on "));
+    let (code, messages) = server.look_away();
+    assert_eq!((code, messages.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_reader_that_leaves_the_help_is_no_failure() {
+    let (code, messages) = Running::start("echo --help").look_away();
+    assert_eq!((code, messages.as_str()), (Some(0), ""));
+}
