@@ -84,7 +84,7 @@ pub struct DataOptions {
     pub pgmcc: Option<PgmccData>,
 }
 
-impl Data<'_> {
+impl<'a> Data<'a> {
     /// The length of the packet.
     #[must_use]
     pub fn wire_len(&self) -> usize {
@@ -100,6 +100,47 @@ impl Data<'_> {
         let head_len = self.head.wire_len();
         buffer[head_len..head_len + self.payload.len()].copy_from_slice(self.payload);
         self.head.emit_around(session, buffer, self.payload.len())
+    }
+
+    /// Most packets of a session are data without options and parity: for them this is a few comparisons, in line.
+    #[inline]
+    pub(crate) fn parse(
+        kind: DataKind,
+        flags: u8,
+        tsdu_len: usize,
+        reader: Reader<'a>,
+    ) -> Result<Self, Malformed> {
+        if flags & (OPTIONS_PRESENT | PARITY) != 0 {
+            return Data::parse_with_options(kind, flags, tsdu_len, reader);
+        }
+        let (head, payload) = DataHead::parse(kind, reader)?;
+        if payload.len() != tsdu_len {
+            return Err(Malformed::TsduLength);
+        }
+        head.check(tsdu_len)?;
+        Ok(Data { head, payload })
+    }
+
+    fn parse_with_options(
+        kind: DataKind,
+        flags: u8,
+        tsdu_len: usize,
+        reader: Reader<'a>,
+    ) -> Result<Self, Malformed> {
+        let (mut head, rest) = DataHead::parse(kind, reader)?;
+        if flags & PARITY != 0 {
+            head.content =
+                Content::Parity { group: None, var_pktlen: flags & VAR_PKTLEN != 0, fragment: None };
+        }
+        let (options, payload) = RawOptions::with_payload(flags, rest)?;
+        if payload.len() != tsdu_len {
+            return Err(Malformed::TsduLength);
+        }
+        for option in options {
+            head.take(&option?)?;
+        }
+        head.check(tsdu_len)?;
+        Ok(Data { head, payload })
     }
 }
 
@@ -205,52 +246,7 @@ impl DataHead {
         self.options.pgmcc.iter().for_each(|pgmcc| pgmcc.emit(&mut options));
         flags | options.finish()
     }
-}
 
-impl<'a> Data<'a> {
-    /// Most packets of a session are data without options and parity: for them this is a few comparisons, in line.
-    #[inline]
-    pub(crate) fn parse(
-        kind: DataKind,
-        flags: u8,
-        tsdu_len: usize,
-        reader: Reader<'a>,
-    ) -> Result<Self, Malformed> {
-        if flags & (OPTIONS_PRESENT | PARITY) != 0 {
-            return Data::parse_with_options(kind, flags, tsdu_len, reader);
-        }
-        let (head, payload) = DataHead::parse(kind, reader)?;
-        if payload.len() != tsdu_len {
-            return Err(Malformed::TsduLength);
-        }
-        head.check(tsdu_len)?;
-        Ok(Data { head, payload })
-    }
-
-    fn parse_with_options(
-        kind: DataKind,
-        flags: u8,
-        tsdu_len: usize,
-        reader: Reader<'a>,
-    ) -> Result<Self, Malformed> {
-        let (mut head, rest) = DataHead::parse(kind, reader)?;
-        if flags & PARITY != 0 {
-            head.content =
-                Content::Parity { group: None, var_pktlen: flags & VAR_PKTLEN != 0, fragment: None };
-        }
-        let (options, payload) = RawOptions::with_payload(flags, rest)?;
-        if payload.len() != tsdu_len {
-            return Err(Malformed::TsduLength);
-        }
-        for option in options {
-            head.take(&option?)?;
-        }
-        head.check(tsdu_len)?;
-        Ok(Data { head, payload })
-    }
-}
-
-impl DataHead {
     /// The fixed part, and what comes after it.
     #[inline]
     fn parse(kind: DataKind, mut reader: Reader<'_>) -> Result<(Self, &[u8]), Malformed> {
