@@ -11,8 +11,6 @@ mod options;
 mod port;
 mod probe;
 mod shard;
-#[cfg(test)]
-mod trials;
 
 use std::io;
 

@@ -1,5 +1,8 @@
 //! Completions: receives posted many deep, sends that end at once when the kernel takes them, one port for all packets.
 
+#[cfg(test)]
+mod trials;
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::windows::io::AsRawSocket;
@@ -43,6 +46,8 @@ pub(crate) struct Iocp {
     open: usize,
     /// Receive buffers in some socket's `posted`.
     lent: usize,
+    /// Counts the polls, to be fair among sockets.
+    turn: usize,
     /// There is more to receive without waiting.
     hurried: bool,
     /// The doorbell rang and the engine has not been told.
@@ -87,6 +92,7 @@ impl Iocp {
             system,
             open: 0,
             lent: 0,
+            turn: 0,
             hurried: false,
             rang: false,
         };
@@ -191,8 +197,10 @@ impl Iocp {
 
     /// Posts receives with the buffers that are free.
     fn arm(&mut self, core: &mut Core) {
-        let share = self.share(core);
-        for place in 0..self.sockets.places() {
+        let (share, places) = (self.share(core), self.sockets.places());
+        // Another socket has the first choice of the buffers each time.
+        self.turn = self.turn.wrapping_add(1);
+        for place in (0..places).map(|place| place.wrapping_add(self.turn) % places) {
             let Some((id, source)) = self.sockets.at_mut(place) else { continue };
             // What is posted brings what the probe saw.
             source.readable &= source.posted.is_empty();
@@ -240,14 +248,15 @@ impl Iocp {
             };
             let Some(source) = self.sockets.get_mut(id) else { continue };
             match self.flights.land(overlapped) {
-                Some(Landed::Receive(buffer, Ended { code: WSA_OPERATION_ABORTED, .. })) => {
-                    // Cancelled receives leave the line wherever they stand: the ones before them go on.
-                    source.leaves(&buffer);
-                    core.pool.release(buffer);
-                    self.lent -= 1;
-                }
                 Some(Landed::Receive(buffer, ended)) => {
-                    source.landed(buffer, ended);
+                    if ended.code == WSA_OPERATION_ABORTED {
+                        // It leaves the line wherever it stands: the ones before it go on.
+                        source.leaves(&buffer);
+                        core.pool.release(buffer);
+                        self.lent -= 1;
+                    } else {
+                        source.landed(buffer, ended);
+                    }
                     self.lent -= deliver_in_order(core, &self.flights, (id, source));
                 }
                 Some(Landed::Send(train, piece, ended)) => {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Doorbell;
-use super::iocp::Iocp;
+use super::{Doorbell, Ended, Iocp, Posted, deliver_in_order};
 use crate::config::Config;
 use crate::core::Core;
 use crate::event::{Facts, Pending};
@@ -122,6 +124,60 @@ fn a_truncated_datagram_is_said_once_whether_it_waited_or_not() {
 }
 
 #[test]
+fn a_receive_that_ended_early_waits_for_those_before_it() {
+    let mut rig = Rig::new(8, 64);
+    let peer = UdpSocket::bind("127.0.0.1:0").expect("loopback binds");
+    let connect = Some(peer.local_addr().expect("bound"));
+    let config = UdpConfig { connect, ..UdpConfig::new("127.0.0.1:0".parse().expect("a literal address")) };
+    let socket = udp::bind(&config).expect("loopback binds");
+    let id = rig.iocp.add(&mut rig.core, socket).expect("a bound socket is accepted");
+
+    // Three receives that only this test knows of, with 1, 2 and 3 bytes.
+    let mut taken: Vec<_> = (0..3).filter_map(|_| rig.core.pool.take_receive()).collect();
+    let source = rig.iocp.sockets.get_mut(id).expect("added above");
+    source.posted.extend(taken.iter().map(|buffer| Posted::Waiting(buffer.index())));
+    for (place, len, delivered) in [(2, 3, 0), (1, 2, 0), (0, 1, 3)] {
+        source.landed(taken.remove(place), Ended { len, code: 0 });
+        assert_eq!(deliver_in_order(&mut rig.core, &rig.iocp.flights, (id, source)), delivered);
+    }
+    let lens: Vec<_> = rig.take().iter().map(|facts| facts.len).collect();
+    assert_eq!(lens, [1, 2, 3]);
+}
+
+#[test]
+fn datagrams_keep_their_order_while_some_receives_wait_and_some_do_not() {
+    const COUNT: u32 = 2000;
+    // Fewer than the socket has room for.
+    const AHEAD: u32 = 60;
+    let mut rig = Rig::new(8, 64);
+    let (_, peer) = rig.add();
+    let heard = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&heard);
+    let other = thread::spawn(move || {
+        for number in 0..COUNT {
+            while number - seen.load(Ordering::Acquire) >= AHEAD {
+                thread::yield_now();
+            }
+            peer.send(&number.to_be_bytes()).expect("loopback takes it");
+        }
+    });
+    let deadline = Instant::now() + PATIENCE;
+    let mut next = 0;
+    while next < COUNT {
+        assert!(Instant::now() < deadline, "heard {next} of {COUNT}: {:?}", rig.core.stats);
+        rig.poll(Duration::from_secs(1));
+        while let Some(event) = rig.core.events.pop_front() {
+            let Pending::Train(_, buffer) = event else { panic!("{event:?}") };
+            assert_eq!(rig.core.pool.bytes(&buffer, 4), next.to_be_bytes());
+            rig.core.pool.release(buffer);
+            next += 1;
+        }
+        heard.store(next, Ordering::Release);
+    }
+    other.join().expect("loopback took all");
+}
+
+#[test]
 fn a_closed_socket_gives_its_buffers_back() {
     let mut rig = Rig::new(16, 2048);
     let ((first, _), (second, peer)) = (rig.add(), rig.add());
@@ -131,6 +187,39 @@ fn a_closed_socket_gives_its_buffers_back() {
     peer.send(b"hello").expect("loopback takes it");
     assert_eq!(rig.hear(1)[0].socket, second);
     assert_eq!(rig.core.stats.receive_errors, 0, "a cancelled receive is no error");
+}
+
+#[test]
+fn a_closed_socket_hands_on_what_had_ended_out_of_turn() {
+    let mut rig = Rig::new(8, 64);
+    let (id, _peer) = rig.add();
+    rig.poll(Duration::ZERO);
+    let buffer = rig.core.pool.take_receive().expect("half are free");
+    let source = rig.iocp.sockets.get_mut(id).expect("added above");
+    source.posted.push_back(Posted::Landed(buffer, Ended { len: 1, code: 0 }));
+    rig.iocp.lent += 1;
+    rig.iocp.close(&mut rig.core, id);
+    rig.take();
+    assert_eq!((rig.core.pool.receive_free(), rig.iocp.lent()), (8, 0));
+}
+
+#[test]
+fn a_flood_on_one_socket_leaves_buffers_to_the_others() {
+    let mut rig = Rig::new(4, 64);
+    let sockets: Vec<_> = (0..10).map(|_| rig.add()).collect();
+    let (quiet, flooded) = (&sockets[9], &sockets[0]);
+    quiet.1.send(b"one").expect("loopback takes it");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline, "not heard: {:?}", rig.core.stats);
+        for _ in 0..8 {
+            flooded.1.send(b"flood").expect("loopback takes it");
+        }
+        rig.poll(Duration::ZERO);
+        if rig.take().iter().any(|facts| facts.socket == quiet.0) {
+            return;
+        }
+    }
 }
 
 #[test]
