@@ -54,3 +54,17 @@ impl fmt::Display for Ack {
         self.feedback.iter().try_for_each(|feedback| write!(f, ", {feedback}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout() {
+        let ack = Ack { rx_max: Seq(1), bitmap: 0x0102_0304, feedback: None };
+        let mut buffer = [0xee; 8];
+        assert_eq!(ack.emit(&mut Writer::new(&mut buffer, 0)), 0);
+        assert_eq!(buffer, *b"\0\0\0\x01\x01\x02\x03\x04");
+        assert_eq!(Ack::parse(0, Reader::new(&buffer, Malformed::ShortBody)), Ok(ack));
+    }
+}

@@ -315,3 +315,34 @@ impl fmt::Display for DataHead {
         pgmcc.iter().try_for_each(|pgmcc| write!(f, ", {pgmcc}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout() {
+        let head = DataHead::new(DataKind::Repair, Seq(0x0102_0304), Seq(0x0102_0303));
+        let mut buffer = [0xee; 30];
+        let len = Data { head, payload: b"data!" }.emit(Session::default(), &mut buffer);
+        assert_eq!(len, DataHead::LEN_MIN + 5);
+        assert_eq!(buffer[HEADER_LEN..], *b"\x01\x02\x03\x04\x01\x02\x03\x03data!\xee");
+        assert_eq!((buffer[4], buffer[15]), (5, 5));
+    }
+
+    #[test]
+    #[should_panic(expected = "DataBeforeTrail")]
+    fn data_before_the_trail_are_not_sent() {
+        let head = DataHead::new(DataKind::Original, Seq(4), Seq(5));
+        head.emit_around(Session::default(), &mut [0; 64], 0);
+    }
+
+    #[test]
+    fn parity_may_be_numbered_before_the_trail() {
+        let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
+        let head = DataHead { content, ..DataHead::new(DataKind::Repair, Seq(64), Seq(70)) };
+        assert_eq!(head.check(0), Ok(()));
+        let lengths = Content::Parity { group: None, var_pktlen: true, fragment: None };
+        assert_eq!(DataHead { content: lengths, ..head }.check(1), Err(Malformed::ShortParity));
+    }
+}

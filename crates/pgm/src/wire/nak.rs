@@ -245,3 +245,34 @@ impl fmt::Display for Ncf<'_> {
         path.iter().try_for_each(|path| write!(f, ", path {path}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Seq;
+
+    #[test]
+    fn layout() {
+        let sqns = [Seq(1), Seq(2)];
+        let request = Request {
+            sqns: NakList::new(&sqns).unwrap(),
+            parity: true,
+            source: "10.0.0.3".parse().unwrap(),
+            group: "ff02::4".parse().unwrap(),
+        };
+        let bytes = b"\0\0\0\x01\0\x01\0\0\x0a\0\0\x03\0\x02\0\0\xff\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\
+            \0\x04\0\x0c\x82\x08\0\0\0\0\0\x02";
+        let mut buffer = [0xee; 44];
+        let flags = request.emit_nnak(&mut Writer::new(&mut buffer, 0));
+        assert_eq!(buffer, *bytes);
+        assert_eq!(Request::parse_nnak(flags, Reader::new(bytes, Malformed::ShortBody)), Ok(request));
+    }
+
+    #[test]
+    fn an_unreachable_neighbour_says_who_it_is() {
+        let path = "10.0.0.3".parse().unwrap();
+        let reach = Reach::Unreachable(path);
+        assert_eq!(reach.parts(), (true, Some(path)));
+        assert_eq!(Reach::Multicast(None).parts(), (false, None));
+    }
+}

@@ -183,3 +183,63 @@ impl fmt::Display for Packet<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{NakList, SpmOptions, Window, WindowState};
+    use crate::{Gsi, Seq, Tsi};
+
+    fn emitted(packet: &Packet<'_>) -> Vec<u8> {
+        let mut buffer = vec![0xee; packet.wire_len()];
+        assert_eq!(packet.emit(&mut buffer), buffer.len());
+        buffer
+    }
+
+    /// As ZeroMQ's publisher sends it when it starts, measured.
+    #[test]
+    fn a_first_spm() {
+        let session = Session {
+            tsi: Tsi { gsi: Gsi([0xb7, 0xc6, 0xd1, 0xbc, 3, 0x8a]), port: 0xce03 },
+            destination_port: 5555,
+        };
+        let spm = Spm {
+            sqn: Seq(0),
+            window: WindowState::Known(Window::new(Seq(0), Seq(u32::MAX)).unwrap()),
+            path: "10.77.0.1".parse().unwrap(),
+            options: SpmOptions::default(),
+        };
+        let packet = Packet { session, body: Body::Spm(spm) };
+        let bytes = b"\xce\x03\x15\xb3\x00\x00\x84\xec\xb7\xc6\xd1\xbc\x03\x8a\x00\x00\
+            \x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\x00\x01\x00\x00\x0a\x4d\x00\x01";
+        assert_eq!(emitted(&packet), bytes);
+        assert_eq!(Packet::parse(bytes), Ok(packet));
+    }
+
+    /// As ZeroMQ's subscriber sends it, measured.
+    #[test]
+    fn a_nak() {
+        let session = Session {
+            tsi: Tsi { gsi: Gsi([0xde, 0xad, 0xbe, 0xef, 0, 1]), port: 1234 },
+            destination_port: 5555,
+        };
+        let request = Request {
+            sqns: NakList::one(Seq(1_000_002)),
+            parity: false,
+            source: "10.77.0.1".parse().unwrap(),
+            group: "239.192.1.1".parse().unwrap(),
+        };
+        let packet = Packet { session, body: Body::Nak(Nak::new(request)) };
+        let bytes = b"\x15\xb3\x04\xd2\x08\x00\x02\x79\xde\xad\xbe\xef\x00\x01\x00\x00\
+            \x00\x0f\x42\x42\x00\x01\x00\x00\x0a\x4d\x00\x01\x00\x01\x00\x00\xef\xc0\x01\x01";
+        assert_eq!(emitted(&packet), bytes);
+        assert_eq!(Packet::parse(bytes), Ok(packet));
+    }
+
+    #[test]
+    #[should_panic(expected = "out of range")]
+    fn a_short_buffer_is_an_error_of_the_caller() {
+        let packet = Packet { session: Session::default(), body: Body::Spmr };
+        packet.emit(&mut [0; HEADER_LEN - 1]);
+    }
+}

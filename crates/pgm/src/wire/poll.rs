@@ -163,3 +163,36 @@ impl fmt::Display for Polr {
         self.redirect.iter().try_for_each(|address| write!(f, ", redirect {address}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout() {
+        let poll = Poll {
+            sqn: Seq(1),
+            round: 2,
+            kind: PollKind::Other(3),
+            path: "10.0.0.4".parse().unwrap(),
+            backoff_us: 5,
+            rand: 6,
+            mask: 7,
+            backoff_interval: None,
+        };
+        let bytes = b"\0\0\0\x01\0\x02\0\x03\0\x01\0\0\x0a\0\0\x04\0\0\0\x05\0\0\0\x06\0\0\0\x07";
+        let mut buffer = [0xee; 28];
+        assert_eq!(poll.emit(&mut Writer::new(&mut buffer, 0)), 0);
+        assert_eq!(buffer, *bytes);
+        assert_eq!(Poll::parse(0, Reader::new(bytes, Malformed::ShortBody)), Ok(poll));
+    }
+
+    #[test]
+    fn response_layout() {
+        let polr = Polr { sqn: Seq(1), round: 2, parity: true, redirect: None };
+        let mut buffer = [0xee; 8];
+        let flags = polr.emit(&mut Writer::new(&mut buffer, 0));
+        assert_eq!(buffer, *b"\0\0\0\x01\0\x02\0\0");
+        assert_eq!(Polr::parse(flags, Reader::new(&buffer, Malformed::ShortBody)), Ok(polr));
+    }
+}

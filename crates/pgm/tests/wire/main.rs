@@ -5,6 +5,7 @@ mod allocations;
 mod arbitrary;
 mod captures;
 mod corpus;
+mod display;
 mod malformed;
 mod pcap;
 mod round_trip;

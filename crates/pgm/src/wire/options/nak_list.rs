@@ -114,10 +114,14 @@ impl fmt::Debug for NakList<'_> {
     }
 }
 
+/// All numbers of a short list; of a long one the first, the last and how many there are.
 impl fmt::Display for NakList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.first.fmt(f)?;
-        self.iter().skip(1).try_for_each(|sqn| write!(f, ",{sqn}"))
+        match self.iter().last() {
+            Some(last) if self.len() > 8 => write!(f, ",..,{last} ({} in all)", self.len()),
+            _ => self.iter().skip(1).try_for_each(|sqn| write!(f, ",{sqn}")),
+        }
     }
 }
 
