@@ -1,0 +1,94 @@
+//! The closed loop: as much as the server takes, with a bounded number of datagrams on their way.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use campanile_bench::report::Report;
+
+use crate::line::Line;
+use crate::watch::Watch;
+
+pub(crate) struct Flood {
+    line: Line,
+    segments: usize,
+    window: usize,
+    on_their_way: usize,
+    last_reply: Instant,
+    counts: Counts,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    sent: u64,
+    received: u64,
+    foreign: u64,
+    /// Receives that found nothing while the window was full.
+    fruitless: u64,
+}
+
+impl Flood {
+    pub(crate) fn new(line: Line, segments: usize, window: usize) -> Result<Self, String> {
+        if window < segments {
+            return Err(format!("a window of {window} datagrams holds no train of {segments}"));
+        }
+        let counts = Counts::default();
+        Ok(Self { line, segments, window, on_their_way: 0, last_reply: Instant::now(), counts })
+    }
+
+    pub(crate) fn run(mut self, warm_up: Duration, measure: Duration, watch: Watch) -> io::Result<Report> {
+        let cost_of_nothing = self.line.cost_of_nothing()?;
+        self.run_until(Instant::now() + warm_up)?;
+        let (start, before) = (watch.start()?, self.counts);
+        self.run_until(Instant::now() + measure)?;
+        let (used, after) = (watch.stop(&start)?, self.counts);
+        let came = self.line.drain()?;
+        let fruitless = (after.fruitless - before.fruitless) as f64;
+        Ok(Report {
+            seconds: used.seconds,
+            sent: after.sent - before.sent,
+            received: after.received - before.received,
+            lost: after.sent.saturating_sub(after.received + came),
+            foreign: after.foreign,
+            late: 0,
+            idle: fruitless * cost_of_nothing.as_secs_f64() / used.seconds,
+            server: used.server,
+            client: used.client,
+            others: used.others,
+            stolen: used.stolen,
+            round_trip: None,
+        })
+    }
+
+    fn run_until(&mut self, end: Instant) -> io::Result<()> {
+        self.last_reply = Instant::now();
+        loop {
+            let room = self.on_their_way + self.segments <= self.window;
+            if room && self.line.send(0)? {
+                self.counts.sent += self.segments as u64;
+                self.on_their_way += self.segments;
+            }
+            let now = Instant::now();
+            match self.line.receive()? {
+                Some(reply) => {
+                    self.counts.received += reply.datagrams as u64;
+                    self.counts.foreign += u64::from(!reply.ours);
+                    self.on_their_way = self.on_their_way.saturating_sub(reply.datagrams);
+                    self.last_reply = now;
+                }
+                None => {
+                    self.counts.fruitless += u64::from(!room);
+                    if now.duration_since(self.last_reply) > GIVEN_UP {
+                        self.on_their_way = 0;
+                        self.last_reply = now;
+                    }
+                }
+            }
+            if now >= end {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// After so long without any reply what is on its way is lost, and the loop begins anew.
+const GIVEN_UP: Duration = Duration::from_millis(100);

@@ -1,0 +1,129 @@
+//! Where the figures come from.
+
+use std::error::Error;
+use std::fmt;
+use std::fs;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::measure::Bench;
+use crate::programs::{home, product, run};
+
+/// Names and values, in the order of the table.
+#[derive(Debug)]
+pub(crate) struct Environment(Vec<(&'static str, String)>);
+
+impl Environment {
+    pub(crate) fn read(bench: &Bench) -> Result<Self, Box<dyn Error>> {
+        let text = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned());
+        let allowed = campanile_bench::cores::allowed()?.len();
+        let cpuinfo = text("/proc/cpuinfo")?;
+        let model = field(&cpuinfo, "model name").unwrap_or("unknown");
+        let guest = if cpuinfo.contains(" hypervisor") { ", a virtual machine" } else { "" };
+        let governor = text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+        let cores = bench.cores;
+        let siblings =
+            text(&format!("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cores.server))
+                .unwrap_or_else(|_| "unknown".to_owned());
+        let lock = fs::read_to_string(home().join("Cargo.lock"))?;
+        Ok(Self(vec![
+            ("date", date(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())),
+            ("commit", commit()?),
+            ("kernel", text("/proc/sys/kernel/osrelease")?),
+            ("processor", format!("{model}{guest}")),
+            (
+                "cores",
+                format!(
+                    "{allowed}; server on {}, client on {}; core {} shares its hardware with {siblings}",
+                    cores.server, cores.client, cores.server
+                ),
+            ),
+            ("governor", governor.unwrap_or_else(|_| "none is shown".to_owned())),
+            (
+                "largest socket buffers",
+                format!(
+                    "receive {}, send {}",
+                    text("/proc/sys/net/core/rmem_max")?,
+                    text("/proc/sys/net/core/wmem_max")?
+                ),
+            ),
+            ("rustc", run(Command::new("rustc").arg("--version"))?.trim().to_owned()),
+            ("campanile", run(Command::new(&bench.programs.campanile).arg("--version"))?.trim().to_owned()),
+            ("sockperf", sockperf()?),
+            ("tokio", locked(&lock, "tokio").unwrap_or("unknown").to_owned()),
+            ("compio", locked(&lock, "compio").unwrap_or("unknown").to_owned()),
+            ("load average at the start", text("/proc/loadavg")?),
+        ]))
+    }
+
+    pub(crate) fn entries(&self) -> &[(&'static str, String)] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(name, value)| writeln!(f, "{name}: {value}"))
+    }
+}
+
+/// The value of the first line `name : value`.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line.split_once(':').map(|(_, value)| value.trim())
+}
+
+/// The version of a package in a lock file.
+fn locked<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let name = format!("name = \"{package}\"");
+    let mut lines = lock.lines().skip_while(|line| *line != name).skip(1);
+    lines.next()?.strip_prefix("version = \"")?.strip_suffix('"')
+}
+
+fn commit() -> Result<String, Box<dyn Error>> {
+    let git = |arguments: &[&str]| run(Command::new("git").arg("-C").arg(product()).args(arguments));
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    let suffix = if changed.is_empty() { "" } else { ", with changes" };
+    Ok(format!("{}{suffix}", commit.trim()))
+}
+
+fn sockperf() -> Result<String, Box<dyn Error>> {
+    let text = run(Command::new("sockperf").arg("--version"))?;
+    let version = text.lines().next().unwrap_or_default();
+    Ok(version.trim_start_matches("sockperf, version ").trim().to_owned())
+}
+
+/// A time of day in UTC, from seconds since 1970. Days are counted from the first of March, so that the odd day is the last.
+fn date(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest / 60 % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(date(0), "1970-01-01 00:00 UTC");
+        assert_eq!(date(951_782_400), "2000-02-29 00:00 UTC");
+        assert_eq!(date(1_795_237_423), "2026-11-21 05:03 UTC");
+        assert_eq!(date(1_798_761_599), "2026-12-31 23:59 UTC");
+    }
+
+    #[test]
+    fn finds_versions_and_fields() {
+        let lock = "[[package]]\nname = \"tokio\"\nversion = \"1.2.3\"\n";
+        assert_eq!(locked(lock, "tokio"), Some("1.2.3"));
+        assert_eq!(locked(lock, "toki"), None);
+        assert_eq!(field("a : b\nmodel name\t: X Y\n", "model name"), Some("X Y"));
+    }
+}

@@ -1,0 +1,87 @@
+//! Runs every server in interleaved rounds and sets the results beside the targets.
+//!
+//! `cargo run --release --manifest-path bench/Cargo.toml -- udp` measures everything and writes `docs/benchmarks.md`.
+
+mod environment;
+mod measure;
+mod memory;
+mod plan;
+mod profile;
+mod programs;
+mod rounds;
+mod server;
+mod statistics;
+mod table;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use campanile_bench::arguments::Arguments;
+use environment::Environment;
+use measure::{Bench, Effort};
+use plan::{ROWS, Row};
+use programs::Programs;
+
+const USAGE: &str = "\
+usage: udp [--quick] [--only ROW] [--rounds N] [--window N] [--campanile PROGRAM] [--print]
+       profile ROW SERVER [--seconds N] [--with COMMAND] [--window N] [--campanile PROGRAM]
+
+udp      measures all rows, or one, in interleaved rounds (11), and prints the table.
+         A whole run also writes it into docs/benchmarks.md, unless --print is given.
+         --quick runs everything for an instant, once: it proves that all of it works, its figures mean nothing.
+profile  drives one server with the load of one row (20 s) while you look at it. COMMAND runs beside it, with {pid} as
+         the server: --with 'strace -f -c -p {pid}' or --with 'perf record -g -o perf.data -p {pid}'.
+--window N         datagrams on their way in a closed loop, instead of the row's own number
+--campanile PATH   this binary, instead of one built from the workspace";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut arguments = Arguments::parse(std::env::args().skip(1));
+    match arguments.word::<String>("command").as_deref() {
+        Ok("udp") => udp(arguments),
+        Ok("profile") => profile::run(arguments),
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn udp(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let (quick, print) = (arguments.flag("quick")?, arguments.flag("print")?);
+    let only = arguments.option::<String>("only")?;
+    let rounds = arguments.option("rounds")?;
+    let (window, campanile) = (arguments.option("window")?, arguments.option("campanile")?);
+    arguments.end()?;
+    let rows = plan::select(only.as_deref())?;
+    let effort = if quick { Effort::QUICK } else { Effort::FULL };
+    let rounds = rounds.unwrap_or(effort.rounds).max(1);
+
+    let bench = Bench::new(Programs::build(campanile)?, effort, window)?;
+    if let Err(error) = bench.programs.check_backends() {
+        if !quick {
+            return Err(error);
+        }
+        eprintln!("warning: {error}");
+    }
+    let environment = Environment::read(&bench)?;
+    eprint!("{environment}");
+    let mut results = Vec::new();
+    for row in rows.iter().filter_map(|row| row.load()) {
+        results.push(rounds::run(&bench, row, rounds)?);
+    }
+    let memory =
+        if rows.iter().any(|row| matches!(row, Row::Memory)) { memory::run(&bench)? } else { Vec::new() };
+
+    let text = table::render(&environment, &results, &memory);
+    println!("{text}");
+    println!("{}", table::figures(&results));
+    let whole = rows.len() == ROWS.len() && !quick;
+    if whole && !print { table::write(&text) } else { Ok(()) }
+}

@@ -1,0 +1,173 @@
+//! Results as Markdown, and their place in the documentation.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::fs;
+
+use crate::environment::Environment;
+use crate::measure::Sample;
+use crate::memory::MemoryResult;
+use crate::plan::{Bound, Contestant, MEMORY_BOUND, Metric};
+use crate::programs::product;
+use crate::rounds::{Ratio, RowResult};
+use crate::statistics::Spread;
+
+const BEGIN: &str = "<!-- bench udp: begin -->";
+const END: &str = "<!-- bench udp: end -->";
+
+/// The whole result: targets, all ratios, environment.
+pub(crate) fn render(environment: &Environment, results: &[RowResult], memory: &[MemoryResult]) -> String {
+    let mut text = String::new();
+    targets(&mut text, results, memory);
+    results.iter().for_each(|result| ratios(&mut text, result));
+    text.push_str("\n### Environment\n\n| what | value |\n|---|---|\n");
+    for (name, value) in environment.entries() {
+        line(&mut text, &[name, value]);
+    }
+    text
+}
+
+fn targets(text: &mut String, results: &[RowResult], memory: &[MemoryResult]) {
+    text.push_str("### Targets\n\n");
+    text.push_str("| what | server | beside | target | median | quartiles | range | rounds | result |\n");
+    text.push_str("|---|---|---|---|---|---|---|---|---|\n");
+    for result in results {
+        for target in result.row.targets {
+            let ratio = result.ratio(target.ours, target.peer, |sample| result.value(sample));
+            let Some(ratio) = ratio else { continue };
+            let (ours, peer) = (target.ours.name(), target.peer.name());
+            let verdict = verdict(target.bound, ratio.spread.median);
+            let [median, quartiles, range] = three(ratio.spread);
+            let (title, bound) = (subject(result), target.bound.to_string());
+            line(text, &[&title, ours, peer, &bound, &median, &quartiles, &range, &rounds(ratio), verdict]);
+        }
+    }
+    for result in memory {
+        let mib = result.memory.peak_kib as f64 / 1024.0;
+        let server = format!("campanile-{}", result.backend);
+        let (title, bound) = ("Memory, two cores, trains", format!("{MEMORY_BOUND} MiB"));
+        let (value, verdict) = (format!("{mib:.1} MiB"), verdict(MEMORY_BOUND, mib));
+        line(text, &[title, &server, "-", &bound, &value, "-", "-", "1", verdict]);
+    }
+}
+
+/// Every server of a row beside the row's reference.
+fn ratios(text: &mut String, result: &RowResult) {
+    let row = result.row;
+    let _ = write!(text, "\n### {}\n\n", row.title);
+    let _ = writeln!(text, "In {}, as ratios to `{}`.\n", row.metric.unit(), row.reference);
+    text.push_str("| server | median | quartiles | range | rounds | server CPU a packet, median |\n");
+    text.push_str("|---|---|---|---|---|---|\n");
+    for &contestant in row.contestants.iter().filter(|&&contestant| contestant != row.reference) {
+        let ratio = result.ratio(contestant, row.reference, |sample| result.value(sample));
+        let cpu = result.ratio(contestant, row.reference, cpu);
+        let (Some(ratio), Some(cpu)) = (ratio, cpu) else { continue };
+        let [median, quartiles, range] = three(ratio.spread);
+        let cpu = number(cpu.spread.median);
+        line(text, &[contestant.name(), &median, &quartiles, &range, &rounds(ratio), &cpu]);
+    }
+}
+
+/// The absolute figures of this machine, for whoever works on the code; they are no claims.
+pub(crate) fn figures(results: &[RowResult]) -> String {
+    let mut text = String::from("Absolute figures of this machine (medians): to work with, not to quote.\n");
+    for result in results {
+        let _ = writeln!(text, "{}", result.row.name);
+        for &contestant in result.row.contestants {
+            figure(&mut text, result, contestant);
+        }
+    }
+    text
+}
+
+fn figure(text: &mut String, result: &RowResult, contestant: Contestant) {
+    let median = |value: &dyn Fn(&Sample) -> f64| {
+        result.spread(contestant, value).map_or(f64::NAN, |spread| spread.median)
+    };
+    let _ = writeln!(
+        text,
+        "  {:<16} {:>12.0} {}; server {:.0} ns a packet, busy {:.2}, {:.3} turns a packet; client idle {:.2}",
+        contestant.name(),
+        median(&|sample| result.value(sample)),
+        result.row.metric.unit(),
+        median(&cpu),
+        median(&|sample| sample.report.server.ran_ns as f64 / sample.report.seconds / 1e9),
+        median(&|sample| sample.report.server.turns as f64 / sample.report.received as f64),
+        median(&|sample| sample.report.idle),
+    );
+}
+
+fn cpu(sample: &Sample) -> f64 {
+    sample.report.server_ns_per_packet()
+}
+
+fn subject(result: &RowResult) -> String {
+    let what = match result.row.metric {
+        Metric::PacketsPerSecond => "packets a second",
+        Metric::ServerTimePerPacket => "time a packet",
+        Metric::RoundTripMedian => "p50",
+    };
+    format!("{}: {what}", result.row.title)
+}
+
+fn verdict(bound: Bound, value: f64) -> &'static str {
+    if bound.is_met(value) { "met" } else { "**not met**" }
+}
+
+/// Median, quartiles and range as cells.
+fn three(spread: Spread) -> [String; 3] {
+    let pair = |from, to| format!("{} .. {}", number(from), number(to));
+    [number(spread.median), pair(spread.lower_quartile, spread.upper_quartile), pair(spread.min, spread.max)]
+}
+
+/// Three decimals, or one where they mean nothing.
+fn number(value: f64) -> String {
+    if value >= 10.0 { format!("{value:.1}") } else { format!("{value:.3}") }
+}
+
+fn rounds(ratio: Ratio) -> String {
+    let disturbed = if ratio.disturbed { ", disturbed ones among them" } else { "" };
+    format!("{}{disturbed}", ratio.rounds)
+}
+
+fn line(text: &mut String, cells: &[&str]) {
+    let _ = writeln!(text, "| {} |", cells.join(" | "));
+}
+
+/// Puts the text between the markers of `docs/benchmarks.md`.
+pub(crate) fn write(text: &str) -> Result<(), Box<dyn Error>> {
+    let path = product().join("docs").join("benchmarks.md");
+    let page = fs::read_to_string(&path).map_err(|error| format!("docs/benchmarks.md: {error}"))?;
+    let page = replace(&page, text).ok_or("docs/benchmarks.md has lost its markers")?;
+    fs::write(&path, page)?;
+    eprintln!("docs/benchmarks.md is written");
+    Ok(())
+}
+
+/// The page with `text` in place of what is between the markers, if it has them.
+fn replace(page: &str, text: &str) -> Option<String> {
+    let (head, rest) = page.split_once(BEGIN)?;
+    let (_, tail) = rest.split_once(END)?;
+    Some(format!("{head}{BEGIN}\n\n{}\n\n{END}{tail}", text.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_only_what_is_between_the_markers() {
+        let page = format!("head\n{BEGIN}\nold\n{END}\ntail\n");
+        let new = replace(&page, "new\n").expect("the page has markers");
+        assert_eq!(new, format!("head\n{BEGIN}\n\nnew\n\n{END}\ntail\n"));
+        assert_eq!(replace(&new, "new").as_deref(), Some(new.as_str()));
+        assert_eq!(replace("no markers", "new"), None);
+    }
+
+    #[test]
+    fn numbers_and_verdicts() {
+        assert_eq!((number(0.9512), number(31.26)), ("0.951".to_owned(), "31.3".to_owned()));
+        assert_eq!(verdict(Bound::AtLeast(0.95), 0.951), "met");
+        assert_eq!(verdict(Bound::AtMost(1.03), 1.031), "**not met**");
+    }
+}

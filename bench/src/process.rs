@@ -1,0 +1,95 @@
+//! What a process has used, as the kernel tells it.
+
+use std::ops::Sub;
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+/// Time of a process's threads, to the nanosecond. Work in the kernel for its system calls is in it, softirqs too as long as the
+/// kernel accounts interrupts to the task (`CONFIG_IRQ_TIME_ACCOUNTING` off).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Time on a core.
+    pub ran_ns: u64,
+    /// Time it could have run but another one had the core.
+    pub waited_ns: u64,
+    /// How often it was given a core.
+    pub turns: u64,
+}
+
+impl Usage {
+    /// The summed usage of the living threads of a process.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let mut usage = Self::default();
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread may end between the listing and the read.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            let mut fields = text.split_whitespace().map(|field| field.parse::<u64>().unwrap_or(0));
+            usage.ran_ns += fields.next().unwrap_or(0);
+            usage.waited_ns += fields.next().unwrap_or(0);
+            usage.turns += fields.next().unwrap_or(0);
+        }
+        Ok(usage)
+    }
+}
+
+impl Sub for Usage {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            ran_ns: self.ran_ns.saturating_sub(earlier.ran_ns),
+            waited_ns: self.waited_ns.saturating_sub(earlier.waited_ns),
+            turns: self.turns.saturating_sub(earlier.turns),
+        }
+    }
+}
+
+/// Resident memory of a process, in KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// The most there ever was (`VmHWM`).
+    pub peak_kib: u64,
+    /// What there is (`VmRSS`).
+    pub now_kib: u64,
+}
+
+impl Memory {
+    /// The memory of a process.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let value =
+                line.and_then(|line| line.split_whitespace().next()).and_then(|value| value.parse().ok());
+            value.ok_or_else(|| io::Error::other(format!("{name} is not in the status of process {pid}")))
+        };
+        Ok(Self { peak_kib: field("VmHWM:")?, now_kib: field("VmRSS:")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_and_memory_of_this_process_are_there() {
+        let before = Usage::of(std::process::id()).expect("own process");
+        let memory = Memory::of(std::process::id()).expect("own process");
+        assert!(before.turns > 0);
+        assert!(memory.peak_kib >= memory.now_kib && memory.now_kib > 0);
+        assert_eq!((before - before).ran_ns, 0);
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_an_error() {
+        assert!(Usage::of(u32::MAX).is_err());
+        assert!(Memory::of(u32::MAX).is_err());
+    }
+}
