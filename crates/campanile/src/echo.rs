@@ -19,6 +19,7 @@
 mod counts;
 mod fingerprint;
 mod guard;
+mod high_water;
 mod limit;
 #[cfg(test)]
 mod loops;

@@ -20,6 +20,8 @@
 //!   decided by lot, so of `n` packets at least about `e^(-n/65536)` of them die on every trip: few at first, then more and more.
 //!   Before that the limit of the source drops what exceeds it.
 //! - Who forges cannot aim: the fingerprints depend on a key that is drawn when the process starts.
+//! - Packets of a source that counts upwards are answered without asking the table ([`HighWater`]). What comes back is never among
+//!   them, as it is not above all that was answered.
 //!
 //! What is left is a path on which a round trip takes longer than a second. There a loop lives on; it cannot grow, and it is
 //! held to the limit of its source.
@@ -28,6 +30,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::counts::Cause;
 use super::fingerprint::Key;
+use super::high_water::HighWater;
 use super::limit::{Bucket, Rate, Sources};
 use super::replies::Replies;
 use crate::clock::Instant;
@@ -38,6 +41,7 @@ use crate::packet::Header;
 pub(crate) struct Guard {
     key: Key,
     own_ports: Box<[u16]>,
+    high_water: HighWater,
     replies: Replies,
     sources: Option<Sources>,
     small: Option<Small>,
@@ -102,6 +106,7 @@ impl Guard {
             (rules.source_limit > 0).then(|| Sources::new(SETS, Rate::per_second(rules.source_limit)));
         Self {
             own_ports: rules.own_ports.clone().into_boxed_slice(),
+            high_water: HighWater::new(),
             replies: Replies::new(key.hash([])),
             key,
             sources,
@@ -115,10 +120,17 @@ impl Guard {
     /// The reason why not.
     pub(crate) fn admit(&mut self, offer: &Offer<'_>, now: Instant) -> Result<(), Cause> {
         self.check_source(offer)?;
-        let place = self.replies.look_up(self.fingerprint(offer), now).ok_or(Cause::Repeated)?;
+        let head = Head::of(offer.head);
+        let source = self.key.hash(words(offer.from));
+        let fingerprint = self.key.hash([source, head.low, head.high, head.len]);
+        let place = self.high_water.visit(source, now);
+        if !self.high_water.exceeds(place, head.number()) && self.replies.is_recent(fingerprint, now) {
+            return Err(Cause::Repeated);
+        }
         self.check_small(offer, now)?;
         self.check_limit(offer, now)?;
-        self.replies.remember(place);
+        self.high_water.note(place, head.number());
+        self.replies.remember(fingerprint, now);
         Ok(())
     }
 
@@ -152,17 +164,42 @@ impl Guard {
         let admitted = sources.take(source(&self.key, ip), offer.count, now);
         if admitted { Ok(()) } else { Err(Cause::SourceLimit) }
     }
+}
 
-    /// Source and first bytes in one number.
-    fn fingerprint(&self, offer: &Offer<'_>) -> u64 {
-        let ip = match offer.from.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(ip) => ip.to_bits(),
-        };
-        let (head, len) = first_bytes(offer.head);
-        let port_and_len = u64::from(offer.from.port()) << 8 | len as u64;
-        self.key.hash([(ip >> 64) as u64, ip as u64, port_and_len, head as u64, (head >> 64) as u64])
+/// The first bytes of a datagram.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    low: u64,
+    high: u64,
+    /// How many there are, 16 at most.
+    len: u64,
+}
+
+impl Head {
+    fn of(datagram: &[u8]) -> Self {
+        let mut bytes = [0; Header::LEN];
+        let len = datagram.len().min(Header::LEN);
+        match datagram.first_chunk() {
+            Some(chunk) => bytes = *chunk,
+            None => bytes[..len].copy_from_slice(datagram),
+        }
+        let both = u128::from_le_bytes(bytes);
+        Self { low: both as u64, high: (both >> 64) as u64, len: len as u64 }
     }
+
+    /// A number that grows from packet to packet of a classic client: sequence and time, added.
+    fn number(self) -> u64 {
+        self.low.wrapping_add(self.high)
+    }
+}
+
+/// Who sent it, address and port, in words.
+fn words(from: SocketAddr) -> [u64; 3] {
+    let ip = match from.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    };
+    [(ip >> 64) as u64, ip as u64, from.port().into()]
 }
 
 /// What shares a limit, in one number: an IPv4 address, or the network part of an IPv6 address, which is all that its holder does
@@ -171,18 +208,6 @@ fn source(key: &Key, ip: IpAddr) -> u64 {
     match ip {
         IpAddr::V4(ip) => key.hash([u64::from(ip.to_bits()), 4]),
         IpAddr::V6(ip) => key.hash([(ip.to_bits() >> 64) as u64, 6]),
-    }
-}
-
-/// At most 16 bytes as a number, and how many they are.
-fn first_bytes(datagram: &[u8]) -> (u128, usize) {
-    match datagram.first_chunk::<{ Header::LEN }>() {
-        Some(head) => (u128::from_le_bytes(*head), Header::LEN),
-        None => {
-            let mut head = [0; Header::LEN];
-            head[..datagram.len()].copy_from_slice(datagram);
-            (u128::from_le_bytes(head), datagram.len())
-        }
     }
 }
 
@@ -259,6 +284,20 @@ mod tests {
         assert_eq!(guard.admit(&offer("192.0.2.1:40001", first.head), NOW), Ok(()), "another port");
         assert_eq!(guard.admit(&offer("192.0.2.2:40000", first.head), NOW), Ok(()), "another host");
         assert_eq!(guard.admit(&same_head, Instant::from_ns(8 * SECOND)), Ok(()), "a second later");
+    }
+
+    /// Beyond its first second a source that counts upwards takes the short way; what comes back does not.
+    #[test]
+    fn a_source_of_long_standing_is_not_answered_twice_either() {
+        let mut guard = guard();
+        for seq in 0..5000 {
+            let now = Instant::from_ns(7 * SECOND + seq * SECOND / 500);
+            assert_eq!(guard.admit(&offer("127.0.0.1:40000", &packet(seq)), now), Ok(()));
+            for back in [0, 1, 100, 450] {
+                let verdict = guard.admit(&offer("127.0.0.1:40000", &packet(seq.saturating_sub(back))), now);
+                assert_eq!(verdict, Err(Cause::Repeated), "{seq} - {back}");
+            }
+        }
     }
 
     #[test]

@@ -7,27 +7,30 @@ use crate::clock::Instant;
 /// The table is cut into sets of four entries; a fingerprint has one set. A new reply takes an entry that is older than a
 /// second, else one of the four by lot. The lot matters: with "the oldest" as the rule, packets that circle in a fixed order and
 /// are more than the table holds would each be forgotten just before they come back.
+///
+/// Replies are gathered and put into their sets many at a time: each of them misses the cache, and these misses overlap.
 #[derive(Debug)]
 pub(crate) struct Replies {
     sets: Box<[Set]>,
+    gathered: [Reply; GATHER],
+    gathered_count: usize,
     /// The state of the lot: a linear congruential generator (Knuth's MMIX constants).
     lot: u64,
 }
 
-/// A set lies in one line of the cache.
+/// Two sets lie in one line of the cache.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 struct Set([Entry; WAYS]);
 
-/// Forty-eight bits of a fingerprint, and the tick at which it was answered in the other sixteen.
-#[derive(Clone, Copy, Debug)]
+/// Forty bits of a fingerprint, and the tick at which it was answered in the lower twenty-four.
+#[derive(Clone, Copy, Debug, Default)]
 struct Entry(u64);
 
-/// Where a reply will be remembered: see [`Replies::look_up`].
-#[derive(Debug)]
-pub(crate) struct Place {
+/// An entry and where it belongs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reply {
     set: usize,
-    way: usize,
     entry: Entry,
 }
 
@@ -37,30 +40,41 @@ impl Replies {
 
     /// An empty table; `seed` starts the lot.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { sets: vec![Set([Entry(0); WAYS]); SETS].into_boxed_slice(), lot: seed }
+        Self {
+            sets: vec![Set([Entry(0); WAYS]); SETS].into_boxed_slice(),
+            gathered: [Reply::default(); GATHER],
+            gathered_count: 0,
+            lot: seed,
+        }
     }
 
-    /// The place for a reply with this fingerprint, or `None` if it was answered less than a second ago.
-    pub(crate) fn look_up(&mut self, fingerprint: u64, now: Instant) -> Option<Place> {
-        let entry = Entry::new(fingerprint, now);
-        // The low bits, which are no part of the tag.
-        let set = fingerprint as usize % SETS;
-        let mut way = None;
-        for (index, known) in self.sets[set].0.iter().enumerate() {
-            let fresh = known.is_fresh(entry);
-            if fresh && known.tag() == entry.tag() {
-                return None;
-            }
-            if !fresh {
-                way = Some(index);
+    /// Whether a reply with this fingerprint was remembered less than a second ago.
+    pub(crate) fn is_recent(&self, fingerprint: u64, now: Instant) -> bool {
+        let Reply { set, entry } = Reply::new(fingerprint, now);
+        let same = |known: Entry| known.is_fresh(entry) && known.tag() == entry.tag();
+        let gathered = &self.gathered[..self.gathered_count];
+        gathered.iter().any(|reply| reply.set == set && same(reply.entry))
+            || self.sets[set].0.iter().any(|&known| same(known))
+    }
+
+    /// Remembers a reply.
+    pub(crate) fn remember(&mut self, fingerprint: u64, now: Instant) {
+        self.gathered[self.gathered_count] = Reply::new(fingerprint, now);
+        self.gathered_count += 1;
+        if self.gathered_count == GATHER {
+            self.gathered_count = 0;
+            for index in 0..GATHER {
+                self.put(self.gathered[index]);
             }
         }
-        Some(Place { set, way: way.unwrap_or_else(|| self.draw()), entry })
     }
 
-    /// Remembers a reply at the place that was found for it.
-    pub(crate) fn remember(&mut self, place: Place) {
-        self.sets[place.set].0[place.way] = place.entry;
+    /// Puts a reply into its set.
+    fn put(&mut self, Reply { set, entry }: Reply) {
+        let drawn = self.draw();
+        let entries = &mut self.sets[set].0;
+        let way = entries.iter().position(|known| !known.is_fresh(entry)).unwrap_or(drawn);
+        entries[way] = entry;
     }
 
     fn draw(&mut self) -> usize {
@@ -69,26 +83,31 @@ impl Replies {
     }
 }
 
-impl Entry {
+impl Reply {
     fn new(fingerprint: u64, now: Instant) -> Self {
-        // One tick more than has passed: an entry of zeros is then out of date in the first second too.
+        // One second more than has passed: an entry of zeros is then out of date in the first second too.
         let tick = now.as_ns() / TICK_NS + FRESH_TICKS;
-        Self(fingerprint & TAG | tick & !TAG)
+        // The set comes from bits that the tag leaves out.
+        Self { set: fingerprint as usize % SETS, entry: Entry(fingerprint & TAG | tick & !TAG) }
     }
+}
 
+impl Entry {
     fn tag(self) -> u64 {
         self.0 & TAG
     }
 
-    /// Whether it was answered less than a second before `now`. Ticks come around after 68 minutes.
+    /// Whether it was answered less than a second before `now`. Ticks come around after twelve days.
     fn is_fresh(self, now: Self) -> bool {
-        u64::from((now.0 as u16).wrapping_sub(self.0 as u16)) < FRESH_TICKS
+        now.0.wrapping_sub(self.0) & !TAG < FRESH_TICKS
     }
 }
 
+/// Replies that are put into their sets at a time.
+const GATHER: usize = 32;
 const WAYS: usize = 4;
 const SETS: usize = Replies::ENTRIES / WAYS;
-const TAG: u64 = !0xFFFF;
+const TAG: u64 = !0xFF_FFFF;
 const TICK_NS: u64 = 1_000_000_000 / FRESH_TICKS;
 /// Ticks in a second. A reply counts as recent for 15 to 16 of them, so one packet a second never meets its predecessor.
 const FRESH_TICKS: u64 = 16;
@@ -101,23 +120,22 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn answer(replies: &mut Replies, fingerprint: u64, ns: u64) -> bool {
-        match replies.look_up(fingerprint, Instant::from_ns(ns)) {
-            Some(place) => {
-                replies.remember(place);
-                true
-            }
-            None => false,
+        let now = Instant::from_ns(ns);
+        let is_new = !replies.is_recent(fingerprint, now);
+        if is_new {
+            replies.remember(fingerprint, now);
         }
+        is_new
     }
 
     #[test]
     fn a_reply_is_known_for_a_second() {
         let mut replies = Replies::new(1);
-        for start in [0, 5, 3 * SECOND + 1, 4095 * SECOND, 70_000 * SECOND] {
-            assert!(answer(&mut replies, 99 << 16, start), "first at {start}");
-            assert!(!answer(&mut replies, 99 << 16, start));
-            assert!(!answer(&mut replies, 99 << 16, start + SECOND * 15 / 16));
-            assert!(answer(&mut replies, 99 << 16, start + SECOND), "a second after {start}");
+        for start in [0, 3 * SECOND + 1, 1_048_574 * SECOND, 1_048_600 * SECOND] {
+            assert!(answer(&mut replies, 99 << 24, start), "first at {start}");
+            assert!(!answer(&mut replies, 99 << 24, start));
+            assert!(!answer(&mut replies, 99 << 24, start + SECOND * 15 / 16));
+            assert!(answer(&mut replies, 99 << 24, start + SECOND), "a second after {start}");
         }
     }
 
@@ -128,30 +146,40 @@ mod tests {
 
     #[test]
     fn looking_is_not_remembering() {
-        let mut replies = Replies::new(1);
-        assert!(replies.look_up(7, Instant::from_ns(0)).is_some());
-        assert!(replies.look_up(7, Instant::from_ns(0)).is_some());
+        let replies = Replies::new(1);
+        assert!(!replies.is_recent(7, Instant::from_ns(0)));
+        assert!(!replies.is_recent(7, Instant::from_ns(0)));
+    }
+
+    /// Puts what was gathered into the sets.
+    fn settle(replies: &mut Replies) {
+        let gathered = replies.gathered_count;
+        (0..gathered).for_each(|index| replies.put(replies.gathered[index]));
+        replies.gathered_count = 0;
     }
 
     #[test]
     fn a_full_set_forgets_one_of_its_four() {
         let mut replies = Replies::new(1);
-        let prints: Vec<u64> = (1..=5).map(|tag| tag << 16).collect();
+        let prints: Vec<u64> = (1..=5).map(|tag| tag << 24).collect();
         assert!(prints.iter().all(|&print| answer(&mut replies, print, 0)));
-        let known = prints.iter().filter(|&&print| replies.look_up(print, Instant::from_ns(0)).is_none());
+        settle(&mut replies);
+        let known = prints.iter().filter(|&&print| replies.is_recent(print, Instant::from_ns(0)));
         assert_eq!(known.count(), WAYS);
-        assert!(replies.look_up(prints[4], Instant::from_ns(0)).is_none(), "the last one is among them");
+        assert!(replies.is_recent(prints[4], Instant::from_ns(0)), "the last one is among them");
     }
 
     #[test]
     fn an_old_entry_gives_way_before_a_fresh_one() {
         let mut replies = Replies::new(1);
-        assert!(answer(&mut replies, 1 << 16, SECOND / 2));
+        assert!(answer(&mut replies, 1 << 24, SECOND / 2));
+        settle(&mut replies);
         for tag in 2..=5 {
-            assert!(answer(&mut replies, tag << 16, 2 * SECOND));
+            assert!(answer(&mut replies, tag << 24, 2 * SECOND));
         }
+        settle(&mut replies);
         for tag in 2..=5 {
-            assert!(!answer(&mut replies, tag << 16, 2 * SECOND), "tag {tag}");
+            assert!(!answer(&mut replies, tag << 24, 2 * SECOND), "tag {tag}");
         }
     }
 
