@@ -97,15 +97,21 @@ impl Bench {
         Ok(Self { programs, effort, cores: Cores { server, client }, window })
     }
 
-    /// Measures a server under a load, again while it is disturbed, as often as the effort allows.
-    pub(crate) fn measure(&self, contestant: Contestant, load: Load) -> Result<Sample, Box<dyn Error>> {
-        let mut left = self.effort.repeats;
+    /// Measures a server under a load, again while it is disturbed, as often as the effort and what is left for the row allow.
+    pub(crate) fn measure(
+        &self,
+        contestant: Contestant,
+        load: Load,
+        left_for_row: &mut usize,
+    ) -> Result<Sample, Box<dyn Error>> {
+        let mut left = self.effort.repeats.min(*left_for_row);
         loop {
             let sample = self.measure_once(contestant, load)?;
             match sample.disturbance {
                 Some(disturbance) if left > 0 => {
                     eprintln!("    {contestant}: disturbed ({disturbance:?}), again");
                     left -= 1;
+                    *left_for_row -= 1;
                 }
                 _ => return Ok(sample),
             }

@@ -7,7 +7,7 @@ use campanile_bench::arguments::Arguments;
 
 use crate::measure::{Bench, Effort, finish};
 use crate::plan::{self, Contestant};
-use crate::programs::{Programs, run as run_to_end};
+use crate::programs::Programs;
 use crate::server::Server;
 
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
@@ -26,15 +26,12 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let pid = server.pid().to_string();
     eprintln!("{contestant} is process {pid} on core {}, for {seconds} s", bench.cores.server);
     let client = bench.client(&server, load, seconds * 1000, bench.cores.client)?;
-    // The tool is interrupted before the load ends, so that it sees nothing else, and writes what it has.
+    // The tool is interrupted before the load ends, so that it sees nothing else, and prints what it has.
     let tool_seconds = seconds.saturating_sub(2).max(1).to_string();
     if let Some(with) = with {
-        let tool = with.replace("{pid}", &pid);
-        let mut timeout = Command::new("timeout");
-        timeout.args(["--preserve-status", "--signal", "INT", &tool_seconds, "sh", "-c"]);
-        if let Err(error) = run_to_end(timeout.arg(format!("exec {tool}"))) {
-            eprintln!("{error}");
-        }
+        let tool = format!("exec {}", with.replace("{pid}", &pid));
+        // What it says of its own end is of no interest: it was interrupted.
+        Command::new("timeout").args(["--signal", "INT", &tool_seconds, "sh", "-c", &tool]).status()?;
     }
     let report = finish(client)?;
     println!("{}", serde_json::to_string_pretty(&report)?);
