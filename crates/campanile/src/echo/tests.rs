@@ -96,13 +96,20 @@ fn other_ports_are_left_alone() {
 }
 
 #[test]
-fn a_port_in_use_and_a_foreign_address_are_named() {
+fn a_port_in_use_is_named() {
     let holder = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
     let port = holder.local_addr().expect("it is bound").port();
     let taken = EchoServer::start(&EchoConfig { port, ..loopback() });
     let Err(EchoError::Bind { address, error }) = taken else { panic!("the port is taken: {taken:?}") };
     assert_eq!((address.port(), error.kind()), (port, io::ErrorKind::AddrInUse));
+}
 
+#[test]
+fn a_foreign_address_is_named() {
+    if UdpSocket::bind("192.0.2.1:0").is_ok() {
+        eprintln!("skipped: this system binds any address (Wine does)");
+        return;
+    }
     let elsewhere = EchoConfig { bind: Some(Ipv4Addr::new(192, 0, 2, 1).into()), ..loopback() };
     let foreign = EchoServer::start(&elsewhere);
     let Err(EchoError::Bind { error, .. }) = foreign else { panic!("not our address: {foreign:?}") };

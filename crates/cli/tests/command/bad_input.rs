@@ -74,7 +74,10 @@ fn names_that_nothing_has() {
 #[test]
 fn addresses_that_are_not_here() {
     is_refused("echo 5000 --bind here", "'here'", "give an IPv4 or IPv6 address");
-    is_refused("echo 5000 --bind 192.0.2.1", "192.0.2.1 is not an address of this machine", "--bind");
+    // Wine lets a program bind what it does not have.
+    if UdpSocket::bind("192.0.2.1:0").is_err() {
+        is_refused("echo 5000 --bind 192.0.2.1", "192.0.2.1 is not an address of this machine", "--bind");
+    }
 }
 
 #[test]
