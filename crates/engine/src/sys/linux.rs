@@ -9,6 +9,8 @@ mod letter;
 mod options;
 mod provided;
 mod shard;
+#[cfg(test)]
+mod tests;
 mod uring;
 
 use std::io;

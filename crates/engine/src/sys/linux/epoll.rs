@@ -89,24 +89,32 @@ impl Epoll {
         deadline: Option<Instant>,
         doorbell: &Doorbell,
     ) -> io::Result<bool> {
-        self.flush(core);
-        let wait = if self.has_work(core) {
-            Some(Duration::ZERO)
-        } else {
-            deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-        };
-        let rang = self.wait(wait)?;
-        if rang {
-            doorbell.silence();
+        let starved = core.pool.transmit_free() == 0;
+        loop {
+            self.flush(core);
+            let slots_came_free = starved && core.pool.transmit_free() > 0;
+            let guess = self.may_receive(core);
+            let wait = if guess || slots_came_free || !core.events.is_empty() {
+                Some(Duration::ZERO)
+            } else {
+                deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+            };
+            let rang = self.wait(wait)?;
+            if rang {
+                doorbell.silence();
+            }
+            self.receive_all(core);
+            // That data may be there was only a guess: if there was none, the wait is still to come.
+            if rang || !guess || slots_came_free || !core.events.is_empty() {
+                return Ok(rang);
+            }
         }
-        self.receive_all(core);
-        Ok(rang)
     }
 
-    /// Something can be done without the poller having to tell.
-    fn has_work(&mut self, core: &Core) -> bool {
+    /// Data may be waiting that the poller told of before.
+    fn may_receive(&mut self, core: &Core) -> bool {
         let can_receive = core.pool.receive_free() + self.lent() > 0;
-        !core.events.is_empty() || (can_receive && self.sockets.iter_mut().any(|(_, source)| source.readable))
+        can_receive && self.sockets.iter_mut().any(|(_, source)| source.readable)
     }
 
     /// Waits for the poller and notes what it tells; returns whether the doorbell rang.

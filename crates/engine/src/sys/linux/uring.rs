@@ -131,9 +131,16 @@ impl Uring {
     }
 
     pub(super) fn poll(&mut self, core: &mut Core, deadline: Option<Instant>) -> io::Result<bool> {
+        let starved = core.pool.transmit_free() == 0;
         self.arm(core)?;
         self.issue(core)?;
-        let ready = !core.events.is_empty();
+        if starved {
+            // The user waits for a slot: the submission frees it, unless sockets are full.
+            self.ring.enter(0, None)?;
+            self.collect(core);
+        }
+        let slots_came_free = starved && core.pool.transmit_free() > 0;
+        let ready = self.rang || slots_came_free || !core.events.is_empty();
         let wait = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let want = usize::from(!ready && wait != Some(Duration::ZERO));
         self.ring.enter(want, wait)?;

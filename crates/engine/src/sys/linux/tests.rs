@@ -1,0 +1,215 @@
+//! What only Linux can be put through: a kernel that refuses io_uring, an interface that goes away, a link that is full.
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::check;
+use crate::{Choice, Config, Engine, Event, Interface, Transmit, multicast, udp};
+
+fn config(backend: Choice) -> Config {
+    Config { backend, ..Config::default() }
+}
+
+/// Makes a system call fail with EPERM for the calling thread from now on, as a container's seccomp profile does.
+fn forbid(call: libc::c_long) {
+    forbid_with(call, libc::EPERM);
+}
+
+fn forbid_with(call: libc::c_long, error: libc::c_int) {
+    const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let mut program = [
+        libc::sock_filter { code: LOAD_NUMBER, jt: 0, jf: 0, k: 0 },
+        libc::sock_filter { code: IF_EQUAL, jt: 0, jf: 1, k: call as u32 },
+        libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: libc::SECCOMP_RET_ERRNO | error as u32 },
+        libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW },
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // SAFETY: takes numbers alone.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).expect("allowed to anyone");
+    // SAFETY: the filter points at a local program of its length; the kernel copies it during the call.
+    check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) })
+        .expect("allowed once there are no new privileges");
+}
+
+#[test]
+fn a_forbidden_io_uring_is_replaced_and_the_reason_said() {
+    thread::spawn(|| {
+        forbid(libc::SYS_io_uring_setup);
+        let mut engine = Engine::new(&config(Choice::Uring)).expect("epoll is there");
+        assert_eq!(engine.backend(), Choice::Epoll);
+        let reason = engine.fallback().expect("it was refused").to_string();
+        assert!(reason.contains("uring is not available here") && reason.contains("seccomp"), "{reason}");
+        mirror_one(&mut engine);
+    })
+    .join()
+    .expect("the assertions hold");
+}
+
+#[test]
+fn a_kernel_without_fine_waits_still_waits_long_enough() {
+    thread::spawn(|| {
+        forbid_with(libc::SYS_epoll_pwait2, libc::ENOSYS);
+        let mut engine = Engine::new(&config(Choice::Epoll)).expect("epoll is there");
+        let (start, wait) = (Instant::now(), Duration::from_micros(300));
+        engine.poll(Some(start + wait)).expect("polls");
+        assert!(start.elapsed() >= wait);
+        mirror_one(&mut engine);
+    })
+    .join()
+    .expect("the assertions hold");
+}
+
+fn mirror_one(engine: &mut Engine) {
+    let socket = udp::bind(&udp::UdpConfig::new("127.0.0.1:0".parse().expect("a literal address")));
+    let socket = socket.expect("loopback binds");
+    let peer = UdpSocket::bind("127.0.0.1:0").expect("loopback binds");
+    peer.set_read_timeout(Some(Duration::from_secs(5))).expect("above zero");
+    peer.send_to(b"hello", socket.local_addr()).expect("loopback takes it");
+    engine.add(socket).expect("a bound socket is accepted");
+    engine.poll(Some(Instant::now() + Duration::from_secs(5))).expect("polls");
+    while let Some(event) = engine.next_event() {
+        let Event::Train(train) = event else { panic!("{event:?}") };
+        train.reply();
+    }
+    engine.poll(Some(Instant::now())).expect("polls");
+    assert_eq!(peer.recv(&mut [0; 9]).expect("the reply comes"), 5);
+}
+
+/// Runs a test in a network namespace of its own; without the privilege to make one it says so.
+fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
+    let outcome = thread::spawn(move || {
+        // SAFETY: takes a number alone, and moves only this thread.
+        if let Err(error) = check(unsafe { libc::unshare(libc::CLONE_NEWNET) }) {
+            println!("skipped: no network namespace ({error})");
+            return;
+        }
+        ip("link set lo up");
+        test();
+    });
+    outcome.join().expect("the test in the namespace holds");
+}
+
+/// Runs `ip` in the calling thread's namespace, which its children inherit.
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status().expect("iproute2 is installed");
+    assert!(status.success(), "ip {arguments}");
+}
+
+#[test]
+fn an_interface_that_vanishes_takes_nothing_else_with_it() {
+    for backend in [Choice::Epoll, Choice::Uring] {
+        in_a_namespace(move || {
+            // Two ends of a cable, as every kernel has them.
+            ip("link add cable0 type veth peer name cable1");
+            ip("addr add 10.9.8.1/24 dev cable0");
+            ip("link set cable0 up");
+            let name = Interface::Name("cable0".to_owned());
+            let group = "239.192.7.9".parse().expect("a literal address");
+            let membership = multicast::Membership { group, source: None, interface: Some(name) };
+            let any = udp::UdpConfig::new("0.0.0.0:0".parse().expect("a literal address"));
+            let member = multicast::bind(&membership, 7500, &any).expect("the interface is there");
+            let mut engine = Engine::new(&config(backend)).expect("a backend works");
+            let id = engine.add(member).expect("a bound socket is accepted");
+
+            ip("link del cable0");
+            let again =
+                engine.socket(id).expect("open").join(&membership).expect_err("the interface is gone");
+            assert!(again.to_string().starts_with("no interface cable0"), "{again}");
+            let mut slot = engine.transmit_slot().expect("a new engine has slots");
+            slot.bytes_mut()[0] = 1;
+            slot.send(id, &Transmit::datagram(Some((group, 7500).into()), 1));
+            engine.poll(Some(Instant::now())).expect("polls");
+            engine.poll(Some(Instant::now())).expect("polls");
+            match engine.next_event() {
+                Some(Event::Failed(failure)) => {
+                    assert_eq!(failure.error().kind(), io::ErrorKind::NetworkUnreachable);
+                }
+                other => panic!("{other:?} where a failure belongs"),
+            }
+            mirror_one(&mut engine);
+        });
+    }
+}
+
+#[test]
+fn a_full_socket_buffer_holds_sends_back_and_loses_none() {
+    // What the receiving socket holds by default without being read.
+    const COUNT: u8 = 60;
+    for backend in [Choice::Epoll, Choice::Uring] {
+        in_a_namespace(move || {
+            // A link of 8 Mbit/s: what was sent stays on the socket's account until it has left.
+            let link = "qdisc add dev lo root tbf rate 8mbit burst 16kb limit 4mb";
+            if !Command::new("tc").args(link.split(' ')).status().is_ok_and(|status| status.success()) {
+                println!("skipped: this kernel has no token bucket (tc qdisc tbf)");
+                return;
+            }
+            let peer = UdpSocket::bind("127.0.0.1:0").expect("loopback binds");
+            peer.set_read_timeout(Some(Duration::from_secs(10))).expect("above zero");
+            let local = "127.0.0.1:0".parse().expect("a literal address");
+            let small = udp::UdpConfig { send_buffer: Some(4096), ..udp::UdpConfig::new(local) };
+            let mut engine = Engine::new(&config(backend)).expect("a backend works");
+            let id = engine.add(udp::bind(&small).expect("loopback binds")).expect("accepted");
+            let to = Some(peer.local_addr().expect("bound"));
+            let mut sent = 0_u8;
+            while sent < COUNT {
+                if let Some(mut slot) = engine.transmit_slot() {
+                    slot.bytes_mut()[0] = sent;
+                    slot.send(id, &Transmit::datagram(to, 1000));
+                    sent += 1;
+                } else {
+                    engine.poll(Some(Instant::now() + Duration::from_secs(5))).expect("polls");
+                }
+            }
+            while engine.stats().sent.trains < u64::from(COUNT) {
+                engine.poll(Some(Instant::now() + Duration::from_millis(20))).expect("polls");
+            }
+            assert!(engine.stats().blocked > 0, "{:?}", engine.stats());
+            let mut bytes = [0; 2000];
+            for expected in 0..COUNT {
+                assert_eq!(peer.recv(&mut bytes).expect("all arrive"), 1000);
+                assert_eq!(bytes[0], expected, "in order");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_port_is_divided_by_the_processor_that_the_packet_arrives_on() {
+    let cpus = crate::cpu::allowed().expect("the system tells");
+    let config = udp::UdpConfig::new("127.0.0.1:0".parse().expect("a literal address"));
+    let group = udp::bind_group(&config, &cpus, udp::Shard::Cpu).expect("a group binds");
+    assert_eq!((group.shard, &group.note), (udp::Shard::Cpu, &None));
+    let to = group.sockets[0].local_addr();
+    for (place, cpu) in cpus.into_iter().enumerate() {
+        thread::spawn(move || {
+            // On loopback the sender's processor is the one that the packet arrives on.
+            crate::cpu::pin(cpu).expect("an allowed processor");
+            let peer = UdpSocket::bind("127.0.0.1:0").expect("loopback binds");
+            (0..10).for_each(|_| assert_eq!(peer.send_to(b"x", to).expect("loopback takes it"), 1));
+        })
+        .join()
+        .expect("it only sent");
+        for (other, socket) in group.sockets.iter().enumerate() {
+            let expected = if other == place { 10 } else { 0 };
+            assert_eq!(waiting(socket), expected, "socket {other}, sent from processor {cpu}");
+        }
+    }
+}
+
+/// Takes all datagrams that wait at a socket and counts them.
+fn waiting(socket: &udp::UdpSocket) -> usize {
+    let fd = socket.inner().as_raw_fd();
+    let mut byte = [0_u8; 1];
+    std::iter::from_fn(|| {
+        // SAFETY: pointer and length are those of `byte`.
+        let got = unsafe { libc::recv(fd, byte.as_mut_ptr().cast(), 1, libc::MSG_DONTWAIT) };
+        (got >= 0).then_some(())
+    })
+    .count()
+}
