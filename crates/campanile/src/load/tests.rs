@@ -6,13 +6,14 @@ use std::thread::{self, JoinHandle};
 use super::*;
 use crate::echo::{EchoConfig, EchoServer};
 
-/// Modest, so that it is right on a slow system too.
+/// Modest and patient, so that it is right on a slow and busy system too.
 fn gentle(target: SocketAddr) -> LoadConfig {
     LoadConfig {
         cores: cores::first(1).expect("there is always one"),
         duration: Duration::from_millis(300),
         window: 4,
         sockets: 2,
+        timeout: Duration::from_secs(10),
         ..LoadConfig::new(target)
     }
 }
@@ -119,9 +120,10 @@ fn an_empty_port_ends_the_run_at_once() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = socket.local_addr().expect("it is bound");
     drop(socket);
-    let config = LoadConfig { duration: Duration::from_secs(2), ..gentle(address) };
+    let config =
+        LoadConfig { duration: Duration::from_secs(8), timeout: Duration::from_secs(1), ..gentle(address) };
     let mut load = Load::start(&config).expect("it starts");
-    let quick = load.wait(Duration::from_secs(1));
+    let quick = load.wait(Duration::from_secs(4));
     match load.join().expect_err("nothing is there") {
         LoadError::Refused { target, answered: 0 } => assert!(quick && target == address),
         // Not every system reports what the target's host says.

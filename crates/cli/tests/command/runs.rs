@@ -7,7 +7,7 @@ use super::process::{Running, Server, free_port, run};
 
 fn is_measured(backend: &str) {
     let server = Server::start(&format!("--backend {backend}"));
-    let options = format!("--window 4 --sockets 2 --backend {backend} --json");
+    let options = format!("--window 4 --sockets 2 --timeout 5 --backend {backend} --json");
     let load = run(&format!("load 127.0.0.1 {} 200 1 0.5 {options}", server.port));
     assert_eq!(load.code, Some(0), "{load:?}");
     let report: serde_json::Value = serde_json::from_str(&load.stdout).expect("one value");
