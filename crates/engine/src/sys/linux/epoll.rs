@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::letter::{Arrival, ReceiveLetter, SendLetter, Sent, deliver, header, send_now};
-use super::{Doorbell, check, timespec};
+use super::{Doorbell, WARM, check, timespec};
 use crate::core::Core;
 use crate::event::{Failure, Pending};
 use crate::operation::{Operation, Token};
@@ -38,6 +38,8 @@ struct Source {
     readable: bool,
     /// The kernel's send buffer is full: the poller will tell when it is not.
     blocked: bool,
+    /// The most messages in the next receive: see [`WARM`].
+    batch: usize,
 }
 
 impl Epoll {
@@ -60,7 +62,7 @@ impl Epoll {
 
     pub(super) fn add(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
         let fd = socket.inner().as_raw_fd();
-        let source = Source { socket, drops: 0, readable: true, blocked: false };
+        let source = Source { socket, drops: 0, readable: true, blocked: false, batch: BATCH };
         let id = self.sockets.insert(source).ok_or(io::ErrorKind::QuotaExceeded)?;
         self.control(libc::EPOLL_CTL_ADD, fd, RECEIVE, token(id))
             .inspect_err(|_| drop(self.sockets.remove(id)))?;
@@ -251,7 +253,7 @@ impl Inbound {
             return;
         }
         let first = BATCH - self.buffers.len();
-        let addressed = &mut self.headers[first..];
+        let addressed = &mut self.headers[first..BATCH.min(first + source.batch)];
         let (fd, len) = (source.socket.inner().as_raw_fd(), addressed.len() as libc::c_uint);
         let headers = addressed.as_mut_ptr();
         // SAFETY: the headers point at letters and buffers of this struct, whose tokens it holds.
@@ -260,8 +262,11 @@ impl Inbound {
         match result {
             Ok(count) => {
                 let count = count as usize;
-                source.readable = count == self.buffers.len();
+                source.readable = count == len as usize;
+                let before = core.stats.received.bytes;
                 self.deliver(core, id, source, first..first + count);
+                let brought = (core.stats.received.bytes - before) as usize;
+                source.batch = (WARM * count / brought.max(1)).clamp(1, BATCH);
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => source.readable = false,

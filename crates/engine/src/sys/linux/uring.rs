@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use super::Doorbell;
 use super::address::NAME_LEN;
 use super::control::RECEIVE_LEN;
 use super::letter::{self, Arrival, SendLetter, Sent, deliver, send_now};
 use super::provided::Provided;
+use super::{Doorbell, WARM};
 use crate::core::Core;
 use crate::event::{Failure, Pending};
 use crate::operation::{Operation, Token};
@@ -40,6 +40,8 @@ pub(crate) struct Uring {
     /// Buffers of issued trains that were refused, with the error.
     refused: Vec<(u32, i32)>,
     completions: Vec<Completion>,
+    /// The most buffers that the kernel has at a time: see [`WARM`].
+    lend_max: usize,
     doorbell: RawFd,
     doorbell_armed: bool,
     /// The doorbell rang and the engine has not been told.
@@ -93,6 +95,7 @@ impl Uring {
             template,
             issued: Vec::with_capacity(count),
             refused: Vec::with_capacity(count),
+            lend_max: core.pool.receive_count(),
             doorbell: doorbell.fd(),
             doorbell_armed: false,
             rang: false,
@@ -150,7 +153,9 @@ impl Uring {
 
     /// Gives free buffers to the kernel and starts what should be running.
     fn arm(&mut self, core: &mut Core) -> io::Result<()> {
-        while let Some(buffer) = core.pool.take_receive() {
+        while self.provided.lent() < self.lend_max
+            && let Some(buffer) = core.pool.take_receive()
+        {
             let start = core.pool.address(&buffer).wrapping_sub(PREFIX);
             self.provided.lend(buffer, start, PREFIX + core.pool.buffer_len());
         }
@@ -233,6 +238,7 @@ impl Uring {
     /// Empties the completion queue, then handles what was in it.
     fn collect(&mut self, core: &mut Core) {
         self.ring.drain(&mut self.completions);
+        let before = core.stats.received;
         for index in 0..self.completions.len() {
             let completion = self.completions[index];
             let subject = completion.token.subject;
@@ -252,6 +258,11 @@ impl Uring {
             }
         }
         self.completions.clear();
+        let trains = (core.stats.received.trains - before.trains) as usize;
+        let bytes = (core.stats.received.bytes - before.bytes) as usize;
+        if trains > 0 {
+            self.lend_max = (WARM * trains / bytes.max(1)).clamp(2, core.pool.receive_count());
+        }
         self.settle(core);
     }
 
@@ -298,7 +309,8 @@ impl Uring {
             (source, buffer) => {
                 buffer.into_iter().for_each(|buffer| core.pool.release(buffer));
                 match -completion.result {
-                    libc::ENOBUFS => core.stats.starved += 1,
+                    // Buffers that are free are lent at the next poll.
+                    libc::ENOBUFS => core.stats.starved += u64::from(core.pool.receive_free() == 0),
                     code if code > 0 && code != libc::ECANCELED && source.is_some() => {
                         core.stats.receive_errors += 1;
                         let operation = Operation::Receive;
