@@ -1,10 +1,11 @@
 //! The datagrams of the client.
 //!
-//! The first 14 bytes are sockperf's header, because its server answers nothing else; then comes the client's clock. The sequence
-//! number stands first, as in the classic echo tools, so that no two trains of a run begin alike.
+//! The first 14 bytes are sockperf's header, because its server answers nothing else; it does not read the number in it. That
+//! number stands first and in little-endian order, as in the classic echo tools, and the rest of the first 16 bytes stays the
+//! same, so that a server sees a client that counts upwards. Then comes the client's clock.
 
 /// Bytes that the client writes and reads: the shortest datagram.
-pub const HEADER: usize = 22;
+pub const HEADER: usize = 24;
 
 /// The byte of sockperf's flags; its server clears a bit there, and every other byte of a reply is as it was sent.
 pub const FLAGS: usize = 9;
@@ -31,16 +32,16 @@ pub fn prepare(datagram: &mut [u8]) {
 
 /// Writes what differs.
 pub fn stamp(datagram: &mut [u8], header: Header) {
-    datagram[..8].copy_from_slice(&header.seq.to_be_bytes());
-    datagram[14..22].copy_from_slice(&header.sent_ns.to_le_bytes());
+    datagram[..8].copy_from_slice(&header.seq.to_le_bytes());
+    datagram[16..24].copy_from_slice(&header.sent_ns.to_le_bytes());
 }
 
 /// Reads what [`stamp`] wrote.
 #[must_use]
 pub fn read(datagram: &[u8; HEADER]) -> Header {
-    let (seq, rest) = datagram.split_first_chunk().expect("eight bytes of 22");
-    let (_, sent_ns) = rest.split_last_chunk().expect("eight bytes of 14");
-    Header { seq: u64::from_be_bytes(*seq), sent_ns: u64::from_le_bytes(*sent_ns) }
+    let (seq, rest) = datagram.split_first_chunk().expect("eight bytes of 24");
+    let (_, sent_ns) = rest.split_last_chunk().expect("eight bytes of 16");
+    Header { seq: u64::from_le_bytes(*seq), sent_ns: u64::from_le_bytes(*sent_ns) }
 }
 
 #[cfg(test)]
@@ -55,7 +56,7 @@ mod tests {
         let header = Header { seq: 0x0102_0304_0506_0708, sent_ns: 99 };
         stamp(&mut datagram, header);
         assert_eq!(read(datagram.first_chunk().expect("30 bytes")), header);
-        assert_eq!(datagram[..14], [1, 2, 3, 4, 5, 6, 7, 8, 0, 3, 0, 0, 0, 30]);
-        assert_eq!(datagram[22..], [22, 23, 24, 25, 26, 27, 28, 29]);
+        assert_eq!(datagram[..16], [8, 7, 6, 5, 4, 3, 2, 1, 0, 3, 0, 0, 0, 30, 14, 15]);
+        assert_eq!(datagram[24..], [24, 25, 26, 27, 28, 29]);
     }
 }

@@ -73,6 +73,11 @@ impl SendLetter {
         header.msg_iov = &raw mut self.vector;
         header.msg_iovlen = 1;
     }
+
+    /// Where the bytes are.
+    pub(super) fn bytes(&self) -> libc::iovec {
+        self.vector
+    }
 }
 
 /// What came of sending the rest of a train.

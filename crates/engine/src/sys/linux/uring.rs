@@ -67,6 +67,22 @@ struct Letter {
     body: SendLetter,
 }
 
+impl Letter {
+    /// The send that this letter describes. The kernel need not copy a header that says nothing beyond the destination.
+    fn entry(&self, fd: Fd) -> squeue::Entry {
+        let header = &self.header;
+        if header.msg_controllen > 0 {
+            return opcode::SendMsg::new(fd, &raw const self.header).flags(libc::MSG_DONTWAIT as u32).build();
+        }
+        let bytes = self.body.bytes();
+        opcode::Send::new(fd, bytes.iov_base.cast(), bytes.iov_len as u32)
+            .dest_addr(header.msg_name.cast())
+            .dest_addr_len(header.msg_namelen)
+            .flags(libc::MSG_DONTWAIT)
+            .build()
+    }
+}
+
 /// A completion, copied out of the queue.
 #[derive(Clone, Copy, Debug)]
 struct Completion {
@@ -203,8 +219,7 @@ impl Uring {
             let bytes = core.pool.address(&train.buffer);
             letter.body.write(&mut letter.header, &source.socket, &train, piece, bytes);
             let fd = Fd(source.socket.inner().as_raw_fd());
-            let send = opcode::SendMsg::new(fd, &raw const letter.header).flags(libc::MSG_DONTWAIT as u32);
-            let entry = send.build().flags(squeue::Flags::SKIP_SUCCESS);
+            let entry = letter.entry(fd).flags(squeue::Flags::SKIP_SUCCESS);
             let subject = train.buffer.index() as u32;
             self.ring.push(entry, Token { operation: Operation::Send, subject })?;
             self.issued.push(train);
