@@ -1,0 +1,400 @@
+//! The receiver of any number of transport sessions (RFC 3208 §6, §11.5).
+//!
+//! A [`Receiver`] finds the sources of a group and port, asks for what is missing of their data, recovers it from parity where there is
+//! some, and delivers: in order, or in bulk.
+
+mod assemble;
+mod block;
+mod bulk;
+mod config;
+mod decode;
+mod event;
+mod hold;
+mod intervals;
+mod leap;
+mod nak;
+mod order;
+mod peer;
+mod peers;
+mod repair;
+mod shared;
+mod stats;
+mod window;
+
+pub use config::{Consumer, JoinWish, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
+pub use event::{CommandError, EndCause, Event};
+pub use stats::ReceiverStats;
+
+use self::decode::Workshop;
+use self::order::Delivery;
+use self::peer::{Peer, Sink, Timer};
+use self::peers::Peers;
+use self::shared::{Pool, Shared};
+use self::window::Window;
+use crate::path::{Path, Transmit};
+use crate::rng::Rng;
+use crate::wire::{Body, Packet, WindowState};
+use crate::{Framing, Instant, Seq, Tsi};
+
+/// The receiver of all sources of one group and port.
+///
+/// # Order of calls
+///
+/// After any input (`handle_train`, `handle_timeout`, or a command) ask [`Receiver::poll_transmit`] and [`Receiver::poll_event`] until
+/// both say `None`, then wait for a train, for a command, or for [`Receiver::poll_timeout`].
+///
+/// # Trust
+///
+/// Nothing here is authenticated. A packet counts for a session when it bears its identifier and comes from the address that the
+/// session's first packet came from; packets far ahead of all others are believed once several agree. Who can forge addresses and
+/// guess where a session stands can still do harm.
+///
+/// # Bounds
+///
+/// Sources, packets and bytes a source are bounded by [`Limits`]. A packet costs the same whatever jump its numbers make; a timeout
+/// costs at most the repairs under way, [`NakConfig::outstanding`] for each source.
+#[derive(Debug)]
+pub struct Receiver {
+    shared: Shared,
+    peers: Peers,
+    /// A moment before which nothing is due.
+    next: Instant,
+}
+
+impl Receiver {
+    /// What a transmit buffer must hold.
+    pub const TRANSMIT_LEN: usize = 512;
+
+    /// A receiver that knows no source yet.
+    #[must_use]
+    pub fn new(config: ReceiverConfig) -> Self {
+        Receiver {
+            peers: Peers::new(&config.limits),
+            next: Instant::FAR_FUTURE,
+            shared: Shared {
+                rng: Rng::new(config.seed),
+                stats: ReceiverStats::default(),
+                workshop: Workshop::default(),
+                pool: Pool::default(),
+                config,
+            },
+        }
+    }
+
+    /// Reads a train of datagrams. Never fails; what is malformed, or not for us, is counted.
+    pub fn handle_train(&mut self, now: Instant, path: &Path, stride: usize, bytes: &[u8]) {
+        if path.ecn == Path::CE {
+            self.shared.stats.ecn_ce += 1;
+        }
+        if bytes.is_empty() {
+            self.handle_datagram(now, path, bytes);
+        }
+        bytes.chunks(stride.max(1)).for_each(|datagram| self.handle_datagram(now, path, datagram));
+    }
+
+    /// Does what is due. A call before its time does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if now < self.next {
+            return;
+        }
+        let mut next = Instant::FAR_FUTURE;
+        for at in 0..self.peers.slots() {
+            let Some(peer) = self.peers.get_mut(at) else { continue };
+            peer.handle_timeout(now, &mut self.shared);
+            next = next.min(peer.timers.next());
+            self.peers.queue(at);
+        }
+        self.next = next;
+    }
+
+    /// The next packet to send; asked only while a transmit slot is free.
+    ///
+    /// # Panics
+    ///
+    /// When the buffer is shorter than [`Receiver::TRANSMIT_LEN`].
+    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        assert!(buffer.len() >= Self::TRANSMIT_LEN, "a transmit buffer holds a NAK list");
+        while let Some(at) = self.peers.sending() {
+            let peer = self.peers.get_mut(at)?;
+            let transmit = peer.transmit(now, buffer, &mut self.shared);
+            self.next = self.next.min(peer.timers.next());
+            if transmit.is_some() {
+                return transmit;
+            }
+            self.peers.sent(at);
+        }
+        None
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event<'_>> {
+        let (at, delivery) = loop {
+            let at = self.peers.ready()?;
+            let Some(peer) = self.peers.get_mut(at) else {
+                self.peers.done(at);
+                continue;
+            };
+            if !peer.begun || !peer.is_proven() {
+                // What ends before it began is not told of.
+                let is_over = peer.end.is_some();
+                self.peers.done(at);
+                if is_over {
+                    self.peers.remove(at);
+                }
+                continue;
+            }
+            if !std::mem::replace(&mut peer.announced, true) {
+                let (tsi, source, first) = (peer.session.tsi, peer.source, Window::seq(peer.window.floor()));
+                return Some(Event::Start { tsi, source, first });
+            }
+            let delivery = match peer.sink {
+                Sink::Ordered(_) => peer.deliver_in_order(&mut self.shared),
+                Sink::Bulk(_) => peer.deliver_in_bulk(),
+            };
+            match delivery {
+                Some(delivery) => break (at, delivery),
+                None => self.peers.done(at),
+            }
+        };
+        if let Delivery::End(cause) = delivery {
+            let tsi = self.peers.get_mut(at)?.session.tsi;
+            self.peers.end(at, cause);
+            return Some(Event::End { tsi, cause });
+        }
+        self.peers.get(at)?.event(delivery)
+    }
+
+    /// When to call [`Receiver::handle_timeout`] at the latest; it may turn out that nothing was due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        (self.next != Instant::FAR_FUTURE).then_some(self.next)
+    }
+
+    /// Says which packets of a source are there already (bulk): from `first` to `last`, both included. Best told right after
+    /// [`Event::Start`].
+    ///
+    /// # Errors
+    ///
+    /// The source is not known, does not deliver in bulk, or the range is none.
+    pub fn have(&mut self, now: Instant, tsi: Tsi, first: Seq, last: Seq) -> Result<(), CommandError> {
+        let shared = &mut self.shared;
+        self.peers.command(tsi, |peer| peer.have(now, first, last, shared))
+    }
+
+    /// Takes the packets of the group that [`Event::Need`] asked for, each at a multiple of `stride`, and decodes what is missing. The
+    /// places of packets that were not delivered may hold anything; only the last packet may be shorter than `stride`.
+    ///
+    /// # Errors
+    ///
+    /// The source is not known, the group was not asked for, or the bytes do not hold its packets.
+    pub fn supply(
+        &mut self,
+        now: Instant,
+        tsi: Tsi,
+        first: Seq,
+        stride: usize,
+        bytes: &[u8],
+    ) -> Result<(), CommandError> {
+        let shared = &mut self.shared;
+        self.peers.command(tsi, |peer| {
+            let first = peer.window.position(first);
+            peer.supply(now, first, (stride, bytes), shared)
+        })
+    }
+
+    /// Withholds a source's data until [`Receiver::resume`]: the application does not keep up. Data still come in up to the limits.
+    ///
+    /// # Errors
+    ///
+    /// The source is not known, or does not deliver in order.
+    pub fn pause(&mut self, tsi: Tsi) -> Result<(), CommandError> {
+        self.peers.command(tsi, |peer| peer.set_paused(true))
+    }
+
+    /// Delivers a source's data again.
+    ///
+    /// # Errors
+    ///
+    /// The source is not known, or does not deliver in order.
+    pub fn resume(&mut self, tsi: Tsi) -> Result<(), CommandError> {
+        self.peers.command(tsi, |peer| peer.set_paused(false))
+    }
+
+    /// The sources that are known at present.
+    pub fn sources(&self) -> impl Iterator<Item = Tsi> + '_ {
+        self.peers.iter().map(|peer| peer.session.tsi)
+    }
+
+    /// Bytes of payload that are kept, of all sources.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.peers.iter().map(|peer| peer.held_bytes).sum()
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> &ReceiverStats {
+        &self.shared.stats
+    }
+
+    fn handle_datagram(&mut self, now: Instant, path: &Path, datagram: &[u8]) {
+        let packet = match Packet::parse(datagram) {
+            Ok(packet) => packet,
+            Err(rule) => return self.shared.stats.malformed.note(rule),
+        };
+        if packet.session.destination_port != self.shared.config.destination_port {
+            self.shared.stats.ignored += 1;
+            return;
+        }
+        let Some(at) = self.peer_for(now, path, &packet) else { return };
+        let Some(peer) = self.peers.get_mut(at) else { return };
+        let shared = &mut self.shared;
+        match packet.body {
+            Body::Data(data) => peer.handle_data(now, path, &data, shared),
+            Body::Spm(spm) => peer.handle_spm(now, path, &spm, shared),
+            Body::Ncf(ncf) => peer.handle_ncf(now, &ncf.request, shared),
+            Body::Nak(nak) => peer.handle_nak(now, &nak.request),
+            Body::Spmr => peer.spm_was_requested(now, shared),
+            Body::Nnak(_) | Body::Poll(_) | Body::Polr(_) | Body::Ack(_) => shared.stats.ignored += 1,
+        }
+        self.next = self.next.min(peer.timers.next());
+        self.peers.queue(at);
+    }
+
+    /// The peer that a packet is of; a new one for an SPM or data of a source that is not known.
+    fn peer_for(&mut self, now: Instant, path: &Path, packet: &Packet<'_>) -> Option<usize> {
+        let stats = &mut self.shared.stats;
+        let tsi = packet.session.tsi;
+        if let Some(at) = self.peers.find(tsi) {
+            let peer = self.peers.get_mut(at)?;
+            if packet.packet_type().is_upstream() || peer.source == path.from {
+                return Some(at);
+            }
+            // Another address under the same name: believed when the first one is silent.
+            stats.strangers += 1;
+            peer.rivals = peer.rivals.saturating_add(1);
+            if peer.rivals >= RIVALS && now.nanos_since(peer.last_heard) > RIVAL_SILENCE_NS {
+                peer.end.get_or_insert(EndCause::Expired);
+                self.peers.queue(at);
+            }
+            return None;
+        }
+        if self.peers.is_over(tsi, now + self.shared.config.expiry, now) {
+            stats.ignored += 1;
+            return None;
+        }
+        // State is made for an SPM or data only: who confirms or asks proves nothing.
+        let first = match &packet.body {
+            Body::Data(data) => data.head.sqn,
+            Body::Spm(spm) => match spm.window {
+                WindowState::Known(edges) => edges.lead().next(),
+                WindowState::Unknown | WindowState::Unreachable => return None,
+            },
+            _ => {
+                stats.ignored += 1;
+                return None;
+            }
+        };
+        let peer = Peer::new(now, packet.session, path, first, &self.shared);
+        let at = self.peers.add(peer);
+        if at.is_none() {
+            self.shared.stats.sources_refused += 1;
+        }
+        at
+    }
+}
+
+impl Peer {
+    fn handle_timeout(&mut self, now: Instant, shared: &mut Shared) {
+        while let Some(kind) = self.timers.expired(now) {
+            match Timer::ALL[kind] {
+                Timer::Repair => self.expire_repairs(now, shared),
+                Timer::Spmr => self.request_spm(now, shared),
+                Timer::Begin => self.begun = true,
+                Timer::Expiry => {
+                    let expires_at = self.last_heard + shared.config.expiry;
+                    if expires_at <= now {
+                        self.end.get_or_insert(EndCause::Expired);
+                    } else {
+                        self.timers.set(Timer::Expiry as usize, expires_at);
+                    }
+                }
+            }
+        }
+    }
+
+    fn have(&mut self, now: Instant, first: Seq, last: Seq, shared: &mut Shared) -> Result<(), CommandError> {
+        if !matches!(self.sink, Sink::Bulk(_)) {
+            return Err(CommandError::NotBulk);
+        }
+        let (first, last) = (self.window.position(first), self.window.position(last));
+        if first > last {
+            return Err(CommandError::Range);
+        }
+        let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
+        let mut recycle = |hold: Box<hold::Hold>| {
+            *held_blocks -= 1;
+            *held_bytes -= hold.len();
+            shared.pool.put(hold);
+        };
+        self.window.have(first..last + 1, &mut recycle);
+        self.window.settle(&mut recycle);
+        let (from, to) = (self.window.key(first), self.window.key(last));
+        let settled: Vec<u64> = self.active.iter().copied().filter(|key| (from..=to).contains(key)).collect();
+        settled.into_iter().for_each(|key| self.rest(key));
+        self.detect(now, shared);
+        Ok(())
+    }
+
+    fn set_paused(&mut self, paused: bool) -> Result<(), CommandError> {
+        match &mut self.sink {
+            Sink::Ordered(ordered) => {
+                ordered.set_paused(paused);
+                Ok(())
+            }
+            Sink::Bulk(_) => Err(CommandError::NotOrdered),
+        }
+    }
+
+    /// The event for what is delivered.
+    fn event(&self, delivery: Delivery) -> Option<Event<'_>> {
+        let tsi = self.session.tsi;
+        Some(match (delivery, &self.sink) {
+            (Delivery::Held { key, index, range, more }, Sink::Ordered(ordered)) => {
+                let hold = self.window.block(key)?.hold.as_ref()?;
+                let bytes = hold.data(index)?.0.get(range)?;
+                message(tsi, bytes, more, ordered.assembly.framing())
+            }
+            (Delivery::Assembled { range, more }, Sink::Ordered(ordered)) => {
+                let bytes = ordered.assembly.assembled().get(range)?;
+                message(tsi, bytes, more, ordered.assembly.framing())
+            }
+            (Delivery::Packet { position, range }, Sink::Bulk(bulk)) => {
+                Event::Packet { tsi, sqn: Window::seq(position), bytes: bulk.payload(range) }
+            }
+            (Delivery::Need { key }, _) => {
+                let count = self.window.block(key)?.size();
+                Event::Need { tsi, first: Window::seq(self.window.start(key)), count }
+            }
+            (Delivery::Lost { first, last }, _) => {
+                Event::Lost { tsi, first: Window::seq(first), last: Window::seq(last) }
+            }
+            (Delivery::Stalled, _) => Event::Stalled { tsi },
+            (Delivery::Resumed, _) => Event::Resumed { tsi },
+            (Delivery::End(cause), _) => Event::End { tsi, cause },
+            (Delivery::Held { .. } | Delivery::Assembled { .. }, Sink::Bulk(_))
+            | (Delivery::Packet { .. }, Sink::Ordered(_)) => return None,
+        })
+    }
+}
+
+fn message(tsi: Tsi, bytes: &[u8], more: bool, framing: Framing) -> Event<'_> {
+    match framing {
+        Framing::Stream => Event::Bytes { tsi, bytes },
+        Framing::Packed | Framing::Apdu => Event::Message { tsi, bytes, more },
+    }
+}
+
+/// Packets from another address, and silence of the known one, after which the other one is believed.
+const RIVALS: u8 = 8;
+const RIVAL_SILENCE_NS: u64 = 1_000_000_000;

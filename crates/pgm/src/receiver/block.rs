@@ -1,0 +1,111 @@
+//! A span of the receive window: a transmission group, or 64 sequence numbers where there is no parity.
+
+use super::hold::Hold;
+use super::repair::Repair;
+
+/// What is known of a block, made when first needed.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// The packets that are there, or were and have been delivered.
+    pub(super) present: u128,
+    /// The packets that were given up.
+    pub(super) lost: u128,
+    /// How many packets it has.
+    size: u8,
+    /// Whether that was said by the source; else it is the greatest it can be.
+    sized: bool,
+    /// Whether nothing more comes of it unasked.
+    pub(super) closed: bool,
+    pub(super) repair: Repair,
+    pub(super) hold: Option<Box<Hold>>,
+}
+
+impl Block {
+    pub(super) fn new(block_len: u8) -> Self {
+        Block {
+            present: 0,
+            lost: 0,
+            size: block_len,
+            sized: false,
+            closed: false,
+            repair: Repair::Idle,
+            hold: None,
+        }
+    }
+
+    /// All places of the block that a packet may have.
+    pub(super) fn all(&self) -> u128 {
+        mask_below(self.size)
+    }
+
+    pub(super) fn size(&self) -> u8 {
+        self.size
+    }
+
+    /// The packets that are neither there nor given up.
+    pub(super) fn missing(&self) -> u128 {
+        self.all() & !self.present & !self.lost
+    }
+
+    /// Whether the source said how many packets it has.
+    pub(super) fn is_sized(&self) -> bool {
+        self.sized
+    }
+
+    /// Takes note of what the source says of the size; false when that contradicts what is known.
+    pub(super) fn set_size(&mut self, size: u8) -> bool {
+        if self.sized {
+            return self.size == size;
+        }
+        let fits = size > 0 && size <= self.size && self.present & !mask_below(size) == 0;
+        if fits {
+            (self.size, self.sized) = (size, true);
+        }
+        fits
+    }
+
+    pub(super) fn parity_count(&self) -> u8 {
+        self.hold.as_ref().map_or(0, |hold| hold.parity_count())
+    }
+
+    /// How many more symbols make the block complete. Packets that were given up, or came before what is wanted, count: decoding needs
+    /// as many symbols as there are packets, whichever they are.
+    pub(super) fn lacking(&self) -> u8 {
+        let there = (self.present & self.all()).count_ones() as u8;
+        self.size.saturating_sub(there).saturating_sub(self.parity_count())
+    }
+}
+
+/// The lowest `count` places.
+pub(super) fn mask_below(count: u8) -> u128 {
+    if count >= 128 { u128::MAX } else { (1 << count) - 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receiver::hold::Extra;
+
+    #[test]
+    fn a_size_is_believed_once_and_not_against_what_is_there() {
+        let mut block = Block::new(8);
+        block.present = 0b1011;
+        assert_eq!((block.missing(), block.lacking()), (0b1111_0100, 5));
+        assert!(!block.set_size(3) && !block.set_size(0) && !block.set_size(9) && !block.is_sized());
+        assert!(block.set_size(5) && block.set_size(5) && !block.set_size(8));
+        assert_eq!((block.missing(), block.lacking()), (0b1_0100, 2));
+        let mut hold = Box::new(Hold::new());
+        hold.push(8, b"", Extra::Parity { var_pktlen: false, fragment: None });
+        block.hold = Some(hold);
+        block.lost = 0b100;
+        assert_eq!((block.missing(), block.lacking()), (0b1_0000, 1));
+    }
+
+    #[test]
+    fn masks() {
+        assert_eq!(
+            (mask_below(0), mask_below(3), mask_below(127), mask_below(128)),
+            (0, 7, u128::MAX >> 1, u128::MAX)
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! Delivery in bulk: packets as they come, with their sequence numbers; what was handed over is handed back for decoding.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::decode::{Group, Kept};
+use super::event::CommandError;
+use super::order::Delivery;
+use super::peer::{Peer, Sink};
+use super::shared::Shared;
+use crate::Instant;
+
+/// What waits to be handed over, and which groups wait for what was.
+#[derive(Debug, Default)]
+pub(super) struct Bulk {
+    /// Payloads, one behind the other, until all of them are taken.
+    bytes: Vec<u8>,
+    packets: VecDeque<(u64, Range<usize>)>,
+    lost: VecDeque<Range<u64>>,
+    /// Groups of which enough is there to decode them; the first one may have been asked for.
+    wants: VecDeque<u64>,
+    asked: bool,
+}
+
+impl Bulk {
+    /// Takes a packet in; false when too much waits.
+    pub(super) fn push(&mut self, position: u64, payload: &[u8]) -> bool {
+        let has_room = self.bytes.len() + payload.len() <= INBOX_MAX || self.packets.is_empty();
+        if has_room {
+            self.add(position, payload);
+        }
+        has_room
+    }
+
+    fn add(&mut self, position: u64, payload: &[u8]) {
+        if self.packets.is_empty() {
+            self.bytes.clear();
+            self.bytes.shrink_to(INBOX_MAX);
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(payload);
+        self.packets.push_back((position, start..self.bytes.len()));
+    }
+
+    /// Positions are lost.
+    pub(super) fn lose(&mut self, range: Range<u64>) {
+        match self.lost.back_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.lost.push_back(range),
+        }
+    }
+
+    /// A group could be decoded.
+    pub(super) fn want(&mut self, key: u64) {
+        if !self.wants.contains(&key) {
+            self.wants.push_back(key);
+        }
+    }
+
+    /// A group cannot be decoded any more, or need not be.
+    pub(super) fn forget(&mut self, key: u64) {
+        if self.wants.front() == Some(&key) {
+            self.asked = false;
+        }
+        self.wants.retain(|&wanted| wanted != key);
+    }
+
+    /// The payload of a packet that is being delivered.
+    pub(super) fn payload(&self, range: Range<usize>) -> &[u8] {
+        &self.bytes[range]
+    }
+}
+
+impl Peer {
+    pub(super) fn deliver_in_bulk(&mut self) -> Option<Delivery> {
+        let Sink::Bulk(bulk) = &mut self.sink else { return None };
+        if let Some((position, range)) = bulk.packets.pop_front() {
+            return Some(Delivery::Packet { position, range });
+        }
+        if let Some(lost) = bulk.lost.pop_front() {
+            return Some(Delivery::Lost { first: lost.start, last: lost.end - 1 });
+        }
+        while let Some(&key) = bulk.wants.front() {
+            // It may have been completed by its packets, or given up.
+            if self.window.wanted(key) == 0 || self.window.block(key).is_none_or(|block| block.lacking() > 0)
+            {
+                bulk.forget(key);
+                continue;
+            }
+            return (!std::mem::replace(&mut bulk.asked, true)).then_some(Delivery::Need { key });
+        }
+        self.ending(self.window.floor())
+    }
+
+    /// Decodes the group that was asked for.
+    pub(super) fn supply(
+        &mut self,
+        now: Instant,
+        first: u64,
+        (stride, bytes): (usize, &[u8]),
+        shared: &mut Shared,
+    ) -> Result<(), CommandError> {
+        let Sink::Bulk(bulk) = &mut self.sink else { return Err(CommandError::NotBulk) };
+        let key = self.window.key(first);
+        if !bulk.asked || bulk.wants.front() != Some(&key) || self.window.start(key) != first {
+            return Err(CommandError::NotNeeded);
+        }
+        let group_len = self.window.block_len();
+        let Some(block) = self.window.block_mut(key) else { return Err(CommandError::NotNeeded) };
+        let (size, present) = (block.size(), block.present);
+        let Some(hold) = &mut block.hold else { return Err(CommandError::NotNeeded) };
+        if stride == 0 || bytes.len().div_ceil(stride) != usize::from(size) {
+            return Err(CommandError::Length);
+        }
+        bulk.forget(key);
+        let group = Group { group_len, size, present, hold, kept: Some(Kept { stride, bytes }) };
+        if shared.workshop.recover(&group).is_err() {
+            shared.stats.parity_mismatches += 1;
+            self.held_bytes -= hold.drop_parity();
+            self.window.look_again(key);
+            self.detect(now, shared);
+            return Ok(());
+        }
+        let wanted = self.window.wanted(key);
+        let mut recovered = 0;
+        for (index, payload, _) in shared.workshop.recovered().filter(|(index, ..)| wanted & 1 << index != 0)
+        {
+            bulk.add(first + u64::from(index), payload);
+            recovered |= 1_u128 << index;
+        }
+        shared.stats.recovered += u64::from(recovered.count_ones());
+        if let Some(block) = self.window.block_mut(key) {
+            block.present |= recovered;
+        }
+        self.complete(key, shared);
+        self.detect(now, shared);
+        Ok(())
+    }
+}
+
+/// Bytes that may wait to be handed over: what a few trains bring.
+const INBOX_MAX: usize = 256 << 10;

@@ -1,0 +1,169 @@
+//! What a receiver is told at its start.
+
+use std::time::Duration;
+
+use crate::Framing;
+
+/// The configuration of a [`super::Receiver`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiverConfig {
+    /// The data-destination port: packets to others are none of ours.
+    pub destination_port: u16,
+    /// What chance follows from. Receivers of one group must differ in it.
+    pub seed: u64,
+    /// How data reach the application.
+    pub consumer: Consumer,
+    /// Where reception of a source that has begun before starts.
+    pub join: JoinWish,
+    /// When and how often repairs are asked for.
+    pub nak: NakConfig,
+    /// How much is kept.
+    pub limits: Limits,
+    /// How long a source may be silent before it is given up.
+    pub expiry: Duration,
+    /// Type of service of all packets, where it differs from the socket's.
+    pub tos: Option<u8>,
+}
+
+impl ReceiverConfig {
+    /// The defaults: packed messages in order, going on after loss.
+    #[must_use]
+    pub fn new(destination_port: u16) -> Self {
+        ReceiverConfig {
+            destination_port,
+            seed: 0,
+            consumer: Consumer::default(),
+            join: JoinWish::default(),
+            nak: NakConfig::default(),
+            limits: Limits::default(),
+            expiry: Duration::from_secs(60),
+            tos: None,
+        }
+    }
+}
+
+/// How data reach the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Consumer {
+    /// In order: messages, or bytes of a stream.
+    Ordered {
+        /// How messages lie in packets; as the sources have it.
+        framing: Framing,
+        /// What follows when something is lost for good.
+        on_loss: OnLoss,
+        /// What follows when the application does not keep up.
+        slow: Slow,
+    },
+    /// Packet by packet with its sequence number, as they come and as they are recovered. What was handed over is handed back for
+    /// decoding when it is asked for.
+    Bulk,
+}
+
+impl Default for Consumer {
+    fn default() -> Self {
+        Consumer::Ordered { framing: Framing::Packed, on_loss: OnLoss::Continue, slow: Slow::Stall }
+    }
+}
+
+/// What follows when something is lost for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnLoss {
+    /// Delivery goes on behind the loss.
+    #[default]
+    Continue,
+    /// The session ends for this receiver.
+    Stop,
+}
+
+/// What follows when the application does not keep up and the window is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Slow {
+    /// New data are not taken, nor repaired until there is room; what the source gives up meanwhile is lost.
+    #[default]
+    Stall,
+    /// The oldest data are given up.
+    Lose,
+}
+
+/// Where reception of a source that has begun before starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JoinWish {
+    /// As far back as the source allows (OPT_JOIN, RFC 3208 §9.4). Delivery waits for the first SPM, but no longer than this.
+    History {
+        /// How long delivery waits to hear how far back it may begin.
+        wait: Duration,
+    },
+    /// With the first packet received.
+    Recent,
+}
+
+impl Default for JoinWish {
+    fn default() -> Self {
+        JoinWish::History { wait: Duration::from_millis(250) }
+    }
+}
+
+/// When and how often repairs are asked for (RFC 3208 §6.3).
+///
+/// The intervals are where things begin; what is measured takes their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NakConfig {
+    /// The back-off before a NAK (NAK_BO_IVL): by chance up to this long.
+    pub backoff: Duration,
+    /// The time to wait for the confirmation of a NAK (NAK_RPT_IVL).
+    pub repeat: Duration,
+    /// The time to wait for the data after the confirmation (NAK_RDATA_IVL).
+    pub rdata: Duration,
+    /// How often a NAK is repeated without confirmation (NAK_NCF_RETRIES).
+    pub ncf_retries: u8,
+    /// How often it is repeated without data (NAK_DATA_RETRIES).
+    pub data_retries: u8,
+    /// How many groups, or spans of 64 packets, are under repair at a time.
+    pub outstanding: u16,
+    /// The back-off before an SPMR, when data come from a source that no SPM was heard of.
+    pub spmr: Duration,
+}
+
+impl Default for NakConfig {
+    fn default() -> Self {
+        NakConfig {
+            backoff: Duration::from_millis(10),
+            repeat: Duration::from_millis(50),
+            rdata: Duration::from_millis(100),
+            ncf_retries: 50,
+            data_retries: 50,
+            outstanding: 64,
+            spmr: Duration::from_millis(20),
+        }
+    }
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Sources at a time.
+    pub sources: usize,
+    /// Of these, sources of which a single packet was heard so far. A new one takes the place of the oldest.
+    pub unproven: usize,
+    /// How far a source may be ahead of what was delivered, in packets (in order).
+    pub packets: u32,
+    /// Bytes of payload kept for a source.
+    pub bytes: usize,
+    /// Groups of a source whose parity is kept at a time (bulk).
+    pub groups: usize,
+    /// The longest message.
+    pub message_len: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            sources: 64,
+            unproven: 16,
+            packets: 16_384,
+            bytes: 32 << 20,
+            groups: 64,
+            message_len: 16 << 20,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::wire::Reset;
+use crate::{Seq, Tsi};
+
+/// What a receiver tells its driver. Bytes are borrowed from the receiver until its next call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A source was found. Its data follow.
+    Start {
+        /// The source.
+        tsi: Tsi,
+        /// Its address.
+        source: IpAddr,
+        /// The first sequence number that will be delivered, or told lost.
+        first: Seq,
+    },
+    /// A message, or a part of one.
+    Message {
+        /// The source.
+        tsi: Tsi,
+        /// The message.
+        bytes: &'a [u8],
+        /// Whether the message goes on in the next one.
+        more: bool,
+    },
+    /// The next bytes of a stream.
+    Bytes {
+        /// The source.
+        tsi: Tsi,
+        /// Never none.
+        bytes: &'a [u8],
+    },
+    /// A packet, as it came or as it was recovered (bulk).
+    Packet {
+        /// The source.
+        tsi: Tsi,
+        /// Its sequence number.
+        sqn: Seq,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
+    /// The packets of a group are needed to decode what it lacks (bulk): [`super::Receiver::supply`] them.
+    Need {
+        /// The source.
+        tsi: Tsi,
+        /// The first sequence number of the group.
+        first: Seq,
+        /// How many packets the group has. Those that were not delivered yet may hold anything.
+        count: u8,
+    },
+    /// These packets are lost for good.
+    Lost {
+        /// The source.
+        tsi: Tsi,
+        /// The first of them.
+        first: Seq,
+        /// The last of them.
+        last: Seq,
+    },
+    /// The application does not keep up with a source, and its window is full.
+    Stalled {
+        /// The source.
+        tsi: Tsi,
+    },
+    /// There is room in the window again.
+    Resumed {
+        /// The source.
+        tsi: Tsi,
+    },
+    /// Nothing more will come of a source.
+    End {
+        /// The source.
+        tsi: Tsi,
+        /// Why.
+        cause: EndCause,
+    },
+}
+
+/// Why nothing more will come of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndCause {
+    /// The source has ended the session (OPT_FIN), and all of it was delivered or told lost.
+    Fin,
+    /// The source has aborted the session (OPT_RST).
+    Reset(Reset),
+    /// The source fell silent.
+    Expired,
+    /// Something was lost, and the configuration says to stop then.
+    Loss,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CommandError {
+    /// No such source is known, or not any more.
+    UnknownSource,
+    /// Only who receives in bulk has or supplies packets.
+    NotBulk,
+    /// Only what is delivered in order can be paused.
+    NotOrdered,
+    /// What was supplied was not asked for.
+    NotNeeded,
+    /// The bytes do not hold the packets of the group.
+    Length,
+    /// The range of sequence numbers goes backwards, or beyond what the source has sent.
+    Range,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CommandError::UnknownSource => "no such source",
+            CommandError::NotBulk => "receiver does not receive in bulk",
+            CommandError::NotOrdered => "receiver does not deliver in order",
+            CommandError::NotNeeded => "supplied what was not asked for",
+            CommandError::Length => "supplied bytes do not hold the packets of the group",
+            CommandError::Range => "range of sequence numbers is no part of the session",
+        })
+    }
+}
+
+impl std::error::Error for CommandError {}

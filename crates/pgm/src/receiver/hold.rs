@@ -1,0 +1,146 @@
+//! Symbols of a group that are kept: data that wait to be delivered or help to decode, and parity.
+
+use crate::wire::{EncodedFragment, Fragment};
+
+/// The payloads of one group, one behind the other in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Hold {
+    bytes: Vec<u8>,
+    symbols: Vec<Held>,
+    /// Where in `symbols` the data symbol of an index is; [`ABSENT`] when it is not there.
+    data: [u8; 128],
+    parity: u8,
+}
+
+/// One symbol.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    /// Its index in the code: data below the group's length, parity from there on.
+    pub(super) index: u8,
+    start: u32,
+    len: u16,
+    extra: Extra,
+}
+
+/// What belongs to a symbol beside its payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extra {
+    /// A data packet, with its place in its APDU.
+    Data(Option<Fragment>),
+    /// A parity packet: whether the last two bytes are an encoded length, and the encoded option.
+    Parity { var_pktlen: bool, fragment: Option<EncodedFragment> },
+}
+
+impl Hold {
+    pub(super) fn new() -> Self {
+        Hold { bytes: Vec::new(), symbols: Vec::new(), data: [ABSENT; 128], parity: 0 }
+    }
+
+    /// Forgets all symbols, but keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.symbols.clear();
+        self.data = [ABSENT; 128];
+        self.parity = 0;
+    }
+
+    /// Adds a symbol that is not there yet.
+    pub(super) fn push(&mut self, index: u8, payload: &[u8], extra: Extra) {
+        let start = u32::try_from(self.bytes.len()).expect("a group is at most 255 datagrams");
+        let len = u16::try_from(payload.len()).expect("a payload fits a datagram");
+        match extra {
+            Extra::Data(_) => self.data[usize::from(index)] = self.symbols.len() as u8,
+            Extra::Parity { .. } => self.parity += 1,
+        }
+        self.bytes.extend_from_slice(payload);
+        self.symbols.push(Held { index, start, len, extra });
+    }
+
+    /// The data symbol of an index.
+    pub(super) fn data(&self, index: u8) -> Option<(&[u8], Option<Fragment>)> {
+        let held = self.symbols.get(usize::from(self.data[usize::from(index)]))?;
+        match held.extra {
+            Extra::Data(fragment) => Some((self.payload(held), fragment)),
+            Extra::Parity { .. } => None,
+        }
+    }
+
+    /// All parity symbols.
+    pub(super) fn parities(&self) -> impl Iterator<Item = &Held> {
+        self.symbols.iter().filter(|held| matches!(held.extra, Extra::Parity { .. }))
+    }
+
+    pub(super) fn has_parity(&self, index: u8) -> bool {
+        self.parity > 0 && self.parities().any(|held| held.index == index)
+    }
+
+    /// How many parity symbols there are.
+    pub(super) fn parity_count(&self) -> u8 {
+        self.parity
+    }
+
+    pub(super) fn payload(&self, held: &Held) -> &[u8] {
+        &self.bytes[held.start as usize..][..usize::from(held.len)]
+    }
+
+    /// Bytes of payload.
+    pub(super) fn len(&self) -> usize {
+        self.symbols.iter().map(Held::len).sum()
+    }
+
+    /// Memory that stays when the symbols are forgotten.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Forgets the parity symbols, and returns how many bytes of payload they had.
+    pub(super) fn drop_parity(&mut self) -> usize {
+        let len = self.len();
+        self.symbols.retain(|held| matches!(held.extra, Extra::Data(_)));
+        self.parity = 0;
+        self.data = [ABSENT; 128];
+        for (at, held) in (0..).zip(&self.symbols) {
+            self.data[usize::from(held.index)] = at;
+        }
+        len - self.len()
+    }
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Hold::new()
+    }
+}
+
+impl Held {
+    pub(super) fn len(&self) -> usize {
+        self.len.into()
+    }
+
+    pub(super) fn extra(&self) -> Extra {
+        self.extra
+    }
+}
+
+const ABSENT: u8 = u8::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_are_found_again() {
+        let mut hold = Hold::new();
+        let parity = Extra::Parity { var_pktlen: false, fragment: None };
+        hold.push(3, b"three", Extra::Data(None));
+        hold.push(9, b"parity", parity);
+        hold.push(0, b"zero", Extra::Data(None));
+        assert_eq!((hold.data(3).unwrap().0, hold.data(0).unwrap().0), (&b"three"[..], &b"zero"[..]));
+        assert!(hold.data(1).is_none() && hold.has_parity(9) && !hold.has_parity(8) && !hold.has_parity(3));
+        assert_eq!((hold.parity_count(), hold.len()), (1, 15));
+        assert_eq!(hold.drop_parity(), 6);
+        assert_eq!((hold.parity_count(), hold.data(0).unwrap().0), (0, &b"zero"[..]));
+        hold.clear();
+        assert!(hold.data(3).is_none() && hold.len() == 0 && hold.capacity() > 0);
+    }
+}

@@ -1,0 +1,446 @@
+//! Asking for repairs (RFC 3208 §6.3, §11.5), and for SPMs (§13.6 of the SPMR).
+
+use super::config::NakConfig;
+use super::peer::{Peer, Sink, Timer};
+use super::repair::{Expired, GroupRepair, Lanes, Limits, Repair, Stage};
+use super::shared::Shared;
+use super::window::{Window, runs};
+use crate::path::{Destination, Transmit};
+use crate::wire::{Body, DataKind, Nak, NakList, Packet, Request};
+use crate::{Instant, Seq};
+
+/// The state of asking for an SPM.
+#[derive(Debug, Default)]
+pub(super) struct SpmRequest {
+    /// The copies still to be sent: one to the group, one to the source.
+    copies: u8,
+    tries: u8,
+    sent_at: Option<Instant>,
+}
+
+/// The groups, or numbers, of which a confirmation was heard of late.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    ring: [(u64, Instant); 8],
+    next: usize,
+}
+
+impl Heard {
+    /// Takes note; true when none was heard for it since `since`.
+    fn is_first(&mut self, what: u64, now: Instant, since: Instant) -> bool {
+        if let Some(entry) = self.ring.iter_mut().find(|entry| entry.0 == what) {
+            let is_first = entry.1 < since;
+            entry.1 = if is_first { now } else { entry.1 };
+            return is_first;
+        }
+        self.ring[self.next] = (what, now);
+        self.next = (self.next + 1) % self.ring.len();
+        true
+    }
+}
+
+impl Peer {
+    /// Begins the repair of what is newly found missing, as far as there are not too many repairs already.
+    pub(super) fn detect(&mut self, now: Instant, shared: &mut Shared) {
+        let no_repair = matches!(self.end, Some(super::EndCause::Reset(reset)) if reset.no_repair());
+        if self.path.is_none() || no_repair {
+            return;
+        }
+        let limit = self.detection_limit(shared);
+        if self.window.detected() >= limit {
+            return;
+        }
+        while self.active.len() < usize::from(shared.config.nak.outstanding) {
+            let Some((key, missing)) = self.window.detect(limit) else { break };
+            self.back_off(now, key, missing, shared);
+        }
+    }
+
+    /// Where the search for gaps ends: behind the lead; with parity behind the last group of which nothing more comes unasked.
+    fn detection_limit(&self, shared: &Shared) -> u64 {
+        let Some(lead) = self.window.lead() else { return 0 };
+        let mut limit = lead + 1;
+        if self.parity.is_some() {
+            let key = self.window.key(lead);
+            let is_closed =
+                self.window.block(key).is_some_and(|block| block.closed) || self.window.is_done(key);
+            limit = self.window.start(if is_closed { key + 1 } else { key });
+        }
+        match self.sink {
+            Sink::Ordered(_) => limit.min(self.window.floor() + u64::from(shared.config.limits.packets)),
+            Sink::Bulk(_) => limit,
+        }
+    }
+
+    fn back_off(&mut self, now: Instant, key: u64, missing: u128, shared: &mut Shared) {
+        let by_group = self.by_group();
+        let Some(block) = self.window.block_mut(key) else { return };
+        let was_idle = block.repair.is_idle();
+        if by_group {
+            let lacking = block.lacking();
+            // Enough is there, and what waits is the application's answer to a need.
+            if lacking == 0 || !was_idle {
+                return;
+            }
+            let wait_ns = self.intervals.backoff_ns(Some(lacking), &mut shared.rng);
+            block.repair = Repair::Group(GroupRepair::back_off(now.plus_nanos(wait_ns)));
+        } else {
+            let until = now.plus_nanos(self.intervals.backoff_ns(None, &mut shared.rng));
+            if was_idle {
+                block.repair = Repair::Packets(Lanes::new());
+            }
+            if let Repair::Packets(lanes) = &mut block.repair {
+                let new = missing & !lanes.all();
+                if new != 0 {
+                    lanes.back_off(new, until);
+                }
+            }
+        }
+        self.timers.set_by(Timer::Repair as usize, block.repair.deadline());
+        if was_idle {
+            self.active.push(key);
+        }
+    }
+
+    /// Ends the repair of a block when nothing of it is wanted any more.
+    pub(super) fn rest(&mut self, key: u64) {
+        let wanted = self.window.wanted(key);
+        let lacks = match self.window.block_mut(key) {
+            None => false,
+            Some(block) if block.repair.is_idle() => return,
+            Some(block) => {
+                let lacks = wanted != 0 && (block.lacking() > 0 || block.parity_count() == 0);
+                if !lacks {
+                    block.repair = Repair::Idle;
+                }
+                lacks
+            }
+        };
+        if !lacks && let Some(at) = self.active.iter().position(|&active| active == key) {
+            self.active.swap_remove(at);
+        }
+    }
+
+    /// Data of a block came.
+    pub(super) fn progress(&mut self, now: Instant, key: u64, kind: DataKind) {
+        let more_ns = self.intervals.more_ns();
+        let Some(block) = self.window.block_mut(key) else { return };
+        let Some(retries) = block.repair.retries_mut() else { return };
+        retries.data = 0;
+        let confirmed_at = if kind == DataKind::Repair { retries.ncf_at.take() } else { None };
+        if let Repair::Group(group) = &mut block.repair
+            && group.stage == Stage::WaitData
+        {
+            group.at = now.plus_nanos(more_ns);
+        }
+        let deadline = block.repair.deadline();
+        self.timers.set_by(Timer::Repair as usize, deadline);
+        if let Some(at) = confirmed_at {
+            self.intervals.repaired(now.nanos_since(at));
+        }
+    }
+
+    /// Ends what timers of repair are due, and finds out when the next one is.
+    pub(super) fn expire_repairs(&mut self, now: Instant, shared: &mut Shared) {
+        let NakConfig { ncf_retries, data_retries, .. } = shared.config.nak;
+        let limits = Limits { ncf_retries, data_retries };
+        let mut next = Instant::FAR_FUTURE;
+        let mut at = 0;
+        while let Some(&key) = self.active.get(at) {
+            let wanted = self.window.wanted(key);
+            let by_group = self.by_group();
+            let Some(block) = self.window.block_mut(key).filter(|_| wanted != 0) else {
+                self.rest(key);
+                // A block that left the window is no longer there to be set at rest.
+                if self.active.get(at) == Some(&key) {
+                    self.active.swap_remove(at);
+                }
+                continue;
+            };
+            if block.repair.deadline() <= now {
+                let lacking = by_group.then(|| block.lacking());
+                let until = now.plus_nanos(self.intervals.backoff_ns(lacking, &mut shared.rng));
+                let expired = match &mut block.repair {
+                    Repair::Idle => Expired::Nothing,
+                    Repair::Packets(lanes) => lanes.expire(now, limits, until),
+                    Repair::Group(group) => group.expire(now, limits, wanted, until),
+                };
+                match expired {
+                    Expired::Nak => self.due.push(key),
+                    Expired::Lost(lost) => {
+                        self.give_up(key, lost & wanted, shared);
+                        continue;
+                    }
+                    Expired::Nothing => {}
+                }
+            }
+            next =
+                next.min(self.window.block(key).map_or(Instant::FAR_FUTURE, |block| block.repair.deadline()));
+            at += 1;
+        }
+        self.timers.set(Timer::Repair as usize, next);
+        self.detect(now, shared);
+    }
+
+    /// Gives packets of a block up: they were asked for too often.
+    fn give_up(&mut self, key: u64, lost: u128, shared: &mut Shared) {
+        let start = self.window.start(key);
+        if let Some(block) = self.window.block_mut(key) {
+            block.lost |= lost;
+            if let Repair::Packets(lanes) = &mut block.repair {
+                lanes.remove(lost);
+            }
+        }
+        if let Sink::Bulk(bulk) = &mut self.sink {
+            shared.stats.lost += u64::from(lost.count_ones());
+            runs(lost).for_each(|run| bulk.lose(start + u64::from(run.start)..start + u64::from(run.end)));
+        }
+        self.complete(key, shared);
+    }
+
+    /// Takes a confirmation; ours or one of another receiver's NAK (RFC 3208 §6.3).
+    pub(super) fn handle_ncf(&mut self, now: Instant, request: &Request<'_>, shared: &mut Shared) {
+        if request.parity != self.by_group() {
+            return;
+        }
+        let recently = Instant(now.0.saturating_sub(8 * self.intervals.round_trip_ns()));
+        for sqn in request.sqns.iter() {
+            let position = self.window.position(sqn);
+            if request.parity {
+                self.group_confirmed(now, position, recently, shared);
+            } else {
+                self.packet_confirmed(now, position, recently, shared);
+            }
+        }
+    }
+
+    fn group_confirmed(&mut self, now: Instant, position: u64, recently: Instant, shared: &mut Shared) {
+        let (key, asked) = (self.window.key(position), self.window.index(position) + 1);
+        let is_first = self.recent_ncfs.is_first(key, now, recently);
+        let is_full = self
+            .window
+            .block(key)
+            .is_none_or(|block| !block.is_sized() || block.size() == self.window.block_len());
+        self.intervals.heard(is_full.then_some(asked), is_first);
+        if self.window.wanted(key) == 0 {
+            return;
+        }
+        let block_len = self.window.block_len();
+        let repair_ns = self.intervals.repair_ns(0);
+        let Some(block) = self.window.block_mut(key) else { return };
+        let lacking = asked_for(block.lacking(), block.size(), block_len);
+        if block.lacking() == 0 {
+            return;
+        }
+        shared.stats.ncfs += 1;
+        if block.repair.is_idle() {
+            // Another receiver knows of the loss before we do.
+            if self.active.len() == usize::from(shared.config.nak.outstanding) || asked < lacking {
+                return;
+            }
+            block.repair = Repair::Group(GroupRepair::back_off(now));
+            self.active.push(key);
+        }
+        let Repair::Group(group) = &mut block.repair else { return };
+        let nak_at = group.retries.nak_at.take();
+        let was_backing_off = group.stage == Stage::BackOff;
+        let retries = group.retries.ncf;
+        if group.confirmed(asked, lacking, now, repair_ns << group.retries.data.min(4)) {
+            group.retries.ncf_at = Some(now);
+            shared.stats.naks_suppressed += u64::from(was_backing_off);
+        } else {
+            group.retries.nak_at = nak_at;
+            return;
+        }
+        self.timers.set_by(Timer::Repair as usize, group.at);
+        if let Some(at) = nak_at {
+            self.intervals.confirmed((retries == 0).then(|| now.nanos_since(at)));
+        }
+    }
+
+    fn packet_confirmed(&mut self, now: Instant, position: u64, recently: Instant, shared: &mut Shared) {
+        let key = self.window.key(position);
+        let bit = 1_u128 << self.window.index(position);
+        let is_first = self.recent_ncfs.is_first(position, now, recently);
+        self.intervals.heard(None, is_first);
+        let repair_ns = self.intervals.repair_ns(0);
+        let Some(block) = self.window.block_mut(key) else { return };
+        let Repair::Packets(lanes) = &mut block.repair else { return };
+        if lanes.all() & bit == 0 {
+            return;
+        }
+        shared.stats.ncfs += 1;
+        shared.stats.naks_suppressed += u64::from(lanes.backoff & bit != 0);
+        let retries = lanes.retries.ncf;
+        let nak_at = if lanes.wait_ncf & bit != 0 { lanes.retries.nak_at.take() } else { None };
+        lanes.confirmed(bit, now, repair_ns << lanes.retries.data.min(4));
+        lanes.retries.ncf_at = Some(now);
+        let deadline = block.repair.deadline();
+        self.timers.set_by(Timer::Repair as usize, deadline);
+        if let Some(at) = nak_at {
+            self.intervals.confirmed((retries == 0).then(|| now.nanos_since(at)));
+        }
+    }
+
+    /// Takes another receiver's NAK, which it multicast (§6.3).
+    pub(super) fn handle_nak(&mut self, now: Instant, request: &Request<'_>) {
+        if request.parity != self.by_group() {
+            return;
+        }
+        for sqn in request.sqns.iter() {
+            let position = self.window.position(sqn);
+            let (key, index) = (self.window.key(position), self.window.index(position));
+            let block_len = self.window.block_len();
+            let Some(block) = self.window.block_mut(key) else { continue };
+            let lacking = asked_for(block.lacking(), block.size(), block_len);
+            match &mut block.repair {
+                Repair::Idle => {}
+                Repair::Packets(lanes) => {
+                    lanes.nak_heard(1 << index, now, self.intervals.confirmation_ns(lanes.retries.ncf));
+                }
+                Repair::Group(group) => {
+                    let wait_ns = self.intervals.confirmation_ns(group.retries.ncf);
+                    group.nak_heard(index + 1, lacking, now, wait_ns);
+                }
+            }
+            let deadline = block.repair.deadline();
+            self.timers.set_by(Timer::Repair as usize, deadline);
+        }
+    }
+
+    /// An SPM is wanted: data come from a source, but where NAKs go is not known.
+    pub(super) fn want_spm(&mut self, now: Instant, shared: &mut Shared) {
+        if !self.timers.is_set(Timer::Spmr as usize) {
+            let spread_ns = u64::try_from(shared.config.nak.spmr.as_nanos()).unwrap_or(u64::MAX);
+            let wait_ns = shared.rng.below(spread_ns) << self.spm_request.tries.min(8);
+            self.timers.set(Timer::Spmr as usize, now.plus_nanos(wait_ns));
+        }
+    }
+
+    /// The back-off before an SPMR has ended.
+    pub(super) fn request_spm(&mut self, now: Instant, shared: &mut Shared) {
+        if self.path.is_none() {
+            self.spm_request.copies = 2;
+            self.spm_request.tries = self.spm_request.tries.saturating_add(1);
+            let wait_ns = u64::try_from(shared.config.nak.spmr.as_nanos()).unwrap_or(u64::MAX);
+            let next = now.plus_nanos(wait_ns.saturating_mul(1 << self.spm_request.tries.min(8)));
+            self.timers.set(Timer::Spmr as usize, next);
+        }
+    }
+
+    /// Another receiver asked for an SPM.
+    pub(super) fn spm_was_requested(&mut self, now: Instant, shared: &mut Shared) {
+        if self.timers.is_set(Timer::Spmr as usize) && self.spm_request.copies == 0 {
+            self.timers.stop(Timer::Spmr as usize);
+            self.spm_request.tries = self.spm_request.tries.saturating_add(1);
+            self.want_spm(now, shared);
+        }
+    }
+
+    pub(super) fn spm_answered(&mut self, now: Instant) {
+        self.timers.stop(Timer::Spmr as usize);
+        self.spm_request.copies = 0;
+        if let Some(at) = self.spm_request.sent_at.take() {
+            self.intervals.confirmed((self.spm_request.tries == 1).then(|| now.nanos_since(at)));
+        }
+    }
+
+    /// The next packet to this source, or about it.
+    pub(super) fn transmit(
+        &mut self,
+        now: Instant,
+        buffer: &mut [u8],
+        shared: &mut Shared,
+    ) -> Option<Transmit> {
+        let (packet_len, to, ttl) = match self.spm_request.copies {
+            0 => (self.emit_nak(now, buffer, shared)?, None, None),
+            copies => {
+                self.spm_request.copies -= 1;
+                let len = Packet { session: self.session, body: Body::Spmr }.emit(buffer);
+                if copies == 2 {
+                    // To the group as far as the next hop, so that other receivers need not ask, too.
+                    shared.stats.spmrs += 1;
+                    self.spm_request.sent_at = Some(now);
+                    (len, Some(Destination::Group(self.group)), Some(1))
+                } else {
+                    (len, Some(Destination::Host { nla: self.source, interface: self.interface }), None)
+                }
+            }
+        };
+        let path = self.path.unwrap_or(self.source);
+        let to = to.unwrap_or(Destination::Host { nla: path, interface: self.interface });
+        let tos = shared.config.tos;
+        Some(Transmit { to, ttl, tos, router_alert: true, stride: packet_len, len: packet_len })
+    }
+
+    /// Writes a NAK for what is due, oldest first, as much as one NAK holds.
+    fn emit_nak(&mut self, now: Instant, buffer: &mut [u8], shared: &mut Shared) -> Option<usize> {
+        let mut sqns = [Seq(0); NakList::MAX];
+        let mut count = 0;
+        self.due.sort_unstable();
+        self.due.dedup();
+        let mut done = 0;
+        while let Some(&key) = self.due.get(done) {
+            if count == NakList::MAX {
+                break;
+            }
+            let (left, added) = self.ask_for(now, key, &mut sqns[count..]);
+            count += added;
+            if left {
+                break;
+            }
+            done += 1;
+        }
+        self.due.drain(..done);
+        let sqns = NakList::new(&sqns[..count])?;
+        shared.stats.naks += 1;
+        shared.stats.nak_sqns += count as u64;
+        let request = Request { sqns, parity: self.by_group(), source: self.source, group: self.group };
+        Some(Packet { session: self.session, body: Body::Nak(Nak::new(request)) }.emit(buffer))
+    }
+
+    /// Asks for what backs off in a block; says whether some did not fit, and how many numbers were added.
+    fn ask_for(&mut self, now: Instant, key: u64, sqns: &mut [Seq]) -> (bool, usize) {
+        let wanted = self.window.wanted(key);
+        let (start, block_len) = (self.window.start(key), self.window.block_len());
+        let Some(block) = self.window.block_mut(key).filter(|_| wanted != 0) else { return (false, 0) };
+        let lacking = asked_for(block.lacking(), block.size(), block_len);
+        let answer = match &mut block.repair {
+            Repair::Group(group) if group.stage == Stage::BackOff && lacking > 0 => {
+                group.nak_sent(lacking, now, self.intervals.confirmation_ns(group.retries.ncf));
+                sqns[0] = Window::seq(start + u64::from(lacking - 1));
+                (false, 1)
+            }
+            Repair::Packets(lanes) => {
+                let asked = lanes.backoff & wanted;
+                let mut added = 0;
+                let mut packets = 0;
+                for (place, index) in sqns.iter_mut().zip(runs(asked).flatten()) {
+                    *place = Window::seq(start + u64::from(index));
+                    packets |= 1 << index;
+                    added += 1;
+                }
+                if packets != 0 {
+                    lanes.nak_sent(packets, now, self.intervals.confirmation_ns(lanes.retries.ncf));
+                }
+                let left = packets != asked;
+                if left {
+                    // It stays due, and needs no timer for that.
+                    lanes.backoff_at = Instant::FAR_FUTURE;
+                } else if lanes.backoff & !wanted != 0 {
+                    lanes.remove(lanes.backoff & !wanted);
+                }
+                (left, added)
+            }
+            _ => (false, 0),
+        };
+        let deadline = block.repair.deadline();
+        self.timers.set_by(Timer::Repair as usize, deadline);
+        answer
+    }
+}
+
+/// How many packets a NAK asks for: what a short group leaves out counts as missing, and the source knows better (§11.5).
+fn asked_for(lacking: u8, size: u8, block_len: u8) -> u8 {
+    (lacking + (block_len - size)).min(block_len)
+}

@@ -1,0 +1,169 @@
+//! The table of sources, and who of them has something to send or to tell.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::config::Limits;
+use super::event::{CommandError, EndCause};
+use super::peer::Peer;
+use crate::{Instant, Tsi};
+
+/// The sources that are known, and those that are over.
+#[derive(Debug)]
+pub(super) struct Peers {
+    slots: Vec<Option<Box<Peer>>>,
+    free: Vec<usize>,
+    index: BTreeMap<Tsi, usize>,
+    /// The source that was looked up last: packets of one source come in runs.
+    latest: Option<(Tsi, usize)>,
+    /// Sessions that are over, until they have been silent for a while.
+    over: VecDeque<(Tsi, Instant)>,
+    ready: VecDeque<usize>,
+    sending: VecDeque<usize>,
+    limit: usize,
+    limit_unproven: usize,
+}
+
+impl Peers {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Peers {
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: BTreeMap::new(),
+            latest: None,
+            over: VecDeque::new(),
+            ready: VecDeque::new(),
+            sending: VecDeque::new(),
+            limit: limits.sources.max(1),
+            limit_unproven: limits.unproven.max(1),
+        }
+    }
+
+    /// Places that may hold a peer.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<&Peer> {
+        self.slots.get(at)?.as_deref()
+    }
+
+    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut Peer> {
+        self.slots.get_mut(at)?.as_deref_mut()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.slots.iter().filter_map(Option::as_deref)
+    }
+
+    pub(super) fn find(&mut self, tsi: Tsi) -> Option<usize> {
+        if let Some((latest, at)) = self.latest
+            && latest == tsi
+        {
+            return Some(at);
+        }
+        let at = *self.index.get(&tsi)?;
+        self.latest = Some((tsi, at));
+        Some(at)
+    }
+
+    /// Adds a peer. When there is no room, or too many have sent a single packet only, one of those goes; `None` when there is none.
+    pub(super) fn add(&mut self, peer: Peer) -> Option<usize> {
+        let unproven = self.index.values().filter(|&&at| self.get(at).is_some_and(|peer| !peer.is_proven()));
+        let oldest = unproven.clone().min_by_key(|&&at| self.get(at).map(|peer| peer.last_heard)).copied();
+        if self.index.len() >= self.limit || unproven.count() >= self.limit_unproven {
+            self.remove(oldest?);
+        }
+        let tsi = peer.session.tsi;
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[at] = Some(Box::new(peer));
+        self.index.insert(tsi, at);
+        Some(at)
+    }
+
+    pub(super) fn remove(&mut self, at: usize) {
+        let Some(peer) = self.slots.get_mut(at).and_then(Option::take) else { return };
+        self.index.remove(&peer.session.tsi);
+        self.latest = None;
+        self.ready.retain(|&queued| queued != at);
+        self.sending.retain(|&queued| queued != at);
+        self.free.push(at);
+    }
+
+    /// Removes a peer whose session is over for us. Unless it was silence that ended it, its packets are ignored from now on.
+    pub(super) fn end(&mut self, at: usize, cause: EndCause) {
+        let Some(peer) = self.get(at) else { return };
+        let tsi = peer.session.tsi;
+        self.remove(at);
+        if cause != EndCause::Expired {
+            if self.over.len() == OVER_MAX {
+                self.over.pop_front();
+            }
+            self.over.push_back((tsi, Instant::ZERO));
+        }
+    }
+
+    /// Whether a session is over for us; if so it is remembered until `until`.
+    pub(super) fn is_over(&mut self, tsi: Tsi, until: Instant, now: Instant) -> bool {
+        let Some(at) = self.over.iter().position(|(over, _)| *over == tsi) else { return false };
+        let forgotten = self.over[at].1 != Instant::ZERO && self.over[at].1 <= now;
+        if forgotten {
+            self.over.remove(at);
+        } else {
+            self.over[at].1 = until;
+        }
+        !forgotten
+    }
+
+    /// A peer may have something to tell or to send.
+    pub(super) fn queue(&mut self, at: usize) {
+        let Some(peer) = self.slots.get_mut(at).and_then(Option::as_deref_mut) else { return };
+        if !std::mem::replace(&mut peer.is_ready, true) {
+            self.ready.push_back(at);
+        }
+        if !std::mem::replace(&mut peer.is_sending, true) {
+            self.sending.push_back(at);
+        }
+    }
+
+    pub(super) fn ready(&self) -> Option<usize> {
+        self.ready.front().copied()
+    }
+
+    /// The peer at the front has nothing more to tell.
+    pub(super) fn done(&mut self, at: usize) {
+        self.ready.pop_front();
+        if let Some(peer) = self.get_mut(at) {
+            peer.is_ready = false;
+        }
+    }
+
+    pub(super) fn sending(&self) -> Option<usize> {
+        self.sending.front().copied()
+    }
+
+    /// The peer at the front has nothing more to send.
+    pub(super) fn sent(&mut self, at: usize) {
+        self.sending.pop_front();
+        if let Some(peer) = self.get_mut(at) {
+            peer.is_sending = false;
+        }
+    }
+
+    /// Carries out a command of the application.
+    pub(super) fn command<T>(
+        &mut self,
+        tsi: Tsi,
+        command: impl FnOnce(&mut Peer) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let at = self.find(tsi).ok_or(CommandError::UnknownSource)?;
+        let result = command(self.get_mut(at).ok_or(CommandError::UnknownSource)?);
+        self.queue(at);
+        result
+    }
+}
+
+/// Sessions that are remembered to be over.
+const OVER_MAX: usize = 64;

@@ -1,0 +1,494 @@
+//! The source of a transport session (RFC 3208 §5, §11.4).
+//!
+//! A [`Source`] numbers what is published, sends it at its rate, and keeps it for repair. It confirms NAKs and answers them with data
+//! or parity, tells the state of its window in SPMs, and lingers after the end until nobody asks any more.
+
+mod adapt;
+mod cache;
+mod config;
+mod confirm;
+mod event;
+mod group;
+mod nak;
+mod pack;
+mod parity;
+mod repairs;
+mod slots;
+mod spm;
+mod stats;
+mod store;
+mod transmit;
+mod window;
+
+use std::ops::Range;
+
+pub use config::{
+    Advance, ConfigError, Endpoint, Join, Kept, Pace, ParityConfig, ProActive, RepairConfig, SourceConfig,
+    SpmConfig, WindowConfig, WindowSize,
+};
+pub use event::{NotNeeded, OfferError, PublishError, SourceEvent};
+pub use stats::SourceStats;
+
+use self::adapt::Adapt;
+use self::config::N_MAX;
+use self::confirm::Confirmations;
+use self::pack::Packer;
+use self::parity::Encoder;
+use self::repairs::Repairs;
+use self::spm::Heartbeat;
+use self::store::Store;
+use self::window::Window;
+use crate::framing::Framing;
+use crate::pacer::Pacer;
+use crate::path::{Path, Transmit};
+use crate::rng::Rng;
+use crate::timers::Timers;
+use crate::wire::Reset;
+use crate::{Instant, Seq};
+
+/// The source of one transport session.
+///
+/// # Order of calls
+///
+/// After any input (`handle_train`, `handle_timeout`, or a command) ask [`Source::poll_transmit`] and [`Source::poll_event`] until both
+/// say `None`, then wait for a train, for a command, or for [`Source::poll_timeout`].
+///
+/// # Bounds
+///
+/// All memory for data is allocated at the start. A call does work for the packets that it is given or gives; a NAK costs at most 63
+/// groups of 128 packets in steps of a few nanoseconds, a call of `poll_transmit` at most 8 parity packets more than it gives.
+#[derive(Debug)]
+pub struct Source {
+    config: SourceConfig,
+    window: Window,
+    store: Store,
+    packer: Packer,
+    pacer: Pacer,
+    /// The share of the rate that repairs may take from new data.
+    share: Pacer,
+    timers: Timers<{ Timer::COUNT }>,
+    heartbeat: Heartbeat,
+    confirmations: Confirmations,
+    repairs: Repairs,
+    encoder: Option<Encoder>,
+    adapt: Option<Adapt>,
+    /// The group whose pro-active parity is being sent, and how much of it is left. New data wait for it.
+    owed: Option<(u64, u8)>,
+    phase: Phase,
+    reset: Option<Reset>,
+    signals: Signals,
+    last_spm_at: Option<Instant>,
+    eliminate_ns: u64,
+    rng: Rng,
+    stats: SourceStats,
+}
+
+/// How far a session has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Data may be published.
+    Open,
+    /// No more will be, but some is still to be sent.
+    Draining,
+    /// All was sent; repair goes on until the linger ends, at the latest at the moment given.
+    Lingering {
+        latest: Instant,
+    },
+    Over,
+}
+
+/// Events that wait to be told.
+#[derive(Debug, Default, Clone, Copy)]
+struct Signals {
+    /// A publish was refused for want of room.
+    refused: bool,
+    drained: bool,
+    finished: bool,
+}
+
+/// The timers of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timer {
+    /// An ambient SPM is due.
+    Ambient,
+    /// A heartbeat SPM is due: no data were sent for a while.
+    Heartbeat,
+    /// The oldest data reach their age.
+    Advance,
+    /// The linger ends.
+    Linger,
+    /// The rate, or the gap between confirmations, lets something leave.
+    Pace,
+}
+
+impl Timer {
+    const ALL: [Timer; 5] = [Timer::Ambient, Timer::Heartbeat, Timer::Advance, Timer::Linger, Timer::Pace];
+    const COUNT: usize = Self::ALL.len();
+}
+
+impl Source {
+    /// A source that begins at once: its first SPM waits in [`Source::poll_transmit`].
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the configuration.
+    pub fn new(now: Instant, config: SourceConfig) -> Result<Self, ConfigError> {
+        let derived = config.check()?;
+        let Pace { rate_bps, overhead, burst } = config.pace;
+        let eliminate_ns = u64::try_from(config.repair.eliminate.as_nanos()).unwrap_or(u64::MAX);
+        let share_bps = (rate_bps * u64::from(config.repair.share_percent) / 100).max(1);
+        let adapt = config.parity.and_then(|parity| match parity.pro_active {
+            ProActive::Adaptive { target_percent } => {
+                // Some indices are left for what is asked for all the same.
+                Some(Adapt::new(target_percent, (N_MAX - parity.group) / 4 * 3))
+            }
+            ProActive::Off | ProActive::Fixed(_) => None,
+        });
+        let window = &config.window;
+        let mut source = Source {
+            window: Window::new(
+                config.first_sqn,
+                derived.packets,
+                derived.group_len,
+                window.increment_percent,
+            ),
+            store: Store::new(window.kept, &derived),
+            packer: Packer::new(config.framing, derived.tsdu_len),
+            pacer: Pacer::new(rate_bps, overhead.into(), burst, config.packet_len),
+            share: Pacer::new(share_bps, overhead.into(), burst, 0),
+            timers: Timers::new(),
+            heartbeat: Heartbeat::new(&config.spm),
+            confirmations: Confirmations::new(eliminate_ns / 4),
+            repairs: Repairs::new(eliminate_ns),
+            encoder: config.parity.map(|parity| Encoder::new(parity.group, derived.tsdu_len)),
+            adapt,
+            owed: None,
+            phase: Phase::Open,
+            reset: None,
+            signals: Signals::default(),
+            last_spm_at: None,
+            eliminate_ns,
+            rng: Rng::new(config.seed),
+            stats: SourceStats::default(),
+            config,
+        };
+        source.heartbeat.spm_due = true;
+        source.timers.set(Timer::Ambient as usize, now + source.config.spm.ambient);
+        source.restart_heartbeat(now);
+        Ok(source)
+    }
+
+    /// Reads a train of datagrams: NAKs, SPMRs, and what is none of a source's business. Never fails; what is malformed is counted.
+    pub fn handle_train(&mut self, now: Instant, path: &Path, stride: usize, bytes: &[u8]) {
+        if path.ecn == Path::CE {
+            self.stats.ecn_ce += 1;
+        }
+        if bytes.is_empty() {
+            self.handle_datagram(now, bytes);
+        }
+        bytes.chunks(stride.max(1)).for_each(|datagram| self.handle_datagram(now, datagram));
+    }
+
+    /// Does what is due. A call before its time does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(kind) = self.timers.expired(now) {
+            match Timer::ALL[kind] {
+                Timer::Ambient => {
+                    self.heartbeat.spm_due = true;
+                    self.timers.set(Timer::Ambient as usize, now + self.config.spm.ambient);
+                }
+                Timer::Heartbeat => {
+                    self.end_burst(now);
+                    self.heartbeat.spm_due = true;
+                    self.timers.set(Timer::Heartbeat as usize, now + self.heartbeat.beat());
+                }
+                Timer::Advance => self.advance_with_time(now),
+                Timer::Linger => {
+                    self.phase = Phase::Over;
+                    self.signals.finished = true;
+                    self.timers = Timers::new();
+                }
+                // What may leave now is asked for by poll_transmit.
+                Timer::Pace => {}
+            }
+        }
+    }
+
+    /// Publishes a message; in stream mode, bytes.
+    ///
+    /// # Errors
+    ///
+    /// Nothing of the message is taken when there is no room for all of it, when it is longer than
+    /// [`Source::message_len_max`], when the session is finished, or when its data are kept elsewhere.
+    pub fn publish(&mut self, now: Instant, message: &[u8]) -> Result<(), PublishError> {
+        self.put(now, message, false)
+    }
+
+    /// Publishes a part of a message that goes on with the next part, and ends with [`Source::publish`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::publish`]; and only packed messages have parts.
+    pub fn publish_part(&mut self, now: Instant, part: &[u8]) -> Result<(), PublishError> {
+        if self.config.framing != Framing::Packed {
+            return Err(PublishError::NoParts);
+        }
+        self.put(now, part, true)
+    }
+
+    /// Says how many bytes are kept elsewhere to be sent: as packets of [`Source::tsdu_len`] bytes of which only the last may be
+    /// shorter, so that the packet of sequence number `first_sqn` + i begins at byte i · `tsdu_len`. Framing plays no part.
+    ///
+    /// # Errors
+    ///
+    /// Only one offer is taken, by a source whose data are kept elsewhere, of at most 2^30 packets.
+    pub fn offer(&mut self, now: Instant, bytes: u64) -> Result<(), OfferError> {
+        let Store::Elsewhere(cache) = &mut self.store else { return Err(OfferError::KeptHere) };
+        if self.phase != Phase::Open {
+            return Err(OfferError::Finished);
+        }
+        if cache.packets() > 0 {
+            return Err(OfferError::Again);
+        }
+        if bytes == 0 || bytes.div_ceil(self.packer.tsdu_len() as u64) > OFFER_PACKETS_MAX {
+            return Err(OfferError::Size);
+        }
+        cache.offer(bytes);
+        self.timers.set(Timer::Pace as usize, now);
+        self.refill();
+        Ok(())
+    }
+
+    /// Takes the bytes that [`SourceEvent::Need`] asked for.
+    ///
+    /// # Errors
+    ///
+    /// Exactly the range that was asked for is taken, once.
+    pub fn supply(&mut self, now: Instant, range: &Range<u64>, bytes: &[u8]) -> Result<(), NotNeeded> {
+        let Store::Elsewhere(cache) = &mut self.store else { return Err(NotNeeded) };
+        if !cache.supply(range, bytes) {
+            return Err(NotNeeded);
+        }
+        self.timers.set(Timer::Pace as usize, now);
+        Ok(())
+    }
+
+    /// Says that a burst is over: once all that waits was sent a partial transmission group is closed without waiting for the
+    /// heartbeat, so that its repair can begin.
+    pub fn flush(&mut self, now: Instant) {
+        if self.window.waiting() == 0 {
+            self.end_burst(now);
+        } else if self.closes_groups() {
+            self.window.close_group();
+        }
+    }
+
+    /// Ends the session: what waits is still sent, then SPMs say that it is over, and repair goes on through the linger.
+    pub fn finish(&mut self, now: Instant) {
+        if self.phase == Phase::Open {
+            self.flush(now);
+            self.phase = Phase::Draining;
+            if self.is_drained() {
+                self.linger(now);
+            }
+        }
+    }
+
+    /// Aborts the session: what waits is not sent any more, and SPMs say why, through the linger.
+    pub fn reset(&mut self, now: Instant, reset: Reset) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.reset = Some(reset);
+        self.owed = None;
+        if reset.no_repair() {
+            self.repairs.clear();
+        }
+        self.linger(now);
+    }
+
+    /// Changes the rate from now on, in bytes a second. A rate of 0 is taken for 1.
+    pub fn set_rate(&mut self, now: Instant, rate_bps: u64) {
+        let rate_bps = rate_bps.max(1);
+        self.config.pace.rate_bps = rate_bps;
+        self.pacer.set_rate(now, rate_bps);
+        self.share.set_rate(now, (rate_bps * u64::from(self.config.repair.share_percent) / 100).max(1));
+        self.timers.set(Timer::Pace as usize, now);
+    }
+
+    /// The next train to send; asked for only while a transmit slot is free. A longer buffer gets longer trains.
+    ///
+    /// # Panics
+    ///
+    /// When the buffer is shorter than the configuration's `packet_len`.
+    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        assert!(buffer.len() >= self.config.packet_len, "a transmit buffer holds a packet");
+        self.transmit(now, buffer)
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<SourceEvent> {
+        if let Store::Elsewhere(cache) = &mut self.store
+            && let Some(range) = cache.next_need()
+        {
+            return Some(SourceEvent::Need(range));
+        }
+        if self.signals.refused && self.window.waiting() <= self.queue_max() / 2 {
+            self.signals.refused = false;
+            return Some(SourceEvent::Writable);
+        }
+        if std::mem::take(&mut self.signals.drained) {
+            return Some(SourceEvent::Drained);
+        }
+        std::mem::take(&mut self.signals.finished).then_some(SourceEvent::Finished)
+    }
+
+    /// When to call [`Source::handle_timeout`] and [`Source::poll_transmit`] again at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let next = self.timers.next();
+        (next != Instant::FAR_FUTURE).then_some(next)
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> &SourceStats {
+        &self.stats
+    }
+
+    /// The payload of a full packet.
+    #[must_use]
+    pub fn tsdu_len(&self) -> usize {
+        self.packer.tsdu_len()
+    }
+
+    /// The greatest message, or part of one, that can be published: what fills half the window.
+    #[must_use]
+    pub fn message_len_max(&self) -> u64 {
+        self.packer.capacity(self.queue_max())
+    }
+
+    /// The transmit window: what was sent and can be repaired.
+    #[must_use]
+    pub fn window(&self) -> crate::wire::Window {
+        self.window.edges()
+    }
+
+    /// The sequence number of the packet that is made next.
+    #[must_use]
+    pub fn next_sqn(&self) -> Seq {
+        self.window.next_sqn()
+    }
+
+    fn put(&mut self, now: Instant, bytes: &[u8], more: bool) -> Result<(), PublishError> {
+        let queue_max = self.queue_max();
+        let Store::Here(slots) = &mut self.store else { return Err(PublishError::KeptElsewhere) };
+        if self.phase != Phase::Open {
+            return Err(PublishError::Finished);
+        }
+        if bytes.len() as u64 > self.packer.capacity(queue_max) {
+            return Err(PublishError::TooLong);
+        }
+        let packets = self.packer.packets_for(bytes.len(), &self.window, slots);
+        let may_advance = self.config.window.advance == Advance::Data;
+        let has_room = self.window.waiting() + packets <= queue_max
+            && (self.window.room() >= packets || may_advance && self.window.make_room(packets));
+        if !has_room {
+            self.signals.refused = true;
+            return Err(PublishError::Full);
+        }
+        self.packer.put(bytes, more, &mut self.window, slots);
+        self.timers.set_by(Timer::Pace as usize, now);
+        Ok(())
+    }
+
+    /// The packets that may wait: half the window, so that the other half can be repaired.
+    fn queue_max(&self) -> u64 {
+        self.window.capacity() / 2
+    }
+
+    /// Makes packets of what was offered, as they are needed.
+    fn refill(&mut self) {
+        let Store::Elsewhere(cache) = &self.store else { return };
+        let total = cache.packets();
+        while self.window.made() < total && self.window.waiting() < u64::from(self.window.group_len()) {
+            if self.config.window.advance == Advance::Data {
+                self.window.make_room(1);
+            }
+            if self.window.room() == 0 {
+                return;
+            }
+            self.window.append();
+        }
+        // The last group of all is a short one from the start, which its last packet can say.
+        if self.window.made() == total && self.config.parity.is_some() {
+            self.window.close_group();
+        }
+    }
+
+    /// A burst may be over: if all was sent, a partial transmission group is closed, and an SPM says so (RFC 3208 §11.4).
+    fn end_burst(&mut self, now: Instant) {
+        if self.closes_groups() && self.window.waiting() == 0 && self.window.is_group_open() {
+            self.window.close_group();
+            self.group_completed(now);
+            self.heartbeat.spm_due = true;
+        }
+    }
+
+    /// Whether groups may be closed early. What is kept elsewhere has its place by its number, so that there holes are not allowed.
+    fn closes_groups(&self) -> bool {
+        self.config.parity.is_some() && matches!(self.store, Store::Here(_))
+    }
+
+    fn advance_with_time(&mut self, now: Instant) {
+        if let Advance::Time(age) = self.config.window.advance {
+            let age_ns = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+            self.window.advance_to_age(Instant(now.0.saturating_sub(age_ns)));
+            self.schedule_advance();
+        }
+    }
+
+    fn schedule_advance(&mut self) {
+        if let (Advance::Time(age), Some(sent_at)) =
+            (self.config.window.advance, self.window.oldest_sent_at())
+        {
+            self.timers.set(Timer::Advance as usize, sent_at + age);
+        }
+    }
+
+    /// Says when all was sent, and enters the linger then if the session is finished.
+    fn check_drained(&mut self, now: Instant) {
+        if !self.is_drained() {
+            return;
+        }
+        self.signals.drained = true;
+        if self.phase == Phase::Draining {
+            self.linger(now);
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let offered = match &self.store {
+            Store::Elsewhere(cache) => cache.packets(),
+            Store::Here(_) => 0,
+        };
+        self.window.waiting() == 0 && self.window.made() >= offered && self.owed.is_none()
+    }
+
+    fn linger(&mut self, now: Instant) {
+        let linger = self.config.spm.linger;
+        self.phase = Phase::Lingering { latest: now + linger.saturating_mul(10) };
+        self.timers.set(Timer::Linger as usize, now + linger);
+        // OPT_FIN and OPT_RST are sent at once (RFC 3208 §9.7.2, §9.8.2).
+        self.heartbeat.spm_due = true;
+        self.restart_heartbeat(now);
+    }
+
+    fn restart_heartbeat(&mut self, now: Instant) {
+        self.heartbeat.restart();
+        self.timers.set(Timer::Heartbeat as usize, now + self.heartbeat.beat());
+    }
+}
+
+/// Far below the half of the sequence space that a window may span (RFC 3208 §3.3).
+const OFFER_PACKETS_MAX: u64 = 1 << 30;

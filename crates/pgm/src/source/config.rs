@@ -1,0 +1,460 @@
+//! What a source is told at its start, and what follows from it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::Seq;
+use crate::framing::{Framing, OFFSET_LEN};
+use crate::wire::{DataHead, Session};
+
+/// The configuration of a [`super::Source`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// Who sends, and to whom.
+    pub endpoint: Endpoint,
+    /// The sequence number of the first data packet. With parity it must be a multiple of the group size.
+    pub first_sqn: Seq,
+    /// What chance follows from. Two sources need not differ.
+    pub seed: u64,
+    /// Type of service of all packets, where it differs from the socket's.
+    pub tos: Option<u8>,
+    /// The greatest length of a PGM packet, from its header to the end of its payload: the MTU without IP and UDP headers.
+    pub packet_len: usize,
+    /// How messages lie in packets.
+    pub framing: Framing,
+    /// How fast packets leave.
+    pub pace: Pace,
+    /// What can be repaired.
+    pub window: WindowConfig,
+    /// When source path messages are sent.
+    pub spm: SpmConfig,
+    /// How repairs are sent.
+    pub repair: RepairConfig,
+    /// The parity that is provided; none is the only choice in a group with members of OpenPGM or ZeroMQ.
+    pub parity: Option<ParityConfig>,
+}
+
+/// Who sends, and to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// The transport session.
+    pub session: Session,
+    /// The address of the group.
+    pub group: IpAddr,
+    /// Our own address, to which NAKs come.
+    pub nla: IpAddr,
+}
+
+impl SourceConfig {
+    /// The defaults: 1 MB a second in packets for an MTU of 1500 over IPv4 and UDP, a window of 4096 packets, no parity.
+    #[must_use]
+    pub fn new(endpoint: Endpoint) -> Self {
+        SourceConfig {
+            endpoint,
+            first_sqn: Seq(0),
+            seed: 0,
+            tos: None,
+            packet_len: 1472,
+            framing: Framing::Packed,
+            pace: Pace::default(),
+            window: WindowConfig::default(),
+            spm: SpmConfig::default(),
+            repair: RepairConfig::default(),
+            parity: None,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<Derived, ConfigError> {
+        let tsdu_len = self.tsdu_len().ok_or(ConfigError::PacketLen)?;
+        if self.endpoint.nla.is_ipv4() != self.endpoint.group.is_ipv4() {
+            return Err(ConfigError::AddressFamilies);
+        }
+        if !self.endpoint.group.is_multicast() {
+            return Err(ConfigError::Group);
+        }
+        if self.endpoint.nla.is_multicast() || self.endpoint.nla.is_unspecified() {
+            return Err(ConfigError::Nla);
+        }
+        if self.pace.rate_bps == 0 {
+            return Err(ConfigError::Rate);
+        }
+        if !(1..=100).contains(&self.repair.share_percent) {
+            return Err(ConfigError::RepairShare);
+        }
+        if self.spm.ambient.is_zero() || self.spm.heartbeat_min.is_zero() {
+            return Err(ConfigError::SpmInterval);
+        }
+        if let Some(parity) = &self.parity {
+            parity.check()?;
+            if !self.first_sqn.0.is_multiple_of(parity.group.into()) {
+                return Err(ConfigError::FirstSqn);
+            }
+        }
+        let packets = self.window_packets(tsdu_len).ok_or(ConfigError::Window)?;
+        Ok(Derived { tsdu_len, packets, group_len: self.group_len(packets) })
+    }
+
+    /// The payload of a full data packet: what is left of a packet after the worst that can stand in front of it (house rule:
+    /// a session's data packets are all alike, and none grows when it is repaired).
+    fn tsdu_len(&self) -> Option<usize> {
+        const OPT_LENGTH: usize = 4;
+        const SYN: usize = 4;
+        const FRAGMENT: usize = 16;
+        // OPT_CURR_TGSIZE, OPT_PARITY_GRP, and the encoded length behind parity (RFC 3208 §11).
+        const PARITY: usize = 8 + 8 + 2;
+        let mut taken = DataHead::LEN_MIN + OPT_LENGTH + SYN;
+        taken += if self.framing == Framing::Apdu { FRAGMENT } else { 0 };
+        taken += if self.parity.is_some() { PARITY } else { 0 };
+        let tsdu_len = self.packet_len.checked_sub(taken)?;
+        let fits = self.packet_len <= PACKET_LEN_MAX && tsdu_len >= OFFSET_LEN + TSDU_LEN_MIN;
+        fits.then_some(tsdu_len)
+    }
+
+    fn window_packets(&self, tsdu_len: usize) -> Option<usize> {
+        let tsdu_len = tsdu_len as u64;
+        let packets = match self.window.size {
+            WindowSize::Packets(packets) => packets.into(),
+            WindowSize::Bytes(bytes) => bytes / tsdu_len,
+            WindowSize::Time(time) => {
+                let bytes = u128::from(self.pace.rate_bps) * time.as_nanos() / 1_000_000_000;
+                u64::try_from(bytes / u128::from(tsdu_len)).ok()?
+            }
+        };
+        let least = 2 * self.parity.as_ref().map_or(1, |parity| u64::from(parity.group));
+        // Sequence numbers are compared over less than half their space (RFC 3208 §3.3).
+        let packets = packets.max(least);
+        if packets > WINDOW_PACKETS_MAX || !(1..=100).contains(&self.window.increment_percent) {
+            return None;
+        }
+        if matches!(self.window.kept, Kept::Elsewhere { groups } if !(2..=64).contains(&groups)) {
+            return None;
+        }
+        usize::try_from(packets).ok()
+    }
+
+    /// The packets of a group: of a transmission group, or of the steps in which a window without parity advances.
+    fn group_len(&self, packets: usize) -> u8 {
+        if let Some(parity) = &self.parity {
+            return parity.group;
+        }
+        let increment = packets * usize::from(self.window.increment_percent) / 100;
+        let steps: [u8; 7] = [64, 32, 16, 8, 4, 2, 1];
+        steps.into_iter().find(|&step| usize::from(step) <= increment).unwrap_or(1)
+    }
+}
+
+/// What follows from a configuration that is right.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Derived {
+    /// The payload of a full data packet.
+    pub(super) tsdu_len: usize,
+    /// Packets in the window, those waiting to be sent among them.
+    pub(super) packets: usize,
+    /// Packets in a group, a power of 2 up to 128.
+    pub(super) group_len: u8,
+}
+
+/// How fast packets leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pace {
+    /// The rate of everything sent, in bytes a second.
+    pub rate_bps: u64,
+    /// The bytes that count for each packet beyond its own: of IP and UDP headers, and of the link if wished.
+    pub overhead: u16,
+    /// The length of a burst: packets leave in trains of about this much of the rate. A rate that sends less than a packet in this
+    /// time sends packets one by one.
+    pub burst: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace { rate_bps: 1_000_000, overhead: 28, burst: Duration::from_millis(1) }
+    }
+}
+
+/// The transmit window (RFC 3208 §3.3, §16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WindowConfig {
+    /// How much it holds. What waits to be sent is part of it, up to one half.
+    pub size: WindowSize,
+    /// When its trailing edge advances.
+    pub advance: Advance,
+    /// How far it advances at once, in percent of its size. With parity it is rounded to whole groups.
+    pub increment_percent: u8,
+    /// How far back a receiver that joins late may ask for repairs (OPT_JOIN, §9.4).
+    pub join: Join,
+    /// Where the data are kept.
+    pub kept: Kept,
+}
+
+impl Default for WindowConfig {
+    fn default() -> Self {
+        WindowConfig {
+            size: WindowSize::Packets(4096),
+            advance: Advance::Data,
+            increment_percent: 2,
+            join: Join::None,
+            kept: Kept::Here,
+        }
+    }
+}
+
+/// How much a transmit window holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WindowSize {
+    /// So many packets (TXW_SQNS).
+    Packets(u32),
+    /// As many full packets as make so many bytes of payload (TXW_BYTES).
+    Bytes(u64),
+    /// What the rate sends in this time (TXW_SECS).
+    Time(Duration),
+}
+
+/// When the trailing edge advances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Advance {
+    /// When new data need the room: the last so many packets can be repaired, however old they are (§16.2).
+    Data,
+    /// When data are this old: a window that is full until then takes no more data (§16.3).
+    Time(Duration),
+}
+
+/// How far back who joins late may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Join {
+    /// Not at all: from the first packet received.
+    None,
+    /// Through the newest part of the window, in percent of it.
+    Share(u8),
+    /// Through the whole window.
+    All,
+}
+
+/// Where the data of the window are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// In the source, in one allocation made at the start.
+    Here,
+    /// Elsewhere, as in a file: the source asks for a group of packets at a time ([`super::SourceEvent::Need`]).
+    Elsewhere {
+        /// How many groups the source holds at a time, from 2 to 64.
+        groups: u8,
+    },
+}
+
+/// When source path messages are sent (RFC 3208 §5.1.4, §5.1.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpmConfig {
+    /// The interval of those sent at all times.
+    pub ambient: Duration,
+    /// The time from the last data to the first heartbeat (IHB_MIN). A partial transmission group is closed then, too.
+    pub heartbeat_min: Duration,
+    /// What that interval doubles up to (IHB_MAX).
+    pub heartbeat_max: Duration,
+    /// How long repair still works after the end. Each NAK starts the time anew, up to ten times as long in all.
+    pub linger: Duration,
+}
+
+impl Default for SpmConfig {
+    fn default() -> Self {
+        SpmConfig {
+            ambient: Duration::from_secs(1),
+            heartbeat_min: Duration::from_millis(5),
+            heartbeat_max: Duration::from_secs(5),
+            linger: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How repairs are sent (RFC 3208 §5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RepairConfig {
+    /// The share of the rate that repairs may take from new data, in percent. What new data leave unused is theirs as well.
+    pub share_percent: u8,
+    /// The elimination interval: a repair that was begun this recently answers a NAK for the same. About the round trip time.
+    pub eliminate: Duration,
+}
+
+impl Default for RepairConfig {
+    fn default() -> Self {
+        RepairConfig { share_percent: 50, eliminate: Duration::from_millis(5) }
+    }
+}
+
+/// The parity that a source provides (RFC 3208 §11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ParityConfig {
+    /// The data packets of a transmission group: a power of 2 from 2 to 128.
+    pub group: u8,
+    /// The parity that follows each group unasked.
+    pub pro_active: ProActive,
+    /// Whether parity can be asked for.
+    pub on_demand: bool,
+}
+
+/// The parity that follows each group unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProActive {
+    /// None.
+    Off,
+    /// So many packets a full group, and a proportional share for a short one.
+    Fixed(u8),
+    /// As many as the repair demand of late suggests.
+    Adaptive {
+        /// The share of groups that should need no NAK, in percent, from 1 to 99.
+        target_percent: u8,
+    },
+}
+
+impl ParityConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        if !(2..=128).contains(&self.group) || !self.group.is_power_of_two() {
+            return Err(ConfigError::ParityGroup);
+        }
+        match self.pro_active {
+            ProActive::Off if !self.on_demand => Err(ConfigError::ParityKinds),
+            ProActive::Fixed(count) if count == 0 || count > N_MAX - self.group => {
+                Err(ConfigError::ParityKinds)
+            }
+            ProActive::Adaptive { target_percent } if !(1..=99).contains(&target_percent) => {
+                Err(ConfigError::ParityKinds)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConfigError {
+    /// Too small for the headers and some data, or greater than a datagram.
+    PacketLen,
+    /// The group's address and our own are of different families.
+    AddressFamilies,
+    /// The group's address is not multicast.
+    Group,
+    /// Our own address is not one that NAKs can be sent to.
+    Nla,
+    /// The rate is zero.
+    Rate,
+    /// The share of repairs is not from 1 to 100 percent.
+    RepairShare,
+    /// An interval of SPMs is zero.
+    SpmInterval,
+    /// The window is wider than 2^24 packets, its increment is not from 1 to 100 percent, or it holds too few or too many groups.
+    Window,
+    /// The transmission group is no power of 2 from 2 to 128.
+    ParityGroup,
+    /// Neither pro-active nor on-demand parity, more parity than the code has, or a target that is no percentage.
+    ParityKinds,
+    /// The first sequence number does not begin a transmission group.
+    FirstSqn,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ConfigError::PacketLen => "packet length leaves no room for data or exceeds a datagram",
+            ConfigError::AddressFamilies => "group and own address are of different families",
+            ConfigError::Group => "group address is not multicast",
+            ConfigError::Nla => "own address is not unicast",
+            ConfigError::Rate => "rate is zero",
+            ConfigError::RepairShare => "repair share is not from 1 to 100 percent",
+            ConfigError::SpmInterval => "SPM interval is zero",
+            ConfigError::Window => "transmit window is out of bounds",
+            ConfigError::ParityGroup => "transmission group is no power of 2 from 2 to 128",
+            ConfigError::ParityKinds => "parity is asked for in a way that the code cannot provide",
+            ConfigError::FirstSqn => "first sequence number does not begin a transmission group",
+        })
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Symbols of a group, data and parity: what the field of the code has points for.
+pub(super) const N_MAX: u8 = 255;
+
+const PACKET_LEN_MAX: usize = 65_507;
+const TSDU_LEN_MIN: usize = 16;
+const WINDOW_PACKETS_MAX: u64 = 1 << 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> SourceConfig {
+        SourceConfig::new(Endpoint {
+            session: Session::default(),
+            group: "239.192.0.1".parse().unwrap(),
+            nla: "10.0.0.1".parse().unwrap(),
+        })
+    }
+
+    #[test]
+    fn defaults_are_right() {
+        let derived = config().check().unwrap();
+        assert_eq!((derived.tsdu_len, derived.packets, derived.group_len), (1472 - 24 - 8, 4096, 64));
+    }
+
+    #[test]
+    fn each_mistake_has_its_name() {
+        type Mistake = fn(&mut SourceConfig);
+        let parity = ParityConfig { group: 8, pro_active: ProActive::Off, on_demand: true };
+        assert_eq!(SourceConfig { parity: Some(parity), ..config() }.check().unwrap().group_len, 8);
+        let mistakes: [(Mistake, ConfigError); 16] = [
+            (|c| c.packet_len = 40, ConfigError::PacketLen),
+            (|c| c.packet_len = 65_508, ConfigError::PacketLen),
+            (|c| c.endpoint.nla = "fe80::1".parse().unwrap(), ConfigError::AddressFamilies),
+            (|c| c.endpoint.group = "10.0.0.2".parse().unwrap(), ConfigError::Group),
+            (|c| c.endpoint.nla = "0.0.0.0".parse().unwrap(), ConfigError::Nla),
+            (|c| c.pace.rate_bps = 0, ConfigError::Rate),
+            (|c| c.repair.share_percent = 101, ConfigError::RepairShare),
+            (|c| c.spm.heartbeat_min = Duration::ZERO, ConfigError::SpmInterval),
+            (|c| c.window.size = WindowSize::Packets((1 << 24) + 1), ConfigError::Window),
+            (|c| c.window.increment_percent = 0, ConfigError::Window),
+            (|c| c.window.kept = Kept::Elsewhere { groups: 1 }, ConfigError::Window),
+            (|c| c.parity.as_mut().unwrap().group = 12, ConfigError::ParityGroup),
+            (|c| c.parity.as_mut().unwrap().on_demand = false, ConfigError::ParityKinds),
+            (|c| c.parity.as_mut().unwrap().pro_active = ProActive::Fixed(248), ConfigError::ParityKinds),
+            (
+                |c| c.parity.as_mut().unwrap().pro_active = ProActive::Adaptive { target_percent: 100 },
+                ConfigError::ParityKinds,
+            ),
+            (|c| c.first_sqn = Seq(4), ConfigError::FirstSqn),
+        ];
+        for (mistake, error) in mistakes {
+            let mut config = SourceConfig { parity: Some(parity), ..config() };
+            mistake(&mut config);
+            assert_eq!(config.check().unwrap_err(), error, "{error}");
+        }
+    }
+
+    #[test]
+    fn windows_by_packets_bytes_and_time() {
+        let packets = |size| {
+            let config =
+                SourceConfig { window: WindowConfig { size, ..WindowConfig::default() }, ..config() };
+            config.check().unwrap().packets
+        };
+        assert_eq!(packets(WindowSize::Packets(80)), 80);
+        assert_eq!(packets(WindowSize::Packets(0)), 2);
+        assert_eq!(packets(WindowSize::Bytes(144_000)), 100);
+        assert_eq!(packets(WindowSize::Time(Duration::from_millis(144))), 100);
+    }
+
+    #[test]
+    fn a_small_window_advances_in_small_steps() {
+        let steps = |packets, increment_percent| {
+            let window = WindowConfig {
+                size: WindowSize::Packets(packets),
+                increment_percent,
+                ..WindowConfig::default()
+            };
+            SourceConfig { window, ..config() }.check().unwrap().group_len
+        };
+        assert_eq!(steps(80, 2), 1);
+        assert_eq!(steps(80, 25), 16);
+        assert_eq!(steps(100_000, 2), 64);
+    }
+}

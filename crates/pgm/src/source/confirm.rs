@@ -1,0 +1,134 @@
+//! NAK confirmations that are to be sent (RFC 3208 §5.2).
+
+use crate::wire::{NakList, Request};
+use crate::{Instant, Seq};
+
+/// What was asked for of late, and whether it was confirmed.
+///
+/// The first NAK is confirmed at once. An identical one is confirmed, too, but not before a gap has passed: one confirmation is heard
+/// by all who ask, and a storm of NAKs must not become a storm of NCFs. There is room for a few requests; while all of them wait,
+/// further ones are not confirmed.
+#[derive(Debug)]
+pub(super) struct Confirmations {
+    entries: Vec<Entry>,
+    gap_ns: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    sqns: [Seq; NakList::MAX],
+    len: usize,
+    parity: bool,
+    /// When it is to be confirmed; [`Instant::FAR_FUTURE`] when it was.
+    due: Instant,
+    confirmed_at: Instant,
+}
+
+impl Confirmations {
+    pub(super) fn new(gap_ns: u64) -> Self {
+        Confirmations { entries: Vec::with_capacity(CAPACITY), gap_ns }
+    }
+
+    /// Takes note of a request; false when there is no room for it.
+    pub(super) fn note(&mut self, now: Instant, request: &Request<'_>) -> bool {
+        let same = |entry: &&mut Entry| entry.parity == request.parity && entry.list() == request.sqns;
+        if let Some(entry) = self.entries.iter_mut().find(same) {
+            if !entry.waits() {
+                entry.due = now.max(entry.confirmed_at.plus_nanos(self.gap_ns));
+            }
+            return true;
+        }
+        let entry = if self.entries.len() < CAPACITY {
+            self.entries.push(Entry::vacant());
+            self.entries.last_mut()
+        } else {
+            self.entries.iter_mut().filter(|entry| !entry.waits()).min_by_key(|entry| entry.confirmed_at)
+        };
+        let Some(entry) = entry else { return false };
+        entry.len = request.sqns.len();
+        entry.sqns.iter_mut().zip(request.sqns.iter()).for_each(|(place, sqn)| *place = sqn);
+        entry.parity = request.parity;
+        entry.due = now;
+        true
+    }
+
+    /// When the next confirmation is due.
+    pub(super) fn next_due(&self) -> Instant {
+        self.entries.iter().map(|entry| entry.due).min().unwrap_or(Instant::FAR_FUTURE)
+    }
+
+    /// A confirmation that is due: what was asked for, and whether by parity.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(NakList<'_>, bool)> {
+        let entry = self.entries.iter_mut().min_by_key(|entry| entry.due)?;
+        if entry.due > now {
+            return None;
+        }
+        entry.due = Instant::FAR_FUTURE;
+        entry.confirmed_at = now;
+        Some((entry.list(), entry.parity))
+    }
+}
+
+impl Entry {
+    fn vacant() -> Self {
+        Entry {
+            sqns: [Seq(0); NakList::MAX],
+            len: 1,
+            parity: false,
+            due: Instant::FAR_FUTURE,
+            confirmed_at: Instant::ZERO,
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.due != Instant::FAR_FUTURE
+    }
+
+    fn list(&self) -> NakList<'_> {
+        NakList::new(&self.sqns[..self.len]).expect("a list that was received is a list")
+    }
+}
+
+const CAPACITY: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(sqns: &[Seq]) -> Request<'_> {
+        let [source, group] = ["10.0.0.1", "239.0.0.1"].map(|address| address.parse().unwrap());
+        Request { sqns: NakList::new(sqns).unwrap(), parity: false, source, group }
+    }
+
+    fn take(confirmations: &mut Confirmations, now: u64) -> Option<Vec<u32>> {
+        let (list, _) = confirmations.take_due(Instant(now))?;
+        Some(list.iter().map(|sqn| sqn.0).collect())
+    }
+
+    #[test]
+    fn the_first_is_confirmed_at_once_and_its_like_after_a_gap() {
+        let mut confirmations = Confirmations::new(10);
+        let asked = [Seq(3), Seq(5)];
+        assert!(confirmations.note(Instant(100), &request(&asked)));
+        assert!(confirmations.note(Instant(100), &request(&asked)));
+        assert_eq!(take(&mut confirmations, 100), Some(vec![3, 5]));
+        assert_eq!(take(&mut confirmations, 100), None);
+        assert!(confirmations.note(Instant(101), &request(&asked)));
+        assert!(confirmations.note(Instant(102), &request(&[Seq(3)])));
+        assert_eq!(take(&mut confirmations, 102), Some(vec![3]), "another request");
+        assert_eq!((take(&mut confirmations, 109), confirmations.next_due()), (None, Instant(110)));
+        assert_eq!(take(&mut confirmations, 110), Some(vec![3, 5]));
+        assert!(confirmations.note(Instant(200), &request(&asked)));
+        assert_eq!(take(&mut confirmations, 200), Some(vec![3, 5]));
+    }
+
+    #[test]
+    fn there_is_room_for_some() {
+        let mut confirmations = Confirmations::new(10);
+        let noted = (0..40).filter(|&sqn| confirmations.note(Instant(100), &request(&[Seq(sqn)]))).count();
+        assert_eq!(noted, CAPACITY);
+        assert!(take(&mut confirmations, 100).is_some());
+        assert!(confirmations.note(Instant(100), &request(&[Seq(90)])));
+        assert!(!confirmations.note(Instant(100), &request(&[Seq(91)])));
+    }
+}

@@ -1,0 +1,127 @@
+//! What receivers send to a source (RFC 3208 §5.2, §5.3, §9.3.4, §11.4).
+
+use super::{Phase, Source, Timer};
+use crate::wire::{Body, Packet, Request};
+use crate::{Instant, Seq};
+
+impl Source {
+    pub(super) fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        let packet = match Packet::parse(datagram) {
+            Ok(packet) => packet,
+            Err(rule) => return self.stats.malformed.note(rule),
+        };
+        if packet.session != self.config.endpoint.session || self.phase == Phase::Over {
+            self.stats.ignored += 1;
+            return;
+        }
+        match packet.body {
+            Body::Nak(nak) => self.handle_nak(now, &nak.request),
+            Body::Nnak(_) => self.stats.nnaks += 1,
+            Body::Spmr => self.handle_spmr(now),
+            _ => self.stats.ignored += 1,
+        }
+    }
+
+    /// An SPMR is answered at once, unless an SPM has just been sent: then after the shortest heartbeat.
+    fn handle_spmr(&mut self, now: Instant) {
+        self.stats.spmrs += 1;
+        let earliest = self.last_spm_at.map_or(now, |at| at + self.config.spm.heartbeat_min);
+        if earliest <= now {
+            self.heartbeat.spm_due = true;
+        } else {
+            self.timers.set_by(Timer::Ambient as usize, earliest);
+        }
+    }
+
+    fn handle_nak(&mut self, now: Instant, request: &Request<'_>) {
+        self.stats.naks += 1;
+        let endpoint = &self.config.endpoint;
+        let offers_parity = self.config.parity.is_some_and(|parity| parity.on_demand);
+        if request.source != endpoint.nla
+            || request.group != endpoint.group
+            || request.parity && !offers_parity
+        {
+            self.stats.naks_misdirected += 1;
+            return;
+        }
+        // Any NAK is confirmed at once, even one that cannot be answered (§5.2).
+        if !self.confirmations.note(now, request) {
+            self.stats.naks_unconfirmed += 1;
+        }
+        if let Phase::Lingering { latest } = self.phase {
+            self.timers.set(Timer::Linger as usize, (now + self.config.spm.linger).min(latest));
+        }
+        if self.reset.is_some_and(|reset| reset.no_repair()) {
+            return;
+        }
+        for sqn in request.sqns.iter() {
+            self.stats.nak_sqns += 1;
+            if request.parity {
+                self.ask_group(now, sqn);
+            } else {
+                self.ask_packet(now, sqn);
+            }
+        }
+    }
+
+    /// One packet is asked for.
+    fn ask_packet(&mut self, now: Instant, sqn: Seq) {
+        let Some(position) = self.window.position(sqn) else {
+            self.stats.nak_sqns_outside += 1;
+            return;
+        };
+        // Who asks for a number that a short group left out is told so by the group's last packet (§11.5).
+        let group = self.window.group_of(position);
+        let last = self.window.group(group).map_or(0, |state| state.count.saturating_sub(1));
+        let position = position.min(self.window.start_of(group) + u64::from(last));
+        if !self.repairs.ask_data(now, position) {
+            self.stats.nak_sqns_merged += 1;
+        }
+    }
+
+    /// So much parity of a group is asked for as the low bits say, and one more.
+    fn ask_group(&mut self, now: Instant, sqn: Seq) {
+        let group_len = self.window.group_len();
+        let index = (sqn.0 & u32::from(group_len - 1)) as u8;
+        let start = self.window.position_of_group(sqn - u32::from(index));
+        let Some(group) = start.map(|start| self.window.group_of(start)) else {
+            self.stats.nak_sqns_outside += 1;
+            return;
+        };
+        let unsent = self.window.unsent_of(group);
+        let owed = self.owed.map_or(0, |(owed, left)| if owed == group { left } else { 0 });
+        let Some(state) = self.window.group_mut(group) else { return };
+        // Receivers count what a short group left out as missing; the source knows better (§11.4, §11.5).
+        let holes = if state.closed { group_len - state.count } else { 0 };
+        let lacking = (index + 1).saturating_sub(holes).saturating_sub(unsent).saturating_sub(owed);
+        if lacking == 0 {
+            self.stats.nak_sqns_merged += 1;
+            return;
+        }
+        if !std::mem::replace(&mut state.asked, true)
+            && let Some(adapt) = &mut self.adapt
+        {
+            let demand = u32::from(state.pro_active) + u32::from(lacking);
+            let of_full = (demand * u32::from(group_len)).div_ceil(state.count.max(1).into());
+            adapt.asked(u8::try_from(of_full).unwrap_or(u8::MAX), now.nanos_since(state.sent_at));
+        }
+        // Who has nothing of a group is served with the data: nothing to decode, and no index used up.
+        if lacking >= state.count {
+            let count = u64::from(state.count);
+            let start = self.window.start_of(group);
+            let asked = (start..start + count).filter(|&position| self.repairs.ask_data(now, position));
+            if asked.count() == 0 {
+                self.stats.nak_sqns_merged += 1;
+            }
+            return;
+        }
+        let was_pending = state.pending > 0;
+        let grows = state.ask(now, lacking, self.eliminate_ns);
+        if !grows {
+            self.stats.nak_sqns_merged += 1;
+        } else if !was_pending && !self.repairs.ask_group(group) {
+            state.pending = 0;
+            self.stats.nak_sqns_merged += 1;
+        }
+    }
+}

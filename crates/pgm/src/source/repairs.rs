@@ -1,0 +1,138 @@
+//! Repairs that are to be sent (RFC 3208 §5.3).
+
+use std::collections::VecDeque;
+
+use crate::Instant;
+
+/// What is to be repaired, in the order in which it was asked for.
+///
+/// Bounded: what finds no room is not repaired now, and will be asked for again.
+#[derive(Debug)]
+pub(super) struct Repairs {
+    jobs: VecDeque<Job>,
+    /// When data packets were repaired last, by position modulo the table: [`Instant::FAR_FUTURE`] while one waits. A packet may push
+    /// another one out; then that one may be repaired twice.
+    recent: Box<[(u64, Instant)]>,
+    eliminate_ns: u64,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Job {
+    /// To send the data packets at consecutive positions again.
+    Data {
+        /// The first of them.
+        position: u64,
+        /// How many they are.
+        count: u64,
+    },
+    /// To send what is pending of a group.
+    Group {
+        /// The group.
+        group: u64,
+    },
+}
+
+impl Repairs {
+    pub(super) fn new(eliminate_ns: u64) -> Self {
+        Repairs {
+            jobs: VecDeque::with_capacity(JOBS_MAX),
+            recent: vec![(u64::MAX, Instant::ZERO); RECENT].into_boxed_slice(),
+            eliminate_ns,
+        }
+    }
+
+    /// Takes note that a data packet is asked for; false when it waits already, was repaired just now, or finds no room.
+    pub(super) fn ask_data(&mut self, now: Instant, position: u64) -> bool {
+        let recent = &mut self.recent[(position % RECENT as u64) as usize];
+        if recent.0 == position && now.nanos_since(recent.1) < self.eliminate_ns {
+            return false;
+        }
+        let has_room = self.jobs.len() < JOBS_MAX;
+        match self.jobs.back_mut() {
+            Some(Job::Data { position: first, count }) if *first + *count == position => *count += 1,
+            _ if has_room => self.jobs.push_back(Job::Data { position, count: 1 }),
+            _ => return false,
+        }
+        *recent = (position, Instant::FAR_FUTURE);
+        true
+    }
+
+    /// Takes note that a group has something pending; false when there is no room.
+    pub(super) fn ask_group(&mut self, group: u64) -> bool {
+        let has_room = self.jobs.len() < JOBS_MAX;
+        if has_room {
+            self.jobs.push_back(Job::Group { group });
+        }
+        has_room
+    }
+
+    /// What is to be done next.
+    pub(super) fn front(&self) -> Option<Job> {
+        self.jobs.front().copied()
+    }
+
+    /// Strikes one data packet off the job at the front.
+    pub(super) fn data_sent(&mut self, now: Instant) {
+        let Some(Job::Data { position, count }) = self.jobs.front_mut() else { return };
+        self.recent[(*position % RECENT as u64) as usize] = (*position, now);
+        *position += 1;
+        *count -= 1;
+        if *count == 0 {
+            self.jobs.pop_front();
+        }
+    }
+
+    /// Strikes off the job at the front.
+    pub(super) fn done(&mut self) {
+        self.jobs.pop_front();
+    }
+
+    /// Puts the job at the front behind all others.
+    pub(super) fn postpone(&mut self) {
+        if !self.jobs.is_empty() {
+            self.jobs.rotate_left(1);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.jobs.clear();
+    }
+}
+
+const JOBS_MAX: usize = 1024;
+const RECENT: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_is_repaired_once_in_the_interval() {
+        let mut repairs = Repairs::new(10);
+        assert!(repairs.ask_data(Instant(100), 7) && repairs.ask_data(Instant(100), 8));
+        assert!(!repairs.ask_data(Instant(150), 7), "it still waits");
+        assert_eq!(repairs.front(), Some(Job::Data { position: 7, count: 2 }));
+        repairs.data_sent(Instant(200));
+        assert!(!repairs.ask_data(Instant(209), 7));
+        assert!(repairs.ask_data(Instant(210), 7));
+        repairs.data_sent(Instant(210));
+        assert_eq!((repairs.front(), repairs.len()), (Some(Job::Data { position: 7, count: 1 }), 1));
+    }
+
+    #[test]
+    fn runs_are_one_job_and_the_rest_is_bounded() {
+        let mut repairs = Repairs::new(10);
+        assert_eq!((0..1000).filter(|&i| repairs.ask_data(Instant(1), i)).count(), 1000);
+        assert_eq!(repairs.len(), 1);
+        assert_eq!(
+            (1..=2 * JOBS_MAX as u64).filter(|&i| repairs.ask_data(Instant(1), 2000 + 2 * i)).count(),
+            JOBS_MAX - 1
+        );
+        assert!(!repairs.ask_group(5));
+    }
+}

@@ -1,0 +1,116 @@
+//! Source path messages: their schedule and what they say (RFC 3208 §5.1.4 to §5.1.6).
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::config::{Join, ProActive, SpmConfig};
+use super::{Phase, Source};
+use crate::Seq;
+use crate::wire::{Body, Packet, ParityPrm, Spm, SpmOptions, WindowState};
+
+/// The decaying beat of the SPMs that are sent while there is nothing else to send, and their numbers.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    min: Duration,
+    max: Duration,
+    interval: Duration,
+    sqn: Seq,
+    /// Whether an SPM is to be sent now.
+    pub(super) spm_due: bool,
+}
+
+impl Heartbeat {
+    pub(super) fn new(config: &SpmConfig) -> Self {
+        let max = config.heartbeat_max.max(config.heartbeat_min);
+        Heartbeat {
+            min: config.heartbeat_min,
+            max,
+            interval: config.heartbeat_min,
+            sqn: Seq(0),
+            spm_due: false,
+        }
+    }
+
+    /// Something was sent: the next beat comes after the shortest interval.
+    pub(super) fn restart(&mut self) {
+        self.interval = self.min;
+    }
+
+    /// The time to the next beat; the one after that takes twice as long.
+    pub(super) fn beat(&mut self) -> Duration {
+        let interval = self.interval;
+        self.interval = interval.saturating_mul(2).min(self.max);
+        interval
+    }
+
+    fn number(&mut self) -> Seq {
+        let sqn = self.sqn;
+        self.sqn = sqn.next();
+        sqn
+    }
+}
+
+impl Source {
+    /// Whether an SPM is to be sent, now that nothing must go before it.
+    ///
+    /// An SPM whose lead ends a group tells receivers to ask for what they lack; so it does not overtake the parity of that group.
+    pub(super) fn is_spm_due(&self) -> bool {
+        self.heartbeat.spm_due && self.owed.is_none()
+    }
+
+    pub(super) fn next_spm(&mut self) -> Packet<'static> {
+        self.heartbeat.spm_due = false;
+        let parity = self.config.parity.map(|parity| {
+            ParityPrm::new(parity.group.into(), parity.pro_active != ProActive::Off, parity.on_demand)
+                .expect("the configuration was checked")
+        });
+        let curr_tgsize = match parity {
+            Some(_) => self.window.short_group_at_lead().and_then(|size| NonZeroU32::new(size.into())),
+            None => None,
+        };
+        let options = SpmOptions {
+            join: self.join_from(),
+            parity,
+            curr_tgsize,
+            fin: self.reset.is_none() && matches!(self.phase, Phase::Lingering { .. }),
+            reset: self.reset,
+            ..SpmOptions::default()
+        };
+        let spm = Spm {
+            sqn: self.heartbeat.number(),
+            window: WindowState::Known(self.window.edges()),
+            path: self.config.endpoint.nla,
+            options,
+        };
+        Packet { session: self.config.endpoint.session, body: Body::Spm(spm) }
+    }
+
+    /// The oldest sequence number that who joins late may ask for (RFC 3208 §9.4).
+    fn join_from(&self) -> Option<Seq> {
+        let trail = self.window.trail();
+        match self.config.window.join {
+            Join::None => None,
+            Join::All => Some(self.window.seq(trail)),
+            Join::Share(percent) => {
+                let share = self.window.capacity() * u64::from(percent.min(100)) / 100;
+                let end = self.window.lead().map_or(0, |lead| lead + 1);
+                Some(self.window.seq(end.saturating_sub(share).max(trail)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beat_decays_and_starts_anew() {
+        let ms = Duration::from_millis;
+        let config = SpmConfig { heartbeat_min: ms(5), heartbeat_max: ms(30), ..SpmConfig::default() };
+        let mut heartbeat = Heartbeat::new(&config);
+        assert_eq!([(); 5].map(|()| heartbeat.beat()), [ms(5), ms(10), ms(20), ms(30), ms(30)]);
+        heartbeat.restart();
+        assert_eq!([(); 2].map(|()| heartbeat.beat()), [ms(5), ms(10)]);
+    }
+}

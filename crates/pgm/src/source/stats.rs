@@ -1,0 +1,47 @@
+use crate::Blame;
+
+/// What a source has counted since it was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceStats {
+    /// ODATA packets with data.
+    pub odata: u64,
+    /// ODATA packets with pro-active parity.
+    pub odata_parity: u64,
+    /// RDATA packets with data.
+    pub rdata: u64,
+    /// RDATA packets with parity.
+    pub rdata_parity: u64,
+    /// NCFs sent.
+    pub ncfs: u64,
+    /// SPMs sent.
+    pub spms: u64,
+    /// Bytes of all packets sent, without the headers of lower layers.
+    pub bytes: u64,
+    /// Bytes of application data sent for the first time, framing included.
+    pub payload_bytes: u64,
+    /// NAKs received, each list counted once.
+    pub naks: u64,
+    /// Sequence numbers or groups asked for in them.
+    pub nak_sqns: u64,
+    /// Of those, that were not in the window.
+    pub nak_sqns_outside: u64,
+    /// Of those, that were answered already, or found no room.
+    pub nak_sqns_merged: u64,
+    /// NAKs for another source or group than ours, and parity NAKs where parity is not offered.
+    pub naks_misdirected: u64,
+    /// NAKs that found no room to be confirmed.
+    pub naks_unconfirmed: u64,
+    /// N-NAKs received.
+    pub nnaks: u64,
+    /// SPMRs received.
+    pub spmrs: u64,
+    /// Packets of other sessions, of types that a source does not answer, and of what is over.
+    pub ignored: u64,
+    /// Received packets marked with congestion experienced.
+    pub ecn_ce: u64,
+    /// Packets that broke a rule.
+    pub malformed: Blame,
+    /// Pro-active parity that follows a full group at present, in thousandths of a packet, where it is adaptive.
+    pub pro_active_permille: u64,
+}

@@ -1,0 +1,428 @@
+//! What a source sends, and in which order (RFC 3208 §5.1.3): confirmations first, then SPMs, then data and repairs.
+
+use std::num::NonZeroU32;
+
+use super::config::N_MAX;
+use super::parity::Symbol;
+use super::repairs::Job;
+use super::store::Store;
+use super::{ProActive, Source, Timer};
+use crate::Instant;
+use crate::path::{Destination, Transmit};
+use crate::wire::{Body, Content, DataHead, DataKind, DataOptions, Ncf, Packet, Request};
+
+/// What is to be sent next, of what the rate holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Pro-active parity of the group just completed.
+    ProActive,
+    Repair,
+    Data,
+}
+
+/// A train under construction: packets of equal length, the last one possibly shorter.
+#[derive(Debug)]
+struct Train<'b> {
+    buffer: &'b mut [u8],
+    stride: usize,
+    len: usize,
+}
+
+impl Train<'_> {
+    fn takes(&self, packet_len: usize) -> bool {
+        self.len == 0 || packet_len <= self.stride && self.len + packet_len <= self.buffer.len()
+    }
+
+    fn space(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.len..]
+    }
+
+    fn push(&mut self, packet_len: usize) {
+        if self.len == 0 {
+            self.stride = packet_len;
+        }
+        self.len += packet_len;
+    }
+
+    /// Whether a packet was shorter than the others, so that none may follow.
+    fn is_closed(&self) -> bool {
+        self.stride > 0 && !self.len.is_multiple_of(self.stride)
+    }
+}
+
+impl Source {
+    pub(super) fn transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        if self.phase == super::Phase::Over {
+            return None;
+        }
+        let mut transmit = self.transmit_urgent(now, buffer);
+        // Work may turn out to be needless, or a group may have made room for another one that is kept elsewhere.
+        for _ in 0..TURNS {
+            if transmit.is_some() {
+                break;
+            }
+            let Some(work) = self.work(now) else { break };
+            let train = Train { buffer: &mut *buffer, stride: 0, len: 0 };
+            transmit = match work {
+                Work::ProActive => self.transmit_pro_active(now, train),
+                Work::Repair => self.transmit_repairs(now, train),
+                Work::Data => self.transmit_data(now, train),
+            };
+        }
+        self.schedule_pace(now);
+        transmit
+    }
+
+    /// Confirmations and SPMs, one by one.
+    fn transmit_urgent(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        if !self.pacer.is_open_to_urgent(now) {
+            return None;
+        }
+        let endpoint = self.config.endpoint;
+        let len = if let Some((sqns, parity)) = self.confirmations.take_due(now) {
+            let request = Request { sqns, parity, source: endpoint.nla, group: endpoint.group };
+            self.stats.ncfs += 1;
+            Packet { session: endpoint.session, body: Body::Ncf(Ncf::new(request)) }.emit(buffer)
+        } else if self.is_spm_due() {
+            self.stats.spms += 1;
+            self.last_spm_at = Some(now);
+            self.next_spm().emit(buffer)
+        } else {
+            return None;
+        };
+        self.charge(now, len);
+        Some(self.to_group(true, len, len))
+    }
+
+    /// What may leave now; `None` when the rate, or what is kept elsewhere, has to be waited for.
+    fn work(&mut self, now: Instant) -> Option<Work> {
+        if !self.pacer.is_open(now) {
+            return None;
+        }
+        if let Some((group, _)) = self.owed {
+            return self.store.want(group).then_some(Work::ProActive);
+        }
+        let has_data = self.is_data_ready();
+        let has_repair = self.is_repair_ready();
+        if has_repair && (!has_data || self.share.is_open(now)) {
+            return Some(Work::Repair);
+        }
+        has_data.then_some(Work::Data)
+    }
+
+    fn is_data_ready(&mut self) -> bool {
+        self.refill();
+        if self.reset.is_some() {
+            return false;
+        }
+        let Some(position) = self.window.next_unsent() else { return false };
+        let group = self.window.group_of(position);
+        let is_here = self.store.want(group);
+        // The next group is asked for while this one is sent.
+        if let Store::Elsewhere(cache) = &mut self.store
+            && (group + 1) * u64::from(self.window.group_len()) < cache.packets()
+        {
+            cache.want(group + 1);
+        }
+        is_here
+    }
+
+    /// Whether the job at the front can be done. A job that must wait lets a few others pass.
+    fn is_repair_ready(&mut self) -> bool {
+        for _ in 0..self.repairs.len().min(JOBS_TRIED) {
+            let (group, is_due) = match self.repairs.front() {
+                Some(Job::Data { position, .. }) => (self.window.group_of(position), true),
+                // On-demand parity comes after all data of the group (RFC 3208 §11.4).
+                Some(Job::Group { group }) => {
+                    (group, self.window.is_sent(group) || self.window.group(group).is_none())
+                }
+                None => return false,
+            };
+            if is_due && (self.window.group(group).is_none() || self.store.want(group)) {
+                return true;
+            }
+            self.repairs.postpone();
+        }
+        false
+    }
+
+    /// New data, up to the end of the group or of what the rate allows.
+    fn transmit_data(&mut self, now: Instant, mut train: Train<'_>) -> Option<Transmit> {
+        while let Some(position) = self.window.next_unsent() {
+            let Some(packet_len) = self.emit_data(DataKind::Original, position, &mut train) else { break };
+            self.charge(now, packet_len);
+            self.stats.odata += 1;
+            self.stats.payload_bytes += self.payload_len(position);
+            self.window.mark_sent(now);
+            let group = self.window.group_of(position);
+            if self.config.parity.is_some() && self.window.is_sent(group) {
+                self.group_completed(now);
+                break;
+            }
+            if train.is_closed() || !self.pacer.is_open(now) {
+                break;
+            }
+            self.refill();
+        }
+        self.restart_heartbeat(now);
+        self.schedule_advance();
+        self.check_drained(now);
+        self.finish_train(&train, false)
+    }
+
+    /// All packets of the group at the lead were sent: its parity follows.
+    pub(super) fn group_completed(&mut self, now: Instant) {
+        self.owe_parity();
+        if let Some(adapt) = &mut self.adapt {
+            let window = &self.window;
+            let sent = |group: u64| {
+                window.is_sent(group).then(|| window.group(group).map(|it| (it.sent_at, it.asked))).flatten()
+            };
+            adapt.judge(now, window.first_group(), sent);
+            self.stats.pro_active_permille = adapt.estimate_permille();
+        }
+    }
+
+    /// Decides on the pro-active parity of the group at the lead, which is complete.
+    pub(super) fn owe_parity(&mut self) {
+        let (Some(parity), Some(lead)) = (self.config.parity, self.window.lead()) else { return };
+        let group_len = self.window.group_len();
+        let group = self.window.group_of(lead);
+        let Some(state) = self.window.group_mut(group) else { return };
+        if state.pro_active > 0 || self.owed.is_some() {
+            return;
+        }
+        state.pro_active = match (parity.pro_active, &self.adapt) {
+            (ProActive::Fixed(count), _) => {
+                (u32::from(count) * u32::from(state.count)).div_ceil(group_len.into()) as u8
+            }
+            (_, Some(adapt)) => adapt.choose(&mut self.rng, state.count, group_len),
+            (_, None) => 0,
+        };
+        self.owed = (state.pro_active > 0).then_some((group, state.pro_active));
+    }
+
+    fn transmit_pro_active(&mut self, now: Instant, mut train: Train<'_>) -> Option<Transmit> {
+        while let Some((group, left)) = self.owed {
+            let symbol = self.window.group(group).map(|state| state.next_symbol);
+            let emitted = symbol
+                .and_then(|symbol| self.emit_parity(DataKind::Original, (group, symbol), left, &mut train));
+            let Some(packet_len) = emitted else {
+                // A train that is begun goes first; from an empty one only a group that left the window is missing.
+                self.owed = if train.len > 0 { self.owed } else { None };
+                break;
+            };
+            self.charge(now, packet_len);
+            self.stats.odata_parity += 1;
+            if let Some(state) = self.window.group_mut(group) {
+                state.next_symbol += 1;
+                state.sent_at = now;
+            }
+            self.owed = (left > 1).then_some((group, left - 1));
+            if train.is_closed() || !self.pacer.is_open(now) {
+                break;
+            }
+        }
+        self.restart_heartbeat(now);
+        self.check_drained(now);
+        self.finish_train(&train, false)
+    }
+
+    fn transmit_repairs(&mut self, now: Instant, mut train: Train<'_>) -> Option<Transmit> {
+        while self.is_repair_ready() {
+            let sent = match self.repairs.front() {
+                Some(Job::Data { position, .. }) => self.repair_data(now, position, &mut train),
+                Some(Job::Group { group }) => self.repair_group(group, &mut train),
+                None => break,
+            };
+            match sent {
+                Sent::Packet(packet_len) => {
+                    self.charge(now, packet_len);
+                    self.share.charge(now, packet_len);
+                }
+                Sent::Nothing => continue,
+                Sent::DoesNotFit => break,
+            }
+            if train.is_closed() || !self.pacer.is_open(now) {
+                break;
+            }
+        }
+        self.restart_heartbeat(now);
+        self.finish_train(&train, true)
+    }
+
+    fn repair_data(&mut self, now: Instant, position: u64, train: &mut Train<'_>) -> Sent {
+        // It may have left the window since it was asked for.
+        if position < self.window.trail() || self.window.packet(position).is_none() {
+            self.repairs.data_sent(now);
+            return Sent::Nothing;
+        }
+        let Some(packet_len) = self.emit_data(DataKind::Repair, position, train) else {
+            return Sent::DoesNotFit;
+        };
+        self.repairs.data_sent(now);
+        self.stats.rdata += 1;
+        Sent::Packet(packet_len)
+    }
+
+    fn repair_group(&mut self, group: u64, train: &mut Train<'_>) -> Sent {
+        let group_len = self.window.group_len();
+        let Some(state) = self.window.group(group).filter(|state| state.pending > 0) else {
+            self.repairs.done();
+            return Sent::Nothing;
+        };
+        let (symbol, pending) = (state.peek_symbol(group_len), state.pending);
+        let packet_len = if symbol < group_len {
+            let position = self.window.start_of(group) + u64::from(symbol);
+            self.emit_data(DataKind::Repair, position, train)
+        } else {
+            self.emit_parity(DataKind::Repair, (group, symbol), pending, train)
+        };
+        let Some(packet_len) = packet_len else { return Sent::DoesNotFit };
+        if symbol < group_len {
+            self.stats.rdata += 1;
+        } else {
+            self.stats.rdata_parity += 1;
+        }
+        if let Some(state) = self.window.group_mut(group) {
+            state.take_symbol(group_len, N_MAX);
+        }
+        Sent::Packet(packet_len)
+    }
+
+    /// Writes the data packet at a position; `None` when the train does not take it.
+    fn emit_data(&mut self, kind: DataKind, position: u64, train: &mut Train<'_>) -> Option<usize> {
+        let (payload, fragment) = self.store.packet(&self.window, position)?;
+        let short = match self.config.parity {
+            Some(_) => self.window.short_group_ending_at(position),
+            None => None,
+        };
+        let head = DataHead {
+            kind,
+            sqn: self.window.seq(position),
+            trail: self.window.seq(self.window.trail().min(position)),
+            content: Content::Source { fragment },
+            options: DataOptions {
+                curr_tgsize: short.and_then(|count| NonZeroU32::new(count.into())),
+                syn: position == 0,
+                ..DataOptions::default()
+            },
+        };
+        let head_len = head.wire_len();
+        let packet_len = head_len + payload.len();
+        if !train.takes(packet_len) {
+            return None;
+        }
+        let space = train.space();
+        space[head_len..packet_len].copy_from_slice(payload);
+        head.emit_around(self.config.endpoint.session, space, payload.len());
+        train.push(packet_len);
+        Some(packet_len)
+    }
+
+    /// Writes a parity packet of a group, making some more of the `wanted` if it was not made yet; `None` when the train does not
+    /// take it.
+    fn emit_parity(
+        &mut self,
+        kind: DataKind,
+        (group, symbol): (u64, u8),
+        wanted: u8,
+        train: &mut Train<'_>,
+    ) -> Option<usize> {
+        let state = self.window.group(group)?;
+        let group_len = self.window.group_len();
+        let start = self.window.start_of(group);
+        let encoder = self.encoder.as_mut()?;
+        if encoder.made(group, symbol).is_none() {
+            let mut symbols = [Symbol { payload: &[], fragment: None }; 128];
+            let symbols = &mut symbols[..usize::from(state.count)];
+            for (symbol, position) in symbols.iter_mut().zip(start..) {
+                let (payload, fragment) = self.store.packet(&self.window, position)?;
+                *symbol = Symbol { payload, fragment };
+            }
+            encoder.make(group, symbol, wanted, symbols);
+        }
+        let parity = encoder.made(group, symbol)?;
+        // Parity packets are numbered from 0 in runs as long as a group (RFC 3208 §11.2).
+        let (run, index) = ((symbol - group_len) / group_len, (symbol - group_len) % group_len);
+        let is_short = state.closed && state.count < group_len;
+        let head = DataHead {
+            kind,
+            sqn: self.window.seq(start + u64::from(index)),
+            trail: self.window.seq(self.window.trail().min(start)),
+            content: Content::Parity {
+                group: NonZeroU32::new(run.into()),
+                var_pktlen: parity.length.is_some(),
+                fragment: parity.fragment,
+            },
+            options: DataOptions {
+                curr_tgsize: if is_short { NonZeroU32::new(state.count.into()) } else { None },
+                syn: start == 0,
+                ..DataOptions::default()
+            },
+        };
+        let head_len = head.wire_len();
+        let packet_len = head_len + parity.len();
+        if !train.takes(packet_len) {
+            return None;
+        }
+        let space = train.space();
+        let (padded, length) = space[head_len..packet_len].split_at_mut(parity.padded.len());
+        padded.copy_from_slice(parity.padded);
+        if let Some(encoded) = parity.length {
+            length.copy_from_slice(&encoded);
+        }
+        head.emit_around(self.config.endpoint.session, space, parity.len());
+        train.push(packet_len);
+        Some(packet_len)
+    }
+
+    fn payload_len(&self, position: u64) -> u64 {
+        self.store.packet(&self.window, position).map_or(0, |(payload, _)| payload.len() as u64)
+    }
+
+    fn charge(&mut self, now: Instant, packet_len: usize) {
+        self.pacer.charge(now, packet_len);
+        self.stats.bytes += packet_len as u64;
+    }
+
+    fn finish_train(&self, train: &Train<'_>, router_alert: bool) -> Option<Transmit> {
+        (train.len > 0).then(|| self.to_group(router_alert, train.stride, train.len))
+    }
+
+    fn to_group(&self, router_alert: bool, stride: usize, len: usize) -> Transmit {
+        let to = Destination::Group(self.config.endpoint.group);
+        Transmit { to, ttl: None, tos: self.config.tos, router_alert, stride, len }
+    }
+
+    /// Sets the timer for what could not leave now.
+    fn schedule_pace(&mut self, now: Instant) {
+        let confirm_at = self.confirmations.next_due();
+        let urgent_at = if self.is_spm_due() { now } else { confirm_at };
+        let mut at = Instant::FAR_FUTURE;
+        if urgent_at != Instant::FAR_FUTURE {
+            at = urgent_at.max(self.pacer.opens_to_urgent_at());
+        }
+        let has_data = self.window.waiting() > 0 && self.reset.is_none();
+        let has_work = has_data || self.owed.is_some() || self.repairs.len() > 0;
+        if has_work && !self.pacer.is_open(now) {
+            at = at.min(self.pacer.opens_at());
+        }
+        self.timers.set(Timer::Pace as usize, at);
+    }
+}
+
+/// What came of a repair.
+enum Sent {
+    /// A packet of this length joined the train.
+    Packet(usize),
+    /// It had become needless.
+    Nothing,
+    /// It must go in a train of its own.
+    DoesNotFit,
+}
+
+/// Jobs that are looked at for one that can be done.
+const JOBS_TRIED: usize = 4;
+/// Kinds of work that are tried until one gives a train.
+const TURNS: usize = 4;

@@ -1,0 +1,6 @@
+//! Sessions from the first SPM to the last: a source and its receivers, script by script.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod ordered;
+mod parity;
+mod world;
