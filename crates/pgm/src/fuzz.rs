@@ -1,5 +1,12 @@
 //! Bodies of the fuzz targets: called by the fuzzer with what it makes up, and by the tests over `fuzz/corpus/`.
 
+mod choices;
+mod receiver;
+mod source;
+
+pub use receiver::receiver;
+pub use source::source;
+
 use crate::wire::{HeaderView, Packet};
 
 /// Reads `input` as a datagram, as it is and with its checksum put right, and holds what was accepted against itself.

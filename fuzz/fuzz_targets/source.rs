@@ -1,0 +1,4 @@
+//! A source under commands, packets and time that the fuzzer makes up.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| campanile_pgm::fuzz::source(input));
