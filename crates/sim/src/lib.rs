@@ -8,6 +8,8 @@
 //! A packet is held once, however many receivers it has, and warm nothing is allocated for a copy of it: a thousand receivers
 //! are an ordinary test.
 
+#![forbid(unsafe_code)]
+
 mod link;
 pub mod model;
 mod network;
