@@ -21,6 +21,7 @@ mod transmit;
 mod window;
 
 use std::ops::Range;
+use std::time::Duration;
 
 pub use config::{
     Advance, ConfigError, Endpoint, Join, Kept, Pace, ParityConfig, ProActive, RepairConfig, SourceConfig,
@@ -444,15 +445,17 @@ impl Source {
         if let Advance::Time(age) = self.config.window.advance {
             let age_ns = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
             self.window.advance_to_age(Instant(now.0.saturating_sub(age_ns)));
-            self.schedule_advance();
+            self.schedule_advance(now);
         }
     }
 
-    fn schedule_advance(&mut self) {
+    /// Sets the timer for the oldest group. One that is old enough and stays, because it is not yet whole or not yet sent, is
+    /// looked at again a little later: its age alone would set the timer into the past.
+    fn schedule_advance(&mut self, now: Instant) {
         if let (Advance::Time(age), Some(sent_at)) =
             (self.config.window.advance, self.window.oldest_sent_at())
         {
-            self.timers.set(Timer::Advance as usize, sent_at + age);
+            self.timers.set(Timer::Advance as usize, (sent_at + age).max(now + ADVANCE_AGAIN));
         }
     }
 
@@ -490,5 +493,7 @@ impl Source {
     }
 }
 
+/// How soon a group that is old enough, and cannot go yet, is looked at again.
+const ADVANCE_AGAIN: Duration = Duration::from_millis(1);
 /// Far below the half of the sequence space that a window may span (RFC 3208 §3.3).
 const OFFER_PACKETS_MAX: u64 = 1 << 30;

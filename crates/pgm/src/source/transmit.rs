@@ -165,7 +165,7 @@ impl Source {
             self.refill();
         }
         self.restart_heartbeat(now);
-        self.schedule_advance();
+        self.schedule_advance(now);
         self.check_drained(now);
         self.finish_train(&train, false)
     }
