@@ -9,6 +9,7 @@ mod bulk;
 mod config;
 mod decode;
 mod event;
+mod heard;
 mod hold;
 mod intervals;
 mod leap;

@@ -47,11 +47,6 @@ impl Block {
         self.all() & !self.present & !self.lost
     }
 
-    /// Whether the source said how many packets it has.
-    pub(super) fn is_sized(&self) -> bool {
-        self.sized
-    }
-
     /// Takes note of what the source says of the size; false when that contradicts what is known.
     pub(super) fn set_size(&mut self, size: u8) -> bool {
         if self.sized {
@@ -91,7 +86,7 @@ mod tests {
         let mut block = Block::new(8);
         block.present = 0b1011;
         assert_eq!((block.missing(), block.lacking()), (0b1111_0100, 5));
-        assert!(!block.set_size(3) && !block.set_size(0) && !block.set_size(9) && !block.is_sized());
+        assert!(!block.set_size(3) && !block.set_size(0) && !block.set_size(9));
         assert!(block.set_size(5) && block.set_size(5) && !block.set_size(8));
         assert_eq!((block.missing(), block.lacking()), (0b1_0100, 2));
         let mut hold = Box::new(Hold::new());

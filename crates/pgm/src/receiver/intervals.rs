@@ -1,6 +1,7 @@
 //! How long a receiver waits for what (RFC 3208 §6.3): begun with what is configured, and led by what is measured.
 
 use super::config::NakConfig;
+use super::heard::Order;
 use crate::rng::Rng;
 
 /// The waiting times towards one source.
@@ -35,12 +36,13 @@ impl Intervals {
 
     /// The wait before a NAK: by chance within the spread, and later by a round trip for each packet that the receiver lacks less than
     /// the one that lacks most probably does. Who lacks most asks first, and the answer suits the others, too (§11.5).
-    pub(super) fn backoff_ns(&self, lacking: Option<u8>, rng: &mut Rng) -> u64 {
-        let rank = lacking.map_or(0, |lacking| {
-            let expected = self.worst + self.worst_deviation - 16 * i32::from(lacking);
-            (expected / 16).clamp(0, RANK_MAX) as u64
-        });
-        rank * self.round_trip_ns() + rng.mostly_late(self.spread_ns)
+    pub(super) fn backoff_ns(&self, lack: Lack, rng: &mut Rng) -> u64 {
+        let ahead = match lack {
+            Lack::Packets => 0,
+            Lack::First(lacking) => (self.worst + self.worst_deviation) / 16 - i32::from(lacking),
+            Lack::Still(lacking) => STILL_WORST - i32::from(lacking),
+        };
+        ahead.clamp(0, RANK_MAX) as u64 * self.round_trip_ns() + rng.mostly_late(self.spread_ns)
     }
 
     /// The wait for a confirmation, after so many repetitions.
@@ -70,20 +72,29 @@ impl Intervals {
         self.repair.sample(after_ns);
     }
 
-    /// A confirmation for so many packets of a group was heard, the first one for this group of late or not.
-    pub(super) fn heard(&mut self, asked: Option<u8>, is_first: bool) {
-        if is_first {
-            self.spread_ns = (self.spread_ns - self.spread_ns / 32).max(self.spread_min_ns);
-            if let Some(asked) = asked {
-                let distance = 16 * i32::from(asked) - self.worst;
-                self.worst += distance / 8;
-                self.worst_deviation += (distance.abs() - self.worst_deviation) / 8;
-            }
-        } else {
-            // Several asked although one was enough: the spread was too narrow.
-            let limit = SPREAD_MAX_NS.max(self.backoff_ns);
-            self.spread_ns = (self.spread_ns + self.spread_ns / 2).clamp(1, limit);
+    /// A confirmation for so many packets of a group was heard.
+    pub(super) fn heard(&mut self, asked: Option<u8>, order: Order) {
+        if let (Order::First, Some(asked)) = (order, asked) {
+            let distance = 16 * i32::from(asked) - self.worst;
+            self.worst += distance / 8;
+            self.worst_deviation += (distance.abs() - self.worst_deviation) / 8;
         }
+        match order {
+            Order::First | Order::Again => {
+                self.spread_ns = (self.spread_ns - self.spread_ns / 8).max(self.spread_min_ns);
+            }
+            Order::More => {}
+            // Several asked although one was enough: the spread was too narrow.
+            Order::Needless => {
+                let limit = (SPREAD_ROUNDS * self.round_trip_ns()).clamp(self.backoff_ns, SPREAD_MAX_NS);
+                self.spread_ns = (self.spread_ns + self.spread_ns / 2 + 1).min(limit);
+            }
+        }
+    }
+
+    /// The time within which NAKs are sent that do not know of each other.
+    pub(super) fn round_ns(&self) -> u64 {
+        self.round_trip_ns() + self.round_trip_ns() / 2
     }
 
     /// The source or a network element says which back-off interval to use (OPT_NAK_BO_IVL, §15.4.1).
@@ -96,6 +107,17 @@ impl Intervals {
     pub(super) fn round_trip_ns(&self) -> u64 {
         self.confirmation.mean_ns().unwrap_or(self.backoff_ns / 4)
     }
+}
+
+/// What is lacking, as far as it decides when to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Single packets.
+    Packets,
+    /// So many packets of a group that was not repaired before.
+    First(u8),
+    /// So many of a group that was repaired, though not enough.
+    Still(u8),
 }
 
 /// A running mean and its deviation, as TCP keeps them (RFC 6298 §2).
@@ -112,7 +134,7 @@ impl Estimate {
     }
 
     fn sample(&mut self, ns: u64) {
-        let ns = ns.clamp(1, TIMEOUT_MAX_NS);
+        let ns = ns.clamp(1, self.limit_ns());
         if self.mean_ns == 0 {
             (self.mean_ns, self.deviation_ns) = (ns, ns / 2);
         } else {
@@ -130,16 +152,23 @@ impl Estimate {
             Some(mean_ns) => (mean_ns + 4 * self.deviation_ns).max(TIMEOUT_MIN_NS),
             None => self.initial_ns,
         };
-        (base << retries.min(4)).min(TIMEOUT_MAX_NS.max(self.initial_ns))
+        (base << retries.min(3)).min(self.limit_ns())
+    }
+
+    fn limit_ns(&self) -> u64 {
+        self.initial_ns.saturating_mul(8)
     }
 }
 
 const RANK_MAX: i32 = 8;
+/// What the worst receiver probably still lacks after a repair.
+const STILL_WORST: i32 = 3;
+/// The widest spread in round trips: enough for a thousand receivers that lack the same.
+const SPREAD_ROUNDS: u64 = 16;
 const SPREAD_MIN_NS: u64 = 1_000_000;
 const SPREAD_MAX_NS: u64 = 200_000_000;
 const MORE_MIN_NS: u64 = 1_000_000;
 const TIMEOUT_MIN_NS: u64 = 2_000_000;
-const TIMEOUT_MAX_NS: u64 = 2_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -151,9 +180,9 @@ mod tests {
     fn begins_with_what_is_configured() {
         let intervals = Intervals::new(&NakConfig::default());
         assert_eq!((intervals.confirmation_ns(0), intervals.repair_ns(0)), (50 * MS, 100 * MS));
-        assert_eq!((intervals.confirmation_ns(2), intervals.confirmation_ns(200)), (200 * MS, 800 * MS));
+        assert_eq!((intervals.confirmation_ns(2), intervals.confirmation_ns(200)), (200 * MS, 400 * MS));
         let mut rng = Rng::new(1);
-        assert!((0..100).all(|_| intervals.backoff_ns(None, &mut rng) <= 10 * MS));
+        assert!((0..100).all(|_| intervals.backoff_ns(Lack::Packets, &mut rng) <= 10 * MS));
     }
 
     #[test]
@@ -172,10 +201,10 @@ mod tests {
     fn who_lacks_most_asks_first() {
         let mut intervals = Intervals::new(&NakConfig::default());
         (0..60).for_each(|_| intervals.confirmed(Some(4 * MS)));
-        (0..60).for_each(|_| intervals.heard(Some(20), true));
+        (0..60).for_each(|_| intervals.heard(Some(20), Order::First));
         let mut rng = Rng::new(1);
         let mut earliest =
-            |lacking| (0..200).map(|_| intervals.backoff_ns(Some(lacking), &mut rng)).min().unwrap();
+            |lacking| (0..200).map(|_| intervals.backoff_ns(Lack::First(lacking), &mut rng)).min().unwrap();
         assert!(earliest(20) < MS);
         assert!((8 * MS..10 * MS).contains(&earliest(18)), "{}", earliest(18));
         assert!((32 * MS..34 * MS).contains(&earliest(1)), "no later than {RANK_MAX} round trips");
@@ -184,14 +213,15 @@ mod tests {
     #[test]
     fn the_spread_follows_the_number_of_those_who_ask() {
         let mut intervals = Intervals::new(&NakConfig::default());
-        (0..200).for_each(|_| intervals.heard(None, true));
+        (0..200).for_each(|_| intervals.heard(None, Order::Again));
         assert_eq!(intervals.spread_ns, SPREAD_MIN_NS);
-        (0..10).for_each(|_| intervals.heard(None, false));
-        assert!(intervals.spread_ns > 50 * MS);
-        (0..10).for_each(|_| intervals.heard(None, false));
-        assert_eq!(intervals.spread_ns, SPREAD_MAX_NS);
+        (0..10).for_each(|_| intervals.heard(None, Order::Needless));
+        assert!(intervals.spread_ns > 30 * MS);
+        intervals.heard(None, Order::More);
+        (0..10).for_each(|_| intervals.heard(None, Order::Needless));
+        assert_eq!(intervals.spread_ns, 40 * MS, "16 round trips of a quarter of the back-off");
         intervals.told(30 * MS);
-        (0..200).for_each(|_| intervals.heard(None, true));
+        (0..200).for_each(|_| intervals.heard(None, Order::Again));
         assert_eq!(intervals.spread_ns, 30 * MS);
     }
 }

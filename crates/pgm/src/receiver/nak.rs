@@ -1,12 +1,13 @@
 //! Asking for repairs (RFC 3208 §6.3, §11.5), and for SPMs (§13.6 of the SPMR).
 
 use super::config::NakConfig;
+use super::intervals::Lack;
 use super::peer::{Peer, Sink, Timer};
 use super::repair::{Expired, GroupRepair, Lanes, Limits, Repair, Stage};
 use super::shared::Shared;
 use super::window::{Window, runs};
 use crate::path::{Destination, Transmit};
-use crate::wire::{Body, DataKind, Nak, NakList, Packet, Request};
+use crate::wire::{Body, Nak, NakList, Packet, Request};
 use crate::{Instant, Seq};
 
 /// The state of asking for an SPM.
@@ -16,27 +17,6 @@ pub(super) struct SpmRequest {
     copies: u8,
     tries: u8,
     sent_at: Option<Instant>,
-}
-
-/// The groups, or numbers, of which a confirmation was heard of late.
-#[derive(Debug, Default)]
-pub(super) struct Heard {
-    ring: [(u64, Instant); 8],
-    next: usize,
-}
-
-impl Heard {
-    /// Takes note; true when none was heard for it since `since`.
-    fn is_first(&mut self, what: u64, now: Instant, since: Instant) -> bool {
-        if let Some(entry) = self.ring.iter_mut().find(|entry| entry.0 == what) {
-            let is_first = entry.1 < since;
-            entry.1 = if is_first { now } else { entry.1 };
-            return is_first;
-        }
-        self.ring[self.next] = (what, now);
-        self.next = (self.next + 1) % self.ring.len();
-        true
-    }
 }
 
 impl Peer {
@@ -82,10 +62,10 @@ impl Peer {
             if lacking == 0 || !was_idle {
                 return;
             }
-            let wait_ns = self.intervals.backoff_ns(Some(lacking), &mut shared.rng);
+            let wait_ns = self.intervals.backoff_ns(Lack::First(lacking), &mut shared.rng);
             block.repair = Repair::Group(GroupRepair::back_off(now.plus_nanos(wait_ns)));
         } else {
-            let until = now.plus_nanos(self.intervals.backoff_ns(None, &mut shared.rng));
+            let until = now.plus_nanos(self.intervals.backoff_ns(Lack::Packets, &mut shared.rng));
             if was_idle {
                 block.repair = Repair::Packets(Lanes::new());
             }
@@ -121,13 +101,19 @@ impl Peer {
         }
     }
 
+    /// A repair of a group came, whether we lack something of it or not.
+    pub(super) fn repair_heard(&mut self, now: Instant, key: u64) {
+        if let Some(after_ns) = self.recent_ncfs.answered(key, now) {
+            self.intervals.repaired(after_ns);
+        }
+    }
+
     /// Data of a block came.
-    pub(super) fn progress(&mut self, now: Instant, key: u64, kind: DataKind) {
+    pub(super) fn progress(&mut self, now: Instant, key: u64) {
         let more_ns = self.intervals.more_ns();
         let Some(block) = self.window.block_mut(key) else { return };
         let Some(retries) = block.repair.retries_mut() else { return };
-        retries.data = 0;
-        let confirmed_at = if kind == DataKind::Repair { retries.ncf_at.take() } else { None };
+        retries.progress();
         if let Repair::Group(group) = &mut block.repair
             && group.stage == Stage::WaitData
         {
@@ -135,15 +121,11 @@ impl Peer {
         }
         let deadline = block.repair.deadline();
         self.timers.set_by(Timer::Repair as usize, deadline);
-        if let Some(at) = confirmed_at {
-            self.intervals.repaired(now.nanos_since(at));
-        }
     }
 
     /// Ends what timers of repair are due, and finds out when the next one is.
     pub(super) fn expire_repairs(&mut self, now: Instant, shared: &mut Shared) {
-        let NakConfig { ncf_retries, data_retries, .. } = shared.config.nak;
-        let limits = Limits { ncf_retries, data_retries };
+        let limits = limits(&shared.config.nak);
         let mut next = Instant::FAR_FUTURE;
         let mut at = 0;
         while let Some(&key) = self.active.get(at) {
@@ -158,8 +140,8 @@ impl Peer {
                 continue;
             };
             if block.repair.deadline() <= now {
-                let lacking = by_group.then(|| block.lacking());
-                let until = now.plus_nanos(self.intervals.backoff_ns(lacking, &mut shared.rng));
+                let lack = if by_group { Lack::Still(block.lacking()) } else { Lack::Packets };
+                let until = now.plus_nanos(self.intervals.backoff_ns(lack, &mut shared.rng));
                 let expired = match &mut block.repair {
                     Repair::Idle => Expired::Nothing,
                     Repair::Packets(lanes) => lanes.expire(now, limits, until),
@@ -203,30 +185,33 @@ impl Peer {
         if request.parity != self.by_group() {
             return;
         }
-        let recently = Instant(now.0.saturating_sub(8 * self.intervals.round_trip_ns()));
+        if !request.parity {
+            // Of a list, the first number stands for all.
+            let first = self.window.position(request.sqns.first());
+            let order = self.recent_ncfs.note(first, 1, now, self.intervals.round_ns());
+            self.intervals.heard(None, order);
+        }
         for sqn in request.sqns.iter() {
             let position = self.window.position(sqn);
             if request.parity {
-                self.group_confirmed(now, position, recently, shared);
+                self.group_confirmed(now, position, shared);
             } else {
-                self.packet_confirmed(now, position, recently, shared);
+                self.packet_confirmed(now, position, shared);
             }
         }
     }
 
-    fn group_confirmed(&mut self, now: Instant, position: u64, recently: Instant, shared: &mut Shared) {
+    fn group_confirmed(&mut self, now: Instant, position: u64, shared: &mut Shared) {
         let (key, asked) = (self.window.key(position), self.window.index(position) + 1);
-        let is_first = self.recent_ncfs.is_first(key, now, recently);
-        let is_full = self
-            .window
-            .block(key)
-            .is_none_or(|block| !block.is_sized() || block.size() == self.window.block_len());
-        self.intervals.heard(is_full.then_some(asked), is_first);
+        let order = self.recent_ncfs.note(key, asked, now, self.intervals.round_ns());
+        // What a short group left out was asked for, too, and says nothing of losses.
+        let block_len = self.window.block_len();
+        let is_full = self.window.block(key).is_none_or(|block| block.size() == block_len);
+        self.intervals.heard(is_full.then_some(asked), order);
         if self.window.wanted(key) == 0 {
             return;
         }
         let block_len = self.window.block_len();
-        let repair_ns = self.intervals.repair_ns(0);
         let Some(block) = self.window.block_mut(key) else { return };
         let lacking = asked_for(block.lacking(), block.size(), block_len);
         if block.lacking() == 0 {
@@ -245,8 +230,8 @@ impl Peer {
         let nak_at = group.retries.nak_at.take();
         let was_backing_off = group.stage == Stage::BackOff;
         let retries = group.retries.ncf;
-        if group.confirmed(asked, lacking, now, repair_ns << group.retries.data.min(4)) {
-            group.retries.ncf_at = Some(now);
+        let repair_ns = self.intervals.repair_ns(group.retries.data);
+        if group.confirmed(asked, lacking, now, repair_ns) {
             shared.stats.naks_suppressed += u64::from(was_backing_off);
         } else {
             group.retries.nak_at = nak_at;
@@ -258,12 +243,9 @@ impl Peer {
         }
     }
 
-    fn packet_confirmed(&mut self, now: Instant, position: u64, recently: Instant, shared: &mut Shared) {
+    fn packet_confirmed(&mut self, now: Instant, position: u64, shared: &mut Shared) {
         let key = self.window.key(position);
         let bit = 1_u128 << self.window.index(position);
-        let is_first = self.recent_ncfs.is_first(position, now, recently);
-        self.intervals.heard(None, is_first);
-        let repair_ns = self.intervals.repair_ns(0);
         let Some(block) = self.window.block_mut(key) else { return };
         let Repair::Packets(lanes) = &mut block.repair else { return };
         if lanes.all() & bit == 0 {
@@ -272,9 +254,8 @@ impl Peer {
         shared.stats.ncfs += 1;
         shared.stats.naks_suppressed += u64::from(lanes.backoff & bit != 0);
         let retries = lanes.retries.ncf;
-        let nak_at = if lanes.wait_ncf & bit != 0 { lanes.retries.nak_at.take() } else { None };
-        lanes.confirmed(bit, now, repair_ns << lanes.retries.data.min(4));
-        lanes.retries.ncf_at = Some(now);
+        let nak_at = if lanes.wait_ncf.packets() & bit != 0 { lanes.retries.nak_at.take() } else { None };
+        lanes.confirmed(bit, now, self.intervals.repair_ns(lanes.retries.data));
         let deadline = block.repair.deadline();
         self.timers.set_by(Timer::Repair as usize, deadline);
         if let Some(at) = nak_at {
@@ -437,6 +418,18 @@ impl Peer {
         let deadline = block.repair.deadline();
         self.timers.set_by(Timer::Repair as usize, deadline);
         answer
+    }
+}
+
+fn limits(config: &NakConfig) -> Limits {
+    let patience_ns = |interval: std::time::Duration, retries: u8| {
+        u64::try_from(interval.saturating_mul(retries.into()).as_nanos()).unwrap_or(u64::MAX)
+    };
+    Limits {
+        ncf_retries: config.ncf_retries,
+        ncf_patience_ns: patience_ns(config.repeat, config.ncf_retries),
+        data_retries: config.data_retries,
+        data_patience_ns: patience_ns(config.rdata, config.data_retries),
     }
 }
 

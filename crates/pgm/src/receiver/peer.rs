@@ -6,10 +6,11 @@ use super::bulk::Bulk;
 use super::config::{Consumer, JoinWish, Slow};
 use super::decode::Group;
 use super::event::EndCause;
+use super::heard::Heard;
 use super::hold::Extra;
 use super::intervals::Intervals;
 use super::leap::Leap;
-use super::nak::{Heard, SpmRequest};
+use super::nak::SpmRequest;
 use super::order::Ordered;
 use super::repair::Repair;
 use super::shared::Shared;
@@ -212,6 +213,9 @@ impl Peer {
         self.heard_from(now);
         (self.group, self.interface) = (path.to, path.interface);
         self.advance_trail(trail, shared);
+        if head.kind == DataKind::Repair && self.by_group() {
+            self.repair_heard(now, self.window.key(position));
+        }
         match head.content {
             Content::Source { .. } => self.take_source(now, position, data, shared),
             Content::Parity { .. } => self.take_parity(now, position, data, shared),
@@ -372,11 +376,13 @@ impl Peer {
         // With nothing to come unasked, the last packet of a group ends it (§11.5).
         let is_last = index + 1 == block.size();
         block.closed |= is_last && self.parity.is_some_and(|parity| !parity.pro_active);
-        if let Repair::Packets(lanes) = &mut block.repair {
-            lanes.remove(bit);
+        if let Repair::Packets(lanes) = &mut block.repair
+            && let Some(after_ns) = lanes.arrived(bit, now)
+        {
+            self.intervals.repaired(after_ns);
         }
         self.window.arrived(position, self.parity.is_none());
-        self.progress(now, key, data.head.kind);
+        self.progress(now, key);
         self.complete(key, shared);
     }
 
@@ -426,7 +432,7 @@ impl Peer {
             return;
         }
         self.hold(key, symbol, data.payload, Extra::Parity { var_pktlen, fragment }, shared);
-        self.progress(now, key, data.head.kind);
+        self.progress(now, key);
         self.complete(key, shared);
     }
 

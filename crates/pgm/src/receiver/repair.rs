@@ -20,12 +20,59 @@ pub(super) enum Repair {
 #[derive(Debug, Clone)]
 pub(super) struct Lanes {
     pub(super) backoff: u128,
-    pub(super) wait_ncf: u128,
-    pub(super) wait_data: u128,
     pub(super) backoff_at: Instant,
-    pub(super) wait_ncf_at: Instant,
-    pub(super) wait_data_at: Instant,
+    pub(super) wait_ncf: Lane,
+    pub(super) wait_data: Lane,
     pub(super) retries: Retries,
+}
+
+/// Packets that wait, with one timer for all of them: in two generations, so that who joins later does not keep the earlier ones
+/// waiting. Each packet waits for one interval at least, and two at most.
+#[derive(Debug, Clone)]
+pub(super) struct Lane {
+    elder: u128,
+    younger: u128,
+    /// When the elder generation has waited long enough.
+    at: Instant,
+    interval_ns: u64,
+}
+
+impl Lane {
+    const EMPTY: Lane = Lane { elder: 0, younger: 0, at: Instant::FAR_FUTURE, interval_ns: 0 };
+
+    pub(super) fn packets(&self) -> u128 {
+        self.elder | self.younger
+    }
+
+    /// Packets begin to wait, or begin anew.
+    fn add(&mut self, packets: u128, now: Instant, interval_ns: u64) {
+        self.elder &= !packets;
+        self.interval_ns = interval_ns;
+        if self.elder == 0 && self.younger == 0 {
+            self.elder = packets;
+            self.at = now.plus_nanos(interval_ns);
+        } else {
+            self.younger |= packets;
+        }
+    }
+
+    fn remove(&mut self, packets: u128) {
+        self.elder &= !packets;
+        self.younger &= !packets;
+        if self.packets() == 0 {
+            self.at = Instant::FAR_FUTURE;
+        }
+    }
+
+    /// The packets that have waited long enough, if it is time.
+    fn expire(&mut self, now: Instant) -> u128 {
+        if self.at > now {
+            return 0;
+        }
+        let expired = std::mem::replace(&mut self.elder, std::mem::take(&mut self.younger));
+        self.at = if self.elder == 0 { Instant::FAR_FUTURE } else { now.plus_nanos(self.interval_ns) };
+        expired
+    }
 }
 
 /// The state of a group.
@@ -51,10 +98,12 @@ pub(super) enum Stage {
 pub(super) struct Retries {
     pub(super) ncf: u8,
     pub(super) data: u8,
+    /// When a packet was first confirmed, until one that waits comes.
+    pub(super) ncf_at: Option<Instant>,
+    /// When the first NAK of those that led to nothing was sent or confirmed.
+    since: Option<Instant>,
     /// When the last NAK was sent, until it is confirmed.
     pub(super) nak_at: Option<Instant>,
-    /// When it was confirmed, until data come.
-    pub(super) ncf_at: Option<Instant>,
 }
 
 /// What the end of a timer calls for.
@@ -67,11 +116,39 @@ pub(super) enum Expired {
     Nothing,
 }
 
-/// What a timer needs to know.
+/// How often something is asked for before it is given up, and for how long at least: intervals that were measured to be short make
+/// a receiver quicker, not less patient.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) ncf_retries: u8,
+    pub(super) ncf_patience_ns: u64,
     pub(super) data_retries: u8,
+    pub(super) data_patience_ns: u64,
+}
+
+impl Retries {
+    /// Data came.
+    pub(super) fn progress(&mut self) {
+        self.data = 0;
+        self.ncf = 0;
+        self.since = None;
+    }
+
+    /// A NAK was not confirmed in time; true when that is once too often.
+    fn unconfirmed(&mut self, now: Instant, limits: Limits) -> bool {
+        self.nak_at = None;
+        self.ncf = self.ncf.saturating_add(1);
+        let waited_ns = now.nanos_since(*self.since.get_or_insert(now));
+        self.ncf > limits.ncf_retries && waited_ns >= limits.ncf_patience_ns
+    }
+
+    /// Data that were confirmed did not come in time; true when that is once too often.
+    fn unanswered(&mut self, now: Instant, limits: Limits) -> bool {
+        self.ncf_at = None;
+        self.data = self.data.saturating_add(1);
+        let waited_ns = now.nanos_since(*self.since.get_or_insert(now));
+        self.data > limits.data_retries && waited_ns >= limits.data_patience_ns
+    }
 }
 
 impl Repair {
@@ -79,7 +156,7 @@ impl Repair {
     pub(super) fn deadline(&self) -> Instant {
         match self {
             Repair::Idle => Instant::FAR_FUTURE,
-            Repair::Packets(lanes) => lanes.backoff_at.min(lanes.wait_ncf_at).min(lanes.wait_data_at),
+            Repair::Packets(lanes) => lanes.backoff_at.min(lanes.wait_ncf.at).min(lanes.wait_data.at),
             Repair::Group(group) => group.at,
         }
     }
@@ -101,17 +178,15 @@ impl Lanes {
     pub(super) fn new() -> Self {
         Lanes {
             backoff: 0,
-            wait_ncf: 0,
-            wait_data: 0,
             backoff_at: Instant::FAR_FUTURE,
-            wait_ncf_at: Instant::FAR_FUTURE,
-            wait_data_at: Instant::FAR_FUTURE,
+            wait_ncf: Lane::EMPTY,
+            wait_data: Lane::EMPTY,
             retries: Retries::default(),
         }
     }
 
     pub(super) fn all(&self) -> u128 {
-        self.backoff | self.wait_ncf | self.wait_data
+        self.backoff | self.wait_ncf.packets() | self.wait_data.packets()
     }
 
     /// Packets begin to back off, together with those that do already.
@@ -123,20 +198,17 @@ impl Lanes {
     /// A NAK was sent for some of the packets that backed off; the others follow at once.
     pub(super) fn nak_sent(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
         self.backoff &= !packets;
-        self.wait_ncf |= packets;
-        self.wait_ncf_at = now.plus_nanos(confirmation_ns);
+        self.wait_ncf.add(packets, now, confirmation_ns);
         self.backoff_at = if self.backoff == 0 { Instant::FAR_FUTURE } else { now };
         self.retries.nak_at = Some(now);
     }
 
     /// Another receiver's NAK was heard (§6.3): as if we had sent it.
     pub(super) fn nak_heard(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
-        let matching = packets & (self.backoff | self.wait_ncf);
+        let matching = packets & (self.backoff | self.wait_ncf.packets());
         if matching != 0 {
-            self.backoff &= !matching;
-            self.wait_ncf |= matching;
-            self.wait_ncf_at = now.plus_nanos(confirmation_ns);
-            self.stop_empty();
+            self.wait_ncf.add(matching, now, confirmation_ns);
+            self.end_back_off(matching);
         }
     }
 
@@ -144,46 +216,45 @@ impl Lanes {
     pub(super) fn confirmed(&mut self, packets: u128, now: Instant, repair_ns: u64) {
         let matching = packets & self.all();
         if matching != 0 {
-            self.backoff &= !matching;
-            self.wait_ncf &= !matching;
-            self.wait_data |= matching;
-            self.wait_data_at = now.plus_nanos(repair_ns);
+            self.wait_ncf.remove(matching);
+            self.wait_data.add(matching, now, repair_ns);
             self.retries.ncf = 0;
-            self.stop_empty();
+            self.retries.ncf_at.get_or_insert(now);
+            self.end_back_off(matching);
         }
+    }
+
+    /// A packet came; how long after its confirmation, if it was confirmed.
+    pub(super) fn arrived(&mut self, packet: u128, now: Instant) -> Option<u64> {
+        let awaited = self.wait_data.packets() & packet != 0;
+        self.remove(packet);
+        if awaited { self.retries.ncf_at.take().map(|at| now.nanos_since(at)) } else { None }
     }
 
     /// Packets are there, or given up.
     pub(super) fn remove(&mut self, packets: u128) {
-        self.backoff &= !packets;
-        self.wait_ncf &= !packets;
-        self.wait_data &= !packets;
-        self.stop_empty();
+        self.wait_ncf.remove(packets);
+        self.wait_data.remove(packets);
+        self.end_back_off(packets);
     }
 
     /// Ends the timers that are due. Packets that wait again back off until `backoff_until`.
     pub(super) fn expire(&mut self, now: Instant, limits: Limits, backoff_until: Instant) -> Expired {
         let mut lost = 0;
-        if self.wait_ncf_at <= now {
-            let packets = std::mem::take(&mut self.wait_ncf);
-            self.wait_ncf_at = Instant::FAR_FUTURE;
-            self.retries.ncf += 1;
-            self.retries.nak_at = None;
-            if self.retries.ncf > limits.ncf_retries {
-                lost |= packets;
+        let unconfirmed = self.wait_ncf.expire(now);
+        if unconfirmed != 0 {
+            if self.retries.unconfirmed(now, limits) {
+                lost |= unconfirmed;
             } else {
-                self.back_off(packets, backoff_until);
+                self.back_off(unconfirmed, backoff_until);
             }
         }
-        if self.wait_data_at <= now {
-            let packets = std::mem::take(&mut self.wait_data);
-            self.wait_data_at = Instant::FAR_FUTURE;
-            self.retries.data += 1;
-            self.retries.ncf_at = None;
-            if self.retries.data > limits.data_retries {
-                lost |= packets;
+        let unanswered = self.wait_data.expire(now);
+        if unanswered != 0 {
+            if self.retries.unanswered(now, limits) {
+                lost |= unanswered;
             } else {
-                self.back_off(packets, backoff_until);
+                self.back_off(unanswered, backoff_until);
             }
         }
         if lost != 0 {
@@ -197,15 +268,10 @@ impl Lanes {
         Expired::Nothing
     }
 
-    fn stop_empty(&mut self) {
-        for (packets, at) in [
-            (self.backoff, &mut self.backoff_at),
-            (self.wait_ncf, &mut self.wait_ncf_at),
-            (self.wait_data, &mut self.wait_data_at),
-        ] {
-            if packets == 0 {
-                *at = Instant::FAR_FUTURE;
-            }
+    fn end_back_off(&mut self, packets: u128) {
+        self.backoff &= !packets;
+        if self.backoff == 0 {
+            self.backoff_at = Instant::FAR_FUTURE;
         }
     }
 }
@@ -255,22 +321,13 @@ impl GroupRepair {
         if self.at > now {
             return Expired::Nothing;
         }
-        let retries = &mut self.retries;
         let too_often = match self.stage {
             Stage::BackOff => {
                 self.at = Instant::FAR_FUTURE;
                 return Expired::Nak;
             }
-            Stage::WaitNcf => {
-                retries.ncf += 1;
-                retries.nak_at = None;
-                retries.ncf > limits.ncf_retries
-            }
-            Stage::WaitData => {
-                retries.data += 1;
-                retries.ncf_at = None;
-                retries.data > limits.data_retries
-            }
+            Stage::WaitNcf => self.retries.unconfirmed(now, limits),
+            Stage::WaitData => self.retries.unanswered(now, limits),
         };
         if too_often {
             return Expired::Lost(missing);
@@ -285,7 +342,8 @@ impl GroupRepair {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { ncf_retries: 2, data_retries: 1 };
+    const LIMITS: Limits =
+        Limits { ncf_retries: 2, ncf_patience_ns: 0, data_retries: 1, data_patience_ns: 0 };
 
     #[test]
     fn a_packet_goes_from_back_off_to_data() {
@@ -296,9 +354,10 @@ mod tests {
         assert_eq!(lanes.expire(Instant(10), LIMITS, Instant(99)), Expired::Nak);
         assert_eq!(lanes.expire(Instant(11), LIMITS, Instant(99)), Expired::Nothing, "once");
         lanes.nak_sent(0b111, Instant(11), 5);
-        assert_eq!((lanes.wait_ncf, lanes.wait_ncf_at), (0b111, Instant(16)));
+        assert_eq!((lanes.wait_ncf.packets(), lanes.wait_ncf.at), (0b111, Instant(16)));
         lanes.confirmed(0b1011, Instant(13), 10);
-        assert_eq!((lanes.wait_ncf, lanes.wait_data, lanes.wait_data_at), (0b100, 0b011, Instant(23)));
+        assert_eq!((lanes.wait_ncf.packets(), lanes.wait_data.packets()), (0b100, 0b011));
+        assert_eq!(lanes.wait_data.at, Instant(23));
         lanes.remove(0b111);
         assert_eq!((lanes.all(), Repair::Packets(lanes).deadline()), (0, Instant::FAR_FUTURE));
     }
@@ -317,13 +376,38 @@ mod tests {
     }
 
     #[test]
+    fn who_joins_later_does_not_keep_others_waiting() {
+        let mut lane = Lane::EMPTY;
+        lane.add(0b1, Instant(0), 10);
+        lane.add(0b10, Instant(4), 10);
+        lane.add(0b100, Instant(8), 10);
+        assert_eq!((lane.expire(Instant(9)), lane.expire(Instant(10)), lane.at), (0, 0b1, Instant(20)));
+        lane.add(0b10, Instant(15), 10);
+        assert_eq!(
+            (lane.expire(Instant(20)), lane.expire(Instant(30)), lane.at),
+            (0b100, 0b10, Instant::FAR_FUTURE)
+        );
+    }
+
+    #[test]
+    fn short_intervals_do_not_shorten_the_patience() {
+        let patient = Limits { ncf_patience_ns: 100, ..LIMITS };
+        let mut lanes = Lanes::new();
+        for now in (0..200).step_by(10) {
+            lanes.nak_sent(0b1, Instant(now), 5);
+            let expected = if now < 100 { Expired::Nothing } else { Expired::Lost(1) };
+            assert_eq!(lanes.expire(Instant(now + 5), patient, Instant(900)), expected, "at {now}");
+        }
+    }
+
+    #[test]
     fn another_receivers_nak_and_ncf_suppress_ours() {
         let mut lanes = Lanes::new();
         lanes.back_off(0b11, Instant(10));
         lanes.nak_heard(0b01, Instant(5), 20);
-        assert_eq!((lanes.backoff, lanes.wait_ncf, lanes.wait_ncf_at), (0b10, 0b01, Instant(25)));
+        assert_eq!((lanes.backoff, lanes.wait_ncf.packets(), lanes.wait_ncf.at), (0b10, 0b01, Instant(25)));
         lanes.confirmed(0b10, Instant(6), 30);
-        assert_eq!((lanes.backoff_at, lanes.wait_data_at), (Instant::FAR_FUTURE, Instant(36)));
+        assert_eq!((lanes.backoff_at, lanes.wait_data.at), (Instant::FAR_FUTURE, Instant(36)));
         assert_eq!(lanes.expire(Instant(36), LIMITS, Instant(40)), Expired::Nothing, "both waited in vain");
         assert_eq!((lanes.backoff, lanes.backoff_at), (0b11, Instant(40)));
     }

@@ -49,8 +49,9 @@ impl Adapt {
         self.run = self.run.min(0) - 1;
         self.nak_delay_ns = (7 * self.nak_delay_ns + delay_ns.clamp(DELAY_MIN_NS, DELAY_MAX_NS)) / 8;
         let distance = i64::from(demand) * ONE - self.estimate;
-        let step = STEP * self.target_percent / 100 * (1 + self.excess(100 - self.target_percent));
-        let up = if distance > FAR { distance / 4 } else { step.min(distance.max(ONE)) };
+        let step = STEP * self.target_percent / 100;
+        let is_far = distance > FAR || self.excess(100 - self.target_percent) > 0;
+        let up = if is_far { step.max(distance / 4) } else { step };
         self.estimate = (self.estimate + up).min(self.limit);
     }
 
@@ -83,7 +84,7 @@ impl Adapt {
 
     /// By how much the present run is longer than one that chance may bring, where the percentage of groups of its kind is known.
     fn excess(&self, percent: i64) -> i64 {
-        (self.run.abs() - (4 * percent / (100 - percent)).max(4)).max(0)
+        (self.run.abs() - (4 * percent / (100 - percent)).max(3)).max(0)
     }
 
     /// Parity packets for a full group, in thousandths.

@@ -4,14 +4,28 @@ use std::ops::Range;
 
 /// Groups of packets cut from one run of bytes: each packet but the last of all is `packet_len` long.
 ///
-/// A group is wanted, asked for once, supplied, and forgotten when another one is wanted and this one was used longest ago.
+/// A group is wanted for a purpose, asked for once, and supplied. It stays until its purpose wants another one; then it is forgotten
+/// when its slot is needed and no other one was used longer ago.
 #[derive(Debug)]
 pub(super) struct Cache {
     packet_len: usize,
     group_bytes: u64,
     total: u64,
     slots: Box<[Slot]>,
+    /// The group that each purpose wants at present.
+    purposes: [Option<u64>; 3],
     clock: u64,
+}
+
+/// What a group is wanted for: one group for each purpose at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be sent now.
+    Send,
+    /// To be sent next.
+    Ahead,
+    /// To repair.
+    Repair,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +52,7 @@ impl Cache {
             group_bytes: packet_len as u64 * u64::from(group_len),
             total: 0,
             slots: (0..slots).map(|_| Slot::default()).collect(),
+            purposes: [None; 3],
             clock: 0,
         }
     }
@@ -66,15 +81,21 @@ impl Cache {
     }
 
     /// Whether a group is here; if not it is asked for, unless all slots wait for others.
-    pub(super) fn want(&mut self, group: u64) -> bool {
+    pub(super) fn want(&mut self, purpose: Purpose, group: u64) -> bool {
         self.clock += 1;
+        self.purposes[purpose as usize] = Some(group);
         let known = |slot: &&mut Slot| slot.state != State::Vacant && slot.group == group;
         if let Some(slot) = self.slots.iter_mut().find(known) {
             slot.used = self.clock;
             return slot.state == State::Here;
         }
-        let free = |slot: &&mut Slot| matches!(slot.state, State::Vacant | State::Here);
-        if let Some(slot) = self.slots.iter_mut().filter(free).min_by_key(|slot| slot.used) {
+        let purposes = &self.purposes;
+        let is_free = |slot: &&mut Slot| match slot.state {
+            State::Vacant => true,
+            State::Here => !purposes.contains(&Some(slot.group)),
+            State::Wanted | State::Asked => false,
+        };
+        if let Some(slot) = self.slots.iter_mut().filter(is_free).min_by_key(|slot| slot.used) {
             slot.group = group;
             slot.state = State::Wanted;
             slot.used = self.clock;
@@ -116,10 +137,11 @@ mod tests {
 
     #[test]
     fn groups_are_asked_for_once_and_forgotten_when_unused() {
-        let mut cache = Cache::new(2, 3, 2);
+        use Purpose::{Ahead, Repair, Send};
+        let mut cache = Cache::new(3, 3, 2);
         cache.offer(14);
         assert_eq!(cache.packets(), 5);
-        assert!(!cache.want(0) && !cache.want(2) && !cache.want(1), "the third one finds no slot");
+        assert!(!cache.want(Send, 0) && !cache.want(Ahead, 2));
         assert_eq!(
             (cache.next_need(), cache.next_need(), cache.next_need()),
             (Some(0..6), Some(12..14), None)
@@ -129,11 +151,32 @@ mod tests {
         assert!(cache.supply(&(0..6), b"abcdef"));
         assert!(!cache.supply(&(0..6), b"abcdef"), "no more asked for");
         assert!(cache.supply(&(12..14), b"mn"));
-        assert!(cache.want(2) && cache.want(0));
+        assert!(cache.want(Send, 0) && cache.want(Repair, 2), "a group serves several purposes");
         assert_eq!((cache.payload(0, 0), cache.payload(1, 0)), (Some(&b"abc"[..]), Some(&b"def"[..])));
         assert_eq!((cache.payload(4, 2), cache.payload(2, 1)), (Some(&b"mn"[..]), None));
-        assert!(!cache.want(1));
+        assert!(!cache.want(Ahead, 1));
         assert_eq!(cache.next_need(), Some(6..12));
-        assert!(cache.want(0) && !cache.want(2), "the one used longest ago made room");
+        assert!(cache.supply(&(6..12), b"ghijkl"));
+    }
+
+    #[test]
+    fn what_serves_a_purpose_stays() {
+        use Purpose::{Ahead, Repair, Send};
+        let mut cache = Cache::new(3, 1, 1);
+        cache.offer(100);
+        let mut fetch = |purpose, group| {
+            if !cache.want(purpose, group) {
+                let need = cache.next_need().expect("a slot is free for each purpose");
+                assert!(cache.supply(&need, b"x"));
+            }
+            [0, 1, 7, 8, 9].map(|group| cache.payload(group, group).is_some())
+        };
+        fetch(Send, 0);
+        fetch(Ahead, 1);
+        assert_eq!(fetch(Repair, 7), [true, true, true, false, false]);
+        assert_eq!(fetch(Repair, 8), [true, true, false, true, false]);
+        assert_eq!(fetch(Repair, 9), [true, true, false, false, true]);
+        fetch(Send, 1);
+        assert_eq!(fetch(Ahead, 8), [false, true, false, true, true]);
     }
 }

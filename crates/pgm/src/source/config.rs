@@ -127,7 +127,7 @@ impl SourceConfig {
         if packets > WINDOW_PACKETS_MAX || !(1..=100).contains(&self.window.increment_percent) {
             return None;
         }
-        if matches!(self.window.kept, Kept::Elsewhere { groups } if !(2..=64).contains(&groups)) {
+        if matches!(self.window.kept, Kept::Elsewhere { groups } if !(3..=64).contains(&groups)) {
             return None;
         }
         usize::try_from(packets).ok()
@@ -238,7 +238,7 @@ pub enum Kept {
     Here,
     /// Elsewhere, as in a file: the source asks for a group of packets at a time ([`super::SourceEvent::Need`]).
     Elsewhere {
-        /// How many groups the source holds at a time, from 2 to 64.
+        /// How many groups the source holds at a time, from 3 to 64: one to send, one to send next, one to repair.
         groups: u8,
     },
 }
@@ -413,7 +413,7 @@ mod tests {
             (|c| c.spm.heartbeat_min = Duration::ZERO, ConfigError::SpmInterval),
             (|c| c.window.size = WindowSize::Packets((1 << 24) + 1), ConfigError::Window),
             (|c| c.window.increment_percent = 0, ConfigError::Window),
-            (|c| c.window.kept = Kept::Elsewhere { groups: 1 }, ConfigError::Window),
+            (|c| c.window.kept = Kept::Elsewhere { groups: 2 }, ConfigError::Window),
             (|c| c.parity.as_mut().unwrap().group = 12, ConfigError::ParityGroup),
             (|c| c.parity.as_mut().unwrap().on_demand = false, ConfigError::ParityKinds),
             (|c| c.parity.as_mut().unwrap().pro_active = ProActive::Fixed(248), ConfigError::ParityKinds),

@@ -1,6 +1,6 @@
 //! Where the data of the window are.
 
-use super::cache::Cache;
+use super::cache::{Cache, Purpose};
 use super::config::{Derived, Kept};
 use super::slots::Slots;
 use super::window::Window;
@@ -24,10 +24,10 @@ impl Store {
     }
 
     /// Whether the data of a group are at hand; if not they are asked for.
-    pub(super) fn want(&mut self, group: u64) -> bool {
+    pub(super) fn want(&mut self, purpose: Purpose, group: u64) -> bool {
         match self {
             Store::Here(_) => true,
-            Store::Elsewhere(cache) => cache.want(group),
+            Store::Elsewhere(cache) => cache.want(purpose, group),
         }
     }
 

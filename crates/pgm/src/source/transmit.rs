@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use super::cache::Purpose;
 use super::config::N_MAX;
 use super::parity::Symbol;
 use super::repairs::Job;
@@ -100,7 +101,7 @@ impl Source {
             return None;
         }
         if let Some((group, _)) = self.owed {
-            return self.store.want(group).then_some(Work::ProActive);
+            return self.store.want(Purpose::Send, group).then_some(Work::ProActive);
         }
         let has_data = self.is_data_ready();
         let has_repair = self.is_repair_ready();
@@ -117,29 +118,28 @@ impl Source {
         }
         let Some(position) = self.window.next_unsent() else { return false };
         let group = self.window.group_of(position);
-        let is_here = self.store.want(group);
+        let is_here = self.store.want(Purpose::Send, group);
         // The next group is asked for while this one is sent.
         if let Store::Elsewhere(cache) = &mut self.store
             && (group + 1) * u64::from(self.window.group_len()) < cache.packets()
         {
-            cache.want(group + 1);
+            cache.want(Purpose::Ahead, group + 1);
         }
         is_here
     }
 
-    /// Whether the job at the front can be done. A job that must wait lets a few others pass.
+    /// Whether the job at the front can be done. A job that must wait for its group to be sent lets a few others pass.
     fn is_repair_ready(&mut self) -> bool {
         for _ in 0..self.repairs.len().min(JOBS_TRIED) {
             let (group, is_due) = match self.repairs.front() {
                 Some(Job::Data { position, .. }) => (self.window.group_of(position), true),
                 // On-demand parity comes after all data of the group (RFC 3208 §11.4).
-                Some(Job::Group { group }) => {
-                    (group, self.window.is_sent(group) || self.window.group(group).is_none())
-                }
+                Some(Job::Group { group }) => (group, self.window.is_sent(group)),
                 None => return false,
             };
-            if is_due && (self.window.group(group).is_none() || self.store.want(group)) {
-                return true;
+            let has_left = self.window.group(group).is_none();
+            if is_due || has_left {
+                return has_left || self.store.want(Purpose::Repair, group);
             }
             self.repairs.postpone();
         }

@@ -1,0 +1,104 @@
+//! Confirmations heard of late: they tell how many ask for the same, and how quick the source is.
+
+use crate::Instant;
+
+/// The last few groups, or sequence numbers, that were confirmed.
+#[derive(Debug)]
+pub(super) struct Heard {
+    ring: [Entry; RING],
+    next: usize,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Heard { ring: [Entry::default(); RING], next: 0 }
+    }
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Entry {
+    what: u64,
+    /// The first confirmation of the present round, and the most that was asked for in it.
+    round_at: Instant,
+    asked: u8,
+    /// The first confirmation that was not answered yet.
+    unanswered_since: Option<Instant>,
+}
+
+/// What a confirmation is among those for the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The first one at all.
+    First,
+    /// The first one after an earlier repair that was not enough for all.
+    Again,
+    /// One that asks for more than the one before.
+    More,
+    /// One that need not have been asked for: an answer was already on its way.
+    Needless,
+}
+
+impl Heard {
+    /// Takes note of a confirmation. Those within `round_ns` of the first one were asked for before it was heard.
+    pub(super) fn note(&mut self, what: u64, asked: u8, now: Instant, round_ns: u64) -> Order {
+        let Some(entry) = self.ring.iter_mut().find(|entry| entry.what == what) else {
+            self.ring[self.next] = Entry { what, round_at: now, asked, unanswered_since: Some(now) };
+            self.next = (self.next + 1) % RING;
+            return Order::First;
+        };
+        entry.unanswered_since.get_or_insert(now);
+        if now.nanos_since(entry.round_at) > round_ns {
+            (entry.round_at, entry.asked) = (now, asked);
+            return Order::Again;
+        }
+        if asked > entry.asked {
+            entry.asked = asked;
+            return Order::More;
+        }
+        Order::Needless
+    }
+
+    /// A repair was heard: how long after its confirmation, if it is the first one since.
+    ///
+    /// A confirmation that comes right behind a repair may belong to it; it then makes the next repair look slow, which does no harm.
+    pub(super) fn answered(&mut self, what: u64, now: Instant) -> Option<u64> {
+        let entry = self.ring.iter_mut().find(|entry| entry.what == what)?;
+        entry.unanswered_since.take().map(|since| now.nanos_since(since))
+    }
+}
+
+/// More groups are hardly under repair at a time.
+const RING: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_and_what_is_needless_in_them() {
+        let mut heard = Heard::default();
+        let mut note = |asked, now| heard.note(7, asked, Instant(now), 10);
+        assert_eq!(
+            (note(3, 100), note(3, 105), note(2, 106)),
+            (Order::First, Order::Needless, Order::Needless)
+        );
+        assert_eq!((note(4, 107), note(4, 110), note(1, 111)), (Order::More, Order::Needless, Order::Again));
+        assert_eq!(note(1, 112), Order::Needless);
+        assert_eq!(heard.note(8, 1, Instant(112), 10), Order::First);
+    }
+
+    #[test]
+    fn the_first_repair_of_a_round_tells_how_quick_it_is() {
+        let mut heard = Heard::default();
+        assert_eq!(heard.answered(7, Instant(5)), None);
+        heard.note(7, 3, Instant(100), 10);
+        assert_eq!((heard.answered(7, Instant(104)), heard.answered(7, Instant(105))), (Some(4), None));
+        heard.note(7, 3, Instant(120), 10);
+        heard.note(7, 3, Instant(140), 10);
+        assert_eq!(
+            heard.answered(7, Instant(141)),
+            Some(21),
+            "from the first one on, however often it is asked for"
+        );
+    }
+}
