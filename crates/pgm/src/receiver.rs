@@ -145,7 +145,7 @@ impl Receiver {
                 continue;
             }
             if !std::mem::replace(&mut peer.announced, true) {
-                let (tsi, source, first) = (peer.session.tsi, peer.source, Window::seq(peer.window.floor()));
+                let (tsi, source, first) = (peer.session.tsi, peer.source, Window::seq(peer.first));
                 return Some(Event::Start { tsi, source, first });
             }
             let delivery = match peer.sink {

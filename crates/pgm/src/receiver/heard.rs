@@ -21,7 +21,8 @@ struct Entry {
     /// The first confirmation of the present round, and the most that was asked for in it.
     round_at: Instant,
     asked: u8,
-    /// The first confirmation that was not answered yet.
+    /// That first confirmation, until a repair answers it. If one of an earlier round was not answered, or its answer was lost on the
+    /// way, nobody knows which of the two it was: the later one is taken.
     unanswered_since: Option<Instant>,
 }
 
@@ -46,9 +47,8 @@ impl Heard {
             self.next = (self.next + 1) % RING;
             return Order::First;
         };
-        entry.unanswered_since.get_or_insert(now);
         if now.nanos_since(entry.round_at) > round_ns {
-            (entry.round_at, entry.asked) = (now, asked);
+            *entry = Entry { what, round_at: now, asked, unanswered_since: Some(now) };
             return Order::Again;
         }
         if asked > entry.asked {
@@ -59,8 +59,6 @@ impl Heard {
     }
 
     /// A repair was heard: how long after its confirmation, if it is the first one since.
-    ///
-    /// A confirmation that comes right behind a repair may belong to it; it then makes the next repair look slow, which does no harm.
     pub(super) fn answered(&mut self, what: u64, now: Instant) -> Option<u64> {
         let entry = self.ring.iter_mut().find(|entry| entry.what == what)?;
         entry.unanswered_since.take().map(|since| now.nanos_since(since))
@@ -95,10 +93,6 @@ mod tests {
         assert_eq!((heard.answered(7, Instant(104)), heard.answered(7, Instant(105))), (Some(4), None));
         heard.note(7, 3, Instant(120), 10);
         heard.note(7, 3, Instant(140), 10);
-        assert_eq!(
-            heard.answered(7, Instant(141)),
-            Some(21),
-            "from the first one on, however often it is asked for"
-        );
+        assert_eq!(heard.answered(7, Instant(141)), Some(1), "from the later one of two");
     }
 }

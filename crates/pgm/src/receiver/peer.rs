@@ -44,6 +44,8 @@ pub(super) struct Peer {
     /// Whether it is known where delivery begins, and whether the application was told.
     pub(super) begun: bool,
     pub(super) announced: bool,
+    /// Where delivery begins.
+    pub(super) first: u64,
     pub(super) intervals: Intervals,
     pub(super) timers: Timers<{ Timer::COUNT }>,
     /// The blocks under repair, and those of which a NAK is due.
@@ -102,6 +104,7 @@ impl Peer {
         let config = &shared.config;
         let mut timers = Timers::new();
         timers.set(Timer::Expiry as usize, now + config.expiry);
+        let window = Window::new(first);
         let sink = match config.consumer {
             Consumer::Ordered { framing, on_loss, slow } => {
                 Sink::Ordered(Ordered::new(framing, config.limits.message_len, on_loss, slow))
@@ -120,7 +123,8 @@ impl Peer {
             spm_sqn: None,
             spm_leap: Leap::default(),
             data_leap: Leap::default(),
-            window: Window::new(first),
+            first: window.floor(),
+            window,
             parity: None,
             sink,
             begun: false,
@@ -267,6 +271,7 @@ impl Peer {
                 first = first.max((lead + 1).saturating_sub(shared.config.limits.packets.into()));
             }
             self.window.begin_earlier(first);
+            self.first = self.first.min(first);
         }
     }
 
