@@ -17,7 +17,7 @@ pub struct PartyId(pub u32);
 /// Where a packet is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// To one party.
+    /// To one party. What is sent to one that does not exist is lost.
     Party(PartyId),
     /// To all members of a group but the sender.
     Group(u32),
@@ -144,7 +144,10 @@ impl Network {
         let copies = 1 + u8::from(up.duplicates(&mut self.rng));
         let packet = self.packets.store(Path { from, to }, bytes);
         match to {
-            Destination::Party(party) => self.fan_out(carried, copies, packet, party.0),
+            Destination::Party(party) if (party.0 as usize) < self.ports.len() => {
+                self.fan_out(carried, copies, packet, party.0);
+            }
+            Destination::Party(_) => {}
             Destination::Group(group) => {
                 for at in 0..self.groups.get(group as usize).map_or(0, Vec::len) {
                     let member = self.groups[group as usize][at];

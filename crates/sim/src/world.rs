@@ -84,22 +84,31 @@ pub struct World<P> {
     now: Time,
     transmit_buf: Vec<u8>,
     train: Vec<u8>,
+    log: Option<Log>,
 }
+
+/// Called with each packet that a party sends: when, who, where to, and the packet.
+pub type Log = fn(Time, PartyId, Destination, &[u8]);
 
 impl<P: Party> World<P> {
     /// An empty world.
     pub fn new(medium: Medium, seed: u64) -> Self {
-        let network = Network::new(medium, Rng::new(seed));
         Self {
-            network,
+            network: Network::new(medium, Rng::new(seed)),
             members: Vec::new(),
             now: Time::START,
             transmit_buf: vec![0; TRAIN],
             train: Vec::with_capacity(TRAIN),
+            log: None,
         }
     }
 
-    /// Seats a party; it acts for the first time when it is called or wakes by itself.
+    /// Tells each packet that is sent from now on.
+    pub fn set_log(&mut self, log: Log) {
+        self.log = Some(log);
+    }
+
+    /// Seats a party. It acts for the first time in a step of its own, so that all who are seated before that step hear it.
     pub fn join(&mut self, seat: Seat, party: P) -> PartyId {
         self.network.connect(seat.up, seat.down);
         let id = PartyId(self.members.len() as u32);
@@ -109,9 +118,9 @@ impl<P: Party> World<P> {
             paused: false,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
-            timer: Time::NEVER,
+            timer: self.now,
         });
-        self.settle(id);
+        self.network.queue.push(self.now, Event::Timer { party: id.0 });
         id
     }
 
@@ -342,6 +351,9 @@ impl<P: Party> World<P> {
         let now = member.seat.clock.local(self.now);
         while let Some(transmit) = party.poll_transmit(now, &mut self.transmit_buf) {
             for packet in self.transmit_buf[..transmit.len].chunks(transmit.stride.max(1)) {
+                if let Some(log) = self.log {
+                    log(self.now, id, transmit.to, packet);
+                }
                 self.network.send(self.now, id, transmit.to, packet);
             }
         }

@@ -1,0 +1,32 @@
+//! The world of PGM: sources, receivers and a hostile peer, the oracles that watch them, and what is drawn from a seed.
+
+mod address;
+mod canary;
+mod content;
+mod delivery;
+mod draw;
+mod heap;
+mod hostile;
+mod measure;
+mod node;
+mod options;
+mod rate;
+mod receiver_node;
+mod record;
+mod scenario;
+mod source_node;
+mod summary;
+mod violation;
+
+pub use canary::Canary;
+pub use content::Kind;
+pub use delivery::Misdelivery;
+pub use hostile::Hostile;
+pub use measure::{Case, Measured, Mode};
+pub use node::Node;
+pub use options::{Fault, Feed, HostileOptions, Options, ReceiverOptions, SourceOptions};
+pub use receiver_node::ReceiverNode;
+pub use scenario::{run, run_logged};
+pub use source_node::SourceNode;
+pub use summary::Summary;
+pub use violation::{Promise, Violation};

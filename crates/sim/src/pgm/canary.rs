@@ -1,0 +1,26 @@
+//! Faults on purpose: each must make an oracle fail, or the oracle proves nothing.
+
+/// A fault between a machine and what watches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Canary {
+    /// A receiver's delivery is altered by a bit.
+    Alter,
+    /// A delivery is left out.
+    Omit,
+    /// A delivery comes twice.
+    Repeat,
+    /// A loss is not told.
+    Conceal,
+    /// The oracle of the rate sees each packet twice.
+    Rate,
+    /// Each NAK that a receiver sends is sent a hundred times.
+    Implosion,
+    /// A receiver that lost nothing asks for something.
+    Chatter,
+    /// A receiver hears nothing more from the middle of the run on.
+    Deaf,
+    /// A receiver keeps a megabyte for each train that it takes.
+    Hoard,
+    /// A receiver always asks to be called at once.
+    Spin,
+}

@@ -1,0 +1,316 @@
+//! The oracle of delivery: what a receiver delivers of one source is what the source said, in order, without gap or duplicate,
+//! or an event names the gap exactly.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::content::Kind;
+use super::record::Record;
+
+/// Follows one source through the events of one receiver.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    record: Rc<RefCell<Record>>,
+    /// Where delivery stands in the stream of packets; `None` before the start.
+    place: Option<u64>,
+    /// Where the last delivered message ends.
+    delivered: u64,
+    /// Bytes of the message that is being delivered in parts.
+    part: usize,
+    /// Of a file: what became of each packet.
+    packets: Vec<Fate>,
+    /// Packets named as lost.
+    pub(crate) lost: u32,
+    pub(crate) ended: bool,
+}
+
+/// What became of a packet of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Unknown,
+    /// There before.
+    Had,
+    /// Delivered, or before the start.
+    Told,
+    Lost,
+}
+
+/// How a delivery differs from what was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misdelivery {
+    /// Something comes before the event of the start, or after that of the end.
+    OutOfTurn,
+    /// The start, a gap or a packet of a file has a sequence number that no packet had.
+    NeverSent,
+    /// Bytes other than those that come next.
+    Content,
+    /// A gap that does not begin where delivery stands: what lies between is neither delivered nor named.
+    Gap,
+    /// A packet of a file delivered, or named as lost, a second time.
+    Twice,
+    /// An end before all was delivered or named as lost.
+    EarlyEnd,
+}
+
+impl Delivery {
+    pub(crate) fn new(record: Rc<RefCell<Record>>) -> Self {
+        Self { record, place: None, delivered: 0, part: 0, packets: Vec::new(), lost: 0, ended: false }
+    }
+
+    /// The source's data begin with this packet.
+    pub(crate) fn start(&mut self, first: u32) -> Result<(), Misdelivery> {
+        if self.place.is_some() || self.ended {
+            return Err(Misdelivery::OutOfTurn);
+        }
+        let record = self.record.borrow();
+        let start = record.start(first).ok_or(Misdelivery::NeverSent)?;
+        let content = record.content();
+        self.place = Some(match content.kind() {
+            Kind::Packed | Kind::Apdu => content.message_start(content.first_message(start)),
+            Kind::Stream | Kind::File => start,
+        });
+        self.packets = vec![Fate::Told; record.index(first).unwrap_or_default()];
+        Ok(())
+    }
+
+    /// A message, or a part of one when more of it follows.
+    pub(crate) fn message(&mut self, bytes: &[u8], more: bool) -> Result<(), Misdelivery> {
+        let place = self.in_turn()?;
+        let record = self.record.borrow();
+        let content = record.content();
+        let number = content.messages_before(place);
+        if number >= content.messages() || content.message_start(number) != place {
+            return Err(Misdelivery::Content);
+        }
+        let expected = content.message(number).get(self.part..).unwrap_or_default();
+        if more {
+            self.part += bytes.len();
+            return expected.starts_with(bytes).then_some(()).ok_or(Misdelivery::Content);
+        }
+        self.part = 0;
+        self.delivered = content.message_start(number + 1);
+        self.place = Some(self.delivered);
+        (expected == bytes).then_some(()).ok_or(Misdelivery::Content)
+    }
+
+    /// The next bytes of a stream.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Misdelivery> {
+        let place = self.in_turn()?;
+        self.place = Some(place + bytes.len() as u64);
+        let record = self.record.borrow();
+        let expected = record.content().bytes().get(place as usize..).unwrap_or_default();
+        expected.starts_with(bytes).then_some(()).ok_or(Misdelivery::Content)
+    }
+
+    /// A packet of a file.
+    pub(crate) fn packet(&mut self, sqn: u32, bytes: &[u8]) -> Result<(), Misdelivery> {
+        self.in_turn()?;
+        self.mark(sqn, Fate::Told)?;
+        let record = self.record.borrow();
+        let expected = record.file_packet(record.index(sqn).ok_or(Misdelivery::NeverSent)?);
+        (expected == bytes).then_some(()).ok_or(Misdelivery::Content)
+    }
+
+    /// Whether there is a file, and a packet belongs to it.
+    pub(crate) fn is_of_file(&self, sqn: u32) -> bool {
+        let record = self.record.borrow();
+        record.content().kind() == Kind::File && record.index(sqn).is_some()
+    }
+
+    /// Packets of a file that need not come; one that was on its way already may come all the same.
+    pub(crate) fn had(&mut self, first: u32, last: u32) -> Result<(), Misdelivery> {
+        (0..=last.wrapping_sub(first)).try_for_each(|step| self.mark(first.wrapping_add(step), Fate::Had))
+    }
+
+    /// A run of packets is lost for good.
+    pub(crate) fn lost(&mut self, first: u32, last: u32) -> Result<(), Misdelivery> {
+        let place = self.in_turn()?;
+        let record = Rc::clone(&self.record);
+        let record = record.borrow();
+        let begin = record.start(first).ok_or(Misdelivery::NeverSent)?;
+        let end =
+            record.start(last.wrapping_add(1)).filter(|&end| end > begin).ok_or(Misdelivery::NeverSent)?;
+        self.lost += last.wrapping_sub(first) + 1;
+        let content = record.content();
+        let kind = content.kind();
+        if kind == Kind::File {
+            let steps = 0..=last.wrapping_sub(first);
+            return steps.into_iter().try_for_each(|step| self.mark(first.wrapping_add(step), Fate::Lost));
+        }
+        self.part = 0;
+        if kind == Kind::Stream {
+            self.place = Some(end);
+            return (place == begin).then_some(()).ok_or(Misdelivery::Gap);
+        }
+        // All messages that end before the gap were delivered, none that it touches was, and the next is the first that begins
+        // behind it.
+        let next = content.messages_before(place);
+        self.place = Some(content.message_start(content.first_message(end).max(next)));
+        let exact = content.messages_before(begin) <= next && self.delivered <= begin;
+        exact.then_some(()).ok_or(Misdelivery::Gap)
+    }
+
+    /// The source ended its session in good order.
+    pub(crate) fn finish(&mut self) -> Result<(), Misdelivery> {
+        let place = self.in_turn()?;
+        self.ended = true;
+        let record = self.record.borrow();
+        let complete = match record.content().kind() {
+            Kind::File => {
+                self.packets.len() == record.packets() as usize && !self.packets.contains(&Fate::Unknown)
+            }
+            _ => place == record.content().stream_len(),
+        };
+        complete.then_some(()).ok_or(Misdelivery::EarlyEnd)
+    }
+
+    /// The session ended in bad order: it may be found anew, and then starts from wherever it is.
+    pub(crate) fn part(&mut self) {
+        self.place = None;
+        self.packets.clear();
+    }
+
+    /// The packets of a group of a file as this receiver has them, one behind the other, and how far apart they are. Where it
+    /// has none stands something else.
+    pub(crate) fn group(&self, first: u32, count: u8) -> (usize, Vec<u8>) {
+        let record = self.record.borrow();
+        let place = |step| record.start(first.wrapping_add(step)).map_or(0, |place| place as usize);
+        let stride = place(1) - place(0);
+        let mut bytes = vec![0xa5; stride * usize::from(count)];
+        for (step, slot) in (0..).zip(bytes.chunks_mut(stride)) {
+            let fate = record.index(first.wrapping_add(step)).and_then(|index| self.packets.get(index));
+            if matches!(fate, Some(Fate::Had | Fate::Told)) {
+                let packet = &record.content().bytes()[place(step)..place(step + 1)];
+                slot[..packet.len()].copy_from_slice(packet);
+            }
+        }
+        (stride, bytes)
+    }
+
+    fn mark(&mut self, sqn: u32, fate: Fate) -> Result<(), Misdelivery> {
+        let index = self.record.borrow().index(sqn).ok_or(Misdelivery::NeverSent)?;
+        if self.packets.len() <= index {
+            self.packets.resize(index + 1, Fate::Unknown);
+        }
+        let before = std::mem::replace(&mut self.packets[index], fate);
+        let first = before == Fate::Unknown || before == Fate::Had && fate == Fate::Told;
+        if first { Ok(()) } else { Err(Misdelivery::Twice) }
+    }
+
+    fn in_turn(&self) -> Result<u64, Misdelivery> {
+        self.place.filter(|_| !self.ended).ok_or(Misdelivery::OutOfTurn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::content::Content;
+    use super::*;
+    use crate::rng::Rng;
+
+    /// Ten packets of a stream, 100 bytes each, from sequence number 5.
+    fn recorded(kind: Kind) -> (Rc<RefCell<Record>>, Rc<Content>) {
+        let content = Rc::new(Content::new(kind, 1000, 150, &mut Rng::new(3)));
+        let mut record = Record::new(Rc::clone(&content), 5, 100);
+        let len = content.stream_len();
+        for (sqn, at) in (5..).zip((0..len).step_by(100)).filter(|_| kind != Kind::File) {
+            record.push(sqn, 100.min(len - at));
+        }
+        (Rc::new(RefCell::new(record)), content)
+    }
+
+    #[test]
+    fn a_stream_in_order_passes_and_every_fault_is_named() {
+        let (record, content) = recorded(Kind::Stream);
+        let bytes = content.bytes();
+        let begun = || {
+            let mut delivery = Delivery::new(Rc::clone(&record));
+            delivery.start(5).unwrap();
+            delivery.bytes(&bytes[..300]).unwrap();
+            delivery
+        };
+        let mut good = begun();
+        assert_eq!(good.lost(8, 9), Ok(()));
+        assert_eq!(good.bytes(&bytes[500..]), Ok(()));
+        assert_eq!(good.finish(), Ok(()));
+        assert_eq!(good.lost, 2);
+        assert_eq!(good.bytes(&[]), Err(Misdelivery::OutOfTurn));
+        assert_eq!(begun().bytes(&bytes[200..300]), Err(Misdelivery::Content), "duplicate");
+        assert_eq!(begun().bytes(&bytes[400..500]), Err(Misdelivery::Content), "gap unnamed");
+        assert_eq!(begun().lost(9, 9), Err(Misdelivery::Gap));
+        assert_eq!(begun().lost(8, 15), Err(Misdelivery::NeverSent));
+        assert_eq!(begun().finish(), Err(Misdelivery::EarlyEnd));
+        assert_eq!(begun().start(5), Err(Misdelivery::OutOfTurn));
+        assert_eq!(Delivery::new(Rc::clone(&record)).start(4), Err(Misdelivery::NeverSent));
+        assert_eq!(Delivery::new(record).bytes(&[]), Err(Misdelivery::OutOfTurn));
+    }
+
+    #[test]
+    fn messages_around_a_gap() {
+        let (record, content) = recorded(Kind::Packed);
+        let deliver = |delivery: &mut Delivery, numbers: std::ops::Range<usize>| {
+            numbers.into_iter().try_for_each(|number| delivery.message(content.message(number), false))
+        };
+        // Packets 8 and 9 carry the bytes 300..500 of the stream.
+        let (before, after) = (content.messages_before(300), content.first_message(500));
+        assert!(0 < before && before < after && after < content.messages());
+        let begun = |messages| {
+            let mut delivery = Delivery::new(Rc::clone(&record));
+            delivery.start(5).unwrap();
+            deliver(&mut delivery, 0..messages).unwrap();
+            delivery
+        };
+        let mut good = begun(before);
+        assert_eq!(good.lost(8, 9), Ok(()));
+        assert_eq!(deliver(&mut good, after..content.messages()), Ok(()));
+        assert_eq!(good.finish(), Ok(()));
+        let mut in_two_steps = begun(before);
+        assert_eq!(in_two_steps.lost(8, 8), Ok(()));
+        assert_eq!(in_two_steps.lost(9, 9), Ok(()));
+        assert_eq!(deliver(&mut in_two_steps, after..content.messages()), Ok(()));
+        assert_eq!(begun(before - 1).lost(8, 9), Err(Misdelivery::Gap), "one is missing");
+        assert_eq!(begun(before + 1).lost(8, 9), Err(Misdelivery::Gap), "one came out of the gap");
+        let mut late = begun(before);
+        late.lost(8, 9).unwrap();
+        assert_eq!(deliver(&mut late, after + 1..after + 2), Err(Misdelivery::Content));
+        assert_eq!(deliver(&mut begun(2), 1..2), Err(Misdelivery::Content), "twice");
+        let mut joined = Delivery::new(record);
+        joined.start(10).unwrap();
+        assert_eq!(deliver(&mut joined, after..content.messages()), Ok(()));
+    }
+
+    #[test]
+    fn parts_of_a_message_make_it_whole() {
+        let (record, content) = recorded(Kind::Packed);
+        let number = (0..content.messages()).find(|&number| content.message(number).len() > 10).unwrap();
+        let mut delivery = Delivery::new(record);
+        delivery.start(5).unwrap();
+        (0..number).for_each(|number| delivery.message(content.message(number), false).unwrap());
+        let message = content.message(number);
+        assert_eq!(delivery.message(&message[..4], true), Ok(()));
+        assert_eq!(delivery.clone().message(&message[5..], false), Err(Misdelivery::Content));
+        assert_eq!(delivery.message(&message[4..], false), Ok(()));
+    }
+
+    #[test]
+    fn packets_of_a_file_come_once_each() {
+        let (record, content) = recorded(Kind::File);
+        let mut delivery = Delivery::new(record);
+        delivery.start(5).unwrap();
+        delivery.had(9, 10).unwrap();
+        let packet = |sqn: u32| &content.bytes()[(sqn as usize - 5) * 100..][..100];
+        for sqn in [14, 5, 8, 7, 6, 13, 12] {
+            delivery.packet(sqn, packet(sqn)).unwrap();
+        }
+        assert_eq!(delivery.packet(8, packet(8)), Err(Misdelivery::Twice));
+        assert_eq!(delivery.packet(9, packet(9)), Ok(()), "on its way when it was said to be there");
+        assert_eq!(delivery.packet(9, packet(9)), Err(Misdelivery::Twice));
+        assert_eq!(delivery.lost(8, 8), Err(Misdelivery::Twice));
+        assert_eq!(delivery.packet(15, &[]), Err(Misdelivery::NeverSent));
+        assert_eq!(delivery.packet(11, packet(12)), Err(Misdelivery::Content));
+        let mut short = Delivery::new(Rc::clone(&delivery.record));
+        short.start(5).unwrap();
+        short.had(5, 13).unwrap();
+        assert_eq!(short.finish(), Err(Misdelivery::EarlyEnd));
+    }
+}

@@ -1,0 +1,211 @@
+//! Options drawn from a seed.
+
+use std::time::Duration;
+
+use campanile_pgm::receiver::{Consumer, JoinWish, Limits, OnLoss, ReceiverConfig, Slow};
+use campanile_pgm::source::{
+    Advance, Endpoint, Join, Kept, ParityConfig, ProActive, SourceConfig, WindowConfig, WindowSize,
+};
+use campanile_pgm::wire::Session;
+use campanile_pgm::{Framing, Gsi, Seq, Tsi};
+
+use super::address;
+use super::content::Kind;
+use super::options::{Fault, Feed, HostileOptions, Options, ReceiverOptions, SourceOptions};
+use crate::{Chance, Clock, Link, Loss, Medium, PartyId, Rng, Seat, Time};
+
+impl Options {
+    /// Options drawn from a seed: mostly small worlds with a lot of trouble.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let rng = &mut rng;
+        let kind = rng.pick(&[Kind::Packed, Kind::Packed, Kind::Apdu, Kind::Stream, Kind::File]);
+        let sources = (0..rng.pick(&[1, 1, 1, 2, 3])).map(|number| draw_source(kind, number, rng)).collect();
+        let trouble = Trouble::draw(rng);
+        let count = rng.pick(&[1, 2, 3, 5, 8, 13]);
+        let receivers = (0..count).map(|_| draw_receiver(kind, &trouble, rng)).collect();
+        let mut options = Self {
+            seed,
+            kind,
+            medium: draw_medium(rng),
+            sources,
+            receivers,
+            hostile: None,
+            faults: Vec::new(),
+        };
+        if rng.below(3) == 0 {
+            draw_faults(&mut options, rng);
+        }
+        if rng.below(6) == 0 {
+            let interval = Duration::from_micros(rng.between(100, 5_000));
+            options.hostile = Some(HostileOptions { packets: 2_000, interval });
+        }
+        options
+    }
+}
+
+/// What the links of a world are capable of.
+struct Trouble {
+    loss: f64,
+    burst: f64,
+    delay: Duration,
+    jitter: Duration,
+    duplicate: f64,
+    reorder: f64,
+    upstream: bool,
+}
+
+impl Trouble {
+    fn draw(rng: &mut Rng) -> Self {
+        Self {
+            loss: rng.pick(&[0.0, 0.0, 0.01, 0.05, 0.1, 0.2, 0.3]),
+            burst: rng.pick(&[1.0, 1.0, 3.0, 20.0]),
+            delay: Duration::from_micros(rng.pick(&[0, 50, 500, 2_000, 20_000])),
+            jitter: Duration::from_micros(rng.pick(&[0, 0, 100, 5_000])),
+            duplicate: rng.pick(&[0.0, 0.0, 0.01]),
+            reorder: rng.pick(&[0.0, 0.0, 0.02]),
+            upstream: rng.below(2) == 0,
+        }
+    }
+
+    /// A link of this world; about one in four is a good one.
+    fn link(&self, rng: &mut Rng) -> Link {
+        let good = rng.below(4) == 0;
+        let loss = match self.loss {
+            _ if good => Loss::None,
+            0.0 => Loss::None,
+            loss if self.burst > 1.0 => Loss::bursts(loss, self.burst),
+            loss => Loss::independent(loss),
+        };
+        let often = |probability| if good { Chance::NEVER } else { Chance::new(probability) };
+        Link {
+            loss,
+            delay: self.delay,
+            jitter: self.jitter,
+            duplicate: often(self.duplicate),
+            reorder: often(self.reorder),
+            held_back: Duration::from_millis(5),
+        }
+    }
+}
+
+fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
+    // Sources of a world share their GSI: only the port tells them apart.
+    let tsi = Tsi { gsi: Gsi([2, 0, 0, 0, 0, 1]), port: 1000 + number };
+    let session = Session { tsi, destination_port: PORT };
+    let (group, nla) = (address::of_group(0), address::of_party(PartyId(number.into())));
+    let mut config = SourceConfig::new(Endpoint { session, group, nla });
+    config.seed = rng.next_u64();
+    config.packet_len = rng.pick(&[200, 576, 1472, 1472, 8972]);
+    config.framing = framing(kind);
+    config.pace.rate_bps = rng.pick(&[50_000, 200_000, 1_000_000, 5_000_000]);
+    config.parity = draw_parity(rng);
+    let group_len = config.parity.map_or(1, |parity| u32::from(parity.group));
+    let first = rng.pick(&[0, 0, u32::MAX - 300, rng.clone().next_u64() as u32]);
+    config.first_sqn = Seq(first / group_len * group_len);
+    let seconds = rng.pick(&[0.2, 0.5, 1.0, 2.0]);
+    let bytes = (config.pace.rate_bps as f64 * seconds).min(600.0 * config.packet_len as f64) as usize;
+    let longest = rng.pick(&[100, 1_000, 5_000]).min(6 * config.packet_len as u32);
+    let keeps_all = rng.below(4) > 0;
+    config.window = draw_window(kind, keeps_all, rng);
+    let every = Duration::from_millis(rng.pick(&[20, 100]));
+    let bursts = Feed::Bursts { bytes: (bytes / 10) as u32 + 1, every };
+    let feed = if kind == Kind::File { Feed::AtOnce } else { rng.pick(&[Feed::AtOnce, bursts]) };
+    let clock = draw_clock(rng);
+    SourceOptions { config, seat: Seat { clock, ..Seat::default() }, bytes, longest, feed, keeps_all }
+}
+
+fn draw_parity(rng: &mut Rng) -> Option<ParityConfig> {
+    if rng.below(5) < 2 {
+        return None;
+    }
+    let group = rng.pick(&[2, 4, 8, 16, 32, 64, 128]);
+    let fixed = ProActive::Fixed(rng.between(1, u64::from(group / 2)) as u8);
+    let adaptive = ProActive::Adaptive { target_percent: rng.pick(&[20, 50, 90]) };
+    let pro_active = rng.pick(&[ProActive::Off, fixed, adaptive, adaptive]);
+    let on_demand = pro_active == ProActive::Off || rng.below(4) > 0;
+    Some(ParityConfig { group, pro_active, on_demand })
+}
+
+fn draw_window(kind: Kind, keeps_all: bool, rng: &mut Rng) -> WindowConfig {
+    // A short transmission group leaves out the sequence numbers up to the next one, and each message may close a group.
+    let all = WindowSize::Packets(1 << 16);
+    let few = WindowSize::Packets(rng.pick(&[64, 300]));
+    WindowConfig {
+        size: if keeps_all { all } else { few },
+        advance: if keeps_all { Advance::Data } else { rng.pick(&[Advance::Data, Advance::Time(SHORT)]) },
+        increment_percent: rng.pick(&[1, 2, 25]),
+        join: rng.pick(&[Join::None, Join::Share(50), Join::All, Join::All]),
+        kept: if kind == Kind::File { Kept::Elsewhere { groups: rng.pick(&[3, 8]) } } else { Kept::Here },
+    }
+}
+
+fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOptions {
+    let mut config = ReceiverConfig::new(PORT);
+    config.seed = rng.next_u64();
+    config.consumer = consumer(kind);
+    config.limits =
+        Limits { sources: 5, unproven: 4, bytes: 4 << 20, message_len: 64 << 10, ..Limits::default() };
+    let late = rng.below(5) == 0;
+    config.join = if late && rng.below(3) == 0 { JoinWish::Recent } else { JoinWish::default() };
+    let down = trouble.link(rng);
+    let up = if trouble.upstream { trouble.link(rng) } else { Link::delay(trouble.delay) };
+    let moderation = Duration::from_micros(rng.pick(&[0, 0, 0, 200, 2_000]));
+    let seat = Seat { up, down, clock: draw_clock(rng), moderation };
+    let joins = if late { Time(rng.between(1, 1_000_000_000)) } else { Time::START };
+    ReceiverOptions { config, seat, joins, has_percent: rng.pick(&[0, 0, 30, 90]) }
+}
+
+fn draw_clock(rng: &mut Rng) -> Clock {
+    let offset = rng.pick(&[0, 1_000_000_000, 1 << 60]);
+    let drift = rng.below(200_001) as i32 - 100_000;
+    Clock { offset, drift_ppb: rng.pick(&[0, drift]) }
+}
+
+fn draw_medium(rng: &mut Rng) -> Medium {
+    let rate = rng.pick(&[None, None, Some(20_000_000)]);
+    Medium { rate, queue: 1 << 20, overhead: 38 }
+}
+
+/// Troubles that last up to half a second each, spread over the first two seconds.
+fn draw_faults(options: &mut Options, rng: &mut Rng) {
+    for _ in 0..rng.between(1, 4) {
+        let receiver = rng.below(options.receivers.len() as u64) as u32;
+        let begin = Time(rng.below(1_500_000_000));
+        let end = begin + Duration::from_millis(rng.between(5, 500));
+        match rng.below(3) {
+            0 => options.faults.extend([(begin, Fault::Crash(receiver)), (end, Fault::Revive(receiver))]),
+            1 => options.faults.extend([(begin, Fault::Pause(receiver)), (end, Fault::Resume(receiver))]),
+            _ => {
+                let cut = (0..options.receivers.len() as u32).filter(|_| rng.below(2) == 0);
+                options.faults.extend(cut.map(|receiver| (begin, Fault::Cut(receiver))));
+                options.faults.push((end, Fault::Heal));
+            }
+        }
+    }
+    options.faults.sort_by_key(|&(at, _)| at);
+}
+
+/// How a receiver delivers what is said in this form.
+pub(crate) fn consumer(kind: Kind) -> Consumer {
+    match kind {
+        Kind::File => Consumer::Bulk,
+        _ => Consumer::Ordered { framing: framing(kind), on_loss: OnLoss::Continue, slow: Slow::Stall },
+    }
+}
+
+/// How a source puts it into packets.
+pub(crate) fn framing(kind: Kind) -> Framing {
+    match kind {
+        Kind::Packed => Framing::Packed,
+        Kind::Apdu => Framing::Apdu,
+        Kind::Stream | Kind::File => Framing::Stream,
+    }
+}
+
+/// The data-destination port of every session.
+pub(crate) const PORT: u16 = 7500;
+
+/// How long a small window that advances with time keeps its data.
+const SHORT: Duration = Duration::from_millis(300);

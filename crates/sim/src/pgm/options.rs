@@ -1,0 +1,217 @@
+//! What a run is made of.
+
+use std::fmt;
+use std::time::Duration;
+
+use campanile_pgm::receiver::ReceiverConfig;
+use campanile_pgm::source::{Join, SourceConfig};
+
+use super::content::Kind;
+use crate::{Link, Loss, Medium, Seat, Time};
+
+/// Everything that a run is made of: the same options make the same run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What chance follows from, apart from what is said below.
+    pub seed: u64,
+    /// In which form all sources speak.
+    pub kind: Kind,
+    /// The medium that all share.
+    pub medium: Medium,
+    /// Who sends; the first parties of the world.
+    pub sources: Vec<SourceOptions>,
+    /// Who receives; the parties behind the sources.
+    pub receivers: Vec<ReceiverOptions>,
+    /// A peer that forges packets; the last party.
+    pub hostile: Option<HostileOptions>,
+    /// What happens to receivers, and when.
+    pub faults: Vec<(Time, Fault)>,
+}
+
+/// A source and what it says.
+#[derive(Clone, Debug)]
+pub struct SourceOptions {
+    /// The machine's own configuration.
+    pub config: SourceConfig,
+    /// Its place on the network.
+    pub seat: Seat,
+    /// About how many bytes it says.
+    pub bytes: usize,
+    /// The longest of its messages.
+    pub longest: u32,
+    /// How what it says comes to it.
+    pub feed: Feed,
+    /// Whether its window is meant to hold all that it says, so that nothing is ever given up.
+    pub keeps_all: bool,
+}
+
+/// How what a source says comes to it.
+#[derive(Clone, Copy, Debug)]
+pub enum Feed {
+    /// All is there from the start, and is taken as fast as there is room.
+    AtOnce,
+    /// So many bytes come at a time.
+    Bursts {
+        /// Bytes of a burst.
+        bytes: u32,
+        /// Time between the beginnings of two.
+        every: Duration,
+    },
+}
+
+/// A receiver.
+#[derive(Clone, Debug)]
+pub struct ReceiverOptions {
+    /// The machine's own configuration.
+    pub config: ReceiverConfig,
+    /// Its place on the network.
+    pub seat: Seat,
+    /// When it joins the group.
+    pub joins: Time,
+    /// Of a file: about how many percent of the packets it has already.
+    pub has_percent: u8,
+}
+
+/// A peer that forges packets.
+#[derive(Clone, Copy, Debug)]
+pub struct HostileOptions {
+    /// How many it sends.
+    pub packets: u32,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// What happens to a receiver, by its number among the receivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It ends without a word.
+    Crash(u32),
+    /// It starts anew, knowing nothing.
+    Revive(u32),
+    /// It stops for a while.
+    Pause(u32),
+    /// It goes on.
+    Resume(u32),
+    /// It is cut off from the sources.
+    Cut(u32),
+    /// All who were cut off are back.
+    Heal,
+}
+
+impl Options {
+    /// Whether a receiver is bound to get everything: it was there in time, lived through, and no window is too small for the
+    /// time that it may have been without connection.
+    pub fn is_owed_everything(&self, receiver: u32) -> bool {
+        let joins = self.receivers[receiver as usize].joins;
+        let roomy = |source: &SourceOptions| {
+            let reaches_back = joins == Time::START || source.config.window.join == Join::All;
+            source.keeps_all && reaches_back
+        };
+        let lives = !self.faults.iter().any(|(_, fault)| *fault == Fault::Crash(receiver));
+        lives && self.sources.iter().all(roomy)
+    }
+
+    /// When the last fault happens or the last receiver joins, whatever is later.
+    pub fn calm_from(&self) -> Time {
+        let joins = self.receivers.iter().map(|receiver| receiver.joins);
+        let faults = self.faults.iter().map(|&(at, _)| at);
+        joins.chain(faults).max().unwrap_or(Time::START)
+    }
+
+    /// Whether nothing ever happens to a receiver that would make it speak.
+    pub fn is_left_alone(&self, receiver: u32) -> bool {
+        let hit = |fault: &Fault| match fault {
+            Fault::Crash(hit)
+            | Fault::Revive(hit)
+            | Fault::Pause(hit)
+            | Fault::Resume(hit)
+            | Fault::Cut(hit) => *hit == receiver,
+            Fault::Heal => false,
+        };
+        let from_the_start = self.receivers[receiver as usize].joins == Time::START;
+        self.hostile.is_none() && from_the_start && !self.faults.iter().any(|(_, fault)| hit(fault))
+    }
+
+    /// When each receiver that may get everything has to have it: some time after all is said and nothing more happens.
+    pub fn due(&self) -> Time {
+        let said = self.sources.iter().map(SourceOptions::said).max().unwrap_or(Time::START);
+        self.calm_from().max(said) + Duration::from_secs(5)
+    }
+}
+
+impl SourceOptions {
+    /// When all should have been said, repairs included: four times what the bytes alone take at the rate.
+    fn said(&self) -> Time {
+        let pace = self.config.pace.rate_bps;
+        let at_once = Duration::from_secs_f64(4.0 * self.bytes as f64 / pace as f64);
+        Time::START
+            + match self.feed {
+                Feed::AtOnce => at_once,
+                Feed::Bursts { bytes, every } => at_once + every * (self.bytes as u32 / bytes + 1),
+            }
+    }
+}
+
+impl ReceiverOptions {
+    /// Bytes of heap that the machine may hold: what its limits say of payload, and what it needs to keep account of packets,
+    /// sources and groups.
+    pub(crate) fn memory_bound(&self) -> u64 {
+        let limits = &self.config.limits;
+        let each = limits.bytes + 32 * limits.packets as usize + 1024 * limits.groups + limits.message_len;
+        (limits.sources * each + 4096 * limits.unproven) as u64 + (1 << 20)
+    }
+}
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}: {:?}, medium {:?}", self.seed, self.kind, self.medium)?;
+        for source in &self.sources {
+            let SourceOptions { config, bytes, longest, feed, keeps_all, seat } = source;
+            let rate = config.pace.rate_bps;
+            write!(
+                f,
+                "source {}: {bytes} bytes, messages up to {longest}, {feed:?}, ",
+                config.endpoint.session.tsi
+            )?;
+            write!(f, "{rate} B/s, packets of {}, from {}, ", config.packet_len, config.first_sqn)?;
+            writeln!(
+                f,
+                "keeps all: {keeps_all}, {:?}, {:?}, {:?}",
+                config.window, config.parity, seat.clock
+            )?;
+        }
+        for (number, receiver) in self.receivers.iter().enumerate() {
+            let ReceiverOptions { config, seat, joins, has_percent } = receiver;
+            write!(f, "receiver {number}: joins at {joins} ({:?}), has {has_percent} %, ", config.join)?;
+            write!(f, "down {}, up {}, ", Shown(&seat.down), Shown(&seat.up))?;
+            writeln!(f, "moderation {:?}, {:?}", seat.moderation, seat.clock)?;
+        }
+        if let Some(hostile) = self.hostile {
+            writeln!(f, "{hostile:?}")?;
+        }
+        self.faults.iter().try_for_each(|(at, fault)| writeln!(f, "at {at}: {fault:?}"))
+    }
+}
+
+/// A link in one line.
+struct Shown<'a>(&'a Link);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Link { loss, delay, jitter, duplicate, reorder, .. } = self.0;
+        match loss {
+            Loss::None => f.write_str("no loss")?,
+            Loss::Independent(chance) => write!(f, "loss {:.3}", chance.probability())?,
+            Loss::Bursts { begin, end } => {
+                write!(f, "bursts {:.4} by {:.1}", begin.probability(), 1.0 / end.probability())?;
+            }
+        }
+        write!(f, " {delay:?}+{jitter:?}")?;
+        let [duplicate, reorder] = [duplicate, reorder].map(|chance| chance.probability());
+        if duplicate + reorder > 0.0 {
+            write!(f, " twice {duplicate:.3} reordered {reorder:.3}")
+        } else {
+            Ok(())
+        }
+    }
+}

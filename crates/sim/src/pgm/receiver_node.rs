@@ -1,0 +1,303 @@
+//! A receiver in the world: its machine, its application, and the oracles that watch what it delivers.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use campanile_pgm::receiver::{CommandError, EndCause, Event, Receiver};
+use campanile_pgm::{Instant, Seq, Tsi};
+
+use super::address;
+use super::canary::Canary;
+use super::delivery::{Delivery, Misdelivery};
+use super::heap::Heap;
+use super::options::ReceiverOptions;
+use super::record::Record;
+use super::violation::Promise;
+use crate::{Destination, Path, Rng, Time, Transmit};
+
+/// The sources of a world by their sessions, in the order of their parties.
+pub(crate) type Records = Rc<[(Tsi, Rc<RefCell<Record>>)]>;
+
+/// A receiver party.
+#[derive(Debug)]
+pub struct ReceiverNode {
+    machine: Receiver,
+    records: Records,
+    sessions: Vec<(Tsi, Delivery)>,
+    has_percent: u8,
+    rng: Rng,
+    heap: Heap,
+    /// When the last of the sessions was at its end.
+    done_at: Option<Time>,
+    tally: Tally,
+    strays: u64,
+    hijacked: Vec<Tsi>,
+    hoard: Vec<u8>,
+    broken: Option<Promise>,
+}
+
+impl ReceiverNode {
+    pub(crate) fn new(options: &ReceiverOptions, records: Records, rng: Rng, canary: Option<Canary>) -> Self {
+        let mut heap = Heap::default();
+        let machine = heap.within(|| Receiver::new(options.config.clone()));
+        Self {
+            machine,
+            records,
+            sessions: Vec::new(),
+            has_percent: options.has_percent,
+            rng,
+            heap,
+            done_at: None,
+            tally: Tally { deliveries: 0, bytes: 0, canary },
+            strays: 0,
+            hijacked: Vec::new(),
+            hoard: Vec::new(),
+            broken: None,
+        }
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &Receiver {
+        &self.machine
+    }
+
+    /// By its own clock, when it had all sources' sessions to their end.
+    pub fn done_at(&self) -> Option<Time> {
+        self.done_at
+    }
+
+    /// The most bytes of heap that its machine held.
+    pub fn memory(&self) -> u64 {
+        self.heap.most()
+    }
+
+    /// Bytes that it delivered.
+    pub fn delivered(&self) -> u64 {
+        self.tally.bytes
+    }
+
+    /// Sessions found that no source of the world has.
+    pub fn strays(&self) -> u64 {
+        self.strays
+    }
+
+    /// Whether somebody else was taken for a source of the world. Nothing in the protocol tells the two apart when the other one
+    /// is heard first.
+    pub fn is_hijacked(&self) -> bool {
+        !self.hijacked.is_empty()
+    }
+
+    /// Sources whose session is not at its end, and packets given up.
+    pub fn open_and_lost(&self) -> (u32, u32) {
+        let ended = self.sessions.iter().filter(|(_, session)| session.ended).count();
+        ((self.records.len() - ended) as u32, self.sessions.iter().map(|(_, session)| session.lost).sum())
+    }
+
+    pub(crate) fn broken(&self) -> Option<&Promise> {
+        self.broken.as_ref()
+    }
+
+    pub(crate) fn handle_train(&mut self, now: Time, path: Path, stride: usize, bytes: &[u8]) {
+        if self.tally.canary == Some(Canary::Deaf) && self.tally.bytes > 0 {
+            return;
+        }
+        let machine = &mut self.machine;
+        self.heap.within(|| machine.handle_train(Instant(now.0), &address::path(path), stride, bytes));
+        if self.tally.canary == Some(Canary::Hoard) {
+            let hoard = &mut self.hoard;
+            self.heap.within(|| hoard.reserve_exact(hoard.capacity() + (1 << 20)));
+        }
+        self.serve(now);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        let machine = &mut self.machine;
+        self.heap.within(|| machine.handle_timeout(Instant(now.0)));
+        self.serve(now);
+    }
+
+    pub(crate) fn poll_transmit(&mut self, now: Time, buf: &mut [u8]) -> Option<Transmit> {
+        if self.tally.canary == Some(Canary::Chatter) && std::mem::take(&mut self.tally.bytes) > 0 {
+            buf[..16].fill(0);
+            return Some(Transmit { to: Destination::Group(0), stride: 16, len: 16 });
+        }
+        let machine = &mut self.machine;
+        let transmit = self.heap.within(|| machine.poll_transmit(Instant(now.0), buf));
+        let mut transmit = address::transmit(&transmit?);
+        if self.tally.canary == Some(Canary::Implosion) && transmit.len == transmit.stride {
+            let times = 100.min(buf.len() / transmit.len);
+            (1..times).for_each(|nth| buf.copy_within(..transmit.stride, nth * transmit.stride));
+            transmit.len *= times;
+        }
+        Some(transmit)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        if self.tally.canary == Some(Canary::Spin) {
+            return Some(Time::START);
+        }
+        self.machine.poll_timeout().map(|at| Time(at.0))
+    }
+
+    /// Takes what the machine has to tell.
+    fn serve(&mut self, now: Time) {
+        loop {
+            let machine = &mut self.machine;
+            let Some(event) = self.heap.within(|| machine.poll_event()) else { break };
+            let tsi = tsi_of(&event);
+            if let Event::Start { source, .. } = event
+                && self
+                    .records
+                    .iter()
+                    .position(|(of, _)| *of == tsi)
+                    .is_some_and(|at| source != address::of_source(at))
+            {
+                self.hijacked.push(tsi);
+            }
+            if self.hijacked.contains(&tsi) {
+                continue;
+            }
+            let Some(session) = session(&mut self.sessions, &self.records, tsi) else {
+                self.strays += 1;
+                continue;
+            };
+            let mut follow_up = FollowUp::None;
+            let outcome = match event {
+                Event::Start { first, .. } => {
+                    follow_up = FollowUp::Have(first);
+                    session.start(first.0)
+                }
+                Event::Message { bytes, more, .. } => {
+                    self.tally.hand_over(bytes, |bytes| session.message(bytes, more))
+                }
+                Event::Bytes { bytes, .. } => self.tally.hand_over(bytes, |bytes| session.bytes(bytes)),
+                Event::Packet { sqn, bytes, .. } => {
+                    self.tally.hand_over(bytes, |bytes| session.packet(sqn.0, bytes))
+                }
+                Event::Lost { .. } if self.tally.canary == Some(Canary::Conceal) => Ok(()),
+                Event::Lost { first, last, .. } => session.lost(first.0, last.0),
+                Event::Need { first, count, .. } => {
+                    follow_up = FollowUp::Supply(first, count);
+                    Ok(())
+                }
+                Event::End { cause: EndCause::Fin, .. } => session.finish(),
+                Event::End { .. } => {
+                    session.part();
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+            if let Err(fault) = outcome {
+                self.broken.get_or_insert(Promise::Delivery { tsi, fault });
+            }
+            self.follow_up(now, tsi, follow_up);
+        }
+        if self.done_at.is_none() && self.open_and_lost().0 == 0 {
+            self.done_at = Some(now);
+        }
+    }
+
+    /// Does what an event asks of the application.
+    fn follow_up(&mut self, now: Time, tsi: Tsi, follow_up: FollowUp) {
+        let Some(session) = session(&mut self.sessions, &self.records, tsi) else { return };
+        let machine = &mut self.machine;
+        match follow_up {
+            FollowUp::None => {}
+            FollowUp::Have(first) => {
+                let mut sqn = first.0;
+                while self.has_percent > 0 && session.is_of_file(sqn) {
+                    let mut last = sqn.wrapping_add(self.rng.below(40) as u32);
+                    while !session.is_of_file(last) {
+                        last = last.wrapping_sub(1);
+                    }
+                    if self.rng.below(100) < u64::from(self.has_percent) {
+                        let told =
+                            self.heap.within(|| machine.have(Instant(now.0), tsi, Seq(sqn), Seq(last)));
+                        told.and_then(|()| session.had(sqn, last).map_err(|_| CommandError::Range))
+                            .expect("a part of the file, told once");
+                    }
+                    sqn = last.wrapping_add(1);
+                }
+            }
+            FollowUp::Supply(first, count) => {
+                let (stride, bytes) = session.group(first.0, count);
+                self.heap
+                    .within(|| machine.supply(Instant(now.0), tsi, first, stride, &bytes))
+                    .expect("it was asked for");
+            }
+        }
+    }
+}
+
+/// What an event asks of the application.
+enum FollowUp {
+    None,
+    /// To say what it has of a session from this packet on.
+    Have(Seq),
+    /// To hand back the packets of a group.
+    Supply(Seq, u8),
+}
+
+/// Counts what is handed over, and lets the canary at it.
+#[derive(Debug)]
+struct Tally {
+    deliveries: u64,
+    bytes: u64,
+    canary: Option<Canary>,
+}
+
+impl Tally {
+    fn hand_over(
+        &mut self,
+        bytes: &[u8],
+        mut to: impl FnMut(&[u8]) -> Result<(), Misdelivery>,
+    ) -> Result<(), Misdelivery> {
+        self.deliveries += 1;
+        self.bytes += bytes.len() as u64;
+        let canary = self.canary.filter(|_| self.deliveries == 3);
+        match canary {
+            Some(Canary::Omit) => Ok(()),
+            Some(Canary::Repeat) => to(bytes).and_then(|()| to(bytes)),
+            Some(Canary::Alter) => {
+                let mut altered = bytes.to_vec();
+                altered.push(1);
+                altered[0] ^= 1;
+                altered.truncate(bytes.len().max(1));
+                to(&altered)
+            }
+            _ => to(bytes),
+        }
+    }
+}
+
+/// The session of a source of the world; `None` for sessions that nobody has.
+fn session<'a>(
+    sessions: &'a mut Vec<(Tsi, Delivery)>,
+    records: &Records,
+    tsi: Tsi,
+) -> Option<&'a mut Delivery> {
+    let at = match sessions.iter().position(|(of, _)| *of == tsi) {
+        Some(at) => at,
+        None => {
+            let (_, record) = records.iter().find(|(of, _)| *of == tsi)?;
+            sessions.push((tsi, Delivery::new(Rc::clone(record))));
+            sessions.len() - 1
+        }
+    };
+    Some(&mut sessions[at].1)
+}
+
+fn tsi_of(event: &Event<'_>) -> Tsi {
+    match *event {
+        Event::Start { tsi, .. }
+        | Event::Message { tsi, .. }
+        | Event::Bytes { tsi, .. }
+        | Event::Packet { tsi, .. }
+        | Event::Need { tsi, .. }
+        | Event::Lost { tsi, .. }
+        | Event::Stalled { tsi }
+        | Event::Resumed { tsi }
+        | Event::End { tsi, .. } => tsi,
+        _ => Tsi::default(),
+    }
+}

@@ -1,0 +1,215 @@
+//! A run: the world is built from its options, lives, and is judged.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::address;
+use super::canary::Canary;
+use super::content::Content;
+use super::hostile::Hostile;
+use super::node::Node;
+use super::options::{Fault, Options};
+use super::receiver_node::{ReceiverNode, Records};
+use super::source_node::SourceNode;
+use super::summary::Summary;
+use super::violation::{Promise, Violation};
+use crate::{Log, PartyId, Rng, Seat, Step, Time, World};
+
+/// Lets a world live and judges it.
+///
+/// # Errors
+///
+/// The first promise that was seen broken.
+pub fn run(options: &Options, canary: Option<Canary>) -> Result<Summary, Violation> {
+    finish(Scenario::new(options, canary))
+}
+
+/// As [`run`], and tells each packet that is sent.
+///
+/// # Errors
+///
+/// The first promise that was seen broken.
+pub fn run_logged(options: &Options, log: Log) -> Result<Summary, Violation> {
+    let mut scenario = Scenario::new(options, None);
+    scenario.world.set_log(log);
+    finish(scenario)
+}
+
+fn finish(mut scenario: Scenario<'_>) -> Result<Summary, Violation> {
+    scenario.live()?;
+    scenario.judge()?;
+    Ok(Summary::of(&scenario.world, scenario.options))
+}
+
+/// The group that everyone is in.
+const GROUP: u32 = 0;
+
+/// A world on its way.
+struct Scenario<'a> {
+    options: &'a Options,
+    canary: Option<Canary>,
+    world: World<Node>,
+    records: Records,
+    alarms: Vec<Fault>,
+    rng: Rng,
+    /// When the last step was, and how many there were at that time.
+    pulse: (Time, u32),
+}
+
+impl<'a> Scenario<'a> {
+    fn new(options: &'a Options, canary: Option<Canary>) -> Self {
+        let mut rng = Rng::new(options.seed);
+        let mut world = World::new(options.medium, rng.next_u64());
+        let mut records = Vec::new();
+        for (source, id) in options.sources.iter().zip((0..).map(PartyId)) {
+            let content = Content::new(options.kind, source.bytes, source.longest, &mut rng);
+            let mut source = source.clone();
+            source.config.endpoint.nla = address::of_party(id);
+            source.config.endpoint.group = address::of_group(GROUP);
+            let now = source.seat.clock.local(Time::START);
+            let node = SourceNode::new(now, &source, Rc::new(content), canary);
+            records.push((source.config.endpoint.session.tsi, Rc::clone(node.record())));
+            world.join(source.seat, Node::Source(Box::new(node)));
+        }
+        let mut scenario = Self {
+            options,
+            canary,
+            world,
+            records: Rc::from(records),
+            alarms: Vec::new(),
+            rng,
+            pulse: (Time::START, 0),
+        };
+        scenario.seat_receivers();
+        scenario.seat_hostile();
+        for &(at, fault) in &options.faults {
+            scenario.plan(at, fault);
+        }
+        scenario
+    }
+
+    fn seat_receivers(&mut self) {
+        for (number, receiver) in (0..).zip(&self.options.receivers) {
+            let node = self.receiver(number);
+            let id = self.world.join(receiver.seat, node);
+            self.world.join_group(id, GROUP);
+            if receiver.joins > Time::START {
+                self.world.crash(id);
+                self.plan(receiver.joins, Fault::Revive(number));
+            }
+        }
+    }
+
+    fn seat_hostile(&mut self) {
+        let Some(hostile) = self.options.hostile else { return };
+        let victims = self.world.seats();
+        let node = Hostile::new(self.rng.next_u64(), hostile.packets, hostile.interval, (GROUP, victims));
+        let id = self.world.join(Seat::default(), Node::Hostile(Box::new(node)));
+        self.world.join_group(id, GROUP);
+    }
+
+    fn receiver(&mut self, number: u32) -> Node {
+        let options = &self.options.receivers[number as usize];
+        let node = ReceiverNode::new(options, Rc::clone(&self.records), self.rng.fork(), self.canary);
+        Node::Receiver(Box::new(node))
+    }
+
+    fn plan(&mut self, at: Time, fault: Fault) {
+        self.world.set_alarm(at, self.alarms.len() as u32);
+        self.alarms.push(fault);
+    }
+
+    fn live(&mut self) -> Result<(), Violation> {
+        let limit = self.limit();
+        while self.world.next_time().is_some_and(|next| next <= limit) && !self.is_over() {
+            match self.world.step() {
+                Some(Step::Alarm(alarm)) => self.befall(self.alarms[alarm as usize]),
+                Some(Step::Acted(id)) => self.watch(id)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a fault happen.
+    fn befall(&mut self, fault: Fault) {
+        let id = |receiver: u32| PartyId(self.options.sources.len() as u32 + receiver);
+        match fault {
+            Fault::Crash(receiver) => drop(self.world.crash(id(receiver))),
+            Fault::Revive(receiver) => {
+                let node = self.receiver(receiver);
+                self.world.revive(id(receiver), node);
+            }
+            Fault::Pause(receiver) => self.world.pause(id(receiver)),
+            Fault::Resume(receiver) => self.world.resume(id(receiver)),
+            Fault::Cut(receiver) => self.world.set_side(id(receiver), 1),
+            Fault::Heal => self.world.heal(),
+        }
+    }
+
+    fn watch(&mut self, id: PartyId) -> Result<(), Violation> {
+        let now = self.world.now();
+        self.pulse = if self.pulse.0 == now { (now, self.pulse.1 + 1) } else { (now, 1) };
+        let promise = match self.world.party(id).and_then(Node::broken) {
+            Some(promise) => promise.clone(),
+            // A moment may have an arrival of each packet of a train at each party, and some answers.
+            None if self.pulse.1 > 10_000 + 1000 * self.world.seats() => Promise::Progress,
+            None => return Ok(()),
+        };
+        Err(Violation { at: now, party: id, promise })
+    }
+
+    /// Whether nothing more is to be seen: the sources' sessions are over, linger and all.
+    fn is_over(&self) -> bool {
+        (0..self.options.sources.len() as u32).all(|source| {
+            matches!(self.world.party(PartyId(source)), Some(Node::Source(source)) if source.is_over())
+        })
+    }
+
+    /// When to stop waiting.
+    fn limit(&self) -> Time {
+        self.options.due() + Duration::from_secs(30)
+    }
+
+    /// What can be said only at the end.
+    fn judge(&self) -> Result<(), Violation> {
+        let sources = self.options.sources.len() as u32;
+        for id in (0..sources).map(PartyId) {
+            let Some(Node::Source(source)) = self.world.party(id) else { continue };
+            let sent = self.world.counters(id).sent;
+            // Not one NAK a receiver and loss, however many receivers there are: at most one for each packet sent.
+            let bound = NAKS_FREE + sent;
+            if source.naks() > bound && self.options.hostile.is_none() {
+                return self.broken(id, Promise::Naks { naks: source.naks(), sent });
+            }
+        }
+        for (number, receiver) in (0..).zip(&self.options.receivers) {
+            let id = PartyId(sources + number);
+            let Some(Node::Receiver(node)) = self.world.party(id) else { continue };
+            let (open, lost) = node.open_and_lost();
+            let in_time =
+                node.done_at().is_some_and(|at| receiver.seat.clock.world(at) <= self.options.due());
+            let owed = self.options.is_owed_everything(number) && !node.is_hijacked();
+            if owed && !(open == 0 && lost == 0 && in_time) {
+                return self.broken(id, Promise::Convergence { open, lost });
+            }
+            let sent = self.world.counters(id).sent;
+            let untouched = self.world.is_undisturbed(id) && self.options.is_left_alone(number);
+            if untouched && sent > 0 {
+                return self.broken(id, Promise::Silence { sent });
+            }
+            let bound = receiver.memory_bound();
+            if node.memory() > bound {
+                return self.broken(id, Promise::Memory { used: node.memory(), bound });
+            }
+        }
+        Ok(())
+    }
+
+    fn broken<T>(&self, party: PartyId, promise: Promise) -> Result<T, Violation> {
+        Err(Violation { at: self.world.now(), party, promise })
+    }
+}
+
+/// NAKs that a source may get however little it sends.
+const NAKS_FREE: u64 = 50;

@@ -1,0 +1,251 @@
+//! A source in the world: its machine, its application, and the oracles that watch what it sends.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use campanile_pgm::source::{PublishError, Source, SourceEvent};
+use campanile_pgm::{Instant, Seq};
+
+use super::address;
+use super::canary::Canary;
+use super::content::{Content, Kind};
+use super::options::{Feed, SourceOptions};
+use super::rate::RateOracle;
+use super::record::Record;
+use super::violation::Promise;
+use crate::{Path, Time, Transmit};
+
+/// A source party.
+#[derive(Debug)]
+pub struct SourceNode {
+    machine: Source,
+    content: Rc<Content>,
+    record: Rc<RefCell<Record>>,
+    feed: Feed,
+    overhead: u64,
+    group_len: usize,
+    rate: RateOracle,
+    /// The next message, or byte of a stream, to be published.
+    next: usize,
+    /// Bytes that have come to the application and were not published.
+    budget: u64,
+    next_burst: Option<Time>,
+    /// Refused for want of room, until the machine says that there is some.
+    blocked: bool,
+    finished: bool,
+    over: bool,
+    /// NAKs by the packet that they ask for first.
+    naks: Vec<u32>,
+    canary: Option<Canary>,
+    broken: Option<Promise>,
+}
+
+impl SourceNode {
+    pub(crate) fn new(
+        now: Time,
+        options: &SourceOptions,
+        content: Rc<Content>,
+        canary: Option<Canary>,
+    ) -> Self {
+        let config = &options.config;
+        let machine = Source::new(Instant(now.0), config.clone()).expect("drawn configurations are valid");
+        let pace = config.pace;
+        let overhead = u64::from(pace.overhead);
+        // A train leaves at once, another on credit when the driver was late, and an urgent packet overdraws by one.
+        let train = (u128::from(pace.rate_bps) * pace.burst.as_nanos() / 1_000_000_000) as u64;
+        let slack = 2 * train + 2 * (config.packet_len as u64 + overhead);
+        let rate = RateOracle::new(pace.rate_bps, slack);
+        let record = Record::new(Rc::clone(&content), config.first_sqn.0, machine.tsdu_len() as u64);
+        let record = Rc::new(RefCell::new(record));
+        Self {
+            machine,
+            content,
+            record,
+            feed: options.feed,
+            overhead,
+            group_len: config.parity.map_or(64, |parity| parity.group.into()),
+            rate,
+            next: 0,
+            budget: 0,
+            next_burst: Some(now),
+            blocked: false,
+            finished: false,
+            over: false,
+            naks: Vec::new(),
+            canary,
+            broken: None,
+        }
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &Source {
+        &self.machine
+    }
+
+    /// NAKs that came to it.
+    pub fn naks(&self) -> u64 {
+        self.naks.len() as u64
+    }
+
+    /// NAKs that came to it, by the transmission group (or 64 packets) that they ask for first.
+    pub fn naks_by_group(&self) -> Vec<u32> {
+        let record = self.record.borrow();
+        let mut counts = vec![0; (record.packets() as usize).div_ceil(self.group_len)];
+        for index in self.naks.iter().filter_map(|&sqn| record.index(sqn)) {
+            counts[index / self.group_len] += 1;
+        }
+        counts
+    }
+
+    /// Bytes of payload that it says in all.
+    pub fn useful(&self) -> u64 {
+        self.content.useful()
+    }
+
+    /// Whether its session is over, linger and all.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub(crate) fn record(&self) -> &Rc<RefCell<Record>> {
+        &self.record
+    }
+
+    pub(crate) fn broken(&self) -> Option<&Promise> {
+        self.broken.as_ref()
+    }
+
+    pub(crate) fn handle_train(&mut self, now: Time, path: Path, stride: usize, bytes: &[u8]) {
+        bytes.chunks(stride.max(1)).for_each(|packet| self.note_nak(packet));
+        self.machine.handle_train(Instant(now.0), &address::path(path), stride, bytes);
+        self.serve(now);
+    }
+
+    fn note_nak(&mut self, packet: &[u8]) {
+        const NAK: u8 = 0x08;
+        if let Some(&[a, b, c, d]) = packet.get(16..20)
+            && packet[4] == NAK
+        {
+            self.naks.push(u32::from_be_bytes([a, b, c, d]));
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        self.machine.handle_timeout(Instant(now.0));
+        self.serve(now);
+    }
+
+    pub(crate) fn poll_transmit(&mut self, now: Time, buf: &mut [u8]) -> Option<Transmit> {
+        let transmit = match self.machine.poll_transmit(Instant(now.0), buf) {
+            Some(transmit) => address::transmit(&transmit),
+            // An event may need an answer before there is more to send.
+            None if self.serve(now) => address::transmit(&self.machine.poll_transmit(Instant(now.0), buf)?),
+            None => return None,
+        };
+        for packet in buf[..transmit.len].chunks(transmit.stride) {
+            let times = if self.canary == Some(Canary::Rate) { 2 } else { 1 };
+            if !(0..times).all(|_| self.rate.sent(now, packet.len() as u64 + self.overhead)) {
+                let (sent, bound) = self.rate.fullest();
+                self.broken.get_or_insert(Promise::Rate { sent, bound });
+            }
+            if !self.record.borrow_mut().note(packet) {
+                let sqn =
+                    packet.get(16..20).and_then(|sqn| sqn.try_into().ok()).map_or(0, u32::from_be_bytes);
+                self.broken.get_or_insert(Promise::Framing { sqn: Seq(sqn) });
+            }
+        }
+        Some(transmit)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Time> {
+        let machine = self.machine.poll_timeout().map(|at| Time(at.0));
+        machine.into_iter().chain(self.next_burst).min()
+    }
+
+    /// Lets the application act; whether it did anything.
+    fn serve(&mut self, now: Time) -> bool {
+        let mut acted = false;
+        while let Some(at) = self.next_burst.filter(|&at| at <= now) {
+            acted = true;
+            match self.feed {
+                Feed::AtOnce => {
+                    self.budget = u64::MAX;
+                    self.next_burst = None;
+                }
+                Feed::Bursts { bytes, every } => {
+                    self.budget += u64::from(bytes);
+                    self.next_burst = Some(at + every).filter(|_| !self.finished);
+                }
+            }
+        }
+        while let Some(event) = self.machine.poll_event() {
+            acted = true;
+            match event {
+                SourceEvent::Need(range) => {
+                    let bytes = &self.content.bytes()[range.start as usize..range.end as usize];
+                    self.machine.supply(Instant(now.0), &range, bytes).expect("it was asked for");
+                }
+                SourceEvent::Writable => self.blocked = false,
+                SourceEvent::Drained => {}
+                SourceEvent::Finished => self.over = true,
+            }
+        }
+        self.publish(now) || acted
+    }
+
+    /// Publishes what has come to the application; whether there was anything.
+    fn publish(&mut self, now: Time) -> bool {
+        if self.finished || self.blocked || self.budget == 0 {
+            return false;
+        }
+        let now = Instant(now.0);
+        if self.content.kind() == Kind::File {
+            self.machine.offer(now, self.content.useful()).expect("it is the one offer");
+            self.next = self.content.bytes().len();
+        }
+        let content = Rc::clone(&self.content);
+        while let Some(piece) = self.next_piece(&content) {
+            match self.machine.publish(now, piece) {
+                Ok(()) => {
+                    self.budget = self.budget.saturating_sub(piece.len() as u64 + 1);
+                    self.next += if self.content.kind() == Kind::Stream { piece.len() } else { 1 };
+                }
+                Err(PublishError::Full) => {
+                    self.blocked = true;
+                    return true;
+                }
+                Err(error) => panic!("publishing is in order: {error}"),
+            }
+        }
+        if self.next == self.pieces() {
+            self.finished = true;
+            self.next_burst = None;
+            self.machine.finish(now);
+        } else {
+            self.machine.flush(now);
+        }
+        true
+    }
+
+    /// What is published next, if it has come to the application.
+    fn next_piece<'a>(&self, content: &'a Content) -> Option<&'a [u8]> {
+        const PIECE: usize = 2000;
+        if self.budget == 0 || self.next == self.pieces() {
+            return None;
+        }
+        Some(match content.kind() {
+            Kind::Packed | Kind::Apdu => content.message(self.next),
+            Kind::Stream | Kind::File => {
+                let rest = &content.bytes()[self.next..];
+                &rest[..rest.len().min(PIECE)]
+            }
+        })
+    }
+
+    fn pieces(&self) -> usize {
+        match self.content.kind() {
+            Kind::Packed | Kind::Apdu => self.content.messages(),
+            Kind::Stream | Kind::File => self.content.bytes().len(),
+        }
+    }
+}

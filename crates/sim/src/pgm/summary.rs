@@ -1,0 +1,120 @@
+//! What a run came to.
+
+use std::fmt;
+
+use super::node::Node;
+use super::options::Options;
+use crate::{PartyId, Time, World};
+
+/// What a run came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// The finger-print of all that happened.
+    pub trace_hash: u64,
+    /// How long the world lived.
+    pub ended: Time,
+    /// Bytes that all sources said.
+    pub useful: u64,
+    /// Bytes that all sources sent, headers of lower layers included.
+    pub wire_bytes: u64,
+    /// NAKs that came to sources.
+    pub naks: u64,
+    /// The same of the first source, by the transmission group (or 64 packets) that they ask for first.
+    pub naks_by_group: Vec<u32>,
+    /// Packets that receivers sent.
+    pub upstream: u64,
+    /// Receivers that had every session to its end.
+    pub complete: u32,
+    /// Receivers in all.
+    pub receivers: u32,
+    /// Packets that receivers gave up.
+    pub lost: u64,
+    /// When the last of the complete receivers was complete.
+    pub last_done: Time,
+    /// The most heap that a receiver's machine held, in bytes.
+    pub memory: u64,
+    /// Packets that a hostile peer forged, by their types.
+    pub forged: [u32; 16],
+    /// Packets that were lost on the way to receivers, and packets that came.
+    pub lost_and_received: (u64, u64),
+}
+
+impl Summary {
+    pub(crate) fn of(world: &World<Node>, options: &Options) -> Self {
+        let sources = options.sources.len() as u32;
+        let mut summary = Self {
+            trace_hash: world.trace_hash(),
+            ended: world.now(),
+            useful: 0,
+            wire_bytes: 0,
+            naks: 0,
+            naks_by_group: Vec::new(),
+            upstream: 0,
+            complete: 0,
+            receivers: options.receivers.len() as u32,
+            lost: 0,
+            last_done: Time::START,
+            memory: 0,
+            forged: [0; 16],
+            lost_and_received: (0, 0),
+        };
+        let last = PartyId(world.seats() - 1);
+        if let Some(Node::Hostile(hostile)) = world.party(last) {
+            summary.forged = *hostile.forged();
+        }
+        for (id, source) in (0..).map(PartyId).zip(&options.sources) {
+            if let Some(Node::Source(node)) = world.party(id) {
+                let counters = world.counters(id);
+                summary.useful += node.useful();
+                summary.wire_bytes +=
+                    counters.sent_bytes + counters.sent * u64::from(source.config.pace.overhead);
+                summary.naks += node.naks();
+                if id == PartyId(0) {
+                    summary.naks_by_group = node.naks_by_group();
+                }
+            }
+        }
+        for (id, receiver) in (sources..).map(PartyId).zip(&options.receivers) {
+            let counters = world.counters(id);
+            summary.upstream += counters.sent;
+            summary.lost_and_received.0 += counters.lost;
+            summary.lost_and_received.1 += counters.received;
+            if let Some(Node::Receiver(node)) = world.party(id) {
+                summary.lost += u64::from(node.open_and_lost().1);
+                summary.memory = summary.memory.max(node.memory());
+                if let Some(done) = node.done_at() {
+                    summary.complete += 1;
+                    summary.last_done = summary.last_done.max(receiver.seat.clock.world(done));
+                }
+            }
+        }
+        summary
+    }
+
+    /// Bytes on the wire for each byte said.
+    pub fn wire_per_useful(&self) -> f64 {
+        self.wire_bytes as f64 / self.useful as f64
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (lost, received) = self.lost_and_received;
+        writeln!(
+            f,
+            "{} of {} receivers complete, the last at {}",
+            self.complete, self.receivers, self.last_done
+        )?;
+        writeln!(
+            f,
+            "{} bytes said, {} sent: {:.3} each",
+            self.useful,
+            self.wire_bytes,
+            self.wire_per_useful()
+        )?;
+        writeln!(f, "{} packets came to receivers, {lost} did not; {} were given up", received, self.lost)?;
+        writeln!(f, "{} packets from receivers, {} NAKs at sources", self.upstream, self.naks)?;
+        writeln!(f, "at most {} bytes of heap in a receiver's machine", self.memory)?;
+        write!(f, "the world ended at {}, trace {:016x}", self.ended, self.trace_hash)
+    }
+}

@@ -1,0 +1,89 @@
+//! What the oracles can find wrong.
+
+use std::fmt;
+
+use campanile_pgm::{Seq, Tsi};
+
+use super::delivery::Misdelivery;
+use crate::{PartyId, Time};
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// When it showed.
+    pub at: Time,
+    /// Whose it is.
+    pub party: PartyId,
+    /// Which one it is.
+    pub promise: Promise,
+}
+
+/// A promise that was not kept.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Promise {
+    /// What is delivered is what was sent, in order, without gap or duplicate, or an event names the gap.
+    Delivery {
+        /// Of whom something was delivered.
+        tsi: Tsi,
+        /// What is wrong with it.
+        fault: Misdelivery,
+    },
+    /// Packets of a source carry what its application said.
+    Framing {
+        /// Of the packet that does not.
+        sqn: Seq,
+    },
+    /// A source stays within its rate over any 100 ms.
+    Rate {
+        /// What it sent in that time, in bytes.
+        sent: u64,
+        /// What it may send.
+        bound: u64,
+    },
+    /// NAKs that reach a source are few beside what it sends.
+    Naks {
+        /// NAKs that came.
+        naks: u64,
+        /// Packets that it sent.
+        sent: u64,
+    },
+    /// Who lost nothing sends nothing.
+    Silence {
+        /// Packets that were sent all the same.
+        sent: u64,
+    },
+    /// Who may get everything gets everything, in bounded time.
+    Convergence {
+        /// Sessions that it did not get to the end of.
+        open: u32,
+        /// Packets given up.
+        lost: u32,
+    },
+    /// Memory stays within its bound.
+    Memory {
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that may be in use.
+        bound: u64,
+    },
+    /// Time goes on: a machine does not ask to be called again at once without end.
+    Progress,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {}, party {}: ", self.at, self.party.0)?;
+        match &self.promise {
+            Promise::Delivery { tsi, fault } => write!(f, "delivery of {tsi} is wrong: {fault:?}"),
+            Promise::Framing { sqn } => write!(f, "packet {sqn} does not carry what was published"),
+            Promise::Rate { sent, bound } => write!(f, "{sent} bytes in 100 ms where {bound} are allowed"),
+            Promise::Naks { naks, sent } => write!(f, "{naks} NAKs for {sent} packets"),
+            Promise::Silence { sent } => write!(f, "lost nothing and sent {sent} packets"),
+            Promise::Convergence { open, lost } => {
+                write!(f, "{open} sessions are not at their end, {lost} packets are given up")
+            }
+            Promise::Memory { used, bound } => write!(f, "{used} bytes of memory where {bound} are allowed"),
+            Promise::Progress => f.write_str("is called again and again without end"),
+        }
+    }
+}
