@@ -351,6 +351,7 @@ impl Peer {
         let is_old = position < self.window.floor() || self.window.is_done(key);
         if is_old || known.is_some_and(|block| block.present & bit != 0 || index >= block.size()) {
             shared.stats.duplicates += 1;
+            self.learn_size(key, index, data, shared);
             return;
         }
         if !self.has_room(position, data.payload.len(), shared) {
@@ -389,6 +390,16 @@ impl Peer {
         self.window.arrived(position, self.parity.is_none());
         self.progress(now, key);
         self.complete(key, shared);
+    }
+
+    /// A packet that is there already may tell that its group is a short one.
+    fn learn_size(&mut self, key: u64, index: u8, data: &Data<'_>, shared: &mut Shared) {
+        let is_last = data.head.options.curr_tgsize.is_some_and(|size| size.get() == u32::from(index) + 1);
+        if let Some(block) = self.window.block_mut(key).filter(|_| is_last)
+            && block.set_size(index + 1)
+        {
+            self.complete(key, shared);
+        }
     }
 
     fn take_parity(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {

@@ -95,7 +95,15 @@ impl Source {
         let holes = if state.closed { group_len - state.count } else { 0 };
         let lacking = (index + 1).saturating_sub(holes).saturating_sub(unsent).saturating_sub(owed);
         if lacking == 0 {
-            self.stats.nak_sqns_merged += 1;
+            // Who lacks nothing but what a short group left out does not know that it is one: its last packet says so.
+            let last = u64::from(state.count.saturating_sub(1));
+            if holes == 0
+                || unsent > 0
+                || owed > 0
+                || !self.repairs.ask_data(now, self.window.start_of(group) + last)
+            {
+                self.stats.nak_sqns_merged += 1;
+            }
             return;
         }
         if !std::mem::replace(&mut state.asked, true)
