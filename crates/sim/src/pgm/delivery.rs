@@ -69,7 +69,7 @@ impl Delivery {
             Kind::Packed | Kind::Apdu => content.message_start(content.first_message(start)),
             Kind::Stream | Kind::File => start,
         });
-        self.packets = vec![Fate::Told; record.index(first).unwrap_or_default()];
+        self.packets = vec![Fate::Told; record.packets_before(first)];
         Ok(())
     }
 
@@ -176,7 +176,8 @@ impl Delivery {
         let record = self.record.borrow();
         let place = |step| record.start(first.wrapping_add(step)).map_or(0, |place| place as usize);
         let stride = place(1) - place(0);
-        let mut bytes = vec![0xa5; stride * usize::from(count)];
+        // The last packet of all may be shorter than the others.
+        let mut bytes = vec![0xa5; place(count.into()) - place(0)];
         for (step, slot) in (0..).zip(bytes.chunks_mut(stride)) {
             let fate = record.index(first.wrapping_add(step)).and_then(|index| self.packets.get(index));
             if matches!(fate, Some(Fate::Had | Fate::Told)) {

@@ -45,6 +45,11 @@ impl Record {
         (index < self.packets()).then_some(index as usize)
     }
 
+    /// How many packets come before a sequence number that [`Self::start`] knows.
+    pub(crate) fn packets_before(&self, sqn: u32) -> usize {
+        sqn.wrapping_sub(self.first_sqn) as usize
+    }
+
     /// Notes an ODATA packet if it is a new one. False when it does not carry what the application said.
     ///
     /// Sequence numbers that it leaves out have no data: those behind a short transmission group (RFC 3208 §11.7).
