@@ -34,7 +34,7 @@ use self::shared::{Pool, Shared};
 use self::window::Window;
 use crate::path::{Path, Transmit};
 use crate::rng::Rng;
-use crate::wire::{Body, Packet, WindowState};
+use crate::wire::{Body, Content, Data, DataKind, Packet, WindowState};
 use crate::{Framing, Instant, Seq, Tsi};
 
 /// The receiver of all sources of one group and port.
@@ -284,9 +284,14 @@ impl Receiver {
             stats.ignored += 1;
             return None;
         }
-        // State is made for an SPM or data only: who confirms or asks proves nothing.
+        // State is made for an SPM or new data only: who confirms or asks proves nothing, and repairs and parity do not say where the
+        // session stands.
         let first = match &packet.body {
-            Body::Data(data) => data.head.sqn,
+            Body::Data(Data { head, .. })
+                if head.kind == DataKind::Original && matches!(head.content, Content::Source { .. }) =>
+            {
+                head.sqn
+            }
             Body::Spm(spm) => match spm.window {
                 WindowState::Known(edges) => edges.lead().next(),
                 WindowState::Unknown | WindowState::Unreachable => return None,
@@ -339,7 +344,6 @@ impl Peer {
             shared.pool.put(hold);
         };
         self.window.have(first..last + 1, &mut recycle);
-        self.window.settle(&mut recycle);
         let (from, to) = (self.window.key(first), self.window.key(last));
         let settled: Vec<u64> = self.active.iter().copied().filter(|key| (from..=to).contains(key)).collect();
         settled.into_iter().for_each(|key| self.rest(key));

@@ -22,6 +22,7 @@ pub(super) struct SpmRequest {
 impl Peer {
     /// Begins the repair of what is newly found missing, as far as there are not too many repairs already.
     pub(super) fn detect(&mut self, now: Instant, shared: &mut Shared) {
+        self.settle(shared);
         let no_repair = matches!(self.end, Some(super::EndCause::Reset(reset)) if reset.no_repair());
         if self.path.is_none() || no_repair {
             return;

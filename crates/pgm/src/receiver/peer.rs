@@ -191,7 +191,7 @@ impl Peer {
         }
         self.advance_trail(trail, shared);
         self.window.set_spm_lead(lead);
-        self.close_at(lead, spm);
+        self.close_at(lead, spm, shared);
         if spm.options.fin {
             self.fin = Some(lead);
         }
@@ -265,7 +265,11 @@ impl Peer {
     fn begin(&mut self, spm: &Spm, lead: u64, trail: u64, shared: &Shared) {
         self.begun = true;
         self.timers.stop(Timer::Begin as usize);
-        if let (Some(join), JoinWish::History { .. }) = (spm.options.join, shared.config.join) {
+        // Once the trailing edge was seen to advance, what is behind it is known to be gone.
+        let may_reach_back = self.window.trail() <= self.first;
+        if let (Some(join), JoinWish::History { .. }, true) =
+            (spm.options.join, shared.config.join, may_reach_back)
+        {
             let mut first = self.window.position(join).clamp(trail, lead.max(trail) + 1);
             if let Sink::Ordered(_) = self.sink {
                 first = first.max((lead + 1).saturating_sub(shared.config.limits.packets.into()));
@@ -329,9 +333,11 @@ impl Peer {
     }
 
     /// What an SPM says of the group that its lead ends (§11.4).
-    fn close_at(&mut self, lead: u64, spm: &Spm) {
+    fn close_at(&mut self, lead: u64, spm: &Spm, shared: &mut Shared) {
         let key = self.window.key(lead);
-        if self.parity.is_none() || self.window.is_done(key) || lead < self.window.floor() {
+        // What a short group leaves out is behind its last packet, which may have been delivered.
+        let is_past = self.window.start(key + 1) <= self.window.floor();
+        if self.parity.is_none() || self.window.is_done(key) || is_past {
             return;
         }
         let index = self.window.index(lead);
@@ -342,13 +348,17 @@ impl Peer {
             block.set_size(index + 1);
         }
         block.closed |= index + 1 == block.size();
+        self.complete(key, shared);
     }
 
     fn take_source(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {
         let (key, index) = (self.window.key(position), self.window.index(position));
         let bit = 1 << index;
         let known = self.window.block(key);
-        let is_old = position < self.window.floor() || self.window.is_done(key);
+        // In bulk a loss is told when it is known, and stands.
+        let was_given_up = matches!(self.sink, Sink::Bulk(_))
+            && (position < self.window.trail() || known.is_some_and(|block| block.lost & bit != 0));
+        let is_old = position < self.window.floor() || self.window.is_done(key) || was_given_up;
         if is_old || known.is_some_and(|block| block.present & bit != 0 || index >= block.size()) {
             shared.stats.duplicates += 1;
             self.learn_size(key, index, data, shared);
@@ -532,15 +542,21 @@ impl Peer {
             let hold = self.window.finish(key).and_then(|block| block.hold);
             hold.into_iter().for_each(|hold| self.release(hold, shared));
         }
-        if is_bulk {
-            let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
-            self.window.settle(&mut |hold| {
-                *held_blocks -= 1;
-                *held_bytes -= hold.len();
-                shared.pool.put(hold);
-            });
-        }
         self.rest(key);
+    }
+
+    /// Raises the floor over what needs no more attention (bulk); not before it is known where delivery begins, which may be further
+    /// back.
+    pub(super) fn settle(&mut self, shared: &mut Shared) {
+        if !self.begun || matches!(self.sink, Sink::Ordered(_)) {
+            return;
+        }
+        let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
+        self.window.settle(&mut |hold| {
+            *held_blocks -= 1;
+            *held_bytes -= hold.len();
+            shared.pool.put(hold);
+        });
     }
 
     /// Recovers what a group in memory lacks.
