@@ -12,6 +12,7 @@ mod clock;
 pub mod cores;
 pub mod echo;
 pub mod load;
+pub mod multicast;
 pub mod packet;
 mod worker;
 

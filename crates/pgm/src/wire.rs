@@ -24,6 +24,7 @@ mod nla;
 mod options;
 mod packet;
 mod poll;
+mod private;
 mod spm;
 mod window;
 
@@ -38,5 +39,6 @@ pub use options::{
 };
 pub use packet::{Body, Packet};
 pub use poll::{Poll, PollKind, Polr};
+pub use private::PrivateType;
 pub use spm::{Spm, SpmOptions, WindowState};
 pub use window::Window;

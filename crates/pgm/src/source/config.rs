@@ -97,7 +97,10 @@ impl SourceConfig {
 
     /// The payload of a full data packet: what is left of a packet after the worst that can stand in front of it (house rule:
     /// a session's data packets are all alike, and none grows when it is repaired).
-    fn tsdu_len(&self) -> Option<usize> {
+    ///
+    /// `None` when the packets are too short to hold any, or longer than packets can be.
+    #[must_use]
+    pub fn tsdu_len(&self) -> Option<usize> {
         const OPT_LENGTH: usize = 4;
         const SYN: usize = 4;
         const FRAGMENT: usize = 16;

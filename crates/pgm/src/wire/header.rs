@@ -37,13 +37,21 @@ impl<'a> HeaderView<'a> {
     }
 
     pub(crate) fn session_of(self, packet_type: PacketType) -> Session {
+        self.session_towards(packet_type.is_upstream())
+    }
+
+    /// The session of a packet that goes upstream, or downstream.
+    pub(crate) fn session_towards(self, upstream: bool) -> Session {
         let (first, second) = (self.u16(SOURCE_PORT), self.u16(DESTINATION_PORT));
         // Upstream the ports are swapped: DPORT is always the endpoint in the recipient's host (§8.3).
-        let (port, destination_port) =
-            if packet_type.is_upstream() { (second, first) } else { (first, second) };
+        let (port, destination_port) = if upstream { (second, first) } else { (first, second) };
         let mut gsi = Gsi::default();
         gsi.0.copy_from_slice(&self.0[GSI..GSI + 6]);
         Session { tsi: Tsi { gsi, port }, destination_port }
+    }
+
+    pub(crate) fn type_byte(self) -> u8 {
+        self.0[TYPE]
     }
 
     pub(crate) fn flags(self) -> u8 {
@@ -81,18 +89,23 @@ impl Session {
         tsdu_len: u16,
         header: &mut [u8; HEADER_LEN],
     ) {
-        let (first, second) = if packet_type.is_upstream() {
+        self.emit_typed(packet_type as u8, packet_type.is_upstream(), header);
+        header[FLAGS] = flags;
+        header[TSDU_LENGTH..][..2].copy_from_slice(&tsdu_len.to_be_bytes());
+    }
+
+    /// Writes the common header of a packet without options and data, and a checksum of zero.
+    pub(crate) fn emit_typed(self, type_byte: u8, upstream: bool, header: &mut [u8; HEADER_LEN]) {
+        let (first, second) = if upstream {
             (self.destination_port, self.tsi.port)
         } else {
             (self.tsi.port, self.destination_port)
         };
+        header.fill(0);
         header[SOURCE_PORT..][..2].copy_from_slice(&first.to_be_bytes());
         header[DESTINATION_PORT..][..2].copy_from_slice(&second.to_be_bytes());
-        header[TYPE] = packet_type as u8;
-        header[FLAGS] = flags;
-        header[CHECKSUM..][..2].fill(0);
+        header[TYPE] = type_byte;
         header[GSI..][..6].copy_from_slice(&self.tsi.gsi.0);
-        header[TSDU_LENGTH..][..2].copy_from_slice(&tsdu_len.to_be_bytes());
     }
 }
 

@@ -1,0 +1,276 @@
+//! What a publisher or subscriber is told at its start: every option once, with its name, unit, default and meaning.
+//!
+//! [`Options`] are filled in by code, from a TOML text ([`Options::from_toml`]), or name by name ([`Options::set`]) as a command line
+//! does; [`KEYS`] lists the names. A name that does not exist is refused with the nearest one that does.
+
+mod error;
+mod keys;
+mod table;
+mod values;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use campanile_engine::Interface;
+use campanile_pgm::Framing;
+use campanile_pgm::receiver::{JoinWish, Limits, NakConfig, OnLoss, Slow};
+use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive, WindowSize};
+
+pub use error::OptionError;
+pub use keys::{Key, Side};
+pub use table::KEYS;
+
+/// Everything that can be chosen, with a default for each but the group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// What is said: messages or a stream, and in whose format.
+    pub mode: Mode,
+    /// Where it is said, and how it gets there.
+    pub network: Network,
+    /// What a publisher does.
+    pub sending: Sending,
+    /// What a subscriber does.
+    pub receiving: Receiving,
+    /// What is written down about both.
+    pub diagnostics: Diagnostics,
+}
+
+/// What is said, and how it lies in packets. Publisher and subscribers are configured alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Mode {
+    /// Messages, packed into packets behind a session profile.
+    #[default]
+    Messages,
+    /// Messages, each in packets of its own, behind a session profile.
+    Apdu,
+    /// A stream of bytes behind a session profile.
+    Stream,
+    /// Messages as ZeroMQ's `pgm://` and `epgm://` sockets send them: no profile and no parity.
+    Zmq,
+    /// Messages as OpenPGM sends them: no profile and no parity.
+    OpenPgm,
+}
+
+impl Mode {
+    /// How messages lie in packets.
+    #[must_use]
+    pub fn framing(self) -> Framing {
+        match self {
+            Mode::Messages | Mode::Zmq => Framing::Packed,
+            Mode::Apdu | Mode::OpenPgm => Framing::Apdu,
+            Mode::Stream => Framing::Stream,
+        }
+    }
+
+    /// Whether strangers to Campanile may be in the group.
+    #[must_use]
+    pub fn is_foreign(self) -> bool {
+        matches!(self, Mode::Zmq | Mode::OpenPgm)
+    }
+}
+
+/// Where a session is, and how its packets get there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// The group's address, and the port: of UDP, and of the session unless `data_port` says another.
+    pub group: SocketAddr,
+    /// What carries the packets.
+    pub carrier: Carrier,
+    /// The interfaces to use; the system's choice if there is none. A publisher takes one.
+    pub interfaces: Vec<Interface>,
+    /// The only sources to hear (RFC 4607); any if there is none.
+    pub sources: Vec<IpAddr>,
+    /// The UDP port that NAKs and reports go to, where it is not the group's.
+    pub unicast_port: Option<u16>,
+    /// The data-destination port of the session, where it is not the group's.
+    pub data_port: Option<u16>,
+    /// Time to live or hop limit of what goes to the group.
+    pub ttl: u8,
+    /// The greatest IP packet, in bytes.
+    pub mtu: u16,
+    /// Type of service or traffic class of all packets.
+    pub tos: Option<u8>,
+    /// The receive buffer asked of the system, in bytes.
+    pub receive_buffer: usize,
+    /// A share of what arrives that is dropped on purpose: an aid of tests and of demonstrations.
+    pub injected_loss: InjectedLoss,
+}
+
+/// What carries PGM packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Carrier {
+    /// UDP: needs no privilege.
+    #[default]
+    Udp,
+    /// IP protocol 113: needs CAP_NET_RAW.
+    Raw,
+}
+
+/// Datagrams that a node drops on purpose, drawn from a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct InjectedLoss {
+    /// The share that is dropped, from 0 to 1.
+    pub share: f64,
+    /// What chance follows from; 0 draws a seed.
+    pub seed: u64,
+}
+
+/// What a publisher does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sending {
+    /// The rate of everything sent, headers of IP and UDP included, in bits a second.
+    pub rate_bps: u64,
+    /// The length of a burst: packets leave in trains of about this much of the rate.
+    pub burst: Duration,
+    /// How much can be repaired. A file is its own window.
+    pub window: WindowSize,
+    /// When the trailing edge of the window advances.
+    pub advance: Advance,
+    /// How far back who joins late may ask for repairs. In a file session, through all of it.
+    pub join: Join,
+    /// The parity that is provided.
+    pub parity: Option<ParityConfig>,
+    /// The share of the rate that repairs may take from new data, in percent.
+    pub repair_share_percent: u8,
+    /// How soon after data the first heartbeat says what was sent.
+    pub heartbeat: Duration,
+    /// How often the window is told at all times.
+    pub ambient: Duration,
+    /// How long repair still works after the end.
+    pub linger: Duration,
+    /// How many messages may wait to be published.
+    pub queue: usize,
+}
+
+/// What a subscriber does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiving {
+    /// Where reception of a session that has begun before starts.
+    pub join: JoinWish,
+    /// When and how often repairs are asked for.
+    pub nak: NakConfig,
+    /// How much is kept.
+    pub limits: Limits,
+    /// What follows when something is lost for good.
+    pub on_loss: OnLoss,
+    /// What follows when the application does not keep up.
+    pub slow: Slow,
+    /// How long a source may be silent before it is given up.
+    pub expiry: Duration,
+    /// How many events may wait for the application.
+    pub queue: usize,
+}
+
+/// What is written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostics {
+    /// Where counters are written, as JSON lines; nowhere if `None`.
+    pub directory: Option<PathBuf>,
+    /// How often.
+    pub interval: Duration,
+    /// The bytes after which a file is rotated.
+    pub file_len: u64,
+    /// How many files are kept.
+    pub files: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            mode: Mode::default(),
+            network: Network::default(),
+            sending: Sending::default(),
+            receiving: Receiving::default(),
+            diagnostics: Diagnostics::default(),
+        }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Network {
+            group: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 192, 7, 1)), 7500),
+            carrier: Carrier::default(),
+            interfaces: Vec::new(),
+            sources: Vec::new(),
+            unicast_port: None,
+            data_port: None,
+            ttl: 16,
+            mtu: 1500,
+            tos: None,
+            receive_buffer: 4 << 20,
+            injected_loss: InjectedLoss::default(),
+        }
+    }
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Sending {
+            rate_bps: 5_000_000,
+            burst: Duration::from_millis(1),
+            window: WindowSize::Bytes(32 << 20),
+            advance: Advance::Data,
+            join: Join::Share(25),
+            parity: Some(ParityConfig { group: 64, pro_active: ProActive::Off, on_demand: true }),
+            repair_share_percent: 50,
+            heartbeat: Duration::from_millis(5),
+            ambient: Duration::from_secs(1),
+            linger: Duration::from_secs(2),
+            queue: 1024,
+        }
+    }
+}
+
+impl Default for Receiving {
+    fn default() -> Self {
+        Receiving {
+            join: JoinWish::default(),
+            nak: NakConfig::default(),
+            limits: Limits::default(),
+            on_loss: OnLoss::default(),
+            slow: Slow::default(),
+            expiry: Duration::from_secs(60),
+            queue: 1024,
+        }
+    }
+}
+
+impl Default for Diagnostics {
+    fn default() -> Self {
+        Diagnostics { directory: None, interval: Duration::from_secs(1), file_len: 16 << 20, files: 4 }
+    }
+}
+
+impl Options {
+    /// The defaults, for a group and port.
+    #[must_use]
+    pub fn new(group: SocketAddr) -> Self {
+        let mut options = Options::default();
+        options.network.group = group;
+        options
+    }
+
+    /// Bytes in front of the payload of the greatest PGM packet: the headers of IP and, where it is used, of UDP.
+    #[must_use]
+    pub fn overhead(&self) -> u16 {
+        let ip = if self.network.group.is_ipv4() { 20 } else { 40 };
+        match self.network.carrier {
+            Carrier::Udp => ip + 8,
+            Carrier::Raw => ip,
+        }
+    }
+
+    /// The greatest PGM packet.
+    #[must_use]
+    pub fn packet_len(&self) -> usize {
+        self.network.mtu.saturating_sub(self.overhead()).into()
+    }
+
+    /// The data-destination port of the session.
+    #[must_use]
+    pub fn data_port(&self) -> u16 {
+        self.network.data_port.unwrap_or(self.network.group.port())
+    }
+}

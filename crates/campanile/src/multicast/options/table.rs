@@ -1,0 +1,581 @@
+//! Every option: its name, its unit, its meaning, and how it is set and shown.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use campanile_engine::Interface;
+use campanile_pgm::receiver::{JoinWish, OnLoss, Slow};
+use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive};
+
+use super::keys::{Key, PRESET, Side};
+use super::values::{
+    bytes, list, number, percent, pro_active, rate, show_bytes, show_list, show_pro_active, show_rate,
+    show_switch, show_time, show_window, switch, time, window,
+};
+use super::{Carrier, Mode, Options};
+
+/// Every option.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: PRESET,
+        unit: "none|lan",
+        doc: "Values for a kind of network; what else is said goes before. lan: short intervals, 100 Mbit/s",
+        side: Side::Both,
+        set: |options, text| match text {
+            "none" => Ok(()),
+            "lan" => {
+                options.set_lan();
+                Ok(())
+            }
+            _ => Err("give none or lan"),
+        },
+        show: |_| "none".to_owned(),
+    },
+    Key {
+        name: "group",
+        unit: "ADDRESS:PORT",
+        doc: "The multicast group and port; [ADDRESS]:PORT for IPv6",
+        side: Side::Both,
+        set: |options, text| {
+            let group: Option<SocketAddr> = text.parse().ok();
+            options.network.group = group
+                .filter(|group| group.ip().is_multicast() && group.port() > 0)
+                .ok_or("give a multicast address and a port, such as 239.192.7.1:7500 or [ff15::7]:7500")?;
+            Ok(())
+        },
+        show: |options| options.network.group.to_string(),
+    },
+    Key {
+        name: "mode",
+        unit: "messages|apdu|stream|zmq|openpgm",
+        doc: "What is said and in whose format; publisher and subscribers alike",
+        side: Side::Both,
+        set: |options, text| {
+            options.mode = match text {
+                "messages" => Mode::Messages,
+                "apdu" => Mode::Apdu,
+                "stream" => Mode::Stream,
+                "zmq" => Mode::Zmq,
+                "openpgm" => Mode::OpenPgm,
+                _ => return Err("give messages, apdu, stream, zmq or openpgm"),
+            };
+            Ok(())
+        },
+        show: |options| {
+            match options.mode {
+                Mode::Messages => "messages",
+                Mode::Apdu => "apdu",
+                Mode::Stream => "stream",
+                Mode::Zmq => "zmq",
+                Mode::OpenPgm => "openpgm",
+            }
+            .to_owned()
+        },
+    },
+    Key {
+        name: "carrier",
+        unit: "udp|raw",
+        doc: "What carries the packets: UDP, or IP protocol 113, which needs CAP_NET_RAW",
+        side: Side::Both,
+        set: |options, text| {
+            options.network.carrier = match text {
+                "udp" => Carrier::Udp,
+                "raw" => Carrier::Raw,
+                _ => return Err("give udp or raw"),
+            };
+            Ok(())
+        },
+        show: |options| {
+            match options.network.carrier {
+                Carrier::Udp => "udp",
+                Carrier::Raw => "raw",
+            }
+            .to_owned()
+        },
+    },
+    Key {
+        name: "interface",
+        unit: "NAME|ADDRESS|INDEX,...",
+        doc: "The interfaces to use, by name, address or number; a publisher takes one",
+        side: Side::Both,
+        set: |options, text| {
+            options.network.interfaces =
+                list::<Interface>(text, "give names, addresses or numbers of interfaces")?;
+            Ok(())
+        },
+        show: |options| show_list(&options.network.interfaces),
+    },
+    Key {
+        name: "source",
+        unit: "ADDRESS,...",
+        doc: "The only sources to hear (source-specific multicast)",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.network.sources = list(text, "give addresses of hosts")?;
+            Ok(())
+        },
+        show: |options| show_list(&options.network.sources),
+    },
+    Key {
+        name: "unicast-port",
+        unit: "PORT",
+        doc: "The UDP port for NAKs and reports, where it is not the group's",
+        side: Side::Both,
+        set: |options, text| {
+            options.network.unicast_port = Some(number(text, 1, u16::MAX, "give a port from 1 to 65535")?);
+            Ok(())
+        },
+        show: |options| options.network.unicast_port.map_or_else(String::new, |port| port.to_string()),
+    },
+    Key {
+        name: "data-port",
+        unit: "PORT",
+        doc: "The data-destination port of PGM, where it is not the group's",
+        side: Side::Both,
+        set: |options, text| {
+            options.network.data_port = Some(number(text, 1, u16::MAX, "give a port from 1 to 65535")?);
+            Ok(())
+        },
+        show: |options| options.network.data_port.map_or_else(String::new, |port| port.to_string()),
+    },
+    Key {
+        name: "ttl",
+        unit: "HOPS",
+        doc: "Time to live of what goes to the group: 1 stays on the link",
+        side: Side::Both,
+        set: |options, text| {
+            options.network.ttl = number(text, 0, 255, "give a number from 0 to 255")?;
+            Ok(())
+        },
+        show: |options| options.network.ttl.to_string(),
+    },
+    Key {
+        name: "mtu",
+        unit: "BYTES",
+        doc: "The greatest IP packet",
+        side: Side::Sending,
+        set: |options, text| {
+            options.network.mtu = number(text, 296, 65_535, "give a number of bytes from 296 to 65535")?;
+            Ok(())
+        },
+        show: |options| options.network.mtu.to_string(),
+    },
+    Key {
+        name: "tos",
+        unit: "BYTE",
+        doc: "Type of service or traffic class of all packets",
+        side: Side::Both,
+        set: |options, text| {
+            options.network.tos = Some(number(text, 0, 255, "give a number from 0 to 255")?);
+            Ok(())
+        },
+        show: |options| options.network.tos.map_or_else(String::new, |tos| tos.to_string()),
+    },
+    Key {
+        name: "receive-buffer",
+        unit: "BYTES",
+        doc: "The receive buffer asked of the system",
+        side: Side::Both,
+        set: |options, text| {
+            let bytes = bytes(text)?.min(i32::MAX as u64);
+            options.network.receive_buffer = bytes as usize;
+            Ok(())
+        },
+        show: |options| show_bytes(options.network.receive_buffer as u64),
+    },
+    Key {
+        name: "inject-loss",
+        unit: "PERCENT",
+        doc: "Drop this share of what arrives, on purpose: for tests and demonstrations",
+        side: Side::Both,
+        set: |options, text| {
+            options.network.injected_loss.share = percent(text)? / 100.0;
+            Ok(())
+        },
+        show: |options| format!("{}%", options.network.injected_loss.share * 100.0),
+    },
+    Key {
+        name: "inject-seed",
+        unit: "NUMBER",
+        doc: "What the chance of inject-loss follows from; 0 draws one",
+        side: Side::Both,
+        set: |options, text| {
+            options.network.injected_loss.seed = number(text, 0, u64::MAX, "give a whole number")?;
+            Ok(())
+        },
+        show: |options| options.network.injected_loss.seed.to_string(),
+    },
+    Key {
+        name: "rate",
+        unit: "BIT/S",
+        doc: "The rate of everything sent, with the headers of IP and UDP",
+        side: Side::Sending,
+        set: |options, text| {
+            options.sending.rate_bps = rate(text)?;
+            Ok(())
+        },
+        show: |options| show_rate(options.sending.rate_bps),
+    },
+    Key {
+        name: "burst",
+        unit: "TIME",
+        doc: "Packets leave in trains of about this much of the rate",
+        side: Side::Sending,
+        set: |options, text| {
+            options.sending.burst = time(text)?;
+            Ok(())
+        },
+        show: |options| show_time(options.sending.burst),
+    },
+    Key {
+        name: "window",
+        unit: "BYTES|TIME|PACKETS",
+        doc: "How much can be repaired: 32m bytes, 10s of the rate, or 4096packets; a file is its own window",
+        side: Side::Sending,
+        set: |options, text| {
+            options.sending.window = window(text)?;
+            Ok(())
+        },
+        show: |options| show_window(options.sending.window),
+    },
+    Key {
+        name: "advance",
+        unit: "data|TIME",
+        doc: "The window advances when new data need the room, or when data are this old",
+        side: Side::Sending,
+        set: |options, text| {
+            options.sending.advance = if text == "data" { Advance::Data } else { Advance::Time(time(text)?) };
+            Ok(())
+        },
+        show: |options| match options.sending.advance {
+            Advance::Data => "data".to_owned(),
+            Advance::Time(time) => show_time(time),
+        },
+    },
+    Key {
+        name: "late-join",
+        unit: "PERCENT",
+        doc: "How far back into the window who joins late may ask; a file all the way",
+        side: Side::Sending,
+        set: |options, text| {
+            options.sending.join = match percent(text)?.round() as u8 {
+                0 => Join::None,
+                100 => Join::All,
+                share => Join::Share(share),
+            };
+            Ok(())
+        },
+        show: |options| match options.sending.join {
+            Join::None => "0%".to_owned(),
+            Join::Share(share) => format!("{share}%"),
+            Join::All => "100%".to_owned(),
+        },
+    },
+    Key {
+        name: "fec",
+        unit: "off|2..128",
+        doc: "The data packets of a parity group, a power of 2; off in groups with ZeroMQ or OpenPGM",
+        side: Side::Sending,
+        set: |options, text| {
+            if text == "off" {
+                options.sending.parity = None;
+                return Ok(());
+            }
+            let takes = "give off or a power of 2 from 2 to 128";
+            let group: u8 = number(text, 2, 128, takes)?;
+            if !group.is_power_of_two() {
+                return Err(takes);
+            }
+            options.parity().group = group;
+            Ok(())
+        },
+        show: |options| {
+            options.sending.parity.map_or_else(|| "off".to_owned(), |parity| parity.group.to_string())
+        },
+    },
+    Key {
+        name: "fec-ahead",
+        unit: "off|PACKETS|PERCENT",
+        doc: "Parity sent with each group unasked: so many packets, or as many as leave this share of groups without a NAK",
+        side: Side::Sending,
+        set: |options, text| {
+            options.parity().pro_active = pro_active(text)?;
+            Ok(())
+        },
+        show: |options| show_pro_active(options.sending.parity),
+    },
+    Key {
+        name: "fec-on-demand",
+        unit: "yes|no",
+        doc: "Whether repairs are parity where there is some",
+        side: Side::Sending,
+        set: |options, text| {
+            options.parity().on_demand = switch(text)?;
+            Ok(())
+        },
+        show: |options| show_switch(options.sending.parity.is_some_and(|parity| parity.on_demand)),
+    },
+    Key {
+        name: "repair-share",
+        unit: "PERCENT",
+        doc: "The share of the rate that repairs may take from new data",
+        side: Side::Sending,
+        set: |options, text| {
+            let takes = "give a share from 1% to 100%";
+            options.sending.repair_share_percent = number(text.trim_end_matches('%'), 1, 100, takes)?;
+            Ok(())
+        },
+        show: |options| format!("{}%", options.sending.repair_share_percent),
+    },
+    Key {
+        name: "heartbeat",
+        unit: "TIME",
+        doc: "How soon after data the first heartbeat says what was sent",
+        side: Side::Sending,
+        set: |options, text| {
+            options.sending.heartbeat = time(text)?;
+            Ok(())
+        },
+        show: |options| show_time(options.sending.heartbeat),
+    },
+    Key {
+        name: "ambient",
+        unit: "TIME",
+        doc: "How often the window is told at all times",
+        side: Side::Sending,
+        set: |options, text| {
+            options.sending.ambient = time(text)?;
+            Ok(())
+        },
+        show: |options| show_time(options.sending.ambient),
+    },
+    Key {
+        name: "linger",
+        unit: "TIME",
+        doc: "How long repair still works after the end; a NAK starts it anew",
+        side: Side::Sending,
+        set: |options, text| {
+            options.sending.linger = time(text)?;
+            Ok(())
+        },
+        show: |options| show_time(options.sending.linger),
+    },
+    Key {
+        name: "send-queue",
+        unit: "MESSAGES",
+        doc: "How many messages may wait to be published",
+        side: Side::Sending,
+        set: |options, text| {
+            options.sending.queue = number(text, 1, 1 << 20, "give a number from 1 to 1048576")?;
+            Ok(())
+        },
+        show: |options| options.sending.queue.to_string(),
+    },
+    Key {
+        name: "join",
+        unit: "history|recent",
+        doc: "Whether to ask for what was said before, as far back as the source allows",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.join = match text {
+                "history" => JoinWish::default(),
+                "recent" => JoinWish::Recent,
+                _ => return Err("give history or recent"),
+            };
+            Ok(())
+        },
+        show: |options| match options.receiving.join {
+            JoinWish::History { .. } => "history".to_owned(),
+            JoinWish::Recent => "recent".to_owned(),
+        },
+    },
+    Key {
+        name: "nak-backoff",
+        unit: "TIME",
+        doc: "The chance wait before a NAK, at first (NAK_BO_IVL)",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.nak.backoff = time(text)?;
+            Ok(())
+        },
+        show: |options| show_time(options.receiving.nak.backoff),
+    },
+    Key {
+        name: "nak-repeat",
+        unit: "TIME",
+        doc: "The wait for a NAK's confirmation, at first (NAK_RPT_IVL)",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.nak.repeat = time(text)?;
+            Ok(())
+        },
+        show: |options| show_time(options.receiving.nak.repeat),
+    },
+    Key {
+        name: "nak-data",
+        unit: "TIME",
+        doc: "The wait for the data after the confirmation, at first (NAK_RDATA_IVL)",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.nak.rdata = time(text)?;
+            Ok(())
+        },
+        show: |options| show_time(options.receiving.nak.rdata),
+    },
+    Key {
+        name: "nak-retries",
+        unit: "NUMBER",
+        doc: "How often a NAK is repeated before what it asks for is lost",
+        side: Side::Receiving,
+        set: |options, text| {
+            let retries = number(text, 1, 255, "give a number from 1 to 255")?;
+            (options.receiving.nak.ncf_retries, options.receiving.nak.data_retries) = (retries, retries);
+            Ok(())
+        },
+        show: |options| options.receiving.nak.data_retries.to_string(),
+    },
+    Key {
+        name: "receive-window",
+        unit: "PACKETS",
+        doc: "How far a source may be ahead of what was delivered",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.limits.packets =
+                number(text, 64, 1 << 24, "give a number from 64 to 16777216")?;
+            Ok(())
+        },
+        show: |options| options.receiving.limits.packets.to_string(),
+    },
+    Key {
+        name: "memory",
+        unit: "BYTES",
+        doc: "Payload kept for a source at most",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.limits.bytes = bytes(text)? as usize;
+            Ok(())
+        },
+        show: |options| show_bytes(options.receiving.limits.bytes as u64),
+    },
+    Key {
+        name: "sources",
+        unit: "NUMBER",
+        doc: "Sources heard at a time at most",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.limits.sources = number(text, 1, 4096, "give a number from 1 to 4096")?;
+            Ok(())
+        },
+        show: |options| options.receiving.limits.sources.to_string(),
+    },
+    Key {
+        name: "message-max",
+        unit: "BYTES",
+        doc: "The longest message that is taken",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.limits.message_len = bytes(text)? as usize;
+            Ok(())
+        },
+        show: |options| show_bytes(options.receiving.limits.message_len as u64),
+    },
+    Key {
+        name: "on-loss",
+        unit: "continue|stop",
+        doc: "What follows when something is lost for good",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.on_loss = match text {
+                "continue" => OnLoss::Continue,
+                "stop" => OnLoss::Stop,
+                _ => return Err("give continue or stop"),
+            };
+            Ok(())
+        },
+        show: |options| match options.receiving.on_loss {
+            OnLoss::Continue => "continue".to_owned(),
+            OnLoss::Stop => "stop".to_owned(),
+        },
+    },
+    Key {
+        name: "slow",
+        unit: "stall|lose",
+        doc: "When the application does not keep up: take no new data, or give up the oldest",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.slow = match text {
+                "stall" => Slow::Stall,
+                "lose" => Slow::Lose,
+                _ => return Err("give stall or lose"),
+            };
+            Ok(())
+        },
+        show: |options| match options.receiving.slow {
+            Slow::Stall => "stall".to_owned(),
+            Slow::Lose => "lose".to_owned(),
+        },
+    },
+    Key {
+        name: "expiry",
+        unit: "TIME",
+        doc: "How long a source may be silent before it is given up",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.expiry = time(text)?;
+            Ok(())
+        },
+        show: |options| show_time(options.receiving.expiry),
+    },
+    Key {
+        name: "receive-queue",
+        unit: "EVENTS",
+        doc: "How many events may wait for the application",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.receiving.queue = number(text, 1, 1 << 20, "give a number from 1 to 1048576")?;
+            Ok(())
+        },
+        show: |options| options.receiving.queue.to_string(),
+    },
+    Key {
+        name: "diagnostics",
+        unit: "DIRECTORY",
+        doc: "Where counters are written as JSON lines",
+        side: Side::Both,
+        set: |options, text| {
+            options.diagnostics.directory =
+                Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty());
+            Ok(())
+        },
+        show: |options| {
+            options.diagnostics.directory.as_ref().map_or_else(String::new, |path| path.display().to_string())
+        },
+    },
+    Key {
+        name: "diagnostics-interval",
+        unit: "TIME",
+        doc: "How often counters are written",
+        side: Side::Both,
+        set: |options, text| {
+            options.diagnostics.interval = time(text)?.max(Duration::from_millis(10));
+            Ok(())
+        },
+        show: |options| show_time(options.diagnostics.interval),
+    },
+];
+
+impl Options {
+    fn parity(&mut self) -> &mut ParityConfig {
+        const NEW: ParityConfig = ParityConfig { group: 64, pro_active: ProActive::Off, on_demand: true };
+        self.sending.parity.get_or_insert(NEW)
+    }
+
+    /// A fast network whose round trip is well under a millisecond.
+    fn set_lan(&mut self) {
+        self.sending.rate_bps = 100_000_000;
+        self.receiving.nak.backoff = Duration::from_millis(2);
+        self.receiving.nak.repeat = Duration::from_millis(10);
+        self.receiving.nak.rdata = Duration::from_millis(20);
+    }
+}

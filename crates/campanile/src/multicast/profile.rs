@@ -1,0 +1,187 @@
+//! The session profile: the first bytes of a session, which say what it is.
+//!
+//! A stranger to it, by version or cipher, says so instead of guessing. `docs/multicast.md` has the layout.
+
+use std::fmt;
+
+use super::chance;
+
+/// What a session says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// What is said.
+    pub content: Content,
+    /// How the content of files is known to be right.
+    pub hash: Hash,
+    /// How the session is encrypted.
+    pub cipher: Cipher,
+    /// Which key of a series it is encrypted with.
+    pub key_epoch: u32,
+    /// A number that only those who hear the session know: reports without it are forged.
+    pub cookie: u64,
+}
+
+/// What a session says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// Files behind a manifest.
+    Files,
+    /// Messages, packed into packets.
+    Messages,
+    /// Messages in packets of their own.
+    Apdu,
+    /// A stream of bytes.
+    Stream,
+}
+
+/// How content is known to be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hash {
+    /// By the checksums of packets alone.
+    None,
+    /// BLAKE3.
+    Blake3,
+}
+
+/// How a session is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cipher {
+    /// Not at all.
+    None,
+}
+
+impl Profile {
+    /// The bytes that a profile takes.
+    pub const LEN: usize = 24;
+
+    /// The profile of a new session, with a cookie of its own.
+    #[must_use]
+    pub fn new(content: Content) -> Self {
+        let hash = if content == Content::Files { Hash::Blake3 } else { Hash::None };
+        Profile { content, hash, cipher: Cipher::None, key_epoch: 0, cookie: chance::word() }
+    }
+
+    /// Reads the profile at the front of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it is of a session that is foreign to this version.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ProfileError> {
+        let bytes: &[u8; Self::LEN] = bytes.first_chunk().ok_or(ProfileError::None)?;
+        if bytes[..8] != MAGIC {
+            return Err(ProfileError::None);
+        }
+        let [version, content, hash, cipher] = [bytes[8], bytes[9], bytes[10], bytes[11]];
+        if version != VERSION {
+            return Err(ProfileError::Version(version));
+        }
+        let content = match content {
+            0 => Content::Files,
+            1 => Content::Messages,
+            2 => Content::Apdu,
+            3 => Content::Stream,
+            other => return Err(ProfileError::Content(other)),
+        };
+        let hash = match hash {
+            0 => Hash::None,
+            1 => Hash::Blake3,
+            other => return Err(ProfileError::Hash(other)),
+        };
+        if cipher != 0 {
+            return Err(ProfileError::Cipher(cipher));
+        }
+        let key_epoch = u32::from_be_bytes(*bytes[12..].first_chunk().expect("four of 24 bytes"));
+        let cookie = u64::from_be_bytes(*bytes[16..].first_chunk().expect("eight of 24 bytes"));
+        Ok(Profile { content, hash, cipher: Cipher::None, key_epoch, cookie })
+    }
+
+    /// The profile as it stands at the front of a session.
+    #[must_use]
+    pub fn emit(&self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8] = VERSION;
+        bytes[9] = match self.content {
+            Content::Files => 0,
+            Content::Messages => 1,
+            Content::Apdu => 2,
+            Content::Stream => 3,
+        };
+        bytes[10] = match self.hash {
+            Hash::None => 0,
+            Hash::Blake3 => 1,
+        };
+        bytes[11] = match self.cipher {
+            Cipher::None => 0,
+        };
+        bytes[12..16].copy_from_slice(&self.key_epoch.to_be_bytes());
+        bytes[16..].copy_from_slice(&self.cookie.to_be_bytes());
+        bytes
+    }
+}
+
+/// Why no profile was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProfileError {
+    /// The bytes do not begin with a profile.
+    None,
+    /// Another version of the profile.
+    Version(u8),
+    /// Content of an unknown kind.
+    Content(u8),
+    /// An unknown hash.
+    Hash(u8),
+    /// An unknown cipher.
+    Cipher(u8),
+}
+
+impl fmt::Display for ProfileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProfileError::None => f.write_str("no session of campanile"),
+            ProfileError::Version(version) => {
+                write!(f, "session of version {version}; this is version {VERSION}")
+            }
+            ProfileError::Content(kind) => write!(f, "content of unknown kind {kind}"),
+            ProfileError::Hash(kind) => write!(f, "unknown hash {kind}"),
+            ProfileError::Cipher(kind) => write!(f, "unknown cipher {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for ProfileError {}
+
+/// What no text and no usual file begins with.
+const MAGIC: [u8; 8] = *b"\x93Cmpnle\n";
+
+const VERSION: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for content in [Content::Files, Content::Messages, Content::Apdu, Content::Stream] {
+            let profile = Profile { key_epoch: 7, ..Profile::new(content) };
+            assert_eq!(Profile::parse(&profile.emit()), Ok(profile));
+        }
+        assert_ne!(Profile::new(Content::Files).cookie, Profile::new(Content::Files).cookie);
+    }
+
+    #[test]
+    fn strangers_say_what_is_strange() {
+        let bytes = Profile::new(Content::Messages).emit();
+        let with = |at: usize, byte: u8| {
+            let mut bytes = bytes;
+            bytes[at] = byte;
+            Profile::parse(&bytes)
+        };
+        assert_eq!(with(0, b'P'), Err(ProfileError::None));
+        assert_eq!(with(8, 2), Err(ProfileError::Version(2)));
+        assert_eq!(with(9, 4), Err(ProfileError::Content(4)));
+        assert_eq!(with(10, 2), Err(ProfileError::Hash(2)));
+        assert_eq!(with(11, 1), Err(ProfileError::Cipher(1)));
+        assert_eq!(Profile::parse(&bytes[..23]), Err(ProfileError::None));
+    }
+}

@@ -1,0 +1,142 @@
+//! Bounded queues between a node and the application. Neither side ever waits for the other while it holds something.
+//!
+//! The node puts events into an [`Outlet`] and never blocks: what finds no room is kept, and the node goes on when the application
+//! has taken something. The application takes events from an [`Inlet`].
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker as TaskWaker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender, TrySendError};
+use campanile_engine::Waker;
+
+/// A queue of events from a node, of `len` places.
+pub(super) fn events<T>(len: usize) -> (Outlet<T>, Inlet<T>) {
+    let (sender, receiver) = async_channel::bounded(len);
+    let is_blocked = Arc::new(AtomicBool::new(false));
+    let outlet = Outlet { sender, held: None, is_blocked: Arc::clone(&is_blocked) };
+    (outlet, Inlet { receiver, is_blocked })
+}
+
+/// The node's end.
+#[derive(Debug)]
+pub(super) struct Outlet<T> {
+    sender: Sender<T>,
+    /// What found no room.
+    held: Option<T>,
+    is_blocked: Arc<AtomicBool>,
+}
+
+impl<T> Outlet<T> {
+    /// Whether an event would find room: what was held has been taken, or nobody listens any more.
+    pub(super) fn is_ready(&mut self) -> bool {
+        if let Some(held) = self.held.take() {
+            self.put(held);
+        }
+        self.held.is_none()
+    }
+
+    /// Gives an event to the application. It may have to be held; then the outlet is not ready.
+    pub(super) fn put(&mut self, event: T) {
+        debug_assert!(self.held.is_none(), "an outlet is asked whether it is ready");
+        let Err(TrySendError::Full(event)) = self.sender.try_send(event) else { return };
+        // Said before the second try, so that an application that took something in between sees it.
+        self.is_blocked.store(true, Ordering::SeqCst);
+        if let Err(TrySendError::Full(event)) = self.sender.try_send(event) {
+            self.held = Some(event);
+        }
+    }
+}
+
+/// The application's end.
+#[derive(Debug)]
+pub(super) struct Inlet<T> {
+    receiver: Receiver<T>,
+    is_blocked: Arc<AtomicBool>,
+}
+
+impl<T> Inlet<T> {
+    /// The next event; `None` when there is none for this long, or there will be no more.
+    pub(super) fn next(&self, timeout: Duration, node: &Waker) -> Option<T> {
+        let event = match self.receiver.try_recv() {
+            Ok(event) => event,
+            Err(_) if timeout.is_zero() => return None,
+            Err(_) => wait(self.receiver.recv(), timeout)?.ok()?,
+        };
+        self.unblock(node);
+        Some(event)
+    }
+
+    fn unblock(&self, node: &Waker) {
+        if self.is_blocked.swap(false, Ordering::SeqCst) {
+            node.wake();
+        }
+    }
+}
+
+/// Waits for a future, at most so long; `None` when it takes longer.
+pub(super) fn wait<F: Future>(future: F, timeout: Duration) -> Option<F::Output> {
+    let until = Instant::now().checked_add(timeout);
+    let mut future = pin!(future);
+    let waker = TaskWaker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return Some(output);
+        }
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(Duration::ZERO) => return None,
+            Some(left) => thread::park_timeout(left),
+            None => thread::park(),
+        }
+    }
+}
+
+/// Wakes the thread that waits.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use campanile_engine::{Config, Engine};
+
+    use super::*;
+
+    #[test]
+    fn a_full_queue_is_held_and_goes_on() {
+        let engine = Engine::new(&Config::default()).unwrap();
+        let waker = engine.waker();
+        let (mut outlet, inlet) = events(2);
+        for number in 0..3 {
+            assert!(outlet.is_ready());
+            outlet.put(number);
+        }
+        assert!(!outlet.is_ready());
+        assert_eq!(inlet.next(Duration::ZERO, &waker), Some(0));
+        assert!(outlet.is_ready());
+        assert_eq!(inlet.next(Duration::ZERO, &waker), Some(1));
+        assert_eq!(inlet.next(Duration::ZERO, &waker), Some(2));
+        assert_eq!(inlet.next(Duration::from_millis(1), &waker), None);
+        drop(outlet);
+        assert_eq!(inlet.next(Duration::MAX, &waker), None);
+    }
+
+    #[test]
+    fn a_wait_ends_when_something_comes() {
+        let engine = Engine::new(&Config::default()).unwrap();
+        let waker = engine.waker();
+        let (mut outlet, inlet) = events(1);
+        let giver = thread::spawn(move || outlet.put(7));
+        assert_eq!(inlet.next(Duration::MAX, &waker), Some(7));
+        giver.join().unwrap();
+    }
+}

@@ -1,0 +1,277 @@
+//! What a receiver tells the source, and what the source answers: the upstream report and its receipt.
+//!
+//! Both are PGM packets of private types, so that they go the ways of NAKs and are told apart by their session. `docs/multicast.md`
+//! has the layout. A receipt is never longer than the report that it answers.
+
+use std::fmt;
+use std::time::Duration;
+
+use campanile_pgm::wire::{HEADER_LEN, PrivateType, Session};
+
+use super::chance;
+
+/// A receiver, as it names itself: 128 bits of chance, drawn at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReceiverId(pub u128);
+
+impl ReceiverId {
+    pub(super) fn random() -> Self {
+        ReceiverId(u128::from(chance::word()) << 64 | u128::from(chance::word()))
+    }
+}
+
+/// The first eight hexadecimal digits: enough for people to tell the receivers of one session apart.
+impl fmt::Display for ReceiverId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0 >> 96)
+    }
+}
+
+/// How far a receiver has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It receives.
+    Joined,
+    /// It has all.
+    Complete,
+    /// It will never have all.
+    Failed,
+    /// It has left before the end.
+    Left,
+}
+
+impl Standing {
+    /// Whether nothing more will follow.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self != Standing::Joined
+    }
+}
+
+/// What a receiver says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// The cookie of the session's profile.
+    pub cookie: u64,
+    /// Who says it.
+    pub receiver: ReceiverId,
+    /// How far it has got.
+    pub standing: Standing,
+    /// Data packets that it has, of `total`.
+    pub had: u32,
+    /// Data packets of the session, as far as it knows; 0 when it does not.
+    pub total: u32,
+    /// What it lost of what was sent the first time, in 1/65536.
+    pub loss: u16,
+    /// Bytes that its buffers still take.
+    pub headroom: u64,
+}
+
+impl Report {
+    /// The length of the packet.
+    pub(super) const LEN: usize = HEADER_LEN + BODY_LEN;
+
+    /// Reads a report from a datagram; `None` when it is none, or of a version that is not known.
+    #[must_use]
+    pub fn parse(datagram: &[u8]) -> Option<(Session, Self)> {
+        let (session, body) = PrivateType::Upstream.parse(datagram)?;
+        let body: &[u8; BODY_LEN] = body.first_chunk()?;
+        if body[0] != VERSION {
+            return None;
+        }
+        let standing = match body[1] {
+            0 => Standing::Joined,
+            1 => Standing::Complete,
+            2 => Standing::Failed,
+            3 => Standing::Left,
+            _ => return None,
+        };
+        let report = Report {
+            cookie: u64::from_be_bytes(field(body, 4)),
+            receiver: ReceiverId(u128::from_be_bytes(field(body, 12))),
+            standing,
+            had: u32::from_be_bytes(field(body, 28)),
+            total: u32::from_be_bytes(field(body, 32)),
+            loss: u16::from_be_bytes(field(body, 2)),
+            headroom: u64::from_be_bytes(field(body, 36)),
+        };
+        Some((session, report))
+    }
+
+    /// The packet that says it.
+    #[must_use]
+    pub fn emit(&self, session: Session) -> [u8; Self::LEN] {
+        let mut packet = [0; Self::LEN];
+        let body = &mut packet[HEADER_LEN..];
+        body[0] = VERSION;
+        body[1] = match self.standing {
+            Standing::Joined => 0,
+            Standing::Complete => 1,
+            Standing::Failed => 2,
+            Standing::Left => 3,
+        };
+        body[2..4].copy_from_slice(&self.loss.to_be_bytes());
+        body[4..12].copy_from_slice(&self.cookie.to_be_bytes());
+        body[12..28].copy_from_slice(&self.receiver.0.to_be_bytes());
+        body[28..32].copy_from_slice(&self.had.to_be_bytes());
+        body[32..36].copy_from_slice(&self.total.to_be_bytes());
+        body[36..44].copy_from_slice(&self.headroom.to_be_bytes());
+        PrivateType::Upstream.emit_around(session, &mut packet);
+        packet
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { receiver, standing, had, total, .. } = self;
+        let loss = f64::from(self.loss) / 655.36;
+        write!(f, "report of {receiver}: {standing:?}, {had} of {total} packets, loss {loss:.1} %")
+    }
+}
+
+/// The source's answer to a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// The cookie of the session's profile.
+    pub cookie: u64,
+    /// Whose report was received.
+    pub receiver: ReceiverId,
+    /// Whether nothing more is expected of it.
+    pub is_final: bool,
+    /// When the next report is wanted.
+    pub interval: Duration,
+    /// Receivers that the source knows.
+    pub receivers: u32,
+}
+
+impl Receipt {
+    /// The length of the packet.
+    pub(super) const LEN: usize = HEADER_LEN + RECEIPT_LEN;
+
+    /// Reads a receipt from a datagram; `None` when it is none, or of a version that is not known.
+    #[must_use]
+    pub fn parse(datagram: &[u8]) -> Option<(Session, Self)> {
+        let (session, body) = PrivateType::Downstream.parse(datagram)?;
+        let body: &[u8; RECEIPT_LEN] = body.first_chunk()?;
+        if body[0] != VERSION || body[1] > 1 {
+            return None;
+        }
+        let interval = Duration::from_millis(u32::from_be_bytes(field(body, 28)).into());
+        let receipt = Receipt {
+            cookie: u64::from_be_bytes(field(body, 4)),
+            receiver: ReceiverId(u128::from_be_bytes(field(body, 12))),
+            is_final: body[1] == 1,
+            interval,
+            receivers: u32::from_be_bytes(field(body, 32)),
+        };
+        Some((session, receipt))
+    }
+
+    /// The packet that says it.
+    #[must_use]
+    pub fn emit(&self, session: Session) -> [u8; Self::LEN] {
+        let mut packet = [0; Self::LEN];
+        let body = &mut packet[HEADER_LEN..];
+        let interval = u32::try_from(self.interval.as_millis()).unwrap_or(u32::MAX);
+        body[0] = VERSION;
+        body[1] = u8::from(self.is_final);
+        body[4..12].copy_from_slice(&self.cookie.to_be_bytes());
+        body[12..28].copy_from_slice(&self.receiver.0.to_be_bytes());
+        body[28..32].copy_from_slice(&interval.to_be_bytes());
+        body[32..36].copy_from_slice(&self.receivers.to_be_bytes());
+        PrivateType::Downstream.emit_around(session, &mut packet);
+        packet
+    }
+}
+
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Receipt { receiver, interval, receivers, .. } = self;
+        write!(f, "receipt for {receiver}: next in {interval:?}, {receivers} receivers")
+    }
+}
+
+fn field<const N: usize>(body: &[u8], at: usize) -> [u8; N] {
+    *body[at..].first_chunk().expect("fields lie within the body")
+}
+
+const VERSION: u8 = 1;
+const BODY_LEN: usize = 44;
+const RECEIPT_LEN: usize = 36;
+
+// The answer to a forged sender's address must not be worth forging it for.
+const _: () = assert!(RECEIPT_LEN <= BODY_LEN);
+
+#[cfg(test)]
+mod tests {
+    use campanile_pgm::{Gsi, Tsi};
+
+    use super::*;
+
+    fn session() -> Session {
+        Session { tsi: Tsi { gsi: Gsi([1, 2, 3, 4, 5, 6]), port: 4096 }, destination_port: 7500 }
+    }
+
+    fn report(standing: Standing) -> Report {
+        Report {
+            cookie: 0x0102_0304_0506_0708,
+            receiver: ReceiverId(0xaabb_ccdd << 96 | 9),
+            standing,
+            had: 70_000,
+            total: 80_000,
+            loss: 13_107,
+            headroom: 5 << 32,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for standing in [Standing::Joined, Standing::Complete, Standing::Failed, Standing::Left] {
+            let said = report(standing);
+            assert_eq!(Report::parse(&said.emit(session())), Some((session(), said)));
+        }
+        let receipt = Receipt {
+            cookie: 3,
+            receiver: ReceiverId(4),
+            is_final: true,
+            interval: Duration::from_millis(1500),
+            receivers: 40,
+        };
+        assert_eq!(Receipt::parse(&receipt.emit(session())), Some((session(), receipt)));
+    }
+
+    #[test]
+    fn layout() {
+        let packet = report(Standing::Complete).emit(session());
+        assert_eq!(packet.len(), 60);
+        assert_eq!(packet[..6], *b"\x1d\x4c\x10\x00\x0f\0");
+        assert_eq!(packet[16..28], *b"\x01\x01\x33\x33\x01\x02\x03\x04\x05\x06\x07\x08");
+        assert_eq!(packet[44..52], *b"\x00\x01\x11\x70\x00\x01\x38\x80");
+    }
+
+    #[test]
+    fn strangers_are_none() {
+        let good = report(Standing::Joined).emit(session());
+        for at in 0..good.len() {
+            let mut bad = good;
+            bad[at] ^= 0x40;
+            assert_eq!(Report::parse(&bad), None, "{at}");
+            assert_eq!(Report::parse(&good[..at]), None, "{at}");
+        }
+        assert_eq!(Receipt::parse(&good), None);
+        for (at, value) in [(HEADER_LEN, 2), (HEADER_LEN + 1, 4)] {
+            let mut bad = good;
+            bad[at] = value;
+            PrivateType::Upstream.emit_around(session(), &mut bad);
+            assert_eq!(Report::parse(&bad), None);
+        }
+    }
+
+    #[test]
+    fn display() {
+        assert_eq!(
+            report(Standing::Joined).to_string(),
+            "report of aabbccdd: Joined, 70000 of 80000 packets, loss 20.0 %"
+        );
+    }
+}
