@@ -1,19 +1,23 @@
 //! What people link: services that run on the completion engine, one worker a core.
 //!
 //! - [`echo`] is an echo server that mirrors trains, and knows whom not to answer.
+//! - [`capture`] reads capture files and finds the PGM in them.
 //! - [`load`] is its counterpart: a closed loop of packets that measures rates, loss and round trips.
+//! - [`utc`] is the time as text.
 //! - [`packet`] is what they exchange, as the classic tools do.
 //!
 //! A run is started with a configuration, watched by snapshots, ended by a [`Stopper`] or by itself, and joined. The
 //! configuration structs have a `Default` to start from. Whatever goes wrong in one worker ends the run with an error.
 #![forbid(unsafe_code)]
 
+pub mod capture;
 mod clock;
 pub mod cores;
 pub mod echo;
 pub mod load;
 pub mod multicast;
 pub mod packet;
+pub mod utc;
 mod worker;
 
 pub use campanile_engine::udp::{Shard, UnknownShard};

@@ -58,7 +58,9 @@ impl<'a> HeaderView<'a> {
         self.0[FLAGS]
     }
 
-    pub(crate) fn has_checksum(self) -> bool {
+    /// The packet has a checksum, right or wrong: 0 says that it has none.
+    #[must_use]
+    pub fn has_checksum(self) -> bool {
         self.u16(CHECKSUM) != 0
     }
 

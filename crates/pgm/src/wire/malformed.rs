@@ -92,6 +92,45 @@ impl Malformed {
         self as usize
     }
 
+    /// The section of RFC 3208 that has the rule.
+    #[must_use]
+    pub const fn section(self) -> &'static str {
+        match self {
+            Malformed::ShortHeader
+            | Malformed::Version
+            | Malformed::ReservedTypeBits
+            | Malformed::UnknownType
+            | Malformed::BadChecksum
+            | Malformed::NoChecksum
+            | Malformed::VarPktlenWithoutParity
+            | Malformed::ParityMisplaced
+            | Malformed::ShortBody
+            | Malformed::BadAfi
+            | Malformed::NlaNotUnicast
+            | Malformed::TsduLength
+            | Malformed::TsduMisplaced => "8",
+            Malformed::NlaNotMulticast => "8.3",
+            Malformed::WindowTooWide => "3.3",
+            Malformed::DataBeforeTrail => "5.1.1",
+            Malformed::NoOptLength | Malformed::NoOptEnd | Malformed::OptEndEarly => "9.1",
+            Malformed::OptionsLength => "9.1.1",
+            Malformed::ShortOption
+            | Malformed::OptionPastEnd
+            | Malformed::TooManyOptions
+            | Malformed::OptionLength
+            | Malformed::OptionMisplaced
+            | Malformed::OptionEncoded => "9",
+            Malformed::FragmentNotEncoded | Malformed::TgsizeNotPowerOfTwo | Malformed::ShortParity => "11.2",
+            Malformed::FragmentBeyondApdu | Malformed::FragmentOrder => "9.2",
+            Malformed::NakListOrder => "9.3",
+            Malformed::ParityPrmEmpty => "11.8.1",
+            Malformed::CurrTgsizeZero => "11.8.3",
+            Malformed::ParityGrpZero => "11.8.2",
+            Malformed::NakBoRange => "15.4.2",
+            Malformed::NbrUnreachWithoutPath => "15.3.2",
+        }
+    }
+
     const fn sentence(self) -> &'static str {
         match self {
             Malformed::ShortHeader => "shorter than the common header",

@@ -1,0 +1,81 @@
+//! Link layers: where in a frame the IP packet begins.
+
+use std::fmt;
+
+/// The number that capture files have for a link layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkType(pub u16);
+
+impl LinkType {
+    /// Whether frames of this type can be read.
+    #[must_use]
+    pub fn is_known(self) -> bool {
+        self.name().is_some()
+    }
+
+    /// The IP packet in a frame, with what may be padding behind it; `None` where there is no IP.
+    pub(super) fn ip(self, frame: &[u8]) -> Option<&[u8]> {
+        match self.0 {
+            NULL | LOOP => frame.get(4..),
+            ETHERNET => ethernet(frame),
+            RAW | RAW_BSD | RAW_OPENBSD | IPV4 | IPV6 => Some(frame),
+            LINUX_SLL => frame.get(16..).filter(|_| is_ip(ether_type(frame, 14))),
+            LINUX_SLL2 => frame.get(20..).filter(|_| is_ip(ether_type(frame, 0))),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            NULL | LOOP => "loopback",
+            ETHERNET => "Ethernet",
+            RAW | RAW_BSD | RAW_OPENBSD | IPV4 | IPV6 => "raw IP",
+            LINUX_SLL | LINUX_SLL2 => "Linux cooked",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for LinkType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "link type {}", self.0),
+        }
+    }
+}
+
+/// What an Ethernet frame carries, behind its VLAN tags.
+fn ethernet(frame: &[u8]) -> Option<&[u8]> {
+    let mut at = 12;
+    for _ in 0..=TAGS_MAX {
+        match ether_type(frame, at)? {
+            0x8100 | 0x88a8 | 0x9100 => at += 4,
+            kind if is_ip(Some(kind)) => return frame.get(at + 2..),
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn ether_type(frame: &[u8], at: usize) -> Option<u16> {
+    frame.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
+}
+
+fn is_ip(ether_type: Option<u16>) -> bool {
+    matches!(ether_type, Some(0x0800 | 0x86dd))
+}
+
+/// VLAN tags in front of what a frame carries.
+const TAGS_MAX: usize = 4;
+
+const NULL: u16 = 0;
+const ETHERNET: u16 = 1;
+const RAW_BSD: u16 = 12;
+const RAW_OPENBSD: u16 = 14;
+const RAW: u16 = 101;
+const LOOP: u16 = 108;
+const LINUX_SLL: u16 = 113;
+const IPV4: u16 = 228;
+const IPV6: u16 = 229;
+const LINUX_SLL2: u16 = 276;

@@ -1,0 +1,100 @@
+//! Which payloads are PGM, and what is wrong with them.
+
+use std::fmt;
+
+use campanile_pgm::wire::{HeaderView, Malformed, Packet};
+
+use super::{Carrier, Datagram};
+
+/// Tells PGM from other traffic.
+///
+/// IP protocol 113 is PGM. A UDP payload is PGM if it reads as a PGM packet with a right checksum, or if it goes to a port that
+/// was given, or to one that carried such a packet before: there, what does not read as PGM is broken PGM.
+#[derive(Clone, Debug)]
+pub struct Sieve {
+    /// A bit a port.
+    ports: Box<[u64; 1024]>,
+}
+
+/// What a payload turned out to be.
+pub type Verdict<'a> = Result<Packet<'a>, Flaw>;
+
+/// What is wrong with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// It breaks a rule of RFC 3208.
+    Malformed(Malformed),
+    /// The capture does not hold all of it.
+    CutShort {
+        /// Bytes that are missing.
+        missing: usize,
+    },
+    /// It is the first fragment of a larger IP packet.
+    Fragment,
+}
+
+impl Sieve {
+    /// A sieve that takes every UDP payload to `ports` for PGM.
+    #[must_use]
+    pub fn new(ports: &[u16]) -> Self {
+        let mut sieve = Self { ports: Box::new([0; 1024]) };
+        ports.iter().for_each(|&port| sieve.expect(port));
+        sieve
+    }
+
+    /// Whether a payload is PGM, and if so the packet or what is wrong with it.
+    pub fn judge<'a>(&mut self, datagram: &Datagram<'a>) -> Option<Verdict<'a>> {
+        let expected = match datagram.carrier {
+            Carrier::Ip => true,
+            Carrier::Udp { to, .. } => self.expects(to),
+        };
+        if datagram.is_fragment {
+            return expected.then_some(Err(Flaw::Fragment));
+        }
+        if datagram.missing > 0 {
+            return expected.then_some(Err(Flaw::CutShort { missing: datagram.missing }));
+        }
+        let parsed = Packet::parse(datagram.payload);
+        if expected {
+            return Some(parsed.map_err(Flaw::Malformed));
+        }
+        // Without a checksum too much that is not PGM would pass.
+        let packet = parsed.ok()?;
+        HeaderView::new(datagram.payload).filter(|header| header.has_checksum())?;
+        if let Carrier::Udp { to, .. } = datagram.carrier {
+            self.expect(to);
+        }
+        Some(Ok(packet))
+    }
+
+    fn expects(&self, port: u16) -> bool {
+        self.ports[usize::from(port / 64)] & (1 << (port % 64)) != 0
+    }
+
+    fn expect(&mut self, port: u16) {
+        self.ports[usize::from(port / 64)] |= 1 << (port % 64);
+    }
+}
+
+impl Flaw {
+    /// The section of RFC 3208 that has the rule, if it is one of its rules.
+    #[must_use]
+    pub fn section(self) -> Option<&'static str> {
+        match self {
+            Self::Malformed(malformed) => Some(malformed.section()),
+            Self::CutShort { .. } | Self::Fragment => None,
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(malformed) => malformed.fmt(f),
+            Self::CutShort { missing } => write!(f, "not captured whole, {missing} bytes are missing"),
+            Self::Fragment => f.write_str("the first fragment of an IP packet, not put together"),
+        }
+    }
+}
+
+impl std::error::Error for Flaw {}

@@ -1,0 +1,229 @@
+//! `campanile decode`: the PGM packets of a capture.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use campanile::capture::{Capture, CaptureError, Carrier, Datagram, Frame, Sieve, Verdict};
+use campanile::utc::Utc;
+use serde::Serialize;
+
+use crate::command_error::CommandError;
+use crate::figures::Count;
+use crate::{arguments, output};
+
+/// Show the PGM packets of a capture, one a line, and what is wrong with them.
+///
+/// Reads pcap and pcapng with Ethernet, Linux cooked, loopback or raw IP frames. PGM is found as IP protocol 113, and in UDP on
+/// any port that carried a packet with a right checksum before.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The capture, or - for standard input
+    file: PathBuf,
+    /// UDP port whose every packet is PGM, whole or broken; may be given several times
+    #[arg(long, value_name = "PORT", value_parser = arguments::port)]
+    port: Vec<u16>,
+    /// Only packets that are broken
+    #[arg(long)]
+    broken: bool,
+    /// Print JSON, one value a line
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campanile decode session.pcap
+  campanile decode session.pcap --port 7500 --broken      only what breaks a rule
+  tcpdump -i eth0 -w - udp port 7500 | campanile decode -
+  campanile decode session.pcapng --json                  for scripts
+
+Exit codes: 0 no packet is broken, 1 some are, or the capture ends in the middle, 2 no capture.";
+
+/// Prints what there is, to the end of the capture.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    let mut capture = Capture::open(open(&arguments.file)?).map_err(|error| unreadable(arguments, error))?;
+    let mut printer = Printer { json: arguments.json, only_broken: arguments.broken, began: None };
+    let mut sieve = Sieve::new(&arguments.port);
+    let mut counts = Counts::default();
+    let ended = loop {
+        let frame = match capture.next_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
+        counts.frames += 1;
+        counts.unknown_links += u64::from(!frame.link.is_known());
+        printer.began = printer.began.or(frame.time);
+        let Some(datagram) = Datagram::of_frame(&frame) else { continue };
+        let Some(verdict) = sieve.judge(&datagram) else { continue };
+        counts.packets += 1;
+        counts.broken += u64::from(verdict.is_err());
+        printer.packet(&frame, &datagram, &verdict)?;
+    };
+    printer.summary(&counts)?;
+    if counts.unknown_links > 0 {
+        output::note(format_args!("{} frames are of a link type that is not read", counts.unknown_links));
+    }
+    ended.map_err(|error| CommandError::failed(format!("{}: {error}", arguments.file.display())))?;
+    if counts.broken > 0 {
+        let message = format!("{} of {} packets are broken", Count(counts.broken), Count(counts.packets));
+        return Err(CommandError::failed(message));
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read>, CommandError> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).map_err(|error| {
+        CommandError::bad_input(format!("{}: {error}", path.display())).hint("give a capture file, or -")
+    })?;
+    Ok(Box::new(BufReader::with_capacity(1 << 18, file)))
+}
+
+fn unreadable(arguments: &Arguments, error: CaptureError) -> CommandError {
+    CommandError::bad_input(format!("{}: {error}", arguments.file.display()))
+        .hint("make one with tcpdump -w, tshark -w or Wireshark")
+}
+
+/// What was found in the whole capture.
+#[derive(Debug, Default, Serialize)]
+struct Counts {
+    frames: u64,
+    packets: u64,
+    broken: u64,
+    #[serde(skip)]
+    unknown_links: u64,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { frames, packets, broken, .. } = *self;
+        write!(f, "{} PGM packets in {} frames, {} broken", Count(packets), Count(frames), Count(broken))
+    }
+}
+
+struct Printer {
+    json: bool,
+    only_broken: bool,
+    /// The time of the first frame: others are shown from it on.
+    began: Option<Duration>,
+}
+
+impl Printer {
+    fn packet(
+        &self,
+        frame: &Frame<'_>,
+        datagram: &Datagram<'_>,
+        verdict: &Verdict<'_>,
+    ) -> Result<(), CommandError> {
+        if self.only_broken && verdict.is_ok() {
+            return Ok(());
+        }
+        if self.json {
+            return output::json(&Line::new(frame, datagram, verdict));
+        }
+        let since = frame.time.zip(self.began).map(|(time, began)| time.saturating_sub(began));
+        let since = since.unwrap_or_default().as_secs_f64();
+        let what = What(verdict);
+        output::line(format_args!("{:>6} {since:>12.6}  {datagram}  {what}", frame.number))
+    }
+
+    fn summary(&self, counts: &Counts) -> Result<(), CommandError> {
+        if self.json {
+            return output::json(&Summary { event: "end", counts });
+        }
+        output::line(counts)
+    }
+}
+
+/// A packet, or what is wrong with it.
+struct What<'v, 'a>(&'v Verdict<'a>);
+
+impl fmt::Display for What<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Ok(packet) => packet.fmt(f),
+            Err(flaw) => {
+                write!(f, "broken: {flaw}")?;
+                flaw.section().iter().try_for_each(|section| write!(f, " (RFC 3208 §{section})"))
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    counts: &'a Counts,
+}
+
+/// A packet as a line of JSON.
+#[derive(Serialize)]
+struct Line {
+    event: &'static str,
+    /// The number of its frame.
+    frame: u64,
+    time: Option<String>,
+    from: IpAddr,
+    to: IpAddr,
+    udp: Option<Ports>,
+    bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet: Option<Whole>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken: Option<Broken>,
+}
+
+#[derive(Serialize)]
+struct Ports {
+    from: u16,
+    to: u16,
+}
+
+#[derive(Serialize)]
+struct Whole {
+    r#type: String,
+    tsi: String,
+    destination_port: u16,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Broken {
+    rule: String,
+    section: Option<&'static str>,
+}
+
+impl Line {
+    fn new(frame: &Frame<'_>, datagram: &Datagram<'_>, verdict: &Verdict<'_>) -> Self {
+        let whole = verdict.as_ref().ok().map(|packet| Whole {
+            r#type: packet.packet_type().to_string(),
+            tsi: packet.session.tsi.to_string(),
+            destination_port: packet.session.destination_port,
+            text: packet.to_string(),
+        });
+        let flaw = verdict.as_ref().err();
+        Self {
+            event: "packet",
+            frame: frame.number,
+            time: frame.time.map(|time| Utc::since_1970(time).to_string()),
+            from: datagram.from,
+            to: datagram.to,
+            udp: match datagram.carrier {
+                Carrier::Ip => None,
+                Carrier::Udp { from, to } => Some(Ports { from, to }),
+            },
+            bytes: datagram.payload.len() + datagram.missing,
+            packet: whole,
+            broken: flaw.map(|flaw| Broken { rule: flaw.to_string(), section: flaw.section() }),
+        }
+    }
+}

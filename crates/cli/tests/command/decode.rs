@@ -1,0 +1,116 @@
+//! `campanile decode` over captures of ZeroMQ, and over what is none.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::process::{Finished, campanile, run};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../pgm/tests/captures");
+
+fn capture() -> Vec<u8> {
+    std::fs::read(format!("{FOLDER}/zmq_repair.pcap")).expect("the capture is in the tree")
+}
+
+fn piped(arguments: &str, input: &[u8]) -> Finished {
+    let mut command = campanile(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(input).expect("the capture is read");
+    drop(stdin);
+    child.wait_with_output().expect("it ends").into()
+}
+
+/// The capture with a wrong checksum in its last ODATA.
+fn damaged() -> Vec<u8> {
+    let mut file = capture();
+    let is_odata = |bytes: &[u8]| bytes[..2] == [0x04, 0x00] && bytes[4..] == [0xde, 0xad, 0xbe, 0xef];
+    let odata = file.windows(8).rposition(is_odata).expect("there is ODATA");
+    file[odata + 2] ^= 1;
+    file
+}
+
+#[test]
+fn a_capture_is_shown_packet_by_packet() {
+    let finished = run(&format!("decode {FOLDER}/zmq_repair.pcap"));
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    assert_eq!(lines.len(), 31);
+    assert_eq!(lines.last(), Some(&"30 PGM packets in 36 frames, 0 broken"));
+    for word in [" SPM ", " ODATA ", " RDATA ", " NAK ", " NCF ", "10.77.0.1", "239.192.1.1:5555"] {
+        assert!(finished.stdout.contains(word), "{word}: {}", finished.stdout);
+    }
+    assert_eq!(piped("decode -", &capture()).stdout, finished.stdout);
+}
+
+#[test]
+fn json_says_the_same() {
+    let finished = piped("decode - --json", &damaged());
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    let lines: Vec<Value> =
+        finished.stdout.lines().map(|line| serde_json::from_str(line).expect("one value a line")).collect();
+    let (last, packets) = lines.split_last().expect("there are lines");
+    assert_eq!((&last["event"], &last["packets"], &last["broken"]), (&"end".into(), &30.into(), &1.into()));
+    let (broken, whole): (Vec<&Value>, Vec<&Value>) =
+        packets.iter().partition(|packet| packet["broken"].is_object());
+    assert_eq!(broken.len(), 1);
+    assert_eq!(broken[0]["broken"], serde_json::json!({"rule": "wrong checksum", "section": "8"}));
+    assert_eq!(broken[0]["packet"], Value::Null);
+    for packet in whole {
+        assert_eq!(packet["udp"]["to"], 5555);
+        assert_eq!(packet["packet"]["destination_port"], 5555);
+        let text = packet["packet"]["text"].as_str().expect("text");
+        assert!(text.contains(packet["packet"]["type"].as_str().expect("a type")), "{packet}");
+    }
+}
+
+#[test]
+fn what_is_broken_is_named_and_fails() {
+    let finished = piped("decode - --broken", &damaged());
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert_eq!(finished.stdout.lines().count(), 2, "{finished:?}");
+    assert!(finished.stdout.contains("broken: wrong checksum (RFC 3208 §8)"), "{finished:?}");
+    assert_eq!(finished.stderr, "error: 1 of 30 packets are broken\n");
+}
+
+#[test]
+fn a_port_that_is_named_is_pgm() {
+    let mut file = damaged();
+    // Only the damaged packet is left: nothing else tells that its port is one of PGM.
+    let whole = piped("decode - --json --broken", &file);
+    let first: Value = serde_json::from_str(whole.stdout.lines().next().expect("a line")).expect("JSON");
+    let frame = first["frame"].as_u64().expect("a number");
+    let mut at = 24;
+    for _ in 1..frame {
+        at += 16 + u32::from_le_bytes(file[at + 8..at + 12].try_into().expect("four bytes")) as usize;
+    }
+    file.drain(24..at);
+    let len = u32::from_le_bytes(file[32..36].try_into().expect("four bytes")) as usize;
+    file.truncate(40 + len);
+    let unnamed = piped("decode -", &file);
+    assert_eq!((unnamed.code, unnamed.stdout.as_str()), (Some(0), "0 PGM packets in 1 frames, 0 broken\n"));
+    let named = piped("decode - --port 5555", &file);
+    assert_eq!(named.code, Some(1), "{named:?}");
+    assert!(named.stdout.contains("wrong checksum"), "{named:?}");
+}
+
+#[test]
+fn a_capture_that_ends_early_shows_what_there_was() {
+    let file = capture();
+    let finished = piped("decode -", &file[..file.len() - 3]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stdout.ends_with("30 PGM packets in 35 frames, 0 broken\n"), "{finished:?}");
+    assert_eq!(finished.stderr, "error: -: the file ends in the middle of a frame\n");
+}
+
+#[test]
+fn what_is_no_capture_is_refused() {
+    let finished = piped("decode -", b"hello, this is text");
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""));
+    assert!(finished.stderr.starts_with("error: -: neither pcap nor pcapng; make one"), "{finished:?}");
+    let missing = run("decode no-such-file.pcap");
+    assert_eq!(missing.code, Some(2));
+    assert!(missing.stderr.contains("no-such-file.pcap"), "{missing:?}");
+}
