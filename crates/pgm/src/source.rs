@@ -141,7 +141,7 @@ impl Source {
         let adapt = config.parity.and_then(|parity| match parity.pro_active {
             ProActive::Adaptive { target_percent } => {
                 // Some indices are left for what is asked for all the same.
-                Some(Adapt::new(target_percent, (N_MAX - parity.group) / 4 * 3))
+                Some(Adapt::new(target_percent, parity.group, (N_MAX - parity.group) / 4 * 3))
             }
             ProActive::Off | ProActive::Fixed(_) => None,
         });

@@ -5,81 +5,147 @@ use crate::rng::Rng;
 
 /// Follows the quantile of the demand: the number of parity packets with which the target share of groups needs no NAK.
 ///
-/// What receivers lack is seen only where they ask. So each group that is asked for draws the estimate up, each one that is not
-/// draws it down, and the steps are in the proportion in which the two balance at the target. A run of groups of one kind that chance
-/// would hardly bring makes the steps ever greater, and a demand far above the estimate draws it up by a quarter of the distance.
+/// What receivers lack is seen only where they ask. So each group of which more was needed than is sent now draws the estimate up, each
+/// other one draws it down, and the steps are in the proportion in which the two balance at the target. A run of groups of one kind that
+/// chance would hardly bring makes the steps ever greater, and a demand far above the estimate draws it up at once.
+///
+/// Parity does not help against everything: of a burst of losses that is longer than a group, parity right behind the group is lost,
+/// too. When much is lacking in most groups in spite of their parity, there is less of it, and no more until that is a while ago.
 #[derive(Debug)]
 pub(super) struct Adapt {
     /// Parity packets for a full group, in 1024ths.
     estimate: i64,
     limit: i64,
+    group_len: i64,
     target_percent: i64,
     /// Groups of one kind in a row: the quiet ones counted up, the others down.
     run: i64,
+    /// The share of groups of late to which their parity was of little use, in 1024ths.
+    futile: i64,
+    /// Whether parity has turned out to be of little use.
+    is_barred: bool,
+    /// The first group whose parity was chosen after the last great change.
+    changed_at: u64,
     /// How long after its last packet a group's first NAK comes.
     nak_delay_ns: u64,
     /// The groups below this one were judged.
     judged: u64,
 }
 
+/// What became of a group, where all is counted as if it was a full one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// When its last packet was sent.
+    pub(super) sent_at: Instant,
+    /// Its pro-active parity.
+    pub(super) pro_active: u8,
+    /// Parity packets that it needed in all; 0 when nobody asked.
+    pub(super) demand: u8,
+}
+
 impl Adapt {
-    /// Begins without parity; `limit` is the most that may follow a group.
-    pub(super) fn new(target_percent: u8, limit: u8) -> Self {
+    /// Begins without parity. The most that may follow a group of `group_len` packets is twice as much, and a little more for the
+    /// smallest groups, or `limit` if that is less.
+    pub(super) fn new(target_percent: u8, group_len: u8, limit: u8) -> Self {
+        let sane = (2 * i64::from(group_len)).max(LIMIT_MIN);
         Adapt {
             estimate: 0,
-            limit: i64::from(limit) * ONE,
+            limit: sane.min(limit.into()) * ONE,
+            group_len: group_len.into(),
             target_percent: target_percent.into(),
             run: 0,
+            futile: 0,
+            is_barred: false,
+            changed_at: 0,
             nak_delay_ns: 50_000_000,
             judged: 0,
         }
     }
 
-    /// How much parity is to follow a group of `count` packets, where a full one has `group_len`.
+    /// How much parity is to follow a group of `count` packets.
     ///
     /// Parts of a packet are rounded up as often as they are large.
-    pub(super) fn choose(&self, rng: &mut Rng, count: u8, group_len: u8) -> u8 {
-        let share = self.estimate * i64::from(count) / i64::from(group_len);
+    pub(super) fn choose(&self, rng: &mut Rng, count: u8) -> u8 {
+        let share = self.estimate * i64::from(count) / self.group_len;
         let rounded = share / ONE + i64::from((rng.below(ONE as u64) as i64) < share % ONE);
         u8::try_from(rounded).unwrap_or(u8::MAX)
     }
 
-    /// Takes note of a group's first NAK: the group needs `demand` parity packets, were it a full one.
-    pub(super) fn asked(&mut self, demand: u8, delay_ns: u64) {
-        self.run = self.run.min(0) - 1;
+    /// Takes note of a group's first NAK, so long after the group was sent.
+    pub(super) fn first_nak(&mut self, delay_ns: u64) {
         self.nak_delay_ns = (7 * self.nak_delay_ns + delay_ns.clamp(DELAY_MIN_NS, DELAY_MAX_NS)) / 8;
-        let distance = i64::from(demand) * ONE - self.estimate;
-        let step = STEP * self.target_percent / 100;
-        let is_far = distance > FAR || self.excess(100 - self.target_percent) > 0;
-        let up = if is_far { step.max(distance / 4) } else { step };
-        self.estimate = (self.estimate + up).min(self.limit);
     }
 
-    /// Judges the groups whose NAKs would have come by now: `sent` tells of each in turn when it was complete and whether it was
-    /// asked for, until it knows no more.
+    /// Takes note that a group turns out to need more than was known: `demand` parity packets, were it a full one. `lead` is the
+    /// group at the lead. Who asks for old groups was not there when they were sent, or joined late.
+    pub(super) fn asked(&mut self, group: u64, demand: u8, lead: u64) {
+        let distance = i64::from(demand) * ONE - self.estimate;
+        let has_room = self.estimate + FAR < self.limit;
+        if group >= self.judged && !self.is_barred && has_room && distance > FAR + self.estimate / 4 {
+            self.raise(distance / 4 * 3);
+            self.changed_at = lead + 1;
+        }
+    }
+
+    /// Judges the groups whose NAKs would have come by now: `outcome` tells of each in turn until it knows no more.
     pub(super) fn judge(
         &mut self,
         now: Instant,
-        mut oldest: u64,
-        sent: impl Fn(u64) -> Option<(Instant, bool)>,
+        oldest: u64,
+        lead: u64,
+        outcome: impl Fn(u64) -> Option<Outcome>,
     ) {
-        oldest = oldest.max(self.judged);
-        while let Some((at, was_asked)) = sent(oldest) {
-            if now.nanos_since(at) < 2 * self.nak_delay_ns {
+        self.judged = self.judged.max(oldest);
+        while let Some(outcome) = outcome(self.judged) {
+            if now.nanos_since(outcome.sent_at) < 2 * self.nak_delay_ns {
                 break;
             }
-            oldest += 1;
-            if !was_asked {
+            self.weigh(self.judged, &outcome, lead);
+            if i64::from(outcome.demand) * ONE > self.estimate {
+                self.noisy();
+            } else {
                 self.quiet();
             }
+            self.judged += 1;
         }
-        self.judged = oldest;
+    }
+
+    /// Finds out whether parity is of use.
+    fn weigh(&mut self, group: u64, outcome: &Outcome, lead: u64) {
+        let pro_active = i64::from(outcome.pro_active);
+        if group < self.changed_at || pro_active < FUTILE_MIN {
+            self.futile -= self.futile / FORGET;
+        } else {
+            let lacking = i64::from(outcome.demand) - pro_active;
+            let is_futile = lacking >= FUTILE_MIN && 2 * lacking > pro_active.min(self.group_len);
+            self.futile += (i64::from(is_futile) * ONE - self.futile) / 8;
+        }
+        if self.futile > ONE / 2 {
+            self.is_barred = true;
+            self.estimate /= 2;
+            self.futile -= self.futile / 4;
+            self.changed_at = lead + 1;
+        } else if self.futile < ONE / 4 {
+            self.is_barred = false;
+        }
+    }
+
+    fn noisy(&mut self) {
+        self.run = self.run.min(0) - 1;
+        if !self.is_barred {
+            let step = STEP * self.target_percent / 100;
+            self.raise(step * (1 + self.excess(100 - self.target_percent)));
+        }
     }
 
     fn quiet(&mut self) {
         self.run = self.run.max(0) + 1;
         let step = STEP * (100 - self.target_percent) / 100 * (1 + self.excess(self.target_percent));
         self.estimate -= step.min(self.estimate / 4 + ONE / 8).min(self.estimate);
+    }
+
+    fn raise(&mut self, by: i64) {
+        self.estimate = (self.estimate + by).min(self.limit);
     }
 
     /// By how much the present run is longer than one that chance may bring, where the percentage of groups of its kind is known.
@@ -96,8 +162,14 @@ impl Adapt {
 const ONE: i64 = 1024;
 /// The sum of a step up and a step down.
 const STEP: i64 = ONE / 2;
-/// A distance to the demand that scatter does not explain.
-const FAR: i64 = 8 * ONE;
+/// A distance to the demand that scatter does not explain, beside a quarter of the estimate.
+const FAR: i64 = 2 * ONE;
+/// The least limit, in packets.
+const LIMIT_MIN: i64 = 8;
+/// Less parity than this, or less lacking, tells nothing of the use of parity.
+const FUTILE_MIN: i64 = 2;
+/// How slowly it is forgotten that parity was of little use.
+const FORGET: i64 = 256;
 const DELAY_MIN_NS: u64 = 1_000_000;
 const DELAY_MAX_NS: u64 = 1_000_000_000;
 
@@ -105,27 +177,30 @@ const DELAY_MAX_NS: u64 = 1_000_000_000;
 mod tests {
     use super::*;
 
-    /// Runs groups whose demand is binomial-like, and returns the mean parity and the share of quiet groups of the last half.
-    fn run(adapt: &mut Adapt, rng: &mut Rng, groups: u64, demand: impl Fn(&mut Rng) -> u8) -> (f64, f64) {
+    /// Runs groups and returns the mean parity and the share of quiet groups of the last half. What a group needs depends on chance
+    /// and on its parity.
+    fn run(adapt: &mut Adapt, rng: &mut Rng, groups: u64, demand: impl Fn(&mut Rng, u8) -> u8) -> (f64, f64) {
         let (mut parity, mut quiet) = (0, 0);
-        for group in 0..groups {
-            let chosen = adapt.choose(rng, 64, 64);
-            let needed = demand(rng);
-            if needed > chosen {
-                adapt.asked(needed, 5_000_000);
-            } else {
-                adapt.quiet();
+        let first = adapt.judged;
+        for group in first..first + groups {
+            let pro_active = adapt.choose(rng, adapt.group_len as u8);
+            let needed = demand(rng, pro_active);
+            let demand = if needed > pro_active { needed } else { 0 };
+            if demand > 0 {
+                adapt.asked(group, demand, group);
             }
-            if group >= groups / 2 {
-                parity += u32::from(chosen);
-                quiet += u32::from(needed <= chosen);
+            let outcome = Outcome { sent_at: Instant(1), pro_active, demand };
+            adapt.judge(Instant::FAR_FUTURE, 0, group, |it| (it == group).then_some(outcome));
+            if group >= first + groups / 2 {
+                parity += u32::from(pro_active);
+                quiet += u32::from(demand == 0);
             }
         }
         let half = groups as f64 / 2.0;
         (f64::from(parity) / half, f64::from(quiet) / half)
     }
 
-    fn around_26(rng: &mut Rng) -> u8 {
+    fn around_26(rng: &mut Rng, _: u8) -> u8 {
         21 + (rng.below(6) + rng.below(6)) as u8
     }
 
@@ -133,7 +208,7 @@ mod tests {
     fn the_target_share_of_groups_is_quiet() {
         for target in [50, 70, 90] {
             let mut rng = Rng::new(7);
-            let mut adapt = Adapt::new(target, 100);
+            let mut adapt = Adapt::new(target, 64, 100);
             let (parity, quiet) = run(&mut adapt, &mut rng, 4000, around_26);
             assert!((quiet - f64::from(target) / 100.0).abs() < 0.06, "{quiet} for {target} %");
             assert!((21.0..31.0).contains(&parity), "{parity}");
@@ -143,35 +218,75 @@ mod tests {
     #[test]
     fn demand_is_met_within_a_few_groups_and_forgotten_when_it_goes() {
         let mut rng = Rng::new(8);
-        let mut adapt = Adapt::new(70, 100);
-        run(&mut adapt, &mut rng, 20, around_26);
-        assert!(adapt.estimate > 20 * ONE, "{}", adapt.estimate);
-        run(&mut adapt, &mut rng, 40, |_| 0);
+        let mut adapt = Adapt::new(70, 64, 100);
+        run(&mut adapt, &mut rng, 3, around_26);
+        assert!(adapt.estimate > 18 * ONE, "{}", adapt.estimate);
+        run(&mut adapt, &mut rng, 40, |_, _| 0);
         assert!(adapt.estimate < ONE, "{}", adapt.estimate);
-        assert_eq!(run(&mut adapt, &mut rng, 400, |_| 0), (0.0, 1.0));
+        assert_eq!(run(&mut adapt, &mut rng, 400, |_, _| 0), (0.0, 1.0));
+    }
+
+    #[test]
+    fn parity_that_is_lost_with_its_group_is_given_up() {
+        for group_len in [2, 8, 64] {
+            let mut rng = Rng::new(9);
+            let mut adapt = Adapt::new(50, group_len, 100);
+            // Most groups fall into bursts from which some of the group and all its parity do not come back.
+            let lost = |rng: &mut Rng, parity: u8| {
+                if rng.below(4) > 0 { parity + group_len - rng.below(group_len.into()) as u8 / 2 } else { 0 }
+            };
+            let (parity, _) = run(&mut adapt, &mut rng, 2000, lost);
+            assert!(parity < 6.0, "{parity} for {group_len}");
+            let helps = |rng: &mut Rng, _: u8| group_len / 2 + rng.below(2) as u8;
+            run(&mut adapt, &mut rng, 200, helps);
+            let (parity, quiet) = run(&mut adapt, &mut rng, 200, helps);
+            assert!(parity >= f64::from(group_len / 2) - 0.5, "{parity} for {group_len}");
+            assert!(quiet > 0.3, "{quiet} for {group_len}");
+        }
+    }
+
+    #[test]
+    fn there_is_a_limit() {
+        for (group_len, most, limit) in [(2, 100, 8), (16, 100, 32), (64, 95, 95)] {
+            let mut adapt = Adapt::new(50, group_len, most);
+            adapt.asked(0, u8::MAX, 0);
+            assert_eq!(adapt.estimate, limit * ONE);
+        }
+    }
+
+    #[test]
+    fn who_asks_for_old_groups_does_not_count() {
+        let mut adapt = Adapt::new(50, 64, 100);
+        adapt.judged = 7;
+        adapt.asked(6, 60, 9);
+        assert_eq!(adapt.estimate, 0);
+        adapt.asked(7, 60, 9);
+        assert_eq!(adapt.estimate, 45 * ONE);
     }
 
     #[test]
     fn a_short_group_gets_its_share() {
         let mut rng = Rng::new(9);
-        let mut adapt = Adapt::new(50, 100);
+        let mut adapt = Adapt::new(50, 64, 100);
         adapt.estimate = 20 * ONE;
-        assert_eq!((adapt.choose(&mut rng, 64, 64), adapt.choose(&mut rng, 16, 64)), (20, 5));
-        let one: u32 = (0..1000).map(|_| u32::from(adapt.choose(&mut rng, 1, 64))).sum();
+        assert_eq!((adapt.choose(&mut rng, 64), adapt.choose(&mut rng, 16)), (20, 5));
+        let one: u32 = (0..1000).map(|_| u32::from(adapt.choose(&mut rng, 1))).sum();
         assert!((250..375).contains(&one), "20 / 64 on average, not {one} / 1000");
     }
 
     #[test]
     fn groups_are_judged_once_their_naks_would_have_come() {
-        let mut adapt = Adapt::new(50, 100);
+        let mut adapt = Adapt::new(50, 64, 100);
         adapt.estimate = 8 * ONE;
         adapt.nak_delay_ns = 10;
-        let sent = |group: u64| (group < 3).then_some((Instant(100 * group), group == 1));
-        adapt.judge(Instant(119), 0, sent);
+        let sent = |group: u64| {
+            (group < 3).then_some(Outcome { sent_at: Instant(100 * group), pro_active: 8, demand: 0 })
+        };
+        adapt.judge(Instant(119), 0, 2, sent);
         assert_eq!((adapt.judged, adapt.run), (1, 1));
-        adapt.judge(Instant(1000), 0, sent);
-        assert_eq!((adapt.judged, adapt.run), (3, 2));
-        adapt.judge(Instant(1000), 7, sent);
+        adapt.judge(Instant(1000), 0, 2, sent);
+        assert_eq!((adapt.judged, adapt.run), (3, 3));
+        adapt.judge(Instant(1000), 7, 9, sent);
         assert_eq!(adapt.judged, 7, "groups that left the window are not judged");
     }
 }

@@ -1,5 +1,6 @@
 //! What a source keeps for each group of packets in its window.
 
+use super::adapt::Outcome;
 use crate::Instant;
 
 /// A group: its packets, and how far its repair by parity has got.
@@ -15,8 +16,8 @@ pub(super) struct Group {
     pub(super) sent_at: Instant,
     /// Pro-active parity packets that were decided upon.
     pub(super) pro_active: u8,
-    /// Whether a NAK for it has come.
-    pub(super) asked: bool,
+    /// Parity packets that it needs in all, as far as NAKs for it have told.
+    pub(super) demand: u8,
     /// Packets to be sent on demand.
     pub(super) pending: u8,
     /// The symbol to be sent next: parity from the group's length up, and when that is used up the data.
@@ -35,7 +36,7 @@ impl Group {
             closed: false,
             sent_at: Instant::FAR_FUTURE,
             pro_active: 0,
-            asked: false,
+            demand: 0,
             pending: 0,
             next_symbol: group_len,
             round_at: Instant::ZERO,
@@ -58,6 +59,21 @@ impl Group {
         let grows = more > self.pending;
         self.pending = self.pending.max(more);
         grows
+    }
+
+    /// What became of it, for the choice of the parity of later ones.
+    pub(super) fn outcome(&self, group_len: u8) -> Outcome {
+        // What was sent on demand in the end was needed, however little the first NAKs asked for.
+        let sent = self.next_symbol.checked_sub(group_len).unwrap_or(u8::MAX);
+        let demand = if self.demand > 0 { self.demand.max(sent) } else { 0 };
+        let of_full = |packets: u8| self.of_full(packets, group_len);
+        Outcome { sent_at: self.sent_at, pro_active: of_full(self.pro_active), demand: of_full(demand) }
+    }
+
+    /// As many parity packets as are to a full group what `packets` are to this one.
+    pub(super) fn of_full(&self, packets: u8, group_len: u8) -> u8 {
+        let scaled = (u32::from(packets) * u32::from(group_len)).div_ceil(self.count.max(1).into());
+        u8::try_from(scaled).unwrap_or(u8::MAX)
     }
 
     /// Takes the next symbol of a code of `symbols` to be sent on demand: of the parity, then of the data, then of the parity

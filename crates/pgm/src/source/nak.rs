@@ -106,13 +106,8 @@ impl Source {
             }
             return;
         }
-        if !std::mem::replace(&mut state.asked, true)
-            && let Some(adapt) = &mut self.adapt
-        {
-            let demand = u32::from(state.pro_active) + u32::from(lacking);
-            let of_full = (demand * u32::from(group_len)).div_ceil(state.count.max(1).into());
-            adapt.asked(u8::try_from(of_full).unwrap_or(u8::MAX), now.nanos_since(state.sent_at));
-        }
+        self.note_demand(now, group, lacking);
+        let Some(state) = self.window.group_mut(group) else { return };
         // Who has nothing of a group is served with the data: nothing to decode, and no index used up.
         if lacking >= state.count {
             let count = u64::from(state.count);
@@ -132,4 +127,24 @@ impl Source {
             self.stats.nak_sqns_merged += 1;
         }
     }
+    /// So much of a group is lacking somewhere: that is what more of its parity would have been for.
+    fn note_demand(&mut self, now: Instant, group: u64, lacking: u8) {
+        let group_len = self.window.group_len();
+        let lead = self.window.lead().map_or(0, |lead| self.window.group_of(lead));
+        let (Some(adapt), Some(state)) = (&mut self.adapt, self.window.group_mut(group)) else { return };
+        // Who has nothing of a group was away when it was sent.
+        let was_away = lacking >= state.count && state.count.saturating_add(state.pro_active) >= AWAY;
+        let demand = state.pro_active.saturating_add(lacking);
+        if was_away || demand <= state.demand {
+            return;
+        }
+        if state.demand == 0 {
+            adapt.first_nak(now.nanos_since(state.sent_at));
+        }
+        state.demand = demand;
+        adapt.asked(group, state.of_full(demand, group_len), lead);
+    }
 }
+
+/// Packets in a row that are hardly lost by chance.
+const AWAY: u8 = 8;

@@ -175,10 +175,12 @@ impl Source {
         self.owe_parity();
         if let Some(adapt) = &mut self.adapt {
             let window = &self.window;
-            let sent = |group: u64| {
-                window.is_sent(group).then(|| window.group(group).map(|it| (it.sent_at, it.asked))).flatten()
+            let outcome = |group: u64| {
+                let state = window.group(group).filter(|_| window.is_sent(group));
+                state.map(|state| state.outcome(window.group_len()))
             };
-            adapt.judge(now, window.first_group(), sent);
+            let lead = window.lead().map_or(0, |lead| window.group_of(lead));
+            adapt.judge(now, window.first_group(), lead, outcome);
             self.stats.pro_active_permille = adapt.estimate_permille();
         }
     }
@@ -196,7 +198,7 @@ impl Source {
             (ProActive::Fixed(count), _) => {
                 (u32::from(count) * u32::from(state.count)).div_ceil(group_len.into()) as u8
             }
-            (_, Some(adapt)) => adapt.choose(&mut self.rng, state.count, group_len),
+            (_, Some(adapt)) => adapt.choose(&mut self.rng, state.count),
             (_, None) => 0,
         };
         self.owed = (state.pro_active > 0).then_some((group, state.pro_active));
