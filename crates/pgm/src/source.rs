@@ -159,7 +159,7 @@ impl Source {
             share: Pacer::new(share_bps, overhead.into(), burst, 0),
             timers: Timers::new(),
             heartbeat: Heartbeat::new(&config.spm),
-            confirmations: Confirmations::new(eliminate_ns / 4),
+            confirmations: Confirmations::new(eliminate_ns, derived.group_len),
             repairs: Repairs::new(eliminate_ns),
             encoder: config.parity.map(|parity| Encoder::new(parity.group, derived.tsdu_len)),
             adapt,

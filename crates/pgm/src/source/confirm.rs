@@ -6,12 +6,16 @@ use crate::{Instant, Seq};
 /// What was asked for of late, and whether it was confirmed.
 ///
 /// The first NAK is confirmed at once. An identical one is confirmed, too, but not before a gap has passed: one confirmation is heard
-/// by all who ask, and a storm of NAKs must not become a storm of NCFs. There is room for a few requests; while all of them wait,
-/// further ones are not confirmed.
+/// by all who ask, and a storm of NAKs must not become a storm of NCFs. For the same reason a NAK for parity of a group is confirmed by
+/// the most that was asked of the group in the same round: it is what will be sent, and answers all who ask for less (RFC 3208 §11.4).
+/// There is room for a few requests; while all of them wait, further ones are not confirmed.
 #[derive(Debug)]
 pub(super) struct Confirmations {
     entries: Vec<Entry>,
-    gap_ns: u64,
+    /// The time within which NAKs belong to one round.
+    round_ns: u64,
+    /// All but the bits of a sequence number that say the place in a group.
+    group_mask: u32,
 }
 
 #[derive(Debug)]
@@ -25,16 +29,32 @@ struct Entry {
 }
 
 impl Confirmations {
-    pub(super) fn new(gap_ns: u64) -> Self {
-        Confirmations { entries: Vec::with_capacity(CAPACITY), gap_ns }
+    pub(super) fn new(round_ns: u64, group_len: u8) -> Self {
+        let group_mask = !(u32::from(group_len) - 1);
+        Confirmations { entries: Vec::with_capacity(CAPACITY), round_ns, group_mask }
     }
 
     /// Takes note of a request; false when there is no room for it.
     pub(super) fn note(&mut self, now: Instant, request: &Request<'_>) -> bool {
+        let gap_ns = self.round_ns / 4;
+        if request.parity && request.sqns.len() == 1 {
+            let (asked, mask) = (request.sqns.first(), self.group_mask);
+            let same = |it: &&mut Entry| it.parity && it.len == 1 && it.sqns[0].0 & mask == asked.0 & mask;
+            if let Some(entry) = self.entries.iter_mut().find(same) {
+                let is_over = !entry.waits() && now.nanos_since(entry.confirmed_at) >= self.round_ns;
+                if is_over || asked.0 & !mask > entry.sqns[0].0 & !mask {
+                    entry.sqns[0] = asked;
+                    entry.due = now;
+                } else if !entry.waits() {
+                    entry.due = now.max(entry.confirmed_at.plus_nanos(gap_ns));
+                }
+                return true;
+            }
+        }
         let same = |entry: &&mut Entry| entry.parity == request.parity && entry.list() == request.sqns;
         if let Some(entry) = self.entries.iter_mut().find(same) {
             if !entry.waits() {
-                entry.due = now.max(entry.confirmed_at.plus_nanos(self.gap_ns));
+                entry.due = now.max(entry.confirmed_at.plus_nanos(gap_ns));
             }
             return true;
         }
@@ -107,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_first_is_confirmed_at_once_and_its_like_after_a_gap() {
-        let mut confirmations = Confirmations::new(10);
+        let mut confirmations = Confirmations::new(40, 8);
         let asked = [Seq(3), Seq(5)];
         assert!(confirmations.note(Instant(100), &request(&asked)));
         assert!(confirmations.note(Instant(100), &request(&asked)));
@@ -123,8 +143,23 @@ mod tests {
     }
 
     #[test]
+    fn parity_is_confirmed_by_the_most_that_is_asked_of_a_group_in_a_round() {
+        let mut confirmations = Confirmations::new(40, 8);
+        let mut note = |sqn, now| {
+            let noted = confirmations.note(Instant(now), &Request { parity: true, ..request(&[Seq(sqn)]) });
+            (noted, take(&mut confirmations, now))
+        };
+        assert_eq!(note(18, 100), (true, Some(vec![18])));
+        assert_eq!(note(20, 101), (true, Some(vec![20])), "more of the same group");
+        assert_eq!(note(17, 102), (true, None), "less waits for the gap");
+        assert_eq!(note(26, 103), (true, Some(vec![26])), "another group");
+        assert_eq!(note(17, 111), (true, Some(vec![20])));
+        assert_eq!(note(17, 151), (true, Some(vec![17])), "a new round");
+    }
+
+    #[test]
     fn there_is_room_for_some() {
-        let mut confirmations = Confirmations::new(10);
+        let mut confirmations = Confirmations::new(40, 8);
         let noted = (0..40).filter(|&sqn| confirmations.note(Instant(100), &request(&[Seq(sqn)]))).count();
         assert_eq!(noted, CAPACITY);
         assert!(take(&mut confirmations, 100).is_some());
