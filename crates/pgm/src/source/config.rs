@@ -281,7 +281,7 @@ pub struct RepairConfig {
 
 impl Default for RepairConfig {
     fn default() -> Self {
-        RepairConfig { share_percent: 50, eliminate: Duration::from_millis(5) }
+        RepairConfig { share_percent: 80, eliminate: Duration::from_millis(5) }
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Heartbeat {
     min: Duration,
     max: Duration,
     interval: Duration,
+    /// Beats since the last data.
+    beats: u8,
     sqn: Seq,
     /// Whether an SPM is to be sent now.
     pub(super) spm_due: bool,
@@ -26,6 +28,7 @@ impl Heartbeat {
             min: config.heartbeat_min,
             max,
             interval: config.heartbeat_min,
+            beats: 0,
             sqn: Seq(0),
             spm_due: false,
         }
@@ -34,12 +37,17 @@ impl Heartbeat {
     /// Something was sent: the next beat comes after the shortest interval.
     pub(super) fn restart(&mut self) {
         self.interval = self.min;
+        self.beats = 0;
     }
 
-    /// The time to the next beat; the one after that takes twice as long.
+    /// The time to the next beat. The first few come quickly: what they say of the end of a burst is news to everyone, and each of
+    /// them is lost to some. From then on each takes twice as long as the one before.
     pub(super) fn beat(&mut self) -> Duration {
         let interval = self.interval;
-        self.interval = interval.saturating_mul(2).min(self.max);
+        self.beats = self.beats.saturating_add(1);
+        if self.beats >= QUICK_BEATS {
+            self.interval = interval.saturating_mul(2).min(self.max);
+        }
         interval
     }
 
@@ -100,6 +108,9 @@ impl Source {
     }
 }
 
+/// As many as reach a hundred receivers of which each loses a third.
+const QUICK_BEATS: u8 = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,8 +120,9 @@ mod tests {
         let ms = Duration::from_millis;
         let config = SpmConfig { heartbeat_min: ms(5), heartbeat_max: ms(30), ..SpmConfig::default() };
         let mut heartbeat = Heartbeat::new(&config);
-        assert_eq!([(); 5].map(|()| heartbeat.beat()), [ms(5), ms(10), ms(20), ms(30), ms(30)]);
+        let beats = [ms(5), ms(5), ms(5), ms(5), ms(10), ms(20), ms(30), ms(30)];
+        assert_eq!([(); 8].map(|()| heartbeat.beat()), beats);
         heartbeat.restart();
-        assert_eq!([(); 2].map(|()| heartbeat.beat()), [ms(5), ms(10)]);
+        assert_eq!([(); 5].map(|()| heartbeat.beat()), [ms(5), ms(5), ms(5), ms(5), ms(10)]);
     }
 }
