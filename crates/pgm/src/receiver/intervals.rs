@@ -16,7 +16,8 @@ pub(super) struct Intervals {
     spread_ns: u64,
     spread_min_ns: u64,
     /// How much the receiver that lacks most lacks of a group, and how far that varies, in sixteenths: from the confirmations heard.
-    worst: i32,
+    /// `None` before the first one.
+    worst: Option<i32>,
     worst_deviation: i32,
 }
 
@@ -29,7 +30,7 @@ impl Intervals {
             repair: Estimate::new(nanos(config.rdata)),
             spread_ns: nanos(config.backoff),
             spread_min_ns: SPREAD_MIN_NS.min(nanos(config.backoff)),
-            worst: 16,
+            worst: None,
             worst_deviation: 0,
         }
     }
@@ -37,10 +38,16 @@ impl Intervals {
     /// The wait before a NAK: by chance within the spread, and later by a round trip for each packet that the receiver lacks less than
     /// the one that lacks most probably does. Who lacks most asks first, and the answer suits the others, too (§11.5).
     pub(super) fn backoff_ns(&self, lack: Lack, rng: &mut Rng) -> u64 {
-        let ahead = match lack {
-            Lack::Packets => 0,
-            Lack::First(lacking) => (self.worst + self.worst_deviation) / 16 - i32::from(lacking),
-            Lack::Still(lacking) => STILL_WORST - i32::from(lacking),
+        let ahead = match (lack, self.worst) {
+            (Lack::Packets, _) => 0,
+            (Lack::First { lacking, .. }, Some(worst)) => {
+                (worst + self.worst_deviation) / 16 - i32::from(lacking)
+            }
+            // Nothing is known of others: who lacks half of a group is as bad as any.
+            (Lack::First { lacking, size }, None) => {
+                RANK_MAX - 2 * RANK_MAX * i32::from(lacking) / i32::from(size.max(1))
+            }
+            (Lack::Still(lacking), _) => STILL_WORST - i32::from(lacking),
         };
         ahead.clamp(0, RANK_MAX) as u64 * self.round_trip_ns() + rng.mostly_late(self.spread_ns)
     }
@@ -75,9 +82,10 @@ impl Intervals {
     /// A confirmation for so many packets of a group was heard.
     pub(super) fn heard(&mut self, asked: Option<u8>, order: Order) {
         if let (Order::First, Some(asked)) = (order, asked) {
-            let distance = 16 * i32::from(asked) - self.worst;
-            self.worst += distance / 8;
-            self.worst_deviation += (distance.abs() - self.worst_deviation) / 8;
+            let asked = 16 * i32::from(asked);
+            let worst = *self.worst.get_or_insert(asked);
+            self.worst = Some(worst + (asked - worst) / 8);
+            self.worst_deviation += ((asked - worst).abs() - self.worst_deviation) / 8;
         }
         match order {
             Order::First | Order::Again => {
@@ -114,8 +122,13 @@ impl Intervals {
 pub(super) enum Lack {
     /// Single packets.
     Packets,
-    /// So many packets of a group that was not repaired before.
-    First(u8),
+    /// So many packets of a group of this size that was not repaired before.
+    First {
+        /// What is lacking.
+        lacking: u8,
+        /// Data packets of the group.
+        size: u8,
+    },
     /// So many of a group that was repaired, though not enough.
     Still(u8),
 }
@@ -203,8 +216,9 @@ mod tests {
         (0..60).for_each(|_| intervals.confirmed(Some(4 * MS)));
         (0..60).for_each(|_| intervals.heard(Some(20), Order::First));
         let mut rng = Rng::new(1);
-        let mut earliest =
-            |lacking| (0..200).map(|_| intervals.backoff_ns(Lack::First(lacking), &mut rng)).min().unwrap();
+        let mut earliest = |lacking| {
+            (0..200).map(|_| intervals.backoff_ns(Lack::First { lacking, size: 64 }, &mut rng)).min().unwrap()
+        };
         assert!(earliest(20) < MS);
         assert!((8 * MS..10 * MS).contains(&earliest(18)), "{}", earliest(18));
         assert!((32 * MS..34 * MS).contains(&earliest(1)), "no later than {RANK_MAX} round trips");

@@ -16,7 +16,6 @@ pub(super) struct SpmRequest {
     /// The copies still to be sent: one to the group, one to the source.
     copies: u8,
     tries: u8,
-    sent_at: Option<Instant>,
 }
 
 impl Peer {
@@ -63,7 +62,8 @@ impl Peer {
             if lacking == 0 || !was_idle {
                 return;
             }
-            let wait_ns = self.intervals.backoff_ns(Lack::First(lacking), &mut shared.rng);
+            let wait_ns =
+                self.intervals.backoff_ns(Lack::First { lacking, size: block.size() }, &mut shared.rng);
             block.repair = Repair::Group(GroupRepair::back_off(now.plus_nanos(wait_ns)));
         } else {
             let until = now.plus_nanos(self.intervals.backoff_ns(Lack::Packets, &mut shared.rng));
@@ -230,7 +230,8 @@ impl Peer {
         let Repair::Group(group) = &mut block.repair else { return };
         let nak_at = group.retries.nak_at.take();
         let was_backing_off = group.stage == Stage::BackOff;
-        let retries = group.retries.ncf;
+        // What answers another receiver's NAK may come sooner than a round trip after ours.
+        let is_ours = group.retries.ncf == 0 && asked == group.asked;
         let repair_ns = self.intervals.repair_ns(group.retries.data);
         if group.confirmed(asked, lacking, now, repair_ns) {
             shared.stats.naks_suppressed += u64::from(was_backing_off);
@@ -240,7 +241,7 @@ impl Peer {
         }
         self.timers.set_by(Timer::Repair as usize, group.at);
         if let Some(at) = nak_at {
-            self.intervals.confirmed((retries == 0).then(|| now.nanos_since(at)));
+            self.intervals.confirmed(is_ours.then(|| now.nanos_since(at)));
         }
     }
 
@@ -319,12 +320,10 @@ impl Peer {
         }
     }
 
-    pub(super) fn spm_answered(&mut self, now: Instant) {
+    /// An SPM came. Whether it answers ours or was due anyway nobody can tell, so that it tells nothing of the round trip.
+    pub(super) fn spm_answered(&mut self) {
         self.timers.stop(Timer::Spmr as usize);
         self.spm_request.copies = 0;
-        if let Some(at) = self.spm_request.sent_at.take() {
-            self.intervals.confirmed((self.spm_request.tries == 1).then(|| now.nanos_since(at)));
-        }
     }
 
     /// The next packet to this source, or about it.
@@ -342,7 +341,6 @@ impl Peer {
                 if copies == 2 {
                     // To the group as far as the next hop, so that other receivers need not ask, too.
                     shared.stats.spmrs += 1;
-                    self.spm_request.sent_at = Some(now);
                     (len, Some(Destination::Group(self.group)), Some(1))
                 } else {
                     (len, Some(Destination::Host { nla: self.source, interface: self.interface }), None)

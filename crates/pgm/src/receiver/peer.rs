@@ -175,7 +175,7 @@ impl Peer {
         self.heard_from(now);
         self.path = Some(spm.path);
         (self.group, self.interface) = (path.to, path.interface);
-        self.spm_answered(now);
+        self.spm_answered();
         if let Some(interval) = spm.options.backoff_interval.filter(|interval| interval.poll_sqn == Seq(0)) {
             self.intervals.told(u64::from(interval.interval_us) * 1000);
         }
