@@ -253,7 +253,7 @@ pub struct SpmConfig {
     pub ambient: Duration,
     /// The time from the last data to the first heartbeat (IHB_MIN). A partial transmission group is closed then, too.
     pub heartbeat_min: Duration,
-    /// What that interval doubles up to (IHB_MAX).
+    /// What that interval doubles up to after the first four (IHB_MAX).
     pub heartbeat_max: Duration,
     /// How long repair still works after the end. Each NAK starts the time anew, up to ten times as long in all.
     pub linger: Duration,
