@@ -19,7 +19,9 @@ pub(super) struct Bulk {
     lost: VecDeque<Range<u64>>,
     /// Groups of which enough is there to decode them; the first one may have been asked for.
     wants: VecDeque<u64>,
-    asked: bool,
+    /// Which packets of the group that was asked for were delivered before it was: what is supplied holds these, and need not hold
+    /// what has come since.
+    asked: Option<u128>,
 }
 
 impl Bulk {
@@ -60,7 +62,7 @@ impl Bulk {
     /// A group cannot be decoded any more, or need not be.
     pub(super) fn forget(&mut self, key: u64) {
         if self.wants.front() == Some(&key) {
-            self.asked = false;
+            self.asked = None;
         }
         self.wants.retain(|&wanted| wanted != key);
     }
@@ -82,12 +84,16 @@ impl Peer {
         }
         while let Some(&key) = bulk.wants.front() {
             // It may have been completed by its packets, or given up.
-            if self.window.wanted(key) == 0 || self.window.block(key).is_none_or(|block| block.lacking() > 0)
-            {
+            let block = self.window.block(key).filter(|block| block.lacking() == 0);
+            let Some(block) = block.filter(|_| self.window.wanted(key) != 0) else {
                 bulk.forget(key);
                 continue;
+            };
+            if bulk.asked.is_some() {
+                return None;
             }
-            return (!std::mem::replace(&mut bulk.asked, true)).then_some(Delivery::Need { key });
+            bulk.asked = Some(block.present);
+            return Some(Delivery::Need { key });
         }
         self.ending(self.window.floor())
     }
@@ -102,12 +108,12 @@ impl Peer {
     ) -> Result<(), CommandError> {
         let Sink::Bulk(bulk) = &mut self.sink else { return Err(CommandError::NotBulk) };
         let key = self.window.key(first);
-        if !bulk.asked || bulk.wants.front() != Some(&key) || self.window.start(key) != first {
-            return Err(CommandError::NotNeeded);
-        }
+        let asked =
+            bulk.asked.filter(|_| bulk.wants.front() == Some(&key) && self.window.start(key) == first);
+        let Some(delivered) = asked else { return Err(CommandError::NotNeeded) };
         let group_len = self.window.block_len();
         let Some(block) = self.window.block_mut(key) else { return Err(CommandError::NotNeeded) };
-        let (size, present) = (block.size(), block.present);
+        let (size, present) = (block.size(), block.present & delivered);
         let Some(hold) = &mut block.hold else { return Err(CommandError::NotNeeded) };
         if stride == 0 || bytes.len().div_ceil(stride) != usize::from(size) {
             return Err(CommandError::Length);
