@@ -47,6 +47,42 @@ pub(crate) struct Resolved {
 }
 
 impl Interface {
+    /// The interface's number and the address to send from to `group`, as things are now: of the group's family, and a global one
+    /// if there is one. The system chooses the interface if `interface` is `None`.
+    ///
+    /// # Errors
+    /// No such interface, none with an address of the family, no way to the group.
+    pub fn towards(interface: Option<&Interface>, group: IpAddr) -> io::Result<(u32, IpAddr)> {
+        let all = if_addrs::get_if_addrs()?;
+        let chosen = match interface {
+            Some(interface) => interface.resolve()?,
+            None => {
+                let any = if group.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+                let socket = std::net::UdpSocket::bind(any)?;
+                // Nothing is sent: the system only says which way it would go.
+                socket.connect((group, 9))?;
+                Interface::Address(socket.local_addr()?.ip()).resolve()?
+            }
+        };
+        if let Some(Interface::Address(address)) = interface
+            && address.is_ipv4() == group.is_ipv4()
+        {
+            return Ok((chosen.index, *address));
+        }
+        let of_family = |entry: &&if_addrs::Interface| {
+            entry.index == Some(chosen.index) && entry.ip().is_ipv4() == group.is_ipv4()
+        };
+        let is_local = |entry: &&if_addrs::Interface| entry.is_link_local();
+        let best = all.iter().filter(of_family).min_by_key(is_local);
+        let asked = interface.cloned().unwrap_or(Interface::Index(chosen.index));
+        let best = best.ok_or(if group.is_ipv4() {
+            InterfaceError::NoIpv4(asked)
+        } else {
+            InterfaceError::NoIpv6(asked)
+        })?;
+        Ok((chosen.index, best.ip()))
+    }
+
     /// Looks the interface up as it is now.
     pub(crate) fn resolve(&self) -> Result<Resolved, InterfaceError> {
         let all = if_addrs::get_if_addrs().map_err(InterfaceError::System)?;
@@ -84,6 +120,8 @@ pub enum InterfaceError {
     },
     /// It has no IPv4 address, and an IPv4 group needs one.
     NoIpv4(Interface),
+    /// It has no IPv6 address, and an IPv6 group needs one.
+    NoIpv6(Interface),
     /// The system did not list its interfaces.
     System(io::Error),
 }
@@ -95,6 +133,7 @@ impl fmt::Display for InterfaceError {
                 write!(f, "no interface {asked} (there are: {})", known.join(", "))
             }
             Self::NoIpv4(asked) => write!(f, "interface {asked} has no IPv4 address"),
+            Self::NoIpv6(interface) => write!(f, "interface {interface} has no IPv6 address"),
             Self::System(error) => write!(f, "the system does not list its interfaces: {error}"),
         }
     }
@@ -129,6 +168,16 @@ mod tests {
         let resolved = by_address.resolve().expect("every system has loopback");
         assert_eq!(resolved.v4, Some(Ipv4Addr::LOCALHOST));
         assert_eq!(Interface::Index(resolved.index).resolve().expect("found above").index, resolved.index);
+    }
+
+    #[test]
+    fn the_way_to_a_group_has_an_address() {
+        let group = "239.192.7.1".parse().expect("literal");
+        let loopback = Interface::Address(Ipv4Addr::LOCALHOST.into());
+        let (index, address) = Interface::towards(Some(&loopback), group).expect("every system has loopback");
+        assert_eq!(address, IpAddr::from(Ipv4Addr::LOCALHOST));
+        let by_index = Interface::towards(Some(&Interface::Index(index)), group).expect("found above");
+        assert_eq!(by_index, (index, address));
     }
 
     #[test]

@@ -221,6 +221,17 @@ impl Receiver {
         self.peers.command(tsi, |peer| peer.set_paused(false))
     }
 
+    /// Wants nothing more of a source: its state goes, and its packets are ignored from now on.
+    ///
+    /// # Errors
+    ///
+    /// The source is not known.
+    pub fn leave(&mut self, tsi: Tsi) -> Result<(), CommandError> {
+        let at = self.peers.find(tsi).ok_or(CommandError::UnknownSource)?;
+        self.peers.end(at, EndCause::Fin);
+        Ok(())
+    }
+
     /// The sources that are known at present.
     pub fn sources(&self) -> impl Iterator<Item = Tsi> + '_ {
         self.peers.iter().map(|peer| peer.session.tsi)

@@ -36,6 +36,12 @@ impl<'a> HeaderView<'a> {
         PacketType::parse(self.0[TYPE])
     }
 
+    /// Whether the packet bears parity, or asks for it.
+    #[must_use]
+    pub fn is_parity(self) -> bool {
+        self.flags() & PARITY != 0
+    }
+
     pub(crate) fn session_of(self, packet_type: PacketType) -> Session {
         self.session_towards(packet_type.is_upstream())
     }
