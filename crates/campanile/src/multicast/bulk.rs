@@ -4,14 +4,26 @@
 //! packets as they come, with their sequence numbers, and asks for a group of them when it can be decoded. Neither ever waits for
 //! the application: what it does not take in time is repaired later.
 
+mod feed;
+mod sink;
+
 use std::net::IpAddr;
 use std::ops::Range;
+use std::time::Duration;
 
-use async_channel::Sender;
-use campanile_pgm::receiver::EndCause;
+use async_channel::{Receiver, Sender};
+use campanile_pgm::receiver::{Consumer, EndCause};
+use campanile_pgm::source::{ConfigError, Source};
 use campanile_pgm::{Seq, Tsi};
 
-use super::queue::Inlet;
+use super::counts::Counts;
+use super::links::Sockets;
+use super::node::receiver::ReceiverSeat;
+use super::node::source::{self, SourceSeat};
+use super::node::{Node, StartError};
+use super::options::Options;
+use super::profile::Profile;
+use super::queue::{self, Inlet};
 use super::report::{Report, Standing};
 
 /// What a bulk publisher has to tell.
@@ -140,14 +152,187 @@ pub struct Progress {
     pub headroom: u64,
 }
 
+/// What is offered to the receivers of a bulk session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// What the session is. Its bytes are the first ones of the offer: [`Profile::emit`].
+    pub profile: Profile,
+    /// How many bytes there are in all, the profile among them.
+    pub bytes: u64,
+}
+
 /// Sends what is kept elsewhere.
+///
+/// # Order of calls
+///
+/// [`BulkPublisher::next`] until it says [`BulkSent::Finished`]. Each [`BulkSent::Need`] is answered by [`BulkPublisher::supply`].
+/// [`BulkPublisher::finish`] may be called at any time: what was offered is sent first, then repair goes on through the linger.
+/// Dropping a publisher ends repair at once.
 #[derive(Debug)]
 pub struct BulkPublisher {
+    tsi: Tsi,
+    block_len: usize,
     events: Inlet<BulkSent>,
+    commands: Sender<feed::Command>,
+    spare: Receiver<Vec<u8>>,
+    node: Node,
+}
+
+impl BulkPublisher {
+    /// Starts a session that offers so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// The options are contradictory, the sockets cannot be had, or the offer is empty or larger than 2^24 packets.
+    pub fn start(options: &Options, offer: Offer) -> Result<Self, StartError> {
+        let sockets = Sockets::of_source(options)?;
+        let session = source::session(options);
+        let config = source::bulk_config(options, session, sockets.first_way(), offer.bytes)
+            .map_err(StartError::Config)?;
+        let block_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
+        let (events, inlet) = queue::events(EVENTS);
+        let (commands, orders) = async_channel::bounded(COMMANDS);
+        let (home, spare) = async_channel::bounded(COMMANDS);
+        let node = Node::start(options, sockets, move |now| {
+            let mut machine = Source::new(now, config)?;
+            machine.offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
+            let feed = feed::BulkFeed::new(events, orders, home);
+            Ok(SourceSeat::new(machine, session, offer.profile.cookie, feed))
+        })?;
+        Ok(BulkPublisher { tsi: session.tsi, block_len, events: inlet, commands, spare, node })
+    }
+
+    /// The session's identifier.
+    #[must_use]
+    pub fn tsi(&self) -> Tsi {
+        self.tsi
+    }
+
+    /// The payload of every packet but the last: packet i holds the bytes from i times this on.
+    #[must_use]
+    pub fn block_len(&self) -> usize {
+        self.block_len
+    }
+
+    /// What happened next; `None` when nothing does for this long, or the session is over and all was told.
+    pub fn next(&self, timeout: Duration) -> Option<BulkSent> {
+        self.events.next(timeout, self.node.waker())
+    }
+
+    /// Gives the bytes that [`BulkSent::Need`] asked for. Others are ignored.
+    pub fn supply(&self, range: Range<u64>, bytes: Vec<u8>) {
+        self.command(feed::Command::Supply(range, bytes));
+    }
+
+    /// An empty buffer for [`BulkPublisher::supply`], with the room of one that was used before if there is one.
+    #[must_use]
+    pub fn buffer(&self) -> Vec<u8> {
+        self.spare.try_recv().unwrap_or_default()
+    }
+
+    /// Ends the session once all is sent; repair goes on through the linger.
+    pub fn finish(&self) {
+        self.command(feed::Command::Finish);
+    }
+
+    /// Ends the session now. Receivers are told so, with a reason of the application's from 0 to 63.
+    pub fn abort(&self, reason: u8) {
+        self.command(feed::Command::Abort(reason));
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.node.counts()
+    }
+
+    fn command(&self, command: feed::Command) {
+        // A node that failed has said so in its events.
+        let _ = self.commands.send_blocking(command);
+        self.node.waker().wake();
+    }
 }
 
 /// Receives packets for what is kept elsewhere.
+///
+/// # Order of calls
+///
+/// [`BulkSubscriber::next`] as long as there is something to wait for. After [`BulkReceived::Start`] the application says what it has
+/// already, now or later; each [`BulkReceived::Need`] is answered by [`BulkSubscriber::supply`]. What it reports is told to the source
+/// when that wants to know.
 #[derive(Debug)]
 pub struct BulkSubscriber {
     events: Inlet<BulkReceived>,
+    commands: Sender<sink::Command>,
+    spare: Receiver<Vec<u8>>,
+    node: Node,
 }
+
+impl BulkSubscriber {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    ///
+    /// The sockets cannot be had.
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        let sockets = Sockets::of_receiver(options)?;
+        let (events, inlet) = queue::events(EVENTS);
+        let (commands, orders) = async_channel::bounded(COMMANDS);
+        let (home, spare) = async_channel::bounded(COMMANDS);
+        let listening = options.clone();
+        let node = Node::start(options, sockets, move |_| {
+            Ok(ReceiverSeat::new(&listening, Consumer::Bulk, sink::BulkSink::new(events, orders, home)))
+        })?;
+        Ok(BulkSubscriber { events: inlet, commands, spare, node })
+    }
+
+    /// What happened next; `None` when nothing does for this long.
+    pub fn next(&self, timeout: Duration) -> Option<BulkReceived> {
+        self.events.next(timeout, self.node.waker())
+    }
+
+    /// Says which packets of a source are there already: from `first` to `last`, both included. What makes no sense is ignored.
+    pub fn have(&self, tsi: Tsi, first: Seq, last: Seq) {
+        self.command(sink::Command::Have(tsi, first, last));
+    }
+
+    /// Gives the packets of the group that [`BulkReceived::Need`] asked for, each at a multiple of `stride`. The places of packets that
+    /// were not delivered may hold anything. The last packet ends where the bytes end: if it was delivered, they must end with it.
+    /// Groups that were not asked for are ignored.
+    pub fn supply(&self, tsi: Tsi, first: Seq, stride: usize, bytes: Vec<u8>) {
+        self.command(sink::Command::Supply { tsi, first, stride, bytes });
+    }
+
+    /// An empty buffer for [`BulkSubscriber::supply`], with the room of one that was used before if there is one.
+    #[must_use]
+    pub fn buffer(&self) -> Vec<u8> {
+        self.spare.try_recv().unwrap_or_default()
+    }
+
+    /// Says how far the application has got with a source.
+    pub fn report(&self, tsi: Tsi, progress: Progress) {
+        self.command(sink::Command::Report(tsi, progress));
+    }
+
+    /// Wants nothing more of a source. Its packets are ignored from now on; what was reported last is still told.
+    pub fn leave(&self, tsi: Tsi) {
+        self.command(sink::Command::Leave(tsi));
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.node.counts()
+    }
+
+    fn command(&self, command: sink::Command) {
+        // A node that failed has said so in its events.
+        let _ = self.commands.send_blocking(command);
+        self.node.waker().wake();
+    }
+}
+
+/// Events that wait for the application, a batch of packets being one.
+const EVENTS: usize = 64;
+/// Commands that wait for the node.
+const COMMANDS: usize = 64;

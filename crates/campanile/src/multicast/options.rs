@@ -22,7 +22,7 @@ pub use keys::{Key, Side};
 pub use table::KEYS;
 
 /// Everything that can be chosen, with a default for each but the group.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
     /// What is said: messages or a stream, and in whose format.
     pub mode: Mode,
@@ -173,18 +173,6 @@ pub struct Diagnostics {
     pub file_len: u64,
     /// How many files are kept.
     pub files: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            mode: Mode::default(),
-            network: Network::default(),
-            sending: Sending::default(),
-            receiving: Receiving::default(),
-            diagnostics: Diagnostics::default(),
-        }
-    }
 }
 
 impl Default for Network {

@@ -3,6 +3,7 @@
 //! The node puts events into an [`Outlet`] and never blocks: what finds no room is kept, and the node goes on when the application
 //! has taken something. The application takes events from an [`Inlet`].
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use campanile_engine::Waker;
 pub(super) fn events<T>(len: usize) -> (Outlet<T>, Inlet<T>) {
     let (sender, receiver) = async_channel::bounded(len);
     let is_blocked = Arc::new(AtomicBool::new(false));
-    let outlet = Outlet { sender, held: None, is_blocked: Arc::clone(&is_blocked) };
+    let outlet = Outlet { sender, held: VecDeque::new(), is_blocked: Arc::clone(&is_blocked) };
     (outlet, Inlet { receiver, is_blocked })
 }
 
@@ -26,28 +27,44 @@ pub(super) fn events<T>(len: usize) -> (Outlet<T>, Inlet<T>) {
 #[derive(Debug)]
 pub(super) struct Outlet<T> {
     sender: Sender<T>,
-    /// What found no room.
-    held: Option<T>,
+    /// What found no room: as much as the node gives between two questions whether there is some.
+    held: VecDeque<T>,
     is_blocked: Arc<AtomicBool>,
 }
 
 impl<T> Outlet<T> {
     /// Whether an event would find room: what was held has been taken, or nobody listens any more.
     pub(super) fn is_ready(&mut self) -> bool {
-        if let Some(held) = self.held.take() {
-            self.put(held);
+        while let Some(held) = self.held.pop_front() {
+            if let Some(held) = self.try_put(held) {
+                self.held.push_front(held);
+                return false;
+            }
         }
-        self.held.is_none()
+        true
     }
 
     /// Gives an event to the application. It may have to be held; then the outlet is not ready.
     pub(super) fn put(&mut self, event: T) {
-        debug_assert!(self.held.is_none(), "an outlet is asked whether it is ready");
-        let Err(TrySendError::Full(event)) = self.sender.try_send(event) else { return };
+        let refused = if self.held.is_empty() { self.try_put(event) } else { Some(event) };
+        self.held.extend(refused);
+    }
+
+    /// Gives the last event of all to the application, in the place of those that are held, and closes the queue.
+    pub(super) fn end_with(&mut self, event: T) {
+        self.held.clear();
+        // A full queue loses its oldest event: it is over, and that is what counts.
+        let _ = self.sender.force_send(event);
+        self.sender.close();
+    }
+
+    fn try_put(&mut self, event: T) -> Option<T> {
+        let Err(TrySendError::Full(event)) = self.sender.try_send(event) else { return None };
         // Said before the second try, so that an application that took something in between sees it.
         self.is_blocked.store(true, Ordering::SeqCst);
-        if let Err(TrySendError::Full(event)) = self.sender.try_send(event) {
-            self.held = Some(event);
+        match self.sender.try_send(event) {
+            Err(TrySendError::Full(event)) => Some(event),
+            Ok(()) | Err(TrySendError::Closed(_)) => None,
         }
     }
 }

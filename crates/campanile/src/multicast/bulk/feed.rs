@@ -1,0 +1,82 @@
+//! The application of a bulk source, as its node sees it.
+
+use std::io;
+use std::net::IpAddr;
+use std::ops::Range;
+
+use async_channel::{Receiver, Sender};
+use campanile_pgm::Instant;
+use campanile_pgm::source::{Source, SourceEvent};
+use campanile_pgm::wire::Reset;
+
+use super::BulkSent;
+use crate::multicast::node::source::Feed;
+use crate::multicast::queue::Outlet;
+use crate::multicast::report::Report;
+
+/// What the application of a bulk publisher commands.
+#[derive(Debug)]
+pub(super) enum Command {
+    Supply(Range<u64>, Vec<u8>),
+    Finish,
+    Abort(u8),
+}
+
+/// Carries what a source needs to the application, and back what it gives.
+#[derive(Debug)]
+pub(super) struct BulkFeed {
+    events: Outlet<BulkSent>,
+    commands: Receiver<Command>,
+    /// Where buffers go that were used.
+    home: Sender<Vec<u8>>,
+}
+
+impl BulkFeed {
+    pub(super) fn new(events: Outlet<BulkSent>, commands: Receiver<Command>, home: Sender<Vec<u8>>) -> Self {
+        BulkFeed { events, commands, home }
+    }
+}
+
+impl Feed for BulkFeed {
+    fn handle_commands(&mut self, now: Instant, machine: &mut Source) {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Supply(range, mut bytes) => {
+                    // What was not asked for is the application's mistake, and harms nobody.
+                    let _ = machine.supply(now, &range, &bytes);
+                    bytes.clear();
+                    let _ = self.home.try_send(bytes);
+                }
+                Command::Finish => machine.finish(now),
+                Command::Abort(reason) => {
+                    let reset = Reset::new(true, reason.min(63)).expect("63 is the greatest reason");
+                    machine.reset(now, reset);
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, _now: Instant, machine: &mut Source) {
+        while self.events.is_ready() {
+            let Some(event) = machine.poll_event() else { return };
+            self.events.put(match event {
+                SourceEvent::Need(range) => BulkSent::Need(range),
+                SourceEvent::Drained => BulkSent::Drained,
+                SourceEvent::Finished => BulkSent::Finished,
+                SourceEvent::Writable => continue,
+            });
+        }
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.events.is_ready()
+    }
+
+    fn tell(&mut self, from: IpAddr, report: Report) {
+        self.events.put(BulkSent::Report { from, report });
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.events.end_with(BulkSent::Failed(error.to_string()));
+    }
+}

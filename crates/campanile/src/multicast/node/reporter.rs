@@ -1,0 +1,239 @@
+//! What a receiver reports to its sources, and when.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use campanile_pgm::wire::{HEADER_LEN, HeaderView, PacketType, Session};
+use campanile_pgm::{Destination, Instant, Seq, Tsi};
+
+use super::{Departure, To};
+use crate::multicast::bulk::Progress;
+use crate::multicast::chance::{self, Chance};
+use crate::multicast::report::{Receipt, ReceiverId, Report};
+
+/// Reports to every source that it was told of.
+///
+/// The source says when the next report is wanted. A final standing is reported until the source has said that it knows.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    receiver: ReceiverId,
+    destination_port: u16,
+    subjects: HashMap<Tsi, Subject>,
+    /// Sources at a time.
+    limit: usize,
+    chance: Chance,
+    next: Instant,
+    sent: u64,
+}
+
+/// A source, and what it is to be told.
+#[derive(Debug)]
+struct Subject {
+    source: IpAddr,
+    interface: u32,
+    heard: Heard,
+    progress: Option<Progress>,
+    /// When the next report is due.
+    due: Instant,
+    interval: Duration,
+    /// Receivers in the group, as far as the source says.
+    receivers: u32,
+    /// The source knows the final standing.
+    is_known: bool,
+}
+
+/// Original data that were heard, to tell what part of them was not.
+#[derive(Debug, Default)]
+struct Heard {
+    first: Option<Seq>,
+    last: Seq,
+    packets: u32,
+}
+
+impl Reporter {
+    pub(super) fn new(destination_port: u16, limit: usize) -> Self {
+        Reporter {
+            receiver: ReceiverId::random(),
+            destination_port,
+            subjects: HashMap::new(),
+            limit,
+            chance: Chance::new(chance::word()),
+            next: Instant::FAR_FUTURE,
+            sent: 0,
+        }
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// A source was found.
+    pub(super) fn begin(&mut self, tsi: Tsi, source: IpAddr, interface: u32) {
+        // Those that have said all go first when there is no room; then there is one that can be spared.
+        if self.subjects.len() >= self.limit.max(1) {
+            let spare = |subject: &Subject| subject.is_known || subject.progress.is_none();
+            let gone = self.subjects.iter().find(|(_, subject)| spare(subject)).map(|(tsi, _)| *tsi);
+            let Some(gone) = gone else { return };
+            self.subjects.remove(&gone);
+        }
+        let subject = Subject {
+            source,
+            interface,
+            heard: Heard::default(),
+            progress: None,
+            due: Instant::FAR_FUTURE,
+            interval: INTERVAL,
+            receivers: 1,
+            is_known: false,
+        };
+        self.subjects.insert(tsi, subject);
+    }
+
+    /// Looks at a datagram that came in, for the sake of the loss that is reported.
+    pub(super) fn hear(&mut self, datagram: &[u8]) {
+        let Some(header) = HeaderView::new(datagram) else { return };
+        let is_data = header.packet_type() == Ok(PacketType::Odata) && !header.is_parity();
+        let (Some(session), Some(sqn)) = (header.session(), datagram[HEADER_LEN..].first_chunk()) else {
+            return;
+        };
+        if let Some(subject) = self.subjects.get_mut(&session.tsi).filter(|_| is_data) {
+            subject.heard.hear(Seq(u32::from_be_bytes(*sqn)));
+        }
+    }
+
+    /// The application has got further.
+    pub(crate) fn set(&mut self, now: Instant, tsi: Tsi, progress: Progress) {
+        let Some(subject) = self.subjects.get_mut(&tsi) else { return };
+        let was_final = subject.progress.is_some_and(|before| before.standing.is_final());
+        let is_news = subject.progress.is_none() || progress.standing.is_final() && !was_final;
+        if was_final && !progress.standing.is_final() {
+            return;
+        }
+        subject.progress = Some(progress);
+        if is_news {
+            // All receivers of a group may come to this at one moment.
+            let spread = u64::from(subject.receivers.clamp(10, 1000)) * 1_000_000;
+            let least = if progress.standing.is_final() { 0 } else { 1_000_000 };
+            let due = now.plus_nanos(least + self.chance.word() % spread);
+            subject.interval = if progress.standing.is_final() { AGAIN } else { INTERVAL };
+            subject.due = due;
+            self.next = self.next.min(due);
+        }
+    }
+
+    /// Takes a receipt; the source whose knowledge of the final standing is new.
+    pub(super) fn take(&mut self, now: Instant, from: IpAddr, datagram: &[u8]) -> Option<Tsi> {
+        let (session, receipt) = Receipt::parse(datagram)?;
+        if receipt.receiver != self.receiver {
+            return None;
+        }
+        let subject = self.subjects.get_mut(&session.tsi)?;
+        let progress = subject.progress?;
+        if subject.source != from || progress.cookie != receipt.cookie || subject.is_known {
+            return None;
+        }
+        subject.receivers = receipt.receivers;
+        if progress.standing.is_final() {
+            if receipt.is_final {
+                subject.is_known = true;
+                subject.due = Instant::FAR_FUTURE;
+                return Some(session.tsi);
+            }
+            return None;
+        }
+        subject.interval = receipt.interval.clamp(INTERVAL_MIN, INTERVAL_MAX);
+        subject.due = now + subject.interval;
+        self.next = self.next.min(subject.due);
+        None
+    }
+
+    /// The next report to send.
+    pub(super) fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure> {
+        if now < self.next {
+            return None;
+        }
+        self.next = self.subjects.values().map(|subject| subject.due).min().unwrap_or(Instant::FAR_FUTURE);
+        let (tsi, subject) = self.subjects.iter_mut().find(|(_, subject)| subject.due <= now)?;
+        let progress = subject.progress?;
+        let report = Report {
+            cookie: progress.cookie,
+            receiver: self.receiver,
+            standing: progress.standing,
+            had: progress.had,
+            total: progress.total,
+            loss: subject.heard.loss(),
+            headroom: progress.headroom,
+        };
+        let session = Session { tsi: *tsi, destination_port: self.destination_port };
+        let packet = report.emit(session);
+        buffer[..packet.len()].copy_from_slice(&packet);
+        // Until a receipt says otherwise; a final report is repeated ever more seldom.
+        let jitter =
+            Duration::from_nanos(self.chance.word() % (subject.interval.as_nanos() as u64 / 4).max(1));
+        subject.due = now + subject.interval + jitter;
+        if progress.standing.is_final() {
+            subject.interval = (subject.interval * 2).min(AGAIN_MAX);
+        }
+        self.sent += 1;
+        self.next = self.subjects.values().map(|subject| subject.due).min().unwrap_or(Instant::FAR_FUTURE);
+        let subject = &self.subjects[&session.tsi];
+        let to = Destination::Host { nla: subject.source, interface: subject.interface };
+        Some(Departure::datagram(To::There(to), packet.len()))
+    }
+
+    pub(super) fn poll_timeout(&self) -> Instant {
+        self.next
+    }
+}
+
+impl Heard {
+    fn hear(&mut self, sqn: Seq) {
+        if self.first.is_none() {
+            (self.first, self.last) = (Some(sqn), sqn);
+        }
+        let ahead = sqn.0.wrapping_sub(self.last.0);
+        // What is far ahead may be forged, and what is behind is late or a copy.
+        if (1..LEAP).contains(&ahead) {
+            self.last = sqn;
+        }
+        if ahead < LEAP || ahead > LEAP.wrapping_neg() {
+            self.packets = self.packets.saturating_add(1);
+        }
+    }
+
+    /// What was not heard of what was said, in 1/65536.
+    fn loss(&self) -> u16 {
+        let Some(first) = self.first else { return 0 };
+        let said = u64::from(self.last.0.wrapping_sub(first.0)) + 1;
+        let missed = said.saturating_sub(self.packets.into());
+        u16::try_from(missed * 65_536 / said).unwrap_or(u16::MAX)
+    }
+}
+
+/// Numbers further ahead than this are not believed to tell of loss.
+const LEAP: u32 = 1 << 20;
+/// How often is reported until the source says.
+const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+const INTERVAL_MAX: Duration = Duration::from_secs(600);
+/// How soon a final report is repeated, at first and at last.
+const AGAIN: Duration = Duration::from_millis(200);
+const AGAIN_MAX: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_is_what_was_not_heard() {
+        let mut heard = Heard::default();
+        assert_eq!(heard.loss(), 0);
+        (0..100)
+            .filter(|sqn| sqn % 4 != 1)
+            .for_each(|sqn| heard.hear(Seq((u32::MAX - 50).wrapping_add(sqn))));
+        assert_eq!(heard.loss(), (65_536 * 25 / 100) as u16);
+        heard.hear(Seq(1 << 30));
+        assert_eq!(heard.loss(), (65_536 * 25 / 100) as u16);
+    }
+}

@@ -1,0 +1,199 @@
+//! A source at its node: the machine, what feeds it, and the desk that takes reports.
+
+use std::io;
+
+use campanile_pgm::Instant;
+use campanile_pgm::source::{
+    ConfigError, Endpoint, Join, Kept, Pace, RepairConfig, Source, SourceConfig, SpmConfig,
+};
+use campanile_pgm::source::{WindowConfig, WindowSize};
+use campanile_pgm::wire::{PrivateType, Session};
+use campanile_pgm::{Framing, Gsi, Tsi};
+
+use super::desk::Desk;
+use super::{Arrival, Departure, Seat, runs};
+use crate::multicast::chance;
+use crate::multicast::counts::{Counter, Counts};
+use crate::multicast::links::Way;
+use crate::multicast::options::Options;
+use crate::multicast::report::Report;
+
+/// What gives a source its data, and hears of it.
+pub(crate) trait Feed {
+    /// Takes what the application commands.
+    fn handle_commands(&mut self, now: Instant, machine: &mut Source);
+    /// Tells the application what happened, as far as it takes it.
+    fn serve(&mut self, now: Instant, machine: &mut Source);
+    /// Whether the application can be told of a report now.
+    fn is_ready(&mut self) -> bool;
+    /// Tells the application of a report; it is ready.
+    fn tell(&mut self, from: std::net::IpAddr, report: Report);
+    /// Tells the application that the node cannot go on.
+    fn fail(&mut self, error: &io::Error);
+}
+
+/// A source at its node.
+#[derive(Debug)]
+pub(crate) struct SourceSeat<F> {
+    machine: Source,
+    feed: F,
+    desk: Desk,
+}
+
+impl<F: Feed> SourceSeat<F> {
+    pub(crate) fn new(machine: Source, session: Session, cookie: u64, feed: F) -> Self {
+        SourceSeat { machine, feed, desk: Desk::new(session, cookie) }
+    }
+
+    fn take_report(&mut self, arrival: &Arrival, datagram: &[u8]) {
+        let can_tell = self.feed.is_ready();
+        if let Some(report) = self.desk.take(arrival, datagram, can_tell) {
+            self.feed.tell(arrival.path.from.ip(), report);
+        }
+    }
+}
+
+impl<F: Feed> Seat for SourceSeat<F> {
+    fn handle_train(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
+        let is_report = |datagram: &[u8]| PrivateType::of(datagram) == Some(PrivateType::Upstream);
+        for datagram in bytes.chunks(stride.max(1)).filter(|datagram| is_report(datagram)) {
+            self.take_report(arrival, datagram);
+        }
+        for run in runs(stride, bytes, |datagram| !is_report(datagram)) {
+            self.machine.handle_train(now, &arrival.path(), stride, run);
+        }
+    }
+
+    fn handle_commands(&mut self, now: Instant) {
+        self.feed.handle_commands(now, &mut self.machine);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.machine.handle_timeout(now);
+    }
+
+    fn serve(&mut self, now: Instant) {
+        self.feed.serve(now, &mut self.machine);
+    }
+
+    fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure> {
+        if let Some(receipt) = self.desk.poll_transmit(buffer) {
+            return Some(receipt);
+        }
+        if let Some(transmit) = self.machine.poll_transmit(now, buffer) {
+            return Some(Departure::of(&transmit));
+        }
+        // An event may be there to be answered before there is more to send.
+        self.feed.serve(now, &mut self.machine);
+        None
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.machine.poll_timeout()
+    }
+
+    fn count(&self, counts: &mut Counts) {
+        let stats = self.machine.stats();
+        let window = self.machine.window();
+        let told = [
+            (Counter::OdataSent, stats.odata),
+            (Counter::OdataParitySent, stats.odata_parity),
+            (Counter::RdataSent, stats.rdata),
+            (Counter::RdataParitySent, stats.rdata_parity),
+            (Counter::NcfsSent, stats.ncfs),
+            (Counter::SpmsSent, stats.spms),
+            (Counter::BytesSent, stats.bytes),
+            (Counter::PayloadSent, stats.payload_bytes),
+            (Counter::NaksReceived, stats.naks),
+            (Counter::NakSqns, stats.nak_sqns),
+            (Counter::NakSqnsOutside, stats.nak_sqns_outside),
+            (Counter::NakSqnsMerged, stats.nak_sqns_merged),
+            (Counter::WindowPackets, window.len().into()),
+            (Counter::Malformed, stats.malformed.total()),
+            (Counter::Ignored, stats.ignored + stats.naks_misdirected),
+            (Counter::Congested, stats.ecn_ce),
+        ];
+        told.into_iter().for_each(|(counter, value)| counts.set(counter, value));
+        self.desk.count(counts);
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.feed.fail(error);
+    }
+}
+
+/// A new session's identifier: drawn by chance, so that publishers on one host, and those that begin at one moment, differ.
+pub(crate) fn session(options: &Options) -> Session {
+    let [a, b, c, d, e, f, high, low] = chance::word().to_be_bytes();
+    let port = u16::from_be_bytes([high, low]).max(1);
+    Session { tsi: Tsi { gsi: Gsi([a, b, c, d, e, f]), port }, destination_port: options.data_port() }
+}
+
+/// What the machine of a session is told, going by the options.
+pub(crate) fn config(options: &Options, session: Session, way: Way) -> SourceConfig {
+    let sending = &options.sending;
+    let endpoint = Endpoint { session, group: options.network.group.ip(), nla: way.local };
+    let defaults = SourceConfig::new(endpoint);
+    SourceConfig {
+        seed: chance::word(),
+        tos: options.network.tos,
+        packet_len: options.packet_len(),
+        framing: options.mode.framing(),
+        pace: Pace {
+            rate_bps: (sending.rate_bps / 8).max(1),
+            overhead: options.overhead(),
+            burst: sending.burst,
+        },
+        window: WindowConfig {
+            size: sending.window,
+            advance: sending.advance,
+            join: sending.join,
+            ..WindowConfig::default()
+        },
+        spm: SpmConfig {
+            ambient: sending.ambient,
+            heartbeat_min: sending.heartbeat,
+            linger: sending.linger,
+            ..SpmConfig::default()
+        },
+        repair: RepairConfig { share_percent: sending.repair_share_percent, ..RepairConfig::default() },
+        parity: sending.parity.filter(|_| !options.mode.is_foreign()),
+        ..defaults
+    }
+}
+
+/// As [`config`], for a session whose data are `bytes` that are kept elsewhere, all of which can be repaired.
+pub(crate) fn bulk_config(
+    options: &Options,
+    session: Session,
+    way: Way,
+    bytes: u64,
+) -> Result<SourceConfig, ConfigError> {
+    let mut config = config(options, session, way);
+    config.framing = Framing::Packed;
+    let block_len = config.tsdu_len().ok_or(ConfigError::PacketLen)? as u64;
+    let group = config.parity.map_or(1, |parity| u64::from(parity.group));
+    // The last group may be a short one, and two groups are the least.
+    let packets = bytes.div_ceil(block_len).next_multiple_of(group).max(2 * group) + group;
+    config.window = WindowConfig {
+        size: WindowSize::Packets(u32::try_from(packets).map_err(|_| ConfigError::Window)?),
+        join: Join::All,
+        kept: Kept::Elsewhere { groups: GROUPS },
+        ..config.window
+    };
+    Ok(config)
+}
+
+/// Groups of data that are in memory at a time: several to send and several to repair.
+const GROUPS: u8 = 16;
+
+impl Options {
+    /// The payload of a full packet of a bulk session; `None` when the MTU leaves no room for any.
+    #[must_use]
+    pub fn block_len(&self) -> Option<usize> {
+        let nowhere = Way { interface: 0, local: std::net::Ipv4Addr::LOCALHOST.into() };
+        let mut config = config(self, Session::default(), nowhere);
+        config.framing = Framing::Packed;
+        config.tsdu_len()
+    }
+}

@@ -1,0 +1,179 @@
+//! Bulk sessions over loopback: what is kept elsewhere arrives whole, whatever is lost on the way.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use campanile::multicast::{
+    Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Content, Counter, EndCause, Offer, Options,
+    Profile, Progress, Seq, Standing, Tsi,
+};
+
+/// Options for a group of its own on loopback.
+fn options() -> Options {
+    // A port that nobody has at this moment tells tests apart.
+    let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let mut options = Options::new(SocketAddr::new(Ipv4Addr::new(239, 192, 7, 1).into(), free));
+    options.set("interface", "127.0.0.1").unwrap();
+    options.set("rate", "200mbit").unwrap();
+    options.set("linger", "500ms").unwrap();
+    options
+}
+
+/// The bytes of an offer: a profile, and what follows from a number.
+fn content(profile: Profile, len: usize) -> Arc<[u8]> {
+    let mut bytes = profile.emit().to_vec();
+    let mut state = 1_u32;
+    bytes.extend(
+        std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .take(len - bytes.len()),
+    );
+    bytes.into()
+}
+
+/// Sends until the session is over, or so many receivers are complete; the reports by receiver.
+fn publish(publisher: &BulkPublisher, content: &[u8], receivers: usize) -> usize {
+    let mut complete = BTreeMap::new();
+    loop {
+        match publisher.next(Duration::from_secs(30)).expect("a session ends") {
+            BulkSent::Need(range) => {
+                let mut buffer = publisher.buffer();
+                buffer.extend_from_slice(&content[range.start as usize..range.end as usize]);
+                publisher.supply(range, buffer);
+            }
+            BulkSent::Report { report, .. } => {
+                if report.standing == Standing::Complete {
+                    complete.insert(report.receiver, report.had);
+                }
+                if complete.len() == receivers {
+                    publisher.finish();
+                }
+            }
+            BulkSent::Drained => {}
+            BulkSent::Finished => return complete.len(),
+            BulkSent::Failed(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A session as it comes in.
+#[derive(Default)]
+struct Incoming {
+    tsi: Option<Tsi>,
+    packets: BTreeMap<u32, Vec<u8>>,
+    block_len: usize,
+}
+
+impl Incoming {
+    fn take(&mut self, batch: &Batch) {
+        for (sqn, bytes) in batch.packets() {
+            self.block_len = self.block_len.max(bytes.len());
+            let twice = self.packets.insert(sqn.0, bytes.to_vec());
+            assert!(twice.is_none(), "packet {sqn:?} came twice");
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.packets.values().map(Vec::len).sum()
+    }
+
+    fn group(&self, first: Seq, count: u8) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for sqn in first.0..first.0 + u32::from(count) {
+            bytes.resize((sqn - first.0) as usize * self.block_len, 0);
+            // The last packet of all may be short, and its length counts; one that is not here may have any.
+            bytes.extend_from_slice(self.packets.get(&sqn).map_or(&[0], |packet| packet));
+        }
+        bytes
+    }
+
+    /// Takes part until all is there and the source knows it; all bytes in their order.
+    fn run(mut self, subscriber: &BulkSubscriber, total: usize) -> Vec<u8> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut is_told = false;
+        loop {
+            assert!(Instant::now() < deadline, "{} of {total}, {:?}", self.len(), subscriber.counts());
+            let event = subscriber.next(Duration::from_secs(5));
+            let event = event
+                .unwrap_or_else(|| panic!("{} of {total} {is_told} {:?}", self.len(), subscriber.counts()));
+            match event {
+                BulkReceived::Start { tsi, first, .. } => {
+                    assert_eq!((first, self.tsi.replace(tsi)), (Seq(0), None));
+                }
+                BulkReceived::Packets(batch) => self.take(&batch),
+                BulkReceived::Need { tsi, first, count } => {
+                    let bytes = self.group(first, count);
+                    subscriber.supply(tsi, first, self.block_len, bytes);
+                }
+                BulkReceived::Acknowledged { .. } => return self.packets.into_values().flatten().collect(),
+                BulkReceived::Lost { first, last, .. } => panic!("lost {first:?} to {last:?}"),
+                BulkReceived::End { cause, .. } => assert_eq!(cause, EndCause::Fin),
+                BulkReceived::Failed(error) => panic!("{error}"),
+            }
+            if self.len() == total && !is_told {
+                is_told = true;
+                let profile = Profile::parse(&self.packets[&0]).unwrap();
+                let had = self.packets.len() as u32;
+                let (cookie, standing) = (profile.cookie, Standing::Complete);
+                let progress = Progress { cookie, standing, had, total: had, headroom: 0 };
+                subscriber.report(self.tsi.unwrap(), progress);
+            }
+        }
+    }
+}
+
+fn transfer(options: &Options, receivers: usize, len: usize) -> (BulkPublisher, Vec<BulkSubscriber>) {
+    let profile = Profile::new(Content::Files);
+    let content = content(profile, len);
+    let listening: Vec<_> = (0..receivers)
+        .map(|_| {
+            let subscriber = BulkSubscriber::start(options).unwrap();
+            thread::spawn(move || (Incoming::default().run(&subscriber, len), subscriber))
+        })
+        .collect();
+    let offer = Offer { profile, bytes: len as u64 };
+    let publisher = BulkPublisher::start(options, offer).unwrap();
+    assert_eq!(Some(publisher.block_len()), options.block_len());
+    assert_eq!(publish(&publisher, &content, receivers), receivers);
+    let subscribers = listening.into_iter().map(|thread| {
+        let (bytes, subscriber) = thread.join().unwrap();
+        assert!(bytes == content[..], "the bytes are others");
+        subscriber
+    });
+    (publisher, subscribers.collect())
+}
+
+#[test]
+fn a_session_arrives_without_loss() {
+    let (publisher, subscribers) = transfer(&options(), 1, 1_000_000);
+    let sent = publisher.counts();
+    assert!(sent.of(Counter::OdataSent) >= 690, "{sent:?}");
+    assert_eq!(subscribers[0].counts().of(Counter::Malformed), 0);
+}
+
+#[test]
+fn a_session_arrives_through_loss_by_parity() {
+    let mut options = options();
+    options.set("inject-loss", "20%").unwrap();
+    let (publisher, subscribers) = transfer(&options, 3, 2_000_000);
+    assert!(publisher.counts().of(Counter::RdataParitySent) > 0);
+    for subscriber in subscribers {
+        let counts = subscriber.counts();
+        assert!(counts.of(Counter::Injected) > 0 && counts.of(Counter::Recovered) > 0, "{counts:?}");
+    }
+}
+
+#[test]
+fn a_session_arrives_through_loss_by_repetition() {
+    let mut options = options();
+    options.set("inject-loss", "10%").unwrap();
+    options.set("fec", "off").unwrap();
+    let (publisher, _) = transfer(&options, 2, 500_000);
+    let sent = publisher.counts();
+    assert!(sent.of(Counter::RdataSent) > 0 && sent.of(Counter::RdataParitySent) == 0, "{sent:?}");
+}
