@@ -37,7 +37,8 @@ pub enum Loss {
     None,
     /// Each one with the same probability, whatever happened to others.
     Independent(Chance),
-    /// Gilbert and Elliott's two states: all packets pass in the good one and none in the bad one.
+    /// Gilbert and Elliott's two states: all packets pass in the good one and none in the bad one. A link that was idle for a while
+    /// is in the good one: bursts are counted in packets, and where few pass they would last for seconds, as a partition does.
     Bursts {
         /// Chance before each packet to turn from good to bad.
         begin: Chance,
@@ -69,6 +70,8 @@ impl Loss {
 pub(crate) struct LinkState {
     pub(crate) link: Link,
     bad: bool,
+    /// When the latest packet went in.
+    last_in: Time,
     /// When the latest packet that keeps to the order comes out.
     last_out: Time,
 }
@@ -78,7 +81,10 @@ impl LinkState {
         Self { link, ..Self::default() }
     }
 
-    pub(crate) fn loses(&mut self, rng: &mut Rng) -> bool {
+    /// Whether a packet that goes in at `at` is lost.
+    pub(crate) fn loses(&mut self, at: Time, rng: &mut Rng) -> bool {
+        self.bad &= at - self.last_in < IDLE;
+        self.last_in = at;
         match self.link.loss {
             Loss::None => false,
             Loss::Independent(chance) => rng.chance(chance),
@@ -105,6 +111,9 @@ impl LinkState {
     }
 }
 
+/// How long a link is idle before a burst of loss is over.
+const IDLE: Duration = Duration::from_millis(100);
+
 fn up_to(most: Duration, rng: &mut Rng) -> Duration {
     if most.is_zero() { most } else { Duration::from_nanos(rng.between(0, most.as_nanos() as u64)) }
 }
@@ -116,7 +125,7 @@ mod tests {
     fn losses(loss: Loss, packets: usize) -> Vec<bool> {
         let mut link = LinkState::new(Link { loss, ..Link::default() });
         let mut rng = Rng::new(9);
-        (0..packets).map(|_| link.loses(&mut rng)).collect()
+        (0..packets).map(|_| link.loses(Time::START, &mut rng)).collect()
     }
 
     #[test]
@@ -135,6 +144,15 @@ mod tests {
         let bursts = lost.windows(2).filter(|pair| !pair[0] && pair[1]).count() as f64;
         assert!((count / 400_000.0 - 0.1).abs() < 0.005, "{count}");
         assert!((count / bursts - 8.0).abs() < 0.3, "{}", count / bursts);
+    }
+
+    #[test]
+    fn a_burst_is_over_when_the_link_was_idle() {
+        let mut link = LinkState::new(Link { loss: Loss::bursts(0.5, 1e9), ..Link::default() });
+        let mut rng = Rng::new(9);
+        link.bad = true;
+        assert!((0..50).all(|i| link.loses(Time(i * 99_000_000), &mut rng)));
+        assert!(!link.loses(Time(50 * 99_000_000 + 1_000_000), &mut rng));
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Network {
         self.trace.note_bytes(bytes);
         let carried = self.carry(now, bytes.len());
         let up = &mut self.ports[from.0 as usize].up;
-        let carried = carried.filter(|_| !up.loses(&mut self.rng));
+        let carried = carried.filter(|&at| !up.loses(at, &mut self.rng));
         let carried = carried.map(|at| up.passes(at, &mut self.rng).0);
         let copies = 1 + u8::from(up.duplicates(&mut self.rng));
         let packet = self.packets.store(Path { from, to }, bytes);
@@ -185,7 +185,7 @@ impl Network {
         };
         port.counters.disturbed += u64::from(copies - 1);
         for _ in 0..copies {
-            if port.down.loses(&mut self.rng) {
+            if port.down.loses(carried, &mut self.rng) {
                 port.counters.lost += 1;
                 continue;
             }
