@@ -110,7 +110,8 @@ impl SourceConfig {
         taken += if self.framing == Framing::Apdu { FRAGMENT } else { 0 };
         taken += if self.parity.is_some() { PARITY } else { 0 };
         let tsdu_len = self.packet_len.checked_sub(taken)?;
-        let fits = self.packet_len <= PACKET_LEN_MAX && tsdu_len >= OFFSET_LEN + TSDU_LEN_MIN;
+        let fits = (PACKET_LEN_MIN..=PACKET_LEN_MAX).contains(&self.packet_len)
+            && tsdu_len >= OFFSET_LEN + TSDU_LEN_MIN;
         fits.then_some(tsdu_len)
     }
 
@@ -331,7 +332,7 @@ impl ParityConfig {
 /// What is wrong with a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConfigError {
-    /// Too small for the headers and some data, or greater than a datagram.
+    /// Too small for a confirmation, or for the headers and some data, or greater than a datagram.
     PacketLen,
     /// The group's address and our own are of different families.
     AddressFamilies,
@@ -358,7 +359,7 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            ConfigError::PacketLen => "packet length leaves no room for data or exceeds a datagram",
+            ConfigError::PacketLen => "packet length leaves no room for a confirmation or exceeds a datagram",
             ConfigError::AddressFamilies => "group and own address are of different families",
             ConfigError::Group => "group address is not multicast",
             ConfigError::Nla => "own address is not unicast",
@@ -378,6 +379,8 @@ impl std::error::Error for ConfigError {}
 /// Symbols of a group, data and parity: what the field of the code has points for.
 pub(super) const N_MAX: u8 = 255;
 
+/// The confirmation of a full NAK list with IPv6 addresses, which is longer than any SPM: 16 bytes of header, 44 of body, 256 of options.
+const PACKET_LEN_MIN: usize = 16 + 44 + 256;
 const PACKET_LEN_MAX: usize = 65_507;
 const TSDU_LEN_MIN: usize = 16;
 const WINDOW_PACKETS_MAX: u64 = 1 << 24;
@@ -406,7 +409,7 @@ mod tests {
         let parity = ParityConfig { group: 8, pro_active: ProActive::Off, on_demand: true };
         assert_eq!(SourceConfig { parity: Some(parity), ..config() }.check().unwrap().group_len, 8);
         let mistakes: [(Mistake, ConfigError); 16] = [
-            (|c| c.packet_len = 40, ConfigError::PacketLen),
+            (|c| c.packet_len = 315, ConfigError::PacketLen),
             (|c| c.packet_len = 65_508, ConfigError::PacketLen),
             (|c| c.endpoint.nla = "fe80::1".parse().unwrap(), ConfigError::AddressFamilies),
             (|c| c.endpoint.group = "10.0.0.2".parse().unwrap(), ConfigError::Group),

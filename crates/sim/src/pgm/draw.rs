@@ -97,7 +97,7 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     let (group, nla) = (address::of_group(0), address::of_party(PartyId(number.into())));
     let mut config = SourceConfig::new(Endpoint { session, group, nla });
     config.seed = rng.next_u64();
-    config.packet_len = rng.pick(&[200, 576, 1472, 1472, 8972]);
+    config.packet_len = rng.pick(&[320, 576, 1472, 1472, 8972]);
     config.framing = framing(kind);
     config.pace.rate_bps = rng.pick(&[50_000, 200_000, 1_000_000, 5_000_000]);
     config.parity = draw_parity(rng);

@@ -156,7 +156,7 @@ pub const KEYS: &[Key] = &[
         doc: "The greatest IP packet",
         side: Side::Sending,
         set: |options, text| {
-            options.network.mtu = number(text, 296, 65_535, "give a number of bytes from 296 to 65535")?;
+            options.network.mtu = number(text, 364, 65_535, "give a number of bytes from 364 to 65535")?;
             Ok(())
         },
         show: |options| options.network.mtu.to_string(),
