@@ -55,6 +55,9 @@ impl Group {
             self.round_sent = 0;
         }
         let answered = if in_round { self.round_sent } else { 0 };
+        // Once the parity is used up the data go round again, and who asks lacks one of them, nobody knows which: all that is left of
+        // the round is sent.
+        let lacking = lacking.max(self.count.saturating_sub(self.next_symbol));
         let more = lacking.saturating_sub(answered);
         let grows = more > self.pending;
         self.pending = self.pending.max(more);
@@ -127,6 +130,18 @@ mod tests {
         group.take_symbol(4, 8);
         assert!(group.ask(Instant(111), 1, ELIMINATE));
         assert_eq!(group.pending, 1);
+    }
+
+    #[test]
+    fn when_the_parity_is_used_up_all_data_are_sent_again() {
+        let mut group = group(3);
+        group.next_symbol = 0;
+        assert!(group.ask(Instant(100), 1, ELIMINATE));
+        assert_eq!(group.pending, 3);
+        let taken: Vec<u8> = (0..3).map(|_| group.take_symbol(4, 7)).collect();
+        assert_eq!(taken, [0, 1, 2]);
+        assert!(group.ask(Instant(200), 1, ELIMINATE));
+        assert_eq!((group.pending, group.take_symbol(4, 7)), (1, 4));
     }
 
     #[test]
