@@ -341,13 +341,12 @@ impl Peer {
     }
 
     fn have(&mut self, now: Instant, first: Seq, last: Seq, shared: &mut Shared) -> Result<(), CommandError> {
-        if !matches!(self.sink, Sink::Bulk(_)) {
-            return Err(CommandError::NotBulk);
-        }
+        let Sink::Bulk(bulk) = &mut self.sink else { return Err(CommandError::NotBulk) };
         let (first, last) = (self.window.position(first), self.window.position(last));
         if first > last {
             return Err(CommandError::Range);
         }
+        shared.stats.lost -= bulk.have(&(first..last + 1));
         let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
         let mut recycle = |hold: Box<hold::Hold>| {
             *held_blocks -= 1;

@@ -52,6 +52,17 @@ impl Bulk {
         }
     }
 
+    /// Positions are there already, and were not lost, whatever waits to be told of them. Returns how many of them were to be told lost.
+    pub(super) fn have(&mut self, range: &Range<u64>) -> u64 {
+        let before: u64 = self.lost.iter().map(|lost| lost.end - lost.start).sum();
+        let pieces = |lost: Range<u64>| {
+            let (below, above) = (lost.start..lost.end.min(range.start), lost.start.max(range.end)..lost.end);
+            [below, above].into_iter().filter(|piece| !piece.is_empty())
+        };
+        self.lost = std::mem::take(&mut self.lost).into_iter().flat_map(pieces).collect();
+        before - self.lost.iter().map(|lost| lost.end - lost.start).sum::<u64>()
+    }
+
     /// A group could be decoded.
     pub(super) fn want(&mut self, key: u64) {
         if !self.wants.contains(&key) {
