@@ -1,6 +1,25 @@
-//! One seed makes one run.
+//! Worlds drawn from seeds: every promise is kept, and one seed makes one run.
 
 use campanile_sim::pgm::{self, Options};
+
+/// Runs seeds; the first that breaks a promise fails with the line that replays it.
+fn run(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        if let Err(violation) = pgm::run(&Options::draw(seed), None) {
+            panic!("{violation}\nreplay: cargo sim {seed}");
+        }
+    }
+}
+
+#[test]
+fn promises_are_kept_in_the_first_half_of_the_worlds() {
+    run(0..50);
+}
+
+#[test]
+fn promises_are_kept_in_the_second_half_of_the_worlds() {
+    run(50..100);
+}
 
 #[test]
 fn one_seed_one_trace() {

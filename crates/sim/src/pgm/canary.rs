@@ -19,7 +19,7 @@ pub enum Canary {
     Chatter,
     /// A receiver hears nothing more from the middle of the run on.
     Deaf,
-    /// A receiver keeps a megabyte for each train that it takes.
+    /// A receiver keeps 64 KiB for each train that it takes.
     Hoard,
     /// A receiver always asks to be called at once.
     Spin,

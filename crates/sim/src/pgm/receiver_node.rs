@@ -105,7 +105,7 @@ impl ReceiverNode {
         self.heap.within(|| machine.handle_train(Instant(now.0), &address::path(path), stride, bytes));
         if self.tally.canary == Some(Canary::Hoard) {
             let hoard = &mut self.hoard;
-            self.heap.within(|| hoard.reserve_exact(hoard.capacity() + (1 << 20)));
+            self.heap.within(|| hoard.reserve_exact(hoard.capacity() + (1 << 16)));
         }
         self.serve(now);
     }

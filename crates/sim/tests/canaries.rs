@@ -1,0 +1,65 @@
+//! Each oracle fails when the fault that it is there for is put in.
+
+use campanile_pgm::receiver::Limits;
+use campanile_sim::pgm::{self, Canary, Case, Misdelivery, Mode, Promise};
+
+/// A small transfer that keeps every promise when it is left alone.
+fn case() -> Case {
+    Case { receivers: 8, groups: 8, k: 16, mode: Mode::Both, ..Case::default() }
+}
+
+fn broken(case: &Case, canary: Canary) -> Promise {
+    let mut options = case.options();
+    for receiver in &mut options.receivers {
+        let limits =
+            Limits { sources: 1, bytes: 1 << 20, packets: 1024, message_len: 1 << 10, ..Limits::default() };
+        receiver.config.limits = limits;
+    }
+    pgm::run(&options, None).expect("without the canary all is well");
+    pgm::run(&options, Some(canary)).expect_err("the canary is seen").promise
+}
+
+#[test]
+fn alteration_omission_and_repetition() {
+    for (canary, expected) in [
+        (Canary::Alter, Misdelivery::Content),
+        (Canary::Omit, Misdelivery::EarlyEnd),
+        (Canary::Repeat, Misdelivery::Twice),
+    ] {
+        // Without parity: with it, what was left out would be missing where it is needed to decode.
+        let case = Case { mode: Mode::Selective, ..case() };
+        let Promise::Delivery { fault, .. } = broken(&case, canary) else { panic!("{canary:?}") };
+        assert_eq!(fault, expected);
+    }
+}
+
+#[test]
+fn a_rate_exceeded() {
+    assert!(matches!(broken(&case(), Canary::Rate), Promise::Rate { .. }));
+}
+
+#[test]
+fn an_implosion() {
+    let Promise::Naks { naks, sent } = broken(&case(), Canary::Implosion) else { panic!("another promise") };
+    assert!(naks > sent);
+}
+
+#[test]
+fn chatter_of_who_lost_nothing() {
+    assert!(matches!(broken(&Case { loss: 0.0, ..case() }, Canary::Chatter), Promise::Silence { .. }));
+}
+
+#[test]
+fn a_receiver_that_never_gets_there() {
+    assert!(matches!(broken(&case(), Canary::Deaf), Promise::Convergence { open: 1, .. }));
+}
+
+#[test]
+fn memory_without_bound() {
+    assert!(matches!(broken(&case(), Canary::Hoard), Promise::Memory { .. }));
+}
+
+#[test]
+fn a_machine_that_spins() {
+    assert_eq!(broken(&case(), Canary::Spin), Promise::Progress);
+}
