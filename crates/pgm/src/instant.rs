@@ -39,7 +39,8 @@ impl Add<Duration> for Instant {
     type Output = Instant;
 
     fn add(self, duration: Duration) -> Instant {
-        self.plus_nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+        let whole_ns = duration.as_secs().saturating_mul(1_000_000_000);
+        self.plus_nanos(whole_ns.saturating_add(duration.subsec_nanos().into()))
     }
 }
 

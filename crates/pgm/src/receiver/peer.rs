@@ -373,17 +373,24 @@ impl Peer {
             Content::Source { fragment } => fragment,
             Content::Parity { .. } => None,
         };
-        match &mut self.sink {
-            Sink::Ordered(_) => self.hold(key, index, data.payload, Extra::Data(fragment), shared),
-            Sink::Bulk(bulk) => {
-                if !bulk.push(position, data.payload) {
-                    self.window.heard_of(position);
-                    shared.stats.dropped_overrun += 1;
-                    return;
-                }
-            }
+        if let Sink::Bulk(bulk) = &mut self.sink
+            && !bulk.push(position, data.payload)
+        {
+            self.window.heard_of(position);
+            shared.stats.dropped_overrun += 1;
+            return;
         }
+        let is_ordered = matches!(self.sink, Sink::Ordered(_));
         let block = self.window.ensure(key);
+        if is_ordered {
+            let held_blocks = &mut self.held_blocks;
+            let hold = block.hold.get_or_insert_with(|| {
+                *held_blocks += 1;
+                shared.pool.take()
+            });
+            hold.push(index, data.payload, Extra::Data(fragment));
+            self.held_bytes += data.payload.len();
+        }
         block.present |= bit;
         block.lost &= !bit;
         if data.head.options.curr_tgsize.is_some_and(|size| size.get() == u32::from(index) + 1) {
@@ -397,9 +404,13 @@ impl Peer {
         {
             self.intervals.repaired(after_ns);
         }
+        // What comes in order, without loss, ends here: there is no repair to end and nothing to decode.
+        let is_quiet = is_ordered && block.repair.is_idle() && block.parity_count() == 0;
         self.window.arrived(position, self.parity.is_none());
-        self.progress(now, key);
-        self.complete(key, shared);
+        if !is_quiet {
+            self.progress(now, key);
+            self.complete(key, shared);
+        }
     }
 
     /// A packet that is there already may tell that its group is a short one.

@@ -55,14 +55,14 @@ impl Peers {
         self.slots.iter().filter_map(Option::as_deref)
     }
 
-    pub(super) fn find(&mut self, tsi: Tsi) -> Option<usize> {
+    pub(super) fn find(&mut self, tsi: &Tsi) -> Option<usize> {
         if let Some((latest, at)) = self.latest
-            && latest == tsi
+            && latest == *tsi
         {
             return Some(at);
         }
-        let at = *self.index.get(&tsi)?;
-        self.latest = Some((tsi, at));
+        let at = *self.index.get(tsi)?;
+        self.latest = Some((*tsi, at));
         Some(at)
     }
 
@@ -158,7 +158,7 @@ impl Peers {
         tsi: Tsi,
         command: impl FnOnce(&mut Peer) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let at = self.find(tsi).ok_or(CommandError::UnknownSource)?;
+        let at = self.find(&tsi).ok_or(CommandError::UnknownSource)?;
         let result = command(self.get_mut(at).ok_or(CommandError::UnknownSource)?);
         self.queue(at);
         result

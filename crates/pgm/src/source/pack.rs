@@ -144,7 +144,7 @@ mod tests {
                 packets.push(self.window.packet(position).unwrap());
                 self.window.mark_sent(Instant(1));
             }
-            packets.into_iter().map(|packet| self.slots.payload(packet)).collect()
+            packets.into_iter().map(|packet| self.slots.packet(packet).0).collect()
         }
     }
 
@@ -190,7 +190,7 @@ mod tests {
         rig.put(b"0123456789", false);
         assert_eq!(rig.payloads(), [&b"ab"[..], b"", b"0123", b"4567", b"89"]);
         let fragment = |offset| Some(Fragment { first_sqn: Seq(9), offset, apdu_len: 10 });
-        let fragments: Vec<_> = (0..5).map(|packet| rig.slots.fragment(packet)).collect();
+        let fragments: Vec<_> = (0..5).map(|packet| rig.slots.packet(packet).1).collect();
         assert_eq!(fragments, [None, None, fragment(0), fragment(4), fragment(8)]);
     }
 

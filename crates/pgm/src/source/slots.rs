@@ -42,10 +42,12 @@ impl Slots {
         taken
     }
 
-    pub(super) fn payload(&self, packet: u64) -> &[u8] {
+    /// The payload of a packet, and its place in its APDU.
+    #[inline]
+    pub(super) fn packet(&self, packet: u64) -> (&[u8], Option<Fragment>) {
         let slot = self.slot(packet);
-        let start = slot * self.slot_len;
-        &self.bytes[start..start + usize::from(self.heads[slot].len)]
+        let (start, head) = (slot * self.slot_len, &self.heads[slot]);
+        (&self.bytes[start..start + usize::from(head.len)], head.fragment)
     }
 
     pub(super) fn payload_mut(&mut self, packet: u64) -> &mut [u8] {
@@ -54,13 +56,9 @@ impl Slots {
         &mut self.bytes[start..start + usize::from(self.heads[slot].len)]
     }
 
-    pub(super) fn fragment(&self, packet: u64) -> Option<Fragment> {
-        self.heads[self.slot(packet)].fragment
-    }
-
     /// Bytes that a packet still has room for.
     pub(super) fn room(&self, packet: u64) -> usize {
-        self.slot_len - self.payload(packet).len()
+        self.slot_len - usize::from(self.heads[self.slot(packet)].len)
     }
 
     fn slot(&self, packet: u64) -> usize {
@@ -80,8 +78,8 @@ mod tests {
         assert_eq!((slots.append(6, b"de"), slots.room(6)), (1, 0));
         slots.begin(7, None);
         slots.append(7, b"xy");
-        assert_eq!((slots.payload(6), slots.payload(7)), (&b"abcd"[..], &b"xy"[..]));
+        assert_eq!((slots.packet(6).0, slots.packet(7).0), (&b"abcd"[..], &b"xy"[..]));
         slots.begin(8, None);
-        assert_eq!((slots.payload(8), slots.payload(7)), (&b""[..], &b"xy"[..]));
+        assert_eq!((slots.packet(8).0, slots.packet(7).0), (&b""[..], &b"xy"[..]));
     }
 }

@@ -35,7 +35,7 @@ impl Store {
     pub(super) fn packet(&self, window: &Window, position: u64) -> Option<(&[u8], Option<Fragment>)> {
         let packet = window.packet(position)?;
         match self {
-            Store::Here(slots) => Some((slots.payload(packet), slots.fragment(packet))),
+            Store::Here(slots) => Some(slots.packet(packet)),
             Store::Elsewhere(cache) => Some((cache.payload(packet, window.group_of(position))?, None)),
         }
     }

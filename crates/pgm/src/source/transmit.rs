@@ -10,7 +10,7 @@ use super::store::Store;
 use super::{ProActive, Source, Timer};
 use crate::Instant;
 use crate::path::{Destination, Transmit};
-use crate::wire::{Body, Content, DataHead, DataKind, DataOptions, Ncf, Packet, Request};
+use crate::wire::{Body, Content, Data, DataHead, DataKind, DataOptions, Ncf, Packet, Request};
 
 /// What is to be sent next, of what the rate holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,10 @@ struct Train<'b> {
     buffer: &'b mut [u8],
     stride: usize,
     len: usize,
+    /// Bytes of payload in the data packets among it.
+    payload_len: usize,
+    /// Whether a packet was shorter than the others, so that none may follow.
+    is_closed: bool,
 }
 
 impl Train<'_> {
@@ -42,12 +46,8 @@ impl Train<'_> {
         if self.len == 0 {
             self.stride = packet_len;
         }
+        self.is_closed = packet_len < self.stride;
         self.len += packet_len;
-    }
-
-    /// Whether a packet was shorter than the others, so that none may follow.
-    fn is_closed(&self) -> bool {
-        self.stride > 0 && !self.len.is_multiple_of(self.stride)
     }
 }
 
@@ -63,7 +63,7 @@ impl Source {
                 break;
             }
             let Some(work) = self.work(now) else { break };
-            let train = Train { buffer: &mut *buffer, stride: 0, len: 0 };
+            let train = Train { buffer: &mut *buffer, stride: 0, len: 0, payload_len: 0, is_closed: false };
             transmit = match work {
                 Work::ProActive => self.transmit_pro_active(now, train),
                 Work::Repair => self.transmit_repairs(now, train),
@@ -152,18 +152,18 @@ impl Source {
             let Some(packet_len) = self.emit_data(DataKind::Original, position, &mut train) else { break };
             self.charge(now, packet_len);
             self.stats.odata += 1;
-            self.stats.payload_bytes += self.payload_len(position);
             self.window.mark_sent(now);
             let group = self.window.group_of(position);
             if self.config.parity.is_some() && self.window.is_sent(group) {
                 self.group_completed(now);
                 break;
             }
-            if train.is_closed() || !self.pacer.is_open(now) {
+            if train.is_closed || !self.pacer.is_open(now) {
                 break;
             }
             self.refill();
         }
+        self.stats.payload_bytes += train.payload_len as u64;
         self.restart_heartbeat(now);
         self.schedule_advance(now);
         self.check_drained(now);
@@ -221,7 +221,7 @@ impl Source {
                 state.sent_at = now;
             }
             self.owed = (left > 1).then_some((group, left - 1));
-            if train.is_closed() || !self.pacer.is_open(now) {
+            if train.is_closed || !self.pacer.is_open(now) {
                 break;
             }
         }
@@ -245,7 +245,7 @@ impl Source {
                 Sent::Nothing => continue,
                 Sent::DoesNotFit => break,
             }
-            if train.is_closed() || !self.pacer.is_open(now) {
+            if train.is_closed || !self.pacer.is_open(now) {
                 break;
             }
         }
@@ -299,25 +299,34 @@ impl Source {
             Some(_) => self.window.short_group_ending_at(position),
             None => None,
         };
+        let sqn = self.window.seq(position);
+        let trail = self.window.seq(self.window.trail().min(position));
+        let session = self.config.endpoint.session;
+        if fragment.is_none() && short.is_none() && position > 0 {
+            let packet_len = DataHead::LEN_MIN + payload.len();
+            return train.takes(packet_len).then(|| {
+                DataHead::emit_plain(kind, (sqn, trail), session, payload, train.space());
+                train.payload_len += payload.len();
+                train.push(packet_len);
+                packet_len
+            });
+        }
         let head = DataHead {
-            kind,
-            sqn: self.window.seq(position),
-            trail: self.window.seq(self.window.trail().min(position)),
             content: Content::Source { fragment },
             options: DataOptions {
                 curr_tgsize: short.and_then(|count| NonZeroU32::new(count.into())),
                 syn: position == 0,
                 ..DataOptions::default()
             },
+            ..DataHead::new(kind, sqn, trail)
         };
-        let head_len = head.wire_len();
-        let packet_len = head_len + payload.len();
+        let data = Data { head, payload };
+        let packet_len = data.wire_len();
         if !train.takes(packet_len) {
             return None;
         }
-        let space = train.space();
-        space[head_len..packet_len].copy_from_slice(payload);
-        head.emit_around(self.config.endpoint.session, space, payload.len());
+        data.emit(session, train.space());
+        train.payload_len += payload.len();
         train.push(packet_len);
         Some(packet_len)
     }
@@ -377,10 +386,6 @@ impl Source {
         head.emit_around(self.config.endpoint.session, space, parity.len());
         train.push(packet_len);
         Some(packet_len)
-    }
-
-    fn payload_len(&self, position: u64) -> u64 {
-        self.store.packet(&self.window, position).map_or(0, |(payload, _)| payload.len() as u64)
     }
 
     fn charge(&mut self, now: Instant, packet_len: usize) {

@@ -1,55 +1,124 @@
 //! The checksum of PGM: the one's complement of the one's complement sum of the whole packet (RFC 3208 §8, RFC 1071).
 
-/// A one's complement sum of 16-bit words, in the byte order of the machine.
+/// A one's complement sum of 16-bit words, in the byte order of the machine, with its carries not yet folded in.
 ///
 /// The order of bytes does not matter to the sum as long as it is the same throughout (RFC 1071 §2), so nothing is swapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sum(u16);
+pub(crate) struct Sum(u64);
 
 impl Sum {
     /// The sum of `bytes`, padded with a zero when their number is odd.
-    ///
-    /// Words of 32 bits are summed in lanes of 64, which never overflow for what a datagram holds and which the compiler turns
-    /// into vector instructions; the carries are folded in once at the end.
+    #[inline]
     pub(crate) fn of(bytes: &[u8]) -> Sum {
-        let mut lanes = [0_u64; LANES];
-        let (blocks, rest) = bytes.as_chunks::<{ 4 * LANES }>();
-        for block in blocks {
-            let (words, _) = block.as_chunks::<4>();
-            for (lane, word) in lanes.iter_mut().zip(words) {
-                *lane += u64::from(u32::from_ne_bytes(*word));
-            }
+        let (blocks, rest) = bytes.as_chunks();
+        let mut lanes = Lanes::default();
+        blocks.iter().for_each(|block| lanes.add(block));
+        Sum(lanes.total() + sum_of_few(rest))
+    }
+
+    /// Copies `from` to `to`, which is as long, and sums it on the way.
+    ///
+    /// # Panics
+    ///
+    /// When the lengths differ.
+    #[inline]
+    pub(crate) fn of_copy(from: &[u8], to: &mut [u8]) -> Sum {
+        assert_eq!(from.len(), to.len(), "a copy is as long as what is copied");
+        let (blocks, rest) = from.as_chunks();
+        let (copies, rest_copy) = to.as_chunks_mut();
+        let mut lanes = Lanes::default();
+        for (block, copy) in blocks.iter().zip(copies) {
+            *copy = *block;
+            lanes.add(block);
         }
-        let mut sum: u64 = lanes.iter().sum();
-        let (words, rest) = rest.as_chunks::<4>();
-        for word in words {
-            sum += u64::from(u32::from_ne_bytes(*word));
-        }
-        let mut last = [0; 4];
-        last[..rest.len()].copy_from_slice(rest);
-        Sum(fold(sum + u64::from(u32::from_ne_bytes(last))))
+        rest_copy.copy_from_slice(rest);
+        Sum(lanes.total() + sum_of_few(rest))
+    }
+
+    /// The sum of a field of 16 bits.
+    #[inline]
+    pub(crate) fn of_u16(field: u16) -> Sum {
+        Sum(field.to_be().into())
+    }
+
+    /// The sum of a field of 32 bits, which stands at an even place.
+    #[inline]
+    pub(crate) fn of_u32(field: u32) -> Sum {
+        Sum(field.to_be().into())
+    }
+
+    /// The sum of these bytes, which are an even number, with others behind them.
+    #[inline]
+    pub(crate) fn then(self, behind: Sum) -> Sum {
+        Sum(self.0 + behind.0)
     }
 
     /// Whether this is the sum of a packet whose checksum field is right.
+    #[inline]
     pub(crate) fn is_valid(self) -> bool {
-        self.0 == 0xffff
+        self.fold() == 0xffff
     }
 
     /// The bytes of the checksum field of a packet with this sum; never zero, which would mean that there is none.
+    #[inline]
     pub(crate) fn field(self) -> [u8; 2] {
-        if self.is_valid() { [0xff; 2] } else { (!self.0).to_ne_bytes() }
+        if self.is_valid() { [0xff; 2] } else { (!self.fold()).to_ne_bytes() }
+    }
+
+    #[inline]
+    fn fold(self) -> u16 {
+        let sum = (self.0 >> 32) + (self.0 & 0xffff_ffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        let sum = (sum >> 16) + (sum & 0xffff);
+        ((sum >> 16) + (sum & 0xffff)) as u16
     }
 }
 
-fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    u16::try_from(sum).expect("what is folded fits 16 bits")
+/// Sums of words of 32 bits, side by side as vector instructions like it: of the whole words, modulo 2^32, and of their upper halves.
+///
+/// What the lower halves sum up to follows from the two. It is exact below 2^32, so for some 4 MB, which is more than a datagram has.
+#[derive(Clone, Copy, Default)]
+struct Lanes {
+    whole: [u32; LANES],
+    upper: [u32; LANES],
+}
+
+impl Lanes {
+    #[inline]
+    fn add(&mut self, block: &[u8; BLOCK]) {
+        let (words, _) = block.as_chunks();
+        for (lane, word) in words.iter().enumerate() {
+            let word = u32::from_ne_bytes(*word);
+            self.whole[lane] = self.whole[lane].wrapping_add(word);
+            self.upper[lane] = self.upper[lane].wrapping_add(word >> 16);
+        }
+    }
+
+    #[inline]
+    fn total(&self) -> u64 {
+        let lanes = self.whole.iter().zip(&self.upper);
+        lanes.map(|(whole, upper)| u64::from(whole.wrapping_sub(upper << 16)) + u64::from(*upper)).sum()
+    }
+}
+
+/// The sum of what is left behind the last block.
+#[inline]
+fn sum_of_few(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut sum = 0;
+    for word in words {
+        let word = u64::from_ne_bytes(*word);
+        sum += (word >> 32) + (word & 0xffff_ffff);
+    }
+    let (words, rest) = rest.as_chunks::<2>();
+    for word in words {
+        sum += u64::from(u16::from_ne_bytes(*word));
+    }
+    sum + rest.first().map_or(0, |last| u64::from(u16::from_ne_bytes([*last, 0])))
 }
 
 const LANES: usize = 16;
+const BLOCK: usize = 4 * LANES;
 
 #[cfg(test)]
 mod tests {
@@ -74,6 +143,11 @@ mod tests {
                 other => other,
             };
             assert_eq!(Sum::of(&bytes[..len]).field(), expected.to_be_bytes(), "{len} bytes");
+            let mut copy = vec![0; len];
+            assert_eq!(Sum::of_copy(&bytes[..len], &mut copy).field(), expected.to_be_bytes(), "{len} bytes");
+            assert_eq!(copy, bytes[..len]);
+            let halves = Sum::of(&bytes[..len / 4 * 2]).then(Sum::of(&bytes[len / 4 * 2..len]));
+            assert_eq!(halves.field(), expected.to_be_bytes(), "{len} bytes in two");
         }
     }
 

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
+use super::checksum::Sum;
 use super::cursor::{Reader, Writer};
-use super::header::{OPTIONS_PRESENT, PARITY, VAR_PKTLEN};
+use super::header::{PARITY, VAR_PKTLEN};
 use super::options::{
     EncodedFragment, Fragment, OptionKind, OptionsWriter, PgmccData, RawOption, RawOptions, emit_curr_tgsize,
     emit_parity_grp, options_len, parse_curr_tgsize, parse_parity_grp,
@@ -43,6 +44,15 @@ pub enum DataKind {
     Original,
     /// RDATA, in answer to a NAK.
     Repair,
+}
+
+impl DataKind {
+    fn packet_type(self) -> PacketType {
+        match self {
+            DataKind::Original => PacketType::Odata,
+            DataKind::Repair => PacketType::Rdata,
+        }
+    }
 }
 
 /// What the payload of a data packet is.
@@ -96,43 +106,29 @@ impl<'a> Data<'a> {
     /// # Panics
     ///
     /// As [`DataHead::emit_around`].
+    #[inline]
     pub fn emit(&self, session: Session, buffer: &mut [u8]) -> usize {
-        let head_len = self.head.wire_len();
-        buffer[head_len..head_len + self.payload.len()].copy_from_slice(self.payload);
-        self.head.emit_around(session, buffer, self.payload.len())
+        let (flags, head_len) = self.head.emit_fields(self.payload.len(), buffer);
+        let (head, behind) = buffer.split_at_mut(head_len);
+        let (header, fields) = head.split_first_chunk_mut().expect("fields stand behind the header");
+        // One pass over the payload copies and sums it. Options are an even number of bytes.
+        let sum = Sum::of(fields).then(Sum::of_copy(self.payload, &mut behind[..self.payload.len()]));
+        packet::seal_head(session, self.head.packet_type(), flags, (self.payload.len(), sum), header);
+        head_len + self.payload.len()
     }
 
-    /// Most packets of a session are data without options and parity: for them this is a few comparisons, in line.
-    #[inline]
     pub(crate) fn parse(
         kind: DataKind,
         flags: u8,
         tsdu_len: usize,
-        reader: Reader<'a>,
+        mut reader: Reader<'a>,
     ) -> Result<Self, Malformed> {
-        if flags & (OPTIONS_PRESENT | PARITY) != 0 {
-            return Data::parse_with_options(kind, flags, tsdu_len, reader);
-        }
-        let (head, payload) = DataHead::parse(kind, reader)?;
-        if payload.len() != tsdu_len {
-            return Err(Malformed::TsduLength);
-        }
-        head.check(tsdu_len)?;
-        Ok(Data { head, payload })
-    }
-
-    fn parse_with_options(
-        kind: DataKind,
-        flags: u8,
-        tsdu_len: usize,
-        reader: Reader<'a>,
-    ) -> Result<Self, Malformed> {
-        let (mut head, rest) = DataHead::parse(kind, reader)?;
+        let mut head = DataHead::new(kind, reader.seq()?, reader.seq()?);
         if flags & PARITY != 0 {
             head.content =
                 Content::Parity { group: None, var_pktlen: flags & VAR_PKTLEN != 0, fragment: None };
         }
-        let (options, payload) = RawOptions::with_payload(flags, rest)?;
+        let (options, payload) = RawOptions::with_payload(flags, reader.rest())?;
         if payload.len() != tsdu_len {
             return Err(Malformed::TsduLength);
         }
@@ -170,21 +166,64 @@ impl DataHead {
     /// When the buffer is shorter than that, the payload is longer than 65535 bytes, or the packet would be malformed: data
     /// older than the trailing edge, or a fragment that does not fit.
     pub fn emit_around(&self, session: Session, buffer: &mut [u8], tsdu_len: usize) -> usize {
+        let (flags, head_len) = self.emit_fields(tsdu_len, buffer);
+        let len = head_len + tsdu_len;
+        packet::seal(session, self.packet_type(), flags, tsdu_len, &mut buffer[..len]);
+        len
+    }
+
+    /// Writes a packet without options and parity, as [`Data::emit`] does: most of a session's are such.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::emit_around`].
+    #[inline]
+    pub(crate) fn emit_plain(
+        kind: DataKind,
+        (sqn, trail): (Seq, Seq),
+        session: Session,
+        payload: &[u8],
+        buffer: &mut [u8],
+    ) -> usize {
+        assert_eq!(check_source(sqn, trail), Ok(()), "a packet of our own is valid");
+        let (head, behind) = buffer.split_at_mut(Self::LEN_MIN);
+        let (header, fields) = head.split_first_chunk_mut().expect("fields stand behind the header");
+        fields[..4].copy_from_slice(&sqn.0.to_be_bytes());
+        fields[4..].copy_from_slice(&trail.0.to_be_bytes());
+        let payload_sum = Sum::of_copy(payload, &mut behind[..payload.len()]);
+        let sum = Sum::of_u32(sqn.0).then(Sum::of_u32(trail.0)).then(payload_sum);
+        packet::seal_head(session, kind.packet_type(), 0, (payload.len(), sum), header);
+        Self::LEN_MIN + payload.len()
+    }
+
+    /// The numbers and the payload of a packet without options and parity.
+    #[inline]
+    pub(crate) fn parse_plain(datagram: &[u8], tsdu_len: usize) -> Result<(Seq, Seq, &[u8]), Malformed> {
+        let Some((head, payload)) = datagram.split_first_chunk::<{ Self::LEN_MIN }>() else {
+            return Err(Malformed::ShortBody);
+        };
+        if payload.len() != tsdu_len {
+            return Err(Malformed::TsduLength);
+        }
+        let [.., a, b, c, d, e, f, g, h] = *head;
+        let (sqn, trail) = (Seq(u32::from_be_bytes([a, b, c, d])), Seq(u32::from_be_bytes([e, f, g, h])));
+        check_source(sqn, trail)?;
+        Ok((sqn, trail, payload))
+    }
+
+    /// Writes all but the common header; returns the flags that go there, and where the payload begins.
+    #[inline]
+    fn emit_fields(&self, tsdu_len: usize, buffer: &mut [u8]) -> (u8, usize) {
         assert_eq!(self.check(tsdu_len), Ok(()), "a packet of our own is valid");
         let mut out = Writer::new(buffer, HEADER_LEN);
         out.seq(self.sqn);
         out.seq(self.trail);
         let flags = self.emit_options(&mut out);
-        let len = out.at() + tsdu_len;
-        packet::seal(session, self.packet_type(), flags, tsdu_len, &mut buffer[..len]);
-        len
+        (flags, out.at())
     }
 
     pub(crate) fn packet_type(&self) -> PacketType {
-        match self.kind {
-            DataKind::Original => PacketType::Odata,
-            DataKind::Repair => PacketType::Rdata,
-        }
+        self.kind.packet_type()
     }
 
     /// The rules that tie fields, options and payload together.
@@ -192,10 +231,7 @@ impl DataHead {
     fn check(&self, tsdu_len: usize) -> Result<(), Malformed> {
         match self.content {
             Content::Source { fragment } => {
-                // Data are sent within the transmit window only (§5.1.1); its width is bounded by §3.3.
-                if self.sqn.distance_from(self.trail) >= (1 << 31) - 1 {
-                    return Err(Malformed::DataBeforeTrail);
-                }
+                check_source(self.sqn, self.trail)?;
                 fragment.map_or(Ok(()), |fragment| fragment.check(self.sqn, tsdu_len))
             }
             Content::Parity { var_pktlen: true, .. } if tsdu_len < 2 => Err(Malformed::ShortParity),
@@ -247,13 +283,6 @@ impl DataHead {
         flags | options.finish()
     }
 
-    /// The fixed part, and what comes after it.
-    #[inline]
-    fn parse(kind: DataKind, mut reader: Reader<'_>) -> Result<(Self, &[u8]), Malformed> {
-        let (sqn, trail) = (reader.seq()?, reader.seq()?);
-        Ok((DataHead::new(kind, sqn, trail), reader.rest()))
-    }
-
     fn take(&mut self, option: &RawOption<'_>) -> Result<(), Malformed> {
         match (option.kind, &mut self.content) {
             (OptionKind::Fragment, Content::Source { .. }) if option.encoded => {
@@ -286,6 +315,12 @@ impl DataHead {
         }
         Ok(())
     }
+}
+
+/// Data are sent within the transmit window only (§5.1.1); its width is bounded by §3.3.
+#[inline]
+fn check_source(sqn: Seq, trail: Seq) -> Result<(), Malformed> {
+    if sqn.distance_from(trail) < (1 << 31) - 1 { Ok(()) } else { Err(Malformed::DataBeforeTrail) }
 }
 
 impl fmt::Display for Data<'_> {

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::Malformed;
+use super::checksum::Sum;
 use crate::{Gsi, Tsi};
 
 /// A view over the common header: fields as they stand, nothing checked but the length.
@@ -89,21 +90,25 @@ pub struct Session {
 }
 
 impl Session {
-    /// Writes the common header with a checksum of zero.
+    /// Writes the common header with a checksum of zero, and returns its sum: adding up what is at hand is quicker than reading what
+    /// was just written.
+    #[inline]
     pub(crate) fn emit(
         self,
         packet_type: PacketType,
         flags: u8,
         tsdu_len: u16,
         header: &mut [u8; HEADER_LEN],
-    ) {
-        self.emit_typed(packet_type as u8, packet_type.is_upstream(), header);
+    ) -> Sum {
+        let sum = self.emit_typed(packet_type as u8, packet_type.is_upstream(), header);
         header[FLAGS] = flags;
         header[TSDU_LENGTH..][..2].copy_from_slice(&tsdu_len.to_be_bytes());
+        sum.then(Sum::of_u16(flags.into())).then(Sum::of_u16(tsdu_len))
     }
 
-    /// Writes the common header of a packet without options and data, and a checksum of zero.
-    pub(crate) fn emit_typed(self, type_byte: u8, upstream: bool, header: &mut [u8; HEADER_LEN]) {
+    /// Writes the common header of a packet without options and data, and a checksum of zero; returns its sum.
+    #[inline]
+    pub(crate) fn emit_typed(self, type_byte: u8, upstream: bool, header: &mut [u8; HEADER_LEN]) -> Sum {
         let (first, second) = if upstream {
             (self.destination_port, self.tsi.port)
         } else {
@@ -114,6 +119,10 @@ impl Session {
         header[DESTINATION_PORT..][..2].copy_from_slice(&second.to_be_bytes());
         header[TYPE] = type_byte;
         header[GSI..][..6].copy_from_slice(&self.tsi.gsi.0);
+        let [a, b, c, d, e, f] = self.tsi.gsi.0;
+        let fields =
+            [[a, b], [c, d], [e, f], [type_byte, 0]].map(|pair| Sum::of_u16(u16::from_be_bytes(pair)));
+        fields.into_iter().fold(Sum::of_u16(first).then(Sum::of_u16(second)), Sum::then)
     }
 }
 
@@ -252,10 +261,12 @@ mod tests {
         let session =
             Session { tsi: Tsi { gsi: Gsi([1, 2, 3, 4, 5, 6]), port: 0x1111 }, destination_port: 0x2222 };
         let mut bytes = [0xee; HEADER_LEN];
-        session.emit(PacketType::Odata, 0, 7, &mut bytes);
+        let sum = session.emit(PacketType::Odata, 0, 7, &mut bytes);
+        assert_eq!(sum.field(), Sum::of(&bytes).field());
         assert_eq!(bytes, *b"\x11\x11\x22\x22\x04\x00\x00\x00\x01\x02\x03\x04\x05\x06\x00\x07");
         assert_eq!(HeaderView::new(&bytes).unwrap().session(), Some(session));
-        session.emit(PacketType::Nak, 3, 0, &mut bytes);
+        let sum = session.emit(PacketType::Nak, 3, 0, &mut bytes);
+        assert_eq!(sum.field(), Sum::of(&bytes).field());
         assert_eq!(bytes, *b"\x22\x22\x11\x11\x08\x03\x00\x00\x01\x02\x03\x04\x05\x06\x00\x00");
         assert_eq!(HeaderView::new(&bytes).unwrap().session(), Some(session));
         assert!(HeaderView::new(&bytes[1..]).is_none());

@@ -2,10 +2,11 @@ use std::fmt;
 
 use super::checksum::Sum;
 use super::cursor::{Reader, Writer};
-use super::header::{self, HeaderView, PARITY, VAR_PKTLEN};
+use super::header::{self, HeaderView, OPTIONS_PRESENT, PARITY, VAR_PKTLEN};
 use super::options::RawOptions;
 use super::{
-    Ack, Data, DataKind, HEADER_LEN, Malformed, Nak, Ncf, PacketType, Poll, Polr, Request, Session, Spm,
+    Ack, Data, DataHead, DataKind, HEADER_LEN, Malformed, Nak, Ncf, PacketType, Poll, Polr, Request, Session,
+    Spm,
 };
 
 /// A packet: bytes that obey every rule of RFC 3208 that can be told from the packet alone.
@@ -71,15 +72,18 @@ impl<'a> Packet<'a> {
             return Err(Malformed::TsduMisplaced);
         }
         let session = header.session_of(packet_type);
+        // Most packets of a session are data without options and parity: made here and now, they are not moved about.
+        if packet_type.is_data() && flags & (OPTIONS_PRESENT | PARITY) == 0 {
+            let kind = if packet_type == PacketType::Odata { DataKind::Original } else { DataKind::Repair };
+            let (sqn, trail, payload) = DataHead::parse_plain(datagram, header.tsdu_len())?;
+            let data = Data { head: DataHead::new(kind, sqn, trail), payload };
+            return Ok(Packet { session, body: Body::Data(data) });
+        }
         let reader = Reader::new(&datagram[HEADER_LEN..], Malformed::ShortBody);
-        // Data are returned from here and not through what the other types share, which would move them twice more.
-        let data = |kind| {
-            let data = Data::parse(kind, flags, header.tsdu_len(), reader)?;
-            Ok(Packet { session, body: Body::Data(data) })
-        };
+        let data = |kind| Data::parse(kind, flags, header.tsdu_len(), reader).map(Body::Data);
         let body = match packet_type {
-            PacketType::Odata => return data(DataKind::Original),
-            PacketType::Rdata => return data(DataKind::Repair),
+            PacketType::Odata => data(DataKind::Original)?,
+            PacketType::Rdata => data(DataKind::Repair)?,
             PacketType::Spm => Body::Spm(Spm::parse(flags, reader)?),
             PacketType::Poll => Body::Poll(Poll::parse(flags, reader)?),
             PacketType::Polr => Body::Polr(Polr::parse(flags, reader)?),
@@ -152,11 +156,22 @@ impl<'a> Packet<'a> {
 
 /// Writes the common header into the front of a packet and the checksum of the whole into the header.
 pub(crate) fn seal(session: Session, packet_type: PacketType, flags: u8, tsdu_len: usize, packet: &mut [u8]) {
+    let (head, behind) = packet.split_first_chunk_mut().expect("a packet is longer than its header");
+    seal_head(session, packet_type, flags, (tsdu_len, Sum::of(behind)), head);
+}
+
+/// Writes the common header in front of what has the given sum, and the checksum of both into it.
+#[inline]
+pub(crate) fn seal_head(
+    session: Session,
+    packet_type: PacketType,
+    flags: u8,
+    (tsdu_len, behind): (usize, Sum),
+    head: &mut [u8; HEADER_LEN],
+) {
     let tsdu_len = u16::try_from(tsdu_len).expect("a TSDU fits a datagram");
-    let head = packet.first_chunk_mut().expect("a packet is longer than its header");
-    session.emit(packet_type, flags, tsdu_len, head);
-    let checksum = Sum::of(packet).field();
-    packet[header::CHECKSUM..][..2].copy_from_slice(&checksum);
+    let checksum = session.emit(packet_type, flags, tsdu_len, head).then(behind).field();
+    head[header::CHECKSUM..][..2].copy_from_slice(&checksum);
 }
 
 /// An SPMR has no fixed part, and the RFC defines no option for it (§13.6).

@@ -1,0 +1,217 @@
+//! The measurement itself, shared by the example and by the test that keeps it alive.
+
+use std::hint::black_box;
+use std::time::Duration;
+#[expect(
+    clippy::disallowed_types,
+    reason = "what is measured is time, and it is no machine that reads the clock"
+)]
+use std::time::Instant as Clock;
+
+use campanile_pgm::receiver::{Event, Receiver, ReceiverConfig};
+use campanile_pgm::source::{Endpoint, Pace, Source, SourceConfig, SpmConfig};
+use campanile_pgm::wire::{Packet, Session};
+use campanile_pgm::{Gsi, Instant, Path, Tsi};
+
+#[path = "../../src/wire/checksum.rs"]
+#[allow(dead_code, reason = "the reference copies first and sums then, and no packet is put together here")]
+mod checksum;
+
+use checksum::Sum;
+
+/// The parts of a packet's way that are measured, in the order of [`Report::costs`].
+pub(crate) const PARTS: [&str; 6] =
+    ["copy + checksum", "parse", "parse + handle", "deliver", "poll_transmit, one", "poll_transmit, train"];
+
+/// What packets of one length cost.
+pub(crate) struct Report {
+    /// Bytes of payload.
+    pub(crate) payload: usize,
+    /// For each part, ascending: nanoseconds a packet, and the multiple of the reference in the same round.
+    pub(crate) costs: [Cost; PARTS.len()],
+}
+
+/// One part's figures, one for each round, ascending.
+pub(crate) struct Cost {
+    pub(crate) ns: Vec<f64>,
+    pub(crate) ratio: Vec<f64>,
+}
+
+/// The value that this part of all values does not exceed.
+pub(crate) fn quantile(ascending: &[f64], part: f64) -> f64 {
+    ascending[((ascending.len() - 1) as f64 * part).round() as usize]
+}
+
+/// A source, a receiver, and the datagrams between them.
+struct Bench {
+    now: Instant,
+    source: Source,
+    receiver: Receiver,
+    message: Vec<u8>,
+    datagrams: Vec<u8>,
+    stride: usize,
+    scratch: Vec<u8>,
+}
+
+/// Measures packets of `payload` bytes in so many rounds, each of them all parts in turns.
+pub(crate) fn measure(payload: usize, rounds: usize) -> Report {
+    let mut bench = Bench::new(payload);
+    for _ in 0..WARM_UP {
+        bench.round();
+    }
+    let rounds: Vec<[f64; PARTS.len()]> = (0..rounds).map(|_| bench.round()).collect();
+    let costs = std::array::from_fn(|part| {
+        let ascending = |value: &dyn Fn(&[f64; PARTS.len()]) -> f64| {
+            let mut values: Vec<f64> = rounds.iter().map(value).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        Cost { ns: ascending(&|round| round[part]), ratio: ascending(&|round| round[part] / round[0]) }
+    });
+    Report { payload, costs }
+}
+
+impl Bench {
+    fn new(payload: usize) -> Self {
+        let session =
+            Session { tsi: Tsi { gsi: Gsi([1, 2, 3, 4, 5, 6]), port: 1000 }, destination_port: 7500 };
+        let [group, nla] =
+            ["239.192.0.1", "10.0.0.1"].map(|address| address.parse().expect("addresses are right"));
+        let now = Instant(1_000_000_000);
+        let config = SourceConfig {
+            // A rate that never holds anything back, and no SPMs in between.
+            pace: Pace { rate_bps: 1 << 40, ..Pace::default() },
+            spm: SpmConfig {
+                ambient: HOUR,
+                heartbeat_min: HOUR,
+                heartbeat_max: HOUR,
+                ..SpmConfig::default()
+            },
+            packet_len: payload + HEADERS,
+            ..SourceConfig::new(Endpoint { session, group, nla })
+        };
+        let source = Source::new(now, config).expect("a configuration that is right");
+        assert_eq!(source.tsdu_len(), payload);
+        // A frame's header is two bytes, or ten from 254 bytes on; two say where it begins.
+        let message = vec![0x5a; payload - if payload < 256 { 4 } else { 12 }];
+        let stride = payload + HEADERS;
+        let mut bench = Bench {
+            now,
+            source,
+            receiver: Receiver::new(ReceiverConfig { expiry: HOUR, ..ReceiverConfig::new(7500) }),
+            message,
+            datagrams: vec![0; BATCH * stride],
+            stride,
+            scratch: vec![0; stride],
+        };
+        let first =
+            bench.source.poll_transmit(now, &mut bench.datagrams).expect("a source begins with an SPM");
+        bench.receiver.handle_train(now, &PATH, first.stride, &bench.datagrams[..first.len]);
+        bench
+    }
+
+    /// Nanoseconds a packet for each part.
+    fn round(&mut self) -> [f64; PARTS.len()] {
+        self.now += Duration::from_millis(1);
+        self.publish();
+        let train = self.train();
+        self.publish();
+        let (one, len) = self.one_by_one();
+        let reference = self.reference(len);
+        let parse = self.parse(len);
+        let handle = self.handle(len);
+        let deliver = self.deliver();
+        [reference, parse, handle, deliver, one, train]
+    }
+
+    fn publish(&mut self) {
+        for _ in 0..BATCH {
+            self.source.publish(self.now, &self.message).expect("the window has room");
+        }
+    }
+
+    /// All packets in as few trains as they make: one, but for the first round, whose OPT_SYN sets its packet apart. The receiver
+    /// takes them in, too, but is not measured.
+    fn train(&mut self) -> f64 {
+        let mut ns = 0.0;
+        let mut packets = 0;
+        while packets < BATCH {
+            let mut transmit = None;
+            ns += time(|| transmit = self.source.poll_transmit(self.now, &mut self.datagrams));
+            let transmit = transmit.expect("there are packets to send");
+            packets += transmit.len.div_ceil(transmit.stride);
+            self.receiver.handle_train(self.now, &PATH, transmit.stride, &self.datagrams[..transmit.len]);
+        }
+        self.deliver();
+        ns
+    }
+
+    fn one_by_one(&mut self) -> (f64, usize) {
+        let mut len = 0;
+        let ns = time(|| {
+            for buffer in self.datagrams.chunks_mut(self.stride) {
+                let transmit = self.source.poll_transmit(self.now, buffer);
+                len = transmit.expect("there are packets to send").len;
+            }
+        });
+        (ns, len)
+    }
+
+    fn reference(&mut self, len: usize) -> f64 {
+        time(|| {
+            for datagram in self.datagrams.chunks(self.stride) {
+                self.scratch[..len].copy_from_slice(black_box(&datagram[..len]));
+                black_box(Sum::of(black_box(&self.scratch[..len])).field());
+            }
+        })
+    }
+
+    fn parse(&self, len: usize) -> f64 {
+        time(|| {
+            for datagram in self.datagrams.chunks(self.stride) {
+                black_box(Packet::parse(black_box(&datagram[..len])).is_ok());
+            }
+        })
+    }
+
+    fn handle(&mut self, len: usize) -> f64 {
+        time(|| {
+            for datagram in self.datagrams.chunks(self.stride) {
+                self.receiver.handle_train(self.now, &PATH, len, &datagram[..len]);
+            }
+        })
+    }
+
+    fn deliver(&mut self) -> f64 {
+        let mut messages = 0;
+        let ns = time(|| {
+            while let Some(event) = self.receiver.poll_event() {
+                messages += usize::from(matches!(black_box(event), Event::Message { .. }));
+            }
+        });
+        assert_eq!(messages, BATCH, "every message arrives");
+        ns
+    }
+}
+
+/// Nanoseconds a packet of what is done for a batch.
+#[expect(clippy::disallowed_types, reason = "what is measured is time")]
+fn time(mut batch: impl FnMut()) -> f64 {
+    let start = Clock::now();
+    batch();
+    start.elapsed().as_nanos() as f64 / BATCH as f64
+}
+
+/// Packets in a batch: as many as a window's block holds.
+const BATCH: usize = 64;
+/// Rounds until all memory has been used that is used again.
+const WARM_UP: usize = 100;
+/// What a packet has beside its payload: the header, and room for OPT_SYN.
+const HEADERS: usize = 24 + 8;
+const HOUR: Duration = Duration::from_secs(3600);
+const PATH: Path = Path {
+    from: std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
+    to: std::net::IpAddr::V4(std::net::Ipv4Addr::new(239, 192, 0, 1)),
+    interface: 1,
+    ecn: 0,
+};
