@@ -18,6 +18,7 @@ mod order;
 mod peer;
 mod peers;
 mod repair;
+mod room;
 mod shared;
 mod stats;
 mod window;

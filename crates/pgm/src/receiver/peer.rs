@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::bulk::Bulk;
-use super::config::{Consumer, JoinWish, Slow};
+use super::config::{Consumer, JoinWish};
 use super::decode::Group;
 use super::event::EndCause;
 use super::heard::Heard;
@@ -484,59 +484,6 @@ impl Peer {
         self.held_bytes += payload.len();
     }
 
-    /// Whether a packet may be kept. In order, what is next always may; else there are limits, and a policy for who does not keep up.
-    fn has_room(&mut self, position: u64, len: usize, shared: &mut Shared) -> bool {
-        let limits = &shared.config.limits;
-        let is_next = self.window.key(position) == self.window.key(self.window.floor());
-        let fits = self.held_bytes + len <= limits.bytes || is_next;
-        let Sink::Ordered(ordered) = &mut self.sink else { return fits };
-        let span = u64::from(limits.packets);
-        if fits && position < self.window.floor() + span {
-            return true;
-        }
-        if ordered.slow == Slow::Lose && ordered.is_paused() {
-            // Half of the window makes room for the new half.
-            let floor = (self.window.floor() + span / 2).max((position + 1).saturating_sub(span / 2));
-            let skipped = self.window.floor()..floor.min(position);
-            shared.stats.lost += skipped.end - skipped.start;
-            ordered.skip(skipped.clone());
-            self.raise_floor(skipped.end, shared);
-            return true;
-        }
-        ordered.stalled = true;
-        false
-    }
-
-    /// In bulk, only so many groups have symbols in memory; the older ones go first.
-    fn may_hold(&mut self, key: u64, shared: &mut Shared) -> bool {
-        let is_bulk = matches!(self.sink, Sink::Bulk(_));
-        let is_held = self.window.block(key).is_some_and(|block| block.hold.is_some());
-        if !is_bulk || is_held || self.held_blocks < shared.config.limits.groups {
-            return true;
-        }
-        let Some((newest, block)) =
-            self.window.holds_from_newest().next().filter(|(newest, _)| *newest > key)
-        else {
-            return false;
-        };
-        let hold = block.hold.take();
-        if let Sink::Bulk(bulk) = &mut self.sink {
-            bulk.forget(newest);
-        }
-        hold.into_iter().for_each(|hold| self.release(hold, shared));
-        self.window.look_again(newest);
-        true
-    }
-
-    pub(super) fn raise_floor(&mut self, floor: u64, shared: &mut Shared) {
-        let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
-        self.window.raise_floor(floor, &mut |hold| {
-            *held_blocks -= 1;
-            *held_bytes -= hold.len();
-            shared.pool.put(hold);
-        });
-    }
-
     /// Something came of a block: if it is complete, or can be made so, it is.
     pub(super) fn complete(&mut self, key: u64, shared: &mut Shared) {
         let Some(block) = self.window.block(key) else { return };
@@ -595,12 +542,6 @@ impl Peer {
         block.present |= recovered;
         block.lost &= !recovered;
         shared.stats.recovered += u64::from(recovered.count_ones());
-    }
-
-    pub(super) fn release(&mut self, hold: Box<super::hold::Hold>, shared: &mut Shared) {
-        self.held_blocks -= 1;
-        self.held_bytes -= hold.len();
-        shared.pool.put(hold);
     }
 }
 
