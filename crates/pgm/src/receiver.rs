@@ -228,7 +228,7 @@ impl Receiver {
     ///
     /// The source is not known.
     pub fn leave(&mut self, tsi: Tsi) -> Result<(), CommandError> {
-        let at = self.peers.find(tsi).ok_or(CommandError::UnknownSource)?;
+        let at = self.peers.find(&tsi).ok_or(CommandError::UnknownSource)?;
         self.peers.end(at, EndCause::Fin);
         Ok(())
     }
