@@ -1,15 +1,18 @@
 //! What people link: services that run on the completion engine, one worker a core.
 //!
 //! - [`echo`] is an echo server that mirrors trains, and knows whom not to answer.
-//! - [`capture`] reads capture files and finds the PGM in them.
 //! - [`load`] is its counterpart: a closed loop of packets that measures rates, loss and round trips.
-//! - [`utc`] is the time as text.
 //! - [`packet`] is what they exchange, as the classic tools do.
+//! - [`multicast`] is reliable multicast: PGM sessions on the engine.
+//! - [`beacon`] is plain multicast: numbered datagrams to a group, and a listener that counts what was lost.
+//! - [`capture`] reads capture files and finds the PGM in them.
+//! - [`utc`] is the time as text.
 //!
 //! A run is started with a configuration, watched by snapshots, ended by a [`Stopper`] or by itself, and joined. The
 //! configuration structs have a `Default` to start from. Whatever goes wrong in one worker ends the run with an error.
 #![forbid(unsafe_code)]
 
+pub mod beacon;
 pub mod capture;
 mod clock;
 pub mod cores;
@@ -21,5 +24,5 @@ pub mod utc;
 mod worker;
 
 pub use campanile_engine::udp::{Shard, UnknownShard};
-pub use campanile_engine::{Choice, UnknownBackend};
+pub use campanile_engine::{Choice, Interface, UnknownBackend};
 pub use worker::{Stopper, WorkerError};

@@ -51,6 +51,11 @@ pub struct Stopper {
 }
 
 impl Stopper {
+    /// Stops the one engine of a run that has no crew.
+    pub(crate) fn of(waker: Waker) -> Self {
+        Self { wakers: Arc::new(OnceLock::from(vec![waker])) }
+    }
+
     /// Asks every worker to finish.
     pub fn stop(&self) {
         self.wakers.get().into_iter().flatten().for_each(Waker::stop);

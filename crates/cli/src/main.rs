@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod beacon;
 mod command_error;
 mod decode;
 mod demo;
@@ -29,6 +30,7 @@ struct Cli {
 enum Command {
     Echo(echo::Arguments),
     Load(load::Arguments),
+    Beacon(beacon::Arguments),
     Decode(decode::Arguments),
     Demo(demo::Arguments),
 }
@@ -38,6 +40,7 @@ Examples:
   campanile demo                   a server and a client in one process, for three seconds
   campanile echo 5000              an echo server on UDP port 5000, on all cores
   campanile load 192.0.2.1 5000    measures that server from another machine
+  campanile beacon listen          hears what is sent to a multicast group, and counts what is lost
   campanile decode session.pcap    the PGM packets of a capture
 
 Exit codes: 0 done, 1 the run failed, 2 bad input, 130 ended by a second Ctrl-C.";
@@ -53,6 +56,7 @@ fn run() -> Result<(), CommandError> {
     match Cli::try_parse()?.command {
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
+        Command::Beacon(arguments) => beacon::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }

@@ -2,6 +2,7 @@
 
 mod command {
     mod bad_input;
+    mod beacon;
     mod decode;
     mod interrupts;
     mod process;

@@ -108,6 +108,34 @@ impl Interface {
     }
 }
 
+/// An interface as the system has it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The system's number for it.
+    pub index: u32,
+    /// The system's name for it.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// All interfaces that have an address, in the order of their numbers.
+///
+/// # Errors
+/// The system does not list them.
+pub fn list() -> Result<Vec<Listed>, InterfaceError> {
+    let mut listed: Vec<Listed> = Vec::new();
+    for entry in if_addrs::get_if_addrs().map_err(InterfaceError::System)? {
+        let Some(index) = entry.index else { continue };
+        match listed.iter_mut().find(|known| known.index == index) {
+            Some(known) => known.addresses.push(entry.ip()),
+            None => listed.push(Listed { index, addresses: vec![entry.ip()], name: entry.name }),
+        }
+    }
+    listed.sort_by_key(|known| known.index);
+    Ok(listed)
+}
+
 /// Why an interface cannot be used.
 #[derive(Debug)]
 pub enum InterfaceError {
@@ -178,6 +206,16 @@ mod tests {
         assert_eq!(address, IpAddr::from(Ipv4Addr::LOCALHOST));
         let by_index = Interface::towards(Some(&Interface::Index(index)), group).expect("found above");
         assert_eq!(by_index, (index, address));
+    }
+
+    #[test]
+    fn each_interface_is_listed_once_and_loopback_is_among_them() {
+        let listed = list().expect("the system lists its interfaces");
+        assert!(listed.windows(2).all(|pair| pair[0].index < pair[1].index), "{listed:?}");
+        let loopback = listed.iter().find(|known| known.addresses.contains(&Ipv4Addr::LOCALHOST.into()));
+        let loopback = loopback.expect("every system has loopback");
+        let by_name = Interface::Name(loopback.name.clone()).resolve().expect("it is listed");
+        assert_eq!(by_name.index, loopback.index);
     }
 
     #[test]

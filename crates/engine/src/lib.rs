@@ -35,7 +35,7 @@ mod core;
 pub mod cpu;
 mod engine;
 mod event;
-mod interface;
+pub mod interface;
 pub mod multicast;
 mod operation;
 mod outgoing;

@@ -1,0 +1,86 @@
+//! `campanile beacon`: plain multicast, sent and heard.
+
+mod listen;
+mod send;
+
+use std::net::{IpAddr, SocketAddr};
+
+use campanile::beacon::{BeaconError, PORT};
+use clap::Subcommand;
+
+use crate::command_error::CommandError;
+
+/// Send numbered datagrams to a multicast group, or listen to them.
+///
+/// Nothing is repaired: what the listener hears is what the network does with multicast.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Send(send::Arguments),
+    Listen(listen::Arguments),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campanile beacon listen                                  on all interfaces, until Ctrl-C
+  campanile beacon send                                    the universal time, once a second
+  campanile beacon send --every 0.01 --size 1400 --count 1000 --interface eth0";
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    match &arguments.command {
+        Command::Send(arguments) => send::run(arguments),
+        Command::Listen(arguments) => listen::run(arguments),
+    }
+}
+
+/// A group with or without a port.
+fn group(text: &str) -> Result<SocketAddr, &'static str> {
+    let group = text.parse().or_else(|_| {
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        bare.parse().map(|address: IpAddr| SocketAddr::new(address, PORT))
+    });
+    let group = group.ok().filter(|group| group.ip().is_multicast() && group.port() > 0);
+    group.ok_or("give a multicast group and a port, such as 239.192.7.1:7125 or [ff15::7]:7125")
+}
+
+/// What to say when a beacon or a listener fails.
+fn error(error: BeaconError) -> CommandError {
+    match &error {
+        BeaconError::NotAGroup(_) => CommandError::bad_input(error).hint("give one such as 239.192.7.1"),
+        BeaconError::Size { .. } => CommandError::bad_input(error),
+        BeaconError::Socket { interface: Some(_), .. } => {
+            CommandError::bad_input(error).hint("give one of this machine's interfaces")
+        }
+        BeaconError::Socket { interface: None, .. } | BeaconError::Send { .. } => {
+            CommandError::failed(error).hint("name an interface with --interface")
+        }
+        BeaconError::Engine(_) => CommandError::failed(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_have_a_port_or_take_the_usual_one() {
+        for (text, expected) in [
+            ("239.1.2.3:99", "239.1.2.3:99"),
+            ("239.1.2.3", "239.1.2.3:7125"),
+            ("ff15::7", "[ff15::7]:7125"),
+            ("[ff15::7]", "[ff15::7]:7125"),
+            ("[ff15::7]:99", "[ff15::7]:99"),
+        ] {
+            assert_eq!(group(text), Ok(expected.parse().expect("a literal address")), "{text}");
+        }
+        for text in ["10.1.2.3", "239.1.2.3:0", "239.1.2.3:70000", "here", "", "::1"] {
+            assert!(group(text).is_err(), "{text}");
+        }
+    }
+}

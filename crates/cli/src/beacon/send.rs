@@ -1,0 +1,88 @@
+//! `campanile beacon send`: numbered datagrams to a group.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use campanile::Interface;
+use campanile::beacon::{Beacon, BeaconConfig, GROUP};
+use serde::Serialize;
+
+use crate::command_error::CommandError;
+use crate::figures::Count;
+use crate::{arguments, interrupt, output};
+
+/// Send numbered datagrams to a group.
+///
+/// Each says its number and its time, and then the universal time as text, or what you give it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Group and port
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = super::group, default_value_t = GROUP)]
+    group: SocketAddr,
+    /// Time from one datagram to the next
+    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds, default_value = "1")]
+    every: Duration,
+    /// Datagrams to send [default: until Ctrl-C]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Bytes of each datagram, 32 of them for its number and times, up to 65507 (65527 over IPv6) [default: what it takes]
+    #[arg(long, value_name = "BYTES", value_parser = arguments::number)]
+    size: Option<usize>,
+    /// What each one says [default: the universal time]
+    #[arg(long)]
+    text: Option<String>,
+    /// Routers that it may cross, and one: 1 stays on the link
+    #[arg(long, value_name = "HOPS", default_value_t = 1)]
+    ttl: u8,
+    /// Interface to send by: its name, number or address [default: the system's choice]
+    #[arg(long, value_name = "NAME")]
+    interface: Option<Interface>,
+    /// Print JSON, one value a line
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campanile beacon send                                    the universal time, once a second
+  campanile beacon send --text 'all is well' --every 60
+  campanile beacon send --every 0.01 --size 1400 --count 1000 --interface eth0";
+
+/// Sends until all is sent, or to Ctrl-C.
+pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    let config = BeaconConfig {
+        group: arguments.group,
+        every: arguments.every,
+        count: arguments.count,
+        payload: arguments.text.clone().map(String::into_bytes),
+        size: arguments.size,
+        ttl: arguments.ttl,
+        interface: arguments.interface.clone(),
+    };
+    let mut beacon = Beacon::open(&config).map_err(super::error)?;
+    interrupt::stops(beacon.stopper())?;
+    let group = arguments.group;
+    let mut count = 0;
+    while let Some(sent) = beacon.send_next().map_err(super::error)? {
+        count += 1;
+        let (sequence, time, bytes) = (sent.sequence, sent.time.to_string(), sent.bytes);
+        if arguments.json {
+            output::json(&Line::Sent { sequence, time, bytes })?;
+        } else {
+            output::line(format_args!("{sequence:>6}  {time}  {bytes} bytes to {group}"))?;
+        }
+    }
+    if arguments.json {
+        output::json(&Line::Stopped { sent: count })
+    } else {
+        output::line(format_args!("stopped: {} datagrams sent", Count(count)))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Line {
+    Sent { sequence: u64, time: String, bytes: usize },
+    Stopped { sent: u64 },
+}
