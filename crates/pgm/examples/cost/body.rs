@@ -8,10 +8,10 @@ use std::time::Duration;
 )]
 use std::time::Instant as Clock;
 
-use campanile_pgm::receiver::{Event, Receiver, ReceiverConfig};
+use campanile_pgm::receiver::{Consumer, Event, OnLoss, Receiver, ReceiverConfig, Slow};
 use campanile_pgm::source::{Endpoint, Pace, Source, SourceConfig, SpmConfig};
-use campanile_pgm::wire::{Packet, Session};
-use campanile_pgm::{Gsi, Instant, Path, Tsi};
+use campanile_pgm::wire::{DataHead, Packet, Session};
+use campanile_pgm::{Framing, Gsi, Instant, Path, Tsi};
 
 #[path = "../../src/wire/checksum.rs"]
 #[allow(dead_code, reason = "the reference copies first and sums then, and no packet is put together here")]
@@ -46,10 +46,11 @@ pub(crate) fn quantile(ascending: &[f64], part: f64) -> f64 {
 struct Bench {
     now: Instant,
     source: Source,
+    /// Another source, which sends trains to nobody.
+    trains: Source,
     receiver: Receiver,
     message: Vec<u8>,
     datagrams: Vec<u8>,
-    stride: usize,
     scratch: Vec<u8>,
 }
 
@@ -79,43 +80,61 @@ impl Bench {
             ["239.192.0.1", "10.0.0.1"].map(|address| address.parse().expect("addresses are right"));
         let now = Instant(1_000_000_000);
         let config = SourceConfig {
-            // A rate that never holds anything back, and no SPMs in between.
-            pace: Pace { rate_bps: 1 << 40, ..Pace::default() },
+            // A rate that never holds anything back: without bursts one packet at a time, with them a train.
+            pace: Pace { rate_bps: 1 << 40, burst: Duration::ZERO, ..Pace::default() },
             spm: SpmConfig {
                 ambient: HOUR,
                 heartbeat_min: HOUR,
                 heartbeat_max: HOUR,
                 ..SpmConfig::default()
             },
-            packet_len: payload + HEADERS,
+            packet_len: PACKET_LEN,
+            // Each message is a packet, so that short ones are, too.
+            framing: Framing::Apdu,
             ..SourceConfig::new(Endpoint { session, group, nla })
         };
-        let source = Source::new(now, config).expect("a configuration that is right");
-        assert_eq!(source.tsdu_len(), payload);
-        // A frame's header is two bytes, or ten from 254 bytes on; two say where it begins.
-        let message = vec![0x5a; payload - if payload < 256 { 4 } else { 12 }];
-        let stride = payload + HEADERS;
+        let bursts = Pace { burst: Duration::from_millis(1), ..config.pace };
+        let trains = SourceConfig { pace: bursts, ..config.clone() };
+        let [source, trains] =
+            [config, trains].map(|config| Source::new(now, config).expect("a configuration that is right"));
+        assert!(payload <= source.tsdu_len(), "a message fits a packet");
+        let consumer =
+            Consumer::Ordered { framing: Framing::Apdu, on_loss: OnLoss::Continue, slow: Slow::Stall };
+        let receiver = ReceiverConfig { consumer, expiry: HOUR, ..ReceiverConfig::new(7500) };
         let mut bench = Bench {
             now,
             source,
-            receiver: Receiver::new(ReceiverConfig { expiry: HOUR, ..ReceiverConfig::new(7500) }),
-            message,
-            datagrams: vec![0; BATCH * stride],
-            stride,
-            scratch: vec![0; stride],
+            trains,
+            receiver: Receiver::new(receiver),
+            message: vec![0x5a; payload],
+            datagrams: vec![0; BATCH * PACKET_LEN],
+            scratch: vec![0; PACKET_LEN],
         };
-        let first =
-            bench.source.poll_transmit(now, &mut bench.datagrams).expect("a source begins with an SPM");
-        bench.receiver.handle_train(now, &PATH, first.stride, &bench.datagrams[..first.len]);
+        bench.begin();
         bench
+    }
+
+    /// Sends what comes once in a session: an SPM, and the first packet, which bears OPT_SYN.
+    fn begin(&mut self) {
+        for source in [&mut self.source, &mut self.trains] {
+            source.publish(self.now, &self.message).expect("the window has room");
+            while let Some(transmit) = source.poll_transmit(self.now, &mut self.datagrams) {
+                self.receiver.handle_train(self.now, &PATH, transmit.stride, &self.datagrams[..transmit.len]);
+                self.now += Duration::from_micros(1);
+            }
+        }
+        while self.receiver.poll_event().is_some() {}
     }
 
     /// Nanoseconds a packet for each part.
     fn round(&mut self) -> [f64; PARTS.len()] {
         self.now += Duration::from_millis(1);
-        self.publish();
+        for _ in 0..BATCH {
+            for source in [&mut self.source, &mut self.trains] {
+                source.publish(self.now, &self.message).expect("the window has room");
+            }
+        }
         let train = self.train();
-        self.publish();
         let (one, len) = self.one_by_one();
         let reference = self.reference(len);
         let parse = self.parse(len);
@@ -124,42 +143,31 @@ impl Bench {
         [reference, parse, handle, deliver, one, train]
     }
 
-    fn publish(&mut self) {
-        for _ in 0..BATCH {
-            self.source.publish(self.now, &self.message).expect("the window has room");
-        }
-    }
-
-    /// All packets in as few trains as they make: one, but for the first round, whose OPT_SYN sets its packet apart. The receiver
-    /// takes them in, too, but is not measured.
     fn train(&mut self) -> f64 {
-        let mut ns = 0.0;
-        let mut packets = 0;
-        while packets < BATCH {
-            let mut transmit = None;
-            ns += time(|| transmit = self.source.poll_transmit(self.now, &mut self.datagrams));
-            let transmit = transmit.expect("there are packets to send");
-            packets += transmit.len.div_ceil(transmit.stride);
-            self.receiver.handle_train(self.now, &PATH, transmit.stride, &self.datagrams[..transmit.len]);
-        }
-        self.deliver();
+        let mut transmit = None;
+        let ns = time(|| transmit = self.trains.poll_transmit(self.now, &mut self.datagrams));
+        let transmit = transmit.expect("there are packets to send");
+        assert_eq!(transmit.len, BATCH * transmit.stride, "all packets leave in one train");
         ns
     }
 
     fn one_by_one(&mut self) -> (f64, usize) {
         let mut len = 0;
         let ns = time(|| {
-            for buffer in self.datagrams.chunks_mut(self.stride) {
-                let transmit = self.source.poll_transmit(self.now, buffer);
-                len = transmit.expect("there are packets to send").len;
+            for buffer in self.datagrams.chunks_mut(PACKET_LEN) {
+                self.now = self.now.plus_nanos(1000);
+                let transmit =
+                    self.source.poll_transmit(self.now, buffer).expect("there are packets to send");
+                len = transmit.len;
             }
         });
+        assert_eq!(len, DataHead::LEN_MIN + self.message.len(), "packets leave one by one");
         (ns, len)
     }
 
     fn reference(&mut self, len: usize) -> f64 {
         time(|| {
-            for datagram in self.datagrams.chunks(self.stride) {
+            for datagram in self.datagrams.chunks(PACKET_LEN) {
                 self.scratch[..len].copy_from_slice(black_box(&datagram[..len]));
                 black_box(Sum::of(black_box(&self.scratch[..len])).field());
             }
@@ -168,7 +176,7 @@ impl Bench {
 
     fn parse(&self, len: usize) -> f64 {
         time(|| {
-            for datagram in self.datagrams.chunks(self.stride) {
+            for datagram in self.datagrams.chunks(PACKET_LEN) {
                 black_box(Packet::parse(black_box(&datagram[..len])).is_ok());
             }
         })
@@ -176,7 +184,7 @@ impl Bench {
 
     fn handle(&mut self, len: usize) -> f64 {
         time(|| {
-            for datagram in self.datagrams.chunks(self.stride) {
+            for datagram in self.datagrams.chunks(PACKET_LEN) {
                 self.receiver.handle_train(self.now, &PATH, len, &datagram[..len]);
             }
         })
@@ -206,8 +214,8 @@ fn time(mut batch: impl FnMut()) -> f64 {
 const BATCH: usize = 64;
 /// Rounds until all memory has been used that is used again.
 const WARM_UP: usize = 100;
-/// What a packet has beside its payload: the header, and room for OPT_SYN.
-const HEADERS: usize = 24 + 8;
+/// The greatest length of a packet, for an MTU of 1500.
+const PACKET_LEN: usize = 1472;
 const HOUR: Duration = Duration::from_secs(3600);
 const PATH: Path = Path {
     from: std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)),
