@@ -1,9 +1,9 @@
-//! What people link: services that run on the completion engine, one worker a core.
+//! What people link: services that run on the completion engine, and reliable multicast.
 //!
 //! - [`echo`] is an echo server that mirrors trains, and knows whom not to answer.
 //! - [`load`] is its counterpart: a closed loop of packets that measures rates, loss and round trips.
-//! - [`packet`] is what they exchange, as the classic tools do.
-//! - [`multicast`] is reliable multicast: PGM sessions on the engine.
+//! - [`packet`] is what the two exchange, as the classic tools do.
+//! - [`multicast`] says something once, and every member of a group has it: messages, streams, and what is kept in files.
 //! - [`beacon`] is plain multicast: numbered datagrams to a group, and a listener that counts what was lost.
 //! - [`capture`] reads capture files and finds the PGM in them.
 //! - [`utc`] is the time as text.

@@ -1,4 +1,34 @@
-//! Reliable multicast: PGM sessions on the engine.
+//! Reliable multicast: PGM sessions (RFC 3208) over the engine.
+//!
+//! - A [`Publisher`] says messages, or a stream of bytes, to a group; a [`Subscriber`] hears all sources of one.
+//! - A [`BulkPublisher`] and a [`BulkSubscriber`] do the same with bytes that are kept elsewhere, as in files.
+//! - [`Options`] say everything that can be chosen, from code, TOML or a command line.
+//!
+//! Each of the four is a thread of its own that runs a state machine on an engine, and is reached by bounded queues. Repair goes on
+//! whatever the application does; what it does not take in time waits, and holds up what comes behind it.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use campanile::multicast::{Options, Published, Publisher, Received, Subscriber};
+//!
+//! let options = Options::new("239.192.7.1:7500".parse()?);
+//! let subscriber = Subscriber::start(&options)?;
+//! let publisher = Publisher::start(&options)?;
+//! publisher.publish(b"said once")?;
+//! publisher.finish(); // repair goes on until the publisher says that it is over
+//! while let Some(event) = subscriber.next(Duration::from_secs(1)) {
+//!     match event {
+//!         Received::Message { bytes, .. } => println!("{}", String::from_utf8_lossy(&bytes)),
+//!         Received::End { .. } => break,
+//!         _ => {}
+//!     }
+//! }
+//! while publisher.next(Duration::MAX).is_some_and(|event| event != Published::Finished) {}
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What a session is on the wire beyond RFC 3208 stands in `docs/multicast.md`.
 
 mod bulk;
 mod chance;
@@ -7,8 +37,10 @@ mod links;
 mod node;
 mod options;
 mod profile;
+mod publisher;
 mod queue;
 mod report;
+mod subscriber;
 
 pub use bulk::{Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Offer, Progress};
 pub use campanile_pgm::receiver::{EndCause, JoinWish, Limits, NakConfig, OnLoss, Slow};
@@ -22,4 +54,6 @@ pub use options::{
     Side,
 };
 pub use profile::{Cipher, Content, Hash, Profile, ProfileError};
+pub use publisher::{PublishError, Published, Publisher};
 pub use report::{Receipt, ReceiverId, Report, Standing};
+pub use subscriber::{Foreign, Received, Subscriber};

@@ -23,7 +23,7 @@ use super::node::source::{self, SourceSeat};
 use super::node::{Node, StartError};
 use super::options::Options;
 use super::profile::Profile;
-use super::queue::{self, Inlet};
+use super::queue::{self, Inlet, Weight};
 use super::report::{Report, Standing};
 
 /// What a bulk publisher has to tell.
@@ -190,7 +190,7 @@ impl BulkPublisher {
         let config = source::bulk_config(options, session, sockets.first_way(), offer.bytes)
             .map_err(StartError::Config)?;
         let block_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
-        let (events, inlet) = queue::events(EVENTS);
+        let (events, inlet) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
         let node = Node::start(options, sockets, move |now| {
@@ -276,7 +276,7 @@ impl BulkSubscriber {
     /// The sockets cannot be had.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let sockets = Sockets::of_receiver(options)?;
-        let (events, inlet) = queue::events(EVENTS);
+        let (events, inlet) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
         let listening = options.clone();
@@ -332,7 +332,24 @@ impl BulkSubscriber {
     }
 }
 
+impl Weight for BulkSent {
+    fn weight(&self) -> usize {
+        0
+    }
+}
+
+impl Weight for BulkReceived {
+    fn weight(&self) -> usize {
+        match self {
+            BulkReceived::Packets(batch) => batch.buffer.bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// Events that wait for the application, a batch of packets being one.
-const EVENTS: usize = 64;
+const EVENTS: usize = 1024;
+/// Bytes of packets that wait for the application.
+const BYTES: usize = 8 << 20;
 /// Commands that wait for the node.
 const COMMANDS: usize = 64;

@@ -101,7 +101,7 @@ impl Sink for BulkSink {
         self.events.put(event);
     }
 
-    fn pause(&mut self) {
+    fn pause(&mut self, _now: Instant, _machine: &mut Receiver, _reporter: &mut Reporter) {
         if self.events.is_ready() {
             self.send_batch();
         }

@@ -20,8 +20,8 @@ pub(crate) trait Sink {
     fn is_ready(&mut self) -> bool;
     /// Takes an event; there is room for it.
     fn take(&mut self, event: Event<'_>);
-    /// There are no more events for now.
-    fn pause(&mut self);
+    /// There are no more events for now, or no more room.
+    fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter);
     /// A source knows the final standing that was reported.
     fn acknowledge(&mut self, tsi: Tsi);
     /// Tells the application that the node cannot go on.
@@ -94,7 +94,7 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
         self.machine.handle_timeout(now);
     }
 
-    fn serve(&mut self, _now: Instant) {
+    fn serve(&mut self, now: Instant) {
         while self.sink.is_ready() {
             if let Some(tsi) = self.acknowledged.pop() {
                 self.sink.acknowledge(tsi);
@@ -106,7 +106,7 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
             }
             self.sink.take(event);
         }
-        self.sink.pause();
+        self.sink.pause(now, &mut self.machine, &mut self.reporter);
     }
 
     fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure> {

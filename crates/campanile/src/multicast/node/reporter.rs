@@ -156,12 +156,16 @@ impl Reporter {
         self.next = self.subjects.values().map(|subject| subject.due).min().unwrap_or(Instant::FAR_FUTURE);
         let (tsi, subject) = self.subjects.iter_mut().find(|(_, subject)| subject.due <= now)?;
         let progress = subject.progress?;
+        let (had, total) = match progress.total {
+            0 => (subject.heard.packets, subject.heard.said()),
+            total => (progress.had, total),
+        };
         let report = Report {
             cookie: progress.cookie,
             receiver: self.receiver,
             standing: progress.standing,
-            had: progress.had,
-            total: progress.total,
+            had,
+            total,
             loss: subject.heard.loss(),
             headroom: progress.headroom,
         };
@@ -204,10 +208,17 @@ impl Heard {
 
     /// What was not heard of what was said, in 1/65536.
     fn loss(&self) -> u16 {
-        let Some(first) = self.first else { return 0 };
-        let said = u64::from(self.last.0.wrapping_sub(first.0)) + 1;
+        if self.first.is_none() {
+            return 0;
+        }
+        let said = u64::from(self.said().max(1));
         let missed = said.saturating_sub(self.packets.into());
         u16::try_from(missed * 65_536 / said).unwrap_or(u16::MAX)
+    }
+
+    /// How much was said since the first packet that was heard.
+    fn said(&self) -> u32 {
+        self.first.map_or(0, |first| self.last.0.wrapping_sub(first.0).saturating_add(1))
     }
 }
 

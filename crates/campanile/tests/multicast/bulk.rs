@@ -1,7 +1,6 @@
 //! Bulk sessions over loopback: what is kept elsewhere arrives whole, whatever is lost on the way.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,16 +10,7 @@ use campanile::multicast::{
     Profile, Progress, Seq, Standing, Tsi,
 };
 
-/// Options for a group of its own on loopback.
-fn options() -> Options {
-    // A port that nobody has at this moment tells tests apart.
-    let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    let mut options = Options::new(SocketAddr::new(Ipv4Addr::new(239, 192, 7, 1).into(), free));
-    options.set("interface", "127.0.0.1").unwrap();
-    options.set("rate", "200mbit").unwrap();
-    options.set("linger", "500ms").unwrap();
-    options
-}
+use super::group::options;
 
 /// The bytes of an offer: a profile, and what follows from a number.
 fn content(profile: Profile, len: usize) -> Arc<[u8]> {
@@ -117,11 +107,11 @@ impl Incoming {
             }
             if self.len() == total && !is_told {
                 is_told = true;
-                let profile = Profile::parse(&self.packets[&0]).unwrap();
+                let profile = Profile::parse(&self.packets[&0]).expect("packet 0 begins with it");
                 let had = self.packets.len() as u32;
                 let (cookie, standing) = (profile.cookie, Standing::Complete);
                 let progress = Progress { cookie, standing, had, total: had, headroom: 0 };
-                subscriber.report(self.tsi.unwrap(), progress);
+                subscriber.report(self.tsi.expect("it has begun"), progress);
             }
         }
     }
@@ -132,16 +122,16 @@ fn transfer(options: &Options, receivers: usize, len: usize) -> (BulkPublisher, 
     let content = content(profile, len);
     let listening: Vec<_> = (0..receivers)
         .map(|_| {
-            let subscriber = BulkSubscriber::start(options).unwrap();
+            let subscriber = BulkSubscriber::start(options).expect("loopback has groups");
             thread::spawn(move || (Incoming::default().run(&subscriber, len), subscriber))
         })
         .collect();
     let offer = Offer { profile, bytes: len as u64 };
-    let publisher = BulkPublisher::start(options, offer).unwrap();
+    let publisher = BulkPublisher::start(options, offer).expect("the port is free");
     assert_eq!(Some(publisher.block_len()), options.block_len());
     assert_eq!(publish(&publisher, &content, receivers), receivers);
     let subscribers = listening.into_iter().map(|thread| {
-        let (bytes, subscriber) = thread.join().unwrap();
+        let (bytes, subscriber) = thread.join().expect("it did not panic");
         assert!(bytes == content[..], "the bytes are others");
         subscriber
     });

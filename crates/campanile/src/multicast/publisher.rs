@@ -1,0 +1,271 @@
+//! Publishers: messages, or a stream of bytes, to all who listen.
+
+mod feed;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use async_channel::{Sender, TrySendError};
+use campanile_pgm::Tsi;
+use campanile_pgm::source::Source;
+
+use self::feed::{MessageFeed, Order, Said};
+use super::counts::Counts;
+use super::links::Sockets;
+use super::node::source::{self, SourceSeat};
+use super::node::{Node, StartError};
+use super::options::{Mode, Options};
+use super::profile::{Content, Profile};
+use super::queue::{self, Inlet, Weight};
+use super::report::Report;
+
+/// Publishes messages, or a stream of bytes.
+///
+/// # Order of calls
+///
+/// [`Publisher::publish`] and its sisters, from any thread; then [`Publisher::finish`], and [`Publisher::next`] until it says
+/// [`Published::Finished`]. Repair goes on all that time in the publisher's own thread. Dropping a publisher ends it at once.
+///
+/// # Bounds
+///
+/// As many messages wait as the option `send-queue` says, each no longer than [`Publisher::message_len_max`]; then publishing waits.
+#[derive(Debug)]
+pub struct Publisher {
+    tsi: Tsi,
+    mode: Mode,
+    message_len_max: u64,
+    said: Sender<Said>,
+    orders: Sender<Order>,
+    events: Inlet<Published>,
+    node: Node,
+}
+
+/// What a publisher has to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// A receiver reports. Reports that nobody asks for in time are left out.
+    Report {
+        /// Its address.
+        from: IpAddr,
+        /// What it says.
+        report: Report,
+    },
+    /// The session is over, and its linger, too.
+    Finished,
+    /// The node cannot go on.
+    Failed(String),
+}
+
+impl Weight for Published {
+    fn weight(&self) -> usize {
+        0
+    }
+}
+
+impl Publisher {
+    /// Starts a session.
+    ///
+    /// # Errors
+    ///
+    /// The options are contradictory, or the sockets cannot be had.
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        let sockets = Sockets::of_source(options)?;
+        let session = source::session(options);
+        let config = source::config(options, session, sockets.first_way());
+        let (outlet, events) = queue::events(EVENTS, 1);
+        let (said, sayings) = async_channel::bounded(options.sending.queue);
+        let (orders, ordered) = async_channel::bounded(EVENTS);
+        let (told, tells) = mpsc::channel();
+        let mode = options.mode;
+        let node = Node::start(options, sockets, move |now| {
+            let machine = Source::new(now, config)?;
+            let _ = told.send(machine.message_len_max());
+            let profile = profile(mode);
+            let feed = MessageFeed::new(outlet, sayings, ordered, profile);
+            Ok(SourceSeat::new(machine, session, profile.map_or(0, |profile| profile.cookie), feed))
+        })?;
+        let message_len_max = tells.recv().expect("a node that has started has told");
+        Ok(Publisher { tsi: session.tsi, mode, message_len_max, said, orders, events, node })
+    }
+
+    /// The session's identifier.
+    #[must_use]
+    pub fn tsi(&self) -> Tsi {
+        self.tsi
+    }
+
+    /// The longest message, or part of one, that can be published.
+    #[must_use]
+    pub fn message_len_max(&self) -> u64 {
+        self.message_len_max
+    }
+
+    /// Publishes a message, or bytes of a stream; waits for room.
+    ///
+    /// # Errors
+    ///
+    /// It is too long, or the session is finished.
+    pub fn publish(&self, message: &[u8]) -> Result<(), PublishError> {
+        self.pieces(message).try_for_each(|piece| self.say(Said::Message(piece?.to_vec())))
+    }
+
+    /// Publishes a part of a message that goes on; waits for room. The last part is published by [`Publisher::publish`].
+    ///
+    /// # Errors
+    ///
+    /// It is too long, the mode has no messages of several parts, or the session is finished.
+    pub fn publish_part(&self, part: &[u8]) -> Result<(), PublishError> {
+        self.check_part(part)?;
+        self.say(Said::Part(part.to_vec()))
+    }
+
+    /// Publishes a message, or bytes of a stream, if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// There is no room now ([`PublishError::Full`]), it is too long, or the session is finished. Nothing of a message was taken
+    /// then; of a stream's bytes nothing either, if they are no more than 32 KiB.
+    pub fn try_publish(&self, message: &[u8]) -> Result<(), PublishError> {
+        for piece in self.pieces(message) {
+            self.said.try_send(Said::Message(piece?.to_vec())).map_err(|error| match error {
+                TrySendError::Full(_) => PublishError::Full,
+                TrySendError::Closed(_) => PublishError::Finished,
+            })?;
+            self.node.waker().wake();
+        }
+        Ok(())
+    }
+
+    /// Publishes a message, or bytes of a stream, once there is room.
+    ///
+    /// # Errors
+    ///
+    /// As [`Publisher::publish`].
+    pub async fn send(&self, message: &[u8]) -> Result<(), PublishError> {
+        for piece in self.pieces(message) {
+            self.said.send(Said::Message(piece?.to_vec())).await.map_err(|_| PublishError::Finished)?;
+            self.node.waker().wake();
+        }
+        Ok(())
+    }
+
+    /// Says that a burst is over, so that what it ended with can be repaired at once.
+    ///
+    /// # Errors
+    ///
+    /// The session is finished.
+    pub fn flush(&self) -> Result<(), PublishError> {
+        self.say(Said::Flush)
+    }
+
+    /// Ends the session: what was published before is sent, and repaired through the linger. Nothing can be published any more.
+    pub fn finish(&self) {
+        // A session that is finished already stays so.
+        let _ = self.say(Said::Finish);
+        self.said.close();
+    }
+
+    /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63.
+    pub fn abort(&self, reason: u8) {
+        self.order(Order::Abort(reason));
+        self.said.close();
+    }
+
+    /// Changes the rate, in bits a second.
+    pub fn set_rate(&self, rate_bps: u64) {
+        self.order(Order::Rate(rate_bps));
+    }
+
+    /// What happened next; `None` when nothing does for this long, or the session is over and all was told.
+    pub fn next(&self, timeout: Duration) -> Option<Published> {
+        self.events.next(timeout, self.node.waker())
+    }
+
+    /// What happened next, whenever it does; `None` when the session is over and all was told.
+    pub async fn recv(&self) -> Option<Published> {
+        self.events.recv(self.node.waker()).await
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.node.counts()
+    }
+
+    /// A message whole, or a stream in pieces that leave room for each other.
+    fn pieces<'a>(
+        &self,
+        message: &'a [u8],
+    ) -> impl Iterator<Item = Result<&'a [u8], PublishError>> + use<'a> {
+        let is_stream = self.mode == Mode::Stream;
+        let is_short = message.len() as u64 <= self.message_len_max;
+        let pieces = is_stream.then(|| message.chunks(PIECE.min(self.message_len_max as usize)).map(Ok));
+        let whole = (!is_stream).then_some(if is_short { Ok(message) } else { Err(PublishError::TooLong) });
+        pieces.into_iter().flatten().chain(whole)
+    }
+
+    fn check_part(&self, part: &[u8]) -> Result<(), PublishError> {
+        if !matches!(self.mode, Mode::Messages | Mode::Zmq) {
+            return Err(PublishError::NoParts);
+        }
+        if part.len() as u64 > self.message_len_max {
+            return Err(PublishError::TooLong);
+        }
+        Ok(())
+    }
+
+    fn say(&self, said: Said) -> Result<(), PublishError> {
+        self.said.send_blocking(said).map_err(|_| PublishError::Finished)?;
+        self.node.waker().wake();
+        Ok(())
+    }
+
+    fn order(&self, order: Order) {
+        // A node that has gone needs no orders.
+        let _ = self.orders.send_blocking(order);
+        self.node.waker().wake();
+    }
+}
+
+fn profile(mode: Mode) -> Option<Profile> {
+    let content = match mode {
+        Mode::Messages => Content::Messages,
+        Mode::Apdu => Content::Apdu,
+        Mode::Stream => Content::Stream,
+        Mode::Zmq | Mode::OpenPgm => return None,
+    };
+    Some(Profile::new(content))
+}
+
+/// Why something was not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PublishError {
+    /// There is no room now.
+    Full,
+    /// It is longer than [`Publisher::message_len_max`].
+    TooLong,
+    /// The mode has no messages of several parts.
+    NoParts,
+    /// The session is finished, or has failed.
+    Finished,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PublishError::Full => "no room for another message now",
+            PublishError::TooLong => "message is longer than half the transmit window",
+            PublishError::NoParts => "mode has no messages of several parts",
+            PublishError::Finished => "session is finished",
+        })
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// Events and orders that wait.
+const EVENTS: usize = 64;
+/// A stream goes to the node in pieces of this many bytes.
+const PIECE: usize = 32 << 10;

@@ -1,0 +1,127 @@
+//! The application of a publisher, as its node sees it.
+
+use std::io;
+use std::net::IpAddr;
+
+use async_channel::Receiver;
+use campanile_pgm::Instant;
+use campanile_pgm::source::{PublishError, Source, SourceEvent};
+use campanile_pgm::wire::Reset;
+
+use super::Published;
+use crate::multicast::node::source::Feed;
+use crate::multicast::profile::Profile;
+use crate::multicast::queue::Outlet;
+use crate::multicast::report::Report;
+
+/// What the application says, in its order.
+#[derive(Debug)]
+pub(super) enum Said {
+    Message(Vec<u8>),
+    Part(Vec<u8>),
+    Flush,
+    Finish,
+}
+
+/// What the application orders, whatever it has said.
+#[derive(Debug)]
+pub(super) enum Order {
+    Rate(u64),
+    Abort(u8),
+}
+
+/// Carries messages to a source.
+#[derive(Debug)]
+pub(super) struct MessageFeed {
+    events: Outlet<Published>,
+    said: Receiver<Said>,
+    orders: Receiver<Order>,
+    /// What the source had no room for.
+    held: Option<Said>,
+    /// The source said that it has none.
+    is_full: bool,
+}
+
+impl MessageFeed {
+    /// A feed that begins with the profile, if the session has one.
+    pub(super) fn new(
+        events: Outlet<Published>,
+        said: Receiver<Said>,
+        orders: Receiver<Order>,
+        profile: Option<Profile>,
+    ) -> Self {
+        let held = profile.map(|profile| Said::Message(profile.emit().to_vec()));
+        MessageFeed { events, said, orders, held, is_full: false }
+    }
+
+    /// Hands to the machine what it has room for.
+    fn feed(&mut self, now: Instant, machine: &mut Source) {
+        while !self.is_full {
+            let Some(said) = self.held.take().or_else(|| self.said.try_recv().ok()) else { return };
+            let taken = match &said {
+                Said::Message(message) => machine.publish(now, message),
+                Said::Part(part) => machine.publish_part(now, part),
+                Said::Flush => {
+                    machine.flush(now);
+                    Ok(())
+                }
+                Said::Finish => {
+                    machine.finish(now);
+                    Ok(())
+                }
+            };
+            match taken {
+                Ok(()) => {}
+                Err(PublishError::Full) => {
+                    self.held = Some(said);
+                    self.is_full = true;
+                }
+                // The publisher has seen to the length and to the parts; after an abort nothing is taken.
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Feed for MessageFeed {
+    fn handle_commands(&mut self, now: Instant, machine: &mut Source) {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Rate(rate_bps) => machine.set_rate(now, rate_bps / 8),
+                Order::Abort(reason) => {
+                    let reset = Reset::new(true, reason.min(63)).expect("63 is the greatest reason");
+                    machine.reset(now, reset);
+                }
+            }
+        }
+        self.feed(now, machine);
+    }
+
+    fn serve(&mut self, now: Instant, machine: &mut Source) {
+        // Not held up by an application that does not ask: but for the one end, nothing here is for it.
+        while let Some(event) = machine.poll_event() {
+            match event {
+                SourceEvent::Writable => {
+                    self.is_full = false;
+                    self.feed(now, machine);
+                }
+                SourceEvent::Finished => self.events.put(Published::Finished),
+                SourceEvent::Drained | SourceEvent::Need(_) => {}
+            }
+        }
+    }
+
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    fn tell(&mut self, from: IpAddr, report: Report) {
+        if self.events.is_ready() {
+            self.events.put(Published::Report { from, report });
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.events.end_with(Published::Failed(error.to_string()));
+    }
+}

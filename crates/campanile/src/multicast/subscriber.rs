@@ -1,0 +1,194 @@
+//! Subscribers: messages, or streams of bytes, of all sources of a group.
+
+mod sink;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_channel::Sender;
+use campanile_pgm::receiver::{Consumer, EndCause};
+use campanile_pgm::{Seq, Tsi};
+
+use self::sink::{Command, OrderedSink};
+use super::counts::Counts;
+use super::links::Sockets;
+use super::node::receiver::ReceiverSeat;
+use super::node::{Node, StartError};
+use super::options::Options;
+use super::profile::{Content, ProfileError};
+use super::queue::{self, Inlet, Weight};
+
+/// Receives messages, or streams of bytes, of all sources of a group.
+///
+/// # Order of calls
+///
+/// [`Subscriber::next`] as long as there is something to wait for. Repair goes on in the subscriber's own thread; an application that
+/// does not keep up holds up what comes, as the option `slow` says.
+///
+/// # Bounds
+///
+/// As many events wait as the option `receive-queue` says, of no more bytes than the option `memory` says for a source, and a
+/// message more.
+#[derive(Debug)]
+pub struct Subscriber {
+    events: Inlet<Received>,
+    commands: Sender<Command>,
+    node: Node,
+}
+
+/// What a subscriber has to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// A source was found. Its data follow.
+    Start {
+        /// The source.
+        tsi: Tsi,
+        /// Its address.
+        source: IpAddr,
+        /// The first sequence number that will be delivered or told lost; 0 at the beginning of a session.
+        first: Seq,
+    },
+    /// A message, or a part of one.
+    Message {
+        /// The source.
+        tsi: Tsi,
+        /// The message.
+        bytes: Vec<u8>,
+        /// Whether the message goes on in the next one.
+        more: bool,
+    },
+    /// The next bytes of a stream.
+    Bytes {
+        /// The source.
+        tsi: Tsi,
+        /// Never none.
+        bytes: Vec<u8>,
+    },
+    /// Packets are lost for good.
+    Lost {
+        /// The source.
+        tsi: Tsi,
+        /// The first of them.
+        first: Seq,
+        /// The last of them.
+        last: Seq,
+    },
+    /// The application does not keep up with a source, and its window is full.
+    Stalled {
+        /// The source.
+        tsi: Tsi,
+    },
+    /// There is room in the window again.
+    Resumed {
+        /// The source.
+        tsi: Tsi,
+    },
+    /// A session is foreign to this subscriber, which hears no more of it.
+    Foreign {
+        /// The source.
+        tsi: Tsi,
+        /// What is foreign about it.
+        why: Foreign,
+    },
+    /// The source knows the final standing that was reported.
+    Acknowledged {
+        /// The source.
+        tsi: Tsi,
+    },
+    /// Nothing more will come of a source.
+    End {
+        /// The source.
+        tsi: Tsi,
+        /// Why.
+        cause: EndCause,
+    },
+    /// The node cannot go on.
+    Failed(String),
+}
+
+/// What is foreign about a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Foreign {
+    /// It does not begin with a profile that can be read.
+    Profile(ProfileError),
+    /// It says something else than what this subscriber listens for.
+    Content(Content),
+}
+
+impl std::fmt::Display for Foreign {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = match self {
+            Foreign::Profile(error) => return error.fmt(f),
+            Foreign::Content(Content::Files) => "files",
+            Foreign::Content(Content::Messages) => "messages",
+            Foreign::Content(Content::Apdu) => "messages in packets of their own",
+            Foreign::Content(Content::Stream) => "a stream",
+        };
+        write!(f, "session says {what}")
+    }
+}
+
+impl Weight for Received {
+    fn weight(&self) -> usize {
+        match self {
+            Received::Message { bytes, .. } | Received::Bytes { bytes, .. } => bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
+impl Subscriber {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    ///
+    /// The sockets cannot be had.
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        let receiving = &options.receiving;
+        let sockets = Sockets::of_receiver(options)?;
+        let (outlet, events) = queue::events(receiving.queue, receiving.limits.bytes);
+        let (commands, orders) = async_channel::bounded(COMMANDS);
+        let consumer = Consumer::Ordered {
+            framing: options.mode.framing(),
+            on_loss: receiving.on_loss,
+            slow: receiving.slow,
+        };
+        let listening = options.clone();
+        let node = Node::start(options, sockets, move |_| {
+            let sink = OrderedSink::new(outlet, orders, &listening);
+            Ok(ReceiverSeat::new(&listening, consumer, sink))
+        })?;
+        Ok(Subscriber { events, commands, node })
+    }
+
+    /// What came next; `None` when nothing does for this long.
+    pub fn next(&self, timeout: Duration) -> Option<Received> {
+        self.events.next(timeout, self.node.waker())
+    }
+
+    /// What has come, if anything has.
+    pub fn try_next(&self) -> Option<Received> {
+        self.next(Duration::ZERO)
+    }
+
+    /// What comes next, whenever it does; `None` when nothing more will.
+    pub async fn recv(&self) -> Option<Received> {
+        self.events.recv(self.node.waker()).await
+    }
+
+    /// Wants nothing more of a source. Its packets are ignored from now on.
+    pub fn leave(&self, tsi: Tsi) {
+        // A node that failed has said so in its events.
+        let _ = self.commands.send_blocking(Command::Leave(tsi));
+        self.node.waker().wake();
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.node.counts()
+    }
+}
+
+/// Commands that wait for the node.
+const COMMANDS: usize = 64;

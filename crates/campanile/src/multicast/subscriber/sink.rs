@@ -1,0 +1,208 @@
+//! The application of a subscriber, as its node sees it: messages and bytes on their way, and profiles taken off the front.
+
+use std::collections::HashMap;
+use std::io;
+
+use async_channel::Receiver as Orders;
+use campanile_pgm::receiver::{EndCause, Event, Receiver};
+use campanile_pgm::{Instant, Seq, Tsi};
+
+use super::{Foreign, Received};
+use crate::multicast::bulk::Progress;
+use crate::multicast::node::receiver::Sink;
+use crate::multicast::node::reporter::Reporter;
+use crate::multicast::options::{Mode, Options};
+use crate::multicast::profile::{Content, Profile, ProfileError};
+use crate::multicast::queue::Outlet;
+use crate::multicast::report::Standing;
+
+/// What the application of a subscriber commands.
+#[derive(Debug)]
+pub(super) enum Command {
+    Leave(Tsi),
+}
+
+/// Carries what is delivered in order to the application.
+#[derive(Debug)]
+pub(super) struct OrderedSink {
+    events: Outlet<Received>,
+    commands: Orders<Command>,
+    mode: Mode,
+    memory: usize,
+    sessions: HashMap<Tsi, Session>,
+    /// Sessions that turned out to be foreign: the machine is told when it has no more to tell.
+    leaving: Vec<Tsi>,
+    /// What the sources are to be told, likewise.
+    progress: Vec<(Tsi, Progress)>,
+}
+
+/// What is known of a session.
+#[derive(Debug)]
+struct Session {
+    front: Front,
+    lost: bool,
+}
+
+/// How far the front of a session has been read.
+#[derive(Debug)]
+enum Front {
+    /// The profile is still to come; its bytes so far.
+    Awaited(Vec<u8>),
+    /// It was read.
+    Known(u64),
+    /// There is none, or it was missed: the configuration is trusted.
+    None,
+    /// It is not what this subscriber listens for.
+    Foreign,
+}
+
+impl OrderedSink {
+    pub(super) fn new(events: Outlet<Received>, commands: Orders<Command>, options: &Options) -> Self {
+        OrderedSink {
+            events,
+            commands,
+            mode: options.mode,
+            memory: options.receiving.limits.bytes,
+            sessions: HashMap::new(),
+            leaving: Vec::new(),
+            progress: Vec::new(),
+        }
+    }
+
+    fn begin(&mut self, tsi: Tsi, first: Seq) {
+        // Only who is there from the first packet on is sure to see the profile.
+        let has_front = !self.mode.is_foreign() && first == Seq(0);
+        let front = if has_front { Front::Awaited(Vec::new()) } else { Front::None };
+        self.sessions.insert(tsi, Session { front, lost: false });
+    }
+
+    /// Takes the profile off the front of a session; how many of the bytes were of it, or `None` if all are to be dropped.
+    fn front(&mut self, tsi: Tsi, bytes: &[u8]) -> Option<usize> {
+        let Some(session) = self.sessions.get_mut(&tsi) else { return Some(0) };
+        let Front::Awaited(so_far) = &mut session.front else {
+            return (!matches!(session.front, Front::Foreign)).then_some(0);
+        };
+        let taken = bytes.len().min(Profile::LEN - so_far.len());
+        so_far.extend_from_slice(&bytes[..taken]);
+        if so_far.len() < Profile::LEN && self.mode == Mode::Stream {
+            return Some(taken);
+        }
+        let verdict = match Profile::parse(so_far) {
+            Ok(profile) if !is_of(profile.content, self.mode) => Err(Foreign::Content(profile.content)),
+            // A message that is longer than the profile is none.
+            Ok(_) if self.mode != Mode::Stream && bytes.len() > taken => {
+                Err(Foreign::Profile(ProfileError::None))
+            }
+            Ok(profile) => Ok(profile),
+            Err(error) => Err(Foreign::Profile(error)),
+        };
+        match verdict {
+            Ok(profile) => {
+                session.front = Front::Known(profile.cookie);
+                self.tell(tsi, Standing::Joined);
+                Some(taken)
+            }
+            Err(why) => {
+                session.front = Front::Foreign;
+                self.leaving.push(tsi);
+                self.events.put(Received::Foreign { tsi, why });
+                None
+            }
+        }
+    }
+
+    /// Tells a source how far we have got with it, if its cookie is known.
+    fn tell(&mut self, tsi: Tsi, standing: Standing) {
+        if let Some(Session { front: Front::Known(cookie), .. }) = self.sessions.get(&tsi) {
+            let headroom = self.memory as u64;
+            let progress = Progress { cookie: *cookie, standing, had: 0, total: 0, headroom };
+            self.progress.push((tsi, progress));
+        }
+    }
+
+    fn end(&mut self, tsi: Tsi, cause: EndCause) {
+        let lost = self.sessions.get(&tsi).is_some_and(|session| session.lost);
+        let standing = if cause == EndCause::Fin && !lost { Standing::Complete } else { Standing::Failed };
+        self.tell(tsi, standing);
+        self.sessions.remove(&tsi);
+    }
+
+    fn lose(&mut self, tsi: Tsi) {
+        if let Some(session) = self.sessions.get_mut(&tsi) {
+            session.lost = true;
+            if matches!(session.front, Front::Awaited(_)) {
+                session.front = Front::None;
+            }
+        }
+    }
+}
+
+impl Sink for OrderedSink {
+    fn handle_commands(&mut self, _now: Instant, machine: &mut Receiver, _reporter: &mut Reporter) {
+        while let Ok(Command::Leave(tsi)) = self.commands.try_recv() {
+            self.tell(tsi, Standing::Left);
+            self.sessions.remove(&tsi);
+            // It may have gone by itself.
+            let _ = machine.leave(tsi);
+        }
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.events.is_ready()
+    }
+
+    fn take(&mut self, event: Event<'_>) {
+        let event = match event {
+            Event::Start { tsi, source, first } => {
+                self.begin(tsi, first);
+                Received::Start { tsi, source, first }
+            }
+            Event::Message { tsi, bytes, more } => match self.front(tsi, bytes) {
+                Some(0) => Received::Message { tsi, bytes: bytes.to_vec(), more },
+                _ => return,
+            },
+            Event::Bytes { tsi, bytes } => match self.front(tsi, bytes).map(|taken| &bytes[taken..]) {
+                Some(rest) if !rest.is_empty() => Received::Bytes { tsi, bytes: rest.to_vec() },
+                _ => return,
+            },
+            Event::Lost { tsi, first, last } => {
+                self.lose(tsi);
+                Received::Lost { tsi, first, last }
+            }
+            Event::Stalled { tsi } => Received::Stalled { tsi },
+            Event::Resumed { tsi } => Received::Resumed { tsi },
+            Event::End { tsi, cause } => {
+                self.end(tsi, cause);
+                Received::End { tsi, cause }
+            }
+            // These are of receivers in bulk.
+            _ => return,
+        };
+        self.events.put(event);
+    }
+
+    fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter) {
+        for tsi in self.leaving.drain(..) {
+            let _ = machine.leave(tsi);
+        }
+        for (tsi, progress) in self.progress.drain(..) {
+            reporter.set(now, tsi, progress);
+        }
+    }
+
+    fn acknowledge(&mut self, tsi: Tsi) {
+        self.events.put(Received::Acknowledged { tsi });
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.events.end_with(Received::Failed(error.to_string()));
+    }
+}
+
+/// Whether a session of this content is what a subscriber in this mode listens for.
+fn is_of(content: Content, mode: Mode) -> bool {
+    matches!(
+        (content, mode),
+        (Content::Messages, Mode::Messages) | (Content::Apdu, Mode::Apdu) | (Content::Stream, Mode::Stream)
+    )
+}

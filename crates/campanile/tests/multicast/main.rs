@@ -1,0 +1,5 @@
+//! Sessions over loopback, through sockets of the system.
+
+mod bulk;
+mod group;
+mod messages;

@@ -1,0 +1,181 @@
+//! Messages and streams: what is published arrives in order, whatever is lost on the way.
+
+use std::thread;
+use std::time::Duration;
+
+use campanile::multicast::{
+    Content, Counter, EndCause, Foreign, Mode, Options, PublishError, Published, Publisher, Received, Seq,
+    Standing, Subscriber,
+};
+
+use super::group::options;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Hears one session to its end, and until the source knows; its messages without the seams of their parts, or its bytes as one.
+fn hear(subscriber: &Subscriber, is_known: bool) -> Vec<Vec<u8>> {
+    let mut heard = vec![Vec::new()];
+    loop {
+        match subscriber.next(PATIENCE).expect("a session goes on") {
+            Received::Start { first, .. } => assert_eq!(first, Seq(0)),
+            Received::Message { bytes, more, .. } => {
+                heard.last_mut().expect("never empty").extend_from_slice(&bytes);
+                if !more {
+                    heard.push(Vec::new());
+                }
+            }
+            Received::Bytes { bytes, .. } => heard[0].extend_from_slice(&bytes),
+            Received::End { cause, .. } => {
+                assert_eq!(cause, EndCause::Fin);
+                if !is_known {
+                    return heard;
+                }
+            }
+            Received::Acknowledged { .. } => return heard,
+            Received::Stalled { .. } | Received::Resumed { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Waits until a session is over; how many receivers said at the end that they have all.
+fn finish(publisher: &Publisher) -> usize {
+    publisher.finish();
+    let mut complete = Vec::new();
+    loop {
+        match publisher.next(PATIENCE).expect("a session ends") {
+            Published::Report { report, .. } => {
+                if report.standing == Standing::Complete && !complete.contains(&report.receiver) {
+                    complete.push(report.receiver);
+                }
+            }
+            Published::Finished => return complete.len(),
+            Published::Failed(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A message of a length of its own.
+fn message(number: usize) -> Vec<u8> {
+    let len = if number % 50 == 7 { 5000 } else { number * 37 % 300 };
+    (0..len).map(|at| (number + at) as u8).collect()
+}
+
+/// Publishes messages to so many subscribers, all of which hear all.
+fn converse(options: &Options, subscribers: usize, messages: usize) {
+    let hearing: Vec<_> = (0..subscribers)
+        .map(|_| {
+            let subscriber = Subscriber::start(options).expect("loopback has groups");
+            let is_known = !options.mode.is_foreign();
+            thread::spawn(move || hear(&subscriber, is_known))
+        })
+        .collect();
+    let publisher = Publisher::start(options).expect("the port is free");
+    (0..messages).for_each(|number| publisher.publish(&message(number)).expect("it is short and in time"));
+    let complete = finish(&publisher);
+    for thread in hearing {
+        let heard = thread.join().expect("it did not panic");
+        assert_eq!(heard.len(), messages + 1);
+        assert!(heard[..messages].iter().enumerate().all(|(number, heard)| *heard == message(number)));
+    }
+    assert_eq!(complete, if options.mode.is_foreign() { 0 } else { subscribers });
+}
+
+#[test]
+fn messages_arrive_in_order_through_loss() {
+    let mut options = options();
+    options.set("inject-loss", "10%").expect("an option");
+    converse(&options, 2, 3000);
+}
+
+#[test]
+fn messages_in_packets_of_their_own_arrive_too() {
+    let mut options = options();
+    options.set("mode", "apdu").expect("an option");
+    options.set("inject-loss", "5%").expect("an option");
+    converse(&options, 1, 500);
+}
+
+#[test]
+fn the_format_of_zeromq_bears_no_profile() {
+    let mut options = options();
+    options.set("mode", "zmq").expect("an option");
+    options.set("inject-loss", "5%").expect("an option");
+    converse(&options, 1, 500);
+}
+
+#[test]
+fn a_stream_arrives_byte_for_byte() {
+    let mut options = options();
+    options.set("mode", "stream").expect("an option");
+    options.set("inject-loss", "10%").expect("an option");
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let hearing = thread::spawn(move || hear(&subscriber, true));
+    let publisher = Publisher::start(&options).expect("the port is free");
+    let bytes: Vec<u8> = (0..1_000_000_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
+    bytes.chunks(77_777).for_each(|piece| publisher.publish(piece).expect("in time"));
+    assert_eq!(finish(&publisher), 1);
+    assert!(hearing.join().expect("it did not panic") == [bytes]);
+}
+
+#[test]
+fn parts_stay_together() {
+    let options = options();
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let publisher = Publisher::start(&options).expect("the port is free");
+    publisher.publish_part(b"one ").expect("messages have parts");
+    publisher.publish_part(b"and ").expect("messages have parts");
+    publisher.publish(b"another").expect("in time");
+    publisher.finish();
+    assert_eq!(hear(&subscriber, true)[0], b"one and another");
+    assert_eq!(publisher.publish(b"late"), Err(PublishError::Finished));
+}
+
+#[test]
+fn a_full_queue_is_told_and_a_long_message_too() {
+    let mut options = options();
+    options.set("rate", "100kbit").expect("an option");
+    options.set("window", "100k").expect("an option");
+    options.set("send-queue", "4").expect("an option");
+    let publisher = Publisher::start(&options).expect("the port is free");
+    let long = vec![0; publisher.message_len_max() as usize + 1];
+    assert_eq!(publisher.try_publish(&long), Err(PublishError::TooLong));
+    assert_eq!(publisher.publish(&long), Err(PublishError::TooLong));
+    let full = (0..1000).find_map(|_| publisher.try_publish(&[0; 1000]).err());
+    assert_eq!(full, Some(PublishError::Full));
+}
+
+#[test]
+fn a_session_of_another_kind_is_told_and_left() {
+    let mut options = options();
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    options.mode = Mode::Stream;
+    let publisher = Publisher::start(&options).expect("the port is free");
+    publisher.publish(&[1; 3000]).expect("in time");
+    let why = loop {
+        match subscriber.next(PATIENCE).expect("a session goes on") {
+            Received::Start { .. } => {}
+            Received::Foreign { why, .. } => break why,
+            other => panic!("{other:?}"),
+        }
+    };
+    // What begins a stream is not a message, so that the framing may be what is seen first.
+    assert!(matches!(why, Foreign::Content(Content::Stream) | Foreign::Profile(_)), "{why:?}");
+}
+
+#[test]
+fn who_does_not_listen_holds_nobody_up() {
+    let mut options = options();
+    options.set("receive-queue", "2").expect("an option");
+    let idle = Subscriber::start(&options).expect("loopback has groups");
+    converse(&options, 1, 500);
+    assert!(idle.counts().of(Counter::OdataReceived) > 0);
+}
+
+#[test]
+fn a_second_source_on_a_port_is_told_what_to_do() {
+    let options = options();
+    let _first = Publisher::start(&options).expect("the port is free");
+    let error = Publisher::start(&options).expect_err("the port is taken").to_string();
+    assert!(error.contains("choose another port"), "{error}");
+}
