@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{lagrange, scalar};
+use crate::{kernel, lagrange, scalar};
 
 /// A code of a fixed shape: k data symbols, n symbols in all.
 ///
@@ -60,7 +60,7 @@ impl Code {
         let row = self.row(index);
         assert!(data.len() <= row.len(), "{} data symbols for k = {}", data.len(), self.k);
         assert!(data.iter().all(|symbol| symbol.len() <= parity.len()), "data symbol longer than parity");
-        scalar::product(&row[..data.len()], data, parity);
+        kernel::product(&row[..data.len()], data, parity);
     }
 
     /// Makes consecutive parity symbols, from index `first` up, at several times the speed of making them one by one.
@@ -84,7 +84,7 @@ impl Code {
         assert!(end <= self.rows.len(), "parity indices from {first} end above {}", self.n);
         let mut symbols: [&[u8]; scalar::MAX_SOURCES] = [&[]; scalar::MAX_SOURCES];
         symbols[..data.len()].copy_from_slice(data);
-        scalar::product(&self.rows[start..end], &symbols[..k], parity);
+        kernel::product(&self.rows[start..end], &symbols[..k], parity);
     }
 
     /// Adds the share of one data symbol to a parity symbol: [`encode`](Self::encode) for a source that sees its symbols one

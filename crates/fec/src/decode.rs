@@ -1,6 +1,6 @@
 //! The decoder's side: which symbols are there, and how the missing ones follow from them.
 
-use crate::{Code, lagrange, scalar};
+use crate::{Code, kernel, lagrange};
 
 /// Makes plans that recover lost data symbols, and remembers the last few of them by erasure pattern.
 ///
@@ -104,7 +104,7 @@ impl<'a> Plan<'a> {
         assert!(out.len().is_multiple_of(self.missing.len()), "rows of equal length");
         let stride = out.len() / self.missing.len();
         assert!(symbols.iter().all(|symbol| symbol.len() <= stride), "symbol longer than a row");
-        scalar::product(self.coefficients, symbols, out);
+        kernel::product(self.coefficients, symbols, out);
     }
 }
 

@@ -23,16 +23,31 @@
 //!
 //! All symbol memory is the caller's. Once warm nothing allocates: a decoder keeps a fixed number of plans and reuses their
 //! memory. Functions panic only for errors of the calling program, each said at the function; nothing that a peer sends can
-//! cause one as long as indices are checked against k and n. The crate has no `unsafe` code: kernels for particular
-//! instruction sets will stand beside `scalar.rs`, each in a file of its own, and only those files may lift the denial.
+//! cause one as long as indices are checked against k and n. `unsafe` stands only in the kernels for particular instruction sets,
+//! each in a file beside `scalar.rs`, which all of them equal.
 #![deny(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "a kernel")]
+mod avx2;
 mod code;
 mod decode;
 pub mod fuzz;
 mod gf;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "a kernel")]
+mod gfni;
+mod kernel;
 mod lagrange;
+#[cfg(target_arch = "aarch64")]
+#[allow(unsafe_code, reason = "a kernel")]
+mod neon;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod nibbles;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "a kernel")]
+mod ssse3;
 
 pub use code::{Code, ShapeError};
 pub use decode::{Decoder, Plan, Present};

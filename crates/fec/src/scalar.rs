@@ -32,12 +32,8 @@ pub(crate) fn mul_add(dst: &mut [u8], src: &[u8], coefficient: u8) {
 ///
 /// # Panics
 ///
-/// When there are more than [`MAX_SOURCES`] sources.
+/// When there are more than [`MAX_SOURCES`] sources, or none.
 pub(crate) fn product(matrix: &[u8], sources: &[&[u8]], out: &mut [u8]) {
-    if sources.is_empty() || out.is_empty() {
-        out.fill(0);
-        return;
-    }
     let stride = out.len() * sources.len() / matrix.len();
     let mut sums = Sums::new(sources.len());
     let matrices = matrix.chunks(ROWS * sources.len());

@@ -1,0 +1,88 @@
+//! SSSE3: 16 bytes at a time, a product is two look-ups of halves.
+
+use std::arch::x86_64::{
+    __m128i, _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_setzero_si128, _mm_shuffle_epi8,
+    _mm_srli_epi16, _mm_storeu_si128, _mm_xor_si128,
+};
+
+use crate::kernel::{Block, blocks};
+use crate::nibbles::NIBBLES;
+
+/// Overwrites the rows of `out` with matrix × sources, unless the processor lacks the instructions: see [`crate::scalar::product`].
+pub(crate) fn product(matrix: &[u8], sources: &[&[u8]], out: &mut [u8]) -> bool {
+    let is_able = is_x86_feature_detected!("ssse3");
+    if is_able {
+        // SAFETY: the processor was asked for the instruction set that the function is compiled for.
+        unsafe { multiply(matrix, sources, out) };
+    }
+    is_able
+}
+
+#[target_feature(enable = "ssse3")]
+fn multiply(matrix: &[u8], sources: &[&[u8]], out: &mut [u8]) {
+    for block in blocks(matrix, sources.len(), out, 4) {
+        match block.rows {
+            4 => multiply_rows::<4>(block, sources),
+            2 => multiply_rows::<2>(block, sources),
+            _ => multiply_rows::<1>(block, sources),
+        }
+    }
+}
+
+#[target_feature(enable = "ssse3")]
+fn multiply_rows<const ROWS: usize>(block: Block<'_>, sources: &[&[u8]]) {
+    let half = _mm_set1_epi8(15);
+    for at in (0..block.stride).step_by(2 * LEN) {
+        let mut sums = [[_mm_setzero_si128(); 2]; ROWS];
+        for (index, source) in sources.iter().enumerate() {
+            let halves = [load(source, at), load(source, at + LEN)]
+                .map(|bytes| [_mm_and_si128(bytes, half), _mm_and_si128(_mm_srli_epi16::<4>(bytes), half)]);
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let [low, high] = table(block.matrix[row * sources.len() + index]);
+                for (sum, halves) in sums.iter_mut().zip(halves) {
+                    let product =
+                        _mm_xor_si128(_mm_shuffle_epi8(low, halves[0]), _mm_shuffle_epi8(high, halves[1]));
+                    *sum = _mm_xor_si128(*sum, product);
+                }
+            }
+        }
+        for (row, [first, second]) in block.out.chunks_exact_mut(block.stride).zip(sums) {
+            store(row, at, first);
+            store(row, at + LEN, second);
+        }
+    }
+}
+
+/// The products of a coefficient with the halves of a byte.
+#[target_feature(enable = "ssse3")]
+fn table(coefficient: u8) -> [__m128i; 2] {
+    // SAFETY: each table has the 16 bytes that are read.
+    NIBBLES[usize::from(coefficient)].each_ref().map(|half| unsafe { _mm_loadu_si128(half.as_ptr().cast()) })
+}
+
+/// The bytes from `at`, filled up with zeros.
+#[target_feature(enable = "ssse3")]
+fn load(source: &[u8], at: usize) -> __m128i {
+    let rest = source.get(at..).unwrap_or_default();
+    let mut padded = [0; LEN];
+    let bytes = rest.first_chunk().unwrap_or_else(|| {
+        padded[..rest.len()].copy_from_slice(rest);
+        &padded
+    });
+    // SAFETY: the chunk is as long as the vector.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+/// Writes the bytes from `at` as far as the row goes.
+#[target_feature(enable = "ssse3")]
+fn store(row: &mut [u8], at: usize, vector: __m128i) {
+    let rest = row.get_mut(at..).unwrap_or_default();
+    let mut bytes = [0; LEN];
+    // SAFETY: the array is as long as the vector.
+    unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), vector) };
+    let len = rest.len().min(LEN);
+    rest[..len].copy_from_slice(&bytes[..len]);
+}
+
+/// Bytes of a vector.
+const LEN: usize = 16;
