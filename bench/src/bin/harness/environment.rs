@@ -14,31 +14,22 @@ use crate::programs::{home, product, run};
 pub(crate) struct Environment(Vec<(&'static str, String)>);
 
 impl Environment {
+    /// Of a run of servers.
     pub(crate) fn read(bench: &Bench) -> Result<Self, Box<dyn Error>> {
-        let text = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned());
-        let allowed = campanile_bench::cores::allowed()?.len();
-        let cpuinfo = text("/proc/cpuinfo")?;
-        let model = field(&cpuinfo, "model name").unwrap_or("unknown");
-        let guest = if cpuinfo.contains(" hypervisor") { ", a virtual machine" } else { "" };
-        let governor = text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+        let lock = fs::read_to_string(home().join("Cargo.lock"))?;
         let cores = bench.cores;
         let siblings =
             text(&format!("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cores.server))
                 .unwrap_or_else(|_| "unknown".to_owned());
-        let lock = fs::read_to_string(home().join("Cargo.lock"))?;
-        Ok(Self(vec![
-            ("date", date(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())),
-            ("commit", commit()?),
-            ("kernel", text("/proc/sys/kernel/osrelease")?),
-            ("processor", format!("{model}{guest}")),
+        let mut entries = machine()?;
+        entries.extend([
             (
-                "cores",
+                "server and client",
                 format!(
-                    "{allowed}; server on {}, client on {}; core {} shares its hardware with {siblings}",
+                    "server on {}, client on {}; core {} shares its hardware with {siblings}",
                     cores.server, cores.client, cores.server
                 ),
             ),
-            ("governor", governor.unwrap_or_else(|_| "none is shown".to_owned())),
             (
                 "largest socket buffers",
                 format!(
@@ -47,17 +38,33 @@ impl Environment {
                     text("/proc/sys/net/core/wmem_max")?
                 ),
             ),
-            ("rustc", run(Command::new("rustc").arg("--version"))?.trim().to_owned()),
             ("campanile", run(Command::new(&bench.programs.campanile).arg("--version"))?.trim().to_owned()),
             ("sockperf", sockperf()?),
             ("tokio", locked(&lock, "tokio").unwrap_or("unknown").to_owned()),
             ("compio", locked(&lock, "compio").unwrap_or("unknown").to_owned()),
-            ("load average at the start", text("/proc/loadavg")?),
-        ]))
+        ]);
+        Ok(Self(entries))
     }
 
-    pub(crate) fn entries(&self) -> &[(&'static str, String)] {
-        &self.0
+    /// Of a run of erasure codes.
+    pub(crate) fn of_parity() -> Result<Self, Box<dyn Error>> {
+        let lock = fs::read_to_string(home().join("Cargo.lock"))?;
+        let cpuinfo = text("/proc/cpuinfo")?;
+        let flags = field(&cpuinfo, "flags").unwrap_or_default();
+        let sets = ["ssse3", "avx2", "avx512f", "avx512bw", "gfni"];
+        let found: Vec<&str> = flags.split(' ').filter(|flag| sets.contains(flag)).collect();
+        let mut entries = machine()?;
+        entries.push(("instruction sets", found.join(" ")));
+        for peer in ["reed-solomon-simd", "raptorq", "reed-solomon-erasure"] {
+            entries.push((peer, locked(&lock, peer).unwrap_or("unknown").to_owned()));
+        }
+        Ok(Self(entries))
+    }
+
+    /// As a table in Markdown.
+    pub(crate) fn table(&self) -> String {
+        let rows = self.0.iter().map(|(name, value)| format!("| {name} | {value} |\n"));
+        rows.fold("| what | value |\n|---|---|\n".to_owned(), |table, row| table + &row)
     }
 }
 
@@ -68,6 +75,29 @@ impl fmt::Display for Environment {
 }
 
 /// The value of the first line `name : value`.
+fn text(path: &str) -> std::io::Result<String> {
+    fs::read_to_string(path).map(|text| text.trim().to_owned())
+}
+
+/// The machine and what was built.
+fn machine() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
+    let allowed = campanile_bench::cores::allowed()?.len();
+    let cpuinfo = text("/proc/cpuinfo")?;
+    let model = field(&cpuinfo, "model name").unwrap_or("unknown");
+    let guest = if cpuinfo.contains(" hypervisor") { ", a virtual machine" } else { "" };
+    let governor = text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    Ok(vec![
+        ("date", date(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())),
+        ("commit", commit()?),
+        ("kernel", text("/proc/sys/kernel/osrelease")?),
+        ("processor", format!("{model}{guest}")),
+        ("cores", allowed.to_string()),
+        ("governor", governor.unwrap_or_else(|_| "none is shown".to_owned())),
+        ("rustc", run(Command::new("rustc").arg("--version"))?.trim().to_owned()),
+        ("load average at the start", text("/proc/loadavg")?),
+    ])
+}
+
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_once(':').map(|(_, value)| value.trim())

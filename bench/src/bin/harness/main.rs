@@ -5,6 +5,8 @@
 mod environment;
 mod measure;
 mod memory;
+mod page;
+mod parity;
 mod plan;
 mod profile;
 mod programs;
@@ -24,11 +26,13 @@ use programs::Programs;
 
 const USAGE: &str = "\
 usage: udp [--quick] [--only ROW] [--rounds N] [--window N] [--campanile PROGRAM] [--print]
+       parity [--quick] [--rounds N] [--print]
        profile ROW SERVER [--seconds N] [--with COMMAND] [--window N] [--campanile PROGRAM]
 
 udp      measures all rows, or one, in interleaved rounds (11), and prints the table.
          A whole run also writes it into docs/benchmarks.md, unless --print is given.
          --quick runs everything for an instant, once: it proves that all of it works, its figures mean nothing.
+parity   measures the erasure code beside others in interleaved rounds (21), prints the table, and writes it there as well.
 profile  drives one server with the load of one row (20 s) while you look at it. COMMAND runs beside it, with {pid} as
          the server: --with 'strace -f -c -p {pid}' or --with 'perf record -g -o perf.data -p {pid}'.
 --window N         datagrams on their way in a closed loop, instead of the row's own number
@@ -48,6 +52,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut arguments = Arguments::parse(std::env::args().skip(1));
     match arguments.word::<String>("command").as_deref() {
         Ok("udp") => udp(arguments),
+        Ok("parity") => parity::run(arguments),
         Ok("profile") => profile::run(arguments),
         _ => Err(USAGE.into()),
     }
@@ -83,5 +88,5 @@ fn udp(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     println!("{text}");
     println!("{}", table::figures(&results));
     let whole = rows.len() == ROWS.len() && !quick;
-    if whole && !print { table::write(&text) } else { Ok(()) }
+    if whole && !print { page::write("udp", &text) } else { Ok(()) }
 }

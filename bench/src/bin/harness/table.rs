@@ -1,30 +1,21 @@
-//! Results as Markdown, and their place in the documentation.
+//! Results as Markdown.
 
-use std::error::Error;
 use std::fmt::Write;
-use std::fs;
 
 use crate::environment::Environment;
 use crate::measure::Sample;
 use crate::memory::MemoryResult;
 use crate::plan::{Bound, Contestant, MEMORY_BOUND, Metric};
-use crate::programs::product;
 use crate::rounds::{Ratio, RowResult};
 use crate::statistics::Spread;
-
-const BEGIN: &str = "<!-- bench udp: begin -->";
-const END: &str = "<!-- bench udp: end -->";
 
 /// The whole result: targets, all ratios, environment.
 pub(crate) fn render(environment: &Environment, results: &[RowResult], memory: &[MemoryResult]) -> String {
     let mut text = String::new();
     targets(&mut text, results, memory);
     results.iter().for_each(|result| ratios(&mut text, result));
-    text.push_str("\n### Environment\n\n| what | value |\n|---|---|\n");
-    for (name, value) in environment.entries() {
-        line(&mut text, &[name, value]);
-    }
-    text
+    text.push_str("\n### Environment\n\n");
+    text + &environment.table()
 }
 
 fn targets(text: &mut String, results: &[RowResult], memory: &[MemoryResult]) {
@@ -134,35 +125,9 @@ fn line(text: &mut String, cells: &[&str]) {
     let _ = writeln!(text, "| {} |", cells.join(" | "));
 }
 
-/// Puts the text between the markers of `docs/benchmarks.md`.
-pub(crate) fn write(text: &str) -> Result<(), Box<dyn Error>> {
-    let path = product().join("docs").join("benchmarks.md");
-    let page = fs::read_to_string(&path).map_err(|error| format!("docs/benchmarks.md: {error}"))?;
-    let page = replace(&page, text).ok_or("docs/benchmarks.md has lost its markers")?;
-    fs::write(&path, page)?;
-    eprintln!("docs/benchmarks.md is written");
-    Ok(())
-}
-
-/// The page with `text` in place of what is between the markers, if it has them.
-fn replace(page: &str, text: &str) -> Option<String> {
-    let (head, rest) = page.split_once(BEGIN)?;
-    let (_, tail) = rest.split_once(END)?;
-    Some(format!("{head}{BEGIN}\n\n{}\n\n{END}{tail}", text.trim()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn replaces_only_what_is_between_the_markers() {
-        let page = format!("head\n{BEGIN}\nold\n{END}\ntail\n");
-        let new = replace(&page, "new\n").expect("the page has markers");
-        assert_eq!(new, format!("head\n{BEGIN}\n\nnew\n\n{END}\ntail\n"));
-        assert_eq!(replace(&new, "new").as_deref(), Some(new.as_str()));
-        assert_eq!(replace("no markers", "new"), None);
-    }
 
     #[test]
     fn numbers_and_verdicts() {

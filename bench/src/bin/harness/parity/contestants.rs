@@ -1,0 +1,235 @@
+//! The erasure codes of the comparison, each used as its documentation advises.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use campanile_fec::{Code, Decoder, Present};
+use raptorq::{
+    EncodingPacket, ObjectTransmissionInformation, SourceBlockDecoder, SourceBlockEncoder,
+    SourceBlockEncodingPlan,
+};
+use reed_solomon_erasure::galois_8::ReedSolomon;
+use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
+
+/// Data symbols in a group.
+pub(crate) const DATA: usize = 64;
+/// Parity symbols made of a group, and data symbols lost of it.
+pub(crate) const PARITY: usize = 16;
+/// Bytes of a symbol.
+pub(crate) const SYMBOL: usize = 1400;
+
+/// One code at work on one group. What is timed begins with the symbols in memory and ends with the others in memory; plans that
+/// hold for every group are made before.
+pub(crate) trait Contestant {
+    /// Its name and what its figures should be read with.
+    fn name(&self) -> &'static str;
+
+    /// Makes [`PARITY`] symbols.
+    fn encode(&mut self) -> Duration;
+
+    /// Recovers the first [`PARITY`] symbols from the rest and the parity.
+    ///
+    /// # Panics
+    /// If they are not what they were.
+    fn decode(&mut self) -> Duration;
+}
+
+/// All of them, ready, the first one ours.
+pub(crate) fn all() -> Vec<Box<dyn Contestant>> {
+    vec![
+        Box::new(Ours::new()),
+        Box::new(Leopard::new()),
+        Box::new(RaptorQ::new()),
+        Box::new(Backblaze::new()),
+    ]
+}
+
+/// The symbols of the group.
+fn group() -> Vec<Vec<u8>> {
+    let mut state = 0x9E37_79B9_u32;
+    let mut byte = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..DATA).map(|_| (0..SYMBOL).map(|_| byte()).collect()).collect()
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let made = work();
+    (start.elapsed(), made)
+}
+
+/// `campanile-fec`.
+struct Ours {
+    data: Vec<Vec<u8>>,
+    code: Code,
+    decoder: Decoder,
+    parity: Vec<u8>,
+    recovered: Vec<u8>,
+}
+
+impl Ours {
+    fn new() -> Self {
+        let code = Code::new(DATA as u8, (DATA + PARITY) as u8).expect("the shape is one of PGM's");
+        let bytes = vec![0; PARITY * SYMBOL];
+        Self { data: group(), decoder: Decoder::new(&code, 1), code, parity: bytes.clone(), recovered: bytes }
+    }
+}
+
+impl Contestant for Ours {
+    fn name(&self) -> &'static str {
+        "campanile-fec"
+    }
+
+    fn encode(&mut self) -> Duration {
+        let data: Vec<&[u8]> = self.data.iter().map(Vec::as_slice).collect();
+        timed(|| self.code.encode_run(DATA as u8, black_box(&data), SYMBOL, black_box(&mut self.parity))).0
+    }
+
+    fn decode(&mut self) -> Duration {
+        let present: Present = (PARITY as u8..(DATA + PARITY) as u8).collect();
+        let parity = self.parity.chunks_exact(SYMBOL);
+        let all: Vec<&[u8]> = self.data.iter().map(Vec::as_slice).chain(parity).collect();
+        let plan = self.decoder.plan(&present).expect("as many symbols are left as are needed");
+        let symbols: Vec<&[u8]> = plan.sources().iter().map(|&index| all[usize::from(index)]).collect();
+        let (time, ()) = timed(|| plan.recover(black_box(&symbols), black_box(&mut self.recovered)));
+        assert!(
+            self.recovered.chunks_exact(SYMBOL).eq(&self.data[..PARITY]),
+            "what is recovered is what was lost"
+        );
+        time
+    }
+}
+
+/// `reed-solomon-simd`: O(n log n), another code.
+struct Leopard {
+    data: Vec<Vec<u8>>,
+    encoder: ReedSolomonEncoder,
+    decoder: ReedSolomonDecoder,
+    parity: Vec<Vec<u8>>,
+}
+
+impl Leopard {
+    fn new() -> Self {
+        Self {
+            data: group(),
+            encoder: ReedSolomonEncoder::new(DATA, PARITY, SYMBOL).expect("the shape is supported"),
+            decoder: ReedSolomonDecoder::new(DATA, PARITY, SYMBOL).expect("the shape is supported"),
+            parity: vec![vec![0; SYMBOL]; PARITY],
+        }
+    }
+}
+
+impl Contestant for Leopard {
+    fn name(&self) -> &'static str {
+        "reed-solomon-simd"
+    }
+
+    fn encode(&mut self) -> Duration {
+        let (time, ()) = timed(|| {
+            self.data
+                .iter()
+                .for_each(|symbol| self.encoder.add_original_shard(symbol).expect("there is room"));
+            let made = self.encoder.encode().expect("all symbols were added");
+            for (kept, parity) in self.parity.iter_mut().zip(made.recovery_iter()) {
+                kept.copy_from_slice(parity);
+            }
+        });
+        time
+    }
+
+    fn decode(&mut self) -> Duration {
+        let (time, ()) = timed(|| {
+            for (index, symbol) in self.data.iter().enumerate().skip(PARITY) {
+                self.decoder.add_original_shard(index, symbol).expect("there is room");
+            }
+            for (index, parity) in self.parity.iter().enumerate() {
+                self.decoder.add_recovery_shard(index, parity).expect("there is room");
+            }
+            let restored = self.decoder.decode().expect("as many symbols are left as are needed");
+            assert!(restored.restored_original_iter().all(|(index, symbol)| symbol == self.data[index]));
+        });
+        time
+    }
+}
+
+/// `raptorq`: a fountain code, another kind of code altogether.
+struct RaptorQ {
+    data: Vec<u8>,
+    config: ObjectTransmissionInformation,
+    plan: SourceBlockEncodingPlan,
+    parity: Vec<EncodingPacket>,
+    rest: Vec<EncodingPacket>,
+}
+
+impl RaptorQ {
+    fn new() -> Self {
+        let data = group().concat();
+        let config = ObjectTransmissionInformation::new(data.len() as u64, SYMBOL as u16, 1, 1, 8);
+        let plan = SourceBlockEncodingPlan::generate(DATA as u16);
+        let mut rest = SourceBlockEncoder::with_encoding_plan(0, &config, &data, &plan).source_packets();
+        rest.drain(..PARITY);
+        Self { data, config, plan, parity: Vec::new(), rest }
+    }
+}
+
+impl Contestant for RaptorQ {
+    fn name(&self) -> &'static str {
+        "raptorq"
+    }
+
+    fn encode(&mut self) -> Duration {
+        let (time, parity) = timed(|| {
+            let encoder =
+                SourceBlockEncoder::with_encoding_plan(0, &self.config, black_box(&self.data), &self.plan);
+            encoder.repair_packets(0, PARITY as u32)
+        });
+        self.parity = parity;
+        time
+    }
+
+    fn decode(&mut self) -> Duration {
+        let packets: Vec<EncodingPacket> = self.rest.iter().chain(&self.parity).cloned().collect();
+        let (time, data) = timed(|| {
+            SourceBlockDecoder::new(0, &self.config, self.data.len() as u64).decode(black_box(packets))
+        });
+        assert!(data.as_ref() == Some(&self.data), "what is recovered is what was lost");
+        time
+    }
+}
+
+/// `reed-solomon-erasure`, with its kernels in C: the code of Backblaze.
+struct Backblaze {
+    symbols: Vec<Vec<u8>>,
+    code: ReedSolomon,
+}
+
+impl Backblaze {
+    fn new() -> Self {
+        let mut symbols = group();
+        symbols.resize(DATA + PARITY, vec![0; SYMBOL]);
+        Self { symbols, code: ReedSolomon::new(DATA, PARITY).expect("the shape is supported") }
+    }
+}
+
+impl Contestant for Backblaze {
+    fn name(&self) -> &'static str {
+        "reed-solomon-erasure"
+    }
+
+    fn encode(&mut self) -> Duration {
+        timed(|| self.code.encode(black_box(&mut self.symbols)).expect("the shape is the code's")).0
+    }
+
+    fn decode(&mut self) -> Duration {
+        let mut symbols: Vec<Option<Vec<u8>>> = self.symbols.iter().cloned().map(Some).collect();
+        symbols[..PARITY].fill(None);
+        let (time, result) = timed(|| self.code.reconstruct_data(black_box(&mut symbols)));
+        result.expect("as many symbols are left as are needed");
+        let is_whole =
+            symbols.iter().zip(&self.symbols).all(|(found, symbol)| found.as_ref() == Some(symbol));
+        assert!(is_whole, "what is recovered is what was lost");
+        time
+    }
+}
