@@ -1,0 +1,102 @@
+//! A network on one machine, for tests and measurements: a bridge, and nodes on it, each in a network namespace of its own.
+//!
+//! A [`Network`] is made with a number of nodes; [`Node::command`] starts a program on one of them. Links lose packets
+//! ([`Node::lose`]), delay and repeat some ([`Node::disorder`]), as the test says. Without root it makes a user namespace first.
+//!
+//! Namespaces are nameless and live as long as a process in them whose standard input is a pipe from here. So nothing is left
+//! behind, however this process ends.
+//!
+//! What a test needs and the system lacks it tells by [`absent`]: a line and a skipped test, or a failure where CI says that nothing
+//! may be missing.
+#![forbid(unsafe_code)]
+
+mod link;
+mod network;
+mod process;
+mod space;
+
+pub use link::{Disorder, Loss};
+pub use network::{Network, Node};
+pub use process::{Ended, Process};
+
+use std::fmt;
+use std::io;
+use std::process::Command;
+
+/// Why a network cannot be made.
+#[derive(Debug)]
+pub enum RigError {
+    /// Not on this system.
+    NotLinux,
+    /// A program is not installed.
+    NoProgram(&'static str),
+    /// Neither root nor a user namespace is to be had.
+    NoNamespace,
+    /// A command of the set-up failed.
+    Command {
+        /// What was run.
+        what: String,
+        /// What it said.
+        said: String,
+    },
+    /// The system's answer.
+    System(io::Error),
+}
+
+impl fmt::Display for RigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLinux => f.write_str("network namespaces are of Linux"),
+            Self::NoProgram(name) => write!(f, "{name} is not installed"),
+            Self::NoNamespace => f.write_str("neither root nor a user namespace is to be had"),
+            Self::Command { what, said } => write!(f, "{what}: {said}"),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RigError {}
+
+impl From<io::Error> for RigError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// A network for a test; `None` where the system cannot have one, which was told.
+///
+/// # Panics
+/// With `CI=true` on Linux, where it is needed.
+#[must_use]
+pub fn network(nodes: usize) -> Option<Network> {
+    match Network::new(nodes) {
+        Ok(network) => Some(network),
+        Err(error) => {
+            absent(&error);
+            None
+        }
+    }
+}
+
+/// Tells that a test cannot run because something is missing.
+///
+/// # Panics
+/// With `CI=true` on Linux: there everything is installed.
+pub fn absent(what: &dyn fmt::Display) {
+    let needed = std::env::consts::OS == "linux" && std::env::var("CI").as_deref() == Ok("true");
+    assert!(!needed, "needed in CI: {what}");
+    println!("skipped: {what}");
+}
+
+/// Whether a program can be run; if not, that was told.
+///
+/// # Panics
+/// As [`absent`].
+#[must_use]
+pub fn has(program: &str, arguments: &[&str]) -> bool {
+    let runs = Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success());
+    if !runs {
+        absent(&format_args!("`{program} {}` does not work", arguments.join(" ")));
+    }
+    runs
+}

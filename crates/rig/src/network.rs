@@ -1,0 +1,131 @@
+//! The bridge and the nodes on it.
+
+use std::ffi::OsStr;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::RigError;
+use crate::link::slow_way;
+use crate::space::Space;
+
+/// Nodes on one bridge. Dropping the network and its nodes' programs removes it.
+#[derive(Debug)]
+pub struct Network {
+    hub: Arc<Space>,
+    nodes: Vec<Node>,
+}
+
+/// A node: a namespace with loopback and one Ethernet device, `eth0`.
+#[derive(Debug)]
+pub struct Node {
+    number: usize,
+    space: Space,
+    hub: Arc<Space>,
+}
+
+impl Network {
+    /// A bridge that floods multicast, and so many nodes, whose links lose nothing.
+    ///
+    /// # Errors
+    /// The system cannot have one: the error says what is missing.
+    ///
+    /// # Panics
+    /// If there are more than 200 nodes.
+    pub fn new(nodes: usize) -> Result<Self, RigError> {
+        assert!(nodes <= 200, "the nodes have addresses in one network");
+        let hub = Arc::new(Space::first()?);
+        hub.script(
+            "ip link add bridge type bridge mcast_snooping 0
+             ip link set bridge up
+             ip link set lo up",
+        )?;
+        slow_way(&hub)?;
+        let nodes = (0..nodes).map(|number| Node::new(number, &hub)).collect::<Result<_, _>>()?;
+        Ok(Self { hub, nodes })
+    }
+
+    /// The nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// A program beside the bridge, for instance one that captures what passes through `bridge`.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.hub.command(program)
+    }
+}
+
+impl Node {
+    fn new(number: usize, hub: &Arc<Space>) -> Result<Self, RigError> {
+        let node = Self { number, space: hub.another()?, hub: Arc::clone(hub) };
+        let (port, holder) = (node.port(), node.space.id());
+        // With that offload a train crosses the bridge as one packet: one loss would take all of it, as no wire does.
+        node.hub.script(&format!(
+            "ip link add {port} type veth peer name eth0 netns {holder}
+             ethtool -K {port} tx-udp-segmentation off
+             ip link set {port} master bridge up"
+        ))?;
+        let (v4, v6) = (node.v4(), node.v6());
+        node.space.script(&format!(
+            "ethtool -K eth0 tx-udp-segmentation off
+             ip address add {v4}/24 dev eth0
+             ip address add {v6}/64 dev eth0 nodad
+             ip link set lo up
+             ip link set eth0 up
+             ip route add 224.0.0.0/4 dev eth0"
+        ))?;
+        Ok(node)
+    }
+
+    /// Its number, from 0.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn v4(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 99, 0, self.number as u8 + 1)
+    }
+
+    /// Its IPv6 address.
+    #[must_use]
+    pub fn v6(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, self.number as u16 + 1)
+    }
+
+    /// A program on this node.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        self.space.command(program)
+    }
+
+    /// Bytes that its Ethernet device has sent, with their Ethernet headers.
+    ///
+    /// # Errors
+    /// The counter cannot be read.
+    pub fn sent_bytes(&self) -> Result<u64, RigError> {
+        let mut command = self.command("cat");
+        // The files of `/sys` are those of the namespace in which it was mounted; these are of whoever reads.
+        let output = command.arg("/proc/net/dev").output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix("eth0:"));
+        let count = line.and_then(|line| line.split_whitespace().nth(8)?.parse().ok());
+        count.ok_or(RigError::Command { what: "the counters of eth0".to_owned(), said: text.into_owned() })
+    }
+
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
+    }
+
+    pub(crate) fn hub(&self) -> &Space {
+        &self.hub
+    }
+
+    /// The other end of its link, at the bridge.
+    pub(crate) fn port(&self) -> String {
+        format!("port{}", self.number)
+    }
+}

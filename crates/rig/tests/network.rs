@@ -1,0 +1,102 @@
+//! The network does what it says. Where there are no namespaces, a line says so.
+
+use std::time::Duration;
+
+use campanile_rig::{Disorder, Loss, Network, Node, Process, network};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A listener to a group that prints the number in each datagram, until one says that it is the last.
+const LISTEN: &str = "
+import socket, struct, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+s.bind(('239.1.2.3', 4000))
+s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton('239.1.2.3') + socket.inet_aton(sys.argv[1]))
+print('ready', flush=True)
+while (n := struct.unpack('>I', s.recv(2000)[:4])[0]) < 1 << 31:
+    print(n)
+";
+
+/// Sends numbered datagrams, then the last one until somebody ends it.
+const SEND: &str = "
+import socket, struct, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for n in range(int(sys.argv[1])):
+    s.sendto(struct.pack('>I', n) + bytes(1000), ('239.1.2.3', 4000))
+    time.sleep(0.0005)
+while True:
+    time.sleep(0.05)
+    s.sendto(struct.pack('>I', 1 << 31), ('239.1.2.3', 4000))
+";
+
+fn python(name: &str, node: &Node, program: &str, argument: &str) -> Process {
+    let mut command = node.command("python3");
+    Process::start(name, command.args(["-c", program, argument])).expect("python3 starts")
+}
+
+/// The numbers that each node but the first hears of so many that the first sends.
+fn heard(network: &Network, count: usize) -> Vec<Vec<usize>> {
+    let (sender, receivers) = network.nodes().split_first().expect("there is a first node");
+    let mut listeners: Vec<Process> =
+        receivers.iter().map(|node| python("listener", node, LISTEN, &node.v4().to_string())).collect();
+    for listener in &mut listeners {
+        listener.line(PATIENCE, |line| line == "ready").expect("it is ready");
+    }
+    let sending = python("sender", sender, SEND, &count.to_string());
+    let numbers = |listener: Process| {
+        let ended = listener.finish(PATIENCE);
+        assert_eq!(ended.code, Some(0), "{}", ended.story());
+        ended.lines.iter().filter_map(|line| line.parse().ok()).collect()
+    };
+    let heard = listeners.into_iter().map(numbers).collect();
+    sending.kill();
+    heard
+}
+
+#[test]
+fn multicast_reaches_every_node_whole_and_in_order() {
+    let Some(network) = network(4) else { return };
+    let all: Vec<usize> = (0..200).collect();
+    assert_eq!(heard(&network, 200), [all.clone(), all.clone(), all]);
+    let sent = network.nodes()[0].sent_bytes().expect("the counter is there");
+    assert!(sent >= 200 * 1046, "{sent}");
+}
+
+#[test]
+fn links_lose_each_for_itself() {
+    let Some(network) = network(4) else { return };
+    let [_, half, none, up] = network.nodes() else { panic!("there are four") };
+    half.lose(Loss { down: 500, up: 0 }).expect("a rule");
+    up.lose(Loss { down: 0, up: 900 }).expect("a rule");
+    none.lose(Loss { down: 1000, up: 0 }).expect("a rule");
+    none.lose(Loss::default()).expect("rules are replaced");
+    let heard = heard(&network, 400);
+    // 200 of 400 with a standard deviation of 10.
+    assert!((120..280).contains(&heard[0].len()), "{}", heard[0].len());
+    assert_eq!((heard[1].len(), heard[2].len()), (400, 400));
+}
+
+#[test]
+fn packets_come_late_and_twice() {
+    let Some(network) = network(2) else { return };
+    network.nodes()[0].disorder(Disorder { late: 100, twice: 100 }).expect("rules");
+    let heard = &heard(&network, 400)[0];
+    let mut sorted = heard.clone();
+    sorted.sort_unstable();
+    assert_ne!(heard, &sorted, "something came late");
+    sorted.dedup();
+    assert!(sorted.len() < heard.len(), "something came twice");
+}
+
+#[test]
+fn nothing_is_left_of_a_network() {
+    let Some(network) = network(1) else { return };
+    let waiting =
+        Process::start("sleep", network.nodes()[0].command("sleep").arg("1000")).expect("it starts");
+    let id = waiting.id();
+    assert!(std::path::Path::new(&format!("/proc/{id}")).exists());
+    drop(waiting);
+    drop(network);
+    assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
+}
