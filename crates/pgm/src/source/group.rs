@@ -24,6 +24,8 @@ pub(super) struct Group {
     pub(super) next_symbol: u8,
     /// When the present round of repair began; NAKs of about the same time belong to it.
     round_at: Instant,
+    /// Whether it takes more along than was asked for.
+    spare: bool,
     /// What was sent in it on demand.
     round_sent: u8,
 }
@@ -40,6 +42,7 @@ impl Group {
             pending: 0,
             next_symbol: group_len,
             round_at: Instant::ZERO,
+            spare: false,
             round_sent: 0,
         }
     }
@@ -48,17 +51,23 @@ impl Group {
     ///
     /// NAKs that come within `eliminate_ns` of the first of a round were sent before the answer to it was heard: what was sent
     /// meanwhile answers them, too. Later ones count against what is still pending only (RFC 3208 §11.4).
-    pub(super) fn ask(&mut self, now: Instant, lacking: u8, eliminate_ns: u64) -> bool {
-        let in_round = now.nanos_since(self.round_at) < eliminate_ns && self.round_at != Instant::ZERO;
+    ///
+    /// That there is another round shows that repairs get lost. When nothing else is to be sent (`is_idle`) they take a few more along,
+    /// since each round costs more time than they do.
+    pub(super) fn ask(&mut self, now: Instant, lacking: u8, is_idle: bool, eliminate_ns: u64) -> bool {
+        let is_first = self.round_at == Instant::ZERO;
+        let in_round = now.nanos_since(self.round_at) < eliminate_ns && !is_first;
         if !in_round && self.pending == 0 {
             self.round_at = now.max(Instant(1));
             self.round_sent = 0;
+            self.spare = !is_first && is_idle;
         }
+        let spare = if self.spare { 1 + lacking / 4 } else { 0 };
         let answered = if in_round { self.round_sent } else { 0 };
         // Once the parity is used up the data go round again, and who asks lacks one of them, nobody knows which: all that is left of
         // the round is sent.
         let lacking = lacking.max(self.count.saturating_sub(self.next_symbol));
-        let more = lacking.saturating_sub(answered);
+        let more = lacking.saturating_add(spare).saturating_sub(answered);
         let grows = more > self.pending;
         self.pending = self.pending.max(more);
         grows
@@ -109,26 +118,28 @@ mod tests {
     #[test]
     fn naks_of_a_round_ask_for_the_greatest_lack_once() {
         let mut group = group(4);
-        assert!(group.ask(Instant(100), 2, ELIMINATE));
-        assert!(!group.ask(Instant(101), 2, ELIMINATE) && !group.ask(Instant(102), 1, ELIMINATE));
-        assert!(group.ask(Instant(103), 3, ELIMINATE));
+        assert!(group.ask(Instant(100), 2, false, ELIMINATE));
+        assert!(
+            !group.ask(Instant(101), 2, false, ELIMINATE) && !group.ask(Instant(102), 1, false, ELIMINATE)
+        );
+        assert!(group.ask(Instant(103), 3, false, ELIMINATE));
         assert_eq!(group.pending, 3);
         (0..3).for_each(|_| {
             group.take_symbol(4, 8);
         });
-        assert!(!group.ask(Instant(109), 3, ELIMINATE), "it was answered already");
-        assert!(group.ask(Instant(109), 4, ELIMINATE));
+        assert!(!group.ask(Instant(109), 3, false, ELIMINATE), "it was answered already");
+        assert!(group.ask(Instant(109), 4, false, ELIMINATE));
         assert_eq!(group.pending, 1);
     }
 
     #[test]
     fn a_later_nak_begins_a_round() {
         let mut group = group(4);
-        group.ask(Instant(100), 2, ELIMINATE);
+        group.ask(Instant(100), 2, false, ELIMINATE);
         group.take_symbol(4, 8);
-        assert!(!group.ask(Instant(110), 1, ELIMINATE), "one is still pending");
+        assert!(!group.ask(Instant(110), 1, false, ELIMINATE), "one is still pending");
         group.take_symbol(4, 8);
-        assert!(group.ask(Instant(111), 1, ELIMINATE));
+        assert!(group.ask(Instant(111), 1, false, ELIMINATE));
         assert_eq!(group.pending, 1);
     }
 
@@ -136,12 +147,26 @@ mod tests {
     fn when_the_parity_is_used_up_all_data_are_sent_again() {
         let mut group = group(3);
         group.next_symbol = 0;
-        assert!(group.ask(Instant(100), 1, ELIMINATE));
+        assert!(group.ask(Instant(100), 1, false, ELIMINATE));
         assert_eq!(group.pending, 3);
         let taken: Vec<u8> = (0..3).map(|_| group.take_symbol(4, 7)).collect();
         assert_eq!(taken, [0, 1, 2]);
-        assert!(group.ask(Instant(200), 1, ELIMINATE));
+        assert!(group.ask(Instant(200), 1, false, ELIMINATE));
         assert_eq!((group.pending, group.take_symbol(4, 7)), (1, 4));
+    }
+
+    #[test]
+    fn when_idle_later_rounds_take_more_along() {
+        let mut group = Group { count: 16, ..Group::new(0, 16) };
+        group.ask(Instant(100), 4, true, ELIMINATE);
+        assert_eq!(group.pending, 4, "not in the first round");
+        (0..4).for_each(|_| {
+            group.take_symbol(16, 64);
+        });
+        group.ask(Instant(200), 4, true, ELIMINATE);
+        assert_eq!(group.pending, 6);
+        group.ask(Instant(201), 3, true, ELIMINATE);
+        assert_eq!(group.pending, 6);
     }
 
     #[test]

@@ -107,6 +107,7 @@ impl Source {
             return;
         }
         self.note_demand(now, group, lacking);
+        let is_idle = self.is_drained();
         let Some(state) = self.window.group_mut(group) else { return };
         // Who has nothing of a group is served with the data: nothing to decode, and no index used up.
         if lacking >= state.count {
@@ -119,7 +120,7 @@ impl Source {
             return;
         }
         let was_pending = state.pending > 0;
-        let grows = state.ask(now, lacking, self.eliminate_ns);
+        let grows = state.ask(now, lacking, is_idle, self.eliminate_ns);
         if !grows {
             self.stats.nak_sqns_merged += 1;
         } else if !was_pending && !self.repairs.ask_group(group) {
