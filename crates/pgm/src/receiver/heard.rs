@@ -11,13 +11,21 @@ pub(super) struct Heard {
 
 impl Default for Heard {
     fn default() -> Self {
-        Heard { ring: [Entry::default(); RING], next: 0 }
+        let vacant = Entry {
+            what: u64::MAX,
+            round: Round::First,
+            round_at: Instant::ZERO,
+            asked: 0,
+            unanswered_since: None,
+        };
+        Heard { ring: [vacant; RING], next: 0 }
     }
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Entry {
     what: u64,
+    round: Round,
     /// The first confirmation of the present round, and the most that was asked for in it.
     round_at: Instant,
     asked: u8,
@@ -29,33 +37,41 @@ struct Entry {
 /// What a confirmation is among those for the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// The first one at all.
-    First,
-    /// The first one after an earlier repair that was not enough for all.
-    Again,
+    /// The first one of a round.
+    New(Round),
     /// One that asks for more than the one before.
     More,
     /// One that need not have been asked for: an answer was already on its way.
-    Needless,
+    Needless(Round),
+}
+
+/// Which repair of the same it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// The first one.
+    First,
+    /// One after an earlier one that was not enough for all.
+    Later,
 }
 
 impl Heard {
     /// Takes note of a confirmation. Those within `round_ns` of the first one were asked for before it was heard.
     pub(super) fn note(&mut self, what: u64, asked: u8, now: Instant, round_ns: u64) -> Order {
+        let new = |round| Entry { what, round, round_at: now, asked, unanswered_since: Some(now) };
         let Some(entry) = self.ring.iter_mut().find(|entry| entry.what == what) else {
-            self.ring[self.next] = Entry { what, round_at: now, asked, unanswered_since: Some(now) };
+            self.ring[self.next] = new(Round::First);
             self.next = (self.next + 1) % RING;
-            return Order::First;
+            return Order::New(Round::First);
         };
         if now.nanos_since(entry.round_at) > round_ns {
-            *entry = Entry { what, round_at: now, asked, unanswered_since: Some(now) };
-            return Order::Again;
+            *entry = new(Round::Later);
+            return Order::New(Round::Later);
         }
         if asked > entry.asked {
             entry.asked = asked;
             return Order::More;
         }
-        Order::Needless
+        Order::Needless(entry.round)
     }
 
     /// A repair was heard: how long after its confirmation, if it is the first one since.
@@ -78,11 +94,11 @@ mod tests {
         let mut note = |asked, now| heard.note(7, asked, Instant(now), 10);
         assert_eq!(
             (note(3, 100), note(3, 105), note(2, 106)),
-            (Order::First, Order::Needless, Order::Needless)
+            (Order::New(Round::First), Order::Needless(Round::First), Order::Needless(Round::First))
         );
-        assert_eq!((note(4, 107), note(4, 110), note(1, 111)), (Order::More, Order::Needless, Order::Again));
-        assert_eq!(note(1, 112), Order::Needless);
-        assert_eq!(heard.note(8, 1, Instant(112), 10), Order::First);
+        assert_eq!((note(4, 107), note(4, 110)), (Order::More, Order::Needless(Round::First)));
+        assert_eq!((note(1, 111), note(1, 112)), (Order::New(Round::Later), Order::Needless(Round::Later)));
+        assert_eq!(heard.note(8, 1, Instant(112), 10), Order::New(Round::First));
     }
 
     #[test]

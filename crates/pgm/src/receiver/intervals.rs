@@ -1,7 +1,7 @@
 //! How long a receiver waits for what (RFC 3208 §6.3): begun with what is configured, and led by what is measured.
 
 use super::config::NakConfig;
-use super::heard::Order;
+use super::heard::{Order, Round};
 use crate::rng::Rng;
 
 /// The waiting times towards one source.
@@ -12,8 +12,11 @@ pub(super) struct Intervals {
     confirmation: Estimate,
     /// From a confirmation to the first data.
     repair: Estimate,
-    /// The span over which the back-off is spread. It follows how many receivers turn out to ask for the same.
-    spread_ns: u64,
+    /// From one packet of a repair to the next.
+    gap: Estimate,
+    /// The spans over which the back-off is spread, before the first repair of something and before later ones. Each follows how many
+    /// receivers turn out to ask for the same.
+    spreads_ns: [u64; 2],
     spread_min_ns: u64,
     /// How much the receiver that lacks most lacks of a group, and how far that varies, in sixteenths: from the confirmations heard.
     /// `None` before the first one.
@@ -28,7 +31,8 @@ impl Intervals {
             backoff_ns: nanos(config.backoff),
             confirmation: Estimate::new(nanos(config.repeat)),
             repair: Estimate::new(nanos(config.rdata)),
-            spread_ns: nanos(config.backoff),
+            gap: Estimate::new(nanos(config.backoff)),
+            spreads_ns: [nanos(config.backoff), nanos(config.backoff) / 2],
             spread_min_ns: SPREAD_MIN_NS.min(nanos(config.backoff)),
             worst: None,
             worst_deviation: 0,
@@ -36,10 +40,11 @@ impl Intervals {
     }
 
     /// The wait before a NAK: by chance within the spread, and later by a round trip for each packet that the receiver lacks less than
-    /// the one that lacks most probably does. Who lacks most asks first, and the answer suits the others, too (§11.5).
-    pub(super) fn backoff_ns(&self, lack: Lack, rng: &mut Rng) -> u64 {
+    /// the one that lacks most probably does. Who lacks most asks first, and the answer suits the others, too (§11.5). When nothing
+    /// comes after what is lacking (`is_last`), nothing hides the wait, and it is half as long.
+    pub(super) fn backoff_ns(&self, lack: Lack, is_last: bool, rng: &mut Rng) -> u64 {
         let ahead = match (lack, self.worst) {
-            (Lack::Packets, _) => 0,
+            (Lack::Packets(_), _) => 0,
             (Lack::First { lacking, .. }, Some(worst)) => {
                 (worst + self.worst_deviation) / 16 - i32::from(lacking)
             }
@@ -49,7 +54,8 @@ impl Intervals {
             }
             (Lack::Still(lacking), _) => STILL_WORST - i32::from(lacking),
         };
-        ahead.clamp(0, RANK_MAX) as u64 * self.round_trip_ns() + rng.mostly_late(self.spread_ns)
+        let rank_ns = if is_last { self.round_trip_ns() / 2 } else { self.round_trip_ns() };
+        ahead.clamp(0, RANK_MAX) as u64 * rank_ns + rng.mostly_late(self.spreads_ns[lack.round() as usize])
     }
 
     /// The wait for a confirmation, after so many repetitions.
@@ -64,7 +70,16 @@ impl Intervals {
 
     /// The wait for more data once some have come: repairs of a group follow each other closely.
     pub(super) fn more_ns(&self) -> u64 {
-        self.repair.timeout_ns(0).min(2 * self.round_trip_ns().max(MORE_MIN_NS))
+        let gap_ns = match self.gap.mean_ns() {
+            Some(_) => self.gap.timeout_ns(0),
+            None => 2 * self.round_trip_ns().max(MORE_MIN_NS),
+        };
+        gap_ns.min(self.repair.timeout_ns(0))
+    }
+
+    /// A packet of a repair came this long after the one before it.
+    pub(super) fn more_came(&mut self, after_ns: u64) {
+        self.gap.sample(after_ns);
     }
 
     /// A NAK was confirmed after this time; `None` when it is not known which of several NAKs was.
@@ -81,21 +96,23 @@ impl Intervals {
 
     /// A confirmation for so many packets of a group was heard.
     pub(super) fn heard(&mut self, asked: Option<u8>, order: Order) {
-        if let (Order::First, Some(asked)) = (order, asked) {
+        if let (Order::New(Round::First), Some(asked)) = (order, asked) {
             let asked = 16 * i32::from(asked);
             let worst = *self.worst.get_or_insert(asked);
             self.worst = Some(worst + (asked - worst) / 8);
             self.worst_deviation += ((asked - worst).abs() - self.worst_deviation) / 8;
         }
         match order {
-            Order::First | Order::Again => {
-                self.spread_ns = (self.spread_ns - self.spread_ns / 8).max(self.spread_min_ns);
+            Order::New(round) => {
+                let spread_ns = &mut self.spreads_ns[round as usize];
+                *spread_ns = (*spread_ns - *spread_ns / 8).max(self.spread_min_ns);
             }
             Order::More => {}
             // Several asked although one was enough: the spread was too narrow.
-            Order::Needless => {
+            Order::Needless(round) => {
                 let limit = (SPREAD_ROUNDS * self.round_trip_ns()).clamp(self.backoff_ns, SPREAD_MAX_NS);
-                self.spread_ns = (self.spread_ns + self.spread_ns / 2 + 1).min(limit);
+                let spread_ns = &mut self.spreads_ns[round as usize];
+                *spread_ns = (*spread_ns + *spread_ns / 2 + 1).min(limit);
             }
         }
     }
@@ -107,8 +124,8 @@ impl Intervals {
 
     /// The source or a network element says which back-off interval to use (OPT_NAK_BO_IVL, §15.4.1).
     pub(super) fn told(&mut self, backoff_ns: u64) {
-        self.spread_ns = backoff_ns.min(SPREAD_MAX_NS);
-        self.spread_min_ns = self.spread_ns;
+        self.spread_min_ns = backoff_ns.min(SPREAD_MAX_NS);
+        self.spreads_ns = [self.spread_min_ns; 2];
     }
 
     /// The time from a NAK to its confirmation, as far as it is known.
@@ -120,8 +137,8 @@ impl Intervals {
 /// What is lacking, as far as it decides when to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lack {
-    /// Single packets.
-    Packets,
+    /// Single packets, never repaired before or repaired in vain.
+    Packets(Round),
     /// So many packets of a group of this size that was not repaired before.
     First {
         /// What is lacking.
@@ -131,6 +148,16 @@ pub(super) enum Lack {
     },
     /// So many of a group that was repaired, though not enough.
     Still(u8),
+}
+
+impl Lack {
+    fn round(self) -> Round {
+        match self {
+            Lack::Packets(round) => round,
+            Lack::First { .. } => Round::First,
+            Lack::Still(_) => Round::Later,
+        }
+    }
 }
 
 /// A running mean and its deviation, as TCP keeps them (RFC 6298 §2).
@@ -160,12 +187,13 @@ impl Estimate {
         (self.mean_ns > 0).then_some(self.mean_ns)
     }
 
+    /// Loss is no news here, so that the wait grows with each second repetition only.
     fn timeout_ns(&self, retries: u8) -> u64 {
         let base = match self.mean_ns() {
             Some(mean_ns) => (mean_ns + 4 * self.deviation_ns).max(TIMEOUT_MIN_NS),
             None => self.initial_ns,
         };
-        (base << retries.min(3)).min(self.limit_ns())
+        (base << (retries / 2).min(3)).min(self.limit_ns())
     }
 
     fn limit_ns(&self) -> u64 {
@@ -193,9 +221,11 @@ mod tests {
     fn begins_with_what_is_configured() {
         let intervals = Intervals::new(&NakConfig::default());
         assert_eq!((intervals.confirmation_ns(0), intervals.repair_ns(0)), (50 * MS, 100 * MS));
-        assert_eq!((intervals.confirmation_ns(2), intervals.confirmation_ns(200)), (200 * MS, 400 * MS));
+        assert_eq!((intervals.confirmation_ns(4), intervals.confirmation_ns(200)), (200 * MS, 400 * MS));
         let mut rng = Rng::new(1);
-        assert!((0..100).all(|_| intervals.backoff_ns(Lack::Packets, &mut rng) <= 10 * MS));
+        assert!(
+            (0..100).all(|_| intervals.backoff_ns(Lack::Packets(Round::First), false, &mut rng) <= 10 * MS)
+        );
     }
 
     #[test]
@@ -214,28 +244,32 @@ mod tests {
     fn who_lacks_most_asks_first() {
         let mut intervals = Intervals::new(&NakConfig::default());
         (0..60).for_each(|_| intervals.confirmed(Some(4 * MS)));
-        (0..60).for_each(|_| intervals.heard(Some(20), Order::First));
+        (0..60).for_each(|_| intervals.heard(Some(20), Order::New(Round::First)));
         let mut rng = Rng::new(1);
-        let mut earliest = |lacking| {
-            (0..200).map(|_| intervals.backoff_ns(Lack::First { lacking, size: 64 }, &mut rng)).min().unwrap()
+        let mut earliest = |lacking, is_last| {
+            (0..200)
+                .map(|_| intervals.backoff_ns(Lack::First { lacking, size: 64 }, is_last, &mut rng))
+                .min()
+                .unwrap()
         };
-        assert!(earliest(20) < MS);
-        assert!((8 * MS..10 * MS).contains(&earliest(18)), "{}", earliest(18));
-        assert!((32 * MS..34 * MS).contains(&earliest(1)), "no later than {RANK_MAX} round trips");
+        assert!(earliest(20, false) < MS);
+        assert!((8 * MS..10 * MS).contains(&earliest(18, false)), "{}", earliest(18, false));
+        assert!((32 * MS..34 * MS).contains(&earliest(1, false)), "no later than {RANK_MAX} round trips");
+        assert!((16 * MS..18 * MS).contains(&earliest(1, true)));
     }
 
     #[test]
     fn the_spread_follows_the_number_of_those_who_ask() {
         let mut intervals = Intervals::new(&NakConfig::default());
-        (0..200).for_each(|_| intervals.heard(None, Order::Again));
-        assert_eq!(intervals.spread_ns, SPREAD_MIN_NS);
-        (0..10).for_each(|_| intervals.heard(None, Order::Needless));
-        assert!(intervals.spread_ns > 30 * MS);
+        (0..200).for_each(|_| intervals.heard(None, Order::New(Round::First)));
+        assert_eq!(intervals.spreads_ns[0], SPREAD_MIN_NS);
+        (0..10).for_each(|_| intervals.heard(None, Order::Needless(Round::First)));
+        assert!(intervals.spreads_ns[0] > 30 * MS);
         intervals.heard(None, Order::More);
-        (0..10).for_each(|_| intervals.heard(None, Order::Needless));
-        assert_eq!(intervals.spread_ns, 40 * MS, "16 round trips of a quarter of the back-off");
+        (0..10).for_each(|_| intervals.heard(None, Order::Needless(Round::First)));
+        assert_eq!(intervals.spreads_ns[0], 40 * MS, "16 round trips of a quarter of the back-off");
         intervals.told(30 * MS);
-        (0..200).for_each(|_| intervals.heard(None, Order::Again));
-        assert_eq!(intervals.spread_ns, 30 * MS);
+        (0..200).for_each(|_| intervals.heard(None, Order::New(Round::First)));
+        assert_eq!(intervals.spreads_ns[0], 30 * MS);
     }
 }

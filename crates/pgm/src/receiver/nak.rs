@@ -1,6 +1,7 @@
 //! Asking for repairs (RFC 3208 §6.3, §11.5), and for SPMs (§13.6 of the SPMR).
 
 use super::config::NakConfig;
+use super::heard::{Order, Round};
 use super::intervals::Lack;
 use super::peer::{Peer, Sink, Timer};
 use super::repair::{Expired, GroupRepair, Lanes, Limits, Repair, Stage};
@@ -53,7 +54,7 @@ impl Peer {
     }
 
     fn back_off(&mut self, now: Instant, key: u64, missing: u128, shared: &mut Shared) {
-        let by_group = self.by_group();
+        let (by_group, is_last) = (self.by_group(), self.is_last(key));
         let Some(block) = self.window.block_mut(key) else { return };
         let was_idle = block.repair.is_idle();
         if by_group {
@@ -62,11 +63,14 @@ impl Peer {
             if lacking == 0 || !was_idle {
                 return;
             }
-            let wait_ns =
-                self.intervals.backoff_ns(Lack::First { lacking, size: block.size() }, &mut shared.rng);
+            let wait_ns = {
+                let lack = Lack::First { lacking, size: block.size() };
+                self.intervals.backoff_ns(lack, is_last, &mut shared.rng)
+            };
             block.repair = Repair::Group(GroupRepair::back_off(now.plus_nanos(wait_ns)));
         } else {
-            let until = now.plus_nanos(self.intervals.backoff_ns(Lack::Packets, &mut shared.rng));
+            let lack = Lack::Packets(Round::First);
+            let until = now.plus_nanos(self.intervals.backoff_ns(lack, is_last, &mut shared.rng));
             if was_idle {
                 block.repair = Repair::Packets(Lanes::new());
             }
@@ -102,10 +106,28 @@ impl Peer {
         }
     }
 
-    /// A repair of a group came, whether we lack something of it or not.
+    /// Whether nothing is known to come after a block.
+    fn is_last(&self, key: u64) -> bool {
+        self.window.lead().is_none_or(|lead| self.window.key(lead) <= key)
+    }
+
+    /// A repair of a group came, whether we lack something of it or not. It confirms NAKs as an NCF does, should that have been lost.
     pub(super) fn repair_heard(&mut self, now: Instant, key: u64) {
         if let Some(after_ns) = self.recent_ncfs.answered(key, now) {
             self.intervals.repaired(after_ns);
+        }
+        if let Some(after_ns) =
+            self.recent_repair.take().filter(|it| it.0 == key).map(|it| now.nanos_since(it.1))
+        {
+            self.intervals.more_came(after_ns);
+        }
+        self.recent_repair = Some((key, now));
+        let more_ns = self.intervals.more_ns();
+        if let Some(block) = self.window.block_mut(key)
+            && let Repair::Group(group) = &mut block.repair
+        {
+            group.repair_heard(now, more_ns);
+            self.timers.set_by(Timer::Repair as usize, group.at);
         }
     }
 
@@ -131,7 +153,7 @@ impl Peer {
         let mut at = 0;
         while let Some(&key) = self.active.get(at) {
             let wanted = self.window.wanted(key);
-            let by_group = self.by_group();
+            let (by_group, is_last) = (self.by_group(), self.is_last(key));
             let Some(block) = self.window.block_mut(key).filter(|_| wanted != 0) else {
                 self.rest(key);
                 // A block that left the window is no longer there to be set at rest.
@@ -141,8 +163,8 @@ impl Peer {
                 continue;
             };
             if block.repair.deadline() <= now {
-                let lack = if by_group { Lack::Still(block.lacking()) } else { Lack::Packets };
-                let until = now.plus_nanos(self.intervals.backoff_ns(lack, &mut shared.rng));
+                let lack = if by_group { Lack::Still(block.lacking()) } else { Lack::Packets(Round::Later) };
+                let until = now.plus_nanos(self.intervals.backoff_ns(lack, is_last, &mut shared.rng));
                 let expired = match &mut block.repair {
                     Repair::Idle => Expired::Nothing,
                     Repair::Packets(lanes) => lanes.expire(now, limits, until),
@@ -228,6 +250,10 @@ impl Peer {
             self.active.push(key);
         }
         let Repair::Group(group) = &mut block.repair else { return };
+        // What was confirmed already does not begin to be waited for anew.
+        if group.stage == Stage::WaitData && matches!(order, Order::Needless(_)) {
+            return;
+        }
         let nak_at = group.retries.nak_at.take();
         let was_backing_off = group.stage == Stage::BackOff;
         // What answers another receiver's NAK may come sooner than a round trip after ours.

@@ -53,6 +53,8 @@ pub(super) struct Peer {
     pub(super) due: Vec<u64>,
     pub(super) spm_request: SpmRequest,
     pub(super) recent_ncfs: Heard,
+    /// The group of which a repair came last, and when.
+    pub(super) recent_repair: Option<(u64, Instant)>,
     /// Bytes and blocks in memory.
     pub(super) held_bytes: usize,
     pub(super) held_blocks: usize,
@@ -135,6 +137,7 @@ impl Peer {
             due: Vec::new(),
             spm_request: SpmRequest::default(),
             recent_ncfs: Heard::default(),
+            recent_repair: None,
             held_bytes: 0,
             held_blocks: 0,
             fin: None,

@@ -298,6 +298,15 @@ impl GroupRepair {
         }
     }
 
+    /// A repair of the group was heard: it is under way, whatever became of the confirmation. Who has not asked yet may lack more.
+    pub(super) fn repair_heard(&mut self, now: Instant, more_ns: u64) {
+        if self.stage == Stage::WaitNcf {
+            self.stage = Stage::WaitData;
+            self.at = now.plus_nanos(more_ns);
+            self.retries.ncf = 0;
+        }
+    }
+
     /// So many packets were confirmed; true when that is as many as we lack (§6.3, §11.5).
     pub(super) fn confirmed(&mut self, asked: u8, lacking: u8, now: Instant, repair_ns: u64) -> bool {
         let enough = asked >= lacking;
