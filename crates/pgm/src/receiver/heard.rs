@@ -1,4 +1,4 @@
-//! Confirmations heard of late: they tell how many ask for the same, and how quick the source is.
+//! Confirmations and repairs heard of late: they tell how many ask for the same, and how quick the source is.
 
 use crate::Instant;
 
@@ -7,6 +7,8 @@ use crate::Instant;
 pub(super) struct Heard {
     ring: [Entry; RING],
     next: usize,
+    /// Of what a repair was heard last, and when.
+    repair: Option<(u64, Instant)>,
 }
 
 impl Default for Heard {
@@ -18,7 +20,7 @@ impl Default for Heard {
             asked: 0,
             unanswered_since: None,
         };
-        Heard { ring: [vacant; RING], next: 0 }
+        Heard { ring: [vacant; RING], next: 0, repair: None }
     }
 }
 
@@ -79,6 +81,12 @@ impl Heard {
         let entry = self.ring.iter_mut().find(|entry| entry.what == what)?;
         entry.unanswered_since.take().map(|since| now.nanos_since(since))
     }
+
+    /// The same repair: how long after the one before it, if that was of the same.
+    pub(super) fn followed(&mut self, what: u64, now: Instant) -> Option<u64> {
+        let before = self.repair.replace((what, now));
+        before.filter(|&(of, _)| of == what).map(|(_, at)| now.nanos_since(at))
+    }
 }
 
 /// More groups are hardly under repair at a time.
@@ -110,5 +118,15 @@ mod tests {
         heard.note(7, 3, Instant(120), 10);
         heard.note(7, 3, Instant(140), 10);
         assert_eq!(heard.answered(7, Instant(141)), Some(1), "from the later one of two");
+    }
+
+    #[test]
+    fn repairs_of_the_same_follow_each_other() {
+        let mut heard = Heard::default();
+        assert_eq!(
+            [(7, 100), (7, 103), (8, 104), (7, 106), (7, 107)]
+                .map(|(what, at)| heard.followed(what, Instant(at))),
+            [None, Some(3), None, None, Some(1)]
+        );
     }
 }

@@ -113,15 +113,12 @@ impl Peer {
 
     /// A repair of a group came, whether we lack something of it or not. It confirms NAKs as an NCF does, should that have been lost.
     pub(super) fn repair_heard(&mut self, now: Instant, key: u64) {
-        if let Some(after_ns) = self.recent_ncfs.answered(key, now) {
+        if let Some(after_ns) = self.recent.answered(key, now) {
             self.intervals.repaired(after_ns);
         }
-        if let Some(after_ns) =
-            self.recent_repair.take().filter(|it| it.0 == key).map(|it| now.nanos_since(it.1))
-        {
+        if let Some(after_ns) = self.recent.followed(key, now) {
             self.intervals.more_came(after_ns);
         }
-        self.recent_repair = Some((key, now));
         let more_ns = self.intervals.more_ns();
         if let Some(block) = self.window.block_mut(key)
             && let Repair::Group(group) = &mut block.repair
@@ -211,7 +208,7 @@ impl Peer {
         if !request.parity {
             // Of a list, the first number stands for all.
             let first = self.window.position(request.sqns.first());
-            let order = self.recent_ncfs.note(first, 1, now, self.intervals.round_ns());
+            let order = self.recent.note(first, 1, now, self.intervals.round_ns());
             self.intervals.heard(None, order);
         }
         for sqn in request.sqns.iter() {
@@ -226,7 +223,7 @@ impl Peer {
 
     fn group_confirmed(&mut self, now: Instant, position: u64, shared: &mut Shared) {
         let (key, asked) = (self.window.key(position), self.window.index(position) + 1);
-        let order = self.recent_ncfs.note(key, asked, now, self.intervals.round_ns());
+        let order = self.recent.note(key, asked, now, self.intervals.round_ns());
         // What a short group left out was asked for, too, and says nothing of losses.
         let block_len = self.window.block_len();
         let is_full = self.window.block(key).is_none_or(|block| block.size() == block_len);

@@ -52,9 +52,7 @@ pub(super) struct Peer {
     pub(super) active: Vec<u64>,
     pub(super) due: Vec<u64>,
     pub(super) spm_request: SpmRequest,
-    pub(super) recent_ncfs: Heard,
-    /// The group of which a repair came last, and when.
-    pub(super) recent_repair: Option<(u64, Instant)>,
+    pub(super) recent: Heard,
     /// Bytes and blocks in memory.
     pub(super) held_bytes: usize,
     pub(super) held_blocks: usize,
@@ -136,8 +134,7 @@ impl Peer {
             active: Vec::new(),
             due: Vec::new(),
             spm_request: SpmRequest::default(),
-            recent_ncfs: Heard::default(),
-            recent_repair: None,
+            recent: Heard::default(),
             held_bytes: 0,
             held_blocks: 0,
             fin: None,
