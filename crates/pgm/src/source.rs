@@ -75,6 +75,8 @@ pub struct Source {
     adapt: Option<Adapt>,
     /// The group whose pro-active parity is being sent, and how much of it is left. New data wait for it.
     owed: Option<(u64, u8)>,
+    /// Confirmations and SPMs sent since data or repairs were.
+    urgent_run: u8,
     phase: Phase,
     reset: Option<Reset>,
     signals: Signals,
@@ -164,6 +166,7 @@ impl Source {
             encoder: config.parity.map(|parity| Encoder::new(parity.group, derived.tsdu_len)),
             adapt,
             owed: None,
+            urgent_run: 0,
             phase: Phase::Open,
             reset: None,
             signals: Signals::default(),

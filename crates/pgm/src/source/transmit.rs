@@ -56,7 +56,9 @@ impl Source {
         if self.phase == super::Phase::Over {
             return None;
         }
-        let mut transmit = self.transmit_urgent(now, buffer);
+        // Who asks and asks must not keep the source from answering: work has its turn after some confirmations.
+        let is_turn_of_work = self.urgent_run >= URGENT_RUN && self.has_work();
+        let mut transmit = if is_turn_of_work { None } else { self.transmit_urgent(now, buffer) };
         // Work may turn out to be needless, or a group may have made room for another one that is kept elsewhere.
         for _ in 0..TURNS {
             if transmit.is_some() {
@@ -69,6 +71,11 @@ impl Source {
                 Work::Repair => self.transmit_repairs(now, train),
                 Work::Data => self.transmit_data(now, train),
             };
+            self.urgent_run = 0;
+        }
+        // Nothing could be done although the rate would let it: it waits for data that are kept elsewhere.
+        if transmit.is_none() && is_turn_of_work && self.pacer.is_open(now) {
+            transmit = self.transmit_urgent(now, buffer);
         }
         self.schedule_pace(now);
         transmit
@@ -92,6 +99,7 @@ impl Source {
             return None;
         };
         self.charge(now, len);
+        self.urgent_run = self.urgent_run.saturating_add(1);
         Some(self.to_group(true, len, len))
     }
 
@@ -407,15 +415,22 @@ impl Source {
         let confirm_at = self.confirmations.next_due();
         let urgent_at = if self.is_spm_due() { now } else { confirm_at };
         let mut at = Instant::FAR_FUTURE;
+        let has_work = self.has_work();
         if urgent_at != Instant::FAR_FUTURE {
-            at = urgent_at.max(self.pacer.opens_to_urgent_at());
+            let is_turn_of_work = has_work && self.urgent_run >= URGENT_RUN;
+            let opens_at =
+                if is_turn_of_work { self.pacer.opens_at() } else { self.pacer.opens_to_urgent_at() };
+            at = urgent_at.max(opens_at);
         }
-        let has_data = self.window.waiting() > 0 && self.reset.is_none();
-        let has_work = has_data || self.owed.is_some() || self.repairs.len() > 0;
         if has_work && !self.pacer.is_open(now) {
             at = at.min(self.pacer.opens_at());
         }
         self.timers.set(Timer::Pace as usize, at);
+    }
+
+    fn has_work(&self) -> bool {
+        let has_data = self.window.waiting() > 0 && self.reset.is_none();
+        has_data || self.owed.is_some() || self.repairs.len() > 0
     }
 }
 
@@ -429,7 +444,46 @@ enum Sent {
     DoesNotFit,
 }
 
+/// Confirmations and SPMs in a row while data or repairs wait.
+const URGENT_RUN: u8 = 8;
 /// Jobs that are looked at for one that can be done.
 const JOBS_TRIED: usize = 4;
 /// Kinds of work that are tried until one gives a train.
 const TURNS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Endpoint, SourceConfig};
+    use super::*;
+    use crate::path::Path;
+    use crate::wire::{Nak, NakList, Session};
+    use crate::{Gsi, Tsi};
+
+    #[test]
+    fn who_asks_without_end_is_answered_all_the_same() {
+        let [nla, group] = ["10.0.0.1", "239.0.0.1"].map(|address| address.parse().unwrap());
+        let session = Session { tsi: Tsi { gsi: Gsi([1; 6]), port: 1 }, destination_port: 7500 };
+        let mut config = SourceConfig::new(Endpoint { session, group, nla });
+        config.pace.rate_bps = 50_000;
+        let mut source = Source::new(Instant(1), config).unwrap();
+        let message = vec![7; 1000];
+        (0..20).for_each(|_| source.publish(Instant(1), &message).unwrap());
+        let mut buffer = vec![0; 1472];
+        let path = Path { from: nla, to: nla, interface: 0, ecn: 0 };
+        for ms in 1..3000 {
+            let now = Instant(ms * 1_000_000);
+            let mut nak = [0; 100];
+            if ms > 1000 {
+                let sqns = NakList::one(source.window().trail() + (ms % 14) as u32);
+                let request = Request { sqns, parity: false, source: nla, group };
+                let len = Packet { session, body: Body::Nak(Nak::new(request)) }.emit(&mut nak);
+                source.handle_train(now, &path, len, &nak[..len]);
+            }
+            source.handle_timeout(now);
+            while source.transmit(now, &mut buffer).is_some() {}
+        }
+        let stats = source.stats();
+        assert!(stats.ncfs > 100, "{stats:?}");
+        assert!(stats.rdata >= 40, "{stats:?}");
+    }
+}
