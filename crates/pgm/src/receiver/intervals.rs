@@ -193,7 +193,7 @@ impl Estimate {
             Some(mean_ns) => (mean_ns + 4 * self.deviation_ns).max(TIMEOUT_MIN_NS),
             None => self.initial_ns,
         };
-        (base << (retries / 2).min(3)).min(self.limit_ns())
+        base.saturating_mul(1 << (retries / 2).min(10)).min(self.limit_ns())
     }
 
     fn limit_ns(&self) -> u64 {
