@@ -36,6 +36,7 @@ pub mod cpu;
 mod engine;
 mod event;
 pub mod interface;
+pub mod mode;
 pub mod multicast;
 mod operation;
 mod outgoing;

@@ -7,9 +7,11 @@ mod windows;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    Backend, Doorbell, Features, allowed_cpus, bind_group, granted, pin, prepare, source_membership_v6,
+    Backend, Doorbell, Features, allowed_cpus, bind_group, granted, mode, pin, prepare, set_mode,
+    source_membership_v6,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    Backend, Doorbell, Features, allowed_cpus, bind_group, granted, pin, prepare, source_membership_v6,
+    Backend, Doorbell, Features, allowed_cpus, bind_group, granted, mode, pin, prepare, set_mode,
+    source_membership_v6,
 };

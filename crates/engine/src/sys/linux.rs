@@ -6,6 +6,7 @@ mod cpu;
 mod doorbell;
 mod epoll;
 mod letter;
+mod mode;
 mod options;
 mod provided;
 mod shard;
@@ -23,6 +24,7 @@ use crate::udp::UdpSocket;
 
 pub(crate) use cpu::{allowed_cpus, pin};
 pub(crate) use doorbell::Doorbell;
+pub(crate) use mode::{mode, set_mode};
 pub(crate) use options::{Features, granted, prepare, source_membership_v6};
 pub(crate) use shard::bind_group;
 

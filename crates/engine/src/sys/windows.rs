@@ -7,6 +7,7 @@ mod doorbell;
 mod flight;
 mod iocp;
 mod letter;
+mod mode;
 mod options;
 mod port;
 mod probe;
@@ -20,6 +21,7 @@ use windows_sys::Win32::Networking::WinSock::{SOCKET_ERROR, WSAGetLastError};
 pub(crate) use cpu::{allowed_cpus, pin};
 pub(crate) use doorbell::Doorbell;
 pub(crate) use iocp::Iocp as Backend;
+pub(crate) use mode::{mode, set_mode};
 pub(crate) use options::{Features, granted, prepare, source_membership_v6};
 pub(crate) use shard::bind_group;
 

@@ -1,0 +1,14 @@
+//! Permission bits: of these the system knows one.
+
+use std::fs::{File, Metadata};
+use std::io;
+
+pub(crate) fn mode(_: &Metadata) -> Option<u32> {
+    None
+}
+
+pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    let mut permissions = file.metadata()?.permissions();
+    permissions.set_readonly(mode & 0o200 == 0);
+    file.set_permissions(permissions)
+}
