@@ -17,6 +17,7 @@ pub mod capture;
 mod clock;
 pub mod cores;
 pub mod echo;
+pub mod files;
 pub mod load;
 pub mod multicast;
 pub mod packet;

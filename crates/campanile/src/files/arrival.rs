@@ -1,0 +1,282 @@
+//! One session on its way in: first its manifest, then its files.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::error::FileError;
+use super::filling::{Filling, Outcome};
+use super::inbox::Inbox;
+use super::layout::{Head, Layout, TooLarge};
+use super::manifest::{Manifest, ManifestError};
+use super::spool::Spool;
+use crate::multicast::{Content, Profile, ProfileError};
+
+/// A session as its packets come, in any order. It knows no socket.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    phase: Phase,
+    profile: Option<Profile>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The manifest is not whole. What came is kept aside.
+    Heading(Heading),
+    /// The manifest says where each packet goes.
+    Filling(Box<Filling>),
+}
+
+/// The front of a session, as far as it is there without a gap.
+#[derive(Debug)]
+struct Heading {
+    spool: Spool,
+    bytes: Vec<u8>,
+    /// Blocks in `bytes`.
+    blocks: u64,
+    /// The length of the first one.
+    block_len: usize,
+    /// The manifest, once it is whole.
+    found: Option<(Manifest, Layout)>,
+}
+
+/// Why a session is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its profile is foreign.
+    Profile(ProfileError),
+    /// It brings something else than files.
+    Content(Content),
+    /// Its manifest is refused.
+    Manifest(ManifestError),
+    /// Its manifest is not the one that its hash was made of.
+    Hash,
+    /// The lengths of its packets do not fit its manifest.
+    Blocks,
+    /// Its files need more packets than there are numbers.
+    TooLarge(TooLarge),
+    /// It sent too much before its manifest was complete.
+    Spool,
+}
+
+/// Why an arrival cannot go on.
+#[derive(Debug)]
+pub(crate) enum ArrivalError {
+    /// It is the session's fault.
+    Refused(Refusal),
+    /// It is this machine's.
+    File(FileError),
+}
+
+impl Arrival {
+    /// A session of which nothing has come.
+    pub(crate) fn begin(spool: PathBuf) -> Self {
+        let spool = Spool::new(spool);
+        let heading = Heading { spool, bytes: Vec::new(), blocks: 0, block_len: 0, found: None };
+        Self { phase: Phase::Heading(heading), profile: None }
+    }
+
+    /// Takes packets by the numbers of their blocks.
+    ///
+    /// Gives `true` when the manifest has become known by them: then [`Arrival::fill`] is to be called.
+    pub(crate) fn put<'a>(
+        &mut self,
+        packets: impl Iterator<Item = (u64, &'a [u8])>,
+        inbox: &Inbox,
+    ) -> Result<bool, ArrivalError> {
+        match &mut self.phase {
+            Phase::Filling(filling) => {
+                for (block, bytes) in packets {
+                    if !filling.put(block, bytes, inbox)? {
+                        return Err(Refusal::Blocks.into());
+                    }
+                }
+                filling.settle(inbox)?;
+                Ok(false)
+            }
+            Phase::Heading(heading) => {
+                heading.spool.put(packets)?.map_err(|_| Refusal::Spool)?;
+                if heading.found.is_none() {
+                    heading.found = heading.advance(&mut self.profile)?;
+                }
+                Ok(heading.found.is_some())
+            }
+        }
+    }
+
+    /// Puts what came into the files of the manifest, which are nobody else's from now on, and tells which blocks need not be sent.
+    pub(crate) fn fill(&mut self, inbox: &Inbox) -> Result<Vec<Range<u64>>, ArrivalError> {
+        let Phase::Heading(heading) = &mut self.phase else { return Ok(Vec::new()) };
+        let Some((manifest, layout)) = heading.found.take() else { return Ok(Vec::new()) };
+        let head = std::mem::take(&mut heading.bytes);
+        let mut filling = Box::new(Filling::open(inbox, manifest, layout, head)?);
+        heading.replay(&mut filling, inbox)?;
+        let had = filling.had_ranges(inbox)?;
+        self.phase = Phase::Filling(filling);
+        Ok(had)
+    }
+
+    /// The packets of some blocks where they have come, and at multiples of what each one stands.
+    pub(crate) fn read(
+        &mut self,
+        blocks: Range<u64>,
+        buffer: Vec<u8>,
+        inbox: &Inbox,
+    ) -> Result<(usize, Vec<u8>), FileError> {
+        match &mut self.phase {
+            Phase::Heading(heading) => heading.read(blocks, buffer),
+            Phase::Filling(filling) => {
+                let stride = filling.layout().block_len();
+                let end = (blocks.end * stride as u64).min(filling.layout().len());
+                let start = (blocks.start * stride as u64).min(end);
+                Ok((stride, filling.read(start..end, buffer, inbox)?))
+            }
+        }
+    }
+
+    pub(crate) fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
+    }
+
+    /// The manifest and its layout, before anything was filled.
+    pub(crate) fn found(&self) -> Option<&Layout> {
+        match &self.phase {
+            Phase::Heading(Heading { found: Some((_, layout)), .. }) => Some(layout),
+            _ => None,
+        }
+    }
+
+    /// What is filled, once the manifest is known.
+    pub(crate) fn filling(&self) -> Option<&Filling> {
+        match &self.phase {
+            Phase::Filling(filling) => Some(filling),
+            _ => None,
+        }
+    }
+
+    /// Packets that have come, or were there.
+    pub(crate) fn had_blocks(&self) -> u64 {
+        match &self.phase {
+            Phase::Heading(heading) => heading.spool.packets() as u64,
+            Phase::Filling(filling) => filling.had_blocks(),
+        }
+    }
+
+    /// What became of a file.
+    pub(crate) fn outcome(&mut self) -> Option<Outcome> {
+        match &mut self.phase {
+            Phase::Filling(filling) => filling.outcome(),
+            _ => None,
+        }
+    }
+}
+
+impl Heading {
+    /// Goes on with the front of the session as far as it has come; gives the manifest once all of it is there.
+    fn advance(&mut self, profile: &mut Option<Profile>) -> Result<Option<(Manifest, Layout)>, ArrivalError> {
+        loop {
+            if let Some(len) = self.needed(profile)?.filter(|&len| self.bytes.len() >= len) {
+                return self.manifest(len).map(Some);
+            }
+            if !self.spool.append(self.blocks, &mut self.bytes)? {
+                return Ok(None);
+            }
+            self.blocks += 1;
+            if self.blocks == 1 {
+                self.block_len = self.bytes.len();
+            }
+            if self.block_len == 0 {
+                return Err(Refusal::Blocks.into());
+            }
+        }
+    }
+
+    /// How long the front is, as soon as it says so.
+    fn needed(&self, profile: &mut Option<Profile>) -> Result<Option<usize>, Refusal> {
+        if self.bytes.len() < PREFIX {
+            return Ok(None);
+        }
+        if profile.is_none() {
+            let read = Profile::parse(&self.bytes).map_err(Refusal::Profile)?;
+            if read.content != Content::Files {
+                return Err(Refusal::Content(read.content));
+            }
+            *profile = Some(read);
+        }
+        Ok(Some(PREFIX + self.head()?.len as usize))
+    }
+
+    fn head(&self) -> Result<Head, Refusal> {
+        let bytes = self.bytes[Profile::LEN..].first_chunk().expect("the prefix is there");
+        Head::parse(bytes).ok_or(Refusal::Manifest(ManifestError::Long))
+    }
+
+    fn manifest(&mut self, len: usize) -> Result<(Manifest, Layout), ArrivalError> {
+        self.bytes.truncate(len);
+        let bytes = &self.bytes[PREFIX..];
+        if Head::of(bytes) != self.head()? {
+            return Err(Refusal::Hash.into());
+        }
+        let manifest = Manifest::parse(bytes).map_err(Refusal::Manifest)?;
+        let layout = Layout::new(&manifest, len, self.block_len).map_err(Refusal::TooLarge)?;
+        Ok((manifest, layout))
+    }
+
+    /// Gives what came too early to the files.
+    fn replay(&mut self, filling: &mut Filling, inbox: &Inbox) -> Result<(), ArrivalError> {
+        let mut packet = Vec::new();
+        for block in self.spool.blocks(filling.layout().head_blocks()..) {
+            packet.clear();
+            self.spool.append(block, &mut packet)?;
+            if !filling.put(block, &packet, inbox)? {
+                return Err(Refusal::Blocks.into());
+            }
+        }
+        Ok(filling.settle(inbox)?)
+    }
+
+    fn read(&mut self, blocks: Range<u64>, mut bytes: Vec<u8>) -> Result<(usize, Vec<u8>), FileError> {
+        let stride = blocks.clone().map(|block| self.spool.len_of(block)).max().unwrap_or(0);
+        bytes.clear();
+        for block in blocks {
+            let end = bytes.len() + stride;
+            self.spool.append(block, &mut bytes)?;
+            bytes.resize(end, 0);
+        }
+        Ok((stride, bytes))
+    }
+}
+
+/// What stands before the manifest.
+pub(crate) const PREFIX: usize = Profile::LEN + Head::LEN;
+
+impl From<Refusal> for ArrivalError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<FileError> for ArrivalError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Profile(error) => error.fmt(f),
+            Self::Content(content) => write!(f, "it brings {content:?}, not files"),
+            Self::Manifest(error) => error.fmt(f),
+            Self::Hash => f.write_str("the manifest's hash is wrong"),
+            Self::Blocks => f.write_str("the lengths of its packets are wrong"),
+            Self::TooLarge(error) => error.fmt(f),
+            Self::Spool => f.write_str("too much came before the manifest was complete"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,393 @@
+//! Sessions without a network: what a sender's files make, given to an arrival in any order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::files::digest::Digest;
+use crate::files::name::OURS;
+use crate::files::offering::Offering;
+use crate::files::reading::Reading;
+use crate::files::scratch::Scratch;
+
+/// What a sender's node would take from the disk.
+struct Sent {
+    packets: Vec<Vec<u8>>,
+    cookie: u64,
+}
+
+impl Sent {
+    /// The session that brings these files, in blocks of `block_len`.
+    fn of(scratch: &Scratch, files: &[(&str, &[u8])], block_len: usize) -> Self {
+        let paths: Vec<PathBuf> =
+            files.iter().map(|(name, _)| scratch.path().join("out").join(name)).collect();
+        for (name, bytes) in files {
+            scratch.file(&format!("out/{name}"), bytes);
+        }
+        let offering = Offering::collect(&paths).expect("they can be sent");
+        let manifest = offering.manifest().emit().expect("short");
+        let profile = Profile::new(Content::Files);
+        let mut head = profile.emit().to_vec();
+        head.extend(Head::of(&manifest).emit());
+        head.extend(manifest);
+        let layout = Layout::new(offering.manifest(), head.len(), block_len).expect("small");
+        let len = layout.len();
+        let row = Reading::new(offering, head, layout).read(0..len, Vec::new()).expect("they are there");
+        Self { packets: row.chunks(block_len).map(<[u8]>::to_vec).collect(), cookie: profile.cookie }
+    }
+
+    /// A session whose manifest is this text, with these bytes behind it.
+    fn written(manifest: &[u8], content: &[u8], block_len: usize) -> Self {
+        let profile = Profile::new(Content::Files);
+        let mut row = profile.emit().to_vec();
+        row.extend(Head::of(manifest).emit());
+        row.extend(manifest);
+        row.resize(row.len().next_multiple_of(block_len), 0);
+        row.extend(content);
+        Self { packets: row.chunks(block_len).map(<[u8]>::to_vec).collect(), cookie: profile.cookie }
+    }
+
+    fn packets(&self, blocks: impl IntoIterator<Item = u64>) -> impl Iterator<Item = (u64, &[u8])> {
+        blocks.into_iter().map(|block| (block, self.packets[block as usize].as_slice()))
+    }
+
+    fn all(&self) -> Range<u64> {
+        0..self.packets.len() as u64
+    }
+}
+
+/// A receiver's directory.
+struct Receiver {
+    inbox: Inbox,
+    dir: PathBuf,
+}
+
+impl Receiver {
+    fn new(scratch: &Scratch) -> Self {
+        let dir = scratch.path().join("in");
+        Self { inbox: Inbox::open(&dir, false).expect("a directory of our own"), dir }
+    }
+
+    fn begin(&self) -> Arrival {
+        Arrival::begin(self.inbox.passing("spool"))
+    }
+
+    /// Gives the blocks that need not be sent, once they are known.
+    fn put(
+        &self,
+        arrival: &mut Arrival,
+        sent: &Sent,
+        blocks: impl IntoIterator<Item = u64>,
+    ) -> Option<Vec<Range<u64>>> {
+        let is_known = arrival.put(sent.packets(blocks), &self.inbox).expect("a session as it should be");
+        is_known.then(|| arrival.fill(&self.inbox).expect("a session as it should be"))
+    }
+
+    fn refusal(&self, sent: &Sent) -> Refusal {
+        let mut arrival = self.begin();
+        let put = arrival.put(sent.packets(sent.all()), &self.inbox);
+        match put.and_then(|_| arrival.fill(&self.inbox)) {
+            Err(ArrivalError::Refused(refusal)) => refusal,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The files below the directory by their names, those that are not complete left out.
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        collect(&self.dir, "", &mut files);
+        files.retain(|name, _| !name.starts_with(OURS));
+        files
+    }
+}
+
+fn collect(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(dir).expect("it is there") {
+        let path = entry.expect("it is there").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("names of tests are text");
+        let name = format!("{prefix}{name}");
+        if path.is_dir() {
+            collect(&path, &format!("{name}/"), files);
+        } else {
+            files.insert(name, fs::read(&path).expect("readable"));
+        }
+    }
+}
+
+fn settled(arrival: &Arrival) -> bool {
+    arrival.filling().is_some_and(Filling::is_settled)
+}
+
+const FILES: [(&str, &[u8]); 4] = [
+    ("one.txt", b"the first file is this long"),
+    ("empty", b""),
+    ("two.txt", b"second"),
+    ("again.txt", b"the first file is this long"),
+];
+
+fn expected() -> BTreeMap<String, Vec<u8>> {
+    FILES.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect()
+}
+
+#[test]
+fn packets_in_order_make_the_files() {
+    let scratch = Scratch::new();
+    let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
+    let mut arrival = receiver.begin();
+    for block in sent.all() {
+        assert!(!settled(&arrival));
+        receiver.put(&mut arrival, &sent, [block]);
+    }
+    assert!(settled(&arrival));
+    assert_eq!(receiver.files(), expected());
+    assert_eq!(arrival.had_blocks(), sent.all().end);
+    assert_eq!(arrival.profile().map(|profile| profile.cookie), Some(sent.cookie));
+    let placed = std::iter::from_fn(|| arrival.outcome());
+    assert_eq!(placed.filter(|outcome| matches!(outcome, Outcome::Placed { .. })).count(), 4);
+}
+
+#[test]
+fn packets_in_reverse_wait_for_the_manifest() {
+    let scratch = Scratch::new();
+    let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
+    let mut arrival = receiver.begin();
+    for block in sent.all().rev() {
+        assert!(receiver.files().is_empty());
+        assert_eq!(receiver.put(&mut arrival, &sent, [block]).is_some(), block == 0);
+    }
+    assert!(settled(&arrival));
+    assert_eq!(receiver.files(), expected());
+}
+
+#[test]
+fn another_session_goes_on_where_one_was_killed() {
+    let scratch = Scratch::new();
+    let sent = Sent::of(&scratch, &FILES, 20);
+    let receiver = Receiver::new(&scratch);
+    let mut arrival = receiver.begin();
+    let most = sent.all().end - 2;
+    receiver.put(&mut arrival, &sent, 0..most);
+    drop((arrival, receiver));
+    // The sender was started again too: another cookie, the same files.
+    let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
+    let mut arrival = receiver.begin();
+    let head = sent.packets.len() as u64 - 3;
+    let had = receiver.put(&mut arrival, &sent, 0..head).expect("the manifest is known");
+    let needed = sent.all().filter(|block| *block >= head && !had.iter().any(|run| run.contains(block)));
+    let needed: Vec<u64> = needed.collect();
+    assert_eq!(needed, [most, most + 1], "{had:?}");
+    receiver.put(&mut arrival, &sent, needed);
+    assert!(settled(&arrival));
+    assert_eq!(receiver.files(), expected());
+}
+
+#[test]
+fn who_has_the_files_needs_the_manifest_alone() {
+    let scratch = Scratch::new();
+    let sent = Sent::of(&scratch, &FILES, 20);
+    let receiver = Receiver::new(&scratch);
+    let mut arrival = receiver.begin();
+    receiver.put(&mut arrival, &sent, sent.all());
+    let mut arrival = receiver.begin();
+    let head = sent.packets.len() as u64 - 3;
+    receiver.put(&mut arrival, &sent, 0..head);
+    assert!(settled(&arrival));
+    assert_eq!(arrival.had_blocks(), sent.all().end);
+}
+
+#[test]
+fn what_came_can_be_read_again() {
+    let scratch = Scratch::new();
+    let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
+    let last = sent.all().end - 1;
+    let mut arrival = receiver.begin();
+    let group = |arrival: &mut Arrival, blocks: Range<u64>| {
+        let (stride, bytes) = arrival.read(blocks, Vec::new(), &receiver.inbox).expect("readable");
+        assert_eq!(stride, 20);
+        bytes
+    };
+    let packets =
+        |blocks: Range<u64>| blocks.flat_map(|block| sent.packets[block as usize].clone()).collect();
+    receiver.put(&mut arrival, &sent, last - 2..last);
+    let before: Vec<u8> = packets(last - 2..last);
+    assert_eq!(group(&mut arrival, last - 2..last), before, "while the manifest is not known");
+    receiver.put(&mut arrival, &sent, 0..last - 2);
+    let whole: Vec<u8> = packets(0..last);
+    assert_eq!(group(&mut arrival, 0..last), whole, "and when it is");
+    receiver.put(&mut arrival, &sent, [last]);
+    assert!(settled(&arrival));
+    assert_eq!(
+        group(&mut arrival, 0..last + 4),
+        packets(0..last + 1),
+        "and from files that have their names"
+    );
+}
+
+#[test]
+fn a_taken_name_does_not_keep_the_others() {
+    let scratch = Scratch::new();
+    let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
+    scratch.file("in/two.txt", b"mine");
+    let mut arrival = receiver.begin();
+    receiver.put(&mut arrival, &sent, sent.all());
+    assert!(settled(&arrival));
+    assert_eq!(arrival.filling().map(Filling::placed), Some(3));
+    assert_eq!(receiver.files().get("two.txt").map(Vec::as_slice), Some(&b"mine"[..]));
+    let refused = std::iter::from_fn(|| arrival.outcome())
+        .filter_map(|outcome| match outcome {
+            Outcome::Refused { file, error } => Some((file, error.error.kind())),
+            _ => None,
+        })
+        .collect::<Vec<_>>();
+    assert_eq!(refused, [(2, std::io::ErrorKind::AlreadyExists)]);
+    // Once the name is free the partial is enough.
+    fs::remove_file(scratch.path().join("in/two.txt")).expect("it is there");
+    let mut arrival = receiver.begin();
+    receiver.put(&mut arrival, &sent, 0..sent.packets.len() as u64 - 3);
+    assert_eq!(arrival.filling().map(Filling::placed), Some(4));
+    assert_eq!(receiver.files(), expected());
+}
+
+#[test]
+fn a_wrong_content_gets_no_name_and_is_forgotten() {
+    let scratch = Scratch::new();
+    let mut sent = Sent::of(&scratch, &FILES, 20);
+    let receiver = Receiver::new(&scratch);
+    let last = sent.packets.len() - 1;
+    let right = std::mem::replace(&mut sent.packets[last], b"SECOND".to_vec());
+    let mut arrival = receiver.begin();
+    receiver.put(&mut arrival, &sent, sent.all());
+    assert!(settled(&arrival));
+    assert!(!receiver.files().contains_key("two.txt"));
+    assert!(
+        std::iter::from_fn(|| arrival.outcome()).any(|outcome| matches!(outcome, Outcome::Wrong { file: 2 }))
+    );
+    sent.packets[last] = right;
+    let mut arrival = receiver.begin();
+    receiver.put(&mut arrival, &sent, sent.all());
+    assert_eq!(receiver.files(), expected());
+}
+
+#[test]
+fn strangers_are_refused() {
+    let scratch = Scratch::new();
+    let receiver = Receiver::new(&scratch);
+    let good = || Sent::of(&scratch, &FILES, 100);
+    let mut other = good();
+    other.packets[0][8] = 9;
+    assert_eq!(receiver.refusal(&other), Refusal::Profile(ProfileError::Version(9)));
+    let mut messages = good();
+    messages.packets[0][..Profile::LEN].copy_from_slice(&Profile::new(Content::Messages).emit());
+    assert_eq!(receiver.refusal(&messages), Refusal::Content(Content::Messages));
+    let mut long = good();
+    long.packets[0][Profile::LEN] = 0xff;
+    assert_eq!(receiver.refusal(&long), Refusal::Manifest(ManifestError::Long));
+    let mut forged = good();
+    forged.packets[0][PREFIX + 3] ^= 1;
+    assert_eq!(receiver.refusal(&forged), Refusal::Hash);
+    let mut short = good();
+    short.packets.last_mut().expect("there are some").pop();
+    assert_eq!(receiver.refusal(&short), Refusal::Blocks);
+    let mut beyond = good();
+    beyond.packets.push(vec![0; 100]);
+    assert_eq!(receiver.refusal(&beyond), Refusal::Blocks);
+    let mut nothing = good();
+    nothing.packets[0].clear();
+    assert_eq!(receiver.refusal(&nothing), Refusal::Blocks);
+    // What was right before something was wrong may stay.
+    let expected = expected();
+    assert!(receiver.files().iter().all(|(name, bytes)| expected.get(name) == Some(bytes)));
+}
+
+/// A link in the directory that the user made is not followed on the way to a name.
+#[test]
+fn links_in_the_directory_lead_nowhere() {
+    let scratch = Scratch::new();
+    let receiver = Receiver::new(&scratch);
+    scratch.file("outside/here", b"");
+    let made = std::process::Command::new("ln")
+        .args(["-s", "../outside", "in/link"])
+        .current_dir(scratch.path())
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: there is no `ln` here");
+        return;
+    }
+    let manifest = manifest(&[("link/file", b"harm"), ("link", b"more harm")]);
+    assert!(matches!(receiver.refusal(&Sent::written(&manifest, b"", 64)), Refusal::Manifest(_)));
+    for name in ["link/file", "link/here", "link/deep/file"] {
+        let sent = Sent::written(&self::manifest(&[(name, b"harm")]), b"harm", 64);
+        let mut arrival = receiver.begin();
+        receiver.put(&mut arrival, &sent, sent.all());
+        assert!(settled(&arrival));
+        assert_eq!(arrival.filling().map(Filling::placed), Some(0), "{name}");
+    }
+    let outside = fs::read_dir(scratch.path().join("outside")).expect("it is there");
+    assert_eq!(outside.count(), 1);
+}
+
+/// A manifest as JSON, of any names.
+fn manifest(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let files: Vec<_> = files
+        .iter()
+        .map(|(name, bytes)| serde_json::json!({"name": name, "size": bytes.len(), "blake3": Digest::of(bytes)}))
+        .collect();
+    serde_json::to_vec(&serde_json::json!({"version": 1, "files": files})).expect("memory takes it")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever names a manifest has, nothing appears outside the directory, and nothing wrong inside it.
+    #[test]
+    fn nothing_leaves_the_directory(
+        names in prop::collection::vec("(\\.\\.?|/|\\\\|:|[a-c]|A|nul|\\.campanile|\u{0}){1,6}", 1..4),
+        hostile in any::<bool>(),
+    ) {
+        let scratch = Scratch::new();
+        let receiver = Receiver::new(&scratch);
+        let content: &[u8] = b"harm";
+        let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), content)).collect();
+        let bytes: &[u8] = if hostile { b"hurt" } else { content };
+        let sent = Sent::written(&manifest(&files), bytes, 50);
+        let mut arrival = receiver.begin();
+        // A refusal is as good as any other end.
+        let _ = arrival.put(sent.packets(sent.all()), &receiver.inbox).map(|_| arrival.fill(&receiver.inbox));
+        let received = receiver.files();
+        prop_assert!(received.values().all(|bytes| bytes == content), "{received:?}");
+        prop_assert!(received.len() <= names.len());
+        let beside: Vec<_> = fs::read_dir(scratch.path()).expect("it is there").collect();
+        prop_assert_eq!(beside.len(), 1, "{:?}", beside);
+    }
+
+    /// In any order, with repetitions, the files are what was sent, once.
+    #[test]
+    fn any_order_will_do(
+        sizes in prop::collection::vec(0_usize..200, 1..5),
+        block_len in 1_usize..70,
+        order in any::<u64>(),
+        batch in 1_usize..20,
+    ) {
+        let scratch = Scratch::new();
+        let contents: Vec<(String, Vec<u8>)> = sizes
+            .iter()
+            .enumerate()
+            .map(|(file, &size)| (format!("f{file}"), (0..size).map(|at| (at * 7 + file) as u8).collect()))
+            .collect();
+        let files: Vec<(&str, &[u8])> = contents.iter().map(|(name, bytes)| (&name[..], &bytes[..])).collect();
+        let (sent, receiver) = (Sent::of(&scratch, &files, block_len), Receiver::new(&scratch));
+        let mut blocks: Vec<u64> = sent.all().chain(0..3).filter(|block| *block < sent.all().end).collect();
+        blocks.sort_by_key(|block| (block ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut arrival = receiver.begin();
+        for batch in blocks.chunks(batch) {
+            receiver.put(&mut arrival, &sent, batch.iter().copied());
+        }
+        prop_assert!(settled(&arrival));
+        prop_assert_eq!(arrival.had_blocks(), sent.all().end);
+        let expected: BTreeMap<_, _> = contents.into_iter().collect();
+        prop_assert_eq!(receiver.files(), expected);
+    }
+}

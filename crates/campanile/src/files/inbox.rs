@@ -1,0 +1,427 @@
+//! The directory that files are received into.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use campanile_engine::mode;
+
+use super::digest::Digest;
+use super::error::{FileAction, FileError};
+use super::manifest::Entry;
+use super::name::OURS;
+use super::partial::PartialPaths;
+
+/// A directory, and in it the one of what is not complete yet. One process at a time has it.
+///
+/// Nothing is written outside of it, whatever stands in it: a directory on the way to a name is a directory, not a link to one.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    dir: PathBuf,
+    ours: PathBuf,
+    replaces: bool,
+    /// Locked as long as this process receives here.
+    _lock: File,
+}
+
+/// What stands where a file is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing.
+    Free,
+    /// That very file.
+    Same,
+    /// Something else.
+    Other,
+}
+
+impl Inbox {
+    /// Takes a directory, made if there is none. `replaces` is whether a file gives way to one that is received under its name.
+    pub(crate) fn open(dir: &Path, replaces: bool) -> Result<Self, FileError> {
+        fs::create_dir_all(dir).map_err(FileAction::Create.of(dir))?;
+        let ours = dir.join(OURS);
+        make_directory(&ours).map_err(FileAction::Create.of(&ours))?;
+        // Systems where a directory is no file have no modes either.
+        if let Ok(directory) = File::open(&ours) {
+            mode::set(&directory, PRIVATE).map_err(FileAction::Create.of(&ours))?;
+        }
+        let path = ours.join(LOCK);
+        let lock = File::create(&path).map_err(FileAction::Create.of(&path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let error = io::Error::new(io::ErrorKind::ResourceBusy, "another process receives into it");
+                return Err(FileAction::Open.of(dir)(error));
+            }
+            Err(TryLockError::Error(error)) => return Err(FileAction::Open.of(&path)(error)),
+        }
+        let inbox = Self { dir: dir.to_owned(), ours, replaces, _lock: lock };
+        inbox.sweep()?;
+        Ok(inbox)
+    }
+
+    /// Where a content is kept until it is complete.
+    pub(crate) fn partial(&self, digest: &Digest, block_len: usize) -> PartialPaths {
+        PartialPaths::new(&self.ours, digest, block_len)
+    }
+
+    /// Where a file goes.
+    pub(crate) fn target(&self, entry: &Entry) -> PathBuf {
+        entry.name.below(&self.dir)
+    }
+
+    /// The path of a file that lives as long as this process.
+    pub(crate) fn passing(&self, name: &str) -> PathBuf {
+        self.ours.join(format!("{name}{PASSING}"))
+    }
+
+    /// What stands where a file is to go. A file of the same size is read to know.
+    pub(crate) fn standing(&self, entry: &Entry) -> Result<Standing, FileError> {
+        let path = self.target(entry);
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::Free),
+            // A file stands where a directory of the name should be.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Standing::Other),
+            Err(error) => return Err(FileAction::Open.of(&path)(error)),
+        };
+        if !metadata.is_file() || metadata.len() != entry.size || self.leads_outside(entry) {
+            return Ok(Standing::Other);
+        }
+        let mut file = File::open(&path).map_err(FileAction::Open.of(&path))?;
+        let digest = Digest::read(&mut file).map_err(FileAction::Read.of(&path))?;
+        Ok(if digest == (entry.digest, entry.size) { Standing::Same } else { Standing::Other })
+    }
+
+    /// Gives a complete content the names of its files, each with its mode and time, and forgets the partial. A name that is taken by
+    /// the very same file is as good as given.
+    ///
+    /// # Errors
+    /// For each file that has no name now: why. The partial is kept.
+    pub(crate) fn place(&self, paths: &PartialPaths, entries: &[&Entry]) -> Vec<Result<(), FileError>> {
+        // The content itself becomes the last of the files; the others are copies of it.
+        let last = entries.len() - 1;
+        let mut results = Vec::with_capacity(entries.len());
+        for (index, entry) in entries.iter().enumerate() {
+            let is_whole = results.iter().all(Result::is_ok);
+            let copied = index < last || !is_whole;
+            results.push(self.place_one(&paths.bytes, entry, copied));
+        }
+        if results.iter().all(Result::is_ok) {
+            // What cannot be removed is in nobody's way.
+            let _ = paths.remove();
+        }
+        results
+    }
+
+    /// Makes an empty file.
+    pub(crate) fn place_empty(&self, entry: &Entry) -> Result<(), FileError> {
+        let path = self.passing(&entry.digest.to_string());
+        File::create(&path).map_err(FileAction::Create.of(&path))?;
+        let placed = self.place_one(&path, entry, false);
+        let _ = fs::remove_file(&path);
+        placed
+    }
+
+    fn place_one(&self, content: &Path, entry: &Entry, copied: bool) -> Result<(), FileError> {
+        let target = self.target(entry);
+        if self.standing(entry)? == Standing::Same {
+            return Ok(());
+        }
+        self.make_parents(entry)?;
+        if !copied {
+            return self.name(content, entry).map_err(FileAction::Name.of(&target));
+        }
+        let copy = self.passing(&format!("copy-{}", entry.digest));
+        fs::copy(content, &copy).map_err(FileAction::Write.of(&copy))?;
+        let named = self.name(&copy, entry).map_err(FileAction::Name.of(&target));
+        if named.is_err() {
+            let _ = fs::remove_file(&copy);
+        }
+        named
+    }
+
+    /// Moves a content of ours to its name, with its time and mode, once all of it is on the disk.
+    fn name(&self, content: &Path, entry: &Entry) -> io::Result<()> {
+        let file = OpenOptions::new().read(true).write(true).open(content)?;
+        if let Some(modified) = entry.modified {
+            file.set_modified(earliest(modified))?;
+        }
+        if let Some(mode) = entry.mode {
+            // What may not be written is written no more once it has its name: until then it may have to wait for one.
+            mode::set(&file, mode | OWNER_WRITES)?;
+        }
+        file.sync_all()?;
+        claim(content, &self.target(entry), self.replaces)?;
+        entry.mode.filter(|mode| mode & OWNER_WRITES == 0).map_or(Ok(()), |mode| mode::set(&file, mode))
+    }
+
+    fn make_parents(&self, entry: &Entry) -> Result<(), FileError> {
+        let mut path = self.dir.clone();
+        let parts: Vec<&str> = entry.name.parts().collect();
+        for part in &parts[..parts.len() - 1] {
+            path.push(part);
+            make_directory(&path).map_err(FileAction::Create.of(&path))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a directory on the way to a name is none of ours, but a link.
+    fn leads_outside(&self, entry: &Entry) -> bool {
+        let mut path = self.dir.clone();
+        let parts: Vec<&str> = entry.name.parts().collect();
+        parts[..parts.len() - 1].iter().any(|part| {
+            path.push(part);
+            !fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir())
+        })
+    }
+
+    /// Removes what a process that was killed has left behind.
+    fn sweep(&self) -> Result<(), FileError> {
+        for entry in fs::read_dir(&self.ours).map_err(FileAction::Open.of(&self.ours))? {
+            let path = entry.map_err(FileAction::Read.of(&self.ours))?.path();
+            if path.to_str().is_some_and(|path| path.ends_with(PASSING)) {
+                fs::remove_file(&path).map_err(FileAction::Remove.of(&path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // The directory stays as long as something in it is not complete.
+        let is_empty = fs::read_dir(&self.ours).is_ok_and(|entries| entries.take(2).count() == 1);
+        if is_empty {
+            let _ = fs::remove_file(self.ours.join(LOCK));
+            let _ = fs::remove_dir(&self.ours);
+        }
+    }
+}
+
+/// The mode of a directory whose files are nobody else's business yet.
+const PRIVATE: u32 = 0o700;
+
+const OWNER_WRITES: u32 = 0o200;
+
+const LOCK: &str = "lock";
+
+/// The end of names that mean nothing to the next process.
+const PASSING: &str = ".passing";
+
+/// A directory that is there afterwards, and no link to one.
+fn make_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if fs::symlink_metadata(path)?.is_dir() {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::NotADirectory.into())
+            }
+        }
+        made => made,
+    }
+}
+
+/// Moves a file to a name, in one step. Without `replaces` the name must be free.
+fn claim(from: &Path, to: &Path, replaces: bool) -> io::Result<()> {
+    if replaces {
+        return fs::rename(from, to);
+    }
+    // A second name and no first one: moving, but never over another file.
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // A file system without second names: who looks first is right but for a moment.
+        Err(error) => match fs::symlink_metadata(to) {
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                fs::rename(from, to).map_err(|_| error)
+            }
+            _ => Err(io::ErrorKind::AlreadyExists.into()),
+        },
+    }
+}
+
+/// A time as file systems keep it: the oldest one knows none before 1970.
+fn earliest(time: SystemTime) -> SystemTime {
+    time.max(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::name::FileName;
+    use crate::files::partial::Partial;
+    use crate::files::scratch::Scratch;
+    use std::time::Duration;
+
+    const CONTENT: &[u8] = b"the content of a file";
+
+    fn entry(name: &str) -> Entry {
+        Entry {
+            name: FileName::parse(name).expect(name),
+            size: CONTENT.len() as u64,
+            digest: Digest::of(CONTENT),
+            mode: Some(0o640),
+            modified: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)),
+        }
+    }
+
+    struct Fixture {
+        scratch: Scratch,
+        inbox: Inbox,
+    }
+
+    impl Fixture {
+        fn new(replaces: bool) -> Self {
+            let scratch = Scratch::new();
+            let inbox = Inbox::open(&scratch.path().join("in"), replaces).expect("a directory of our own");
+            Self { scratch, inbox }
+        }
+
+        /// Places the content under these names; `true` for each that has it.
+        fn place(&self, names: &[&str]) -> Vec<Result<(), io::ErrorKind>> {
+            let paths = self.inbox.partial(&Digest::of(CONTENT), 4);
+            let mut partial = Partial::open(&paths, CONTENT.len() as u64, 4).expect("there is room");
+            partial.write(0, CONTENT).expect("there is room");
+            partial.save().expect("there is room");
+            drop(partial);
+            let entries: Vec<Entry> = names.iter().map(|name| entry(name)).collect();
+            let placed = self.inbox.place(&paths, &entries.iter().collect::<Vec<_>>());
+            assert_eq!(paths.exist(), placed.iter().any(Result::is_err), "kept as long as it is needed");
+            placed.into_iter().map(|placed| placed.map_err(|error| error.error.kind())).collect()
+        }
+
+        fn content(&self, name: &str) -> Option<Vec<u8>> {
+            fs::read(self.scratch.path().join("in").join(name)).ok()
+        }
+
+        fn put(&self, name: &str, bytes: &[u8]) {
+            self.scratch.file(&format!("in/{name}"), bytes);
+        }
+    }
+
+    #[test]
+    fn a_file_appears_with_its_mode_and_time() {
+        let fixture = Fixture::new(false);
+        assert_eq!(fixture.place(&["a/b/c"]), [Ok(())]);
+        assert_eq!(fixture.content("a/b/c").as_deref(), Some(CONTENT));
+        let metadata = fs::metadata(fixture.inbox.target(&entry("a/b/c"))).expect("it is there");
+        assert_eq!(metadata.modified().ok(), entry("a").modified);
+        assert!(mode::of(&metadata).is_none_or(|mode| mode == 0o640));
+        let ours = fixture.scratch.path().join("in").join(OURS);
+        assert!(ours.exists());
+        drop(fixture.inbox);
+        assert!(!ours.exists(), "nothing is left to be completed");
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_written_waits_for_its_name_too() {
+        let fixture = Fixture::new(false);
+        fixture.put("a", b"somebody's");
+        let entry = Entry { mode: Some(0o444), ..entry("a") };
+        let paths = fixture.inbox.partial(&entry.digest, 4);
+        let place = || {
+            let mut partial = Partial::open(&paths, entry.size, 4).expect("it may be written");
+            partial.write(0, CONTENT).expect("there is room");
+            fixture.inbox.place(&paths, &[&entry]).remove(0)
+        };
+        assert!(place().is_err());
+        let target = fixture.inbox.target(&entry);
+        fs::remove_file(&target).expect("it is there");
+        place().expect("the name is free");
+        assert!(fs::metadata(&target).expect("it is there").permissions().readonly());
+    }
+
+    #[test]
+    fn equal_files_get_each_its_name() {
+        let fixture = Fixture::new(false);
+        assert_eq!(fixture.place(&["one", "two/too", "three"]), [Ok(()); 3]);
+        for name in ["one", "two/too", "three"] {
+            assert_eq!(fixture.content(name).as_deref(), Some(CONTENT), "{name}");
+        }
+        fixture.put("one", b"changed");
+        assert_eq!(fixture.content("three").as_deref(), Some(CONTENT), "copies, not links");
+    }
+
+    #[test]
+    fn a_taken_name_is_left_alone_and_the_partial_kept() {
+        let fixture = Fixture::new(false);
+        fixture.put("a", b"somebody's");
+        assert_eq!(fixture.place(&["a"]), [Err(io::ErrorKind::AlreadyExists)]);
+        assert_eq!(fixture.content("a").as_deref(), Some(&b"somebody's"[..]));
+        fs::remove_file(fixture.inbox.target(&entry("a"))).expect("it is there");
+        assert_eq!(fixture.place(&["a"]), [Ok(())]);
+    }
+
+    #[test]
+    fn one_of_two_names_may_be_taken() {
+        for names in [["taken", "free"], ["free", "taken"]] {
+            let fixture = Fixture::new(false);
+            fixture.put("taken", b"somebody's");
+            let placed = fixture.place(&names);
+            assert_eq!(placed.iter().filter(|placed| placed.is_ok()).count(), 1, "{placed:?}");
+            assert_eq!(fixture.content("free").as_deref(), Some(CONTENT));
+            assert_eq!(fixture.content("taken").as_deref(), Some(&b"somebody's"[..]));
+        }
+    }
+
+    #[test]
+    fn the_same_file_is_as_good_as_received() {
+        let fixture = Fixture::new(false);
+        fixture.put("a", CONTENT);
+        assert_eq!(fixture.inbox.standing(&entry("a")).expect("readable"), Standing::Same);
+        assert_eq!(fixture.inbox.standing(&entry("b")).expect("readable"), Standing::Free);
+        assert_eq!(fixture.place(&["a"]), [Ok(())]);
+        fixture.put("a", &[b'x'; CONTENT.len()]);
+        assert_eq!(fixture.inbox.standing(&entry("a")).expect("readable"), Standing::Other);
+        assert_eq!(fixture.inbox.standing(&entry("a/b")).expect("readable"), Standing::Other);
+    }
+
+    #[test]
+    fn a_file_gives_way_when_it_is_to() {
+        let fixture = Fixture::new(true);
+        fixture.put("a", b"old");
+        assert_eq!(fixture.place(&["a"]), [Ok(())]);
+        assert_eq!(fixture.content("a").as_deref(), Some(CONTENT));
+        fixture.put("dir/inside", b"");
+        assert!(fixture.place(&["dir"])[0].is_err(), "a directory never does");
+        assert_eq!(fixture.content("dir/inside").as_deref(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn a_file_is_no_directory() {
+        let fixture = Fixture::new(true);
+        fixture.put("a", b"a file");
+        assert_eq!(fixture.place(&["a/b"]), [Err(io::ErrorKind::NotADirectory)]);
+        assert_eq!(fixture.content("a").as_deref(), Some(&b"a file"[..]));
+    }
+
+    #[test]
+    fn empty_files_are_made() {
+        let fixture = Fixture::new(false);
+        let empty = Entry { size: 0, digest: Digest::of(b""), ..entry("empty/one") };
+        fixture.inbox.place_empty(&empty).expect("there is room");
+        assert_eq!(fixture.content("empty/one").as_deref(), Some(&b""[..]));
+        fixture.inbox.place_empty(&empty).expect("it is there already");
+    }
+
+    #[test]
+    fn one_process_at_a_time() {
+        let fixture = Fixture::new(false);
+        let error = Inbox::open(&fixture.scratch.path().join("in"), false).expect_err("it is taken");
+        assert!(error.to_string().ends_with("another process receives into it"), "{error}");
+    }
+
+    #[test]
+    fn what_was_left_behind_is_swept() {
+        let fixture = Fixture::new(false);
+        let passing = fixture.inbox.passing("spool");
+        fs::write(&passing, b"left").expect("there is room");
+        let dir = fixture.inbox.dir.clone();
+        drop(fixture.inbox);
+        let _inbox = Inbox::open(&dir, false).expect("a directory of our own");
+        assert!(!passing.exists());
+    }
+}

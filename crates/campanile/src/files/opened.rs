@@ -1,0 +1,82 @@
+//! What is open of many.
+
+/// A few open things out of very many, those that were used last.
+///
+/// A session may bring more files than a process may have open.
+#[derive(Debug)]
+pub(crate) struct Opened<T> {
+    /// The one used last stands last.
+    open: Vec<(usize, T)>,
+}
+
+impl<T> Opened<T> {
+    /// Things that are open at most.
+    const MAX: usize = 32;
+
+    pub(crate) fn new() -> Self {
+        Self { open: Vec::new() }
+    }
+
+    /// The thing of this number, opened if it is not.
+    pub(crate) fn get<E>(&mut self, index: usize, open: impl FnOnce() -> Result<T, E>) -> Result<&mut T, E> {
+        match self.open.iter().rposition(|(known, _)| *known == index) {
+            Some(at) if at + 1 == self.open.len() => {}
+            Some(at) => {
+                let used = self.open.remove(at);
+                self.open.push(used);
+            }
+            None => {
+                if self.open.len() == Self::MAX {
+                    self.open.remove(0);
+                }
+                self.open.push((index, open()?));
+            }
+        }
+        Ok(&mut self.open.last_mut().expect("it was put there").1)
+    }
+
+    /// Closes the thing of this number, if it is open.
+    pub(crate) fn close(&mut self, index: usize) {
+        self.open.retain(|(known, _)| *known != index);
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
+        self.open.iter_mut().map(|(index, thing)| (*index, thing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(opened: &mut Opened<String>, index: usize) -> bool {
+        let mut is_new = false;
+        let thing = opened.get(index, || {
+            is_new = true;
+            Ok::<_, ()>(index.to_string())
+        });
+        assert_eq!(thing, Ok(&mut index.to_string()));
+        is_new
+    }
+
+    #[test]
+    fn the_ones_used_last_stay_open() {
+        let mut opened = Opened::new();
+        for index in 0..Opened::<String>::MAX {
+            assert!(get(&mut opened, index));
+        }
+        assert!(!get(&mut opened, 0));
+        assert!(get(&mut opened, 1000));
+        assert_eq!((get(&mut opened, 0), get(&mut opened, 1)), (false, true));
+        assert_eq!(opened.iter_mut().count(), Opened::<String>::MAX);
+        opened.close(0);
+        assert!(get(&mut opened, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_not_kept() {
+        let mut opened = Opened::<()>::new();
+        assert_eq!(opened.get(1, || Err("gone")), Err("gone"));
+        assert_eq!(opened.iter_mut().count(), 0);
+    }
+}

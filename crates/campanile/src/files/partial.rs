@@ -1,0 +1,284 @@
+//! A content on its way: the bytes that have come, and which those are.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::blocks::BlockMap;
+use super::digest::Digest;
+
+/// A content of which blocks are missing, in two files: its bytes, and its map of blocks.
+///
+/// The files are named after the content's hash and the size of its blocks, never after a session: whoever sends the same content
+/// again, in blocks of that size, goes on where it was left. A block is marked after it was written; so a process may be killed at
+/// any moment. What a power failure leaves is found out by the hash.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    bytes: File,
+    saved: File,
+    map: BlockMap,
+    size: u64,
+    block: u64,
+    /// Where the file's cursor stands, so that runs of blocks need no seek.
+    cursor: u64,
+}
+
+/// The names of a partial's two files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PartialPaths {
+    pub(crate) bytes: PathBuf,
+    pub(crate) map: PathBuf,
+}
+
+impl PartialPaths {
+    pub(crate) fn new(dir: &Path, digest: &Digest, block_len: usize) -> Self {
+        let name = |end: &str| dir.join(format!("{digest}-{block_len}.{end}"));
+        Self { bytes: name("part"), map: name("map") }
+    }
+
+    /// Whether there is something to go on with.
+    pub(crate) fn exist(&self) -> bool {
+        self.map.exists() && self.bytes.exists()
+    }
+
+    /// Removes both. That one is not there is no error.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        let gone = |removed: io::Result<()>| match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        // Without its map a content counts as nothing: a death in between loses blocks, never the truth.
+        gone(std::fs::remove_file(&self.map))?;
+        gone(std::fs::remove_file(&self.bytes))
+    }
+}
+
+impl Partial {
+    /// Opens what is there of a content, or begins with nothing.
+    pub(crate) fn open(paths: &PartialPaths, size: u64, block_len: usize) -> io::Result<Self> {
+        let blocks = size.div_ceil(block_len as u64);
+        if let Some((bytes, saved, map)) = known(paths, size, blocks)? {
+            return Ok(Self { bytes, saved, map, size, block: block_len as u64, cursor: u64::MAX });
+        }
+        // New files, never the old ones made empty: a content that has its name already may be one of them.
+        paths.remove()?;
+        let create = |path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
+        let bytes = create(&paths.bytes)?;
+        bytes.set_len(size)?;
+        let mut saved = create(&paths.map)?;
+        saved.set_len(HEADER as u64 + blocks.div_ceil(8))?;
+        saved.write_all(&header(size))?;
+        let map = BlockMap::new(blocks);
+        Ok(Self { bytes, saved, map, size, block: block_len as u64, cursor: u64::MAX })
+    }
+
+    /// Writes blocks that follow each other, and tells how many of them were missing. What the last block of the content has beyond
+    /// its end is left out.
+    ///
+    /// # Panics
+    /// When the blocks are not whole, or not of this content.
+    pub(crate) fn write(&mut self, first: u64, bytes: &[u8]) -> io::Result<u64> {
+        let start = first * self.block;
+        let len = (bytes.len() as u64).min(self.size - start);
+        let end = first + len.div_ceil(self.block);
+        assert!(start + len == self.size || len.is_multiple_of(self.block), "whole blocks");
+        if (first..end).all(|block| self.map.has(block)) {
+            return Ok(0);
+        }
+        self.go_to(start)?;
+        let bytes = &bytes[..usize::try_from(len).expect("a part of these bytes")];
+        if let Err(error) = self.bytes.write_all(bytes) {
+            self.cursor = u64::MAX;
+            return Err(error);
+        }
+        self.cursor = start + len;
+        Ok(self.map.set(first..end))
+    }
+
+    /// Saves the map of what was written.
+    pub(crate) fn save(&mut self) -> io::Result<()> {
+        if let Some((at, bytes)) = self.map.unsaved() {
+            self.saved.seek(SeekFrom::Start((HEADER + at) as u64))?;
+            self.saved.write_all(bytes)?;
+            self.map.saved();
+        }
+        Ok(())
+    }
+
+    /// Reads from a place of the content; what has not come is zeros.
+    pub(crate) fn read(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.go_to(offset)?;
+        self.cursor = u64::MAX;
+        self.bytes.read_exact(buffer)
+    }
+
+    pub(crate) fn map(&self) -> &BlockMap {
+        &self.map
+    }
+
+    /// Whether the bytes have this hash. To be asked when all blocks are there.
+    pub(crate) fn is_right(&mut self, digest: &Digest) -> io::Result<bool> {
+        self.go_to(0)?;
+        self.cursor = u64::MAX;
+        Ok(Digest::read(&mut self.bytes)? == (*digest, self.size))
+    }
+
+    /// The file that holds the bytes.
+    #[cfg(test)]
+    fn file(&self) -> &File {
+        &self.bytes
+    }
+
+    fn go_to(&mut self, offset: u64) -> io::Result<()> {
+        if self.cursor != offset {
+            self.bytes.seek(SeekFrom::Start(offset))?;
+            self.cursor = offset;
+        }
+        Ok(())
+    }
+}
+
+const MAGIC: [u8; 8] = *b"campmap1";
+
+/// Magic and size of the content.
+const HEADER: usize = 16;
+
+/// What is there to go on with: the bytes, and the map of such a content.
+fn known(paths: &PartialPaths, size: u64, blocks: u64) -> io::Result<Option<(File, File, BlockMap)>> {
+    if !paths.exist() {
+        return Ok(None);
+    }
+    let open = |path| OpenOptions::new().read(true).write(true).open(path);
+    let (bytes, mut saved) = (open(&paths.bytes)?, open(&paths.map)?);
+    let is_such =
+        bytes.metadata()?.len() == size && saved.metadata()?.len() == HEADER as u64 + blocks.div_ceil(8);
+    let mut map = Vec::new();
+    if is_such {
+        saved.read_to_end(&mut map)?;
+    }
+    if !map.starts_with(&header(size)) {
+        return Ok(None);
+    }
+    Ok(BlockMap::from_bytes(map.split_off(HEADER), blocks).map(|map| (bytes, saved, map)))
+}
+
+fn header(size: u64) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..].copy_from_slice(&size.to_be_bytes());
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::scratch::Scratch;
+
+    const CONTENT: &[u8] = b"0123456789abcdefghijklmno";
+
+    struct Fixture {
+        scratch: Scratch,
+        paths: PartialPaths,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let scratch = Scratch::new();
+            let paths = PartialPaths::new(scratch.path(), &Digest::of(CONTENT), 4);
+            Self { scratch, paths }
+        }
+
+        fn open(&self) -> Partial {
+            Partial::open(&self.paths, CONTENT.len() as u64, 4).expect("a directory of our own")
+        }
+    }
+
+    fn write(partial: &mut Partial, blocks: std::ops::Range<u64>) -> u64 {
+        let end = (blocks.end * 4).min(CONTENT.len() as u64);
+        let bytes = &CONTENT[blocks.start as usize * 4..end as usize];
+        partial.write(blocks.start, bytes).expect("there is room")
+    }
+
+    #[test]
+    fn blocks_in_any_order_make_the_content() {
+        let fixture = Fixture::new();
+        let mut partial = fixture.open();
+        assert_eq!(write(&mut partial, 3..7), 4, "the last one is one byte long");
+        assert_eq!(write(&mut partial, 2..4), 1, "one of them was there");
+        assert_eq!(write(&mut partial, 0..2), 2);
+        assert!(partial.map().is_whole());
+        assert!(partial.is_right(&Digest::of(CONTENT)).expect("readable"));
+        assert!(!partial.is_right(&Digest::of(b"other")).expect("readable"));
+    }
+
+    #[test]
+    fn a_padded_last_block_is_cut() {
+        let fixture = Fixture::new();
+        let mut partial = fixture.open();
+        assert_eq!(partial.write(6, b"o\0\0\0").expect("there is room"), 1);
+        assert_eq!(partial.file().metadata().expect("it is open").len(), CONTENT.len() as u64);
+    }
+
+    #[test]
+    fn what_was_saved_is_there_again() {
+        let fixture = Fixture::new();
+        let mut partial = fixture.open();
+        write(&mut partial, 1..3);
+        partial.save().expect("there is room");
+        write(&mut partial, 5..6);
+        // As a process that is killed: written, not marked.
+        drop(partial);
+        assert!(fixture.paths.exist());
+        let mut partial = fixture.open();
+        let runs: Vec<_> = partial.map().runs().collect();
+        assert_eq!((runs.len(), &runs[0]), (1, &(1..3)));
+        let mut bytes = [0; 8];
+        partial.read(4, &mut bytes).expect("readable");
+        assert_eq!(bytes, CONTENT[4..12]);
+        write(&mut partial, 0..7);
+        assert!(partial.is_right(&Digest::of(CONTENT)).expect("readable"));
+    }
+
+    #[test]
+    fn a_map_that_cannot_be_is_not_believed() {
+        let spoil = |what: &str, spoil: &dyn Fn(&PartialPaths)| {
+            let fixture = Fixture::new();
+            let mut partial = fixture.open();
+            write(&mut partial, 0..7);
+            partial.save().expect("there is room");
+            drop(partial);
+            spoil(&fixture.paths);
+            let partial = fixture.open();
+            assert_eq!(partial.map().had(), 0, "{what}");
+            assert_eq!(partial.file().metadata().expect("it is open").len(), CONTENT.len() as u64);
+            drop(fixture.scratch);
+        };
+        let set = |path: &Path, len: u64| {
+            let file = OpenOptions::new().write(true).open(path).expect("it is there");
+            file.set_len(len).expect("it can be resized");
+        };
+        spoil("a shorter map", &|paths| set(&paths.map, 16));
+        spoil("a longer map", &|paths| set(&paths.map, 1000));
+        spoil("no bytes", &|paths| std::fs::remove_file(&paths.bytes).expect("it is there"));
+        spoil("fewer bytes", &|paths| set(&paths.bytes, 5));
+        spoil("another content", &|paths| {
+            let mut map = header(26).to_vec();
+            map.push(0x7f);
+            std::fs::write(&paths.map, map).expect("there is room");
+        });
+        spoil("more blocks than there are", &|paths| {
+            let mut map = header(25).to_vec();
+            map.push(0xff);
+            std::fs::write(&paths.map, map).expect("there is room");
+        });
+    }
+
+    #[test]
+    fn what_is_removed_is_gone() {
+        let fixture = Fixture::new();
+        drop(fixture.open());
+        fixture.paths.remove().expect("both are there");
+        assert!(!fixture.paths.exist());
+        fixture.paths.remove().expect("that nothing is there is no error");
+    }
+}

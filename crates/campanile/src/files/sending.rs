@@ -1,0 +1,276 @@
+//! The run that sends files.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::arrival::PREFIX;
+use super::error::FileError;
+use super::layout::{Head, Layout, TooLarge};
+use super::manifest::{Manifest, ManifestError};
+use super::offering::Offering;
+use super::reading::Reading;
+use crate::multicast::{
+    BulkPublisher, BulkSent, Content, Counts, Offer, Options, Profile, ReceiverId, Report, Standing,
+    StartError, Tsi,
+};
+
+/// Sends files to a group.
+///
+/// # Order of calls
+///
+/// [`FileSender::next`] until it says [`SendEvent::Finished`]: it reads from the disk what is sent next, so nobody else should wait on
+/// its thread. It ends by itself, or after [`FileSender::finish`] or [`FileSender::abort`].
+#[derive(Debug)]
+pub struct FileSender {
+    publisher: BulkPublisher,
+    reading: Reading,
+    /// How many receivers are waited for.
+    wanted: Option<usize>,
+    receivers: BTreeMap<ReceiverId, Listener>,
+    /// Receivers beyond those that are known by name. Each of their reports counts.
+    unnamed: u64,
+    /// The end of what was read from the disk so far.
+    read: u64,
+    is_drained: bool,
+    is_ending: bool,
+}
+
+/// A receiver, as it last reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its address.
+    pub address: IpAddr,
+    /// What it said last.
+    pub report: Report,
+}
+
+/// What happened to a sender.
+#[derive(Debug)]
+pub enum SendEvent {
+    /// A receiver reported for the first time, or has come to an end.
+    Receiver(Listener),
+    /// All was sent once. Repair goes on.
+    Drained,
+    /// The session is over.
+    Finished,
+}
+
+/// Why sending cannot begin.
+#[derive(Debug)]
+pub enum SendStartError {
+    /// The files make too long a manifest.
+    Manifest(ManifestError),
+    /// The files are too large for packets of this size.
+    TooLarge(TooLarge),
+    /// The network does not let it begin.
+    Network(StartError),
+}
+
+/// Why sending cannot go on.
+#[derive(Debug)]
+pub enum SendError {
+    /// A file cannot be read, or is not any more what it was. The receivers were told that the session is over.
+    File(FileError),
+    /// The network node failed.
+    Network(String),
+}
+
+/// How much of a session was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendProgress {
+    /// Bytes that were sent at least once.
+    pub sent: u64,
+    /// Bytes of the session: of the files and of what tells of them.
+    pub total: u64,
+}
+
+impl FileSender {
+    /// Starts to send. With `wanted` the session goes on until so many receivers have said that they have everything; without, it
+    /// ends when all was sent once and nobody asks for more.
+    ///
+    /// # Errors
+    /// There is too much to be sent, or the network does not let it begin.
+    pub fn start(
+        options: &Options,
+        offering: Offering,
+        wanted: Option<usize>,
+    ) -> Result<Self, SendStartError> {
+        let profile = Profile::new(Content::Files);
+        let manifest = offering.manifest().emit().map_err(SendStartError::Manifest)?;
+        let mut head = Vec::with_capacity(PREFIX + manifest.len());
+        head.extend(profile.emit());
+        head.extend(Head::of(&manifest).emit());
+        head.extend(manifest);
+        // An MTU that leaves no room is the publisher's to refuse.
+        let block_len = options.block_len().unwrap_or(1);
+        let layout =
+            Layout::new(offering.manifest(), head.len(), block_len).map_err(SendStartError::TooLarge)?;
+        let offer = Offer { profile, bytes: layout.len() };
+        let publisher = BulkPublisher::start(options, offer).map_err(SendStartError::Network)?;
+        assert_eq!(publisher.block_len(), block_len, "the options tell the length of blocks");
+        Ok(Self {
+            publisher,
+            reading: Reading::new(offering, head, layout),
+            wanted,
+            receivers: BTreeMap::new(),
+            unnamed: 0,
+            read: 0,
+            is_drained: false,
+            is_ending: false,
+        })
+    }
+
+    /// Serves the session for this long, or until something happened.
+    ///
+    /// # Errors
+    /// What keeps it from going on. The session is over then.
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<SendEvent>, SendError> {
+        match self.publisher.next(timeout) {
+            None => Ok(None),
+            Some(BulkSent::Need(range)) => {
+                self.read = self.read.max(range.end);
+                match self.reading.read(range.clone(), self.publisher.buffer()) {
+                    Ok(bytes) => self.publisher.supply(range, bytes),
+                    Err(error) => return Err(self.fail(error)),
+                }
+                Ok(None)
+            }
+            Some(BulkSent::Report { from, report }) => Ok(self.heard(from, report)),
+            Some(BulkSent::Drained) => {
+                // What was sent was hashed before: now it is seen that it was the same.
+                self.reading.is_unchanged().map_err(|error| self.fail(error))?;
+                self.is_drained = true;
+                self.end_if_done();
+                Ok(Some(SendEvent::Drained))
+            }
+            Some(BulkSent::Finished) => Ok(Some(SendEvent::Finished)),
+            Some(BulkSent::Failed(why)) => Err(SendError::Network(why)),
+        }
+    }
+
+    /// Ends the session properly: what was not sent yet still is, and repair goes on for a while.
+    pub fn finish(&mut self) {
+        self.is_ending = true;
+        self.publisher.finish();
+    }
+
+    /// Ends the session as it is. The receivers are told.
+    pub fn abort(&mut self) {
+        self.is_ending = true;
+        self.publisher.abort(GONE);
+    }
+
+    /// Whether everything was sent at least once.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.is_drained
+    }
+
+    /// The session's identifier.
+    #[must_use]
+    pub fn tsi(&self) -> Tsi {
+        self.publisher.tsi()
+    }
+
+    /// What is sent.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        self.reading.offering().manifest()
+    }
+
+    /// How much was sent.
+    #[must_use]
+    pub fn progress(&self) -> SendProgress {
+        SendProgress { sent: self.read, total: self.reading.layout().len() }
+    }
+
+    /// The receivers that reported, at most 4096 of them.
+    pub fn receivers(&self) -> impl Iterator<Item = &Listener> {
+        self.receivers.values()
+    }
+
+    /// Receivers that have everything.
+    #[must_use]
+    pub fn complete(&self) -> usize {
+        let is_complete = |listener: &&Listener| listener.report.standing == Standing::Complete;
+        self.receivers.values().filter(is_complete).count()
+    }
+
+    /// Reports of receivers beyond those that are known by name.
+    #[must_use]
+    pub fn unnamed(&self) -> u64 {
+        self.unnamed
+    }
+
+    /// What the network counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.publisher.counts()
+    }
+
+    fn heard(&mut self, address: IpAddr, report: Report) -> Option<SendEvent> {
+        let known = self.receivers.get(&report.receiver).copied();
+        if known.is_none() && self.receivers.len() == LISTENERS_MAX {
+            self.unnamed += 1;
+            return None;
+        }
+        // Reports may overtake each other; an end is an end.
+        if known.is_some_and(|known| known.report.standing.is_final()) && !report.standing.is_final() {
+            return None;
+        }
+        let listener = Listener { address, report };
+        self.receivers.insert(report.receiver, listener);
+        self.end_if_done();
+        let is_news = known.is_none_or(|known| known.report.standing != report.standing);
+        is_news.then_some(SendEvent::Receiver(listener))
+    }
+
+    fn end_if_done(&mut self) {
+        let is_done = match self.wanted {
+            Some(wanted) => self.complete() >= wanted,
+            None => self.is_drained,
+        };
+        if is_done && !self.is_ending {
+            self.finish();
+        }
+    }
+
+    fn fail(&mut self, error: FileError) -> SendError {
+        self.publisher.abort(BROKEN);
+        SendError::File(error)
+    }
+}
+
+/// Receivers that are known by name.
+const LISTENERS_MAX: usize = 4096;
+
+/// Why a session is aborted, in the words of OPT_RST's number: somebody wanted it.
+const GONE: u8 = 1;
+
+/// A file cannot be read any more.
+const BROKEN: u8 = 2;
+
+impl fmt::Display for SendStartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(error) => error.fmt(f),
+            Self::TooLarge(error) => error.fmt(f),
+            Self::Network(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SendStartError {}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => error.fmt(f),
+            Self::Network(why) => write!(f, "the network cannot be used any more: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
