@@ -21,6 +21,8 @@ enum Kind {
     Failed,
     /// What was asked for cannot be had: exit code 2.
     BadInput,
+    /// What was begun is not complete: exit code 3.
+    Incomplete,
     /// A text that was asked for, as help is: printed to standard output, exit code 0.
     Asked,
     /// A whole page on standard error, in place of a command that is missing: exit code 2.
@@ -38,6 +40,10 @@ impl CommandError {
         Self { kind: Kind::BadInput, message: message.to_string(), hint: None }
     }
 
+    pub(crate) fn incomplete(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Incomplete, message: message.to_string(), hint: None }
+    }
+
     /// Adds what to do about it.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
@@ -50,12 +56,13 @@ impl CommandError {
             Kind::Unread => Ok(()),
             Kind::Asked => write!(io::stdout(), "{self}"),
             Kind::Page => write!(io::stderr(), "{self}"),
-            Kind::Failed | Kind::BadInput => writeln!(io::stderr(), "error: {self}"),
+            Kind::Failed | Kind::BadInput | Kind::Incomplete => writeln!(io::stderr(), "error: {self}"),
         };
         match self.kind {
             Kind::Asked | Kind::Unread => ExitCode::SUCCESS,
             Kind::Failed => ExitCode::from(1),
             Kind::BadInput | Kind::Page => ExitCode::from(2),
+            Kind::Incomplete => ExitCode::from(3),
         }
     }
 }

@@ -74,6 +74,21 @@ impl fmt::Display for Memory {
     }
 }
 
+/// Bytes of files in the unit that fits, by powers of 1000: `5.0 MB`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0 as f64;
+        let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+        match units.into_iter().find(|&(scale, _)| bytes >= scale) {
+            Some((scale, unit)) => f.pad(&format!("{:.1} {unit}", bytes / scale)),
+            None => f.pad(&format!("{} bytes", self.0)),
+        }
+    }
+}
+
 /// Numbers in words: `core 0`, `cores 0, 1 and 4`.
 pub(crate) fn cores(cores: &[usize]) -> String {
     let numbers: Vec<String> = cores.iter().map(ToString::to_string).collect();
@@ -108,6 +123,8 @@ mod tests {
         assert_eq!(Span::from_ns(1_500_000_000).to_string(), "1.5 s");
         assert_eq!(Memory(212_992).to_string(), "208.0 KiB");
         assert_eq!(Memory(4 << 20).to_string(), "4.0 MiB");
+        assert_eq!(Size(999).to_string(), "999 bytes");
+        assert_eq!(Size(5_242_880).to_string(), "5.2 MB");
     }
 
     #[test]

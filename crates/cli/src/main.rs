@@ -8,9 +8,14 @@ mod decode;
 mod demo;
 mod echo;
 mod figures;
+mod file_error;
 mod interrupt;
 mod load;
 mod output;
+mod progress;
+mod recv;
+mod send;
+mod session;
 
 use std::process::ExitCode;
 
@@ -28,6 +33,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Send(send::Arguments),
+    Recv(recv::Arguments),
     Echo(echo::Arguments),
     Load(load::Arguments),
     Beacon(beacon::Arguments),
@@ -38,12 +45,14 @@ enum Command {
 const EXAMPLES: &str = "\
 Examples:
   campanile demo                   a server and a client in one process, for three seconds
+  campanile recv --into here       receives files, on each of many machines
+  campanile send image.iso         sends a file to all of them
   campanile echo 5000              an echo server on UDP port 5000, on all cores
   campanile load 192.0.2.1 5000    measures that server from another machine
   campanile beacon listen          hears what is sent to a multicast group, and counts what is lost
   campanile decode session.pcap    the PGM packets of a capture
 
-Exit codes: 0 done, 1 the run failed, 2 bad input, 130 ended by a second Ctrl-C.";
+Exit codes: 0 done, 1 the run failed, 2 bad input, 3 not complete, 130 ended by a second Ctrl-C.";
 
 fn main() -> ExitCode {
     match run() {
@@ -54,6 +63,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), CommandError> {
     match Cli::try_parse()?.command {
+        Command::Send(arguments) => send::run(&arguments),
+        Command::Recv(arguments) => recv::run(&arguments),
         Command::Echo(arguments) => echo::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Beacon(arguments) => beacon::run(&arguments),

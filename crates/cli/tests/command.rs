@@ -8,4 +8,5 @@ mod command {
     mod process;
     mod reference;
     mod runs;
+    mod transfers;
 }

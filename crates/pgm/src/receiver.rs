@@ -5,7 +5,6 @@
 
 mod assemble;
 mod block;
-mod blocks;
 mod bulk;
 mod config;
 mod decode;
@@ -78,7 +77,7 @@ impl Receiver {
                 rng: Rng::new(config.seed),
                 stats: ReceiverStats::default(),
                 workshop: Workshop::default(),
-                pool: Pool::new(config.limits.bytes),
+                pool: Pool::default(),
                 config,
             },
         }

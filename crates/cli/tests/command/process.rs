@@ -76,6 +76,13 @@ impl Running {
         kill.is_ok_and(|status| status.success())
     }
 
+    /// Ends it without asking.
+    pub(super) fn kill(&mut self) {
+        // It may have ended long since.
+        let _ = self.child.kill();
+        self.child.wait().expect("it is a child of this process");
+    }
+
     pub(super) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it is a child of this process")
     }
@@ -102,9 +109,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended long since.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

@@ -8,7 +8,19 @@ const RENEW: &str = "CAMPANILE_RENEW_REFERENCE";
 #[test]
 fn the_reference_is_what_the_program_says() {
     let mut said = String::new();
-    for command in ["", "echo ", "load ", "beacon ", "beacon send ", "beacon listen ", "decode ", "demo "] {
+    let commands = [
+        "",
+        "send ",
+        "recv ",
+        "echo ",
+        "load ",
+        "beacon ",
+        "beacon send ",
+        "beacon listen ",
+        "decode ",
+        "demo ",
+    ];
+    for command in commands {
         let finished = run(&format!("{command}--help"));
         assert_eq!(finished.code, Some(0), "{finished:?}");
         said += &format!("$ campanile {command}--help\n{}\n", finished.stdout);

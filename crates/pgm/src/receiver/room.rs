@@ -11,11 +11,7 @@ impl Peer {
         let limits = &shared.config.limits;
         let is_next = self.window.key(position) == self.window.key(self.window.floor());
         let fits = self.held_bytes + len <= limits.bytes || is_next;
-        let Sink::Ordered(ordered) = &mut self.sink else {
-            // However many groups have gaps at a time, what is known of them has a bound.
-            let key = self.window.key(position);
-            return fits && (self.window.block_count() < BLOCKS_MAX || self.window.block(key).is_some());
-        };
+        let Sink::Ordered(ordered) = &mut self.sink else { return fits };
         let span = u64::from(limits.packets);
         if fits && position < self.window.floor() + span {
             return true;
@@ -40,9 +36,12 @@ impl Peer {
         if !is_bulk || is_held || self.held_blocks < shared.config.limits.groups {
             return true;
         }
-        let newest = self.window.holds_from_newest().next().filter(|&newest| newest > key);
-        let Some(newest) = newest else { return false };
-        let hold = self.window.block_mut(newest).and_then(|block| block.hold.take());
+        let Some((newest, block)) =
+            self.window.holds_from_newest().next().filter(|(newest, _)| *newest > key)
+        else {
+            return false;
+        };
+        let hold = block.hold.take();
         if let Sink::Bulk(bulk) = &mut self.sink {
             bulk.forget(newest);
         }
@@ -66,6 +65,3 @@ impl Peer {
         shared.pool.put(hold);
     }
 }
-
-/// Groups of a source with gaps, in bulk: some 20 MB of what is known of them.
-const BLOCKS_MAX: usize = 1 << 16;

@@ -16,35 +16,26 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
 }
 
-/// Empty holds, so that a block that begins allocates nothing: as many as were ever used at a time, within a bound on their memory.
-#[derive(Debug)]
+/// Empty holds, so that a block that begins allocates nothing.
+#[derive(Debug, Default)]
 pub(super) struct Pool {
     #[expect(clippy::vec_box, reason = "a block takes the box as it is, without an allocation")]
     free: Vec<Box<Hold>>,
-    bytes: usize,
-    bytes_max: usize,
 }
 
 impl Pool {
-    /// A pool that keeps at most so many bytes that nobody uses.
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Pool { free: Vec::new(), bytes: 0, bytes_max }
-    }
-
     pub(super) fn take(&mut self) -> Box<Hold> {
-        let Some(hold) = self.free.pop() else { return Box::new(Hold::new()) };
-        self.bytes -= hold.capacity();
-        hold
+        self.free.pop().unwrap_or_else(|| Box::new(Hold::new()))
     }
 
-    /// Takes a hold back; what exceeds the bound is given up.
+    /// Takes a hold back; more than a few, or very large ones, are given up.
     pub(super) fn put(&mut self, mut hold: Box<Hold>) {
-        if self.free.len() < FREE_MAX && self.bytes + hold.capacity() <= self.bytes_max {
+        if self.free.len() < FREE_MAX && hold.capacity() <= CAPACITY_MAX {
             hold.clear();
-            self.bytes += hold.capacity();
             self.free.push(hold);
         }
     }
 }
 
-const FREE_MAX: usize = 1024;
+const FREE_MAX: usize = 8;
+const CAPACITY_MAX: usize = 512 << 10;

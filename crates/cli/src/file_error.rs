@@ -1,0 +1,32 @@
+//! What to do when a file or a directory is not to be had.
+
+use std::io::ErrorKind;
+
+use campanile::files::FileError;
+
+use crate::command_error::CommandError;
+
+/// A run that failed for a file.
+pub(crate) fn told(error: &FileError) -> CommandError {
+    CommandError::failed(error)
+}
+
+/// What to do about a file that cannot be received.
+pub(crate) fn cure(error: &FileError) -> &'static str {
+    match error.error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "make room and run it again: what has come is kept"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "see that this user may write there, or give another directory with --into"
+        }
+        ErrorKind::AlreadyExists => {
+            "something else has that name: move it away and run it again, or give --replace; what has come is kept"
+        }
+        ErrorKind::NotADirectory => {
+            "something else stands where a directory should be: move it away and run it again; what has come is kept"
+        }
+        ErrorKind::ResourceBusy => "wait for the other one, or give another directory with --into",
+        _ => "run it again: what has come is kept",
+    }
+}

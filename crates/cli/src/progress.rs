@@ -1,0 +1,103 @@
+//! How a transfer goes: lines and a bar for people, a JSON value a line for scripts.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::command_error::CommandError;
+use crate::output;
+
+/// Something that is told: its form for people is `Display`, that for scripts `Serialize`.
+pub(crate) trait Said: Serialize + fmt::Display {
+    /// What scripts know it by.
+    const EVENT: &'static str;
+}
+
+/// Tells how a transfer goes.
+pub(crate) struct Teller {
+    json: bool,
+    /// On standard error, if that is a terminal and people are meant.
+    bar: Option<ProgressBar>,
+}
+
+/// A line of JSON: what it is about, and its facts.
+#[derive(Serialize)]
+struct Line<'a, T> {
+    event: &'static str,
+    #[serde(flatten)]
+    facts: &'a T,
+}
+
+impl Teller {
+    pub(crate) fn new(json: bool) -> Self {
+        let is_shown = !json && std::io::stderr().is_terminal();
+        let bar = || ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(5));
+        Self { json, bar: is_shown.then(bar) }
+    }
+
+    /// Whether scripts are told.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Says something, above the bar if there is one.
+    pub(crate) fn tell<T: Said>(&self, said: &T) -> Result<(), CommandError> {
+        match &self.bar {
+            _ if self.json => output::json(&Line { event: T::EVENT, facts: said }),
+            Some(bar) => bar.suspend(|| output::line(said)),
+            None => output::line(said),
+        }
+    }
+
+    /// Begins to show the way to `total` bytes, of which `had` are behind.
+    pub(crate) fn begin(&self, had: u64, total: u64) {
+        let Some(bar) = &self.bar else { return };
+        let style = ProgressStyle::with_template(FORM).expect("the form is right");
+        bar.set_style(style.progress_chars("=> "));
+        bar.set_length(total);
+        bar.set_position(had);
+        // The rate is that of what comes now.
+        bar.reset_eta();
+    }
+
+    /// Shows where on that way it is.
+    pub(crate) fn show(&self, bytes: u64, message: impl FnOnce() -> String) {
+        let Some(bar) = &self.bar else { return };
+        bar.set_position(bytes);
+        bar.set_message(message());
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+const FORM: &str = "[{bar:30}] {percent:>3} % of {total_bytes}, {bytes_per_sec}, {eta} left{msg}";
+
+/// A time that comes round.
+pub(crate) struct Every {
+    interval: Duration,
+    due: Instant,
+}
+
+impl Every {
+    pub(crate) fn new(interval: Duration) -> Self {
+        Self { interval, due: Instant::now() + interval }
+    }
+
+    /// Whether it has come round since it was asked last.
+    pub(crate) fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = now >= self.due;
+        if is_due {
+            self.due = now + self.interval;
+        }
+        is_due
+    }
+}

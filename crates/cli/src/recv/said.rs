@@ -1,0 +1,197 @@
+//! What `campanile recv` tells.
+
+use std::fmt;
+use std::path::Path;
+
+use campanile::files::{Manifest, ReceiveProgress};
+use campanile::multicast::{Counter, Counts, Options, Tsi};
+use serde::Serialize;
+
+use crate::figures::{Count, Size};
+use crate::progress::Said;
+
+/// Where files are received, and from where.
+#[derive(Serialize)]
+pub(super) struct Started {
+    into: String,
+    group: String,
+}
+
+impl Said for Started {
+    const EVENT: &'static str = "started";
+}
+
+impl Started {
+    pub(super) fn new(into: &Path, options: &Options) -> Self {
+        Self { into: into.display().to_string(), group: options.network.group.to_string() }
+    }
+}
+
+impl fmt::Display for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "receiving into {} from {}", self.into, self.group)
+    }
+}
+
+/// A session was found.
+#[derive(Serialize)]
+pub(super) struct Found {
+    pub(super) session: String,
+    pub(super) source: String,
+}
+
+impl Said for Found {
+    const EVENT: &'static str = "found";
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session {} from {}", self.session, self.source)
+    }
+}
+
+/// It is known what a session brings.
+#[derive(Serialize)]
+pub(super) struct Begun {
+    session: String,
+    files: usize,
+    bytes: u64,
+    had: u64,
+    total: u64,
+    block_len: usize,
+}
+
+impl Said for Begun {
+    const EVENT: &'static str = "begun";
+}
+
+impl Begun {
+    pub(super) fn new(tsi: Tsi, manifest: &Manifest, progress: ReceiveProgress) -> Self {
+        let ReceiveProgress { had, total, block_len } = progress;
+        let (files, bytes) = (manifest.entries().len(), manifest.size());
+        Self { session: tsi.to_string(), files, bytes, had, total, block_len }
+    }
+}
+
+impl fmt::Display for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, files, bytes, had, total, .. } = self;
+        let plural = if *files == 1 { "file" } else { "files" };
+        write!(f, "session {session} brings {files} {plural}, {}: ", Size(*bytes))?;
+        write!(f, "{} of {} packets are here", Count(*had), Count(*total))
+    }
+}
+
+/// A file has its name.
+#[derive(Serialize)]
+pub(super) struct Placed {
+    pub(super) session: String,
+    pub(super) name: String,
+}
+
+impl Said for Placed {
+    const EVENT: &'static str = "placed";
+}
+
+impl fmt::Display for Placed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {}", self.name)
+    }
+}
+
+/// A file has no name.
+#[derive(Serialize)]
+pub(super) struct Failed {
+    pub(super) session: String,
+    pub(super) name: String,
+    pub(super) error: String,
+}
+
+impl Said for Failed {
+    const EVENT: &'static str = "failed";
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  {} failed: {}", self.name, self.error)
+    }
+}
+
+/// All files of a session are there.
+#[derive(Serialize)]
+pub(super) struct Complete {
+    pub(super) session: String,
+    pub(super) seconds: f64,
+}
+
+impl Said for Complete {
+    const EVENT: &'static str = "complete";
+}
+
+impl fmt::Display for Complete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session {} is complete after {:.1} s", self.session, self.seconds)
+    }
+}
+
+/// A session is over before all of its files are there.
+#[derive(Serialize)]
+pub(super) struct Missed {
+    pub(super) session: String,
+    pub(super) why: String,
+    pub(super) missing: u64,
+}
+
+impl Said for Missed {
+    const EVENT: &'static str = "incomplete";
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, why, missing } = self;
+        write!(f, "session {session} is not complete: {why}; {} packets are missing", Count(*missing))
+    }
+}
+
+/// How it stands while it goes on.
+#[derive(Serialize)]
+pub(super) struct Receiving {
+    pub(super) seconds: f64,
+    pub(super) session: String,
+    pub(super) had: u64,
+    pub(super) total: u64,
+    pub(super) block_len: usize,
+}
+
+impl Said for Receiving {
+    const EVENT: &'static str = "progress";
+}
+
+impl fmt::Display for Receiving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seconds, session, had, total, .. } = self;
+        write!(f, "{seconds:8.1} s  session {session}: {} of {} packets", Count(*had), Count(*total))
+    }
+}
+
+/// What it came to.
+#[derive(Serialize)]
+pub(super) struct Finished {
+    pub(super) seconds: f64,
+    pub(super) counts: Counts,
+}
+
+impl Said for Finished {
+    const EVENT: &'static str = "finished";
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = &self.counts;
+        let data = counts.of(Counter::OdataReceived) + counts.of(Counter::RdataReceived);
+        let (recovered, naks) = (counts.of(Counter::Recovered), counts.of(Counter::NaksSent));
+        let (data, recovered, naks) = (Count(data), Count(recovered), Count(naks));
+        write!(f, "finished after {:.1} s: {data} packets received, ", self.seconds)?;
+        write!(f, "{recovered} recovered from parity, {naks} NAKs sent")
+    }
+}

@@ -1,0 +1,178 @@
+//! What `campanile send` tells.
+
+use std::fmt;
+
+use campanile::files::{FileSender, Listener, SendProgress};
+use campanile::multicast::{Counter, Counts, Options, Standing};
+use serde::Serialize;
+
+use crate::figures::{BitRate, Count, Size};
+use crate::progress::Said;
+
+/// What is sent, and where to.
+#[derive(Serialize)]
+pub(super) struct Started {
+    pub(super) session: String,
+    pub(super) group: String,
+    pub(super) rate_bps: u64,
+    pub(super) files: usize,
+    pub(super) bytes: u64,
+}
+
+impl Said for Started {
+    const EVENT: &'static str = "started";
+}
+
+impl Started {
+    pub(super) fn new(sender: &FileSender, options: &Options) -> Self {
+        Self {
+            session: sender.tsi().to_string(),
+            group: options.network.group.to_string(),
+            rate_bps: options.sending.rate_bps,
+            files: sender.manifest().entries().len(),
+            bytes: sender.manifest().size(),
+        }
+    }
+}
+
+impl fmt::Display for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, group, rate_bps, files, bytes } = self;
+        let (rate, size) = (BitRate(*rate_bps as f64), Size(*bytes));
+        let plural = if *files == 1 { "file" } else { "files" };
+        write!(f, "sending {files} {plural}, {size}, to {group} at {rate}, session {session}")
+    }
+}
+
+/// A receiver, as it last reported.
+#[derive(Serialize)]
+pub(super) struct Receiver {
+    pub(super) receiver: String,
+    pub(super) address: String,
+    standing: &'static str,
+    pub(super) had: u32,
+    pub(super) total: u32,
+    pub(super) loss_percent: f64,
+}
+
+impl Said for Receiver {
+    const EVENT: &'static str = "receiver";
+}
+
+impl Receiver {
+    pub(super) fn of(listener: &Listener) -> Self {
+        let Listener { address, report } = listener;
+        let standing = match report.standing {
+            Standing::Joined => "receiving",
+            Standing::Complete => "complete",
+            Standing::Failed => "failed",
+            Standing::Left => "left",
+        };
+        Self {
+            receiver: report.receiver.to_string(),
+            address: address.to_string(),
+            standing,
+            had: report.had,
+            total: report.total,
+            loss_percent: f64::from(report.loss) / 655.36,
+        }
+    }
+}
+
+impl fmt::Display for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { receiver, address, standing, had, total, loss_percent } = self;
+        write!(f, "receiver {receiver} at {address}: {standing}, {had} of {total} packets, ")?;
+        write!(f, "loss {loss_percent:.1} %")
+    }
+}
+
+/// Everything was sent once.
+#[derive(Serialize)]
+pub(super) struct Drained {
+    pub(super) seconds: f64,
+}
+
+impl Said for Drained {
+    const EVENT: &'static str = "sent_once";
+}
+
+impl fmt::Display for Drained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "all was sent once after {:.1} s; what is missing is repaired", self.seconds)
+    }
+}
+
+/// How it stands while it goes on.
+#[derive(Serialize)]
+pub(super) struct Sending {
+    pub(super) seconds: f64,
+    pub(super) sent: u64,
+    pub(super) total: u64,
+    pub(super) complete: usize,
+    pub(super) receivers: Vec<Receiver>,
+    pub(super) counts: Counts,
+}
+
+impl Said for Sending {
+    const EVENT: &'static str = "progress";
+}
+
+impl Sending {
+    pub(super) fn new(sender: &FileSender, seconds: f64) -> Self {
+        let SendProgress { sent, total } = sender.progress();
+        Self {
+            seconds,
+            sent,
+            total,
+            complete: sender.complete(),
+            receivers: sender.receivers().map(Receiver::of).collect(),
+            counts: sender.counts(),
+        }
+    }
+}
+
+impl fmt::Display for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seconds, sent, total, complete, receivers, .. } = self;
+        write!(f, "{seconds:8.1} s  {} of {} sent, ", Size(*sent), Size(*total))?;
+        write!(f, "{complete} of {} receivers complete", receivers.len())
+    }
+}
+
+/// What it came to.
+#[derive(Serialize)]
+pub(super) struct Finished {
+    /// Whether everybody who should have everything has.
+    pub(super) success: bool,
+    pub(super) interrupted: bool,
+    /// How many receivers should have everything, if that was said.
+    pub(super) wanted: Option<usize>,
+    #[serde(flatten)]
+    pub(super) end: Sending,
+}
+
+impl Said for Finished {
+    const EVENT: &'static str = "finished";
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sending { seconds, total, complete, receivers, counts, .. } = &self.end;
+        let sent = counts.of(Counter::BytesSent);
+        let times = sent as f64 / (*total).max(1) as f64;
+        let end = if self.interrupted { "interrupted" } else { "finished" };
+        writeln!(f, "{end} after {seconds:.1} s: {} sent, {times:.2} times what was offered", Size(sent))?;
+        let data = counts.of(Counter::RdataSent);
+        let parity = counts.of(Counter::RdataParitySent) + counts.of(Counter::OdataParitySent);
+        let naks = counts.of(Counter::NaksReceived);
+        writeln!(
+            f,
+            "  repairs    {} of data, {} of parity, for {} NAKs",
+            Count(data),
+            Count(parity),
+            Count(naks)
+        )?;
+        write!(f, "  receivers  {complete} of {} that reported are complete", receivers.len())
+    }
+}

@@ -1,0 +1,206 @@
+//! Files by multicast on loopback, through injected loss.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::process::{Finished, Running, free_port, run};
+
+/// A directory of a test's own.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // What an earlier run has left behind, if it was ended before its time.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("the build's directory can be written");
+        Self(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        let path = self.0.join(name);
+        path.to_str().filter(|path| !path.contains(' ')).expect("a path that stands in a command").to_owned()
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        fs::write(self.0.join(name), bytes).expect("there is room");
+        self.path(name)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.0.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Bytes that no other length or seed has.
+fn content(seed: u32, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// The options of one session, on loopback.
+struct Session(String);
+
+impl Session {
+    fn new() -> Self {
+        Self(format!("--group 239.192.7.1:{} --interface 127.0.0.1 --json", free_port()))
+    }
+
+    fn recv(&self, more: &str) -> Running {
+        let mut process = Running::start(&format!("recv {} {more}", self.0));
+        assert_eq!(process.json()["event"], "started");
+        process
+    }
+
+    fn send(&self, more: &str) -> Finished {
+        run(&format!("send {} {more}", self.0))
+    }
+}
+
+fn events(finished: &Finished) -> Vec<Value> {
+    let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+    finished.stdout.lines().map(parse).collect()
+}
+
+/// The next event of this kind.
+fn next(process: &mut Running, event: &str) -> Value {
+    loop {
+        let line = process.json();
+        if line["event"] == event {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn files_come_through_loss_to_all() {
+    let scratch = Scratch::new("files_come_through_loss_to_all");
+    let (one, two) = (content(1, 300_000), content(2, 12_345));
+    let files = format!("{} {}", scratch.file("one.bin", &one), scratch.file("two.bin", &two));
+    let session = Session::new();
+    let receivers: Vec<Running> = (0..3)
+        .map(|number| {
+            let into = scratch.path(&format!("in{number}"));
+            session.recv(&format!("--into {into} --set inject-loss=20% --set inject-seed={}", number + 1))
+        })
+        .collect();
+    let sent = session.send(&format!("--rate 40mbit --receivers 3 --set linger=500ms {files}"));
+    assert_eq!((sent.code, sent.stderr.as_str()), (Some(0), ""), "{}", sent.stdout);
+    let finished = events(&sent).pop().expect("it says how it ended");
+    assert_eq!((&finished["event"], &finished["success"]), (&"finished".into(), &true.into()));
+    assert_eq!(finished["receivers"].as_array().map(Vec::len), Some(3), "{finished}");
+    for (number, receiver) in receivers.into_iter().enumerate() {
+        let received = receiver.finish();
+        assert_eq!((received.code, received.stderr.as_str()), (Some(0), ""), "{}", received.stdout);
+        assert_eq!(scratch.read(&format!("in{number}/one.bin")), one);
+        assert_eq!(scratch.read(&format!("in{number}/two.bin")), two);
+        assert!(
+            !scratch.0.join(format!("in{number}/.campanile")).exists(),
+            "nothing is left to be completed"
+        );
+    }
+}
+
+#[test]
+fn who_was_killed_keeps_what_it_has() {
+    let scratch = Scratch::new("who_was_killed_keeps_what_it_has");
+    let bytes = content(3, 2_000_000);
+    let file = scratch.file("file.bin", &bytes);
+    let session = Session::new();
+    let into = format!("--into {}", scratch.path("in"));
+    let mut receiver = session.recv(&into);
+    let mut sender = Running::start(&format!("send {} --rate 8mbit {file}", session.0));
+    // After a second of it a quarter has come.
+    let had = |progress: &Value| progress["had"].as_u64().expect("a number");
+    while had(&next(&mut receiver, "progress")) < 300 {}
+    // Both are killed: nobody has a chance to save anything.
+    receiver.kill();
+    sender.kill();
+    assert!(!scratch.0.join("in/file.bin").exists());
+    let mut receiver = session.recv(&into);
+    let sent = std::thread::scope(|scope| {
+        let send =
+            scope.spawn(|| session.send(&format!("--rate 80mbit --receivers 1 --set linger=500ms {file}")));
+        let begun = next(&mut receiver, "begun");
+        assert!(had(&begun) >= 300, "{begun}");
+        send.join().expect("it runs")
+    });
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    assert_eq!(receiver.finish().code, Some(0));
+    assert_eq!(scratch.read("in/file.bin"), bytes);
+}
+
+#[test]
+fn who_joins_late_gets_all_of_it() {
+    let scratch = Scratch::new("who_joins_late_gets_all_of_it");
+    let bytes = content(4, 400_000);
+    let file = scratch.file("file.bin", &bytes);
+    let session = Session::new();
+    let mut sender = Running::start(&format!("send {} --rate 40mbit --receivers 1 {file}", session.0));
+    next(&mut sender, "sent_once");
+    let received = session.recv(&format!("--into {}", scratch.path("in"))).finish();
+    assert_eq!(received.code, Some(0), "{received:?}");
+    assert_eq!(sender.finish().code, Some(0));
+    assert_eq!(scratch.read("in/file.bin"), bytes);
+}
+
+#[test]
+fn a_name_that_is_taken_is_an_error_and_nothing_is_lost() {
+    let scratch = Scratch::new("a_name_that_is_taken");
+    let bytes = content(5, 50_000);
+    let file = scratch.file("file.bin", &bytes);
+    fs::create_dir(scratch.0.join("in")).expect("there is room");
+    scratch.file("in/file.bin", b"mine");
+    let session = Session::new();
+    let into = format!("--into {}", scratch.path("in"));
+    let send = format!("--rate 40mbit --receivers 1 --set linger=500ms {file}");
+    let exchange = |more: &str| {
+        let receiver = session.recv(&format!("{into} {more}"));
+        // It goes on until it is interrupted, if nobody ever has everything.
+        let mut sender = Running::start(&format!("send {} {send}", session.0));
+        let received = receiver.finish();
+        sender.kill();
+        received
+    };
+    let received = exchange("");
+    assert_eq!(received.code, Some(3), "{received:?}");
+    assert!(received.stderr.contains("what has come is kept"), "{received:?}");
+    let failed = events(&received).into_iter().find(|line| line["event"] == "failed").expect("it says which");
+    assert!(failed["error"].as_str().is_some_and(|error| error.contains("--replace")), "{failed}");
+    assert_eq!(scratch.read("in/file.bin"), b"mine");
+    let received = exchange("--replace");
+    assert_eq!(received.code, Some(0), "{received:?}");
+    assert_eq!(scratch.read("in/file.bin"), bytes);
+}
+
+#[test]
+fn without_receivers_it_sends_once() {
+    let scratch = Scratch::new("without_receivers_it_sends_once");
+    let file = scratch.file("file.bin", b"short");
+    let sent = Session::new().send(&format!("--set linger=200ms {file}"));
+    assert_eq!((sent.code, sent.stderr.as_str()), (Some(0), ""));
+    let names: Vec<Value> = events(&sent).into_iter().map(|line| line["event"].clone()).collect();
+    assert_eq!(names, ["started", "sent_once", "finished"]);
+}
+
+#[test]
+fn silence_has_an_end_where_one_is_wanted() {
+    let scratch = Scratch::new("silence_has_an_end");
+    let received = Session::new().recv(&format!("--into {} --wait 0.3", scratch.path("in"))).finish();
+    assert_eq!(received.code, Some(3));
+    assert!(received.stderr.starts_with("error: nothing came for 0 s; run it again"), "{received:?}");
+}
