@@ -33,6 +33,7 @@
 mod bulk;
 mod chance;
 mod counts;
+mod diary;
 mod links;
 mod node;
 mod options;

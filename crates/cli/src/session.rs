@@ -86,6 +86,9 @@ pub(crate) fn start_error(error: &StartError) -> CommandError {
     match error {
         StartError::Config(_) => CommandError::bad_input(error).hint(NAMES),
         StartError::Socket(_) => CommandError::failed(error).hint("see --interface and --group"),
+        StartError::Diagnostics(_) => {
+            CommandError::failed(error).hint("name a directory that can be written to")
+        }
         StartError::Engine(_) => CommandError::failed(error),
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use campanile_pgm::receiver::{Consumer, EndCause};
-use campanile_pgm::source::{ConfigError, Source};
+use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Seq, Tsi};
 
 use super::counts::Counts;
@@ -193,11 +193,11 @@ impl BulkPublisher {
         let (events, inlet) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
-        let node = Node::start(options, sockets, move |now| {
-            let mut machine = Source::new(now, config)?;
-            machine.offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
+        let node = Node::start(options, "publisher", sockets, move |now| {
             let feed = feed::BulkFeed::new(events, orders, home);
-            Ok(SourceSeat::new(machine, session, offer.profile.cookie, feed))
+            let mut seat = SourceSeat::new(now, config, offer.profile.cookie, feed)?;
+            seat.machine_mut().offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
+            Ok(seat)
         })?;
         Ok(BulkPublisher { tsi: session.tsi, block_len, events: inlet, commands, spare, node })
     }
@@ -280,7 +280,7 @@ impl BulkSubscriber {
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
         let listening = options.clone();
-        let node = Node::start(options, sockets, move |_| {
+        let node = Node::start(options, "subscriber", sockets, move |_| {
             Ok(ReceiverSeat::new(&listening, Consumer::Bulk, sink::BulkSink::new(events, orders, home)))
         })?;
         Ok(BulkSubscriber { events: inlet, commands, spare, node })

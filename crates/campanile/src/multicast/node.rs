@@ -20,6 +20,7 @@ use campanile_pgm::{Destination, Instant};
 
 use super::chance::{self, Chance};
 use super::counts::{CountBoard, Counter, Counts};
+use super::diary::{Diary, Entry, SourceEntry};
 use super::links::{self, Links, SocketError, Sockets};
 use super::options::{InjectedLoss, Options};
 use crate::clock::Clock;
@@ -40,6 +41,8 @@ pub(super) trait Seat {
     fn poll_timeout(&self) -> Option<Instant>;
     /// Writes down what was counted.
     fn count(&self, counts: &mut Counts);
+    /// What is known of each source.
+    fn sources(&self) -> Vec<SourceEntry>;
     /// Tells the application that the node cannot go on.
     fn fail(&mut self, error: &io::Error);
 }
@@ -103,6 +106,7 @@ impl Node {
     /// Starts a thread for a seat; `seat` is made there, so that it may hold what cannot be sent.
     pub(super) fn start<S: Seat>(
         options: &Options,
+        role: &str,
         sockets: Sockets,
         seat: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<Self, StartError> {
@@ -110,9 +114,11 @@ impl Node {
         let counts = Arc::new(CountBoard::new());
         let board = Arc::clone(&counts);
         let loss = Loss::new(options.network.injected_loss);
-        let name = format!("multicast-{}", options.network.group.port());
+        let diary = Diary::open(options, role).map_err(StartError::Diagnostics)?;
+        let diagnosis = Diagnosis { group: options.network.group, diary, next: Instant::FAR_FUTURE };
+        let name = format!("{role}-{}", options.network.group.port());
         let thread = thread::Builder::new().name(name).spawn(move || {
-            let made = Running::new(sockets, seat, loss, board);
+            let made = Running::new(sockets, seat, (loss, diagnosis), board);
             match made {
                 Ok((mut running, waker)) => {
                     // Whoever started it waits for this.
@@ -120,6 +126,7 @@ impl Node {
                     if let Err(error) = running.run() {
                         running.seat.fail(&error);
                     }
+                    running.enter(running.now());
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
@@ -156,23 +163,33 @@ struct Running<S> {
     clock: Clock,
     seat: S,
     loss: Loss,
+    diagnosis: Diagnosis,
     board: Arc<CountBoard>,
+}
+
+/// What is written down, and when the next time is.
+struct Diagnosis {
+    group: std::net::SocketAddr,
+    diary: Option<Diary>,
+    next: Instant,
 }
 
 impl<S: Seat> Running<S> {
     fn new(
         sockets: Sockets,
         seat: impl FnOnce(Instant) -> Result<S, ConfigError>,
-        loss: Loss,
+        (loss, mut diagnosis): (Loss, Diagnosis),
         board: Arc<CountBoard>,
     ) -> Result<(Self, Waker), StartError> {
         let config = Config { receive_buffers: 64, transmit_buffers: 16, ..Config::default() };
         let mut engine = Engine::new(&config).map_err(StartError::Engine)?;
         let links = sockets.settle(&mut engine).map_err(StartError::Engine)?;
         let clock = Clock::start();
-        let seat = seat(Instant(clock.now().as_ns())).map_err(StartError::Config)?;
+        let now = Instant(clock.now().as_ns());
+        let seat = seat(now).map_err(StartError::Config)?;
         let waker = engine.waker();
-        Ok((Running { engine, links, clock, seat, loss, board }, waker))
+        diagnosis.next = diagnosis.diary.as_ref().map_or(Instant::FAR_FUTURE, |diary| now + diary.interval);
+        Ok((Running { engine, links, clock, seat, loss, diagnosis, board }, waker))
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -182,9 +199,15 @@ impl<S: Seat> Running<S> {
             self.seat.handle_commands(now);
             self.seat.serve(now);
             let is_starved = self.transmit(now);
-            self.publish();
-            let deadline = if is_starved { Some(now) } else { self.seat.poll_timeout() };
-            let deadline = deadline.and_then(|at| self.clock.deadline(crate::clock::Instant::from_ns(at.0)));
+            self.counts().publish(&self.board);
+            if self.diagnosis.next <= now {
+                self.enter(now);
+            }
+            let due = if is_starved { now } else { self.seat.poll_timeout().unwrap_or(Instant::FAR_FUTURE) };
+            let due = due.min(self.diagnosis.next);
+            let deadline = (due != Instant::FAR_FUTURE)
+                .then(|| self.clock.deadline(crate::clock::Instant::from_ns(due.0)))
+                .flatten();
             self.engine.poll(deadline)?;
             let now = self.now();
             while let Some(event) = self.engine.next_event() {
@@ -223,14 +246,29 @@ impl<S: Seat> Running<S> {
         }
     }
 
-    fn publish(&self) {
+    /// Writes down how things stand, and when to do so again.
+    fn enter(&mut self, now: Instant) {
+        let counts = self.counts();
+        let Some(diary) = &mut self.diagnosis.diary else { return };
+        diary.enter(Entry {
+            time: String::new(),
+            since_start_ns: now.0,
+            group: self.diagnosis.group,
+            counts,
+            sources: self.seat.sources(),
+            missed: 0,
+        });
+        self.diagnosis.next = now + diary.interval;
+    }
+
+    fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         self.seat.count(&mut counts);
         let stats = self.engine.stats();
         counts.set(Counter::KernelDrops, stats.dropped.kernel);
         counts.set(Counter::SendErrors, stats.dropped.send);
         counts.set(Counter::Injected, self.loss.dropped);
-        counts.publish(&self.board);
+        counts
     }
 
     fn now(&self) -> Instant {
@@ -306,6 +344,8 @@ pub enum StartError {
     Socket(SocketError),
     /// The system gives no thread, memory or I/O.
     Engine(io::Error),
+    /// The directory for diagnostics cannot be written to.
+    Diagnostics(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -314,6 +354,7 @@ impl fmt::Display for StartError {
             StartError::Config(error) => error.fmt(f),
             StartError::Socket(error) => error.fmt(f),
             StartError::Engine(error) => write!(f, "no I/O for a multicast session: {error}"),
+            StartError::Diagnostics(error) => write!(f, "diagnostics cannot be written: {error}"),
         }
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use async_channel::{Sender, TrySendError};
 use campanile_pgm::Tsi;
-use campanile_pgm::source::Source;
 
 use self::feed::{MessageFeed, Order, Said};
 use super::counts::Counts;
@@ -79,12 +78,12 @@ impl Publisher {
         let (orders, ordered) = async_channel::bounded(EVENTS);
         let (told, tells) = mpsc::channel();
         let mode = options.mode;
-        let node = Node::start(options, sockets, move |now| {
-            let machine = Source::new(now, config)?;
-            let _ = told.send(machine.message_len_max());
+        let node = Node::start(options, "publisher", sockets, move |now| {
             let profile = profile(mode);
             let feed = MessageFeed::new(outlet, sayings, ordered, profile);
-            Ok(SourceSeat::new(machine, session, profile.map_or(0, |profile| profile.cookie), feed))
+            let mut seat = SourceSeat::new(now, config, profile.map_or(0, |profile| profile.cookie), feed)?;
+            let _ = told.send(seat.machine_mut().message_len_max());
+            Ok(seat)
         })?;
         let message_len_max = tells.recv().expect("a node that has started has told");
         Ok(Publisher { tsi: session.tsi, mode, message_len_max, said, orders, events, node })

@@ -154,7 +154,7 @@ impl Subscriber {
             slow: receiving.slow,
         };
         let listening = options.clone();
-        let node = Node::start(options, sockets, move |_| {
+        let node = Node::start(options, "subscriber", sockets, move |_| {
             let sink = OrderedSink::new(outlet, orders, &listening);
             Ok(ReceiverSeat::new(&listening, consumer, sink))
         })?;

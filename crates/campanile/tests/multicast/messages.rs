@@ -1,5 +1,6 @@
 //! Messages and streams: what is published arrives in order, whatever is lost on the way.
 
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -161,6 +162,26 @@ fn a_session_of_another_kind_is_told_and_left() {
     };
     // What begins a stream is not a message, so that the framing may be what is seen first.
     assert!(matches!(why, Foreign::Content(Content::Stream) | Foreign::Profile(_)), "{why:?}");
+}
+
+#[test]
+fn a_session_is_written_down() {
+    let mut options = options();
+    let name = format!("campanile-session-{}-{}", std::process::id(), options.network.group.port());
+    let directory = std::env::temp_dir().join(name);
+    options.diagnostics.directory = Some(directory.clone());
+    converse(&options, 1, 200);
+    let files = fs::read_dir(&directory).expect("it was made");
+    let texts = files.map(|file| fs::read_to_string(file.expect("it is there").path()).expect("text"));
+    let last: Vec<serde_json::Value> = texts
+        .map(|text| serde_json::from_str(text.lines().last().expect("an end")).expect("a line is JSON"))
+        .collect();
+    fs::remove_dir_all(&directory).expect("it was made");
+    assert_eq!(last.len(), 2);
+    let sent = last.iter().find_map(|line| line["counts"]["odata_sent"].as_u64()).expect("a publisher");
+    let heard = last.iter().find_map(|line| line["counts"]["odata_received"].as_u64()).expect("a subscriber");
+    assert!(sent >= 20 && heard >= 20, "{last:?}");
+    assert_eq!(last[0]["sources"][0]["tsi"], last[1]["sources"][0]["tsi"]);
 }
 
 #[test]

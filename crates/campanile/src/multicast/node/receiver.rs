@@ -10,6 +10,7 @@ use super::reporter::Reporter;
 use super::{Arrival, Departure, Seat, runs};
 use crate::multicast::chance;
 use crate::multicast::counts::{Counter, Counts};
+use crate::multicast::diary::SourceEntry;
 use crate::multicast::options::Options;
 
 /// Who takes what a receiver delivers.
@@ -151,6 +152,10 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
             (Counter::Congested, stats.ecn_ce),
         ];
         told.into_iter().for_each(|(counter, value)| counts.set(counter, value));
+    }
+
+    fn sources(&self) -> Vec<SourceEntry> {
+        self.reporter.sources()
     }
 
     fn fail(&mut self, error: &io::Error) {

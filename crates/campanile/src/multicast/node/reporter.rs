@@ -10,6 +10,7 @@ use campanile_pgm::{Destination, Instant, Seq, Tsi};
 use super::{Departure, To};
 use crate::multicast::bulk::Progress;
 use crate::multicast::chance::{self, Chance};
+use crate::multicast::diary::SourceEntry;
 use crate::multicast::report::{Receipt, ReceiverId, Report};
 
 /// Reports to every source that it was told of.
@@ -62,6 +63,18 @@ impl Reporter {
             next: Instant::FAR_FUTURE,
             sent: 0,
         }
+    }
+
+    /// What was heard of each source.
+    pub(super) fn sources(&self) -> Vec<SourceEntry> {
+        let entry = |(tsi, subject): (&Tsi, &Subject)| SourceEntry {
+            tsi: tsi.to_string(),
+            address: subject.source,
+            packets: subject.heard.packets.into(),
+            loss_percent: Some(f64::from(subject.heard.loss()) / 655.36),
+            rate_bps: None,
+        };
+        self.subjects.iter().map(entry).collect()
     }
 
     pub(super) fn sent(&self) -> u64 {

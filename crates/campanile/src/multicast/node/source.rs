@@ -14,6 +14,7 @@ use super::desk::Desk;
 use super::{Arrival, Departure, Seat, runs};
 use crate::multicast::chance;
 use crate::multicast::counts::{Counter, Counts};
+use crate::multicast::diary::SourceEntry;
 use crate::multicast::links::Way;
 use crate::multicast::options::Options;
 use crate::multicast::report::Report;
@@ -36,13 +37,23 @@ pub(crate) trait Feed {
 #[derive(Debug)]
 pub(crate) struct SourceSeat<F> {
     machine: Source,
+    endpoint: Endpoint,
+    rate_bps: u64,
     feed: F,
     desk: Desk,
 }
 
 impl<F: Feed> SourceSeat<F> {
-    pub(crate) fn new(machine: Source, session: Session, cookie: u64, feed: F) -> Self {
-        SourceSeat { machine, feed, desk: Desk::new(session, cookie) }
+    /// A source that begins at once. What the machine is told is right, or the first thing that is wrong with it is told.
+    pub(crate) fn new(now: Instant, config: SourceConfig, cookie: u64, feed: F) -> Result<Self, ConfigError> {
+        let (endpoint, rate_bps) = (config.endpoint, config.pace.rate_bps * 8);
+        let desk = Desk::new(endpoint.session, cookie);
+        Ok(SourceSeat { machine: Source::new(now, config)?, endpoint, rate_bps, feed, desk })
+    }
+
+    /// The machine, for what is to be said to it before all else.
+    pub(crate) fn machine_mut(&mut self) -> &mut Source {
+        &mut self.machine
     }
 
     fn take_report(&mut self, arrival: &Arrival, datagram: &[u8]) {
@@ -115,6 +126,16 @@ impl<F: Feed> Seat for SourceSeat<F> {
         ];
         told.into_iter().for_each(|(counter, value)| counts.set(counter, value));
         self.desk.count(counts);
+    }
+
+    fn sources(&self) -> Vec<SourceEntry> {
+        vec![SourceEntry {
+            tsi: self.endpoint.session.tsi.to_string(),
+            address: self.endpoint.nla,
+            packets: self.machine.stats().odata,
+            loss_percent: None,
+            rate_bps: Some(self.rate_bps),
+        }]
     }
 
     fn fail(&mut self, error: &io::Error) {

@@ -132,6 +132,21 @@ mod tests {
     }
 
     #[test]
+    fn the_page_has_every_option() {
+        let page = include_str!("../../../../../docs/multicast.md");
+        for key in KEYS {
+            let Key { name, unit, doc, .. } = key;
+            let unit = unit.replace('|', "\\|");
+            let default = key.default();
+            let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
+            let row = format!("| `{name}` | {unit} | {default} | {doc} |");
+            assert!(page.contains(&row), "docs/multicast.md lacks\n{row}");
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 3);
+        assert_eq!(rows.count(), KEYS.len(), "docs/multicast.md has options that are none");
+    }
+
+    #[test]
     fn names_are_unique_and_lower_case() {
         for (at, key) in KEYS.iter().enumerate() {
             assert!(key.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", key.name);

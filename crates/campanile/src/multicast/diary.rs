@@ -1,0 +1,215 @@
+//! Diagnostics: what a node has counted, written down at an interval.
+//!
+//! The node hands a snapshot over and never waits for the disk; a thread of its own writes it as a line of JSON. Files are rotated
+//! by size, and only so many are kept.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use async_channel::{Receiver, Sender};
+use serde::Serialize;
+
+use super::chance;
+use super::counts::Counts;
+use super::options::Options;
+use crate::utc::Utc;
+
+/// What a node writes down at one moment.
+#[derive(Debug, Serialize)]
+pub(super) struct Entry {
+    /// The system's time, as RFC 3339 has it.
+    pub(super) time: String,
+    /// Nanoseconds since the node began.
+    pub(super) since_start_ns: u64,
+    pub(super) group: SocketAddr,
+    pub(super) counts: Counts,
+    pub(super) sources: Vec<SourceEntry>,
+    /// Entries before this one that could not be written.
+    pub(super) missed: u64,
+}
+
+/// What is known of one source: our own, or one that is heard.
+#[derive(Debug, Serialize)]
+pub(super) struct SourceEntry {
+    pub(super) tsi: String,
+    pub(super) address: IpAddr,
+    /// Original data packets that were sent, or heard.
+    pub(super) packets: u64,
+    /// The share of what was sent that was not heard, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) loss_percent: Option<f64>,
+    /// The rate that is kept to, in bits a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rate_bps: Option<u64>,
+}
+
+/// The node's end of its diary.
+#[derive(Debug)]
+pub(super) struct Diary {
+    entries: Option<Sender<Entry>>,
+    writer: Option<JoinHandle<()>>,
+    pub(super) interval: Duration,
+    missed: u64,
+}
+
+impl Diary {
+    /// Opens a diary, if the options wish for one.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be made, or nothing can be written there.
+    pub(super) fn open(options: &Options, role: &str) -> io::Result<Option<Self>> {
+        let Some(directory) = &options.diagnostics.directory else { return Ok(None) };
+        fs::create_dir_all(directory)?;
+        let port = options.network.group.port();
+        let name = format!("{role}-{port}-{}-{:08x}.jsonl", std::process::id(), chance::word() as u32);
+        let book = Book::open(directory.join(name), options.diagnostics.file_len, options.diagnostics.files)?;
+        let (entries, to_write) = async_channel::bounded(WAITING);
+        let writer = thread::Builder::new().name("diary".to_owned()).spawn(move || book.keep(&to_write))?;
+        let interval = options.diagnostics.interval;
+        Ok(Some(Diary { entries: Some(entries), writer: Some(writer), interval, missed: 0 }))
+    }
+
+    /// Hands an entry over. One that finds no room is missed, and the next one says so.
+    pub(super) fn enter(&mut self, mut entry: Entry) {
+        entry.missed = self.missed;
+        entry.time = Utc::from(SystemTime::now()).to_string();
+        let is_missed = self.entries.as_ref().is_none_or(|entries| entries.try_send(entry).is_err());
+        self.missed += u64::from(is_missed);
+    }
+}
+
+/// What was handed over is still written.
+impl Drop for Diary {
+    fn drop(&mut self) {
+        self.entries = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has nothing to add to the panic.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// A file that is written to, and the older ones behind it.
+struct Book {
+    path: PathBuf,
+    file: Option<File>,
+    len: u64,
+    len_max: u64,
+    /// Files that are kept.
+    files: usize,
+}
+
+impl Book {
+    fn open(path: PathBuf, len_max: u64, files: usize) -> io::Result<Self> {
+        let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+        Ok(Book { path, file: Some(file), len: 0, len_max, files: files.max(1) })
+    }
+
+    fn keep(mut self, entries: &Receiver<Entry>) {
+        let mut unwritten = 0;
+        while let Ok(mut entry) = entries.recv_blocking() {
+            entry.missed += unwritten;
+            // A disk that is full may have room again: each line is a new try.
+            unwritten += u64::from(self.write(&entry).is_err());
+        }
+    }
+
+    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        if self.len > 0 && self.len + line.len() as u64 > self.len_max {
+            self.rotate()?;
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(OpenOptions::new().create(true).append(true).open(&self.path)?),
+        };
+        file.write_all(&line)?;
+        self.len += line.len() as u64;
+        Ok(())
+    }
+
+    /// Moves each file one number up; the last one goes.
+    fn rotate(&mut self) -> io::Result<()> {
+        self.file = None;
+        let numbered = |number: usize| self.path.with_extension(format!("{number}.jsonl"));
+        if self.files == 1 {
+            fs::remove_file(&self.path)?;
+        }
+        for number in (1..self.files).rev() {
+            let from = if number == 1 { self.path.clone() } else { numbered(number - 1) };
+            if from.exists() {
+                fs::rename(from, numbered(number))?;
+            }
+        }
+        self.len = 0;
+        Ok(())
+    }
+}
+
+/// Entries that wait to be written.
+const WAITING: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::multicast::counts::Counter;
+
+    fn entry(lost: u64) -> Entry {
+        let mut counts = Counts::default();
+        counts.set(Counter::Lost, lost);
+        Entry {
+            time: String::new(),
+            since_start_ns: 7,
+            group: "239.192.7.1:7500".parse().unwrap(),
+            counts,
+            sources: vec![SourceEntry {
+                tsi: "1.2.3.4.5.6.7".to_owned(),
+                address: "10.0.0.1".parse().unwrap(),
+                packets: 5,
+                loss_percent: Some(2.5),
+                rate_bps: None,
+            }],
+            missed: 0,
+        }
+    }
+
+    #[test]
+    fn entries_are_lines_and_files_are_rotated() {
+        let directory = std::env::temp_dir().join(format!("campanile-diary-{:x}", chance::word()));
+        let mut options = Options::default();
+        options.diagnostics.directory = Some(directory.clone());
+        options.diagnostics.file_len = 600;
+        options.diagnostics.files = 3;
+        let mut diary = Diary::open(&options, "test").unwrap().unwrap();
+        for lost in 1..=12 {
+            diary.enter(entry(lost));
+        }
+        drop(diary);
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        assert_eq!(files.len(), 3, "{files:?}");
+        let text: String = files.iter().rev().map(|file| fs::read_to_string(file).unwrap()).collect();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        fs::remove_dir_all(&directory).unwrap();
+        assert!(lines.iter().any(|line| line["counts"]["lost"] == 12));
+        assert!(lines.len() < 12 && lines.iter().all(|line| line["counts"]["lost"] != 1), "old files go");
+        assert_eq!(lines[0]["sources"][0]["loss_percent"], 2.5);
+        assert_eq!(lines[0]["missed"], 0);
+    }
+
+    #[test]
+    fn no_directory_is_no_diary_and_a_wrong_one_an_error() {
+        assert!(Diary::open(&Options::default(), "test").unwrap().is_none());
+        let mut options = Options::default();
+        options.diagnostics.directory = Some(std::env::current_exe().unwrap());
+        assert!(Diary::open(&options, "test").is_err());
+    }
+}
