@@ -1,6 +1,7 @@
 //! The processors that this process may use, and keeping a thread on one of them.
 
 use std::io;
+use std::time::Duration;
 
 /// The processors in this process's affinity mask, by the system's numbers, ascending. Never empty.
 ///
@@ -18,9 +19,30 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     crate::sys::pin(cpu)
 }
 
+/// Asks the system to end the calling thread's waits at their deadlines, not a little later together with those of others
+/// (Linux allows itself 50 µs). Nothing happens where the system knows no such request.
+pub fn wake_on_time() {
+    crate::sys::wake_on_time();
+}
+
+/// The processor time that the calling thread has used, in user and in kernel mode; `None` where the system does not tell.
+#[must_use]
+pub fn thread_time() -> Option<Duration> {
+    crate::sys::thread_time()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_takes_time_of_its_thread() {
+        wake_on_time();
+        let before = thread_time().expect("the system tells");
+        while thread_time().expect("the system tells") < before + Duration::from_millis(20) {}
+        let idle = std::thread::spawn(thread_time).join().expect("it does not panic");
+        assert!(idle.expect("the system tells") < Duration::from_millis(20), "another thread has its own");
+    }
 
     #[test]
     fn a_thread_stays_where_it_was_put() {

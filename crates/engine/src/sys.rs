@@ -8,10 +8,10 @@ mod windows;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     Backend, Doorbell, Features, allowed_cpus, bind_group, granted, mode, pin, prepare, set_mode,
-    source_membership_v6,
+    source_membership_v6, thread_time, wake_on_time,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
     Backend, Doorbell, Features, allowed_cpus, bind_group, granted, mode, pin, prepare, set_mode,
-    source_membership_v6,
+    source_membership_v6, thread_time, wake_on_time,
 };

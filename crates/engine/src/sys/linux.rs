@@ -22,7 +22,7 @@ use crate::core::Core;
 use crate::slots::SocketId;
 use crate::udp::UdpSocket;
 
-pub(crate) use cpu::{allowed_cpus, pin};
+pub(crate) use cpu::{allowed_cpus, pin, thread_time, wake_on_time};
 pub(crate) use doorbell::Doorbell;
 pub(crate) use mode::{mode, set_mode};
 pub(crate) use options::{Features, granted, prepare, source_membership_v6};

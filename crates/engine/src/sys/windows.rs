@@ -18,7 +18,7 @@ use std::io;
 use windows_sys::Win32::Foundation::WIN32_ERROR;
 use windows_sys::Win32::Networking::WinSock::{SOCKET_ERROR, WSAGetLastError};
 
-pub(crate) use cpu::{allowed_cpus, pin};
+pub(crate) use cpu::{allowed_cpus, pin, thread_time, wake_on_time};
 pub(crate) use doorbell::Doorbell;
 pub(crate) use iocp::Iocp as Backend;
 pub(crate) use mode::{mode, set_mode};
