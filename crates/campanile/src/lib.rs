@@ -1,11 +1,12 @@
 //! What people link: services that run on the completion engine, and reliable multicast.
 //!
 //! - [`echo`] is an echo server that mirrors trains, and knows whom not to answer.
-//! - [`load`] is its counterpart: a closed loop of packets that measures rates, loss and round trips.
+//! - [`load`] is its counterpart: packets in a closed or an open loop that measure rates, loss and round trips.
 //! - [`packet`] is what the two exchange, as the classic tools do.
 //! - [`multicast`] says something once, and every member of a group has it: messages, streams, and what is kept in files.
 //! - [`beacon`] is plain multicast: numbered datagrams to a group, and a listener that counts what was lost.
 //! - [`capture`] reads capture files and finds the PGM in them.
+//! - [`host`] is what the system tells of itself.
 //! - [`utc`] is the time as text.
 //!
 //! A run is started with a configuration, watched by snapshots, ended by a [`Stopper`] or by itself, and joined. The
@@ -18,6 +19,7 @@ mod clock;
 pub mod cores;
 pub mod echo;
 pub mod files;
+pub mod host;
 pub mod load;
 pub mod multicast;
 pub mod packet;

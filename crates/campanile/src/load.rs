@@ -1,7 +1,9 @@
-//! A load client: it keeps a number of packets in flight, and measures rates, loss and round trips.
+//! A load client: it sends packets to an echo server, and measures rates, loss and round trips.
 //!
-//! The loop is closed: each socket sends its next packet when one of its window was answered, or was given up. So the server sets
-//! the pace, and a server that answers nothing costs a window of packets for each timeout.
+//! The loop is closed or open ([`Pace`]). In a closed loop each socket sends its next packet when one of its window was answered,
+//! or was given up: the server sets the pace, and a slow server is asked less. In an open loop the clock sets the pace: packet `k`
+//! is due `k / rate` seconds after the start, whatever became of those before it, and its latency counts from then. What the
+//! client itself was late is told apart ([`LoadReport::send_lag`]), and spoils the run when it is too much ([`Spoiled`]).
 //!
 //! ```no_run
 //! use campanile::load::{Load, LoadConfig};
@@ -12,97 +14,48 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod config;
+mod error;
+mod latency;
+mod ledger;
+mod order;
+mod plan;
 mod report;
 mod run;
+mod schedule;
+mod spoiled;
 mod window;
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, SystemTime};
 
 use campanile_engine::udp::{self, UdpConfig, UdpSocket};
 use campanile_engine::{Choice, Config};
 
 use crate::clock::Clock;
 use crate::cores;
-use crate::packet::Header;
-use crate::worker::{Board, Crew, Post, Stopper, WorkerError};
-use run::Plan;
-use window::Window;
+use crate::worker::{Board, Crew, Post, Stopper};
+use latency::Timings;
+use plan::Plan;
 
-pub use report::{LoadCounts, LoadReport, OddReplies, Rates, RoundTrip};
-
-/// How a load is made.
-#[derive(Clone, Debug)]
-pub struct LoadConfig {
-    /// The server.
-    pub target: SocketAddr,
-    /// Bytes of each packet: 16 to [`payload_max`].
-    pub payload: usize,
-    /// The processors to work on, a worker each; empty for all that the process may use.
-    pub cores: Vec<usize>,
-    /// How long packets are sent.
-    pub duration: Duration,
-    /// Packets in flight on each socket: 1 to 4096.
-    pub window: usize,
-    /// Sockets of each worker, each with a port of its own: 1 to 1024.
-    pub sockets: usize,
-    /// How long a packet may go unanswered before it is lost.
-    pub timeout: Duration,
-    /// The engine's backend.
-    pub backend: Choice,
-}
-
-impl LoadConfig {
-    /// The classic load: 64 bytes, all cores, ten seconds.
-    #[must_use]
-    pub fn new(target: SocketAddr) -> Self {
-        Self {
-            target,
-            payload: 64,
-            cores: Vec::new(),
-            duration: Duration::from_secs(10),
-            window: 32,
-            sockets: 4,
-            timeout: Duration::from_secs(1),
-            backend: Choice::Auto,
-        }
-    }
-
-    fn check(&self) -> Result<(), LoadError> {
-        let numbers = [
-            (Number::Port, self.target.port().into(), 1..=65_535),
-            (Number::Payload, self.payload, Header::LEN..=payload_max(self.target.ip())),
-            (Number::Window, self.window, 1..=Window::SIZE_MAX),
-            (Number::Sockets, self.sockets, 1..=SOCKETS_MAX),
-        ];
-        match numbers.into_iter().find(|(_, asked, allowed)| !allowed.contains(asked)) {
-            Some((number, asked, allowed)) => Err(LoadError::Range { number, asked, allowed }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The largest datagram to an address: 65,535 bytes without the headers that the protocol counts into them (RFC 768, RFC 791
-/// section 3.1, RFC 8200 section 3).
-#[must_use]
-pub fn payload_max(to: IpAddr) -> usize {
-    match to.to_canonical() {
-        IpAddr::V4(_) => 65_535 - 20 - 8,
-        IpAddr::V6(_) => 65_535 - 8,
-    }
-}
-
-const SOCKETS_MAX: usize = 1024;
+pub use config::{LoadConfig, Number, Pace, TRAIN_MAX, payload_max};
+pub use error::LoadError;
+pub use latency::{Histograms, Latency};
+pub use order::Reordered;
+pub use report::{LoadCounts, LoadReport, OddReplies, Rates};
+pub use spoiled::Spoiled;
 
 /// A running load. Dropping it ends it.
 #[derive(Debug)]
 pub struct Load {
     crew: Crew,
     boards: Vec<Arc<LoadBoard>>,
+    /// What each worker timed, once it has ended.
+    timings: Receiver<Timings>,
+    began: SystemTime,
     config: LoadConfig,
     backend: Choice,
     fallback: Option<String>,
@@ -120,21 +73,26 @@ impl Load {
         let cores = cores::or_all(&config.cores).map_err(LoadError::Cores)?;
         let config = LoadConfig { cores, ..config.clone() };
         let plan = Plan::new(&config, Clock::start());
+        let (send_timings, timings) = channel();
         let mut boards = Vec::new();
         let mut posts = Vec::new();
-        for &cpu in &config.cores {
+        for (index, &cpu) in config.cores.iter().enumerate() {
             let sockets = (0..config.sockets).map(|_| connect(&config)).collect::<io::Result<_>>();
             let sockets = sockets.map_err(|error| LoadError::Socket { target: config.target, error })?;
             let board = Arc::new(LoadBoard::new());
             boards.push(Arc::clone(&board));
-            let plan = plan.clone();
-            let job = move |engine, sockets: &[_]| run::run(engine, sockets, &plan, &board);
+            let (plan, send_timings) = (plan.for_worker(index), send_timings.clone());
+            let job = move |engine, sockets: &[_]| {
+                let timings = run::run(engine, sockets, &plan, &board)?;
+                send_timings.send(timings).map_err(|_| io::ErrorKind::BrokenPipe.into())
+            };
             posts.push(Post { cpu, sockets, job });
         }
         let engine = Config { backend: config.backend, ..Config::default() };
         let (crew, engines) = Crew::start("load", &engine, posts).map_err(LoadError::Worker)?;
         let fallback = engines.fallback.map(|fallback| fallback.to_string());
-        Ok(Self { crew, boards, config, backend: engines.backend, fallback })
+        let (backend, began) = (engines.backend, SystemTime::now() + config.warm_up);
+        Ok(Self { crew, boards, timings, began, config, backend, fallback })
     }
 
     /// The configuration, with the processors that it uses.
@@ -177,7 +135,7 @@ impl Load {
     /// # Errors
     /// Nothing listens at the target, nothing ever came back, or a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
-        let Self { crew, boards, config, backend, .. } = self;
+        let Self { crew, boards, timings, began, config, backend, .. } = self;
         let target = config.target;
         let joined = crew.join();
         let counts = read(&boards);
@@ -191,21 +149,13 @@ impl Load {
             let cause = counts.last_failure();
             return Err(LoadError::NoReply { target, sent: counts.sent, cause });
         }
-        Ok(LoadReport {
-            target,
-            payload: config.payload,
-            cores: config.cores.len(),
-            sockets: config.sockets,
-            window: config.window,
-            backend: backend.name(),
-            seconds: Duration::from_nanos(counts.sending_ns).as_secs_f64(),
-            sent: counts.rates(counts.sent, config.payload),
-            received: counts.rates(counts.answered, config.payload),
-            lost: counts.lost,
-            lost_percent: counts.lost as f64 * 100.0 / counts.sent as f64,
-            odd: counts.odd,
-            round_trip: counts.round_trip(),
-        })
+        let all = timings.try_iter().reduce(|mut sum, timings| {
+            sum.add(&timings);
+            sum
+        });
+        let timings = all.expect("each worker that ended well has sent its own");
+        let lasted = Duration::from_nanos(counts.sending_ns);
+        Ok(LoadReport::new(&config, backend, &counts, Histograms { timings, began, lasted }))
     }
 }
 
@@ -222,10 +172,10 @@ fn connect(config: &LoadConfig) -> io::Result<UdpSocket> {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let in_flight = config.window * (config.payload + PACKET_OVERHEAD);
+    let in_flight = config.in_flight() * (config.payload + PACKET_OVERHEAD);
     let udp = UdpConfig {
         connect: Some(target),
-        receive_buffer: Some(in_flight.max(RECEIVE_BUFFER_MIN)),
+        receive_buffer: Some(in_flight.clamp(RECEIVE_BUFFER_MIN, RECEIVE_BUFFER_MAX)),
         ..UdpConfig::new(SocketAddr::new(every, 0))
     };
     let first = udp::bind(&udp)?;
@@ -237,96 +187,8 @@ fn connect(config: &LoadConfig) -> io::Result<UdpSocket> {
 const PACKET_OVERHEAD: usize = 1024;
 /// Bytes of receive buffer that are asked for at least: no system gives less by itself (Linux counts every byte twice).
 const RECEIVE_BUFFER_MIN: usize = 128 * 1024;
-
-/// A number in a [`LoadConfig`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Number {
-    /// The target's port.
-    Port,
-    /// [`LoadConfig::payload`]
-    Payload,
-    /// [`LoadConfig::window`]
-    Window,
-    /// [`LoadConfig::sockets`]
-    Sockets,
-}
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Port => "port",
-            Self::Payload => "payload",
-            Self::Window => "window",
-            Self::Sockets => "number of sockets",
-        })
-    }
-}
-
-/// Why there is no report.
-#[derive(Debug)]
-pub enum LoadError {
-    /// A number cannot be used.
-    Range {
-        /// Which one.
-        number: Number,
-        /// What was asked for.
-        asked: usize,
-        /// What can be had.
-        allowed: RangeInclusive<usize>,
-    },
-    /// The system does not tell which processors there are.
-    Cores(io::Error),
-    /// No socket to the target can be had.
-    Socket {
-        /// The server.
-        target: SocketAddr,
-        /// The system's answer.
-        error: io::Error,
-    },
-    /// The target's host says that nothing listens on the port.
-    Refused {
-        /// The server.
-        target: SocketAddr,
-        /// Packets that were answered before that.
-        answered: u64,
-    },
-    /// Nothing came back.
-    NoReply {
-        /// The server.
-        target: SocketAddr,
-        /// Packets sent.
-        sent: u64,
-        /// The last failure that the system reported, if it did.
-        cause: Option<io::Error>,
-    },
-    /// A worker failed.
-    Worker(WorkerError),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Range { number, asked, allowed } => {
-                write!(f, "{number} {asked} is not between {} and {}", allowed.start(), allowed.end())
-            }
-            Self::Cores(error) => write!(f, "the system does not tell its processors: {error}"),
-            Self::Socket { target, error } => write!(f, "no socket to {target}: {error}"),
-            Self::Refused { target, answered: 0 } => write!(f, "nothing listens on {target}"),
-            Self::Refused { target, answered } => {
-                write!(f, "nothing listens on {target} any more, after {answered} replies")
-            }
-            Self::NoReply { target, sent, cause: None } => {
-                write!(f, "no reply from {target} to {sent} packets")
-            }
-            Self::NoReply { target, sent, cause: Some(cause) } => {
-                write!(f, "no reply from {target} to {sent} packets: {cause}")
-            }
-            Self::Worker(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
+/// Bytes of receive buffer that are asked for at most.
+const RECEIVE_BUFFER_MAX: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use campanile::cores;
+use campanile::load::Pace;
 
 use crate::command_error::CommandError;
 
@@ -15,6 +16,22 @@ pub(crate) fn port(text: &str) -> Result<u16, &'static str> {
 /// A number of things: whether there may be so many is for those who use it.
 pub(crate) fn number(text: &str) -> Result<usize, &'static str> {
     text.parse().map_err(|_| "give a whole number")
+}
+
+/// A number of packets a second; k and m stand for thousands and millions.
+pub(crate) fn rate(text: &str) -> Result<u64, &'static str> {
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1000),
+        None => text.strip_suffix(['m', 'M']).map_or((text, 1), |digits| (digits, 1_000_000)),
+    };
+    let rate = digits.parse().ok().and_then(|count: u64| count.checked_mul(unit));
+    let rate = rate.filter(|rate| (1..=Pace::RATE_MAX).contains(rate));
+    rate.ok_or("give packets a second from 1 to 100m, such as 500, 20k or 1m")
+}
+
+/// How often to do something.
+pub(crate) fn repeats(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|times| (1..=1000).contains(times)).ok_or("give a whole number from 1 to 1000")
 }
 
 /// An address to listen on.
@@ -81,6 +98,21 @@ mod tests {
         for text in ["0", "-1", "nan", "inf", "1e300", "10s", ""] {
             assert!(seconds(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn rates_are_counted_in_thousands() {
+        let given = [("500", 500), ("20k", 20_000), ("1m", 1_000_000), ("100M", 100_000_000)];
+        for (text, value) in given {
+            assert_eq!(rate(text), Ok(value), "{text}");
+        }
+        for text in ["0", "", "k", "101m", "-1", "1.5k", "1g", "99999999999999999999k"] {
+            assert!(rate(text).is_err(), "{text:?}");
+        }
+        assert_eq!(
+            (repeats("1000"), repeats("0").is_err(), repeats("1001").is_err()),
+            (Ok(1000), true, true)
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use campanile::cores;
 use campanile::echo::{EchoConfig, EchoServer};
-use campanile::load::{Load, LoadConfig, RoundTrip};
+use campanile::load::{Latency, Load, LoadConfig, Pace};
 
 use crate::command_error::CommandError;
 use crate::figures::{self, BitRate, Count, Span};
@@ -28,18 +28,20 @@ pub(crate) fn run(_: &Arguments) -> Result<(), CommandError> {
     })
     .map_err(CommandError::failed)?;
     let served = server.description();
-    let config = LoadConfig { cores: client_cores, duration: SECONDS, ..LoadConfig::new(served.address) };
+    let pace = Pace::Window(WINDOW);
+    let config =
+        LoadConfig { cores: client_cores, duration: SECONDS, pace, ..LoadConfig::new(served.address) };
     let client = Load::start(&config).map_err(load::error)?;
     interrupt::stops(client.stopper())?;
 
     output::line("An echo server sends every UDP packet back; a client counts what comes home.")?;
     let server_on = figures::cores(&served.cores);
     output::line(format_args!("  server      {}, {server_on}, backend {}", served.address, served.backend))?;
-    let LoadConfig { payload, window, sockets, cores, .. } = client.config();
+    let LoadConfig { payload, sockets, cores, .. } = client.config();
     let (client_on, sockets) = (figures::cores(cores), cores.len() * sockets);
     output::line(format_args!("  client      {client_on}, {sockets} sockets, backend {}", client.backend()))?;
     output::line(format_args!(
-        "  packets     {payload} bytes, {window} in flight on each socket, 3 seconds"
+        "  packets     {payload} bytes, {WINDOW} in flight on each socket, 3 seconds"
     ))?;
 
     let report = client.join().map_err(load::error)?;
@@ -53,7 +55,7 @@ pub(crate) fn run(_: &Arguments) -> Result<(), CommandError> {
     let bits = BitRate(report.received.bits_per_second);
     output::line("")?;
     output::line(format_args!("{home} packets went there and back: {rate} each second, {bits} each way."))?;
-    if let Some(RoundTrip { min_ns, mean_ns, max_ns }) = report.round_trip {
+    if let Some(Latency { min_ns, mean_ns, max_ns, .. }) = report.round_trip {
         let (min, mean, max) = (Span::from_ns(min_ns), Span::from_ns(mean_ns), Span::from_ns(max_ns));
         output::line(format_args!("  round trip  {min} at best, {mean} on average, {max} at worst"))?;
     }
@@ -66,6 +68,7 @@ pub(crate) fn run(_: &Arguments) -> Result<(), CommandError> {
 }
 
 const SECONDS: Duration = Duration::from_secs(3);
+const WINDOW: usize = 32;
 
 const NEXT: &str = "
 The round trip is the time in the queues too: each socket keeps its packets in flight all the time.

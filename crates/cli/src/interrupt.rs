@@ -1,7 +1,6 @@
 //! Ctrl-C, and the system's wish that the process ends.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use campanile::Stopper;
 
@@ -9,34 +8,48 @@ use crate::command_error::CommandError;
 
 /// Stops a run at the first Ctrl-C, so that it can say what it did, and ends the process at the second.
 pub(crate) fn stops(stopper: Stopper) -> Result<(), CommandError> {
-    caught(move || stopper.stop())
+    Interrupt::new()?.stops(stopper);
+    Ok(())
 }
 
-/// Says that Ctrl-C was pressed, for runs that look now and then. The second one ends the process.
+/// Ctrl-C for a command that looks now and then, or makes one run after the other. The second one ends the process.
 #[derive(Clone, Debug)]
-pub(crate) struct Interrupt(Arc<AtomicBool>);
+pub(crate) struct Interrupt(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    asked: bool,
+    running: Option<Stopper>,
+}
 
 impl Interrupt {
+    /// Catches it from now on. A process can do that once.
     pub(crate) fn new() -> Result<Self, CommandError> {
-        let interrupt = Self(Arc::new(AtomicBool::new(false)));
-        let told = interrupt.clone();
-        caught(move || told.0.store(true, Ordering::Relaxed))?;
-        Ok(interrupt)
+        let shared = Arc::new(Mutex::new(State::default()));
+        let state = Arc::clone(&shared);
+        ctrlc::set_handler(move || {
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.asked {
+                std::process::exit(130);
+            }
+            state.asked = true;
+            state.running.iter().for_each(Stopper::stop);
+        })
+        .map_err(|error| CommandError::failed(format!("Ctrl-C cannot be caught: {error}")))?;
+        Ok(Self(shared))
     }
 
-    pub(crate) fn is_pressed(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-fn caught(first: impl Fn() + Send + 'static) -> Result<(), CommandError> {
-    let mut asked = false;
-    ctrlc::set_handler(move || {
-        if asked {
-            std::process::exit(130);
+    /// What the first Ctrl-C stops from now on. If it has come already, that is now.
+    pub(crate) fn stops(&self, stopper: Stopper) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.asked {
+            stopper.stop();
         }
-        asked = true;
-        first();
-    })
-    .map_err(|error| CommandError::failed(format!("Ctrl-C cannot be caught: {error}")))
+        state.running = Some(stopper);
+    }
+
+    /// Whether the first Ctrl-C has come.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked
+    }
 }

@@ -4,7 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use campanile_engine::Choice;
 use serde::Serialize;
+
+use super::config::{LoadConfig, Pace};
+use super::latency::{Histograms, Latency};
+use super::order::Reordered;
+use super::spoiled::Spoiled;
+use crate::host::Environment;
 
 /// The result of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -17,11 +24,17 @@ pub struct LoadReport {
     pub cores: usize,
     /// Sockets of each thread.
     pub sockets: usize,
-    /// Packets in flight on each socket at most.
-    pub window: usize,
+    /// Packets in flight on each socket at most; `None` in an open loop.
+    pub window: Option<usize>,
+    /// Packets a second that were asked for; `None` in a closed loop.
+    pub rate: Option<u64>,
+    /// Packets that leave together.
+    pub train: usize,
     /// The engine's backend.
     pub backend: &'static str,
-    /// How long packets were sent. Rates are over this time; the replies of its last moments arrive after it.
+    /// How long packets were sent before the measurement.
+    pub warm_up_seconds: f64,
+    /// How long packets were sent and measured. Rates are over this time; the replies of its last moments arrive after it.
     pub seconds: f64,
     /// What was sent.
     pub sent: Rates,
@@ -33,8 +46,63 @@ pub struct LoadReport {
     pub lost_percent: f64,
     /// Replies of every other kind.
     pub odd: OddReplies,
-    /// The time from a packet to its reply; `None` if there was no reply.
-    pub round_trip: Option<RoundTrip>,
+    /// Replies that came after those to later packets.
+    pub reordered: Reordered,
+    /// The time from sending a packet to its reply: what network and server did.
+    pub round_trip: Option<Latency>,
+    /// The time from when a packet was due to its reply: what a user feels. `None` in a closed loop.
+    pub from_due: Option<Latency>,
+    /// How much later than due packets were sent: what this client did. `None` in a closed loop.
+    pub send_lag: Option<Latency>,
+    /// What makes the run say nothing about the server; empty for a run that stands.
+    pub spoiled: Vec<Spoiled>,
+    /// Where and how it was measured.
+    pub environment: Environment,
+    /// The histograms behind the latencies.
+    #[serde(skip)]
+    pub histograms: Histograms,
+}
+
+impl LoadReport {
+    pub(super) fn new(
+        config: &LoadConfig,
+        backend: Choice,
+        counts: &LoadCounts,
+        histograms: Histograms,
+    ) -> Self {
+        let (window, rate) = match config.pace {
+            Pace::Window(window) => (Some(window), None),
+            Pace::Rate(rate) => (None, Some(rate)),
+        };
+        let sent = counts.rates(counts.sent, config.payload);
+        let timings = &histograms.timings;
+        let (round_trip, send_lag) = (timings.from_send.latency(), timings.send_lag.latency());
+        let judge = |rate| Spoiled::judge(rate as f64, sent.packets_per_second, send_lag, round_trip);
+        Self {
+            target: config.target,
+            payload: config.payload,
+            cores: config.cores.len(),
+            sockets: config.sockets,
+            window,
+            rate,
+            train: config.train,
+            backend: backend.name(),
+            warm_up_seconds: config.warm_up.as_secs_f64(),
+            seconds: histograms.lasted.as_secs_f64(),
+            sent,
+            received: counts.rates(counts.answered, config.payload),
+            lost: counts.lost,
+            lost_percent: counts.lost as f64 * 100.0 / counts.sent as f64,
+            odd: counts.odd,
+            reordered: counts.reordered,
+            round_trip,
+            from_due: timings.from_due.latency(),
+            send_lag,
+            spoiled: rate.map(judge).unwrap_or_default(),
+            environment: Environment::read(config.target),
+            histograms,
+        }
+    }
 }
 
 /// Packets and payload bytes in one direction.
@@ -61,18 +129,7 @@ pub struct OddReplies {
     pub foreign: u64,
 }
 
-/// The shortest, mean and longest time from a packet to its reply, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct RoundTrip {
-    /// The shortest.
-    pub min_ns: u64,
-    /// The mean.
-    pub mean_ns: u64,
-    /// The longest.
-    pub max_ns: u64,
-}
-
-/// What a run has counted so far.
+/// What a run has counted so far. What the warm-up sent is in [`LoadCounts::all_sent`] and [`LoadCounts::all_replies`] alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LoadCounts {
     /// Packets sent.
@@ -83,14 +140,16 @@ pub struct LoadCounts {
     pub lost: u64,
     /// Every other reply.
     pub odd: OddReplies,
-    /// Packets that the system refused to send. They are among the lost.
+    /// Answers that came after those to later packets.
+    pub reordered: Reordered,
+    /// Trains that the system refused to send. Their packets are among the lost.
     pub refused: u64,
     /// The sum of all round trips.
-    pub(crate) round_trips_ns: u64,
-    /// The shortest round trip; 0 as long as there is none.
-    pub(crate) round_trip_min_ns: u64,
-    /// The longest round trip.
-    pub(crate) round_trip_max_ns: u64,
+    pub round_trips_ns: u64,
+    /// Packets sent since the start.
+    pub all_sent: u64,
+    /// Datagrams received since the start, of whatever kind.
+    pub all_replies: u64,
     /// How long packets were sent.
     pub(crate) sending_ns: u64,
     /// The system's error number of the last failure that it reported; 0 for none.
@@ -99,10 +158,13 @@ pub struct LoadCounts {
 
 impl LoadCounts {
     /// Words that carry the counters between threads.
-    pub(crate) const WORDS: usize = 12;
+    pub(crate) const WORDS: usize = Self::PLAIN + 2 + Reordered::CLASSES;
+    const PLAIN: usize = 12;
 
     pub(crate) fn to_words(self) -> [u64; Self::WORDS] {
-        [
+        let mut words = [0; Self::WORDS];
+        let (plain, order) = words.split_at_mut(Self::PLAIN);
+        plain.copy_from_slice(&[
             self.sent,
             self.answered,
             self.lost,
@@ -111,38 +173,32 @@ impl LoadCounts {
             self.odd.foreign,
             self.refused,
             self.round_trips_ns,
-            self.round_trip_min_ns,
-            self.round_trip_max_ns,
+            self.all_sent,
+            self.all_replies,
             self.sending_ns,
             self.failure,
-        ]
+        ]);
+        order[..2].copy_from_slice(&[self.reordered.replies, self.reordered.distance_max]);
+        order[2..].copy_from_slice(&self.reordered.by_distance);
+        words
     }
 
     pub(crate) fn from_words(words: [u64; Self::WORDS]) -> Self {
-        let [sent, answered, lost, late, duplicate, foreign, refused, sum, min, max, sending_ns, failure] =
-            words;
+        let [sent, answered, lost, late, duplicate, foreign, refused, round_trips_ns, rest @ ..] = words;
+        let [all_sent, all_replies, sending_ns, failure, replies, distance_max, by_distance @ ..] = rest;
         Self {
             sent,
             answered,
             lost,
             odd: OddReplies { late, duplicate, foreign },
+            reordered: Reordered { replies, distance_max, by_distance },
             refused,
-            round_trips_ns: sum,
-            round_trip_min_ns: min,
-            round_trip_max_ns: max,
+            round_trips_ns,
+            all_sent,
+            all_replies,
             sending_ns,
             failure,
         }
-    }
-
-    /// Counts a first answer in time.
-    pub(crate) fn answer(&mut self, round_trip: Duration) {
-        // A round trip is shorter than its timeout, and so than 584 years.
-        let ns = round_trip.as_nanos() as u64;
-        self.round_trip_min_ns = if self.answered == 0 { ns } else { self.round_trip_min_ns.min(ns) };
-        self.round_trip_max_ns = self.round_trip_max_ns.max(ns);
-        self.round_trips_ns += ns;
-        self.answered += 1;
     }
 
     /// Takes note of a failure that the system reported.
@@ -157,11 +213,6 @@ impl LoadCounts {
 
     /// The counters of two workers in one.
     pub(crate) fn merge(self, other: Self) -> Self {
-        let min = match (self.answered, other.answered) {
-            (0, _) => other.round_trip_min_ns,
-            (_, 0) => self.round_trip_min_ns,
-            _ => self.round_trip_min_ns.min(other.round_trip_min_ns),
-        };
         Self {
             sent: self.sent + other.sent,
             answered: self.answered + other.answered,
@@ -171,20 +222,14 @@ impl LoadCounts {
                 duplicate: self.odd.duplicate + other.odd.duplicate,
                 foreign: self.odd.foreign + other.odd.foreign,
             },
+            reordered: self.reordered.merge(other.reordered),
             refused: self.refused + other.refused,
             round_trips_ns: self.round_trips_ns + other.round_trips_ns,
-            round_trip_min_ns: min,
-            round_trip_max_ns: self.round_trip_max_ns.max(other.round_trip_max_ns),
+            all_sent: self.all_sent + other.all_sent,
+            all_replies: self.all_replies + other.all_replies,
             sending_ns: self.sending_ns.max(other.sending_ns),
             failure: self.failure.max(other.failure),
         }
-    }
-
-    /// The time from a packet to its reply so far.
-    #[must_use]
-    pub fn round_trip(&self) -> Option<RoundTrip> {
-        let mean_ns = self.round_trips_ns.checked_div(self.answered)?;
-        Some(RoundTrip { min_ns: self.round_trip_min_ns, mean_ns, max_ns: self.round_trip_max_ns })
     }
 
     /// So many packets of `payload` bytes over the time of sending.
@@ -204,12 +249,6 @@ impl LoadCounts {
 mod tests {
     use super::*;
 
-    fn counts(round_trips: &[u64]) -> LoadCounts {
-        let mut counts = LoadCounts::default();
-        round_trips.iter().for_each(|&ns| counts.answer(Duration::from_nanos(ns)));
-        counts
-    }
-
     #[test]
     fn counters_survive_the_way_between_threads() {
         let words = std::array::from_fn(|index| index as u64 + 1);
@@ -217,18 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn round_trips_have_a_least_a_mean_and_a_greatest() {
-        assert_eq!(counts(&[]).round_trip(), None);
-        let expected = RoundTrip { min_ns: 10, mean_ns: 20, max_ns: 30 };
-        assert_eq!(counts(&[20, 10, 30]).round_trip(), Some(expected));
-    }
-
-    #[test]
-    fn a_worker_without_replies_does_not_lower_the_least() {
-        let (some, none) = (counts(&[50, 70]), counts(&[]));
-        assert_eq!(some.merge(none), some);
-        assert_eq!(none.merge(some), some);
-        assert_eq!(some.merge(counts(&[60])), counts(&[50, 70, 60]));
+    fn workers_add_up() {
+        let words: [u64; LoadCounts::WORDS] = std::array::from_fn(|index| index as u64 + 1);
+        let one = LoadCounts::from_words(words);
+        let two = one.merge(one);
+        assert_eq!((two.sent, two.all_replies, two.reordered.replies), (2, 20, 26));
+        assert_eq!((two.sending_ns, two.failure, two.reordered.distance_max), (11, 12, 14), "the greater");
+        assert_eq!(one.merge(LoadCounts::default()), one);
     }
 
     #[test]

@@ -2,40 +2,19 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_engine::{Engine, Event, Failure, Operation, SocketId, Train, Transmit};
+use campanile_engine::{Engine, Event, Failure, Operation, SocketId, Train, Transmit, TransmitSlot, cpu};
 
+use super::LoadBoard;
+use super::latency::Timings;
+use super::ledger::Ledger;
+use super::order::Latest;
+use super::plan::{Pacing, Plan};
 use super::report::LoadCounts;
 use super::window::{Reply, Window};
-use super::{LoadBoard, LoadConfig};
-use crate::clock::{Clock, Instant};
+use crate::clock::Instant;
 use crate::packet::Header;
-
-/// What all workers of a run share.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    clock: Clock,
-    duration: Duration,
-    window: usize,
-    timeout: Duration,
-    /// A packet; each one sent differs in its header only.
-    template: Arc<[u8]>,
-}
-
-impl Plan {
-    pub(super) fn new(config: &LoadConfig, clock: Clock) -> Self {
-        Self {
-            clock,
-            duration: config.duration,
-            window: config.window,
-            timeout: config.timeout,
-            // A reply with other bytes is noticed, whatever byte is repeated or shifted in it.
-            template: (0..config.payload).map(|index| (index % 251) as u8).collect(),
-        }
-    }
-}
 
 /// Sends until the plan's time is over or the engine is stopped, then waits for what is in flight.
 pub(super) fn run(
@@ -43,7 +22,8 @@ pub(super) fn run(
     sockets: &[SocketId],
     plan: &Plan,
     board: &LoadBoard,
-) -> io::Result<()> {
+) -> io::Result<Timings> {
+    cpu::wake_on_time();
     let mut worker = Worker::new(sockets, plan);
     while worker.is_busy() {
         let progress = worker.send(&mut engine);
@@ -60,7 +40,7 @@ pub(super) fn run(
         worker.keep_time();
         board.publish(worker.counts.to_words());
     }
-    Ok(())
+    Ok(worker.timings)
 }
 
 /// Whether an error says that the target's host has no one on the port.
@@ -73,10 +53,10 @@ struct Worker<'p> {
     plan: &'p Plan,
     clients: Vec<Client>,
     places: HashMap<SocketId, usize>,
-    /// Clients that have room in their windows, each one once.
-    ready: VecDeque<usize>,
+    turn: Turn,
     counts: LoadCounts,
-    began: Instant,
+    timings: Timings,
+    start: Instant,
     now: Instant,
     sending: bool,
     /// No packet times out before this.
@@ -86,9 +66,27 @@ struct Worker<'p> {
 #[derive(Debug)]
 struct Client {
     socket: SocketId,
-    window: Window,
-    /// It stands in [`Worker::ready`].
+    lane: usize,
+    flight: Flight,
+    latest: Latest,
+    /// It stands in [`Turn::Ready`].
     ready: bool,
+}
+
+/// The packets of a client that are out.
+#[derive(Debug)]
+enum Flight {
+    Window(Window),
+    Ledger(Ledger),
+}
+
+/// Which client sends next.
+#[derive(Debug)]
+enum Turn {
+    /// In a closed loop those that have room in their windows, each one once.
+    Ready(VecDeque<usize>),
+    /// In an open loop one after the other. This is the number of trains sent.
+    Round(u64),
 }
 
 /// How a round of sending ended.
@@ -102,79 +100,174 @@ enum Progress {
     Stuck,
 }
 
+/// The most trains of an open loop between two polls. They are stamped when they are written, and leave in the poll.
+const BURST: usize = 16;
+
+/// How long after the end of an open loop what was due before it is still sent.
+const OVERTIME: Duration = Duration::from_millis(100);
+
 impl<'p> Worker<'p> {
     fn new(sockets: &[SocketId], plan: &'p Plan) -> Self {
-        let client = |&socket| Client { socket, window: Window::new(plan.window, plan.timeout), ready: true };
-        let now = plan.clock.now();
+        let client = |(index, &socket)| Client {
+            socket,
+            lane: plan.lane(index),
+            flight: Flight::new(plan),
+            latest: Latest::default(),
+            ready: true,
+        };
+        let start = plan.start();
         Self {
             plan,
-            clients: sockets.iter().map(client).collect(),
+            clients: sockets.iter().enumerate().map(client).collect(),
             places: sockets.iter().copied().zip(0..).collect(),
-            ready: (0..sockets.len()).collect(),
+            turn: match plan.pacing {
+                Pacing::Window(_) => Turn::Ready((0..sockets.len()).collect()),
+                Pacing::Clock(_) => Turn::Round(0),
+            },
             counts: LoadCounts::default(),
-            began: now,
-            now,
+            timings: Timings::new(plan.timeout),
+            start,
+            now: plan.clock.now(),
             sending: true,
-            sweep_at: now.after(plan.timeout),
+            sweep_at: start.after(plan.timeout),
         }
     }
 
     /// There is something to send or to wait for.
     fn is_busy(&self) -> bool {
-        self.sending || self.clients.iter().any(|client| client.window.outstanding() > 0)
+        self.sending || self.clients.iter().any(|client| client.flight.outstanding() > 0)
     }
 
-    /// Fills the windows, as far as the engine has memory to send from.
+    /// Sends what may be sent, as far as the engine has memory to send from.
     fn send(&mut self, engine: &mut Engine) -> Progress {
-        let mut sent_any = false;
+        let mut trains = 0;
         self.now = self.plan.clock.now();
-        while let Some(&index) = self.ready.front().filter(|_| self.sending) {
-            let client = &mut self.clients[index];
-            let Some(mut slot) = engine.transmit_slot() else {
-                return if sent_any { Progress::More } else { Progress::Stuck };
-            };
-            let Some(seq) = client.window.send(self.now) else {
-                client.ready = false;
-                self.ready.pop_front();
+        while let Some((index, due)) = self.next_client() {
+            if self.clients[index].flight.room() < self.plan.train {
+                match &mut self.turn {
+                    Turn::Ready(ready) => ready.pop_front(),
+                    Turn::Round(_) => return Progress::Stuck,
+                };
+                self.clients[index].ready = false;
                 continue;
+            }
+            if due.is_some() && trains == BURST {
+                return Progress::More;
+            }
+            let Some(slot) = engine.transmit_slot() else {
+                return if trains > 0 { Progress::More } else { Progress::Stuck };
             };
-            let template = &self.plan.template;
-            let packet = &mut slot.bytes_mut()[..template.len()];
-            packet[Header::LEN..].copy_from_slice(&template[Header::LEN..]);
-            packet[..Header::LEN].copy_from_slice(&Header { seq, stamp_ns: self.now.as_ns() }.to_bytes());
-            slot.send(client.socket, &Transmit::datagram(None, template.len()));
-            self.counts.sent += 1;
-            sent_any = true;
+            self.send_train(slot, index, due);
+            trains += 1;
         }
         Progress::Done
     }
 
+    /// Whose turn it is, and in an open loop when its train was due.
+    fn next_client(&self) -> Option<(usize, Option<Instant>)> {
+        match &self.turn {
+            _ if !self.sending => None,
+            Turn::Ready(ready) => ready.front().map(|&index| (index, None)),
+            Turn::Round(_) => {
+                let (index, due) = self.next_due()?;
+                (due <= self.now && due < self.plan.end(self.start)).then_some((index, Some(due)))
+            }
+        }
+    }
+
+    /// The client of an open loop's next train, and its time.
+    fn next_due(&self) -> Option<(usize, Instant)> {
+        let Turn::Round(sent) = &self.turn else { return None };
+        let clients = self.clients.len() as u64;
+        let (index, round) = ((sent % clients) as usize, sent / clients);
+        let due = self.plan.due(self.start, self.clients[index].lane, round * self.plan.train as u64)?;
+        Some((index, due))
+    }
+
+    fn send_train(&mut self, mut slot: TransmitSlot<'_>, index: usize, due: Option<Instant>) {
+        let (plan, client) = (self.plan, &mut self.clients[index]);
+        if let (Some(_), Turn::Round(sent)) = (due, &mut self.turn) {
+            // Those of a burst are stamped one by one: their lag is what is measured.
+            self.now = plan.clock.now();
+            *sent += 1;
+        }
+        let (template, len) = (&plan.template, plan.template.len());
+        let packets = &mut slot.bytes_mut()[..len * plan.train];
+        for packet in packets.chunks_exact_mut(len) {
+            let seq = client.flight.send(self.now);
+            packet[..Header::LEN].copy_from_slice(&Header { seq, stamp_ns: self.now.as_ns() }.to_bytes());
+            packet[Header::LEN..].copy_from_slice(&template[Header::LEN..]);
+        }
+        slot.send(client.socket, &Transmit::train(None, len, len * plan.train));
+        let count = plan.train as u64;
+        self.counts.all_sent += count;
+        if due.unwrap_or(self.now) < plan.measured_from(self.start) {
+            return;
+        }
+        self.counts.sent += count;
+        if let Some(due) = due {
+            self.timings.send_lag.record(self.now.since(due), count);
+        }
+    }
+
     /// How long the next poll may wait.
     fn deadline(&self, progress: Progress) -> Option<std::time::Instant> {
+        let next = match self.next_due() {
+            Some((_, due)) if self.sending && progress == Progress::Done => due,
+            _ => Instant::from_ns(u64::MAX),
+        };
         let at = match progress {
             Progress::More => self.now,
-            Progress::Done | Progress::Stuck if self.sending => self.sweep_at.min(self.end()),
+            Progress::Done if self.sending && self.plan.spin => self.now,
+            Progress::Done | Progress::Stuck if self.sending => next.min(self.sweep_at).min(self.next_end()),
             Progress::Done | Progress::Stuck => self.sweep_at,
         };
         self.plan.clock.deadline(at)
     }
 
-    fn end(&self) -> Instant {
-        self.began.after(self.plan.duration)
+    /// The next moment at which sending may be over.
+    fn next_end(&self) -> Instant {
+        let end = self.plan.end(self.start);
+        if self.now < end { end } else { end.after(OVERTIME) }
     }
 
     fn receive(&mut self, train: &Train<'_>) {
         let Some(&index) = self.places.get(&train.socket()) else { return };
-        let client = &mut self.clients[index];
         for packet in train.datagrams() {
-            match judge(&mut client.window, packet, &self.plan.template, self.now) {
-                Reply::Fresh(round_trip) => self.counts.answer(round_trip),
-                Reply::Late => self.counts.odd.late += 1,
-                Reply::Duplicate => self.counts.odd.duplicate += 1,
-                Reply::Foreign => self.counts.odd.foreign += 1,
-            }
+            self.counts.all_replies += 1;
+            let Some(header) = reply_header(packet, &self.plan.template) else {
+                self.counts.odd.foreign += 1;
+                continue;
+            };
+            self.settle(index, header);
         }
         self.enqueue(index);
+    }
+
+    /// Takes note of a reply that is all of a packet.
+    fn settle(&mut self, index: usize, header: Header) {
+        let client = &mut self.clients[index];
+        let sent = Instant::from_ns(header.stamp_ns);
+        let reply = client.flight.receive(header.seq, sent, self.now);
+        let distance = if matches!(reply, Reply::Fresh(_)) { client.latest.note(header.seq) } else { None };
+        let due = self.plan.due(self.start, client.lane, header.seq);
+        if reply != Reply::Foreign && due.unwrap_or(sent) < self.plan.measured_from(self.start) {
+            return;
+        }
+        match reply {
+            Reply::Fresh(round_trip) => {
+                self.counts.answered += 1;
+                self.counts.round_trips_ns += round_trip.as_nanos() as u64;
+                self.timings.from_send.record(round_trip, 1);
+                if let Some(due) = due {
+                    self.timings.from_due.record(self.now.since(due), 1);
+                }
+            }
+            Reply::Late => self.counts.odd.late += 1,
+            Reply::Duplicate => self.counts.odd.duplicate += 1,
+            Reply::Foreign => self.counts.odd.foreign += 1,
+        }
+        distance.into_iter().for_each(|distance| self.counts.reordered.add(distance));
     }
 
     fn fail(&mut self, failure: &Failure) -> io::Result<()> {
@@ -189,31 +282,46 @@ impl<'p> Worker<'p> {
 
     fn stop(&mut self) {
         if self.sending {
+            self.note_time();
             self.sending = false;
-            self.counts.sending_ns = self.now.since(self.began).as_nanos() as u64;
         }
+    }
+
+    fn note_time(&mut self) {
+        self.counts.sending_ns = self.now.since(self.plan.measured_from(self.start)).as_nanos() as u64;
     }
 
     /// Does what is due at this time.
     fn keep_time(&mut self) {
-        if self.now >= self.end() {
+        let end = self.plan.end(self.start);
+        let is_all_sent = self.next_due().is_none_or(|(_, due)| due >= end);
+        if self.now >= end && (is_all_sent || self.now >= end.after(OVERTIME)) {
             self.stop();
         }
         if self.sending {
-            self.counts.sending_ns = self.now.since(self.began).as_nanos() as u64;
+            self.note_time();
         }
-        if self.now < self.sweep_at {
-            return;
+        if self.now >= self.sweep_at {
+            self.sweep();
         }
+    }
+
+    /// Gives up what was not answered in time.
+    fn sweep(&mut self) {
         self.sweep_at = self.now.after(self.plan.timeout);
+        let measured_from = self.plan.measured_from(self.start);
         for index in 0..self.clients.len() {
-            let window = &mut self.clients[index].window;
-            let lost = window.expire(self.now);
-            if let Some(next) = window.next_timeout() {
+            let client = &mut self.clients[index];
+            let (lane, start, mut any) = (client.lane, self.start, false);
+            client.flight.expire(self.now, |seq, sent| {
+                let time = self.plan.due(start, lane, seq).unwrap_or(sent);
+                self.counts.lost += u64::from(time >= measured_from);
+                any = true;
+            });
+            if let Some(next) = client.flight.next_timeout() {
                 self.sweep_at = self.sweep_at.min(next);
             }
-            if lost > 0 {
-                self.counts.lost += lost;
+            if any {
                 self.enqueue(index);
             }
         }
@@ -221,23 +329,73 @@ impl<'p> Worker<'p> {
 
     fn enqueue(&mut self, index: usize) {
         let client = &mut self.clients[index];
+        let Turn::Ready(ready) = &mut self.turn else { return };
         if !client.ready {
             client.ready = true;
-            self.ready.push_back(index);
+            ready.push_back(index);
         }
     }
 }
 
-/// What a datagram is to its window. It is a reply if it is all of a packet that was sent.
-fn judge(window: &mut Window, packet: &[u8], template: &[u8], now: Instant) -> Reply {
-    match Header::read(packet) {
-        Some(header)
-            if packet.len() == template.len() && packet[Header::LEN..] == template[Header::LEN..] =>
-        {
-            window.receive(header.seq, Instant::from_ns(header.stamp_ns), now)
+impl Flight {
+    fn new(plan: &Plan) -> Self {
+        match &plan.pacing {
+            Pacing::Window(size) => Self::Window(Window::new(*size, plan.timeout)),
+            Pacing::Clock(schedule) => Self::Ledger(Ledger::new(schedule.lane_rate(), plan.timeout)),
         }
-        _ => Reply::Foreign,
     }
+
+    fn room(&self) -> usize {
+        match self {
+            Self::Window(window) => window.room(),
+            Self::Ledger(ledger) => ledger.room(),
+        }
+    }
+
+    fn outstanding(&self) -> usize {
+        match self {
+            Self::Window(window) => window.outstanding(),
+            Self::Ledger(ledger) => ledger.outstanding(),
+        }
+    }
+
+    /// Takes the next packet into flight.
+    ///
+    /// # Panics
+    /// If there is no room.
+    fn send(&mut self, now: Instant) -> u64 {
+        match self {
+            Self::Window(window) => window.send(now).expect("there is room"),
+            Self::Ledger(ledger) => ledger.send(now),
+        }
+    }
+
+    fn receive(&mut self, seq: u64, stamp: Instant, now: Instant) -> Reply {
+        match self {
+            Self::Window(window) => window.receive(seq, stamp, now),
+            Self::Ledger(ledger) => ledger.receive(seq, stamp, now),
+        }
+    }
+
+    fn expire(&mut self, now: Instant, lost: impl FnMut(u64, Instant)) {
+        match self {
+            Self::Window(window) => window.expire(now, lost),
+            Self::Ledger(ledger) => ledger.expire(now, lost),
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Window(window) => window.next_timeout(),
+            Self::Ledger(ledger) => ledger.next_timeout(),
+        }
+    }
+}
+
+/// The header of a datagram that is all of a packet that may have been sent.
+fn reply_header(packet: &[u8], template: &[u8]) -> Option<Header> {
+    let header = Header::read(packet)?;
+    (packet.len() == template.len() && packet[Header::LEN..] == template[Header::LEN..]).then_some(header)
 }
 
 #[cfg(test)]
@@ -247,18 +405,13 @@ mod tests {
     #[test]
     fn only_the_whole_packet_is_a_reply() {
         let template = [7; 20];
-        let mut window = Window::new(4, Duration::from_secs(1));
-        let sent = Instant::from_ns(5);
-        let seq = window.send(sent).expect("an empty window has room");
-        let header = Header { seq, stamp_ns: sent.as_ns() }.to_bytes();
+        let sent = Header { seq: 3, stamp_ns: 5 };
+        let header = sent.to_bytes();
         let whole = [&header[..], &[7; 4]].concat();
-        let now = Instant::from_ns(9);
-        let mut judge = |packet: &[u8]| judge(&mut window, packet, &template, now);
-        assert_eq!(judge(&whole[..19]), Reply::Foreign, "too short");
-        assert_eq!(judge(&whole[..3]), Reply::Foreign, "no header");
-        assert_eq!(judge(&[&whole[..], &[7]].concat()), Reply::Foreign, "too long");
-        assert_eq!(judge(&[&header[..], &[7, 7, 7, 8]].concat()), Reply::Foreign, "another byte");
-        assert_eq!(judge(&whole), Reply::Fresh(Duration::from_nanos(4)));
-        assert_eq!(judge(&whole), Reply::Duplicate);
+        assert_eq!(reply_header(&whole[..19], &template), None, "too short");
+        assert_eq!(reply_header(&whole[..3], &template), None, "no header");
+        assert_eq!(reply_header(&[&whole[..], &[7]].concat(), &template), None, "too long");
+        assert_eq!(reply_header(&[&header[..], &[7, 7, 7, 8]].concat(), &template), None, "another byte");
+        assert_eq!(reply_header(&whole, &template), Some(sent));
     }
 }

@@ -11,7 +11,7 @@ fn gentle(target: SocketAddr) -> LoadConfig {
     LoadConfig {
         cores: cores::first(1).expect("there is always one"),
         duration: Duration::from_millis(300),
-        window: 4,
+        pace: Pace::Window(4),
         sockets: 2,
         timeout: Duration::from_secs(10),
         ..LoadConfig::new(target)
@@ -61,7 +61,8 @@ fn everything_sent_to_our_server_comes_back() {
     // What is in flight fits into the smallest buffers.
     for (payload, window) in [(16, 4), (64, 4), (1400, 4), (65_507, 1)] {
         let server = server();
-        let config = LoadConfig { payload, window, ..gentle(server.description().address) };
+        let config =
+            LoadConfig { payload, pace: Pace::Window(window), ..gentle(server.description().address) };
         let report = run(&config).expect("the server answers");
         server.stop();
         let counts = server.join().expect("no worker fails").total;
@@ -84,7 +85,7 @@ fn the_largest_datagram_of_ipv6_comes_back_too() {
         return;
     };
     let target = server.description().address;
-    let config = LoadConfig { payload: payload_max(target.ip()), window: 1, ..gentle(target) };
+    let config = LoadConfig { payload: payload_max(target.ip()), pace: Pace::Window(1), ..gentle(target) };
     let report = run(&config).expect("the server answers");
     assert_eq!((report.payload, report.lost), (65_527, 0));
 }
@@ -160,10 +161,102 @@ fn more_room_than_transmit_memory_is_used_too() {
     let server = server();
     // Some of them may find the server's buffer full.
     let timeout = Duration::from_millis(300);
-    let config = LoadConfig { window: 200, sockets: 3, timeout, ..gentle(server.description().address) };
+    let config =
+        LoadConfig { pace: Pace::Window(200), sockets: 3, timeout, ..gentle(server.description().address) };
     let report = run(&config).expect("the server answers");
     assert!(report.received.packets > 600, "{report:?}");
     assert_eq!(report.sent.packets, report.received.packets + report.lost);
+}
+
+/// An open loop sends what was asked for, whatever comes back and however late this system lets it.
+#[test]
+fn an_open_loop_is_paced_by_the_clock() {
+    for (rate, train, answers) in [(500, 1, 1), (2000, 8, 1), (500, 1, 0)] {
+        let (address, thread) =
+            classic(move |index, packet| (answers.max(usize::from(index == 0)), packet.to_vec()));
+        let timeout = Duration::from_millis(if answers > 0 { 10_000 } else { 100 });
+        let config = LoadConfig { pace: Pace::Rate(rate), train, timeout, ..gentle(address) };
+        let report = run(&config).expect("the server answers");
+        end(address, thread);
+        // 300 ms, two sockets: what is due before the end, whole trains.
+        let due = (rate * 3 / 10).next_multiple_of(train as u64);
+        assert_eq!(report.sent.packets, due, "{report:?}");
+        assert_eq!(report.received.packets + report.lost, due);
+        assert_eq!(report.lost, if answers > 0 { 0 } else { due - 1 });
+        let (due, sent) = (report.from_due.expect("a reply"), report.round_trip.expect("a reply"));
+        assert!(due.max_ns >= sent.max_ns && due.p50_ns >= sent.p50_ns, "{report:?}");
+        assert!(report.send_lag.is_some() && (report.window, report.rate) == (None, Some(rate)));
+    }
+}
+
+/// The server stops for a while; what was due meanwhile was sent, and its wait is seen.
+#[test]
+fn an_open_loop_does_not_wait_for_the_server() {
+    let pause = Duration::from_millis(150);
+    let (address, thread) = classic(move |index, packet| {
+        if index == 20 {
+            thread::park_timeout(pause);
+        }
+        (1, packet.to_vec())
+    });
+    let report = run(&LoadConfig { pace: Pace::Rate(1000), ..gentle(address) }).expect("the server answers");
+    end(address, thread);
+    assert_eq!((report.sent.packets, report.lost), (300, 0));
+    let latency = report.from_due.expect("there were replies");
+    assert!(latency.max_ns >= 140_000_000 && latency.p90_ns >= 50_000_000, "{latency:?}");
+}
+
+#[test]
+fn what_cannot_be_sent_spoils_the_run() {
+    let server = server();
+    let timeout = Duration::from_millis(200);
+    let config =
+        LoadConfig { pace: Pace::Rate(Pace::RATE_MAX), timeout, ..gentle(server.description().address) };
+    let report = run(&config).expect("the server answers");
+    assert!(matches!(report.spoiled[0], Spoiled::Rate { .. }), "{:?}", report.spoiled);
+    assert_eq!(report.sent.packets, report.received.packets + report.lost);
+}
+
+#[test]
+fn the_warm_up_is_not_measured() {
+    for pace in [Pace::Rate(1000), Pace::Window(4)] {
+        let server = server();
+        let (warm_up, target) = (Duration::from_millis(200), server.description().address);
+        let load = Load::start(&LoadConfig { pace, warm_up, ..gentle(target) }).expect("it starts");
+        let report = load.join().expect("the server answers");
+        server.stop();
+        let answered = server.join().expect("no worker fails").total.replied.packets;
+        assert!(answered > report.received.packets && report.lost == 0, "{answered}: {report:?}");
+        assert!(report.seconds < 0.45 && report.warm_up_seconds > 0.19, "{report:?}");
+        if pace == Pace::Rate(1000) {
+            assert_eq!((answered, report.sent.packets), (500, 300));
+        }
+    }
+}
+
+#[test]
+fn trains_in_a_closed_loop_are_answered_whole() {
+    let server = server();
+    let pace = Pace::Window(16);
+    let config = LoadConfig { pace, train: 8, payload: 100, ..gentle(server.description().address) };
+    let report = run(&config).expect("the server answers");
+    assert_eq!((report.sent.packets, report.sent.packets % 8), (report.received.packets, 0));
+}
+
+#[test]
+fn replies_out_of_order_are_counted_by_distance() {
+    let mut held = Vec::new();
+    let (address, thread) = classic(move |index, packet| match index % 8 {
+        3 => (0, std::mem::replace(&mut held, packet.to_vec())),
+        6 => (1, std::mem::take(&mut held)),
+        _ => (1, packet.to_vec()),
+    });
+    let timeout = Duration::from_millis(300);
+    let config = LoadConfig { pace: Pace::Rate(400), sockets: 1, timeout, ..gentle(address) };
+    let report = run(&config).expect("the server answers");
+    end(address, thread);
+    let Reordered { replies, distance_max, by_distance } = report.reordered;
+    assert_eq!((replies, distance_max, by_distance[1]), (15, 2, 15), "{report:?}");
 }
 
 #[test]
@@ -172,8 +265,14 @@ fn numbers_out_of_range_are_named() {
     let cases = [
         (LoadConfig { payload: 15, ..gentle(target) }, "payload 15 is not between 16 and 65507"),
         (LoadConfig { payload: 65_508, ..gentle(target) }, "payload 65508 is not between 16 and 65507"),
-        (LoadConfig { window: 0, ..gentle(target) }, "window 0 is not between 1 and 4096"),
+        (LoadConfig { pace: Pace::Window(0), ..gentle(target) }, "window 0 is not between 1 and 4096"),
         (LoadConfig { sockets: 1025, ..gentle(target) }, "number of sockets 1025 is not between 1 and 1024"),
+        (LoadConfig { pace: Pace::Rate(0), ..gentle(target) }, "rate 0 is not between 1 and 100000000"),
+        (LoadConfig { train: 5, ..gentle(target) }, "train 5 is not between 1 and 4"),
+        (
+            LoadConfig { train: 60, payload: 1400, pace: Pace::Rate(1), ..gentle(target) },
+            "train 60 is not between 1 and 46",
+        ),
         (gentle(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))), "port 0 is not between 1 and 65535"),
     ];
     for (config, text) in cases {

@@ -76,6 +76,11 @@ impl Window {
         }
     }
 
+    /// How many packets may be sent now.
+    pub(crate) fn room(&self) -> usize {
+        self.size - self.outstanding
+    }
+
     /// Packets in flight.
     pub(crate) fn outstanding(&self) -> usize {
         self.outstanding
@@ -125,18 +130,17 @@ impl Window {
         }
     }
 
-    /// Gives up the packets whose time has come, and returns how many.
-    pub(crate) fn expire(&mut self, now: Instant) -> u64 {
-        let mut lost = 0;
+    /// Gives up the packets whose time has come, and names each with its time of sending.
+    pub(crate) fn expire(&mut self, now: Instant, mut lost: impl FnMut(u64, Instant)) {
         while let Some(oldest) = self.oldest.map(usize::from) {
             if self.places[oldest].sent.after(self.timeout) > now {
                 break;
             }
-            self.places[oldest].fate = Fate::Lost;
+            let place = &mut self.places[oldest];
+            place.fate = Fate::Lost;
+            lost(place.seq, place.sent);
             self.unlink(oldest);
-            lost += 1;
         }
-        lost
     }
 
     /// When the oldest packet in flight will be given up.
@@ -179,6 +183,12 @@ mod tests {
         Window::new(size, TIMEOUT)
     }
 
+    fn expired(window: &mut Window, now: u64) -> usize {
+        let mut count = 0;
+        window.expire(at(now), |_, _| count += 1);
+        count
+    }
+
     #[test]
     fn a_full_window_waits_for_a_reply() {
         let mut window = window(2);
@@ -196,11 +206,11 @@ mod tests {
         let mut window = window(4);
         (0..3).for_each(|seq| assert_eq!(window.send(at(seq * 100)), Some(seq)));
         assert_eq!(window.next_timeout(), Some(at(1000)));
-        assert_eq!(window.expire(at(999)), 0);
+        assert_eq!(expired(&mut window, 999), 0);
         assert_eq!(window.receive(1, at(100), at(999)), Reply::Fresh(Duration::from_nanos(899)));
-        assert_eq!(window.expire(at(1199)), 1);
+        assert_eq!(expired(&mut window, 1199), 1);
         assert_eq!(window.next_timeout(), Some(at(1200)));
-        assert_eq!(window.expire(at(5000)), 1);
+        assert_eq!(expired(&mut window, 5000), 1);
         assert_eq!((window.outstanding(), window.next_timeout()), (0, None));
     }
 
@@ -210,7 +220,7 @@ mod tests {
         (0..2).for_each(|_| assert!(window.send(at(0)).is_some()));
         assert_eq!(window.receive(0, at(0), at(9)), Reply::Fresh(Duration::from_nanos(9)));
         assert_eq!(window.receive(0, at(0), at(9)), Reply::Duplicate);
-        assert_eq!(window.expire(at(1000)), 1);
+        assert_eq!(expired(&mut window, 1000), 1);
         assert_eq!(window.receive(1, at(0), at(1001)), Reply::Late);
         assert_eq!(window.receive(1, at(0), at(1002)), Reply::Duplicate);
     }
@@ -240,7 +250,7 @@ mod tests {
             Reply::Late,
             "too old to be told, as far as a window knows"
         );
-        assert_eq!(window.expire(at(1000)), 1);
+        assert_eq!(expired(&mut window, 1000), 1);
     }
 
     #[test]
@@ -250,7 +260,7 @@ mod tests {
             for now in 0..20_000 {
                 while window.send(at(now)).is_some() {}
                 let _ = window.receive(now, at(now), at(now));
-                window.expire(at(now));
+                window.expire(at(now), |_, _| ());
             }
         });
         assert_eq!(allocations.count_total, 0);
@@ -290,7 +300,7 @@ mod tests {
                     _ => {
                         let before = model.len();
                         model.retain(|_, sent| *sent + 1000 > now);
-                        prop_assert_eq!(window.expire(at(now)), (before - model.len()) as u64);
+                        prop_assert_eq!(expired(&mut window, now), before - model.len());
                     }
                 }
                 prop_assert_eq!(window.outstanding(), model.len());

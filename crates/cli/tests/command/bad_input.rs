@@ -51,6 +51,16 @@ fn windows_and_sockets_out_of_range() {
 }
 
 #[test]
+fn rates_and_trains_that_cannot_be() {
+    is_refused("load 127.0.0.1 5000 --rate 0", "'0'", "such as 500, 20k or 1m");
+    is_refused("load 127.0.0.1 5000 --rate 5 --window 5", "--window", "--help");
+    is_refused("load 127.0.0.1 5000 --spin", "--rate", "--help");
+    is_refused("load 127.0.0.1 5000 --train 65", "train 65", "between 1 and 32");
+    is_refused("load 127.0.0.1 5000 --repeat 0", "'0'", "from 1 to 1000");
+    is_refused("load 127.0.0.1 5000 --histogram no/such/folder/file", "no/such/folder", "--histogram");
+}
+
+#[test]
 fn times_and_sizes_that_are_none() {
     for option in ["--duration", "--stats-interval"] {
         is_refused(&format!("echo 5000 {option} 0"), option, "give a number of seconds above 0");

@@ -31,6 +31,40 @@ fn a_load_measures_a_server_on_io_uring() {
     is_measured("uring");
 }
 
+/// Whether a run stands depends on what else the system does; that its figures agree does not.
+#[test]
+fn an_open_loop_is_repeated_and_leaves_a_log() {
+    let server = Server::start("");
+    let log = std::env::temp_dir().join(format!("campanile-{}.hlog", server.port));
+    let options = format!("--rate 1k --warm-up 0.1 --repeat 3 --timeout 5 --histogram {}", log.display());
+    let load = run(&format!("load 127.0.0.1 {} 64 1 0.2 {options} --json", server.port));
+    let report: serde_json::Value = serde_json::from_str(&load.stdout).expect("one value");
+    let runs = report["runs"].as_array().expect("the runs");
+    assert_eq!(runs.len(), 3);
+    for run in runs {
+        assert_eq!((run["sent"]["packets"].as_u64(), run["rate"].as_u64()), (Some(200), Some(1000)), "{run}");
+        assert!(run["from_due"]["p99_ns"].as_u64() >= run["round_trip"]["p50_ns"].as_u64(), "{run}");
+        assert!(run["send_lag"]["p99_9_ns"].as_u64() > Some(0) && run["environment"]["loopback"] == true);
+    }
+    let spoiled = runs.iter().filter(|run| run["spoiled"] != serde_json::json!([])).count();
+    assert_eq!(report["spread"]["spoiled"].as_u64(), Some(spoiled as u64));
+    assert_eq!(load.code, Some(i32::from(spoiled > 0)), "{}", load.stderr);
+    let written = std::fs::read_to_string(&log).expect("the log is there");
+    std::fs::remove_file(&log).expect("it is this test's own");
+    for tag in ["Tag=send,", "Tag=due,", "Tag=lag,"] {
+        assert_eq!(written.lines().filter(|line| line.starts_with(tag)).count(), 3, "{written}");
+    }
+}
+
+#[test]
+fn a_run_that_lags_is_invalid_and_fails() {
+    let server = Server::start("");
+    let load = run(&format!("load 127.0.0.1 {} 64 1 0.3 --rate 100m --timeout 0.3", server.port));
+    assert_eq!(load.code, Some(1), "{load:?}");
+    assert!(load.stderr.starts_with("error: the run is INVALID: this client sent "), "{}", load.stderr);
+    assert!(load.stdout.contains("\nINVALID     this client sent "), "{}", load.stdout);
+}
+
 #[test]
 fn a_server_says_what_it_is() {
     let server = Server::start("");

@@ -1,0 +1,9 @@
+//! What the system tells of itself: the machine, its load, and what it has counted of the network.
+//!
+//! All of it is read from files (`/proc` and `/sys` on Linux). A system that has no such file simply does not tell: every such
+//! fact is an `Option`.
+
+mod environment;
+mod text;
+
+pub use environment::Environment;

@@ -1,0 +1,89 @@
+//! Where and how something was measured.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::text;
+use crate::utc::Utc;
+
+/// The circumstances that figures depend on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Environment {
+    /// This program's version.
+    pub version: &'static str,
+    /// The arguments it was started with.
+    pub arguments: Vec<String>,
+    /// When.
+    pub time: String,
+    /// Operating system and processor family.
+    pub system: String,
+    /// The kernel's release.
+    pub kernel: Option<String>,
+    /// The processor's name.
+    pub processor: Option<String>,
+    /// Processors that this process may use.
+    pub processors: Option<usize>,
+    /// What sets the processor's speed.
+    pub governor: Option<String>,
+    /// The address that packets to the target leave from.
+    pub source: Option<IpAddr>,
+    /// The interface of that address.
+    pub interface: Option<String>,
+    /// The target is this machine. Loopback never cuts a train into packets and has no wire: such figures are of the machine alone.
+    pub loopback: bool,
+}
+
+impl Environment {
+    /// The circumstances of measuring `target` from here.
+    #[must_use]
+    pub fn read(target: SocketAddr) -> Self {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let source = source(target);
+        let processors = text::read("/proc/cpuinfo");
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            arguments: std::env::args_os().skip(1).map(|one| one.to_string_lossy().into_owned()).collect(),
+            time: Utc::since_1970(since_1970).to_string(),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            kernel: text::word("/proc/sys/kernel/osrelease"),
+            processor: processors
+                .as_deref()
+                .and_then(|text| text::value(text, "model name"))
+                .map(str::to_owned),
+            processors: crate::cores::allowed().ok().map(|cores| cores.len()),
+            governor: text::word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            source,
+            interface: source.and_then(interface_of),
+            loopback: target.ip().is_loopback() || source == Some(target.ip()),
+        }
+    }
+}
+
+/// The address that packets to `target` leave from: asked of the system, and nothing is sent.
+fn source(target: SocketAddr) -> Option<IpAddr> {
+    let every = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(every).ok()?;
+    socket.connect(target).ok()?;
+    socket.local_addr().ok().map(|local| local.ip())
+}
+
+/// The name of the interface that has an address.
+fn interface_of(address: IpAddr) -> Option<String> {
+    let all = if_addrs::get_if_addrs().ok()?;
+    all.into_iter().find(|entry| entry.ip() == address).map(|entry| entry.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_known_as_such() {
+        let environment = Environment::read("127.0.0.1:9".parse().expect("a literal address"));
+        assert!(environment.loopback);
+        assert_eq!(environment.source, Some("127.0.0.1".parse().expect("a literal address")));
+        assert!(environment.interface.is_some() && environment.processors > Some(0), "{environment:?}");
+    }
+}

@@ -1,0 +1,75 @@
+//! Why there is no report.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use super::Number;
+use crate::worker::WorkerError;
+
+/// Why there is no report.
+#[derive(Debug)]
+pub enum LoadError {
+    /// A number cannot be used.
+    Range {
+        /// Which one.
+        number: Number,
+        /// What was asked for.
+        asked: usize,
+        /// What can be had.
+        allowed: RangeInclusive<usize>,
+    },
+    /// The system does not tell which processors there are.
+    Cores(io::Error),
+    /// No socket to the target can be had.
+    Socket {
+        /// The server.
+        target: SocketAddr,
+        /// The system's answer.
+        error: io::Error,
+    },
+    /// The target's host says that nothing listens on the port.
+    Refused {
+        /// The server.
+        target: SocketAddr,
+        /// Packets that were answered before that.
+        answered: u64,
+    },
+    /// Nothing came back.
+    NoReply {
+        /// The server.
+        target: SocketAddr,
+        /// Packets sent.
+        sent: u64,
+        /// The last failure that the system reported, if it did.
+        cause: Option<io::Error>,
+    },
+    /// A worker failed.
+    Worker(WorkerError),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range { number, asked, allowed } => {
+                write!(f, "{number} {asked} is not between {} and {}", allowed.start(), allowed.end())
+            }
+            Self::Cores(error) => write!(f, "the system does not tell its processors: {error}"),
+            Self::Socket { target, error } => write!(f, "no socket to {target}: {error}"),
+            Self::Refused { target, answered: 0 } => write!(f, "nothing listens on {target}"),
+            Self::Refused { target, answered } => {
+                write!(f, "nothing listens on {target} any more, after {answered} replies")
+            }
+            Self::NoReply { target, sent, cause: None } => {
+                write!(f, "no reply from {target} to {sent} packets")
+            }
+            Self::NoReply { target, sent, cause: Some(cause) } => {
+                write!(f, "no reply from {target} to {sent} packets: {cause}")
+            }
+            Self::Worker(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}

@@ -1,0 +1,91 @@
+//! What all workers of a run share.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::config::{LoadConfig, Pace};
+use super::schedule::Schedule;
+use crate::clock::{Clock, Instant};
+
+/// What a worker has to do.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) clock: Clock,
+    /// When the first worker began; all count from there.
+    start: Arc<OnceLock<Instant>>,
+    warm_up: Duration,
+    duration: Duration,
+    pub(super) timeout: Duration,
+    pub(super) pacing: Pacing,
+    /// Packets that leave together.
+    pub(super) train: usize,
+    pub(super) spin: bool,
+    /// A packet; each one sent differs in its header only.
+    pub(super) template: Arc<[u8]>,
+    worker: usize,
+    workers: usize,
+}
+
+/// A [`Pace`] with what follows from it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pacing {
+    Window(usize),
+    Clock(Schedule),
+}
+
+impl Plan {
+    pub(super) fn new(config: &LoadConfig, clock: Clock) -> Self {
+        let workers = config.cores.len();
+        let pacing = match config.pace {
+            Pace::Window(size) => Pacing::Window(size),
+            Pace::Rate(rate) => Pacing::Clock(Schedule::new(rate, config.train, workers * config.sockets)),
+        };
+        Self {
+            clock,
+            start: Arc::new(OnceLock::new()),
+            warm_up: config.warm_up,
+            duration: config.duration,
+            timeout: config.timeout,
+            pacing,
+            train: config.train,
+            spin: config.spin,
+            // A reply with other bytes is noticed, whatever byte is repeated or shifted in it.
+            template: (0..config.payload).map(|index| (index % 251) as u8).collect(),
+            worker: 0,
+            workers,
+        }
+    }
+
+    /// The plan of one of the workers.
+    pub(super) fn for_worker(&self, worker: usize) -> Self {
+        Self { worker, ..self.clone() }
+    }
+
+    /// When the run began: now, if this worker is the first to ask.
+    pub(super) fn start(&self) -> Instant {
+        *self.start.get_or_init(|| self.clock.now())
+    }
+
+    /// From when on packets are measured.
+    pub(super) fn measured_from(&self, start: Instant) -> Instant {
+        start.after(self.warm_up)
+    }
+
+    /// From when on nothing is due any more.
+    pub(super) fn end(&self, start: Instant) -> Instant {
+        self.measured_from(start).after(self.duration)
+    }
+
+    /// When a packet of an open loop is due.
+    pub(super) fn due(&self, start: Instant, lane: usize, seq: u64) -> Option<Instant> {
+        match &self.pacing {
+            Pacing::Window(_) => None,
+            Pacing::Clock(schedule) => Some(start.after(schedule.due(lane, seq))),
+        }
+    }
+
+    /// The lane of this worker's socket `index`: the sockets of all workers take turns.
+    pub(super) fn lane(&self, index: usize) -> usize {
+        index * self.workers + self.worker
+    }
+}
