@@ -70,6 +70,7 @@ impl Receiver {
     /// A receiver that knows no source yet.
     #[must_use]
     pub fn new(config: ReceiverConfig) -> Self {
+        let config = config.bounded();
         Receiver {
             peers: Peers::new(&config.limits),
             next: Instant::FAR_FUTURE,

@@ -40,6 +40,20 @@ impl ReceiverConfig {
             tos: None,
         }
     }
+
+    /// The configuration with each value within the bounds that the machine works with: no interval that would make a timer end when
+    /// it begins, no limit that would let nothing through.
+    pub(super) fn bounded(mut self) -> Self {
+        let NakConfig { backoff, repeat, rdata, outstanding, spmr, .. } = &mut self.nak;
+        for interval in [backoff, repeat, rdata, spmr, &mut self.expiry] {
+            *interval = (*interval).clamp(INTERVAL_MIN, INTERVAL_MAX);
+        }
+        *outstanding = (*outstanding).max(1);
+        let limits = &mut self.limits;
+        limits.packets = limits.packets.clamp(1, PACKETS_MAX);
+        limits.groups = limits.groups.max(1);
+        self
+    }
 }
 
 /// How data reach the application.
@@ -105,7 +119,8 @@ impl Default for JoinWish {
 
 /// When and how often repairs are asked for (RFC 3208 §6.3).
 ///
-/// The intervals are where things begin; what is measured takes their place.
+/// The intervals are where things begin; what is measured takes their place. One below a millisecond counts as a millisecond, one above
+/// a day as a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NakConfig {
     /// The back-off before a NAK (NAK_BO_IVL): by chance up to this long.
@@ -118,7 +133,7 @@ pub struct NakConfig {
     pub ncf_retries: u8,
     /// How often it is repeated without data (NAK_DATA_RETRIES).
     pub data_retries: u8,
-    /// How many groups, or spans of 64 packets, are under repair at a time.
+    /// How many groups, or spans of 64 packets, are under repair at a time; at least one.
     pub outstanding: u16,
     /// The back-off before an SPMR, when data come from a source that no SPM was heard of.
     pub spmr: Duration,
@@ -145,11 +160,11 @@ pub struct Limits {
     pub sources: usize,
     /// Of these, sources of which a single packet was heard so far. A new one takes the place of the oldest.
     pub unproven: usize,
-    /// How far a source may be ahead of what was delivered, in packets (in order).
+    /// How far a source may be ahead of what was delivered, in packets (in order): from 1 to 2^30.
     pub packets: u32,
     /// Bytes of payload kept for a source.
     pub bytes: usize,
-    /// Groups of a source whose parity is kept at a time (bulk).
+    /// Groups of a source whose parity is kept at a time (bulk); at least one.
     pub groups: usize,
     /// The longest message.
     pub message_len: usize,
@@ -167,3 +182,8 @@ impl Default for Limits {
         }
     }
 }
+
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
+/// A quarter of the sequence numbers: further apart they cannot be compared with certainty.
+const PACKETS_MAX: u32 = 1 << 30;
