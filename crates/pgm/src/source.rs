@@ -31,7 +31,7 @@ pub use event::{NotNeeded, OfferError, PublishError, SourceEvent};
 pub use stats::SourceStats;
 
 use self::adapt::Adapt;
-use self::config::N_MAX;
+use self::config::{N_MAX, RATE_MAX};
 use self::confirm::Confirmations;
 use self::pack::Packer;
 use self::parity::Encoder;
@@ -311,9 +311,9 @@ impl Source {
         self.linger(now);
     }
 
-    /// Changes the rate from now on, in bytes a second. A rate of 0 is taken for 1.
+    /// Changes the rate from now on, in bytes a second. From 1 to 10^14.
     pub fn set_rate(&mut self, now: Instant, rate_bps: u64) {
-        let rate_bps = rate_bps.max(1);
+        let rate_bps = rate_bps.clamp(1, RATE_MAX);
         self.config.pace.rate_bps = rate_bps;
         self.pacer.set_rate(now, rate_bps);
         self.share.set_rate(now, (rate_bps * u64::from(self.config.repair.share_percent) / 100).max(1));

@@ -76,7 +76,7 @@ impl SourceConfig {
         if self.endpoint.nla.is_multicast() || self.endpoint.nla.is_unspecified() {
             return Err(ConfigError::Nla);
         }
-        if self.pace.rate_bps == 0 {
+        if !(1..=RATE_MAX).contains(&self.pace.rate_bps) {
             return Err(ConfigError::Rate);
         }
         if !(1..=100).contains(&self.repair.share_percent) {
@@ -340,7 +340,7 @@ pub enum ConfigError {
     Group,
     /// Our own address is not one that NAKs can be sent to.
     Nla,
-    /// The rate is zero.
+    /// The rate is zero, or beyond 10^14.
     Rate,
     /// The share of repairs is not from 1 to 100 percent.
     RepairShare,
@@ -363,7 +363,7 @@ impl fmt::Display for ConfigError {
             ConfigError::AddressFamilies => "group and own address are of different families",
             ConfigError::Group => "group address is not multicast",
             ConfigError::Nla => "own address is not unicast",
-            ConfigError::Rate => "rate is zero",
+            ConfigError::Rate => "rate is zero or absurd",
             ConfigError::RepairShare => "repair share is not from 1 to 100 percent",
             ConfigError::SpmInterval => "SPM interval is zero",
             ConfigError::Window => "transmit window is out of bounds",
@@ -383,6 +383,8 @@ pub(super) const N_MAX: u8 = 255;
 const PACKET_LEN_MIN: usize = 16 + 44 + 256;
 const PACKET_LEN_MAX: usize = 65_507;
 const TSDU_LEN_MIN: usize = 16;
+/// Bytes a second: more than any link carries.
+pub(super) const RATE_MAX: u64 = 100_000_000_000_000;
 const WINDOW_PACKETS_MAX: u64 = 1 << 24;
 
 #[cfg(test)]
