@@ -154,6 +154,7 @@ impl Receiver {
                 Sink::Ordered(_) => peer.deliver_in_order(&mut self.shared),
                 Sink::Bulk(_) => peer.deliver_in_bulk(),
             };
+            self.next = self.next.min(peer.timers.next());
             match delivery {
                 Some(delivery) => break (at, delivery),
                 None => self.peers.done(at),

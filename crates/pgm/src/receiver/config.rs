@@ -162,7 +162,7 @@ pub struct Limits {
     pub unproven: usize,
     /// How far a source may be ahead of what was delivered, in packets (in order): from 1 to 2^30.
     pub packets: u32,
-    /// Bytes of payload kept for a source.
+    /// Bytes of payload kept for a source; the last quarter of them is for repairs.
     pub bytes: usize,
     /// Groups of a source whose parity is kept at a time (bulk); at least one.
     pub groups: usize,

@@ -82,10 +82,11 @@ impl Intervals {
         self.gap.sample(after_ns);
     }
 
-    /// A NAK was confirmed after this time; `None` when it is not known which of several NAKs was.
-    pub(super) fn confirmed(&mut self, after_ns: Option<u64>) {
-        if let Some(after_ns) = after_ns {
-            self.confirmation.sample(after_ns);
+    /// A NAK was confirmed after this time; `None` when it is not known which of several NAKs was. It had been repeated so often.
+    pub(super) fn confirmed(&mut self, after_ns: Option<u64>, retries: u8) {
+        match after_ns {
+            Some(after_ns) => self.confirmation.sample(after_ns),
+            None => self.confirmation.missed(retries),
         }
     }
 
@@ -166,14 +167,25 @@ struct Estimate {
     initial_ns: u64,
     mean_ns: u64,
     deviation_ns: u64,
+    /// How often the time-out was doubled for good, because what it waits for came after several of them.
+    doubled: u8,
 }
 
 impl Estimate {
     fn new(initial_ns: u64) -> Self {
-        Estimate { initial_ns, mean_ns: 0, deviation_ns: 0 }
+        Estimate { initial_ns, mean_ns: 0, deviation_ns: 0, doubled: 0 }
+    }
+
+    /// What was waited for came only after so many repetitions, and nobody knows of which it is the answer. Unless longer waits are
+    /// kept for what is asked next, a time that is longer than all of them would never be measured (Karn and Partridge 1987).
+    fn missed(&mut self, retries: u8) {
+        if retries > 1 {
+            self.doubled = (self.doubled + 1).min(DOUBLED_MAX);
+        }
     }
 
     fn sample(&mut self, ns: u64) {
+        self.doubled = 0;
         let ns = ns.clamp(1, self.limit_ns());
         if self.mean_ns == 0 {
             (self.mean_ns, self.deviation_ns) = (ns, ns / 2);
@@ -193,7 +205,7 @@ impl Estimate {
             Some(mean_ns) => (mean_ns + 4 * self.deviation_ns).max(TIMEOUT_MIN_NS),
             None => self.initial_ns,
         };
-        base.saturating_mul(1 << (retries / 2).min(10)).min(self.limit_ns())
+        base.saturating_mul(1 << (retries / 2 + self.doubled).min(10)).min(self.limit_ns())
     }
 
     fn limit_ns(&self) -> u64 {
@@ -210,6 +222,8 @@ const SPREAD_MIN_NS: u64 = 1_000_000;
 const SPREAD_MAX_NS: u64 = 200_000_000;
 const MORE_MIN_NS: u64 = 1_000_000;
 const TIMEOUT_MIN_NS: u64 = 2_000_000;
+/// How often a wait stays doubled.
+const DOUBLED_MAX: u8 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -231,10 +245,13 @@ mod tests {
     #[test]
     fn follows_what_is_measured_both_ways() {
         let mut intervals = Intervals::new(&NakConfig::default());
-        (0..40).for_each(|_| intervals.confirmed(Some(4 * MS)));
+        (0..40).for_each(|_| intervals.confirmed(Some(4 * MS), 0));
         assert!((4 * MS..5 * MS).contains(&intervals.confirmation_ns(0)), "{}", intervals.confirmation_ns(0));
-        intervals.confirmed(None);
-        (0..40).for_each(|_| intervals.confirmed(Some(300 * MS)));
+        intervals.confirmed(None, 1);
+        assert!(intervals.confirmation_ns(0) < 5 * MS, "one loss is no reason to wait");
+        (0..9).for_each(|_| intervals.confirmed(None, 4));
+        assert!((128 * MS..160 * MS).contains(&intervals.confirmation_ns(0)));
+        (0..40).for_each(|_| intervals.confirmed(Some(300 * MS), 0));
         assert!((300 * MS..400 * MS).contains(&intervals.confirmation_ns(0)));
         (0..40).for_each(|_| intervals.repaired(1000));
         assert_eq!(intervals.repair_ns(0), TIMEOUT_MIN_NS);
@@ -243,7 +260,7 @@ mod tests {
     #[test]
     fn who_lacks_most_asks_first() {
         let mut intervals = Intervals::new(&NakConfig::default());
-        (0..60).for_each(|_| intervals.confirmed(Some(4 * MS)));
+        (0..60).for_each(|_| intervals.confirmed(Some(4 * MS), 0));
         (0..60).for_each(|_| intervals.heard(Some(20), Order::New(Round::First)));
         let mut rng = Rng::new(1);
         let mut earliest = |lacking, is_last| {

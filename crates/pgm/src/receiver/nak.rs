@@ -27,30 +27,33 @@ impl Peer {
         if self.path.is_none() || no_repair {
             return;
         }
-        let limit = self.detection_limit(shared);
-        if self.window.detected() >= limit {
-            return;
-        }
-        while self.active.len() < usize::from(shared.config.nak.outstanding) {
+        let known = self.detection_limit();
+        let limit = match self.sink {
+            Sink::Ordered(_) => known.min(self.window.floor() + u64::from(shared.config.limits.packets)),
+            Sink::Bulk(_) => known,
+        };
+        self.waits_for_room = limit < known;
+        while self.window.detected() < limit && self.active.len() < usize::from(shared.config.nak.outstanding)
+        {
+            if !self.has_room_to_repair(shared) {
+                self.waits_for_room = true;
+                break;
+            }
             let Some((key, missing)) = self.window.detect(limit) else { break };
             self.back_off(now, key, missing, shared);
         }
     }
 
-    /// Where the search for gaps ends: behind the lead; with parity behind the last group of which nothing more comes unasked.
-    fn detection_limit(&self, shared: &Shared) -> u64 {
+    /// Where the search for gaps ends, were there room for everything: behind the lead; with parity behind the last group of which
+    /// nothing more comes unasked.
+    fn detection_limit(&self) -> u64 {
         let Some(lead) = self.window.lead() else { return 0 };
-        let mut limit = lead + 1;
-        if self.parity.is_some() {
-            let key = self.window.key(lead);
-            let is_closed =
-                self.window.block(key).is_some_and(|block| block.closed) || self.window.is_done(key);
-            limit = self.window.start(if is_closed { key + 1 } else { key });
+        if self.parity.is_none() {
+            return lead + 1;
         }
-        match self.sink {
-            Sink::Ordered(_) => limit.min(self.window.floor() + u64::from(shared.config.limits.packets)),
-            Sink::Bulk(_) => limit,
-        }
+        let key = self.window.key(lead);
+        let is_closed = self.window.block(key).is_some_and(|block| block.closed) || self.window.is_done(key);
+        self.window.start(if is_closed { key + 1 } else { key })
     }
 
     fn back_off(&mut self, now: Instant, key: u64, missing: u128, shared: &mut Shared) {
@@ -135,8 +138,10 @@ impl Peer {
         let Some(retries) = block.repair.retries_mut() else { return };
         retries.progress();
         if let Repair::Group(group) = &mut block.repair
-            && group.stage == Stage::WaitData
+            && matches!(group.stage, Stage::WaitNcf | Stage::WaitData)
         {
+            // Repairs that come say as much as a confirmation, which may have been lost.
+            group.stage = Stage::WaitData;
             group.at = now.plus_nanos(more_ns);
         }
         let deadline = block.repair.deadline();
@@ -145,7 +150,7 @@ impl Peer {
 
     /// Ends what timers of repair are due, and finds out when the next one is.
     pub(super) fn expire_repairs(&mut self, now: Instant, shared: &mut Shared) {
-        let limits = limits(&shared.config.nak);
+        let limits = limits(&shared.config.nak, self.last_heard);
         let mut next = Instant::FAR_FUTURE;
         let mut at = 0;
         while let Some(&key) = self.active.get(at) {
@@ -254,7 +259,8 @@ impl Peer {
         let nak_at = group.retries.nak_at.take();
         let was_backing_off = group.stage == Stage::BackOff;
         // What answers another receiver's NAK may come sooner than a round trip after ours.
-        let is_ours = group.retries.ncf == 0 && asked == group.asked;
+        let retries = group.retries.unanswered_naks();
+        let is_ours = retries == 0 && asked == group.asked;
         let repair_ns = self.intervals.repair_ns(group.retries.data);
         if group.confirmed(asked, lacking, now, repair_ns) {
             shared.stats.naks_suppressed += u64::from(was_backing_off);
@@ -264,7 +270,7 @@ impl Peer {
         }
         self.timers.set_by(Timer::Repair as usize, group.at);
         if let Some(at) = nak_at {
-            self.intervals.confirmed(is_ours.then(|| now.nanos_since(at)));
+            self.intervals.confirmed(is_ours.then(|| now.nanos_since(at)), retries);
         }
     }
 
@@ -278,13 +284,13 @@ impl Peer {
         }
         shared.stats.ncfs += 1;
         shared.stats.naks_suppressed += u64::from(lanes.backoff & bit != 0);
-        let retries = lanes.retries.ncf;
+        let retries = lanes.retries.unanswered_naks();
         let nak_at = if lanes.wait_ncf.packets() & bit != 0 { lanes.retries.nak_at.take() } else { None };
         lanes.confirmed(bit, now, self.intervals.repair_ns(lanes.retries.data));
         let deadline = block.repair.deadline();
         self.timers.set_by(Timer::Repair as usize, deadline);
         if let Some(at) = nak_at {
-            self.intervals.confirmed((retries == 0).then(|| now.nanos_since(at)));
+            self.intervals.confirmed((retries == 0).then(|| now.nanos_since(at)), retries);
         }
     }
 
@@ -302,10 +308,14 @@ impl Peer {
             match &mut block.repair {
                 Repair::Idle => {}
                 Repair::Packets(lanes) => {
-                    lanes.nak_heard(1 << index, now, self.intervals.confirmation_ns(lanes.retries.ncf));
+                    lanes.nak_heard(
+                        1 << index,
+                        now,
+                        self.intervals.confirmation_ns(lanes.retries.unanswered_naks()),
+                    );
                 }
                 Repair::Group(group) => {
-                    let wait_ns = self.intervals.confirmation_ns(group.retries.ncf);
+                    let wait_ns = self.intervals.confirmation_ns(group.retries.unanswered_naks());
                     group.nak_heard(index + 1, lacking, now, wait_ns);
                 }
             }
@@ -410,7 +420,7 @@ impl Peer {
         let lacking = asked_for(block.lacking(), block.size(), block_len);
         let answer = match &mut block.repair {
             Repair::Group(group) if group.stage == Stage::BackOff && lacking > 0 => {
-                group.nak_sent(lacking, now, self.intervals.confirmation_ns(group.retries.ncf));
+                group.nak_sent(lacking, now, self.intervals.confirmation_ns(group.retries.unanswered_naks()));
                 sqns[0] = Window::seq(start + u64::from(lacking - 1));
                 (false, 1)
             }
@@ -424,7 +434,11 @@ impl Peer {
                     added += 1;
                 }
                 if packets != 0 {
-                    lanes.nak_sent(packets, now, self.intervals.confirmation_ns(lanes.retries.ncf));
+                    lanes.nak_sent(
+                        packets,
+                        now,
+                        self.intervals.confirmation_ns(lanes.retries.unanswered_naks()),
+                    );
                 }
                 let left = packets != asked;
                 if left {
@@ -443,7 +457,7 @@ impl Peer {
     }
 }
 
-fn limits(config: &NakConfig) -> Limits {
+fn limits(config: &NakConfig, heard_at: Instant) -> Limits {
     let patience_ns = |interval: std::time::Duration, retries: u8| {
         u64::try_from(interval.saturating_mul(retries.into()).as_nanos()).unwrap_or(u64::MAX)
     };
@@ -452,6 +466,7 @@ fn limits(config: &NakConfig) -> Limits {
         ncf_patience_ns: patience_ns(config.repeat, config.ncf_retries),
         data_retries: config.data_retries,
         data_patience_ns: patience_ns(config.rdata, config.data_retries),
+        heard_at,
     }
 }
 

@@ -5,10 +5,10 @@ use std::ops::Range;
 use super::assemble::{self, Assembly};
 use super::config::{OnLoss, Slow};
 use super::event::EndCause;
-use super::peer::{Peer, Sink};
+use super::peer::{Peer, Sink, Timer};
 use super::shared::Shared;
 use super::window::Step;
-use crate::Framing;
+use crate::{Framing, Instant};
 
 /// The state of delivery in order.
 #[derive(Debug)]
@@ -132,6 +132,10 @@ impl Peer {
     /// The packet at the floor was read to its end. Its memory is used again, unless it may help to decode the group.
     fn pass(&mut self, key: u64, index: u8, shared: &mut Shared) {
         self.raise_floor(self.window.floor() + 1, shared);
+        if std::mem::take(&mut self.waits_for_room) {
+            // There is more room now: a time-out that is due at once looks for what is missing.
+            self.timers.set(Timer::Repair as usize, Instant::ZERO);
+        }
         if self.parity.is_some() {
             return;
         }

@@ -53,6 +53,10 @@ pub(super) struct Peer {
     pub(super) due: Vec<u64>,
     pub(super) spm_request: SpmRequest,
     pub(super) recent: Heard,
+    /// Whether something may be missing that was not looked for yet.
+    pub(super) waits_for_room: bool,
+    /// The longest payload of a packet so far.
+    pub(super) payload_len_max: u16,
     /// Bytes and blocks in memory.
     pub(super) held_bytes: usize,
     pub(super) held_blocks: usize,
@@ -135,6 +139,8 @@ impl Peer {
             due: Vec::new(),
             spm_request: SpmRequest::default(),
             recent: Heard::default(),
+            waits_for_room: false,
+            payload_len_max: 0,
             held_bytes: 0,
             held_blocks: 0,
             fin: None,
@@ -216,6 +222,8 @@ impl Peer {
         }
         self.heard_from(now);
         (self.group, self.interface) = (path.to, path.interface);
+        self.payload_len_max =
+            self.payload_len_max.max(u16::try_from(data.payload.len()).unwrap_or(u16::MAX));
         self.advance_trail(trail, shared);
         if head.kind == DataKind::Repair && self.by_group() {
             self.repair_heard(now, self.window.key(position));
@@ -309,12 +317,13 @@ impl Peer {
         }
         self.active.clear();
         self.due.clear();
-        for (start, mut block) in self.window.set_block_len(parity.group_len) {
+        let is_ordered = matches!(self.sink, Sink::Ordered(_));
+        for (start, block) in self.window.set_block_len(parity.group_len) {
             for index in runs(block.present | block.lost).flatten() {
                 let (bit, position) = (1 << index, start + u64::from(index));
                 let (key, new_bit) = (self.window.key(position), 1 << self.window.index(position));
                 let new_index = self.window.index(position);
-                if self.window.is_done(key) {
+                if self.window.is_done(key) || self.window.start(key + 1) <= self.window.floor() {
                     continue;
                 }
                 let new = self.window.ensure(key);
@@ -322,14 +331,22 @@ impl Peer {
                     new.lost |= new_bit;
                     continue;
                 }
-                new.present |= new_bit;
-                if let Some((payload, fragment)) = block.hold.as_ref().and_then(|hold| hold.data(index)) {
-                    new.hold.get_or_insert_default().push(new_index, payload, Extra::Data(fragment));
+                match block.hold.as_ref().and_then(|hold| hold.data(index)) {
+                    Some((payload, fragment)) => {
+                        new.hold.get_or_insert_default().push(new_index, payload, Extra::Data(fragment));
+                    }
+                    // What was delivered without being kept does not help to decode the group.
+                    None if is_ordered => continue,
+                    None => {}
                 }
+                new.present |= new_bit;
             }
-            self.held_blocks -= usize::from(block.hold.take().is_some());
         }
-        self.held_blocks += self.window.holds_from_newest().count();
+        (self.held_blocks, self.held_bytes) = (0, 0);
+        for (_, block) in self.window.holds_from_newest() {
+            self.held_blocks += 1;
+            self.held_bytes += block.hold.as_ref().map_or(0, |hold| hold.len());
+        }
     }
 
     /// What an SPM says of the group that its lead ends (§11.4).

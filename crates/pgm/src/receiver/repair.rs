@@ -96,7 +96,9 @@ pub(super) enum Stage {
 /// What a block's repair remembers from one NAK to the next.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Retries {
-    pub(super) ncf: u8,
+    /// NAKs that were not confirmed: while the source was heard of, and while it was silent.
+    ncf: u8,
+    silent: u8,
     pub(super) data: u8,
     /// When a packet was first confirmed, until one that waits comes.
     pub(super) ncf_at: Option<Instant>,
@@ -124,19 +126,36 @@ pub(super) struct Limits {
     pub(super) ncf_patience_ns: u64,
     pub(super) data_retries: u8,
     pub(super) data_patience_ns: u64,
+    /// When the source was last heard of.
+    pub(super) heard_at: Instant,
 }
 
 impl Retries {
     /// Data came.
     pub(super) fn progress(&mut self) {
         self.data = 0;
-        self.ncf = 0;
+        self.confirmed();
         self.since = None;
     }
 
+    fn confirmed(&mut self) {
+        (self.ncf, self.silent) = (0, 0);
+    }
+
+    /// NAKs since the last confirmation.
+    pub(super) fn unanswered_naks(&self) -> u8 {
+        self.ncf.saturating_add(self.silent)
+    }
+
     /// A NAK was not confirmed in time; true when that is once too often.
+    ///
+    /// While nothing is heard of a source it, or we, may be cut off, and that says nothing of what it can repair afterwards: its expiry
+    /// ends that, and not the count of our NAKs.
     fn unconfirmed(&mut self, now: Instant, limits: Limits) -> bool {
-        self.nak_at = None;
+        if self.nak_at.take().is_some_and(|asked_at| limits.heard_at <= asked_at) {
+            self.silent = self.silent.saturating_add(1);
+            return false;
+        }
         self.ncf = self.ncf.saturating_add(1);
         let waited_ns = now.nanos_since(*self.since.get_or_insert(now));
         self.ncf > limits.ncf_retries && waited_ns >= limits.ncf_patience_ns
@@ -218,7 +237,7 @@ impl Lanes {
         if matching != 0 {
             self.wait_ncf.remove(matching);
             self.wait_data.add(matching, now, repair_ns);
-            self.retries.ncf = 0;
+            self.retries.confirmed();
             self.retries.ncf_at.get_or_insert(now);
             self.end_back_off(matching);
         }
@@ -314,7 +333,7 @@ impl GroupRepair {
             self.stage = Stage::WaitData;
             self.at = now.plus_nanos(repair_ns);
             self.asked = asked;
-            self.retries.ncf = 0;
+            self.retries.confirmed();
         }
         enough
     }
@@ -351,8 +370,13 @@ impl GroupRepair {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { ncf_retries: 2, ncf_patience_ns: 0, data_retries: 1, data_patience_ns: 0 };
+    const LIMITS: Limits = Limits {
+        ncf_retries: 2,
+        ncf_patience_ns: 0,
+        data_retries: 1,
+        data_patience_ns: 0,
+        heard_at: Instant::FAR_FUTURE,
+    };
 
     #[test]
     fn a_packet_goes_from_back_off_to_data() {
@@ -407,6 +431,21 @@ mod tests {
             let expected = if now < 100 { Expired::Nothing } else { Expired::Lost(1) };
             assert_eq!(lanes.expire(Instant(now + 5), patient, Instant(900)), expected, "at {now}");
         }
+    }
+
+    #[test]
+    fn nothing_is_given_up_while_the_source_is_silent() {
+        let mut lanes = Lanes::new();
+        for now in (0..1000).step_by(10) {
+            let silent = Limits { heard_at: Instant(if now < 900 { 0 } else { now + 1 }), ..LIMITS };
+            lanes.nak_sent(0b1, Instant(now), 5);
+            let expected = if now < 920 { Expired::Nothing } else { Expired::Lost(1) };
+            assert_eq!(lanes.expire(Instant(now + 5), silent, Instant(2000)), expected, "at {now}");
+        }
+        assert!(lanes.retries.unanswered_naks() > 90);
+        lanes.nak_sent(0b1, Instant(1000), 5);
+        lanes.confirmed(0b1, Instant(1001), 10);
+        assert_eq!(lanes.retries.unanswered_naks(), 0);
     }
 
     #[test]

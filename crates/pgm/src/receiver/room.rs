@@ -6,27 +6,47 @@ use super::peer::{Peer, Sink};
 use super::shared::Shared;
 
 impl Peer {
-    /// Whether a packet may be kept. In order, what is next always may; else there are limits, and a policy for who does not keep up.
+    /// Whether a packet may be kept. What is next always may; else there are limits, and in order a policy for who does not keep up.
     pub(super) fn has_room(&mut self, position: u64, len: usize, shared: &mut Shared) -> bool {
         let limits = &shared.config.limits;
+        // The last quarter is for repairs: what is new must not take the place of what it waits for.
+        let is_new = position >= self.window.detected();
+        let bytes_max = if is_new { limits.bytes - limits.bytes / 4 } else { limits.bytes };
         let is_next = self.window.key(position) == self.window.key(self.window.floor());
-        let fits = self.held_bytes + len <= limits.bytes || is_next;
+        let fits = self.held_bytes + len <= bytes_max || is_next;
         let Sink::Ordered(ordered) = &mut self.sink else { return fits };
         let span = u64::from(limits.packets);
         if fits && position < self.window.floor() + span {
             return true;
         }
-        if ordered.slow == Slow::Lose && ordered.is_paused() {
-            // Half of the window makes room for the new half.
-            let floor = (self.window.floor() + span / 2).max((position + 1).saturating_sub(span / 2));
-            let skipped = self.window.floor()..floor.min(position);
-            shared.stats.lost += skipped.end - skipped.start;
-            ordered.skip(skipped.clone());
-            self.raise_floor(skipped.end, shared);
-            return true;
+        if ordered.slow != Slow::Lose || !ordered.is_paused() {
+            ordered.stalled = true;
+            return false;
         }
-        ordered.stalled = true;
-        false
+        while self.window.floor() < position
+            && (self.held_bytes + len > bytes_max || position >= self.window.floor() + span)
+        {
+            self.skip_half(position, span, shared);
+        }
+        true
+    }
+
+    /// The older half of what is kept makes room for what is new.
+    fn skip_half(&mut self, position: u64, span: u64, shared: &mut Shared) {
+        let Sink::Ordered(ordered) = &mut self.sink else { return };
+        let floor = self.window.floor();
+        let ahead = position - floor;
+        let skipped = floor..floor + ahead.div_ceil(2).max((ahead + 1).saturating_sub(span / 2)).min(ahead);
+        shared.stats.lost += skipped.end - skipped.start;
+        ordered.skip(skipped.clone());
+        self.raise_floor(skipped.end, shared);
+    }
+
+    /// Whether there will be room for the repair of one more block: else it would be asked for again and again, and dropped.
+    pub(super) fn has_room_to_repair(&self, shared: &Shared) -> bool {
+        let block_bytes = usize::from(self.window.block_len()) * usize::from(self.payload_len_max);
+        let expected = (self.active.len() + 1).saturating_mul(block_bytes);
+        self.active.is_empty() || self.held_bytes.saturating_add(expected) <= shared.config.limits.bytes
     }
 
     /// In bulk, only so many groups have symbols in memory; the older ones go first.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use campanile_pgm::Framing;
 use campanile_pgm::receiver::ReceiverConfig;
 use campanile_pgm::source::{Join, SourceConfig};
 
@@ -140,10 +141,13 @@ impl Options {
 }
 
 impl SourceOptions {
-    /// When all should have been said, repairs included: four times what the bytes alone take at the rate.
+    /// When all should have been said, repairs included: four times what the bytes alone take at the rate. Where each message is a
+    /// packet, parity is as long as the longest of a group, many times the mean.
     fn said(&self) -> Time {
         let pace = self.config.pace.rate_bps;
-        let at_once = Duration::from_secs_f64(4.0 * self.bytes as f64 / pace as f64);
+        let is_uneven = self.config.framing == Framing::Apdu && self.config.parity.is_some();
+        let times = if is_uneven { 16.0 } else { 4.0 };
+        let at_once = Duration::from_secs_f64(times * self.bytes as f64 / pace as f64);
         Time::START
             + match self.feed {
                 Feed::AtOnce => at_once,
