@@ -54,7 +54,13 @@ pub fn bind(membership: &Membership, port: u16, config: &UdpConfig) -> io::Resul
     if !group.is_multicast() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{group} is no multicast group")));
     }
-    let mut config = UdpConfig { bind: SocketAddr::new(group, port), reuse_address: true, ..config.clone() };
+    let mut bind = SocketAddr::new(group, port);
+    if let (SocketAddr::V6(bind), true, Some(interface)) =
+        (&mut bind, is_of_link(group), &membership.interface)
+    {
+        bind.set_scope_id(interface.resolve()?.index);
+    }
+    let mut config = UdpConfig { bind, reuse_address: true, ..config.clone() };
     let mut socket = match udp::bind(&config) {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
             config.bind.set_ip(unspecified(group));
@@ -66,6 +72,12 @@ pub fn bind(membership: &Membership, port: u16, config: &UdpConfig) -> io::Resul
     socket.hear_only(group);
     socket.join(membership)?;
     Ok(socket)
+}
+
+/// Whether a group is another one on each interface or link (RFC 4291 section 2.7): its address needs the interface's number.
+#[must_use]
+pub fn is_of_link(group: IpAddr) -> bool {
+    matches!(group, IpAddr::V6(v6) if v6.is_multicast() && v6.octets()[1] & 0x0f <= 2)
 }
 
 fn unspecified(like: IpAddr) -> IpAddr {

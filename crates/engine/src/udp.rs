@@ -31,6 +31,9 @@ pub struct UdpConfig {
     pub broadcast: bool,
     /// How it sends to groups.
     pub multicast: Sending,
+    /// Another protocol of IP than UDP, by its number: a raw socket, which needs a privilege. It has no ports and no trains, and over
+    /// IPv4 what it receives begins with the IP header.
+    pub protocol: Option<u8>,
 }
 
 impl UdpConfig {
@@ -47,6 +50,7 @@ impl UdpConfig {
             reuse_address: false,
             broadcast: false,
             multicast: Sending::default(),
+            protocol: None,
         }
     }
 }
@@ -139,9 +143,14 @@ pub(crate) fn bind_prepared(
     prepare: impl FnOnce(&Socket) -> io::Result<()>,
 ) -> io::Result<UdpSocket> {
     let v6 = config.bind.is_ipv6();
-    let socket = Socket::new(Domain::for_address(config.bind), Type::DGRAM, Some(Protocol::UDP))?;
+    let (kind, protocol) = match config.protocol {
+        Some(number) => (Type::RAW, Protocol::from(i32::from(number))),
+        None => (Type::DGRAM, Protocol::UDP),
+    };
+    let socket = Socket::new(Domain::for_address(config.bind), kind, Some(protocol))?;
     socket.set_nonblocking(true)?;
-    if v6 {
+    // A raw socket of IPv6 hears no IPv4, and Linux refuses to be told so.
+    if v6 && config.protocol.is_none() {
         socket.set_only_v6(!config.bind.ip().is_unspecified())?;
     }
     if config.reuse_address {

@@ -12,7 +12,7 @@ use campanile_engine::udp::{self, UdpConfig, UdpSocket};
 use campanile_engine::{Engine, Interface, SocketId, Transmit};
 use campanile_pgm::Destination;
 
-use super::options::Options;
+use super::options::{Carrier, Options};
 
 /// Sockets that are bound and that no engine has taken yet.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) struct Sockets {
     ears: Vec<UdpSocket>,
     group: SocketAddr,
     unicast_port: u16,
+    has_header: bool,
 }
 
 /// An interface of ours.
@@ -37,18 +38,16 @@ pub(super) struct Way {
 impl Sockets {
     /// The socket of a source: bound to its interface's address and the port that NAKs come to.
     pub(super) fn of_source(options: &Options) -> Result<Self, SocketError> {
+        if options.network.interfaces.len() > 1 {
+            return Err(SocketError::OneInterface);
+        }
         let way = way(options, options.network.interfaces.first())?;
         let port = unicast_port(options);
         let socket = udp::bind(&config(options, way, port)).map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => SocketError::PortTaken { local: way.local, port },
-            _ => SocketError::Bind { local: way.local, error },
+            _ => SocketError::bind(options, way.local, error),
         })?;
-        Ok(Sockets {
-            ways: vec![(socket, way)],
-            ears: Vec::new(),
-            group: options.network.group,
-            unicast_port: port,
-        })
+        Ok(Sockets::new(options, vec![(socket, way)], Vec::new()))
     }
 
     /// The sockets of a receiver: one bound to the group, and one on each interface to speak from.
@@ -62,12 +61,26 @@ impl Sockets {
         for interface in asked {
             let way = way(options, interface)?;
             let socket = udp::bind(&config(options, way, 0))
-                .map_err(|error| SocketError::Bind { local: way.local, error })?;
+                .map_err(|error| SocketError::bind(options, way.local, error))?;
             ways.push((socket, way));
         }
         let ears = ears(options, ways.iter().map(|(_, way)| *way))
             .map_err(|error| SocketError::Join { group: network.group, error })?;
-        Ok(Sockets { ways, ears, group: network.group, unicast_port: unicast_port(options) })
+        Ok(Sockets::new(options, ways, ears))
+    }
+
+    fn new(options: &Options, ways: Vec<(UdpSocket, Way)>, ears: Vec<UdpSocket>) -> Self {
+        let is_raw = options.network.carrier == Carrier::Raw;
+        let group = options.network.group;
+        // Raw IP has no ports.
+        let port = |port: u16| if is_raw { 0 } else { port };
+        Sockets {
+            ways,
+            ears,
+            group: SocketAddr::new(group.ip(), port(group.port())),
+            unicast_port: port(unicast_port(options)),
+            has_header: is_raw && group.is_ipv4(),
+        }
     }
 
     /// The way that a source sends by.
@@ -82,7 +95,8 @@ impl Sockets {
         }
         let ways = self.ways.into_iter().map(|(socket, way)| Ok((engine.add(socket)?, way)));
         let ways = ways.collect::<io::Result<Vec<_>>>()?;
-        Ok(Links { ways, group: self.group, unicast_port: self.unicast_port })
+        let Sockets { group, unicast_port, has_header, .. } = self;
+        Ok(Links { ways, group, unicast_port, has_header })
     }
 }
 
@@ -92,9 +106,21 @@ pub(super) struct Links {
     ways: Vec<(SocketId, Way)>,
     group: SocketAddr,
     unicast_port: u16,
+    /// What is received begins with an IPv4 header.
+    has_header: bool,
 }
 
 impl Links {
+    /// What a received datagram carries: all of it, but for the header that raw IPv4 leaves in front.
+    pub(super) fn payload<'a>(&self, datagram: &'a [u8]) -> &'a [u8] {
+        if !self.has_header {
+            return datagram;
+        }
+        // The header's length stands in its first byte, in words of four bytes (RFC 791 section 3.1).
+        let header = datagram.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
+        datagram.get(header..).unwrap_or_default()
+    }
+
     /// The sockets that lead somewhere, each with the address to send to: to a group one on each interface.
     pub(super) fn ways(&self, to: Destination) -> impl Iterator<Item = (SocketId, SocketAddr)> {
         let (nla, port, interface) = match to {
@@ -114,7 +140,7 @@ impl Links {
 /// An address with the scope that link-local ones need.
 fn scoped(address: IpAddr, port: u16, interface: u32) -> SocketAddr {
     match address {
-        IpAddr::V6(v6) if v6.is_unicast_link_local() || v6.octets()[..2] == [0xff, 0x02] => {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() || multicast::is_of_link(address) => {
             SocketAddrV6::new(v6, port, 0, interface).into()
         }
         other => SocketAddr::new(other, port),
@@ -142,7 +168,10 @@ fn way(options: &Options, interface: Option<&Interface>) -> Result<Way, SocketEr
 
 /// A socket on one of our interfaces.
 fn config(options: &Options, way: Way, port: u16) -> UdpConfig {
+    let protocol = protocol(options);
+    let port = if protocol.is_some() { 0 } else { port };
     let mut config = UdpConfig::new(scoped(way.local, port, way.interface));
+    config.protocol = protocol;
     config.receive_buffer = Some(options.network.receive_buffer);
     config.multicast.ttl = options.network.ttl;
     config.multicast.interface = Some(match way.local {
@@ -152,6 +181,12 @@ fn config(options: &Options, way: Way, port: u16) -> UdpConfig {
     config
 }
 
+/// The number of PGM among the protocols of IP (RFC 3208 §8), where it is not carried by UDP.
+fn protocol(options: &Options) -> Option<u8> {
+    const PGM: u8 = 113;
+    (options.network.carrier == Carrier::Raw).then_some(PGM)
+}
+
 /// The sockets that hear the group on all ways, from any source or from those that are wished.
 fn ears(options: &Options, ways: impl Iterator<Item = Way>) -> io::Result<Vec<UdpSocket>> {
     let network = &options.network;
@@ -159,25 +194,27 @@ fn ears(options: &Options, ways: impl Iterator<Item = Way>) -> io::Result<Vec<Ud
         [] => vec![None],
         some => some.iter().copied().map(Some).collect(),
     };
-    let mut ear: Option<UdpSocket> = None;
+    let mut config = UdpConfig::new(network.group);
+    config.receive_buffer = Some(network.receive_buffer);
+    config.protocol = protocol(options);
+    let port = if config.protocol.is_some() { 0 } else { network.group.port() };
+    let mut ears: Vec<UdpSocket> = Vec::new();
     for way in ways {
-        for &source in &sources {
+        let is_apart = multicast::is_of_link(network.group.ip());
+        for (at, &source) in sources.iter().enumerate() {
             let interface = Some(match way.local {
                 IpAddr::V4(_) => Interface::Address(way.local),
                 IpAddr::V6(_) => Interface::Index(way.interface),
             });
             let membership = Membership { group: network.group.ip(), source, interface };
-            match &ear {
-                Some(ear) => ear.join(&membership)?,
-                None => {
-                    let mut config = UdpConfig::new(network.group);
-                    config.receive_buffer = Some(network.receive_buffer);
-                    ear = Some(multicast::bind(&membership, network.group.port(), &config)?);
-                }
+            match ears.last() {
+                // One socket hears the group on all interfaces, unless it is another group on each.
+                Some(ear) if at > 0 || !is_apart => ear.join(&membership)?,
+                _ => ears.push(multicast::bind(&membership, port, &config)?),
             }
         }
     }
-    Ok(ear.into_iter().collect())
+    Ok(ears)
 }
 
 /// Why there are no sockets.
@@ -192,6 +229,10 @@ pub enum SocketError {
         /// The port that NAKs come to.
         port: u16,
     },
+    /// A source sends by one interface.
+    OneInterface,
+    /// Raw IP was asked for without the privilege for it.
+    NotPermitted,
     /// A socket could not be bound.
     Bind {
         /// Our address.
@@ -208,6 +249,16 @@ pub enum SocketError {
     },
 }
 
+impl SocketError {
+    fn bind(options: &Options, local: IpAddr, error: io::Error) -> Self {
+        let is_raw = options.network.carrier == Carrier::Raw;
+        if is_raw && error.kind() == io::ErrorKind::PermissionDenied {
+            return SocketError::NotPermitted;
+        }
+        SocketError::Bind { local, error }
+    }
+}
+
 impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -216,6 +267,12 @@ impl fmt::Display for SocketError {
                 f,
                 "port {port} of {local} is taken by another source: choose another port for the group, or a unicast-port of its own"
             ),
+            SocketError::OneInterface => {
+                f.write_str("a source sends by one interface: name one, or start more")
+            }
+            SocketError::NotPermitted => {
+                f.write_str("raw IP needs CAP_NET_RAW: grant it, run as root, or use the carrier udp")
+            }
             SocketError::Bind { local, error } => write!(f, "no socket at {local}: {error}"),
             SocketError::Join { group, error } => write!(f, "group {group} cannot be joined: {error}"),
         }

@@ -213,7 +213,7 @@ impl<S: Seat> Running<S> {
             while let Some(event) = self.engine.next_event() {
                 match event {
                     Event::Train(train) => {
-                        take(&mut self.seat, &mut self.loss, now, &train);
+                        take(&mut self.seat, &mut self.loss, &self.links, (now, &train));
                         self.seat.serve(now);
                     }
                     Event::Stopped => return Ok(()),
@@ -277,9 +277,9 @@ impl<S: Seat> Running<S> {
 }
 
 /// Gives a train to the seat, less what is dropped on purpose.
-fn take<S: Seat>(seat: &mut S, loss: &mut Loss, now: Instant, train: &Train<'_>) {
+fn take<S: Seat>(seat: &mut S, loss: &mut Loss, links: &Links, (now, train): (Instant, &Train<'_>)) {
     let arrival = Arrival { socket: train.socket(), path: *train.path() };
-    let (stride, bytes) = (train.stride(), train.bytes());
+    let (stride, bytes) = (train.stride(), links.payload(train.bytes()));
     if loss.share == 0.0 {
         seat.handle_train(now, &arrival, stride, bytes);
         return;

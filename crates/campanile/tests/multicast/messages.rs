@@ -106,6 +106,17 @@ fn the_format_of_zeromq_bears_no_profile() {
 }
 
 #[test]
+fn only_the_sources_that_are_wished_are_heard() {
+    let mut options = options();
+    options.set("source", "127.0.0.2").expect("an option");
+    let deaf = Subscriber::start(&options).expect("loopback has groups");
+    options.set("source", "127.0.0.1").expect("an option");
+    converse(&options, 1, 200);
+    assert_eq!(deaf.counts().of(Counter::OdataReceived), 0);
+    assert_eq!(deaf.try_next(), None);
+}
+
+#[test]
 fn a_stream_arrives_byte_for_byte() {
     let mut options = options();
     options.set("mode", "stream").expect("an option");

@@ -74,13 +74,20 @@ impl<S: Sink> ReceiverSeat<S> {
 impl<S: Sink> Seat for ReceiverSeat<S> {
     fn handle_train(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
         self.interface = arrival.path.interface;
+        // A source speaks to the group; to one receiver alone it says receipts only. Where the system does not tell the address,
+        // there are none but these two.
+        let to = arrival.path.to;
+        let is_for_group = to.is_multicast() || to.is_unspecified();
         let is_receipt = |datagram: &[u8]| PrivateType::of(datagram) == Some(PrivateType::Downstream);
         for datagram in bytes.chunks(stride.max(1)) {
             if is_receipt(datagram) {
                 self.take_receipt(now, arrival, datagram);
-            } else {
+            } else if is_for_group {
                 self.reporter.hear(datagram);
             }
+        }
+        if !is_for_group {
+            return;
         }
         for run in runs(stride, bytes, |datagram| !is_receipt(datagram)) {
             self.machine.handle_train(now, &arrival.path(), stride, run);

@@ -41,10 +41,13 @@ fn segments(socket: &Socket) -> usize {
 /// Sets what must be set before the bind, and finds out what the socket can do.
 pub(crate) fn prepare(socket: &Socket, config: &UdpConfig) -> io::Result<Features> {
     let v6 = config.bind.is_ipv6();
-    set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
-    set(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
-    // Hear only what this very socket joined: the default lets another program's membership leak in.
-    set(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0)?;
+    // A raw socket of IPv6 has no options of IPv4; others may hear both.
+    if !v6 || config.protocol.is_none() {
+        set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+        set(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
+        // Hear only what this very socket joined: the default lets another program's membership leak in.
+        set(socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0)?;
+    }
     if v6 {
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
