@@ -1,0 +1,84 @@
+//! One file from one node to another, by each way that a session can go: every address family, carrier and choice of interface.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use campanile_rig::{Node, Process, network};
+
+/// A folder of this test run that goes with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("campanile-carriers-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a temporary folder can be made");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left behind is found there by whoever cleans up.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn campanile(node: &Node, verb: &str, options: &[&str]) -> Command {
+    let mut command = node.command(env!("CARGO_BIN_EXE_campanile"));
+    command.arg(verb);
+    for option in options {
+        let words = if option.starts_with("group=") { ["--group", &option[6..]] } else { ["--set", *option] };
+        command.args(words);
+    }
+    command
+}
+
+/// Sends the file from the first node, through loss, to two receivers on the second and one beside the sender.
+fn goes(nodes: &[Node], folder: &Path, options: &[&str], hearing: &[&str]) {
+    let file = folder.join("file");
+    let heard = [options, hearing].concat();
+    let places: [(&str, &Node, &[&str]); 3] =
+        [("one", &nodes[1], &heard), ("two", &nodes[1], &heard), ("beside", &nodes[0], options)];
+    let receivers: Vec<_> = places
+        .iter()
+        .map(|(name, node, options)| {
+            let mut command = campanile(node, "recv", options);
+            command.arg("--into").arg(folder.join(name));
+            Process::start(name, &mut command).expect("it starts")
+        })
+        .collect();
+    let mut command = campanile(&nodes[0], "send", &[options, &["inject-loss=5%", "rate=50mbit"]].concat());
+    command.args(["--receivers", "3"]).arg(&file);
+    let sender = Process::start("send", &mut command).expect("it starts");
+    let ended = sender.finish(Duration::from_secs(60));
+    assert_eq!(ended.code, Some(0), "{options:?}: {ended:?}");
+    for receiver in receivers {
+        let name = receiver.name().to_owned();
+        let ended = receiver.finish(Duration::from_secs(60));
+        assert_eq!(ended.code, Some(0), "{options:?}: {ended:?}");
+        let same = fs::read(folder.join(&name).join("file")).expect("it has come")
+            == fs::read(&file).expect("it is there");
+        assert!(same, "{options:?}: {name} has another file");
+        fs::remove_dir_all(folder.join(&name)).expect("it is there");
+    }
+}
+
+#[test]
+fn a_file_goes_every_way() {
+    let Some(network) = network(2) else { return };
+    let folder = Folder::new();
+    let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    fs::write(folder.0.join("file"), bytes).expect("there is room");
+    let goes = |options: &[&str], hearing: &[&str]| goes(network.nodes(), &folder.0, options, hearing);
+    let from = format!("source={}", network.nodes()[0].v4());
+    goes(&["interface=eth0"], &[]);
+    goes(&["interface=eth0"], &["interface=lo,eth0"]);
+    goes(&["interface=eth0", &from], &[]);
+    goes(&["interface=eth0", "unicast-port=7600", "data-port=7700"], &[]);
+    goes(&["interface=eth0", "group=[ff15::7:1]:7500"], &[]);
+    goes(&["interface=eth0", "group=[ff12::7:1]:7500"], &[]);
+    goes(&["interface=eth0", "carrier=raw"], &["interface=lo,eth0"]);
+    goes(&["interface=eth0", "carrier=raw", "group=[ff15::7:1]:7500"], &[]);
+}
