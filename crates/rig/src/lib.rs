@@ -14,10 +14,12 @@ mod link;
 mod network;
 mod process;
 mod space;
+mod traffic;
 
 pub use link::{Disorder, Loss};
 pub use network::{Network, Node};
 pub use process::{Ended, Process};
+pub use traffic::Traffic;
 
 use std::fmt;
 use std::io;

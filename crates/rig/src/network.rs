@@ -116,6 +116,22 @@ impl Node {
         count.ok_or(RigError::Command { what: "the counters of eth0".to_owned(), said: text.into_owned() })
     }
 
+    /// Waits until a program on it is a member of a group.
+    ///
+    /// # Errors
+    /// No program is, for longer than anyone is willing to wait.
+    pub fn wait_for_member(&self, group: Ipv4Addr) -> Result<(), RigError> {
+        // The kernel shows the address as a number, in the order of the machine's bytes.
+        let listed = format!("{:08X}", u32::from_ne_bytes(group.octets()));
+        for _ in 0..5000 {
+            let output = self.command("cat").arg("/proc/net/igmp").output()?;
+            if String::from_utf8_lossy(&output.stdout).contains(&listed) {
+                return Ok(());
+            }
+        }
+        Err(RigError::Command { what: format!("a member of {group}"), said: "there is none".to_owned() })
+    }
+
     pub(crate) fn space(&self) -> &Space {
         &self.space
     }
