@@ -1,25 +1,19 @@
-//! `campanile recv`: files from a group.
+//! `campanile recv`: files from a group, or what others had on standard input.
 
+mod files;
+mod messages;
 mod said;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use campanile::files::{
-    Failing, FileReceiver, Incomplete, ReceiveConfig, ReceiveError, ReceiveEvent, ReceiveProgress,
-    ReceiveStartError,
-};
-use campanile::multicast::{EndCause, Side, Tsi};
+use campanile::multicast::Side;
 
-use self::said::{Begun, Complete, Failed, Finished, Found, Missed, Placed, Receiving, Started};
+use crate::arguments;
 use crate::command_error::CommandError;
-use crate::figures::Count;
-use crate::interrupt::Interrupt;
-use crate::progress::{Every, Teller};
-use crate::session::{self, SessionArguments};
-use crate::{arguments, file_error};
+use crate::session::{self, Kind, KindArguments, SessionArguments};
 
-/// Receive files that are sent to many machines at once.
+/// Receive files, lines or a stream that are sent to many machines at once.
 ///
 /// A file appears under its name when it is complete and its hash is right. What is not complete is kept in .campanile inside the
 /// directory: a run that was ended, even killed, goes on from there, and so does a sender that was started again.
@@ -27,26 +21,31 @@ use crate::{arguments, file_error};
 #[command(after_long_help = session::reference(EXAMPLES, Side::Receiving), after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Directory to put the files in, made if there is none
-    #[arg(long, value_name = "DIR")]
-    into: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present_any = INSTEAD, conflicts_with_all = INSTEAD)]
+    into: Option<PathBuf>,
     #[command(flatten)]
     session: SessionArguments,
+    #[command(flatten)]
+    kind: KindArguments,
     /// Hear only these senders, by address, with commas between [default: any]
     #[arg(long, value_name = "ADDRESS")]
     source: Option<String>,
     /// Let a file that is there give way to one that is received under its name
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = INSTEAD)]
     replace: bool,
-    /// Receive one session after the other [default: end when all files of one are complete]
+    /// Receive one session after the other [default: end with the first one]
     #[arg(long)]
     stay: bool,
     /// Give up when nothing came for so long [default: wait]
     #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds)]
     wait: Option<Duration>,
     /// Print JSON, one value a line
-    #[arg(long)]
+    #[arg(long, conflicts_with = "stream")]
     json: bool,
 }
+
+/// What is received instead of files.
+const INSTEAD: [&str; 3] = ["stream", "lines", "zmq"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,204 +53,21 @@ Examples:
   campanile recv --into downloads --wait 60                          gives up after a minute of silence
   campanile recv --into downloads --stay --replace                   keeps a directory up to date
   campanile recv --into downloads --source 192.0.2.1 --json          from one sender, for scripts
+  campanile recv --stream | tar x                                    what another has on standard input
+  campanile recv --lines --stay                                      a message a line, of all senders
+  campanile recv --zmq --group 239.192.7.1:5555 --interface eth0     from PUB sockets of ZeroMQ (epgm)
 
-Exit codes: 0 all files are there, 1 the run failed, 2 bad input, 3 not all files are there.";
+Exit codes: 0 everything is there, 1 the run failed, 2 bad input, 3 not everything is there.";
 
 /// Receives, and tells how it goes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let options = arguments.session.options(&[("source", arguments.source.as_deref())])?;
-    let config = ReceiveConfig { into: arguments.into.clone(), replaces: arguments.replace };
-    let interrupt = Interrupt::new()?;
-    let receiver = FileReceiver::start(&options, &config).map_err(start_error)?;
-    let now = Instant::now();
-    let mut run = Run {
-        receiver,
-        teller: Teller::new(arguments.json),
-        stays: arguments.stay,
-        started: now,
-        heard: now,
-        had: 0,
-        shown: None,
-    };
-    run.teller.tell(&Started::new(&config.into, &options))?;
-    run.serve(arguments.wait, &interrupt)
-}
-
-struct Run {
-    receiver: FileReceiver,
-    teller: Teller,
-    stays: bool,
-    started: Instant,
-    /// When something came last, and how much was there then.
-    heard: Instant,
-    had: u64,
-    /// The session that the bar shows.
-    shown: Option<Tsi>,
-}
-
-/// How a run ends, once that is settled: its sender is yet to know it.
-struct Ending {
-    tsi: Tsi,
-    result: Result<(), CommandError>,
-}
-
-impl Run {
-    fn serve(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
-        let mut second = Every::new(Duration::from_secs(1));
-        let mut ending: Option<Ending> = None;
-        loop {
-            let event = self.receiver.next(TICK).map_err(receive_error)?;
-            let mut is_known = false;
-            if let Some(event) = event {
-                self.heard = Instant::now();
-                is_known = matches!((&event, &ending), (ReceiveEvent::Acknowledged { tsi }, Some(end)) if *tsi == end.tsi);
-                let end = self.handle(event)?;
-                ending = ending.or(end);
-            }
-            self.look();
-            if self.teller.is_json() && second.is_due() {
-                self.progress()?;
-            }
-            let silence = self.heard.elapsed();
-            match ending.take() {
-                Some(end) if is_known || silence > PATIENCE || interrupt.is_pressed() => {
-                    self.summary()?;
-                    return end.result;
-                }
-                None if interrupt.is_pressed() => return self.leave(),
-                None if wait.is_some_and(|wait| silence > wait) => {
-                    let message = format!("nothing came for {} s", silence.as_secs());
-                    return Err(CommandError::incomplete(message).hint(AGAIN));
-                }
-                end => ending = end,
-            }
+    let kind = arguments.kind.kind();
+    let options = arguments.session.options(kind, &[("source", arguments.source.as_deref())])?;
+    match (kind, &arguments.into) {
+        (Kind::Files, Some(into)) => files::run(arguments, into, &options),
+        (Kind::Files, None) => {
+            Err(CommandError::bad_input("there is no directory to receive into").hint("give --into"))
         }
-    }
-
-    /// Tells of an event; gives how the run ends, if that follows from it.
-    fn handle(&mut self, event: ReceiveEvent) -> Result<Option<Ending>, CommandError> {
-        match event {
-            ReceiveEvent::Found { tsi, source } => {
-                let found = Found { session: tsi.to_string(), source: source.to_string() };
-                self.teller.tell(&found)?;
-            }
-            ReceiveEvent::Begun { tsi, manifest, progress } => {
-                self.teller.tell(&Begun::new(tsi, &manifest, progress))?;
-                self.teller.begin(bytes(progress), total(progress));
-                self.shown = Some(tsi);
-            }
-            ReceiveEvent::Placed { tsi, name } => {
-                self.teller.tell(&Placed { session: tsi.to_string(), name: name.to_string() })?;
-            }
-            ReceiveEvent::Failed { tsi, name, failing } => {
-                let error = match &failing {
-                    Failing::Name(error) => format!("{error}; {}", file_error::cure(error)),
-                    Failing::Wrong => failing.to_string(),
-                };
-                self.teller.tell(&Failed { session: tsi.to_string(), name: name.to_string(), error })?;
-            }
-            ReceiveEvent::Complete { tsi } => {
-                self.teller.tell(&Complete { session: tsi.to_string(), seconds: self.seconds() })?;
-                return Ok((!self.stays).then_some(Ending { tsi, result: Ok(()) }));
-            }
-            ReceiveEvent::Incomplete { tsi, why, missing } => {
-                let missed = Missed { session: tsi.to_string(), why: why.to_string(), missing };
-                self.teller.tell(&missed)?;
-                if !self.stays && is_final(&why) {
-                    let message = format!("{why}, {} packets are missing", Count(missing));
-                    return Ok(Some(Ending {
-                        tsi,
-                        result: Err(CommandError::incomplete(message).hint(AGAIN)),
-                    }));
-                }
-            }
-            ReceiveEvent::Acknowledged { .. } => {}
-        }
-        Ok(None)
-    }
-
-    /// Sees what has come since the last look.
-    fn look(&mut self) {
-        let mut had = 0;
-        for (tsi, progress) in self.receiver.progress() {
-            had += progress.had;
-            if self.shown == Some(tsi) {
-                self.teller.show(bytes(progress), String::new);
-            }
-        }
-        if had != self.had {
-            (self.had, self.heard) = (had, Instant::now());
-        }
-    }
-
-    fn progress(&self) -> Result<(), CommandError> {
-        for (tsi, progress) in self.receiver.progress() {
-            let ReceiveProgress { had, total, block_len } = progress;
-            let session = tsi.to_string();
-            self.teller.tell(&Receiving { seconds: self.seconds(), session, had, total, block_len })?;
-        }
-        Ok(())
-    }
-
-    /// Goes before its time: the senders are told.
-    fn leave(&mut self) -> Result<(), CommandError> {
-        self.receiver.leave();
-        let until = Instant::now() + LEAVE;
-        while Instant::now() < until {
-            if let Some(ReceiveEvent::Acknowledged { .. }) =
-                self.receiver.next(TICK).map_err(receive_error)?
-            {
-                break;
-            }
-        }
-        self.summary()?;
-        if self.stays { Ok(()) } else { Err(CommandError::incomplete("interrupted").hint(AGAIN)) }
-    }
-
-    fn summary(&mut self) -> Result<(), CommandError> {
-        self.teller.end();
-        self.teller.tell(&Finished { seconds: self.seconds(), counts: self.receiver.counts() })
-    }
-
-    fn seconds(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
-    }
-}
-
-/// Whether it makes no sense to wait for more: the sender has ended properly, or what is wrong is here.
-fn is_final(why: &Incomplete) -> bool {
-    matches!(why, Incomplete::Files | Incomplete::Ended(EndCause::Fin | EndCause::Loss))
-}
-
-fn bytes(progress: ReceiveProgress) -> u64 {
-    progress.had * progress.block_len as u64
-}
-
-fn total(progress: ReceiveProgress) -> u64 {
-    progress.total * progress.block_len as u64
-}
-
-const AGAIN: &str = "run it again: what has come is kept";
-
-/// How often Ctrl-C and the bar are looked after.
-const TICK: Duration = Duration::from_millis(100);
-
-/// How long a sender that does not say that it knows is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long leaving may take.
-const LEAVE: Duration = Duration::from_secs(1);
-
-fn start_error(error: ReceiveStartError) -> CommandError {
-    match &error {
-        ReceiveStartError::Directory(error) => CommandError::bad_input(error).hint(file_error::cure(error)),
-        ReceiveStartError::Network(error) => session::start_error(error),
-    }
-}
-
-fn receive_error(error: ReceiveError) -> CommandError {
-    match &error {
-        ReceiveError::File(file) => CommandError::failed(file).hint(file_error::cure(file)),
-        ReceiveError::Network(_) => CommandError::failed(error),
+        (Kind::Stream | Kind::Lines | Kind::Zmq, _) => messages::run(arguments, kind, &options),
     }
 }

@@ -1,37 +1,35 @@
-//! `campanile send`: files to a group.
+//! `campanile send`: files, or standard input, to a group.
 
+mod files;
+mod messages;
 mod said;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
-use campanile::files::{FileSender, Offering, OfferingError, SendError, SendEvent, SendStartError};
-use campanile::multicast::{Counter, Options, Side};
+use campanile::multicast::Side;
 
-use self::said::{Drained, Finished, Receiver, Sending, Started};
+use crate::arguments;
 use crate::command_error::CommandError;
-use crate::figures::Count;
-use crate::interrupt::Interrupt;
-use crate::progress::{Every, Teller};
-use crate::session::{self, SessionArguments};
-use crate::{arguments, file_error, output};
+use crate::session::{self, Kind, KindArguments, SessionArguments};
 
-/// Send files to many machines at once.
+/// Send files, lines or a stream to many machines at once.
 ///
-/// Every file is sent once, and what receivers miss is repaired. Who joins late, or was killed and started again, gets the rest. A
-/// directory is sent with all that is in it, links excepted.
+/// Everything is sent once, and what receivers miss is repaired. Of files, who joins late, or was killed and started again, gets the
+/// rest. A directory is sent with all that is in it, links excepted.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = session::reference(EXAMPLES, Side::Sending), after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Files and directories to send
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present_any = INSTEAD, conflicts_with_all = INSTEAD, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
     session: SessionArguments,
+    #[command(flatten)]
+    kind: KindArguments,
     /// Rate of everything that is sent, in bits a second, with kbit, mbit or gbit [default: 5mbit]
     #[arg(long, value_name = "RATE")]
     rate: Option<String>,
-    /// Go on until so many receivers have everything [default: send once, and repair for a while]
+    /// Go on until so many receivers have all files; of standard input, begin when so many are there [default: wait for none]
     #[arg(long, value_name = "NUMBER", value_parser = arguments::number)]
     receivers: Option<usize>,
     /// Print JSON, one value a line
@@ -39,119 +37,35 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// What is sent instead of files.
+const INSTEAD: [&str; 3] = ["stream", "lines", "zmq"];
+
 const EXAMPLES: &str = "\
 Examples:
   campanile send --group 239.192.7.1:7500 image.iso                  once, at 5 Mbit/s
   campanile send --rate 80mbit --receivers 40 image.iso              until 40 machines have it
   campanile send --interface eth1 --set ttl=1 photos/ notes.txt      a directory and a file, on one link
   campanile send --set preset=lan --json image.iso                   short intervals, and for scripts
+  tar c photos | campanile send --stream --receivers 3               once three are there, until its end
+  campanile send --lines < messages.txt                              a message a line
+  campanile send --zmq --group 239.192.7.1:5555 --interface eth0     for SUB sockets of ZeroMQ (epgm)
 
 Exit codes: 0 all receivers that reported have everything, 1 the run failed, 2 bad input,
 3 some receivers have not everything.";
 
 /// Sends, and tells how it goes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let options = arguments.session.options(&[("rate", arguments.rate.as_deref())])?;
+    let kind = arguments.kind.kind();
+    let options = arguments.session.options(kind, &[("rate", arguments.rate.as_deref())])?;
     if arguments.receivers == Some(0) {
         return Err(CommandError::bad_input("no receiver is to have everything").hint("give 1 or more"));
     }
-    let offering = Offering::collect(&arguments.files).map_err(offering_error)?;
-    for path in offering.skipped() {
-        output::note(format_args!("{} is left out: it is neither a file nor a directory", path.display()));
+    if options.mode.is_foreign() && arguments.receivers.is_some() {
+        let error = CommandError::bad_input("receivers of that kind do not report");
+        return Err(error.hint("leave --receivers out"));
     }
-    let interrupt = Interrupt::new()?;
-    let sender = FileSender::start(&options, offering, arguments.receivers).map_err(start_error)?;
-    let run = Run { sender, teller: Teller::new(arguments.json), started: Instant::now() };
-    run.serve(&options, arguments.receivers, &interrupt)
-}
-
-struct Run {
-    sender: FileSender,
-    teller: Teller,
-    started: Instant,
-}
-
-impl Run {
-    fn serve(
-        mut self,
-        options: &Options,
-        wanted: Option<usize>,
-        interrupt: &Interrupt,
-    ) -> Result<(), CommandError> {
-        self.teller.tell(&Started::new(&self.sender, options))?;
-        self.teller.begin(0, self.sender.progress().total);
-        let mut second = Every::new(Duration::from_secs(1));
-        let mut is_interrupted = false;
-        loop {
-            let event = self.sender.next(TICK).map_err(send_error)?;
-            match event {
-                Some(SendEvent::Receiver(listener)) => self.teller.tell(&Receiver::of(&listener))?,
-                Some(SendEvent::Drained) => self.teller.tell(&Drained { seconds: self.seconds() })?,
-                Some(SendEvent::Finished) => break,
-                None => {}
-            }
-            self.teller.show(self.sender.progress().sent, || self.message());
-            if self.teller.is_json() && second.is_due() {
-                self.teller.tell(&Sending::new(&self.sender, self.seconds()))?;
-            }
-            if interrupt.is_pressed() && !is_interrupted {
-                is_interrupted = true;
-                if self.sender.is_drained() { self.sender.finish() } else { self.sender.abort() }
-            }
-        }
-        self.teller.end();
-        let end = Sending::new(&self.sender, self.seconds());
-        let needed = wanted.unwrap_or(end.receivers.len());
-        let complete = end.complete >= needed && self.sender.is_drained();
-        self.teller.tell(&Finished { success: complete, interrupted: is_interrupted, wanted, end })?;
-        if complete {
-            return Ok(());
-        }
-        let message =
-            format!("{} of {needed} receivers are known to have everything", self.sender.complete());
-        Err(CommandError::incomplete(message).hint("send it again: each receiver keeps what it has"))
-    }
-
-    fn seconds(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
-    }
-
-    fn message(&self) -> String {
-        let known = self.sender.receivers().count();
-        let complete = self.sender.complete();
-        let counts = self.sender.counts();
-        let repaired = counts.of(Counter::RdataSent) + counts.of(Counter::RdataParitySent);
-        format!(", {complete} of {known} receivers complete, {} repairs", Count(repaired))
-    }
-}
-
-/// How often Ctrl-C and the bar are looked after.
-const TICK: Duration = Duration::from_millis(100);
-
-fn offering_error(error: OfferingError) -> CommandError {
-    match &error {
-        OfferingError::File(error) => {
-            CommandError::bad_input(error).hint("see that it is there and may be read")
-        }
-        OfferingError::Kind(_) => CommandError::bad_input(error).hint("give files and directories"),
-        OfferingError::Name(..) => CommandError::bad_input(error).hint("rename it, or send an archive"),
-        OfferingError::Manifest(_) => CommandError::bad_input(error).hint("send an archive of them"),
-    }
-}
-
-fn start_error(error: SendStartError) -> CommandError {
-    match &error {
-        SendStartError::Manifest(_) => CommandError::bad_input(error).hint("send an archive of them"),
-        SendStartError::TooLarge(_) => {
-            CommandError::bad_input(error).hint("send parts of it one after the other")
-        }
-        SendStartError::Network(error) => session::start_error(error),
-    }
-}
-
-fn send_error(error: SendError) -> CommandError {
-    match error {
-        SendError::File(error) => file_error::told(&error).hint("send it again once it stays as it is"),
-        SendError::Network(_) => CommandError::failed(error),
+    match kind {
+        Kind::Files => files::run(arguments, &options),
+        Kind::Stream | Kind::Lines | Kind::Zmq => messages::run(arguments, kind, &options),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 
-use campanile::multicast::{KEYS, OptionError, Options, Side, StartError};
+use campanile::multicast::{KEYS, Mode, OptionError, Options, Side, StartError};
 
 use crate::command_error::CommandError;
 
@@ -26,8 +26,9 @@ pub(crate) struct SessionArguments {
 }
 
 impl SessionArguments {
-    /// The options that the command line and its file say. `more` are those that the command has words of its own for.
-    pub(crate) fn options(&self, more: &[(&str, Option<&str>)]) -> Result<Options, CommandError> {
+    /// The options that the command line and its file say. `more` are those that the command has words of its own for, `kind` says
+    /// what it is that is sent.
+    pub(crate) fn options(&self, kind: Kind, more: &[(&str, Option<&str>)]) -> Result<Options, CommandError> {
         let mut options = match &self.config {
             Some(path) => {
                 let text = fs::read_to_string(path).map_err(|error| {
@@ -45,12 +46,72 @@ impl SessionArguments {
         let settings =
             presets.into_iter().chain(others).map(|(name, value)| (name.as_str(), Some(value.as_str())));
         let ours = [("group", self.group.as_deref()), ("interface", self.interface.as_deref())];
-        for (name, value) in settings.chain(ours).chain(more.iter().copied()) {
+        let first = kind.options().iter().map(|&(name, value)| (name, Some(value)));
+        for (name, value) in first.chain(settings).chain(ours).chain(more.iter().copied()) {
             if let Some(value) = value {
                 options.set(name, value).map_err(option_error)?;
             }
         }
+        let is_kind = match kind {
+            Kind::Files | Kind::Lines => matches!(options.mode, Mode::Messages | Mode::Apdu | Mode::OpenPgm),
+            Kind::Stream => options.mode == Mode::Stream,
+            Kind::Zmq => options.mode == Mode::Zmq,
+        };
+        if !is_kind || kind == Kind::Files && options.mode != Mode::Messages {
+            let error = CommandError::bad_input("the option mode contradicts what is sent");
+            return Err(error.hint("leave it out; with --lines it may be apdu or openpgm"));
+        }
         Ok(options)
+    }
+}
+
+/// What is sent and received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Files.
+    Files,
+    /// Standard input and output, as they are.
+    Stream,
+    /// Their lines, a message each.
+    Lines,
+    /// The same, as ZeroMQ sends and takes messages.
+    Zmq,
+}
+
+/// What is sent and received, if not files.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct KindArguments {
+    /// Bytes from standard input to standard output, instead of files
+    #[arg(long, conflicts_with_all = ["lines", "zmq"])]
+    stream: bool,
+    /// Lines from standard input to standard output, a message each, instead of files
+    #[arg(long, conflicts_with = "zmq")]
+    lines: bool,
+    /// Lines as ZeroMQ's pgm:// and epgm:// sockets send and take messages, instead of files
+    #[arg(long)]
+    zmq: bool,
+}
+
+impl KindArguments {
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self { stream: true, .. } => Kind::Stream,
+            Self { lines: true, .. } => Kind::Lines,
+            Self { zmq: true, .. } => Kind::Zmq,
+            _ => Kind::Files,
+        }
+    }
+}
+
+impl Kind {
+    /// The options that make it what it is. Of a stream nothing may be missing in the middle.
+    fn options(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Files => &[],
+            Self::Lines => &[("mode", "messages")],
+            Self::Stream => &[("mode", "stream"), ("on-loss", "stop")],
+            Self::Zmq => &[("mode", "zmq")],
+        }
     }
 }
 
@@ -112,9 +173,25 @@ mod tests {
             settings: vec![("ttl".to_owned(), "3".to_owned()), ("preset".to_owned(), "lan".to_owned())],
             config: None,
         };
-        let options = arguments.options(&[("rate", Some("16mbit"))]).expect("all of them are options");
+        let options =
+            arguments.options(Kind::Lines, &[("rate", Some("16mbit"))]).expect("all of them are options");
         assert_eq!(options.network.group.to_string(), "239.1.2.3:4000");
         assert_eq!((options.network.ttl, options.sending.rate_bps), (3, 16_000_000));
+    }
+
+    #[test]
+    fn what_is_sent_says_the_mode() {
+        let options = |kind: Kind, mode: Option<&str>| {
+            let settings = mode.map(|mode| ("mode".to_owned(), mode.to_owned())).into_iter().collect();
+            let arguments = SessionArguments { group: None, interface: None, settings, config: None };
+            arguments.options(kind, &[]).map(|options| options.mode)
+        };
+        assert_eq!(options(Kind::Stream, None).ok(), Some(Mode::Stream));
+        assert_eq!(options(Kind::Lines, Some("apdu")).ok(), Some(Mode::Apdu));
+        assert_eq!(options(Kind::Zmq, None).ok(), Some(Mode::Zmq));
+        for (kind, mode) in [(Kind::Files, "apdu"), (Kind::Stream, "messages"), (Kind::Zmq, "stream")] {
+            assert!(options(kind, Some(mode)).is_err(), "{mode}");
+        }
     }
 
     #[test]
@@ -125,7 +202,7 @@ mod tests {
             settings: vec![("tl".to_owned(), "3".to_owned())],
             config: None,
         };
-        let error = arguments.options(&[]).expect_err("it is none").to_string();
+        let error = arguments.options(Kind::Files, &[]).expect_err("it is none").to_string();
         assert!(error.contains("'ttl'") && error.contains("--help"), "{error}");
     }
 }

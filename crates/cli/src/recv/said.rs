@@ -195,3 +195,28 @@ impl fmt::Display for Finished {
         write!(f, "{recovered} recovered from parity, {naks} NAKs sent")
     }
 }
+
+/// A message.
+#[derive(Serialize)]
+pub(super) struct Message {
+    session: String,
+    /// Its parts. What is no text in them is replaced.
+    parts: Vec<String>,
+}
+
+impl Said for Message {
+    const EVENT: &'static str = "message";
+}
+
+impl Message {
+    pub(super) fn new(tsi: Tsi, parts: &[Vec<u8>]) -> Self {
+        let text = |part: &Vec<u8>| String::from_utf8_lossy(part).into_owned();
+        Self { session: tsi.to_string(), parts: parts.iter().map(text).collect() }
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.parts.join("\t"))
+    }
+}

@@ -1,9 +1,10 @@
 //! What `campanile send` tells.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use campanile::files::{FileSender, Listener, SendProgress};
-use campanile::multicast::{Counter, Counts, Options, Standing};
+use campanile::multicast::{Counter, Counts, Options, Report, Standing, Tsi};
 use serde::Serialize;
 
 use crate::figures::{BitRate, Count, Size};
@@ -12,11 +13,13 @@ use crate::progress::Said;
 /// What is sent, and where to.
 #[derive(Serialize)]
 pub(super) struct Started {
-    pub(super) session: String,
-    pub(super) group: String,
-    pub(super) rate_bps: u64,
-    pub(super) files: usize,
-    pub(super) bytes: u64,
+    session: String,
+    group: String,
+    rate_bps: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
 }
 
 impl Said for Started {
@@ -24,23 +27,27 @@ impl Said for Started {
 }
 
 impl Started {
-    pub(super) fn new(sender: &FileSender, options: &Options) -> Self {
-        Self {
-            session: sender.tsi().to_string(),
-            group: options.network.group.to_string(),
-            rate_bps: options.sending.rate_bps,
-            files: sender.manifest().entries().len(),
-            bytes: sender.manifest().size(),
-        }
+    pub(super) fn files(sender: &FileSender, options: &Options) -> Self {
+        let manifest = sender.manifest();
+        let (files, bytes) = (Some(manifest.entries().len()), Some(manifest.size()));
+        Self { files, bytes, ..Self::input(sender.tsi(), options) }
+    }
+
+    pub(super) fn input(tsi: Tsi, options: &Options) -> Self {
+        let (group, rate_bps) = (options.network.group.to_string(), options.sending.rate_bps);
+        Self { session: tsi.to_string(), group, rate_bps, files: None, bytes: None }
     }
 }
 
 impl fmt::Display for Started {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { session, group, rate_bps, files, bytes } = self;
-        let (rate, size) = (BitRate(*rate_bps as f64), Size(*bytes));
-        let plural = if *files == 1 { "file" } else { "files" };
-        write!(f, "sending {files} {plural}, {size}, to {group} at {rate}, session {session}")
+        match (files, bytes) {
+            (Some(1), Some(bytes)) => write!(f, "sending 1 file, {},", Size(*bytes))?,
+            (Some(files), Some(bytes)) => write!(f, "sending {files} files, {},", Size(*bytes))?,
+            _ => f.write_str("sending standard input")?,
+        }
+        write!(f, " to {group} at {}, session {session}", BitRate(*rate_bps as f64))
     }
 }
 
@@ -61,7 +68,10 @@ impl Said for Receiver {
 
 impl Receiver {
     pub(super) fn of(listener: &Listener) -> Self {
-        let Listener { address, report } = listener;
+        Self::new(listener.address, &listener.report)
+    }
+
+    pub(super) fn new(address: IpAddr, report: &Report) -> Self {
         let standing = match report.standing {
             Standing::Joined => "receiving",
             Standing::Complete => "complete",
@@ -173,6 +183,38 @@ impl fmt::Display for Finished {
             Count(parity),
             Count(naks)
         )?;
+        write!(f, "  receivers  {complete} of {} that reported are complete", receivers.len())
+    }
+}
+
+/// What sending standard input came to.
+#[derive(Serialize)]
+pub(super) struct InputFinished {
+    /// Whether everybody who should have everything has.
+    pub(super) success: bool,
+    pub(super) interrupted: bool,
+    pub(super) seconds: f64,
+    /// Bytes and lines read; of a stream no lines are counted.
+    pub(super) bytes: u64,
+    pub(super) lines: u64,
+    pub(super) complete: usize,
+    pub(super) receivers: Vec<Receiver>,
+    pub(super) counts: Counts,
+}
+
+impl Said for InputFinished {
+    const EVENT: &'static str = "finished";
+}
+
+impl fmt::Display for InputFinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seconds, bytes, lines, complete, receivers, counts, .. } = self;
+        let end = if self.interrupted { "interrupted" } else { "finished" };
+        write!(f, "{end} after {seconds:.1} s: {} of standard input", Size(*bytes))?;
+        if *lines > 0 {
+            write!(f, " in {} lines", Count(*lines))?;
+        }
+        writeln!(f, ", {} sent", Size(counts.of(Counter::BytesSent)))?;
         write!(f, "  receivers  {complete} of {} that reported are complete", receivers.len())
     }
 }

@@ -1,6 +1,6 @@
 //! Processes of the program, and what comes of them.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::UdpSocket;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -32,6 +32,19 @@ impl From<Output> for Finished {
 /// Runs the program to its end.
 pub(super) fn run(arguments: &str) -> Finished {
     campanile(arguments).output().expect("the program starts").into()
+}
+
+/// Runs the program to its end with this as its standard input.
+pub(super) fn run_with(arguments: &str, input: &[u8]) -> Output {
+    let mut command = campanile(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    std::thread::scope(|scope| {
+        // A program that ended before has no use for the rest.
+        scope.spawn(move || stdin.write_all(input).is_ok());
+        child.wait_with_output().expect("it is a child of this process")
+    })
 }
 
 /// A port that nobody has at this moment.

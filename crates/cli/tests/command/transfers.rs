@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use serde_json::Value;
 
-use super::process::{Finished, Running, free_port, run};
+use super::process::{Finished, Running, free_port, run, run_with};
 
 /// A directory of a test's own.
 struct Scratch(PathBuf);
@@ -64,6 +65,23 @@ impl Session {
         let mut process = Running::start(&format!("recv {} {more}", self.0));
         assert_eq!(process.json()["event"], "started");
         process
+    }
+
+    /// What comes of standard input at so many receivers, and what the sender says of it.
+    fn convey(&self, kind: &str, input: &[u8], receivers: usize) -> (Vec<Output>, Finished) {
+        let Self(place) = self;
+        let place = place.replace(" --json", "");
+        std::thread::scope(|scope| {
+            let hear = |number: usize| {
+                let hear = format!("recv {kind} {place} --set inject-loss=10% --set inject-seed={number}");
+                scope.spawn(move || run_with(&hear, b""))
+            };
+            let heard: Vec<_> = (1..=receivers).map(hear).collect();
+            let send =
+                format!("send {kind} {place} --json --rate 20mbit --set linger=1 --receivers {receivers}");
+            let sent = run_with(&send, input).into();
+            (heard.into_iter().map(|heard| heard.join().expect("it runs")).collect(), sent)
+        })
     }
 
     fn send(&self, more: &str) -> Finished {
@@ -203,4 +221,72 @@ fn silence_has_an_end_where_one_is_wanted() {
     let received = Session::new().recv(&format!("--into {} --wait 0.3", scratch.path("in"))).finish();
     assert_eq!(received.code, Some(3));
     assert!(received.stderr.starts_with("error: nothing came for 0 s; run it again"), "{received:?}");
+}
+
+#[test]
+fn a_stream_comes_out_as_it_went_in() {
+    let bytes = content(6, 700_000);
+    let (heard, sent) = Session::new().convey("--stream", &bytes, 2);
+    assert_eq!((sent.code, sent.stderr.as_str()), (Some(0), ""), "{}", sent.stdout);
+    for heard in heard {
+        assert_eq!((heard.status.code(), heard.stderr.as_slice()), (Some(0), &b""[..]));
+        assert!(heard.stdout == bytes, "{} bytes", heard.stdout.len());
+    }
+    let finished = events(&sent).pop().expect("it says how it ended");
+    assert_eq!((&finished["success"], &finished["bytes"]), (&true.into(), &700_000.into()));
+}
+
+#[test]
+fn lines_are_messages() {
+    let lines: String = (0..3000).map(|number| format!("line {number}\n\n")).collect();
+    let (heard, sent) = Session::new().convey("--lines", lines.as_bytes(), 2);
+    assert_eq!((sent.code, sent.stderr.as_str()), (Some(0), ""), "{}", sent.stdout);
+    for heard in heard {
+        assert_eq!((heard.status.code(), heard.stderr.as_slice()), (Some(0), &b""[..]));
+        assert_eq!(String::from_utf8_lossy(&heard.stdout), lines);
+    }
+    assert_eq!(events(&sent).pop().expect("it says how it ended")["lines"], 6000);
+}
+
+#[test]
+fn the_format_of_zeromq_has_no_reports() {
+    let session = Session::new();
+    let refused = session.send("--zmq --receivers 1");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let place = session.0.replace(" --json", "");
+    let mut receiver = Running::start(&format!("recv --zmq {place} --json"));
+    // Nobody says when a receiver is there: what it hears first is the message that came then.
+    let mut sender = None;
+    let first = std::thread::scope(|scope| {
+        let hears = scope.spawn(|| next(&mut receiver, "message"));
+        while !hears.is_finished() {
+            sender = Some(run_with(&format!("send --zmq {place} --set linger=100ms"), b"hello\nworld\n"));
+        }
+        hears.join().expect("it hears")
+    });
+    assert_eq!(first["parts"], serde_json::json!(["hello"]));
+    assert_eq!(sender.and_then(|sender| sender.status.code()), Some(0));
+    assert_eq!(next(&mut receiver, "message")["parts"], serde_json::json!(["world"]));
+}
+
+#[test]
+fn kinds_exclude_each_other() {
+    for arguments in [
+        "send --lines file",
+        "send --lines --stream",
+        "send --zmq --stream",
+        "send",
+        "recv",
+        "recv --lines --into dir",
+        "recv --stream --json",
+        "recv --lines --replace",
+        "send --set mode=stream file",
+        "recv --into dir --set mode=apdu",
+        "send --set lingr=2 file",
+        "send --receivers 0 file",
+    ] {
+        let refused = run(arguments);
+        assert_eq!(refused.code, Some(2), "{arguments}: {refused:?}");
+        assert_eq!(refused.stderr.lines().count(), 1, "{arguments}: {refused:?}");
+    }
 }

@@ -1,0 +1,216 @@
+//! `campanile recv --into DIR`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use campanile::files::{
+    Failing, FileReceiver, Incomplete, ReceiveConfig, ReceiveError, ReceiveEvent, ReceiveProgress,
+    ReceiveStartError,
+};
+use campanile::multicast::{EndCause, Options, Tsi};
+
+use super::Arguments;
+use super::said::{Begun, Complete, Failed, Finished, Found, Missed, Placed, Receiving, Started};
+use crate::command_error::CommandError;
+use crate::figures::Count;
+use crate::interrupt::Interrupt;
+use crate::progress::{Every, Teller};
+use crate::{file_error, session};
+
+/// Receives files into a directory, and tells how it goes.
+pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Result<(), CommandError> {
+    let config = ReceiveConfig { into: into.to_owned(), replaces: arguments.replace };
+    let interrupt = Interrupt::new()?;
+    let receiver = FileReceiver::start(options, &config).map_err(start_error)?;
+    let now = Instant::now();
+    let mut run = Run {
+        receiver,
+        teller: Teller::new(arguments.json),
+        stays: arguments.stay,
+        started: now,
+        heard: now,
+        had: 0,
+        shown: None,
+    };
+    run.teller.tell(&Started::new(into, options))?;
+    run.serve(arguments.wait, &interrupt)
+}
+
+struct Run {
+    receiver: FileReceiver,
+    teller: Teller,
+    stays: bool,
+    started: Instant,
+    /// When something came last, and how much was there then.
+    heard: Instant,
+    had: u64,
+    /// The session that the bar shows.
+    shown: Option<Tsi>,
+}
+
+/// How a run ends, once that is settled: its sender is yet to know it.
+struct Ending {
+    tsi: Tsi,
+    result: Result<(), CommandError>,
+}
+
+impl Run {
+    fn serve(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
+        let mut second = Every::new(Duration::from_secs(1));
+        let mut ending: Option<Ending> = None;
+        loop {
+            let event = self.receiver.next(TICK).map_err(receive_error)?;
+            let mut is_known = false;
+            if let Some(event) = event {
+                self.heard = Instant::now();
+                is_known = matches!((&event, &ending), (ReceiveEvent::Acknowledged { tsi }, Some(end)) if *tsi == end.tsi);
+                let end = self.handle(event)?;
+                ending = ending.or(end);
+            }
+            self.look();
+            if self.teller.is_json() && second.is_due() {
+                self.progress()?;
+            }
+            let silence = self.heard.elapsed();
+            match ending.take() {
+                Some(end) if is_known || silence > PATIENCE || interrupt.is_pressed() => {
+                    self.summary()?;
+                    return end.result;
+                }
+                None if interrupt.is_pressed() => return self.leave(),
+                None if wait.is_some_and(|wait| silence > wait) => {
+                    let message = format!("nothing came for {} s", silence.as_secs());
+                    return Err(CommandError::incomplete(message).hint(AGAIN));
+                }
+                end => ending = end,
+            }
+        }
+    }
+
+    /// Tells of an event; gives how the run ends, if that follows from it.
+    fn handle(&mut self, event: ReceiveEvent) -> Result<Option<Ending>, CommandError> {
+        match event {
+            ReceiveEvent::Found { tsi, source } => {
+                let found = Found { session: tsi.to_string(), source: source.to_string() };
+                self.teller.tell(&found)?;
+            }
+            ReceiveEvent::Begun { tsi, manifest, progress } => {
+                self.teller.tell(&Begun::new(tsi, &manifest, progress))?;
+                self.teller.begin(bytes(progress), total(progress));
+                self.shown = Some(tsi);
+            }
+            ReceiveEvent::Placed { tsi, name } => {
+                self.teller.tell(&Placed { session: tsi.to_string(), name: name.to_string() })?;
+            }
+            ReceiveEvent::Failed { tsi, name, failing } => {
+                let error = match &failing {
+                    Failing::Name(error) => format!("{error}; {}", file_error::cure(error)),
+                    Failing::Wrong => failing.to_string(),
+                };
+                self.teller.tell(&Failed { session: tsi.to_string(), name: name.to_string(), error })?;
+            }
+            ReceiveEvent::Complete { tsi } => {
+                self.teller.tell(&Complete { session: tsi.to_string(), seconds: self.seconds() })?;
+                return Ok((!self.stays).then_some(Ending { tsi, result: Ok(()) }));
+            }
+            ReceiveEvent::Incomplete { tsi, why, missing } => {
+                let missed = Missed { session: tsi.to_string(), why: why.to_string(), missing };
+                self.teller.tell(&missed)?;
+                if !self.stays && is_final(&why) {
+                    let message = format!("{why}, {} packets are missing", Count(missing));
+                    return Ok(Some(Ending {
+                        tsi,
+                        result: Err(CommandError::incomplete(message).hint(AGAIN)),
+                    }));
+                }
+            }
+            ReceiveEvent::Acknowledged { .. } => {}
+        }
+        Ok(None)
+    }
+
+    /// Sees what has come since the last look.
+    fn look(&mut self) {
+        let mut had = 0;
+        for (tsi, progress) in self.receiver.progress() {
+            had += progress.had;
+            if self.shown == Some(tsi) {
+                self.teller.show(bytes(progress), String::new);
+            }
+        }
+        if had != self.had {
+            (self.had, self.heard) = (had, Instant::now());
+        }
+    }
+
+    fn progress(&self) -> Result<(), CommandError> {
+        for (tsi, progress) in self.receiver.progress() {
+            let ReceiveProgress { had, total, block_len } = progress;
+            let session = tsi.to_string();
+            self.teller.tell(&Receiving { seconds: self.seconds(), session, had, total, block_len })?;
+        }
+        Ok(())
+    }
+
+    /// Goes before its time: the senders are told.
+    fn leave(&mut self) -> Result<(), CommandError> {
+        self.receiver.leave();
+        let until = Instant::now() + LEAVE;
+        while Instant::now() < until {
+            if let Some(ReceiveEvent::Acknowledged { .. }) =
+                self.receiver.next(TICK).map_err(receive_error)?
+            {
+                break;
+            }
+        }
+        self.summary()?;
+        if self.stays { Ok(()) } else { Err(CommandError::incomplete("interrupted").hint(AGAIN)) }
+    }
+
+    fn summary(&mut self) -> Result<(), CommandError> {
+        self.teller.end();
+        self.teller.tell(&Finished { seconds: self.seconds(), counts: self.receiver.counts() })
+    }
+
+    fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+}
+
+/// Whether it makes no sense to wait for more: the sender has ended properly, or what is wrong is here.
+fn is_final(why: &Incomplete) -> bool {
+    matches!(why, Incomplete::Files | Incomplete::Ended(EndCause::Fin | EndCause::Loss))
+}
+
+fn bytes(progress: ReceiveProgress) -> u64 {
+    progress.had * progress.block_len as u64
+}
+
+fn total(progress: ReceiveProgress) -> u64 {
+    progress.total * progress.block_len as u64
+}
+
+const AGAIN: &str = "run it again: what has come is kept";
+
+/// How often Ctrl-C and the bar are looked after.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long a sender that does not say that it knows is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long leaving may take.
+const LEAVE: Duration = Duration::from_secs(1);
+
+fn start_error(error: ReceiveStartError) -> CommandError {
+    match &error {
+        ReceiveStartError::Directory(error) => CommandError::bad_input(error).hint(file_error::cure(error)),
+        ReceiveStartError::Network(error) => session::start_error(error),
+    }
+}
+
+fn receive_error(error: ReceiveError) -> CommandError {
+    match &error {
+        ReceiveError::File(file) => CommandError::failed(file).hint(file_error::cure(file)),
+        ReceiveError::Network(_) => CommandError::failed(error),
+    }
+}

@@ -1,0 +1,185 @@
+//! `campanile recv --stream`, `--lines` and `--zmq`: a group to standard output.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use campanile::multicast::{EndCause, Options, Received, Subscriber, Tsi};
+
+use super::Arguments;
+use super::said::Message;
+use crate::command_error::CommandError;
+use crate::interrupt::Interrupt;
+use crate::progress::Teller;
+use crate::session::{self, Kind};
+use crate::{figures::Count, output};
+
+/// Writes what comes to standard output, until the session is over.
+pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Result<(), CommandError> {
+    let interrupt = Interrupt::new()?;
+    let subscriber = Subscriber::start(options).map_err(|error| session::start_error(&error))?;
+    let run = Run {
+        subscriber,
+        kind,
+        teller: Teller::new(arguments.json),
+        stays: arguments.stay,
+        is_foreign: options.mode.is_foreign(),
+        live: BTreeSet::new(),
+        message: Vec::new(),
+        flaw: None,
+    };
+    run.serve(arguments.wait, &interrupt)
+}
+
+struct Run {
+    subscriber: Subscriber,
+    kind: Kind,
+    teller: Teller,
+    stays: bool,
+    /// The sources know nothing of reports.
+    is_foreign: bool,
+    /// The sessions that are heard.
+    live: BTreeSet<Tsi>,
+    /// The parts of a message that goes on.
+    message: Vec<Vec<u8>>,
+    /// Why not everything came.
+    flaw: Option<String>,
+}
+
+/// Whether there is more to wait for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    More,
+    /// The session is over; its source is yet to know how it ended here.
+    Known,
+    Over,
+}
+
+impl Run {
+    fn serve(mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
+        let mut heard = Instant::now();
+        let mut ending = false;
+        loop {
+            if let Some(event) = self.subscriber.next(TICK) {
+                heard = Instant::now();
+                match self.handle(event)? {
+                    Next::More => {}
+                    Next::Known => ending = true,
+                    Next::Over => return self.result(),
+                }
+            } else {
+                // Whoever reads this is not kept waiting while nothing comes.
+                io::stdout().flush()?;
+            }
+            let silence = heard.elapsed();
+            if ending && silence > PATIENCE {
+                return self.result();
+            }
+            if interrupt.is_pressed() {
+                io::stdout().flush()?;
+                return if self.stays || ending {
+                    self.result()
+                } else {
+                    Err(CommandError::incomplete("interrupted"))
+                };
+            }
+            if wait.is_some_and(|wait| silence > wait) {
+                let message = format!("nothing came for {} s", silence.as_secs());
+                return Err(CommandError::incomplete(message));
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Received) -> Result<Next, CommandError> {
+        match event {
+            Received::Start { tsi, source, first } => {
+                if self.kind == Kind::Stream && !self.live.is_empty() {
+                    output::note(format_args!(
+                        "session {tsi} from {source} is not heard: one stream at a time"
+                    ));
+                    self.subscriber.leave(tsi);
+                    return Ok(Next::More);
+                }
+                self.live.insert(tsi);
+                if first.0 != 0 && !self.is_foreign {
+                    output::note(format_args!("session {tsi} from {source} had begun before"));
+                }
+            }
+            Received::Message { tsi, bytes, more } => {
+                self.message.push(bytes);
+                if !more {
+                    self.write_message(tsi)?;
+                }
+            }
+            Received::Bytes { bytes, .. } => io::stdout().write_all(&bytes)?,
+            Received::Lost { tsi, first, last } => {
+                let count = Count(u64::from(last.distance_from(first)) + 1);
+                self.flaw = Some(format!("session {tsi} lost {count} packets for good"));
+                output::note(format_args!("session {tsi} lost {count} packets for good"));
+            }
+            Received::Stalled { .. } | Received::Resumed { .. } => {}
+            Received::Foreign { tsi, why } => {
+                self.live.remove(&tsi);
+                output::note(format_args!("session {tsi} is not heard: {why}"));
+            }
+            Received::End { tsi, cause } => return Ok(self.end(tsi, cause)),
+            Received::Acknowledged { .. } if self.live.is_empty() && !self.stays => return Ok(Next::Over),
+            Received::Acknowledged { .. } => {}
+            Received::Failed(why) => {
+                return Err(CommandError::failed(format!("the network cannot be used any more: {why}")));
+            }
+        }
+        Ok(Next::More)
+    }
+
+    fn end(&mut self, tsi: Tsi, cause: EndCause) -> Next {
+        let was_live = self.live.remove(&tsi);
+        let why = match cause {
+            EndCause::Fin => None,
+            EndCause::Reset(_) => Some("its sender broke it off"),
+            EndCause::Expired => Some("its sender fell silent"),
+            EndCause::Loss => Some("packets were lost for good"),
+        };
+        if let Some(why) = why.filter(|_| was_live) {
+            self.flaw = Some(format!("session {tsi} ended early: {why}"));
+            if self.stays {
+                output::note(format_args!("session {tsi} ended early: {why}"));
+            }
+        }
+        match () {
+            () if self.stays || !was_live || !self.live.is_empty() => Next::More,
+            () if self.is_foreign => Next::Over,
+            () => Next::Known,
+        }
+    }
+
+    /// Writes a message as a line; what stands between the parts of one is a tab.
+    fn write_message(&mut self, tsi: Tsi) -> Result<(), CommandError> {
+        let parts = std::mem::take(&mut self.message);
+        if self.teller.is_json() {
+            return self.teller.tell(&Message::new(tsi, &parts));
+        }
+        let mut stdout = io::stdout().lock();
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                stdout.write_all(b"\t")?;
+            }
+            stdout.write_all(part)?;
+        }
+        Ok(stdout.write_all(b"\n")?)
+    }
+
+    fn result(self) -> Result<(), CommandError> {
+        io::stdout().flush()?;
+        match self.flaw {
+            Some(flaw) if !self.stays => Err(CommandError::incomplete(flaw)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How often Ctrl-C is looked after, and how long what came may wait to be seen.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How long a sender that does not say that it knows is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,117 @@
+//! `campanile send FILE`.
+
+use std::time::{Duration, Instant};
+
+use campanile::files::{FileSender, Offering, OfferingError, SendError, SendEvent, SendStartError};
+use campanile::multicast::{Counter, Options};
+
+use super::Arguments;
+use super::said::{Drained, Finished, Receiver, Sending, Started};
+use crate::command_error::CommandError;
+use crate::figures::Count;
+use crate::interrupt::Interrupt;
+use crate::progress::{Every, Teller};
+use crate::{file_error, output, session};
+
+/// Sends files, and tells how it goes.
+pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), CommandError> {
+    let offering = Offering::collect(&arguments.files).map_err(offering_error)?;
+    for path in offering.skipped() {
+        output::note(format_args!("{} is left out: it is neither a file nor a directory", path.display()));
+    }
+    let interrupt = Interrupt::new()?;
+    let sender = FileSender::start(options, offering, arguments.receivers).map_err(start_error)?;
+    let run = Run { sender, teller: Teller::new(arguments.json), started: Instant::now() };
+    run.serve(options, arguments.receivers, &interrupt)
+}
+
+struct Run {
+    sender: FileSender,
+    teller: Teller,
+    started: Instant,
+}
+
+impl Run {
+    fn serve(
+        mut self,
+        options: &Options,
+        wanted: Option<usize>,
+        interrupt: &Interrupt,
+    ) -> Result<(), CommandError> {
+        self.teller.tell(&Started::files(&self.sender, options))?;
+        self.teller.begin(0, self.sender.progress().total);
+        let mut second = Every::new(Duration::from_secs(1));
+        let mut is_interrupted = false;
+        loop {
+            let event = self.sender.next(TICK).map_err(send_error)?;
+            match event {
+                Some(SendEvent::Receiver(listener)) => self.teller.tell(&Receiver::of(&listener))?,
+                Some(SendEvent::Drained) => self.teller.tell(&Drained { seconds: self.seconds() })?,
+                Some(SendEvent::Finished) => break,
+                None => {}
+            }
+            self.teller.show(self.sender.progress().sent, || self.message());
+            if self.teller.is_json() && second.is_due() {
+                self.teller.tell(&Sending::new(&self.sender, self.seconds()))?;
+            }
+            if interrupt.is_pressed() && !is_interrupted {
+                is_interrupted = true;
+                if self.sender.is_drained() { self.sender.finish() } else { self.sender.abort() }
+            }
+        }
+        self.teller.end();
+        let end = Sending::new(&self.sender, self.seconds());
+        let needed = wanted.unwrap_or(end.receivers.len());
+        let complete = end.complete >= needed && self.sender.is_drained();
+        self.teller.tell(&Finished { success: complete, interrupted: is_interrupted, wanted, end })?;
+        if complete {
+            return Ok(());
+        }
+        let message =
+            format!("{} of {needed} receivers are known to have everything", self.sender.complete());
+        Err(CommandError::incomplete(message).hint("send it again: each receiver keeps what it has"))
+    }
+
+    fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    fn message(&self) -> String {
+        let known = self.sender.receivers().count();
+        let complete = self.sender.complete();
+        let counts = self.sender.counts();
+        let repaired = counts.of(Counter::RdataSent) + counts.of(Counter::RdataParitySent);
+        format!(", {complete} of {known} receivers complete, {} repairs", Count(repaired))
+    }
+}
+
+/// How often Ctrl-C and the bar are looked after.
+const TICK: Duration = Duration::from_millis(100);
+
+fn offering_error(error: OfferingError) -> CommandError {
+    match &error {
+        OfferingError::File(error) => {
+            CommandError::bad_input(error).hint("see that it is there and may be read")
+        }
+        OfferingError::Kind(_) => CommandError::bad_input(error).hint("give files and directories"),
+        OfferingError::Name(..) => CommandError::bad_input(error).hint("rename it, or send an archive"),
+        OfferingError::Manifest(_) => CommandError::bad_input(error).hint("send an archive of them"),
+    }
+}
+
+fn start_error(error: SendStartError) -> CommandError {
+    match &error {
+        SendStartError::Manifest(_) => CommandError::bad_input(error).hint("send an archive of them"),
+        SendStartError::TooLarge(_) => {
+            CommandError::bad_input(error).hint("send parts of it one after the other")
+        }
+        SendStartError::Network(error) => session::start_error(error),
+    }
+}
+
+fn send_error(error: SendError) -> CommandError {
+    match error {
+        SendError::File(error) => file_error::told(&error).hint("send it again once it stays as it is"),
+        SendError::Network(_) => CommandError::failed(error),
+    }
+}

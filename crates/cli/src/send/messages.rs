@@ -1,0 +1,216 @@
+//! `campanile send --stream`, `--lines` and `--zmq`: standard input to a group.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver as Inlet, TryRecvError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use campanile::multicast::{Options, PublishError, Published, Publisher, ReceiverId, Report, Standing};
+
+use super::Arguments;
+use super::said::{InputFinished, Receiver, Started};
+use crate::command_error::CommandError;
+use crate::interrupt::Interrupt;
+use crate::progress::Teller;
+use crate::session::{self, Kind};
+
+/// Sends standard input to its end, and tells how it goes.
+pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Result<(), CommandError> {
+    let interrupt = Interrupt::new()?;
+    let publisher = Publisher::start(options).map_err(|error| session::start_error(&error))?;
+    let teller = Teller::new(arguments.json);
+    teller.tell(&Started::input(publisher.tsi(), options))?;
+    let run = Run {
+        publisher: Arc::new(publisher),
+        teller,
+        started: Instant::now(),
+        receivers: BTreeMap::new(),
+        input: None,
+        read: Tally::default(),
+        ended: Ended::No,
+    };
+    run.serve(kind, arguments.receivers.unwrap_or(0), &interrupt)
+}
+
+struct Run {
+    publisher: Arc<Publisher>,
+    teller: Teller,
+    started: Instant,
+    receivers: BTreeMap<ReceiverId, (IpAddr, Report)>,
+    /// What the thread that reads will have to say, once it has begun.
+    input: Option<Inlet<Result<Tally, InputError>>>,
+    read: Tally,
+    ended: Ended,
+}
+
+/// How the input came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    No,
+    Whole,
+    Interrupted,
+}
+
+/// What was read of standard input.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    bytes: u64,
+    /// Of a stream none are counted.
+    lines: u64,
+}
+
+/// Why standard input was not sent to its end.
+enum InputError {
+    Read(io::Error),
+    Publish(PublishError),
+}
+
+impl Run {
+    fn serve(mut self, kind: Kind, wanted: usize, interrupt: &Interrupt) -> Result<(), CommandError> {
+        loop {
+            if self.input.is_none() && self.ended == Ended::No && self.receivers.len() >= wanted {
+                self.input = Some(read_apart(kind, Arc::clone(&self.publisher)));
+            }
+            match self.publisher.next(TICK) {
+                Some(Published::Report { from, report }) => self.heard(from, report)?,
+                Some(Published::Finished) => break,
+                Some(Published::Failed(why)) => {
+                    return Err(CommandError::failed(format!("the network cannot be used any more: {why}")));
+                }
+                None => {}
+            }
+            if interrupt.is_pressed() && self.ended == Ended::No {
+                // What was read is sent; the thread that reads finds the session finished.
+                self.ended = Ended::Interrupted;
+                self.publisher.finish();
+            }
+            self.look_at_input()?;
+        }
+        self.summary(wanted)
+    }
+
+    /// Sees whether all was read.
+    fn look_at_input(&mut self) -> Result<(), CommandError> {
+        match self.input.as_ref().map(Inlet::try_recv) {
+            Some(Ok(Ok(read))) => {
+                self.read = read;
+                if self.ended == Ended::No {
+                    self.ended = Ended::Whole;
+                    self.publisher.finish();
+                }
+                Ok(())
+            }
+            Some(Ok(Err(InputError::Read(error)))) => {
+                Err(CommandError::failed(format!("standard input cannot be read: {error}")))
+            }
+            Some(Ok(Err(InputError::Publish(PublishError::TooLong)))) => {
+                let error = CommandError::bad_input("a line is too long for a message");
+                Err(error.hint("raise --set window, or send it as a stream"))
+            }
+            // An end of the session is told by the publisher.
+            Some(Ok(Err(InputError::Publish(_))) | Err(TryRecvError::Empty | TryRecvError::Disconnected))
+            | None => Ok(()),
+        }
+    }
+
+    fn heard(&mut self, from: IpAddr, report: Report) -> Result<(), CommandError> {
+        let known = self.receivers.get(&report.receiver).map(|(_, known)| known.standing);
+        if known.is_none() && self.receivers.len() == RECEIVERS_MAX || known.is_some_and(Standing::is_final) {
+            return Ok(());
+        }
+        self.receivers.insert(report.receiver, (from, report));
+        if known == Some(report.standing) { Ok(()) } else { self.teller.tell(&Receiver::new(from, &report)) }
+    }
+
+    fn summary(self, wanted: usize) -> Result<(), CommandError> {
+        let is_complete = |(_, report): &&(IpAddr, Report)| report.standing == Standing::Complete;
+        let complete = self.receivers.values().filter(is_complete).count();
+        let needed = wanted.max(self.receivers.len());
+        let success = complete >= needed && self.ended == Ended::Whole;
+        self.teller.tell(&InputFinished {
+            success,
+            interrupted: self.ended == Ended::Interrupted,
+            seconds: self.started.elapsed().as_secs_f64(),
+            bytes: self.read.bytes,
+            lines: self.read.lines,
+            complete,
+            receivers: self.receivers.values().map(|(from, report)| Receiver::new(*from, report)).collect(),
+            counts: self.publisher.counts(),
+        })?;
+        if success {
+            return Ok(());
+        }
+        if self.ended == Ended::Interrupted {
+            return Err(CommandError::incomplete("interrupted before the end of standard input"));
+        }
+        Err(CommandError::incomplete(format!(
+            "{complete} of {needed} receivers are known to have everything"
+        )))
+    }
+}
+
+/// Reads standard input in a thread of its own, which may wait for it for ever.
+fn read_apart(kind: Kind, publisher: Arc<Publisher>) -> Inlet<Result<Tally, InputError>> {
+    let (told, inlet) = channel();
+    thread::spawn(move || {
+        let read = if kind == Kind::Stream { read_bytes(&publisher) } else { read_lines(&publisher) };
+        // Nobody listens when the session ended before.
+        let _ = told.send(read);
+    });
+    inlet
+}
+
+fn read_bytes(publisher: &Publisher) -> Result<Tally, InputError> {
+    let mut input = io::stdin().lock();
+    let mut buffer = vec![0; PIECE];
+    let mut read = Tally::default();
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return Ok(read),
+            Ok(len) => {
+                publisher.publish(&buffer[..len]).map_err(InputError::Publish)?;
+                // What comes by and by is repaired at once; what comes without end fills packets by itself.
+                if len < buffer.len() {
+                    publisher.flush().map_err(InputError::Publish)?;
+                }
+                read.bytes += len as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(InputError::Read(error)),
+        }
+    }
+}
+
+fn read_lines(publisher: &Publisher) -> Result<Tally, InputError> {
+    let mut input = io::stdin().lock();
+    let most = publisher.message_len_max();
+    let mut read = Tally::default();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // Two more than a message may have: an end of line, and what makes it too long.
+        let len = input.by_ref().take(most.saturating_add(2)).read_until(b'\n', &mut line);
+        let len = len.map_err(InputError::Read)?;
+        if len == 0 {
+            return Ok(read);
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        publisher.publish(&line).map_err(InputError::Publish)?;
+        read.bytes += len as u64;
+        read.lines += 1;
+    }
+}
+
+/// How often Ctrl-C and the input are looked after.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Bytes that are read of a stream at a time.
+const PIECE: usize = 64 << 10;
+
+/// Receivers that are known by name.
+const RECEIVERS_MAX: usize = 4096;
