@@ -17,6 +17,8 @@ pub(super) struct SpmRequest {
     /// The copies still to be sent: one to the group, one to the source.
     copies: u8,
     tries: u8,
+    /// Whether another receiver's request stood for ours since we last sent one.
+    has_refrained: bool,
 }
 
 impl Peer {
@@ -324,11 +326,10 @@ impl Peer {
         }
     }
 
-    /// An SPM is wanted: data come from a source, but where NAKs go is not known.
+    /// An SPM is wanted: data come from a source, but where NAKs go is not known. A random back-off comes first (§13.5).
     pub(super) fn want_spm(&mut self, now: Instant, shared: &mut Shared) {
         if !self.timers.is_set(Timer::Spmr as usize) {
-            let spread_ns = u64::try_from(shared.config.nak.spmr.as_nanos()).unwrap_or(u64::MAX);
-            let wait_ns = shared.rng.below(spread_ns) << self.spm_request.tries.min(8);
+            let wait_ns = shared.rng.below(spmr_ns(&shared.config.nak));
             self.timers.set(Timer::Spmr as usize, now.plus_nanos(wait_ns));
         }
     }
@@ -337,20 +338,28 @@ impl Peer {
     pub(super) fn request_spm(&mut self, now: Instant, shared: &mut Shared) {
         if self.path.is_none() {
             self.spm_request.copies = 2;
-            self.spm_request.tries = self.spm_request.tries.saturating_add(1);
-            let wait_ns = u64::try_from(shared.config.nak.spmr.as_nanos()).unwrap_or(u64::MAX);
-            let next = now.plus_nanos(wait_ns.saturating_mul(1 << self.spm_request.tries.min(8)));
-            self.timers.set(Timer::Spmr as usize, next);
+            self.spm_request.has_refrained = false;
+            self.await_spm(now, shared);
         }
     }
 
-    /// Another receiver asked for an SPM.
+    /// Another receiver asked for an SPM: as if we had. Once only, so that nobody keeps us from asking for ever.
     pub(super) fn spm_was_requested(&mut self, now: Instant, shared: &mut Shared) {
-        if self.timers.is_set(Timer::Spmr as usize) && self.spm_request.copies == 0 {
-            self.timers.stop(Timer::Spmr as usize);
-            self.spm_request.tries = self.spm_request.tries.saturating_add(1);
-            self.want_spm(now, shared);
+        let request = &mut self.spm_request;
+        if self.timers.is_set(Timer::Spmr as usize) && request.copies == 0 && !request.has_refrained {
+            request.has_refrained = true;
+            self.await_spm(now, shared);
         }
+    }
+
+    /// The wait for the SPM that was asked for, longer each time, and the back-off before the next request: those who wait together
+    /// shall not ask together.
+    fn await_spm(&mut self, now: Instant, shared: &mut Shared) {
+        let interval_ns = spmr_ns(&shared.config.nak);
+        self.spm_request.tries = self.spm_request.tries.saturating_add(1);
+        let wait_ns = interval_ns.saturating_mul(1 << self.spm_request.tries.min(8));
+        let next = now.plus_nanos(wait_ns.saturating_add(shared.rng.below(interval_ns)));
+        self.timers.set(Timer::Spmr as usize, next);
     }
 
     /// An SPM came. Whether it answers ours or was due anyway nobody can tell, so that it tells nothing of the round trip.
@@ -455,6 +464,10 @@ impl Peer {
         self.timers.set_by(Timer::Repair as usize, deadline);
         answer
     }
+}
+
+fn spmr_ns(config: &NakConfig) -> u64 {
+    u64::try_from(config.spmr.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn limits(config: &NakConfig, heard_at: Instant) -> Limits {

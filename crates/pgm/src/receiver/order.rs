@@ -94,6 +94,9 @@ impl Peer {
             ordered.told_stalled |= tells;
             return tells.then_some(Delivery::Stalled);
         }
+        if self.end == Some(EndCause::Loss) {
+            return self.ending(self.window.floor());
+        }
         if let Some(skipped) = ordered.skipped.take() {
             return Some(self.lost(skipped.start, skipped.end - 1));
         }

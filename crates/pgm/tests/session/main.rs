@@ -3,4 +3,8 @@
 
 mod ordered;
 mod parity;
+mod receiver;
+mod rig;
+mod slow;
+mod source;
 mod world;

@@ -24,10 +24,28 @@ pub(crate) enum Told {
     Part(Vec<u8>),
     Bytes(Vec<u8>),
     Packet(u32, Vec<u8>),
+    Need(u32, u8),
     Lost(u32, u32),
     Stalled,
     Resumed,
     End(campanile_pgm::receiver::EndCause),
+}
+
+/// An event, with its bytes.
+pub(crate) fn read(event: &Event<'_>) -> Told {
+    match *event {
+        Event::Start { first, .. } => Told::Start(first.0),
+        Event::Message { bytes, more: false, .. } => Told::Message(bytes.to_vec()),
+        Event::Message { bytes, more: true, .. } => Told::Part(bytes.to_vec()),
+        Event::Bytes { bytes, .. } => Told::Bytes(bytes.to_vec()),
+        Event::Packet { sqn, bytes, .. } => Told::Packet(sqn.0, bytes.to_vec()),
+        Event::Need { first, count, .. } => Told::Need(first.0, count),
+        Event::Lost { first, last, .. } => Told::Lost(first.0, last.0),
+        Event::Stalled { .. } => Told::Stalled,
+        Event::Resumed { .. } => Told::Resumed,
+        Event::End { cause, .. } => Told::End(cause),
+        ref other => panic!("an event that the tests do not know: {other:?}"),
+    }
 }
 
 /// Whether a packet is lost on its way to a party.
@@ -103,6 +121,14 @@ impl World {
             in_flight: BTreeMap::new(),
             sent: 0,
         }
+    }
+
+    /// Another receiver joins now; returns its number.
+    pub(crate) fn join(&mut self, config: ReceiverConfig) -> usize {
+        self.receivers.push(Receiver::new(config));
+        self.told.push(Vec::new());
+        self.files.push(Vec::new());
+        self.receivers.len() - 1
     }
 
     /// Lets everything happen that happens in the next `ms` milliseconds.
@@ -218,28 +244,21 @@ impl World {
 
     fn next_told(&mut self, at: usize) -> Option<Told> {
         loop {
-            let told = match self.receivers[at].poll_event()? {
-                Event::Start { first, .. } => Told::Start(first.0),
-                Event::Message { bytes, more: false, .. } => Told::Message(bytes.to_vec()),
-                Event::Message { bytes, more: true, .. } => Told::Part(bytes.to_vec()),
-                Event::Bytes { bytes, .. } => Told::Bytes(bytes.to_vec()),
+            let event = self.receivers[at].poll_event()?;
+            let told = read(&event);
+            match event {
                 Event::Packet { sqn, bytes, .. } => {
                     let start = sqn.0 as usize * self.source.tsdu_len();
                     let file = &mut self.files[at];
                     file.resize(file.len().max(start + bytes.len()), 0xee);
                     file[start..start + bytes.len()].copy_from_slice(bytes);
-                    Told::Packet(sqn.0, bytes.to_vec())
                 }
                 Event::Need { first, count, .. } => {
                     self.answer_need(at, first, count);
                     continue;
                 }
-                Event::Lost { first, last, .. } => Told::Lost(first.0, last.0),
-                Event::Stalled { .. } => Told::Stalled,
-                Event::Resumed { .. } => Told::Resumed,
-                Event::End { cause, .. } => Told::End(cause),
-                other => panic!("an event that the tests do not know: {other:?}"),
-            };
+                _ => {}
+            }
             return Some(told);
         }
     }

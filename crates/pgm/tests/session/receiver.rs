@@ -1,0 +1,301 @@
+//! What a receiver asks for, when, and what it says of its sources.
+
+use std::time::Duration;
+
+use campanile_pgm::receiver::{CommandError, EndCause, NakConfig, ReceiverConfig};
+use campanile_pgm::wire::{
+    BackoffInterval, Body, Data, DataHead, DataKind, Poll, PollKind, Polr, Reset, SpmOptions,
+};
+use campanile_pgm::{Destination, Gsi, Seq, Tsi};
+
+use crate::rig::{ReceiverRig, Sent, apdus, request, texts};
+use crate::world::{Told, address, endpoint, tsi};
+
+fn message(text: &str) -> Told {
+    Told::Message(text.into())
+}
+
+fn with_nak(nak: NakConfig) -> ReceiverConfig {
+    ReceiverConfig { nak, ..apdus() }
+}
+
+fn only_nak(sent: &[Sent]) -> &Sent {
+    assert_eq!(sent.len(), 1, "{:?}", texts(sent));
+    assert!(sent[0].text.starts_with("NAK"), "{}", sent[0].text);
+    &sent[0]
+}
+
+#[test]
+fn nothing_is_asked_for_before_the_first_spm() {
+    let mut rig = ReceiverRig::new(apdus());
+    rig.odata(5, b"5");
+    rig.odata(7, b"7");
+    let sent = rig.run_ms(2_000);
+    assert!(sent.len() >= 4 && sent.iter().all(|sent| sent.text == "SPMR"), "{:?}", texts(&sent));
+    rig.spm(5, 7);
+    let nak = only_nak(&rig.run_ms(20)).clone();
+    assert!(nak.text.starts_with("NAK 6 of 10.0.0.1 in 239.192.0.1"), "{}", nak.text);
+    assert_eq!(nak.transmit.to, Destination::Host { nla: endpoint().nla, interface: 1 });
+}
+
+#[test]
+fn an_spm_is_asked_for_after_a_back_off_from_the_neighbours_and_then_from_the_source() {
+    let mut rig = ReceiverRig::new(apdus());
+    rig.odata(5, b"5");
+    let sent = rig.run_ms(20);
+    let ways: Vec<_> = sent.iter().map(|sent| (sent.transmit.to, sent.transmit.ttl)).collect();
+    let to_source = Destination::Host { nla: endpoint().nla, interface: 1 };
+    assert_eq!(ways, [(Destination::Group(endpoint().group), Some(1)), (to_source, None)]);
+    assert_eq!(rig.receiver.stats().spmrs, 1, "two copies of one request");
+    let tries: Vec<u64> = rig.run_ms(1_000).iter().map(|sent| sent.at_ms).step_by(2).collect();
+    let gaps: Vec<u64> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps.len() >= 3 && gaps.is_sorted() && gaps[0] < gaps[2], "each wait is longer: {gaps:?}");
+}
+
+#[test]
+fn the_back_off_before_an_spmr_differs_from_receiver_to_receiver() {
+    let mut moments: Vec<u64> = (0..20)
+        .map(|seed| {
+            let nak = NakConfig { spmr: Duration::from_millis(1000), ..NakConfig::default() };
+            let mut rig = ReceiverRig::new(ReceiverConfig { seed, nak, ..apdus() });
+            rig.odata(5, b"5");
+            rig.run_ms(1_000)[0].at_ms
+        })
+        .collect();
+    moments.sort_unstable();
+    moments.dedup();
+    assert!(moments.len() > 15 && moments[0] < 300 && moments[moments.len() - 1] > 700, "{moments:?}");
+}
+
+#[test]
+fn who_hears_an_spmr_waits_and_who_hears_an_spm_needs_none() {
+    let nak = NakConfig { spmr: Duration::from_millis(100), ..NakConfig::default() };
+    let mut rig = ReceiverRig::new(with_nak(nak));
+    rig.odata(5, b"5");
+    rig.hear(Body::Spmr);
+    rig.hear(Body::Spmr);
+    let first_ms = rig.run_ms(1_000)[0].at_ms;
+    assert!((200..=300).contains(&first_ms), "SPMR_SPM_IVL and another back-off: {first_ms}");
+    let mut rig = ReceiverRig::new(apdus());
+    rig.odata(5, b"5");
+    rig.spm(5, 5);
+    assert_eq!(rig.run_ms(1_000), []);
+}
+
+#[test]
+fn a_gap_goes_from_nak_to_confirmation_to_data() {
+    let mut rig = ReceiverRig::lacking_one(apdus());
+    let asked_ms = only_nak(&rig.run_ms(10)).at_ms;
+    assert!(asked_ms <= 10, "within NAK_BO_IVL");
+    rig.ncf(&[1]);
+    assert_eq!(rig.run_ms(20), [], "a confirmed NAK is not repeated");
+    rig.data(DataKind::Repair, 1, 0, b"1");
+    assert_eq!(rig.told(), [message("1"), message("2")]);
+    assert_eq!(rig.run_ms(1_000), []);
+    rig.data(DataKind::Repair, 1, 0, b"1");
+    assert_eq!((rig.told(), rig.receiver.stats().duplicates), (vec![], 1));
+}
+
+#[test]
+fn an_unconfirmed_nak_is_repeated_and_an_unanswered_one_begins_anew() {
+    let nak = NakConfig { repeat: Duration::from_millis(50), ..NakConfig::default() };
+    let mut rig = ReceiverRig::lacking_one(with_nak(nak));
+    let naks = rig.run_ms(1_000);
+    assert!(naks.len() > 2 && naks.iter().all(|sent| sent.text.starts_with("NAK 1 ")), "{:?}", texts(&naks));
+    assert!(naks[1].at_ms - naks[0].at_ms >= 50);
+    rig.ncf(&[1]);
+    let quiet_ms = rig.run_ms(2_000)[0].at_ms - 1_000;
+    assert!(quiet_ms >= 100, "NAK_RDATA_IVL passes first: {quiet_ms}");
+}
+
+#[test]
+fn what_nobody_repairs_is_lost_in_the_end() {
+    let nak = NakConfig { ncf_retries: 3, ..NakConfig::default() };
+    let mut rig = ReceiverRig::lacking_one(with_nak(nak));
+    let naks = rig.run_ms(10_000);
+    assert_eq!(naks.len(), 4, "one NAK and three more");
+    assert_eq!(rig.told(), [Told::Lost(1, 1), message("2")]);
+    assert_eq!(rig.receiver.stats().lost, 1);
+}
+
+#[test]
+fn a_small_disorder_makes_no_nak() {
+    let mut rig = ReceiverRig::synchronised(apdus());
+    for sqn in [1, 0, 3, 2, 6, 5, 4] {
+        rig.odata(sqn, &[sqn as u8]);
+    }
+    assert_eq!(rig.run_ms(1_000), []);
+    assert_eq!(rig.told(), (0..7).map(|i| Told::Message(vec![i])).collect::<Vec<_>>());
+}
+
+#[test]
+fn another_receivers_nak_and_confirmation_silence_ours() {
+    for is_confirmed in [false, true] {
+        let mut rig = ReceiverRig::lacking_one(apdus());
+        if is_confirmed {
+            rig.ncf(&[1]);
+        } else {
+            rig.nak(&[1]);
+        }
+        assert_eq!(rig.run_ms(40), [], "longer than the back-off");
+        assert_eq!(rig.receiver.stats().naks_suppressed, u64::from(is_confirmed));
+    }
+}
+
+#[test]
+fn many_gaps_go_into_one_list_oldest_first() {
+    let mut rig = ReceiverRig::synchronised(apdus());
+    rig.odata(0, b"0");
+    // All in one block of 64, found at once.
+    rig.odata(9, b"9");
+    let nak = only_nak(&rig.run_ms(10)).text.clone();
+    assert!(nak.starts_with("NAK 1,2,3,4,5,6,7,8 of"), "{nak}");
+}
+
+#[test]
+fn a_back_off_that_comes_from_no_poll_is_used_and_another_is_not() {
+    let told = |poll_sqn| {
+        let moments = (0..20).map(|seed| {
+            let mut rig = ReceiverRig::synchronised(ReceiverConfig { seed, ..apdus() });
+            let interval = BackoffInterval { interval_us: 1_000_000, poll_sqn: Seq(poll_sqn) };
+            rig.spm_with(
+                0,
+                u32::MAX,
+                SpmOptions { backoff_interval: Some(interval), ..SpmOptions::default() },
+            );
+            rig.odata(0, b"0");
+            rig.odata(2, b"2");
+            rig.run_ms(1_000)[0].at_ms
+        });
+        moments.max().unwrap()
+    };
+    assert!(told(0) > 100, "the second that was told");
+    assert!(told(3) <= 10, "the ten milliseconds that were configured");
+}
+
+#[test]
+fn polls_and_their_answers_are_counted_and_no_more() {
+    let mut rig = ReceiverRig::synchronised(apdus());
+    let poll = |kind| Poll {
+        sqn: Seq(1),
+        round: 0,
+        kind,
+        path: endpoint().nla,
+        backoff_us: 1000,
+        rand: 0,
+        mask: 0,
+        backoff_interval: None,
+    };
+    for kind in [PollKind::General, PollKind::Dlr, PollKind::Other(9)] {
+        rig.hear(Body::Poll(poll(kind)));
+    }
+    let redirect = Some(address("10.0.0.7"));
+    rig.hear(Body::Polr(Polr { sqn: Seq(1), round: 0, parity: false, redirect }));
+    rig.hear(Body::Nnak(request(&[Seq(1)], false)));
+    assert_eq!((rig.run_ms(1_000), rig.receiver.stats().ignored), (vec![], 5));
+    rig.odata(0, b"0");
+    rig.odata(2, b"2");
+    let to = only_nak(&rig.run_ms(10)).transmit.to;
+    assert_eq!(to, Destination::Host { nla: endpoint().nla, interface: 1 }, "nobody is redirected");
+}
+
+#[test]
+fn a_reset_ends_the_session() {
+    for no_repair in [false, true] {
+        let mut rig = ReceiverRig::lacking_one(apdus());
+        let reset = Reset::new(no_repair, 7).unwrap();
+        rig.spm_with(0, 2, SpmOptions { reset: Some(reset), ..SpmOptions::default() });
+        assert_eq!(rig.told(), [Told::End(EndCause::Reset(reset))]);
+        assert_eq!((rig.run_ms(1_000), rig.receiver.sources().count()), (vec![], 0), "no more NAKs");
+        rig.odata(3, b"3");
+        rig.spm(0, 3);
+        assert_eq!(rig.told(), [], "it does not begin again");
+    }
+}
+
+#[test]
+fn the_end_waits_for_what_is_missing() {
+    let mut rig = ReceiverRig::lacking_one(apdus());
+    rig.spm_with(0, 3, SpmOptions { fin: true, ..SpmOptions::default() });
+    assert_eq!(rig.told(), []);
+    assert_eq!(texts(&rig.run_ms(10))[0].split(" of").next(), Some("NAK 1,3"));
+    rig.data(DataKind::Repair, 3, 0, b"3");
+    rig.data(DataKind::Repair, 1, 0, b"1");
+    assert_eq!(rig.told(), [message("1"), message("2"), message("3"), Told::End(EndCause::Fin)]);
+    assert_eq!(rig.receiver.sources().count(), 0);
+}
+
+#[test]
+fn who_falls_silent_is_given_up() {
+    let config = ReceiverConfig { expiry: Duration::from_secs(5), ..apdus() };
+    let mut rig = ReceiverRig::synchronised(config);
+    rig.run_ms(4_000);
+    rig.odata(0, b"0");
+    rig.run_ms(4_000);
+    assert_eq!(rig.told(), [message("0")]);
+    rig.run_ms(1_000);
+    assert_eq!(rig.told(), [Told::End(EndCause::Expired)]);
+    assert_eq!(rig.receiver.poll_timeout(), None);
+    assert_eq!(rig.receiver.pause(tsi()), Err(CommandError::UnknownSource));
+}
+
+#[test]
+fn equal_identifiers_with_different_ports_are_two_sources() {
+    let mut rig = ReceiverRig::new(apdus());
+    let other = Tsi { gsi: tsi().gsi, port: tsi().port + 1 };
+    for sqn in 0..2_u32 {
+        for (tsi, text) in [(tsi(), "ours"), (other, "theirs")] {
+            let head = DataHead::new(DataKind::Original, Seq(sqn), Seq(0));
+            let from = if tsi == other { address("10.0.0.2") } else { endpoint().nla };
+            rig.hear_from(tsi, from, Body::Data(Data { head, payload: text.as_bytes() }));
+        }
+    }
+    rig.run_ms(250);
+    assert_eq!(rig.receiver.sources().collect::<Vec<_>>(), [tsi(), other]);
+    let told = [
+        Told::Start(0),
+        message("ours"),
+        message("ours"),
+        Told::Start(0),
+        message("theirs"),
+        message("theirs"),
+    ];
+    assert_eq!(rig.told(), told);
+    let stranger = Tsi { gsi: Gsi([9; 6]), port: 1 };
+    rig.hear_from(stranger, address("10.0.0.3"), Body::Spmr);
+    assert_eq!(rig.receiver.sources().count(), 2, "who only asks is no source");
+}
+
+#[test]
+fn a_forged_packet_far_ahead_costs_nothing() {
+    let mut rig = ReceiverRig::synchronised(apdus());
+    rig.odata(0, b"0");
+    for ahead in [(1 << 31) - 2, 1 << 30, 1 << 20] {
+        rig.odata(ahead, b"forged");
+        rig.spm(0, ahead);
+        rig.ncf(&[ahead]);
+        rig.odata(1, b"1");
+    }
+    assert_eq!((rig.run_ms(1_000), rig.receiver.stats().leaps), (vec![], 6));
+    assert_eq!(rig.told(), [message("0"), message("1")]);
+    assert_eq!(rig.receiver.held_bytes(), 0);
+}
+
+#[test]
+fn a_true_jump_costs_no_more_than_the_repairs_that_are_allowed() {
+    let nak = NakConfig { outstanding: 4, ..NakConfig::default() };
+    let mut rig = ReceiverRig::synchronised(with_nak(nak));
+    rig.odata(0, b"0");
+    let far = 1 << 30;
+    for sqn in far..far + 3 {
+        rig.odata(sqn, b"far");
+    }
+    let naks = rig.run_ms(10);
+    let asked: u64 = rig.receiver.stats().nak_sqns;
+    assert!(!naks.is_empty() && asked <= 4 * 64, "{asked} of a thousand million");
+    // The source says that all of it is past: one loss, told exactly.
+    rig.data(DataKind::Original, far + 3, far + 1, b"far");
+    rig.odata(far + 1, b"far");
+    let told = rig.told();
+    assert_eq!(told[..2], [message("0"), Told::Lost(1, far)], "{told:?}");
+}

@@ -1,0 +1,72 @@
+//! An application that does not keep up: the window stalls, or gives the oldest up.
+
+use campanile_pgm::Framing;
+use campanile_pgm::receiver::{Consumer, Limits, OnLoss, ReceiverConfig, Slow};
+use campanile_pgm::wire::DataKind;
+
+use crate::rig::{ReceiverRig, apdus};
+use crate::world::{Told, tsi};
+
+/// A receiver that has room for 8 packets and is paused.
+fn paused(slow: Slow) -> ReceiverRig {
+    let limits = Limits { packets: 8, ..Limits::default() };
+    let consumer = Consumer::Ordered { framing: Framing::Apdu, on_loss: OnLoss::Continue, slow };
+    let mut rig = ReceiverRig::synchronised(ReceiverConfig { limits, consumer, ..apdus() });
+    rig.receiver.pause(tsi()).unwrap();
+    rig
+}
+
+fn messages(sqns: std::ops::Range<u8>) -> Vec<Told> {
+    sqns.map(|sqn| Told::Message(vec![sqn])).collect()
+}
+
+#[test]
+fn a_stalled_window_takes_nothing_more_and_repairs_it_later() {
+    let mut rig = paused(Slow::Stall);
+    (0..8).for_each(|sqn| rig.odata(sqn, &[sqn as u8]));
+    assert_eq!(rig.told(), [], "withheld");
+    (8..11).for_each(|sqn| rig.odata(sqn, &[sqn as u8]));
+    assert_eq!(rig.told(), [Told::Stalled]);
+    assert_eq!((rig.run_ms(1_000), rig.receiver.stats().dropped_full), (vec![], 3), "nor is it asked for");
+    rig.receiver.resume(tsi()).unwrap();
+    assert_eq!(rig.told(), [messages(0..8), vec![Told::Resumed]].concat());
+    rig.odata(11, &[11]);
+    let nak = rig.run_ms(10)[0].text.clone();
+    assert!(nak.starts_with("NAK 8,9,10 of"), "{nak}");
+    (8..11).for_each(|sqn| rig.data(DataKind::Repair, sqn, 0, &[sqn as u8]));
+    assert_eq!(rig.told(), messages(8..12));
+}
+
+#[test]
+fn a_window_that_may_lose_gives_the_oldest_half_up() {
+    let mut rig = paused(Slow::Lose);
+    (0..11).for_each(|sqn| rig.odata(sqn, &[sqn as u8]));
+    assert_eq!(rig.receiver.stats().dropped_full, 0);
+    rig.receiver.resume(tsi()).unwrap();
+    let told = rig.told();
+    let Told::Lost(0, last) = told[0] else { panic!("{told:?}") };
+    assert_eq!(last, 4, "half a window makes room for what is new");
+    assert_eq!(told[1..], messages(5..11));
+    assert_eq!(rig.receiver.stats().lost, 5);
+}
+
+#[test]
+fn what_the_source_gives_up_meanwhile_is_lost() {
+    let mut rig = paused(Slow::Stall);
+    (0..11).for_each(|sqn| rig.odata(sqn, &[sqn as u8]));
+    assert_eq!(rig.told(), [Told::Stalled]);
+    rig.spm(11, 20);
+    rig.receiver.resume(tsi()).unwrap();
+    assert_eq!(rig.told(), [messages(0..8), vec![Told::Lost(8, 10), Told::Resumed]].concat());
+}
+
+#[test]
+fn a_consumer_that_stops_at_a_loss_hears_no_more() {
+    let consumer = Consumer::Ordered { framing: Framing::Apdu, on_loss: OnLoss::Stop, slow: Slow::Stall };
+    let mut rig = ReceiverRig::lacking_one(ReceiverConfig { consumer, ..apdus() });
+    rig.spm(2, 2);
+    let end = Told::End(campanile_pgm::receiver::EndCause::Loss);
+    assert_eq!(rig.told(), [Told::Lost(1, 1), end]);
+    rig.odata(3, b"3");
+    assert_eq!(rig.told(), []);
+}

@@ -1,0 +1,212 @@
+//! What a source answers, and what it keeps.
+
+use std::time::Duration;
+
+use campanile_pgm::source::{Advance, PublishError, SourceConfig, SourceEvent, WindowConfig, WindowSize};
+use campanile_pgm::wire::{Body, Nak, Request, Reset};
+use campanile_pgm::{Destination, Seq};
+
+use crate::rig::{Sent, SourceRig, apdu_source, request, texts};
+use crate::world::{address, endpoint};
+
+fn with_window(packets: u32, advance: Advance) -> SourceConfig {
+    let size = WindowSize::Packets(packets);
+    let window = WindowConfig { size, advance, increment_percent: 25, ..WindowConfig::default() };
+    SourceConfig { window, ..apdu_source() }
+}
+
+fn edges(rig: &SourceRig) -> (u32, u32) {
+    (rig.source.window().trail().0, rig.source.window().lead().0)
+}
+
+/// The beginnings of what was sent: type and number.
+fn kinds(sent: &[Sent]) -> Vec<String> {
+    let words = |text: &str| text.split([' ', ',']).take(2).collect::<Vec<_>>().join(" ");
+    sent.iter().map(|sent| words(&sent.text)).collect()
+}
+
+#[test]
+fn new_data_push_the_window_on_by_its_increment() {
+    let mut rig = SourceRig::having_sent(with_window(16, Advance::Data), 8);
+    rig.publish(8);
+    rig.run_ms(100);
+    assert_eq!(edges(&rig), (0, 15), "a window is as full as it can be");
+    rig.publish(1);
+    assert_eq!(edges(&rig), (4, 15), "a quarter makes room for one");
+    rig.publish(3);
+    rig.run_ms(100);
+    assert_eq!(edges(&rig), (4, 19));
+}
+
+#[test]
+fn time_pushes_the_window_on_and_a_full_one_takes_no_more() {
+    let mut rig = SourceRig::having_sent(with_window(16, Advance::Time(Duration::from_secs(1))), 8);
+    rig.publish(8);
+    rig.run_ms(100);
+    assert_eq!(rig.source.publish(rig.now, b"more"), Err(PublishError::Full));
+    assert_eq!(edges(&rig), (0, 15));
+    rig.run_ms(700);
+    assert_eq!(edges(&rig), (0, 15), "the oldest are not yet a second old");
+    rig.events.clear();
+    rig.run_ms(400);
+    assert_eq!(edges(&rig), (16, 15), "all of them are");
+    assert_eq!(rig.source.publish(rig.now, b"more"), Ok(()));
+}
+
+#[test]
+fn who_was_refused_is_told_when_there_is_room() {
+    let mut rig = SourceRig::new(with_window(16, Advance::Data));
+    rig.publish(8);
+    assert_eq!(rig.source.publish(rig.now, b"more"), Err(PublishError::Full), "half of a window may wait");
+    rig.run_ms(100);
+    assert_eq!(rig.events, [SourceEvent::Writable, SourceEvent::Drained]);
+}
+
+#[test]
+fn a_list_is_confirmed_as_a_list_and_answered_packet_by_packet() {
+    let mut rig = SourceRig::having_sent(apdu_source(), 8);
+    rig.nak(&[1, 4, 5]);
+    let sent = rig.run_ms(50);
+    assert_eq!(kinds(&sent), ["NCF 1", "RDATA 1", "RDATA 4", "RDATA 5"]);
+    assert!(sent[0].text.starts_with("NCF 1,4,5 of 10.0.0.1 in 239.192.0.1"), "{}", sent[0].text);
+}
+
+#[test]
+fn what_is_not_in_the_window_is_confirmed_and_not_answered() {
+    let mut rig = SourceRig::having_sent(with_window(16, Advance::Data), 8);
+    rig.publish(8);
+    rig.run_ms(100);
+    rig.publish(1);
+    rig.run_ms(100);
+    assert_eq!(edges(&rig), (4, 16));
+    rig.nak(&[3, 4, 17]);
+    assert_eq!(kinds(&rig.run_ms(50)), ["NCF 3", "RDATA 4"]);
+    assert_eq!((rig.source.stats().nak_sqns, rig.source.stats().nak_sqns_outside), (3, 2));
+}
+
+#[test]
+fn naks_for_the_same_within_the_elimination_interval_are_one() {
+    let mut config = apdu_source();
+    config.repair.eliminate = Duration::from_millis(40);
+    let mut rig = SourceRig::having_sent(config, 8);
+    (0..3).for_each(|_| rig.nak(&[2]));
+    let sent = rig.run_ms(20);
+    assert_eq!(kinds(&sent), ["NCF 2", "RDATA 2"]);
+    rig.nak(&[2]);
+    assert_eq!(kinds(&rig.run_ms(10)), ["NCF 2"], "confirmed again after a gap, but not answered");
+    assert_eq!(rig.source.stats().nak_sqns_merged, 3);
+    rig.run_ms(50);
+    rig.nak(&[2]);
+    assert_eq!(kinds(&rig.run_ms(10)), ["NCF 2", "RDATA 2"]);
+}
+
+#[test]
+fn a_null_nak_is_counted_and_no_more() {
+    let mut rig = SourceRig::having_sent(apdu_source(), 8);
+    rig.hear(Body::Nnak(request(&[Seq(2)], false)));
+    assert_eq!((rig.run_ms(100), rig.source.stats().nnaks, rig.source.stats().naks), (vec![], 1, 0));
+}
+
+#[test]
+fn a_nak_for_another_source_or_group_or_kind_is_not_answered() {
+    let mut rig = SourceRig::having_sent(apdu_source(), 8);
+    let sqns = [Seq(2)];
+    let ours = request(&sqns, false);
+    let others = [
+        Request { source: address("10.0.0.9"), ..ours },
+        Request { group: address("239.192.0.9"), ..ours },
+        Request { parity: true, ..ours },
+    ];
+    others.into_iter().for_each(|other| rig.hear(Body::Nak(Nak::new(other))));
+    assert_eq!((rig.run_ms(100), rig.source.stats().naks_misdirected), (vec![], 3));
+}
+
+#[test]
+fn an_spmr_is_answered_at_once_and_the_next_one_after_the_shortest_heartbeat() {
+    let mut config = apdu_source();
+    config.spm.heartbeat_min = Duration::from_millis(300);
+    let mut rig = SourceRig::new(config);
+    // The heartbeats of the beginning are over.
+    rig.run_ms(5_000);
+    rig.run_ms(9_000);
+    let before = rig.source.stats().spms;
+    rig.hear(Body::Spmr);
+    let asked_ms = rig.run_ms(0)[0].at_ms;
+    assert_eq!(rig.source.stats().spms, before + 1, "at once");
+    (0..5).for_each(|_| rig.hear(Body::Spmr));
+    let answers = rig.run_ms(400);
+    assert_eq!(answers.iter().map(|sent| sent.at_ms - asked_ms).collect::<Vec<_>>(), [300]);
+    assert_eq!(rig.source.stats().spmrs, 6);
+}
+
+#[test]
+fn ambient_spms_go_on_while_data_are_sent() {
+    let mut config = apdu_source();
+    config.spm.ambient = Duration::from_millis(200);
+    let mut rig = SourceRig::new(config);
+    let mut spms = Vec::new();
+    for _ in 0..100 {
+        rig.publish(1);
+        let sent = rig.run_ms(10);
+        spms.extend(sent.into_iter().filter(|sent| sent.text.starts_with("SPM")).map(|sent| sent.at_ms));
+    }
+    assert_eq!(spms, [200, 400, 600, 800, 1000]);
+}
+
+#[test]
+fn router_alert_is_for_spms_confirmations_and_repairs() {
+    let mut rig = SourceRig::having_sent(apdu_source(), 2);
+    rig.publish(1);
+    rig.nak(&[1]);
+    let sent = rig.run_ms(20_000);
+    let alert = |kind| sent.iter().find(|sent| sent.text.starts_with(kind)).unwrap().transmit.router_alert;
+    assert_eq!(["SPM", "NCF", "RDATA", "ODATA"].map(alert), [true, true, true, false]);
+    assert!(sent.iter().all(|sent| sent.transmit.to == Destination::Group(endpoint().group)));
+}
+
+#[test]
+fn a_reset_ends_sending_at_once_and_is_told_through_the_linger() {
+    let mut config = apdu_source();
+    config.spm.heartbeat_min = Duration::from_millis(50);
+    config.spm.linger = Duration::from_secs(1);
+    let mut rig = SourceRig::having_sent(config, 4);
+    rig.publish(100);
+    rig.source.reset(rig.now, Reset::new(false, 7).unwrap());
+    let sent = rig.run_ms(20);
+    assert_eq!(kinds(&sent), ["SPM 3"], "what waited is not sent");
+    assert!(sent[0].text.contains("rst 7"), "{}", sent[0].text);
+    assert_eq!(rig.source.publish(rig.now, b"more"), Err(PublishError::Finished));
+    rig.nak(&[2]);
+    assert_eq!(kinds(&rig.run_ms(20)), ["NCF 2", "RDATA 2"], "repair goes on");
+    let rest = rig.run_ms(3_000);
+    assert!(rest.len() >= 4 && rest.iter().all(|sent| sent.text.contains("rst 7")), "{:?}", texts(&rest));
+    assert_eq!((rig.events.last(), rig.source.poll_timeout()), (Some(&SourceEvent::Finished), None));
+}
+
+#[test]
+fn after_a_reset_without_repair_naks_are_confirmed_and_not_answered() {
+    let mut rig = SourceRig::having_sent(apdu_source(), 4);
+    rig.nak(&[1]);
+    rig.source.reset(rig.now, Reset::new(true, 0).unwrap());
+    rig.nak(&[2]);
+    assert_eq!(kinds(&rig.run_ms(20)), ["NCF 1", "NCF 2", "SPM 1"]);
+}
+
+#[test]
+fn the_end_is_in_every_spm_after_it_and_naks_prolong_the_linger() {
+    let mut config = apdu_source();
+    config.spm.heartbeat_min = Duration::from_millis(100);
+    config.spm.linger = Duration::from_secs(1);
+    let mut rig = SourceRig::having_sent(config, 4);
+    rig.source.finish(rig.now);
+    let sent = rig.run_ms(800);
+    assert!(sent[0].at_ms == 101 && sent.len() > 3, "at once, and then again: {sent:?}");
+    assert!(sent.iter().all(|sent| sent.text.starts_with("SPM") && sent.text.contains("fin")));
+    rig.nak(&[3]);
+    assert!(kinds(&rig.run_ms(800)).contains(&"RDATA 3".to_string()));
+    assert!(!rig.events.contains(&SourceEvent::Finished), "the NAK began the linger anew");
+    rig.run_ms(300);
+    assert_eq!(rig.events.last(), Some(&SourceEvent::Finished));
+    rig.nak(&[3]);
+    assert_eq!((rig.run_ms(1_000), rig.source.stats().ignored), (vec![], 1));
+}
