@@ -1,6 +1,10 @@
 //! Sessions from the first SPM to the last: a source and its receivers, script by script.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod bulk;
+mod framing;
+mod join;
+mod oracle;
 mod ordered;
 mod parity;
 mod receiver;

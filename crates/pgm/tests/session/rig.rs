@@ -6,8 +6,8 @@ use std::time::Duration;
 use campanile_pgm::receiver::{Consumer, OnLoss, Receiver, ReceiverConfig, Slow};
 use campanile_pgm::source::{Source, SourceConfig, SourceEvent};
 use campanile_pgm::wire::{
-    Body, Data, DataHead, DataKind, DataOptions, Nak, NakList, Ncf, Packet, Request, Session, Spm,
-    SpmOptions, Window, WindowState,
+    Body, Data, DataHead, DataKind, Nak, NakList, Ncf, Packet, Request, Session, Spm, SpmOptions, Window,
+    WindowState,
 };
 use campanile_pgm::{Framing, Instant, Path, Seq, Transmit, Tsi};
 
@@ -213,11 +213,6 @@ impl SourceRig {
 pub(crate) fn request(sqns: &[Seq], parity: bool) -> Request<'_> {
     let sqns = NakList::new(sqns).unwrap();
     Request { sqns, parity, source: endpoint().nla, group: endpoint().group }
-}
-
-/// A data packet with options.
-pub(crate) fn data_with(sqn: u32, options: DataOptions, payload: &[u8]) -> Data<'_> {
-    Data { head: DataHead { options, ..DataHead::new(DataKind::Original, Seq(sqn), Seq(0)) }, payload }
 }
 
 fn record(now: Instant, transmit: &Transmit, buffer: &[u8], all: &mut Vec<Sent>) {

@@ -54,6 +54,24 @@ pub(crate) type Loss = Box<dyn FnMut(&Packet<'_>, Party) -> bool>;
 /// Where a datagram goes, its addresses, and its bytes.
 type Datagram = (Party, IpAddr, IpAddr, Vec<u8>);
 
+/// What the network does to packets beside losing them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Weather {
+    pub(crate) state: u64,
+    /// How many come twice.
+    pub(crate) copies_percent: u64,
+    /// How much longer than others one may take, so that it is overtaken.
+    pub(crate) jitter_us: u64,
+}
+
+impl Weather {
+    fn chance(&mut self, below: u64) -> u64 {
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) % below.max(1)
+    }
+}
+
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) source: Source,
@@ -63,6 +81,7 @@ pub(crate) struct World {
     pub(crate) trace: Vec<String>,
     pub(crate) source_events: Vec<SourceEvent>,
     pub(crate) loss: Loss,
+    pub(crate) weather: Weather,
     /// What is kept elsewhere: the source's data.
     pub(crate) file: Vec<u8>,
     pub(crate) files: Vec<Vec<u8>>,
@@ -116,6 +135,7 @@ impl World {
             trace: Vec::new(),
             source_events: Vec::new(),
             loss: lossless(),
+            weather: Weather::default(),
             file: Vec::new(),
             delay,
             in_flight: BTreeMap::new(),
@@ -290,9 +310,13 @@ impl World {
                 if !is_for || (self.loss)(&packet, party) {
                     continue;
                 }
-                self.sent += 1;
-                let at = self.now + self.delay;
-                self.in_flight.insert((at, self.sent), (party, from, to, datagram.to_vec()));
+                let copies = 1 + u64::from(self.weather.chance(100) < self.weather.copies_percent);
+                for _ in 0..copies {
+                    self.sent += 1;
+                    let late_ns = 1_000 * self.weather.chance(self.weather.jitter_us);
+                    let at = (self.now + self.delay).plus_nanos(late_ns);
+                    self.in_flight.insert((at, self.sent), (party, from, to, datagram.to_vec()));
+                }
             }
         }
     }

@@ -1,0 +1,153 @@
+//! Delivery in bulk: out of order, around what is there already, and with what was handed over handed back for decoding.
+
+use std::num::NonZeroU32;
+
+use campanile_pgm::Seq;
+use campanile_pgm::receiver::{CommandError, Consumer, ReceiverConfig};
+use campanile_pgm::source::{Join, Kept, ParityConfig, ProActive, SourceConfig, WindowConfig, WindowSize};
+use campanile_pgm::wire::{Body, Content, Data, DataHead, DataKind, ParityPrm, SpmOptions};
+
+use crate::rig::{ReceiverRig, apdu_source, texts};
+use crate::world::{Told, World, tsi};
+
+fn config() -> ReceiverConfig {
+    ReceiverConfig { consumer: Consumer::Bulk, ..ReceiverConfig::new(7500) }
+}
+
+fn packet(sqn: u32) -> Told {
+    Told::Packet(sqn, vec![sqn as u8])
+}
+
+#[test]
+fn packets_come_as_they_come_and_once() {
+    let mut rig = ReceiverRig::synchronised(config());
+    for sqn in [3, 0, 70, 3, 1] {
+        rig.odata(sqn, &[sqn as u8]);
+    }
+    assert_eq!(rig.told(), [3, 0, 70, 1].map(packet));
+    rig.data(DataKind::Repair, 2, 0, &[2]);
+    assert_eq!((rig.told(), rig.receiver.stats().duplicates), (vec![packet(2)], 1));
+    assert_eq!(rig.receiver.held_bytes(), 0, "nothing is kept");
+}
+
+#[test]
+fn what_is_there_already_is_not_asked_for() {
+    let mut rig = ReceiverRig::synchronised(config());
+    for (first, last) in [(0, 2), (5, 69), (72, 72)] {
+        rig.receiver.have(rig.now, tsi(), Seq(first), Seq(last)).unwrap();
+    }
+    rig.spm(0, 74);
+    let naks = rig.run_ms(20);
+    let mut asked: Vec<&str> = texts(&naks).iter().map(|text| text.split(" of").next().unwrap()).collect();
+    asked.sort_unstable();
+    assert_eq!(asked, ["NAK 3,4", "NAK 70,71,73,74"], "a NAK for each span of 64, by chance one first");
+    rig.odata(66, &[66]);
+    assert_eq!((rig.told(), rig.receiver.stats().duplicates), (vec![], 1), "nor taken");
+    let backwards = rig.receiver.have(rig.now, tsi(), Seq(9), Seq(8));
+    assert_eq!(backwards, Err(CommandError::Range));
+}
+
+#[test]
+fn losses_are_told_range_by_range() {
+    let mut rig = ReceiverRig::synchronised(config());
+    for sqn in [0, 3, 4, 200] {
+        rig.odata(sqn, &[sqn as u8]);
+    }
+    rig.receiver.have(rig.now, tsi(), Seq(10), Seq(20)).unwrap();
+    rig.spm(150, 200);
+    let told = rig.told();
+    assert_eq!(told[..4], [0, 3, 4, 200].map(packet));
+    assert_eq!(told[4..], [Told::Lost(1, 2), Told::Lost(5, 9), Told::Lost(21, 149)]);
+}
+
+/// A receiver of groups of two that has the second packet of the first group, and parity.
+fn with_parity() -> ReceiverRig {
+    let mut rig = ReceiverRig::new(config());
+    let parity = ParityPrm::new(2, false, true).unwrap();
+    for _ in 0..2 {
+        rig.spm_with(0, u32::MAX, SpmOptions { parity: Some(parity), ..SpmOptions::default() });
+    }
+    rig.odata(1, b"bb");
+    let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
+    let head = DataHead { content, ..DataHead::new(DataKind::Repair, Seq(0), Seq(0)) };
+    // The parity of 'aa' and 'bb' at the point α: 3 · a + 2 · b, made by the code itself.
+    let mut parity = [0; 2];
+    campanile_fec::Code::new(2, 3).unwrap().encode(2, &[b"aa", b"bb"], &mut parity);
+    rig.hear(Body::Data(Data { head, payload: &parity }));
+    assert_eq!(rig.told(), [Told::Start(0), Told::Packet(1, b"bb".to_vec()), Told::Need(0, 2)]);
+    rig
+}
+
+#[test]
+fn what_was_handed_over_is_handed_back_to_decode_with() {
+    let mut rig = with_parity();
+    assert_eq!(rig.told(), [], "a need is told once");
+    rig.receiver.supply(rig.now, tsi(), Seq(0), 2, b"??bb").unwrap();
+    assert_eq!(rig.told(), [Told::Packet(0, b"aa".to_vec())]);
+    assert_eq!((rig.receiver.stats().recovered, rig.receiver.held_bytes()), (1, 0));
+}
+
+#[test]
+fn only_what_was_asked_for_is_taken_back() {
+    let mut rig = with_parity();
+    let now = rig.now;
+    let mut supply = |first, stride, bytes| rig.receiver.supply(now, tsi(), Seq(first), stride, bytes);
+    assert_eq!(supply(2, 2, b"??bb"), Err(CommandError::NotNeeded));
+    assert_eq!(supply(0, 2, b"??bb??"), Err(CommandError::Length));
+    assert_eq!(supply(0, 0, b""), Err(CommandError::Length));
+    assert_eq!(supply(0, 2, b"??bb"), Ok(()));
+    assert_eq!(supply(0, 2, b"??bb"), Err(CommandError::NotNeeded));
+}
+
+#[test]
+fn the_missing_packet_itself_ends_the_need() {
+    let mut rig = with_parity();
+    rig.data(DataKind::Repair, 0, 0, b"aa");
+    assert_eq!(rig.told(), [Told::Packet(0, b"aa".to_vec())]);
+    let now = rig.now;
+    assert_eq!(rig.receiver.supply(now, tsi(), Seq(0), 2, b"??bb"), Err(CommandError::NotNeeded));
+    assert_eq!(rig.receiver.held_bytes(), 0);
+}
+
+#[test]
+fn a_short_group_says_its_size() {
+    let mut rig = ReceiverRig::new(config());
+    let parity = Some(ParityPrm::new(8, false, true).unwrap());
+    rig.spm_with(0, u32::MAX, SpmOptions { parity, ..SpmOptions::default() });
+    rig.odata(0, &[0]);
+    let curr_tgsize = NonZeroU32::new(3);
+    rig.spm_with(0, 2, SpmOptions { parity, curr_tgsize, ..SpmOptions::default() });
+    // What the short group leaves out counts as missing: 2 of 3, and 5 that are none; the count is one less.
+    let asked = rig.run_ms(200)[0].text.clone();
+    assert!(asked.starts_with("NAK 6 of") && asked.ends_with("parity"), "{asked}");
+}
+
+#[test]
+fn a_file_is_completed_by_who_has_half_of_it() {
+    let parity = Some(ParityConfig { group: 16, pro_active: ProActive::Off, on_demand: true });
+    let kept = Kept::Elsewhere { groups: 4 };
+    let size = WindowSize::Packets(1 << 12);
+    let window = WindowConfig { size, join: Join::All, kept, ..WindowConfig::default() };
+    let mut world = World::new(
+        SourceConfig { window, parity, ..apdu_source() },
+        vec![config(), config()],
+        std::time::Duration::from_millis(1),
+    );
+    world.file = (0..200_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    world.run_ms(10);
+    world.source.offer(world.now, world.file.len() as u64).unwrap();
+    // What the first receiver has from before: every other group of 16, and a bit.
+    let packets = world.file.len().div_ceil(world.source.tsdu_len()) as u32;
+    world.files[0] = world.file.clone();
+    world.run_until(100, |world| world.told[0].contains(&Told::Start(0)));
+    for first in (0..packets - 20).step_by(32) {
+        world.receivers[0].have(world.now, tsi(), Seq(first), Seq(first + 16)).unwrap();
+    }
+    world.run_ms(1_000);
+    world.source.finish(world.now);
+    world.run_ms(10_000);
+    assert!(world.files[1] == world.file);
+    let taken = world.told[0].iter().filter(|told| matches!(told, Told::Packet(..))).count();
+    assert!(taken < packets as usize * 6 / 10, "{taken} of {packets}");
+    assert!(world.told.iter().all(|told| matches!(told.last(), Some(Told::End(_)))));
+}
