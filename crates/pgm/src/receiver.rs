@@ -5,6 +5,7 @@
 
 mod assemble;
 mod block;
+mod blocks;
 mod bulk;
 mod config;
 mod decode;
@@ -78,7 +79,7 @@ impl Receiver {
                 rng: Rng::new(config.seed),
                 stats: ReceiverStats::default(),
                 workshop: Workshop::default(),
-                pool: Pool::default(),
+                pool: Pool::new(config.limits.bytes),
                 config,
             },
         }

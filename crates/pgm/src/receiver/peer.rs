@@ -343,9 +343,9 @@ impl Peer {
             }
         }
         (self.held_blocks, self.held_bytes) = (0, 0);
-        for (_, block) in self.window.holds_from_newest() {
+        for (_, hold) in self.window.holds_from_newest() {
             self.held_blocks += 1;
-            self.held_bytes += block.hold.as_ref().map_or(0, |hold| hold.len());
+            self.held_bytes += hold.len();
         }
     }
 

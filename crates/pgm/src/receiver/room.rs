@@ -14,7 +14,11 @@ impl Peer {
         let bytes_max = if is_new { limits.bytes - limits.bytes / 4 } else { limits.bytes };
         let is_next = self.window.key(position) == self.window.key(self.window.floor());
         let fits = self.held_bytes + len <= bytes_max || is_next;
-        let Sink::Ordered(ordered) = &mut self.sink else { return fits };
+        let Sink::Ordered(ordered) = &mut self.sink else {
+            // However many groups have gaps at a time, what is known of them has a bound.
+            let key = self.window.key(position);
+            return fits && (self.window.block_count() < BLOCKS_MAX || self.window.block(key).is_some());
+        };
         let span = u64::from(limits.packets);
         if fits && position < self.window.floor() + span {
             return true;
@@ -56,12 +60,9 @@ impl Peer {
         if !is_bulk || is_held || self.held_blocks < shared.config.limits.groups {
             return true;
         }
-        let Some((newest, block)) =
-            self.window.holds_from_newest().next().filter(|(newest, _)| *newest > key)
-        else {
-            return false;
-        };
-        let hold = block.hold.take();
+        let newest = self.window.holds_from_newest().next().map(|(newest, _)| newest);
+        let Some(newest) = newest.filter(|&newest| newest > key) else { return false };
+        let hold = self.window.block_mut(newest).and_then(|block| block.hold.take());
         if let Sink::Bulk(bulk) = &mut self.sink {
             bulk.forget(newest);
         }
@@ -85,3 +86,6 @@ impl Peer {
         shared.pool.put(hold);
     }
 }
+
+/// Groups of a source with gaps, in bulk: some 20 MB of what is known of them.
+const BLOCKS_MAX: usize = 1 << 16;

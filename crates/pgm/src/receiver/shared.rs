@@ -16,26 +16,44 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
 }
 
-/// Empty holds, so that a block that begins allocates nothing.
-#[derive(Debug, Default)]
+/// Empty holds, so that a block that begins allocates nothing: as many as were ever used at a time, within a bound on their memory.
+#[derive(Debug)]
 pub(super) struct Pool {
     #[expect(clippy::vec_box, reason = "a block takes the box as it is, without an allocation")]
     free: Vec<Box<Hold>>,
+    /// Holds that were ever made and not given up here; those of a source that ends go with it and are counted on.
+    made: usize,
+    bytes: usize,
+    bytes_max: usize,
 }
 
 impl Pool {
-    pub(super) fn take(&mut self) -> Box<Hold> {
-        self.free.pop().unwrap_or_else(|| Box::new(Hold::new()))
+    /// A pool that keeps at most so many bytes that nobody uses.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Pool { free: Vec::new(), made: 0, bytes: 0, bytes_max }
     }
 
-    /// Takes a hold back; more than a few, or very large ones, are given up.
+    pub(super) fn take(&mut self) -> Box<Hold> {
+        let Some(hold) = self.free.pop() else {
+            self.made += 1;
+            // Room for all of them to come back, so that only this allocates.
+            self.free.reserve(self.made.min(FREE_MAX));
+            return Box::new(Hold::new());
+        };
+        self.bytes -= hold.capacity();
+        hold
+    }
+
+    /// Takes a hold back; what exceeds the bound is given up.
     pub(super) fn put(&mut self, mut hold: Box<Hold>) {
-        if self.free.len() < FREE_MAX && hold.capacity() <= CAPACITY_MAX {
+        if self.free.len() < FREE_MAX && self.bytes + hold.capacity() <= self.bytes_max {
             hold.clear();
+            self.bytes += hold.capacity();
             self.free.push(hold);
+        } else {
+            self.made = self.made.saturating_sub(1);
         }
     }
 }
 
-const FREE_MAX: usize = 8;
-const CAPACITY_MAX: usize = 512 << 10;
+const FREE_MAX: usize = 1024;

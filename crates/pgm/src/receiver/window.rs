@@ -1,9 +1,9 @@
 //! The receive window (RFC 3208 §3.4): what is there, what is missing, and what is lost.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::block::{Block, mask_below};
+use super::blocks::Blocks;
 use super::hold::Hold;
 use super::repair::Repair;
 use crate::Seq;
@@ -24,7 +24,7 @@ pub(super) struct Window {
     /// The newest position of which data came, and the newest one that the latest SPM tells of.
     data_lead: Option<u64>,
     spm_lead: Option<u64>,
-    blocks: BTreeMap<u64, Block>,
+    blocks: Blocks,
     /// Blocks that are complete, where complete blocks are not kept.
     done: Ranges,
     /// All that is missing below is being repaired.
@@ -52,7 +52,7 @@ impl Window {
             trail: floor,
             data_lead: None,
             spm_lead: None,
-            blocks: BTreeMap::new(),
+            blocks: Blocks::default(),
             done: Ranges::default(),
             detected: floor,
         }
@@ -102,17 +102,17 @@ impl Window {
     }
 
     pub(super) fn block(&self, key: u64) -> Option<&Block> {
-        self.blocks.get(&key)
+        self.blocks.get(key)
     }
 
     pub(super) fn block_mut(&mut self, key: u64) -> Option<&mut Block> {
-        self.blocks.get_mut(&key)
+        self.blocks.get_mut(key)
     }
 
     /// The block, made if there is none.
     pub(super) fn ensure(&mut self, key: u64) -> &mut Block {
         let block_len = self.block_len();
-        self.blocks.entry(key).or_insert_with(|| Block::new(block_len))
+        self.blocks.ensure(key, block_len)
     }
 
     pub(super) fn is_done(&self, key: u64) -> bool {
@@ -134,9 +134,9 @@ impl Window {
             let key = self.key(self.floor);
             let end = match self.done.end_of(key) {
                 Some(end) => self.start(end),
-                None if self.blocks.contains_key(&key) && self.wanted(key) == 0 => self.start(key + 1),
+                None if self.blocks.contains(key) && self.wanted(key) == 0 => self.start(key + 1),
                 None if self.floor < self.trail => {
-                    let known = self.blocks.range(key..).next().map(|(&next, _)| next);
+                    let known = self.blocks.next_from(key);
                     let next = known.into_iter().chain(self.done.next_after(key)).min();
                     next.map_or(self.trail, |next| self.start(next).min(self.trail))
                 }
@@ -196,9 +196,9 @@ impl Window {
                 continue;
             }
             let start = self.start(key);
-            let Some(block) = self.blocks.get_mut(&key) else {
+            let Some(block) = self.blocks.get_mut(key) else {
                 // All up to the next block that is known.
-                let known = self.blocks.range(key..).next().map(|(&next, _)| next);
+                let known = self.blocks.next_from(key);
                 let next = known.into_iter().chain(self.done.next_after(key)).min();
                 let end = next.map_or(trail, |next| self.start(next).min(trail));
                 lose(at..end);
@@ -270,19 +270,15 @@ impl Window {
         let key = self.key(floor);
         self.floor = floor;
         self.detected = self.detected.max(floor);
-        while let Some(entry) = self.blocks.first_entry()
-            && *entry.key() < key
-        {
-            if let Some(hold) = entry.remove().hold {
-                recycle(hold);
-            }
+        while let Some(first) = self.blocks.first().filter(|&first| first < key) {
+            self.blocks.remove(first).and_then(|block| block.hold).into_iter().for_each(&mut *recycle);
         }
     }
 
     /// A block is complete, and is not kept.
     pub(super) fn finish(&mut self, key: u64) -> Option<Block> {
         self.done.insert(key..key + 1);
-        self.blocks.remove(&key)
+        self.blocks.remove(key)
     }
 
     /// Notes that positions are there already; complete blocks among them are done.
@@ -291,8 +287,8 @@ impl Window {
         let last_whole = self.key(positions.end);
         if first_whole < last_whole {
             self.done.insert(first_whole..last_whole);
-            while let Some((&key, _)) = self.blocks.range(first_whole..last_whole).next() {
-                self.blocks.remove(&key).and_then(|block| block.hold).into_iter().for_each(&mut *recycle);
+            while let Some(key) = self.blocks.next_from(first_whole).filter(|&key| key < last_whole) {
+                self.blocks.remove(key).and_then(|block| block.hold).into_iter().for_each(&mut *recycle);
             }
         }
         for key in [self.key(positions.start), self.key(positions.end - 1)] {
@@ -311,20 +307,19 @@ impl Window {
     }
 
     /// The blocks with symbols in memory, newest first.
-    pub(super) fn holds_from_newest(&mut self) -> impl Iterator<Item = (u64, &mut Block)> {
-        self.blocks
-            .iter_mut()
-            .rev()
-            .filter(|(_, block)| block.hold.is_some())
-            .map(|(&key, block)| (key, block))
+    pub(super) fn holds_from_newest(&self) -> impl Iterator<Item = (u64, &Hold)> {
+        self.blocks.newest_first().filter_map(|(key, block)| Some((key, block.hold.as_deref()?)))
+    }
+
+    /// How many blocks there is something to know of.
+    pub(super) fn block_count(&self) -> usize {
+        self.blocks.len()
     }
 
     /// Takes the blocks out for a new block length, which follows from what an SPM says of parity. What was detected is forgotten.
     pub(super) fn set_block_len(&mut self, block_len: u8) -> Vec<(u64, Block)> {
-        let old: Vec<(u64, Block)> = std::mem::take(&mut self.blocks)
-            .into_iter()
-            .map(|(key, block)| (key << self.shift, block))
-            .collect();
+        let old: Vec<(u64, Block)> =
+            self.blocks.drain().map(|(key, block)| (key << self.shift, block)).collect();
         let done = std::mem::take(&mut self.done);
         let old_shift = self.shift;
         self.shift = block_len.trailing_zeros();
@@ -338,8 +333,8 @@ impl Window {
     fn look(&self) -> Look {
         let Some(lead) = self.lead().filter(|&lead| lead >= self.floor) else { return Look::Nothing };
         let key = self.key(self.floor);
-        let Some(block) = self.blocks.get(&key) else {
-            let known = self.blocks.keys().next().map_or(u64::MAX, |&next| self.start(next));
+        let Some(block) = self.blocks.get(key) else {
+            let known = self.blocks.first().map_or(u64::MAX, |next| self.start(next));
             let end = self.trail.min(lead + 1).min(known);
             return if end > self.floor { Look::Lost { end } } else { Look::Nothing };
         };

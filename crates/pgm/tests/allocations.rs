@@ -1,0 +1,222 @@
+//! Once warm, neither machine allocates: not for data, not for repairs, not for parity.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use campanile_pgm::receiver::{Consumer, Event, Receiver, ReceiverConfig};
+use campanile_pgm::source::{
+    Endpoint, Kept, Pace, ParityConfig, ProActive, Source, SourceConfig, SourceEvent, WindowConfig,
+};
+use campanile_pgm::wire::Session;
+use campanile_pgm::{Gsi, Instant, Path, Seq, Tsi};
+
+/// A source, a receiver, and a network that loses every so many datagrams, on both ways. What the machines allocate is counted; what the
+/// network does is not.
+struct Bench {
+    now: Instant,
+    source: Source,
+    receiver: Receiver,
+    down: Vec<Vec<u8>>,
+    up: Vec<Vec<u8>>,
+    chance: u64,
+    loss_percent: u64,
+    message: Vec<u8>,
+    file: Vec<u8>,
+    taken: Vec<u8>,
+    allocations: u64,
+}
+
+impl Bench {
+    fn new(source: SourceConfig, consumer: Consumer, loss_percent: u64) -> Self {
+        let now = Instant(1_000_000_000);
+        Bench {
+            now,
+            source: Source::new(now, source).unwrap(),
+            receiver: Receiver::new(ReceiverConfig { consumer, ..ReceiverConfig::new(7500) }),
+            down: Vec::new(),
+            up: Vec::new(),
+            chance: 1,
+            loss_percent,
+            message: vec![7; 3000],
+            file: Vec::new(),
+            taken: Vec::new(),
+            allocations: 0,
+        }
+    }
+
+    /// Runs for so many steps of half a millisecond, which is also the delay of the network.
+    fn run(&mut self, steps: u32) {
+        for _ in 0..steps {
+            self.now += Duration::from_micros(500);
+            self.step_source();
+            self.step_receiver();
+        }
+    }
+
+    fn step_source(&mut self) {
+        let mut buffer = vec![0; 65_536];
+        let mut sent = Vec::with_capacity(1024);
+        for datagram in std::mem::take(&mut self.up) {
+            let path = Path { from: RECEIVER, to: SOURCE, interface: 1, ecn: 0 };
+            self.count(|it| it.source.handle_train(it.now, &path, datagram.len(), &datagram));
+        }
+        self.count(|it| it.source.handle_timeout(it.now));
+        if self.file.is_empty() {
+            self.count(|it| while it.source.publish(it.now, &it.message).is_ok() {});
+        }
+        loop {
+            let mut transmit = None;
+            self.count(|it| transmit = it.source.poll_transmit(it.now, &mut buffer));
+            if let Some(transmit) = transmit {
+                sent.extend(buffer[..transmit.len].chunks(transmit.stride).map(<[u8]>::to_vec));
+                continue;
+            }
+            let mut event = None;
+            self.count(|it| event = it.source.poll_event());
+            match event {
+                Some(SourceEvent::Need(range)) => self.count(|it| {
+                    let bytes = &it.file[range.start as usize..range.end as usize];
+                    it.source.supply(it.now, &range, bytes).unwrap();
+                }),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        sent.retain(|_| !self.is_lost());
+        self.down = sent;
+    }
+
+    fn step_receiver(&mut self) {
+        let path = Path { from: SOURCE, to: GROUP, interface: 1, ecn: 0 };
+        for datagram in std::mem::take(&mut self.down) {
+            self.count(|it| it.receiver.handle_train(it.now, &path, datagram.len(), &datagram));
+            self.take_events();
+        }
+        self.count(|it| it.receiver.handle_timeout(it.now));
+        self.take_events();
+        let mut buffer = vec![0; Receiver::TRANSMIT_LEN];
+        loop {
+            let mut transmit = None;
+            self.count(|it| transmit = it.receiver.poll_transmit(it.now, &mut buffer));
+            let Some(transmit) = transmit else { break };
+            if !self.is_lost() {
+                self.up.push(buffer[..transmit.len].to_vec());
+            }
+        }
+    }
+
+    fn take_events(&mut self) {
+        let stride = self.source.tsdu_len();
+        loop {
+            let mut need = None;
+            let mut is_quiet = true;
+            self.count(|it| {
+                while let Some(event) = it.receiver.poll_event() {
+                    is_quiet = false;
+                    match event {
+                        Event::Packet { sqn, bytes, .. } => {
+                            it.taken[sqn.0 as usize * stride..][..bytes.len()].copy_from_slice(bytes);
+                        }
+                        Event::Need { first, count, .. } => {
+                            need = Some((first, usize::from(count)));
+                            break;
+                        }
+                        Event::Message { bytes, .. } => assert_eq!(bytes, it.message),
+                        Event::Start { .. } => {}
+                        other => panic!("nothing is lost for good: {other:?}"),
+                    }
+                }
+            });
+            if let Some((first, count)) = need {
+                self.supply(first, count, stride);
+            }
+            if is_quiet {
+                return;
+            }
+        }
+    }
+
+    fn supply(&mut self, first: Seq, count: usize, stride: usize) {
+        let start = first.0 as usize * stride;
+        let end = (start + count * stride).min(self.taken.len());
+        self.count(|it| {
+            it.receiver.supply(it.now, TSI, first, stride, &it.taken[start..end]).unwrap();
+        });
+    }
+
+    fn count(&mut self, call: impl FnOnce(&mut Self)) {
+        let counted = allocation_counter::measure(|| call(self));
+        self.allocations += counted.count_total;
+    }
+
+    fn is_lost(&mut self) -> bool {
+        self.chance =
+            self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.chance >> 33) % 100 < self.loss_percent
+    }
+
+    /// Warms up under more loss than what follows, so that memory has grown to what it needs at the worst; then nothing is allocated.
+    fn assert_allocates_nothing_once_warm(&mut self) {
+        let loss_percent = self.loss_percent;
+        self.loss_percent = if loss_percent > 0 { 40 } else { 0 };
+        self.run(4000);
+        assert!(std::mem::take(&mut self.allocations) > 0, "the counter counts");
+        self.loss_percent = loss_percent;
+        self.run(4000);
+        assert_eq!(self.allocations, 0, "{:#?} {:#?}", self.source.stats(), self.receiver.stats());
+    }
+}
+
+fn config(parity: Option<ParityConfig>) -> SourceConfig {
+    let session = Session { tsi: TSI, destination_port: 7500 };
+    let pace = Pace { rate_bps: 5_000_000, ..Pace::default() };
+    SourceConfig { pace, parity, ..SourceConfig::new(Endpoint { session, group: GROUP, nla: SOURCE }) }
+}
+
+#[test]
+fn without_loss() {
+    Bench::new(config(None), Consumer::default(), 0).assert_allocates_nothing_once_warm();
+}
+
+#[test]
+fn with_repairs() {
+    let mut bench = Bench::new(config(None), Consumer::default(), 10);
+    bench.assert_allocates_nothing_once_warm();
+    assert!(bench.source.stats().rdata > 1000);
+}
+
+#[test]
+fn with_parity_asked_for() {
+    let parity = ParityConfig { group: 32, pro_active: ProActive::Off, on_demand: true };
+    let mut bench = Bench::new(config(Some(parity)), Consumer::default(), 10);
+    bench.assert_allocates_nothing_once_warm();
+    assert!(bench.receiver.stats().recovered > 1000 && bench.source.stats().rdata_parity > 1000);
+}
+
+#[test]
+fn with_parity_unasked() {
+    let parity =
+        ParityConfig { group: 64, pro_active: ProActive::Adaptive { target_percent: 70 }, on_demand: true };
+    let mut bench = Bench::new(config(Some(parity)), Consumer::default(), 20);
+    bench.assert_allocates_nothing_once_warm();
+    assert!(bench.receiver.stats().recovered > 1000 && bench.source.stats().odata_parity > 1000);
+}
+
+#[test]
+fn a_file() {
+    let parity =
+        ParityConfig { group: 64, pro_active: ProActive::Adaptive { target_percent: 70 }, on_demand: true };
+    let window = WindowConfig { kept: Kept::Elsewhere { groups: 4 }, ..WindowConfig::default() };
+    let mut bench = Bench::new(SourceConfig { window, ..config(Some(parity)) }, Consumer::Bulk, 20);
+    bench.file = vec![5; 100_000_000];
+    bench.taken = vec![0; bench.file.len()];
+    bench.source.offer(bench.now, bench.file.len() as u64).unwrap();
+    bench.assert_allocates_nothing_once_warm();
+    assert!(bench.receiver.stats().recovered > 1000 && bench.source.stats().odata_parity > 1000);
+}
+
+const TSI: Tsi = Tsi { gsi: Gsi([1, 2, 3, 4, 5, 6]), port: 1000 };
+const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+const RECEIVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+const GROUP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(239, 192, 0, 1));
