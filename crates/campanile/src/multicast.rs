@@ -28,12 +28,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Where an executor waits instead of a thread, [`Publisher::send`], [`Publisher::recv`] and [`Subscriber::recv`] are futures of no
+//! particular one; with the feature `futures` publishers are sinks and subscribers are streams.
+//!
 //! What a session is on the wire beyond RFC 3208 stands in `docs/multicast.md`.
 
 mod bulk;
 mod chance;
 mod counts;
 mod diary;
+#[cfg(feature = "futures")]
+mod futures;
 mod links;
 mod node;
 mod options;
@@ -48,6 +53,8 @@ pub use campanile_pgm::receiver::{EndCause, JoinWish, Limits, NakConfig, OnLoss,
 pub use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive, WindowSize};
 pub use campanile_pgm::{Gsi, Seq, Tsi};
 pub use counts::{Counter, Counts};
+#[cfg(feature = "futures")]
+pub use futures::{PublisherSink, SubscriberStream};
 pub use links::SocketError;
 pub use node::StartError;
 pub use options::{

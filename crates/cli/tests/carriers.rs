@@ -29,8 +29,7 @@ fn campanile(node: &Node, verb: &str, options: &[&str]) -> Command {
     let mut command = node.command(env!("CARGO_BIN_EXE_campanile"));
     command.arg(verb);
     for option in options {
-        let words = if option.starts_with("group=") { ["--group", &option[6..]] } else { ["--set", *option] };
-        command.args(words);
+        command.args(["--set", option]);
     }
     command
 }

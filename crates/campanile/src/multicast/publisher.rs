@@ -159,6 +159,28 @@ impl Publisher {
         self.say(Said::Flush)
     }
 
+    /// As [`Publisher::flush`], if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// There is no room now, or the session is finished.
+    pub fn try_flush(&self) -> Result<(), PublishError> {
+        self.said.try_send(Said::Flush).map_err(|error| match error {
+            TrySendError::Full(_) => PublishError::Full,
+            TrySendError::Closed(_) => PublishError::Finished,
+        })?;
+        self.node.waker().wake();
+        Ok(())
+    }
+
+    /// As [`Publisher::finish`], once there is room.
+    pub async fn send_finish(&self) {
+        // A session that is finished already stays so.
+        let _ = self.said.send(Said::Finish).await;
+        self.said.close();
+        self.node.waker().wake();
+    }
+
     /// Ends the session: what was published before is sent, and repaired through the linger. Nothing can be published any more.
     pub fn finish(&self) {
         // A session that is finished already stays so.

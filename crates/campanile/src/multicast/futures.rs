@@ -1,0 +1,189 @@
+//! Publishers and subscribers as `Sink` and `Stream` of the `futures` crates.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+
+use super::publisher::{PublishError, Published, Publisher};
+use super::subscriber::{Received, Subscriber};
+
+/// A publisher as a sink of messages, or of a stream's bytes.
+///
+/// Closing it finishes the session and waits until its linger is over; flushing it waits until the publisher's thread has what was
+/// sent, and says that a burst is over.
+pub struct PublisherSink {
+    publisher: Arc<Publisher>,
+    /// What is under way.
+    doing: Option<Doing>,
+    is_finished: bool,
+}
+
+type Doing = Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>>;
+
+impl Publisher {
+    /// The publisher as a sink.
+    #[must_use]
+    pub fn into_sink(self) -> PublisherSink {
+        PublisherSink { publisher: Arc::new(self), doing: None, is_finished: false }
+    }
+}
+
+impl PublisherSink {
+    /// The publisher itself.
+    #[must_use]
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// Goes on with what is under way.
+    fn poll_doing(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
+        let Some(doing) = &mut self.doing else { return Poll::Ready(Ok(())) };
+        let done = ready!(doing.as_mut().poll(context));
+        self.doing = None;
+        Poll::Ready(done)
+    }
+}
+
+impl std::fmt::Debug for PublisherSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PublisherSink").field("publisher", &self.publisher).finish_non_exhaustive()
+    }
+}
+
+impl Sink<Vec<u8>> for PublisherSink {
+    type Error = PublishError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
+        self.poll_doing(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Vec<u8>) -> Result<(), PublishError> {
+        let publisher = Arc::clone(&self.publisher);
+        self.doing = Some(Box::pin(async move { publisher.send(&message).await }));
+        Ok(())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
+        ready!(self.poll_doing(context))?;
+        // A queue that is full goes on by itself, and needs no burst to end.
+        match self.publisher.try_flush() {
+            Ok(()) | Err(PublishError::Full) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
+        ready!(self.poll_doing(context))?;
+        if !std::mem::replace(&mut self.is_finished, true) {
+            let publisher = Arc::clone(&self.publisher);
+            self.doing = Some(Box::pin(async move {
+                publisher.send_finish().await;
+                loop {
+                    match publisher.recv().await {
+                        Some(Published::Report { .. }) => {}
+                        Some(Published::Finished) => return Ok(()),
+                        Some(Published::Failed(_)) | None => return Err(PublishError::Finished),
+                    }
+                }
+            }));
+        }
+        self.poll_doing(context)
+    }
+}
+
+/// A subscriber as a stream of what it receives. It ends when the subscriber cannot go on.
+pub struct SubscriberStream {
+    subscriber: Arc<Subscriber>,
+    next: Option<Pin<Box<dyn Future<Output = Option<Received>> + Send>>>,
+}
+
+impl Subscriber {
+    /// The subscriber as a stream.
+    #[must_use]
+    pub fn into_stream(self) -> SubscriberStream {
+        SubscriberStream { subscriber: Arc::new(self), next: None }
+    }
+}
+
+impl SubscriberStream {
+    /// The subscriber itself.
+    #[must_use]
+    pub fn subscriber(&self) -> &Subscriber {
+        &self.subscriber
+    }
+}
+
+impl std::fmt::Debug for SubscriberStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SubscriberStream").field("subscriber", &self.subscriber).finish_non_exhaustive()
+    }
+}
+
+impl Stream for SubscriberStream {
+    type Item = Received;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
+        if self.next.is_none()
+            && let Some(received) = self.subscriber.try_next()
+        {
+            return Poll::Ready(Some(received));
+        }
+        let subscriber = Arc::clone(&self.subscriber);
+        let next = self.next.get_or_insert_with(|| Box::pin(async move { subscriber.recv().await }));
+        let received = ready!(next.as_mut().poll(context));
+        self.next = None;
+        Poll::Ready(received)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::multicast::options::Options;
+    use crate::multicast::queue::wait;
+
+    #[test]
+    fn what_goes_into_a_sink_comes_out_of_a_stream() {
+        let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).unwrap().port();
+        let mut options = Options::default();
+        options.network.group.set_port(port);
+        options.set("interface", "127.0.0.1").unwrap();
+        options.set("linger", "200ms").unwrap();
+        let mut stream = Subscriber::start(&options).unwrap().into_stream();
+        let mut sink = Publisher::start(&options).unwrap().into_sink();
+        let talk = async {
+            for number in 0..2000_u32 {
+                std::future::poll_fn(|context| Pin::new(&mut sink).poll_ready(context)).await?;
+                Pin::new(&mut sink).start_send(number.to_be_bytes().to_vec())?;
+            }
+            std::future::poll_fn(|context| Pin::new(&mut sink).poll_flush(context)).await?;
+            std::future::poll_fn(|context| Pin::new(&mut sink).poll_close(context)).await
+        };
+        assert_eq!(wait(talk, Duration::from_secs(60)), Some(Ok(())));
+        assert_eq!(Pin::new(&mut sink).start_send(Vec::new()), Ok(()));
+        let late = std::future::poll_fn(|context| Pin::new(&mut sink).poll_ready(context));
+        assert_eq!(wait(late, Duration::from_secs(60)), Some(Err(PublishError::Finished)));
+        let listen = async {
+            let mut heard = 0;
+            loop {
+                let next = std::future::poll_fn(|context| Pin::new(&mut stream).poll_next(context));
+                match next.await.unwrap() {
+                    Received::Message { bytes, .. } => {
+                        assert_eq!(bytes, u32::to_be_bytes(heard));
+                        heard += 1;
+                    }
+                    Received::End { .. } => return heard,
+                    _ => {}
+                }
+            }
+        };
+        assert_eq!(wait(listen, Duration::from_secs(60)), Some(2000));
+    }
+}
