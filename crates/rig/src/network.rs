@@ -70,7 +70,7 @@ impl Node {
         let (v4, v6) = (node.v4(), node.v6());
         node.space.script(&format!(
             "ethtool -K eth0 tx-udp-segmentation off
-             ip address add {v4}/24 dev eth0
+             ip address add {v4}/24 broadcast + dev eth0
              ip address add {v6}/64 dev eth0 nodad
              ip link set lo up
              ip link set eth0 up

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -57,6 +58,18 @@ impl Environment {
         entries.push(("instruction sets", found.join(" ")));
         for peer in ["reed-solomon-simd", "raptorq", "reed-solomon-erasure"] {
             entries.push((peer, locked(&lock, peer).unwrap_or("unknown").to_owned()));
+        }
+        Ok(Self(entries))
+    }
+
+    /// Of a run of transfers.
+    pub(crate) fn of_transfer(campanile: &Path) -> Result<Self, Box<dyn Error>> {
+        let mut entries = machine()?;
+        entries.push(("campanile", run(Command::new(campanile).arg("--version"))?.trim().to_owned()));
+        for package in ["udpcast", "uftp"] {
+            let mut query = Command::new("dpkg-query");
+            let version = run(query.args(["--show", "--showformat", "${Version}", package]));
+            entries.push((package, version.unwrap_or_else(|_| "unknown".to_owned())));
         }
         Ok(Self(entries))
     }

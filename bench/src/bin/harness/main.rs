@@ -14,6 +14,7 @@ mod rounds;
 mod server;
 mod statistics;
 mod table;
+mod transfer;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -27,12 +28,14 @@ use programs::Programs;
 const USAGE: &str = "\
 usage: udp [--quick] [--only ROW] [--rounds N] [--window N] [--campanile PROGRAM] [--print]
        parity [--quick] [--rounds N] [--print]
+       transfer [--quick] [--rounds N] [--campanile PROGRAM] [--print]
        profile ROW SERVER [--seconds N] [--with COMMAND] [--window N] [--campanile PROGRAM]
 
 udp      measures all rows, or one, in interleaved rounds (11), and prints the table.
          A whole run also writes it into docs/benchmarks.md, unless --print is given.
          --quick runs everything for an instant, once: it proves that all of it works, its figures mean nothing.
 parity   measures the erasure code beside others in interleaved rounds (21), prints the table, and writes it there as well.
+transfer measures a file to many machines beside udpcast and UFTP, in namespaces (5 rounds, then ours alone: 20 minutes).
 profile  drives one server with the load of one row (20 s) while you look at it. COMMAND runs beside it, with {pid} as
          the server: --with 'strace -f -c -p {pid}' or --with 'perf record -g -o perf.data -p {pid}'.
 --window N         datagrams on their way in a closed loop, instead of the row's own number
@@ -53,6 +56,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     match arguments.word::<String>("command").as_deref() {
         Ok("udp") => udp(arguments),
         Ok("parity") => parity::run(arguments),
+        Ok("transfer") => transfer::run(arguments),
         Ok("profile") => profile::run(arguments),
         _ => Err(USAGE.into()),
     }

@@ -111,7 +111,7 @@ pub(crate) fn product() -> PathBuf {
     home().parent().map(Path::to_owned).unwrap_or_default()
 }
 
-fn build_campanile() -> Result<PathBuf, Box<dyn Error>> {
+pub(crate) fn build_campanile() -> Result<PathBuf, Box<dyn Error>> {
     let mut build = cargo();
     build.args(["build", "--release", "--quiet", "--package", "campanile-cli"]);
     build.args(["--message-format", "json-render-diagnostics", "--manifest-path"]);
