@@ -177,7 +177,8 @@ impl Source {
             config,
         };
         source.heartbeat.spm_due = true;
-        source.timers.set(Timer::Ambient as usize, now + source.config.spm.ambient);
+        let ambient = source.heartbeat.ambient(source.config.spm.ambient);
+        source.timers.set(Timer::Ambient as usize, now + ambient);
         source.restart_heartbeat(now);
         Ok(source)
     }
@@ -199,7 +200,8 @@ impl Source {
             match Timer::ALL[kind] {
                 Timer::Ambient => {
                     self.heartbeat.spm_due = true;
-                    self.timers.set(Timer::Ambient as usize, now + self.config.spm.ambient);
+                    let ambient = self.heartbeat.ambient(self.config.spm.ambient);
+                    self.timers.set(Timer::Ambient as usize, now + ambient);
                 }
                 Timer::Heartbeat => {
                     self.end_burst(now);

@@ -143,7 +143,7 @@ impl Default for NakConfig {
     fn default() -> Self {
         NakConfig {
             backoff: Duration::from_millis(10),
-            repeat: Duration::from_millis(50),
+            repeat: Duration::from_millis(20),
             rdata: Duration::from_millis(100),
             ncf_retries: 50,
             data_retries: 50,

@@ -209,7 +209,7 @@ impl Estimate {
     }
 
     fn limit_ns(&self) -> u64 {
-        self.initial_ns.saturating_mul(8)
+        self.initial_ns.saturating_mul(16)
     }
 }
 
@@ -234,8 +234,8 @@ mod tests {
     #[test]
     fn begins_with_what_is_configured() {
         let intervals = Intervals::new(&NakConfig::default());
-        assert_eq!((intervals.confirmation_ns(0), intervals.repair_ns(0)), (50 * MS, 100 * MS));
-        assert_eq!((intervals.confirmation_ns(4), intervals.confirmation_ns(200)), (200 * MS, 400 * MS));
+        assert_eq!((intervals.confirmation_ns(0), intervals.repair_ns(0)), (20 * MS, 100 * MS));
+        assert_eq!((intervals.confirmation_ns(4), intervals.confirmation_ns(200)), (80 * MS, 320 * MS));
         let mut rng = Rng::new(1);
         assert!(
             (0..100).all(|_| intervals.backoff_ns(Lack::Packets(Round::First), false, &mut rng) <= 10 * MS)

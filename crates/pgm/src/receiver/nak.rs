@@ -427,6 +427,7 @@ impl Peer {
         let (start, block_len) = (self.window.start(key), self.window.block_len());
         let Some(block) = self.window.block_mut(key).filter(|_| wanted != 0) else { return (false, 0) };
         let lacking = asked_for(block.lacking(), block.size(), block_len);
+        let enough = if block.parity_count() > 0 { block.lacking() } else { block_len };
         let answer = match &mut block.repair {
             Repair::Group(group) if group.stage == Stage::BackOff && lacking > 0 => {
                 group.nak_sent(lacking, now, self.intervals.confirmation_ns(group.retries.unanswered_naks()));
@@ -434,6 +435,8 @@ impl Peer {
                 (false, 1)
             }
             Repair::Packets(lanes) => {
+                // The parity that is there makes up for the others, unless it is not to be had any more when these have come.
+                lanes.put_off_beyond(enough, now, self.intervals.repair_ns(lanes.retries.data));
                 let asked = lanes.backoff & wanted;
                 let mut added = 0;
                 let mut packets = 0;

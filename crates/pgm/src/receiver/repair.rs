@@ -23,6 +23,8 @@ pub(super) struct Lanes {
     pub(super) backoff_at: Instant,
     pub(super) wait_ncf: Lane,
     pub(super) wait_data: Lane,
+    /// Those that wait for data without having been asked for.
+    put_off: u128,
     pub(super) retries: Retries,
 }
 
@@ -200,6 +202,7 @@ impl Lanes {
             backoff_at: Instant::FAR_FUTURE,
             wait_ncf: Lane::EMPTY,
             wait_data: Lane::EMPTY,
+            put_off: 0,
             retries: Retries::default(),
         }
     }
@@ -211,7 +214,23 @@ impl Lanes {
     /// Packets begin to back off, together with those that do already.
     pub(super) fn back_off(&mut self, packets: u128, until: Instant) {
         self.backoff |= packets;
+        self.put_off &= !packets;
         self.backoff_at = self.backoff_at.min(until);
+    }
+
+    /// Lets no more packets than `enough` be asked for, those that were asked for among them. The others wait as if they were confirmed.
+    pub(super) fn put_off_beyond(&mut self, enough: u8, now: Instant, repair_ns: u64) {
+        let waiting = self.wait_ncf.packets() | self.wait_data.packets();
+        let under_way = (waiting & !self.put_off).count_ones();
+        let mut beyond = self.backoff;
+        for _ in under_way..enough.into() {
+            beyond &= beyond.wrapping_sub(1);
+        }
+        if beyond != 0 {
+            self.wait_data.add(beyond, now, repair_ns);
+            self.put_off |= beyond;
+            self.end_back_off(beyond);
+        }
     }
 
     /// A NAK was sent for some of the packets that backed off; the others follow at once.
@@ -236,6 +255,7 @@ impl Lanes {
         let matching = packets & self.all();
         if matching != 0 {
             self.wait_ncf.remove(matching);
+            self.put_off &= !matching;
             self.wait_data.add(matching, now, repair_ns);
             self.retries.confirmed();
             self.retries.ncf_at.get_or_insert(now);
@@ -393,6 +413,25 @@ mod tests {
         assert_eq!(lanes.wait_data.at, Instant(23));
         lanes.remove(0b111);
         assert_eq!((lanes.all(), Repair::Packets(lanes).deadline()), (0, Instant::FAR_FUTURE));
+    }
+
+    #[test]
+    fn no_more_is_asked_for_than_parity_leaves_lacking() {
+        let mut lanes = Lanes::new();
+        lanes.back_off(0b11_0110, Instant(10));
+        lanes.put_off_beyond(3, Instant(10), 20);
+        assert_eq!((lanes.backoff, lanes.wait_data.packets()), (0b1_0110, 0b10_0000));
+        lanes.nak_sent(0b1_0110, Instant(10), 5);
+        lanes.back_off(0b1, Instant(12));
+        lanes.put_off_beyond(3, Instant(12), 20);
+        assert_eq!((lanes.backoff, lanes.backoff_at), (0, Instant::FAR_FUTURE));
+        assert_eq!(lanes.wait_data.packets(), 0b10_0001);
+        // Those that were put off do not stand in each other's way.
+        lanes.remove(0b1_0110);
+        let waited = lanes.wait_data.expire(Instant(40));
+        lanes.back_off(waited, Instant(41));
+        lanes.put_off_beyond(1, Instant(41), 20);
+        assert_eq!((lanes.backoff, lanes.wait_data.packets()), (0b10_0000, 0b1));
     }
 
     #[test]

@@ -22,12 +22,46 @@ pub(super) struct Group {
     pub(super) pending: u8,
     /// The symbol to be sent next: parity from the group's length up, and when that is used up the data.
     pub(super) next_symbol: u8,
-    /// When the present round of repair began; NAKs of about the same time belong to it.
-    round_at: Instant,
-    /// Whether it takes more along than was asked for.
+    /// Whether it was asked for before.
+    was_asked: bool,
+    /// Whether the present round of repair takes more along than is asked for.
     spare: bool,
-    /// What was sent in it on demand.
-    round_sent: u8,
+    /// What was sent on demand of late.
+    recent: Recent,
+}
+
+/// What was sent of late, counted in two spans of time.
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    begun_at: Instant,
+    count: u8,
+    before: u8,
+}
+
+impl Recent {
+    const NOTHING: Recent = Recent { begun_at: Instant::ZERO, count: 0, before: 0 };
+
+    /// How much it is: of the present half of `span_ns` and the one before it.
+    fn count(&mut self, now: Instant, span_ns: u64) -> u8 {
+        self.pass(now, span_ns);
+        self.count.saturating_add(self.before)
+    }
+
+    /// One more is sent.
+    fn note(&mut self, now: Instant, span_ns: u64) {
+        self.pass(now, span_ns);
+        self.count = self.count.saturating_add(1);
+    }
+
+    fn pass(&mut self, now: Instant, span_ns: u64) {
+        let age_ns = now.nanos_since(self.begun_at);
+        if age_ns >= span_ns {
+            *self = Recent { begun_at: now, count: 0, before: 0 };
+        } else if age_ns >= span_ns / 2 {
+            let begun_at = self.begun_at.plus_nanos(span_ns / 2);
+            *self = Recent { begun_at, count: 0, before: self.count };
+        }
+    }
 }
 
 impl Group {
@@ -41,45 +75,45 @@ impl Group {
             demand: 0,
             pending: 0,
             next_symbol: group_len,
-            round_at: Instant::ZERO,
+            was_asked: false,
             spare: false,
-            round_sent: 0,
+            recent: Recent::NOTHING,
         }
     }
 
     /// Takes note that `lacking` more symbols are asked for; true when that makes more pending than there was.
     ///
-    /// NAKs that come within `eliminate_ns` of the first of a round were sent before the answer to it was heard: what was sent
-    /// meanwhile answers them, too. Later ones count against what is still pending only (RFC 3208 §11.4).
+    /// What was sent within `eliminate_ns` before was not heard by who sent the NAK, and answers it, too, as does what is still pending
+    /// (RFC 3208 §11.4).
     ///
     /// That there is another round shows that repairs get lost. When nothing else is to be sent (`is_idle`) they take a few more along,
     /// since each round costs more time than they do.
     pub(super) fn ask(&mut self, now: Instant, lacking: u8, is_idle: bool, eliminate_ns: u64) -> bool {
-        let is_first = self.round_at == Instant::ZERO;
-        let in_round = now.nanos_since(self.round_at) < eliminate_ns && !is_first;
-        if !in_round && self.pending == 0 {
-            self.round_at = now.max(Instant(1));
-            self.round_sent = 0;
-            self.spare = !is_first && is_idle;
+        let recent = self.recent.count(now, eliminate_ns);
+        let was_asked = std::mem::replace(&mut self.was_asked, true);
+        if recent == 0 && self.pending == 0 {
+            self.spare = was_asked && is_idle;
         }
         let spare = if self.spare { 1 + lacking / 4 } else { 0 };
-        let answered = if in_round { self.round_sent } else { 0 };
         // Once the parity is used up the data go round again, and who asks lacks one of them, nobody knows which: all that is left of
         // the round is sent.
         let lacking = lacking.max(self.count.saturating_sub(self.next_symbol));
-        let more = lacking.saturating_add(spare).saturating_sub(answered);
+        let more = lacking.saturating_add(spare).saturating_sub(recent);
         let grows = more > self.pending;
         self.pending = self.pending.max(more);
         grows
     }
 
+    /// The parity that the group needs in all when somebody lacks so much of it in spite of what was sent until of late.
+    pub(super) fn demand(&mut self, now: Instant, lacking: u8, (group_len, eliminate_ns): (u8, u64)) -> u8 {
+        let sent = self.next_symbol.checked_sub(group_len).unwrap_or(u8::MAX);
+        sent.saturating_sub(self.recent.count(now, eliminate_ns)).saturating_add(lacking)
+    }
+
     /// What became of it, for the choice of the parity of later ones.
     pub(super) fn outcome(&self, group_len: u8) -> Outcome {
-        // What was sent on demand in the end was needed, however little the first NAKs asked for.
-        let sent = self.next_symbol.checked_sub(group_len).unwrap_or(u8::MAX);
-        let demand = if self.demand > 0 { self.demand.max(sent) } else { 0 };
         let of_full = |packets: u8| self.of_full(packets, group_len);
-        Outcome { sent_at: self.sent_at, pro_active: of_full(self.pro_active), demand: of_full(demand) }
+        Outcome { sent_at: self.sent_at, pro_active: of_full(self.pro_active), demand: of_full(self.demand) }
     }
 
     /// As many parity packets as are to a full group what `packets` are to this one.
@@ -90,10 +124,15 @@ impl Group {
 
     /// Takes the next symbol of a code of `symbols` to be sent on demand: of the parity, then of the data, then of the parity
     /// again: no symbol comes twice before all others came once.
-    pub(super) fn take_symbol(&mut self, group_len: u8, symbols: u8) -> u8 {
+    pub(super) fn take_symbol(
+        &mut self,
+        now: Instant,
+        (group_len, symbols): (u8, u8),
+        eliminate_ns: u64,
+    ) -> u8 {
         let symbol = self.peek_symbol(group_len);
         self.pending -= 1;
-        self.round_sent = self.round_sent.saturating_add(1);
+        self.recent.note(now, eliminate_ns);
         self.next_symbol = if symbol + 1 == symbols { 0 } else { symbol + 1 };
         symbol
     }
@@ -125,21 +164,22 @@ mod tests {
         assert!(group.ask(Instant(103), 3, false, ELIMINATE));
         assert_eq!(group.pending, 3);
         (0..3).for_each(|_| {
-            group.take_symbol(4, 8);
+            group.take_symbol(Instant(104), (4, 8), ELIMINATE);
         });
         assert!(!group.ask(Instant(109), 3, false, ELIMINATE), "it was answered already");
         assert!(group.ask(Instant(109), 4, false, ELIMINATE));
-        assert_eq!(group.pending, 1);
+        assert_eq!((group.pending, group.demand(Instant(109), 4, (4, ELIMINATE))), (1, 4));
     }
 
     #[test]
     fn a_later_nak_begins_a_round() {
         let mut group = group(4);
         group.ask(Instant(100), 2, false, ELIMINATE);
-        group.take_symbol(4, 8);
+        group.take_symbol(Instant(100), (4, 8), ELIMINATE);
         assert!(!group.ask(Instant(110), 1, false, ELIMINATE), "one is still pending");
-        group.take_symbol(4, 8);
-        assert!(group.ask(Instant(111), 1, false, ELIMINATE));
+        group.take_symbol(Instant(110), (4, 8), ELIMINATE);
+        assert!(!group.ask(Instant(111), 1, false, ELIMINATE), "it was just sent");
+        assert!(group.ask(Instant(120), 1, false, ELIMINATE));
         assert_eq!(group.pending, 1);
     }
 
@@ -149,10 +189,10 @@ mod tests {
         group.next_symbol = 0;
         assert!(group.ask(Instant(100), 1, false, ELIMINATE));
         assert_eq!(group.pending, 3);
-        let taken: Vec<u8> = (0..3).map(|_| group.take_symbol(4, 7)).collect();
+        let taken: Vec<u8> = (0..3).map(|_| group.take_symbol(Instant(104), (4, 7), ELIMINATE)).collect();
         assert_eq!(taken, [0, 1, 2]);
         assert!(group.ask(Instant(200), 1, false, ELIMINATE));
-        assert_eq!((group.pending, group.take_symbol(4, 7)), (1, 4));
+        assert_eq!((group.pending, group.take_symbol(Instant(104), (4, 7), ELIMINATE)), (1, 4));
     }
 
     #[test]
@@ -161,7 +201,7 @@ mod tests {
         group.ask(Instant(100), 4, true, ELIMINATE);
         assert_eq!(group.pending, 4, "not in the first round");
         (0..4).for_each(|_| {
-            group.take_symbol(16, 64);
+            group.take_symbol(Instant(104), (16, 64), ELIMINATE);
         });
         group.ask(Instant(200), 4, true, ELIMINATE);
         assert_eq!(group.pending, 6);
@@ -173,7 +213,7 @@ mod tests {
     fn symbols_go_around() {
         let mut group = group(2);
         group.pending = 20;
-        let taken: Vec<u8> = (0..8).map(|_| group.take_symbol(4, 7)).collect();
+        let taken: Vec<u8> = (0..8).map(|_| group.take_symbol(Instant(104), (4, 7), ELIMINATE)).collect();
         assert_eq!(taken, [4, 5, 6, 0, 1, 4, 5, 6]);
     }
 }

@@ -54,13 +54,24 @@ impl Source {
         if self.reset.is_some_and(|reset| reset.no_repair()) {
             return;
         }
+        // Where parity is not asked for, packets of a group that one NAK lists are what it would have been for.
+        let mut listed: Option<(u64, u8)> = None;
         for sqn in request.sqns.iter() {
             self.stats.nak_sqns += 1;
             if request.parity {
                 self.ask_group(now, sqn);
-            } else {
-                self.ask_packet(now, sqn);
+                continue;
             }
+            self.ask_packet(now, sqn);
+            let Some(group) = self.window.position(sqn).map(|position| self.window.group_of(position)) else {
+                continue;
+            };
+            let count = match listed {
+                Some((of, count)) if of == group => count + 1,
+                _ => 1,
+            };
+            self.note_demand(now, group, count);
+            listed = Some((group, count));
         }
     }
 
@@ -130,12 +141,12 @@ impl Source {
     }
     /// So much of a group is lacking somewhere: that is what more of its parity would have been for.
     fn note_demand(&mut self, now: Instant, group: u64, lacking: u8) {
-        let group_len = self.window.group_len();
+        let (group_len, eliminate_ns) = (self.window.group_len(), self.eliminate_ns);
         let lead = self.window.lead().map_or(0, |lead| self.window.group_of(lead));
         let (Some(adapt), Some(state)) = (&mut self.adapt, self.window.group_mut(group)) else { return };
         // Who has nothing of a group was away when it was sent.
         let was_away = lacking >= state.count && state.count.saturating_add(state.pro_active) >= AWAY;
-        let demand = state.pro_active.saturating_add(lacking);
+        let demand = state.demand(now, lacking, (group_len, eliminate_ns));
         if was_away || demand <= state.demand {
             return;
         }

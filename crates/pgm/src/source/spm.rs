@@ -16,6 +16,8 @@ pub(super) struct Heartbeat {
     interval: Duration,
     /// Beats since the last data.
     beats: u8,
+    /// The time to the next ambient SPM.
+    ambient: Duration,
     sqn: Seq,
     /// Whether an SPM is to be sent now.
     pub(super) spm_due: bool,
@@ -29,6 +31,7 @@ impl Heartbeat {
             max,
             interval: config.heartbeat_min,
             beats: 0,
+            ambient: config.heartbeat_min,
             sqn: Seq(0),
             spm_due: false,
         }
@@ -48,6 +51,14 @@ impl Heartbeat {
         if self.beats >= QUICK_BEATS {
             self.interval = interval.saturating_mul(2).min(self.max);
         }
+        interval
+    }
+
+    /// The time to the next ambient SPM, up to `max`. At the start they come more often: no receiver can ask for anything before it
+    /// has heard one.
+    pub(super) fn ambient(&mut self, max: Duration) -> Duration {
+        let interval = self.ambient.min(max);
+        self.ambient = interval.saturating_mul(2);
         interval
     }
 
@@ -127,6 +138,7 @@ mod tests {
         let mut heartbeat = Heartbeat::new(&config);
         let beats = [ms(5), ms(5), ms(5), ms(5), ms(10), ms(20), ms(30), ms(30)];
         assert_eq!([(); 8].map(|()| heartbeat.beat()), beats);
+        assert_eq!([(); 4].map(|()| heartbeat.ambient(ms(25))), [ms(5), ms(10), ms(20), ms(25)]);
         heartbeat.restart();
         assert_eq!([(); 5].map(|()| heartbeat.beat()), [ms(5), ms(5), ms(5), ms(5), ms(10)]);
     }

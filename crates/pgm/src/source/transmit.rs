@@ -242,7 +242,7 @@ impl Source {
         while self.is_repair_ready() {
             let sent = match self.repairs.front() {
                 Some(Job::Data { position, .. }) => self.repair_data(now, position, &mut train),
-                Some(Job::Group { group }) => self.repair_group(group, &mut train),
+                Some(Job::Group { group }) => self.repair_group(now, group, &mut train),
                 None => break,
             };
             match sent {
@@ -275,7 +275,7 @@ impl Source {
         Sent::Packet(packet_len)
     }
 
-    fn repair_group(&mut self, group: u64, train: &mut Train<'_>) -> Sent {
+    fn repair_group(&mut self, now: Instant, group: u64, train: &mut Train<'_>) -> Sent {
         let group_len = self.window.group_len();
         let Some(state) = self.window.group(group).filter(|state| state.pending > 0) else {
             self.repairs.done();
@@ -295,7 +295,7 @@ impl Source {
             self.stats.rdata_parity += 1;
         }
         if let Some(state) = self.window.group_mut(group) {
-            state.take_symbol(group_len, N_MAX);
+            state.take_symbol(now, (group_len, N_MAX), self.eliminate_ns);
         }
         Sent::Packet(packet_len)
     }
