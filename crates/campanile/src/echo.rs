@@ -25,6 +25,7 @@ mod limit;
 mod loops;
 mod replies;
 mod run;
+mod teller;
 
 use std::fmt;
 use std::io;
@@ -36,12 +37,14 @@ use campanile_engine::udp::{self, Group, Shard, UdpConfig};
 use campanile_engine::{Choice, Config};
 use serde::Serialize;
 
+use crate::clock::Clock;
 use crate::cores;
 use crate::worker::{Board, Crew, Engines, Post, Stopper, WorkerError};
 use fingerprint::Key;
 use guard::{Guard, Rules};
+use teller::Teller;
 
-pub use counts::{Cause, Drops, EchoCounts, Flow};
+pub use counts::{Cause, Drops, EchoCounts, Flow, Probes};
 pub use guard::SmallLimits;
 
 /// How an echo server is made.
@@ -200,7 +203,7 @@ impl Bound {
         let own_ports = [&config.other_ports[..], &[address.port()]].concat();
         let small = (!config.rfc862).then_some(config.small_limits);
         let rules = Rules { own_ports, source_limit: config.source_limit, small };
-        // An echo answers from the buffers that it receives into; one is the least an engine can have for sending.
+        // An echo answers from the buffers that it receives into; only who asks for counters is sent something else.
         let engine = Config { backend: config.backend, transmit_buffers: 1, ..Config::default() };
         Ok(Self { group, cores, engine, rules, address })
     }
@@ -210,13 +213,13 @@ impl Bound {
         cores.truncate(group.sockets.len());
         let receive_buffer = group.sockets[0].granted().receive;
         let key = Key::random();
-        let mut boards = Vec::new();
+        let boards: Vec<_> = cores.iter().map(|_| Arc::new(EchoBoard::new())).collect();
+        let teller = Teller::new(Clock::start(), receive_buffer, boards.clone().into());
         let mut posts = Vec::new();
-        for (&cpu, socket) in cores.iter().zip(group.sockets) {
-            let board = Arc::new(EchoBoard::new());
-            boards.push(Arc::clone(&board));
+        for ((&cpu, board), socket) in cores.iter().zip(&boards).zip(group.sockets) {
+            let (board, teller) = (Arc::clone(board), teller.clone());
             let guard = Guard::new(&rules, key.clone());
-            let job = move |engine, sockets: &[_]| run::run(engine, sockets, guard, &board);
+            let job = move |engine, sockets: &[_]| run::run(engine, sockets, guard, &teller, &board);
             posts.push(Post { cpu, sockets: vec![socket], job });
         }
         let (crew, engines) = Crew::start("echo", &engine, posts).map_err(EchoError::Worker)?;

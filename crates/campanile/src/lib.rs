@@ -23,6 +23,7 @@ pub mod host;
 pub mod load;
 pub mod multicast;
 pub mod packet;
+mod probe;
 pub mod utc;
 mod worker;
 

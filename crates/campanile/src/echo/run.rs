@@ -1,68 +1,118 @@
 //! The loop of one echo worker.
 
 use std::io;
+use std::time::Duration;
 
-use campanile_engine::{Cast, Engine, Event, SocketId, Stats, Train};
+use campanile_engine::{Cast, Engine, Event, SocketId, Stats, Train, cpu};
 
 use super::EchoBoard;
-use super::counts::{Cause, Drops, EchoCounts, Flow};
+use super::counts::{Cause, EchoCounts, Flow};
 use super::guard::{Guard, Offer};
+use super::teller::{Asked, Teller};
 use crate::clock::{Clock, Instant};
+use crate::probe::Probe;
 
 /// Answers until the engine is stopped.
 pub(super) fn run(
     mut engine: Engine,
     sockets: &[SocketId],
-    mut guard: Guard,
+    guard: Guard,
+    teller: &Teller,
     board: &EchoBoard,
 ) -> io::Result<()> {
     let clock = Clock::start();
-    let mut drops = Drops::default();
+    let mut worker =
+        Worker { guard, now: clock.now(), own: EchoCounts::default(), cpu_at: Instant::default() };
     let mut stopped = false;
     while !stopped {
         engine.poll(None)?;
         // One reading for all that the poll brought: the rules count in sixteenths of a second.
-        let now = clock.now();
+        worker.now = clock.now();
+        let mut asked = None;
         while let Some(event) = engine.next_event() {
             match event {
-                Event::Train(train) => answer(train, &mut guard, now, &mut drops),
+                Event::Train(train) => asked = worker.answer(train).or(asked),
                 Event::Stopped => stopped = true,
                 // The engine counts what failed, and nobody wakes this worker.
                 Event::Truncated { .. } | Event::Failed(_) | Event::Woken => {}
             }
         }
-        board.publish(counts(&engine.stats(), drops).to_words());
+        worker.account(asked.is_some());
+        board.publish(worker.counts(&engine.stats()).to_words());
+        // One of a turn is answered, after what came with it was counted; the others ask again.
+        if let Some(asked) = asked {
+            worker.own.probes.answered += u64::from(teller.answer(&mut engine, &asked));
+        }
     }
     // Closing sends the last replies; what a backend still had in hand is delivered after it.
     sockets.iter().for_each(|&socket| engine.close(socket));
     while let Some(event) = engine.next_event() {
         if let Event::Train(train) = event {
-            drops.add(Cause::Stopping, train.count() as u64);
+            worker.own.dropped.add(Cause::Stopping, train.count() as u64);
         }
     }
-    board.publish(counts(&engine.stats(), drops).to_words());
+    board.publish(worker.counts(&engine.stats()).to_words());
     Ok(())
 }
 
-fn answer(train: Train<'_>, guard: &mut Guard, now: Instant, drops: &mut Drops) {
-    let (path, bytes, count) = (train.path(), train.bytes(), train.count());
-    let head = &bytes[..train.stride().min(bytes.len())];
-    let offer = Offer { from: path.from, unicast: path.cast == Cast::Unicast, count, head };
-    match guard.admit(&offer, now) {
-        Ok(()) => train.reply(),
-        Err(cause) => drops.add(cause, count as u64),
+struct Worker {
+    guard: Guard,
+    now: Instant,
+    /// What the engine does not count.
+    own: EchoCounts,
+    /// When the thread's time is read again.
+    cpu_at: Instant,
+}
+
+impl Worker {
+    /// Sends a train back, or returns the probe that it is.
+    fn answer(&mut self, train: Train<'_>) -> Option<Asked> {
+        let (path, bytes, count) = (*train.path(), train.bytes(), train.count());
+        let head = &bytes[..train.stride().min(bytes.len())];
+        let offer = Offer { from: path.from, unicast: path.cast == Cast::Unicast, count, head };
+        if let Err(cause) = self.guard.admit(&offer, self.now) {
+            self.own.dropped.add(cause, count as u64);
+            return None;
+        }
+        if Probe::is_answer(head) {
+            self.own.dropped.add(Cause::ProbeAnswer, count as u64);
+            return None;
+        }
+        match Probe::read(bytes) {
+            Some(Probe::Ask { nonce, cookie }) => {
+                self.own.probes.asked += 1;
+                Some(Asked { socket: train.socket(), path, nonce, cookie })
+            }
+            _ => {
+                train.reply();
+                None
+            }
+        }
+    }
+
+    /// Reads the thread's time now and then, and when somebody asks: a reading costs as much as a packet.
+    fn account(&mut self, is_asked: bool) {
+        if is_asked || self.now >= self.cpu_at {
+            self.cpu_at = self.now.after(CPU_EVERY);
+            self.own.cpu_ns = cpu::thread_time().map_or(0, |time| time.as_nanos() as u64);
+        }
+    }
+
+    /// The engine's counters and the worker's own in one.
+    fn counts(&self, stats: &Stats) -> EchoCounts {
+        let flow = |traffic: campanile_engine::Traffic| Flow {
+            trains: traffic.trains,
+            packets: traffic.datagrams,
+            bytes: traffic.bytes,
+        };
+        let mut counts = self.own;
+        counts.dropped.set(Cause::Kernel, stats.dropped.kernel);
+        counts.dropped.set(Cause::Truncated, stats.dropped.truncated);
+        counts.dropped.set(Cause::Send, stats.dropped.send);
+        counts.received = flow(stats.received);
+        counts.replied = flow(stats.sent);
+        counts
     }
 }
 
-/// The engine's counters and the guard's in one.
-fn counts(stats: &Stats, mut dropped: Drops) -> EchoCounts {
-    let flow = |traffic: campanile_engine::Traffic| Flow {
-        trains: traffic.trains,
-        packets: traffic.datagrams,
-        bytes: traffic.bytes,
-    };
-    dropped.set(Cause::Kernel, stats.dropped.kernel);
-    dropped.set(Cause::Truncated, stats.dropped.truncated);
-    dropped.set(Cause::Send, stats.dropped.send);
-    EchoCounts { received: flow(stats.received), replied: flow(stats.sent), dropped }
-}
+const CPU_EVERY: Duration = Duration::from_millis(50);

@@ -1,0 +1,113 @@
+//! Who is told what a server has counted.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use campanile_engine::{Engine, Path, SocketId, Transmit};
+
+use super::EchoBoard;
+use super::counts::EchoCounts;
+use crate::clock::{Clock, Instant};
+use crate::probe::{Account, Probe};
+
+/// Answers probes for one worker. The counters are those of all workers.
+#[derive(Clone, Debug)]
+pub(crate) struct Teller {
+    /// What cookies are made with: a keyed hash of the standard library (SipHash), whose key nobody can know.
+    secret: RandomState,
+    /// The clock of all workers.
+    clock: Clock,
+    receive_buffer: usize,
+    boards: Arc<[Arc<EchoBoard>]>,
+}
+
+/// A probe that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) socket: SocketId,
+    pub(crate) path: Path,
+    pub(crate) nonce: u64,
+    pub(crate) cookie: u64,
+}
+
+impl Teller {
+    pub(crate) fn new(clock: Clock, receive_buffer: usize, boards: Arc<[Arc<EchoBoard>]>) -> Self {
+        Self { secret: RandomState::new(), clock, receive_buffer, boards }
+    }
+
+    /// Answers, if there is memory to send from; who gets no answer asks again. Tells whether it did.
+    pub(crate) fn answer(&self, engine: &mut Engine, asked: &Asked) -> bool {
+        let Some(mut slot) = engine.transmit_slot() else { return false };
+        let probe = self.probe(asked, self.clock.now());
+        let Some(datagram) = slot.bytes_mut().first_chunk_mut() else { return false };
+        let len = probe.write(datagram);
+        let from = (!asked.path.to.is_unspecified()).then_some(asked.path.to);
+        slot.send(asked.socket, &Transmit { from, ..Transmit::datagram(Some(asked.path.from), len) });
+        true
+    }
+
+    /// The account for who brings the cookie of this or the last minute, and that of this minute for all others.
+    fn probe(&self, asked: &Asked, now: Instant) -> Probe {
+        let Asked { path, nonce, cookie, .. } = *asked;
+        let minute = now.as_ns() / MINUTE_NS;
+        let known = [minute, minute.saturating_sub(1)].map(|minute| self.cookie(path.from, minute));
+        if !known.contains(&cookie) {
+            return Probe::Cookie { nonce, cookie: known[0] };
+        }
+        let counts = self.boards.iter().map(|board| EchoCounts::from_words(board.read())).sum();
+        let account = Account {
+            uptime_ns: now.as_ns(),
+            workers: self.boards.len() as u64,
+            receive_buffer: self.receive_buffer as u64,
+            counts,
+        };
+        Probe::Account { nonce, account }
+    }
+
+    fn cookie(&self, from: SocketAddr, minute: u64) -> u64 {
+        self.secret.hash_one((from.ip(), from.port(), minute))
+    }
+}
+
+const MINUTE_NS: u64 = 60_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use campanile_engine::Cast;
+
+    fn teller() -> Teller {
+        Teller::new(Clock::start(), 4096, Arc::new([Arc::new(EchoBoard::new())]))
+    }
+
+    fn asked(socket: SocketId, from: &str, cookie: u64) -> Asked {
+        let from: SocketAddr = from.parse().expect("a literal address");
+        let path = Path { from, to: from.ip(), cast: Cast::Unicast, interface: 0, tos: 0 };
+        Asked { socket, path, nonce: 3, cookie }
+    }
+
+    /// A socket's id can be had of an engine alone.
+    fn socket() -> SocketId {
+        let bind = "127.0.0.1:0".parse().expect("a literal address");
+        let socket = campanile_engine::udp::bind(&campanile_engine::udp::UdpConfig::new(bind)).expect("free");
+        let mut engine = Engine::new(&campanile_engine::Config::default()).expect("there is a backend");
+        engine.add(socket).expect("an engine has room for one")
+    }
+
+    #[test]
+    fn only_the_holder_of_the_cookie_is_told() {
+        let (teller, socket) = (teller(), socket());
+        let at = |minute: u64| Instant::from_ns(minute * MINUTE_NS + 1);
+        let Probe::Cookie { nonce: 3, cookie } = teller.probe(&asked(socket, "192.0.2.1:4000", 0), at(7))
+        else {
+            panic!("no cookie, no account");
+        };
+        let told = |from, minute| {
+            matches!(teller.probe(&asked(socket, from, cookie), at(minute)), Probe::Account { .. })
+        };
+        assert!(told("192.0.2.1:4000", 7) && told("192.0.2.1:4000", 8));
+        assert!(!told("192.0.2.1:4000", 9), "too old");
+        assert!(!told("192.0.2.1:4001", 7) && !told("192.0.2.2:4000", 7), "another's");
+    }
+}
