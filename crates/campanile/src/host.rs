@@ -3,7 +3,9 @@
 //! All of it is read from files (`/proc` and `/sys` on Linux). A system that has no such file simply does not tell: every such
 //! fact is an `Option`.
 
+mod counters;
 mod environment;
 mod text;
 
+pub use counters::Counters;
 pub use environment::Environment;

@@ -14,15 +14,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod books;
 mod config;
+mod cost;
 mod error;
 mod latency;
 mod ledger;
+mod limit;
 mod order;
 mod plan;
+mod prober;
 mod report;
 mod run;
 mod schedule;
+mod server;
 mod spoiled;
 mod window;
 
@@ -37,15 +42,22 @@ use campanile_engine::{Choice, Config};
 
 use crate::clock::Clock;
 use crate::cores;
+use crate::host::{Counters, Environment};
 use crate::worker::{Board, Crew, Post, Stopper};
 use latency::Timings;
 use plan::Plan;
+use prober::{Found, Prober};
+use report::Findings;
 
+pub use books::{Books, Entry, Place};
 pub use config::{LoadConfig, Number, Pace, TRAIN_MAX, payload_max};
+pub use cost::Cost;
 pub use error::LoadError;
 pub use latency::{Histograms, Latency};
+pub use limit::Limit;
 pub use order::Reordered;
 pub use report::{LoadCounts, LoadReport, OddReplies, Rates};
+pub use server::{ServerKind, ServerShare};
 pub use spoiled::Spoiled;
 
 /// A running load. Dropping it ends it.
@@ -55,10 +67,37 @@ pub struct Load {
     boards: Vec<Arc<LoadBoard>>,
     /// What each worker timed, once it has ended.
     timings: Receiver<Timings>,
-    began: SystemTime,
+    before: Before,
     config: LoadConfig,
     backend: Choice,
     fallback: Option<String>,
+}
+
+/// What was known before the first packet.
+#[derive(Debug)]
+struct Before {
+    began: SystemTime,
+    clock: Clock,
+    environment: Environment,
+    system: Counters,
+    server_kind: ServerKind,
+    prober: Option<Box<Prober>>,
+}
+
+impl Before {
+    fn look(config: &LoadConfig) -> io::Result<Self> {
+        let found = if config.probe { Some(Prober::start(config.target)?) } else { None };
+        let environment = Environment::read(config.target);
+        let (server_kind, prober) = match found {
+            None => (ServerKind::NotAsked, None),
+            Some(Found::Campanile(prober)) => (ServerKind::Campanile, Some(prober)),
+            Some(Found::Mirror) => (ServerKind::Mirror, None),
+            Some(Found::Silent) => (ServerKind::Silent, None),
+        };
+        let system = Counters::read(environment.interface.as_deref());
+        let (clock, began) = (Clock::start(), SystemTime::now() + config.warm_up);
+        Ok(Self { began, clock, environment, system, server_kind, prober })
+    }
 }
 
 type LoadBoard = Board<{ LoadCounts::WORDS }>;
@@ -72,7 +111,9 @@ impl Load {
         config.check()?;
         let cores = cores::or_all(&config.cores).map_err(LoadError::Cores)?;
         let config = LoadConfig { cores, ..config.clone() };
-        let plan = Plan::new(&config, Clock::start());
+        let before = Before::look(&config);
+        let before = before.map_err(|error| LoadError::Socket { target: config.target, error })?;
+        let plan = Plan::new(&config, before.clock);
         let (send_timings, timings) = channel();
         let mut boards = Vec::new();
         let mut posts = Vec::new();
@@ -91,8 +132,7 @@ impl Load {
         let engine = Config { backend: config.backend, ..Config::default() };
         let (crew, engines) = Crew::start("load", &engine, posts).map_err(LoadError::Worker)?;
         let fallback = engines.fallback.map(|fallback| fallback.to_string());
-        let (backend, began) = (engines.backend, SystemTime::now() + config.warm_up);
-        Ok(Self { crew, boards, timings, began, config, backend, fallback })
+        Ok(Self { crew, boards, timings, before, config, backend: engines.backend, fallback })
     }
 
     /// The configuration, with the processors that it uses.
@@ -119,6 +159,12 @@ impl Load {
         read(&self.boards)
     }
 
+    /// How busy the server's threads were since the start, in percent of a core each, if it keeps an account.
+    #[must_use]
+    pub fn server_busy_percent(&self) -> Option<f64> {
+        self.before.prober.as_ref().map(|prober| server::busy_percent(&prober.progress()))
+    }
+
     /// A handle that ends the sending from any thread. What is in flight is still waited for.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
@@ -135,7 +181,7 @@ impl Load {
     /// # Errors
     /// Nothing listens at the target, nothing ever came back, or a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
-        let Self { crew, boards, timings, began, config, backend, .. } = self;
+        let Self { crew, boards, timings, before, config, backend, .. } = self;
         let target = config.target;
         let joined = crew.join();
         let counts = read(&boards);
@@ -154,8 +200,14 @@ impl Load {
             sum
         });
         let timings = all.expect("each worker that ended well has sent its own");
+        let Before { began, environment, system, server_kind, prober, .. } = before;
+        let system = Counters::read(environment.interface.as_deref()).since(&system);
         let lasted = Duration::from_nanos(counts.sending_ns);
-        Ok(LoadReport::new(&config, backend, &counts, Histograms { timings, began, lasted }))
+        let span = prober.and_then(Prober::finish);
+        let server = span.map(|span| ServerShare::new(&span, &counts, config.warm_up + lasted));
+        let histograms = Histograms { timings, began, lasted };
+        let findings = Findings { backend, histograms, server_kind, server, system, environment };
+        Ok(LoadReport::new(&config, &counts, findings))
     }
 }
 

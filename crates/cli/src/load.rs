@@ -3,6 +3,7 @@
 mod live;
 mod spread;
 mod summary;
+mod verdict;
 
 use std::fmt;
 use std::fs::File;
@@ -21,12 +22,14 @@ use crate::interrupt::Interrupt;
 use crate::{arguments, output};
 use spread::Spread;
 use summary::Summary;
+use verdict::Verdict;
 
 /// Measure an echo server: rates, loss and round trips.
 ///
 /// Each socket keeps a window of packets in flight and sends the next one when one was answered or given up: the server sets the
 /// pace. With --rate the clock does: packets are due in even steps however the server fares, and latency counts from when a packet
-/// was due. Any server that sends packets back unchanged will do.
+/// was due. Any server that sends packets back unchanged will do. A Campanile server is also asked for its counters, ten times a second:
+/// then it is known on which way packets were lost.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -71,6 +74,9 @@ pub(crate) struct Arguments {
     /// A packet that is not answered for so long is lost
     #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds, default_value = "1")]
     timeout: Duration,
+    /// Do not ask the server for its counters: nothing leaves but the packets that are measured
+    #[arg(long)]
+    no_probe: bool,
     /// Write the latencies as a log of HdrHistogram's, for its tools
     #[arg(long, value_name = "FILE")]
     histogram: Option<PathBuf>,
@@ -107,6 +113,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         let report = load.join().map_err(error)?;
         if !arguments.json {
             output::line(Summary(&report))?;
+            output::line(Verdict(&report))?;
         }
         runs.push(report);
     }
@@ -153,6 +160,7 @@ impl Arguments {
             timeout: self.timeout,
             backend: self.backend,
             spin: self.spin,
+            probe: !self.no_probe,
             ..LoadConfig::new(target)
         })
     }

@@ -31,6 +31,8 @@ pub struct Environment {
     pub source: Option<IpAddr>,
     /// The interface of that address.
     pub interface: Option<String>,
+    /// That interface's speed in Mbit/s.
+    pub speed_mbps: Option<u64>,
     /// The target is this machine. Loopback never cuts a train into packets and has no wire: such figures are of the machine alone.
     pub loopback: bool,
 }
@@ -42,6 +44,8 @@ impl Environment {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let source = source(target);
         let processors = text::read("/proc/cpuinfo");
+        let interface = source.and_then(interface_of);
+        let speed = interface.as_ref().and_then(|name| text::word(format!("/sys/class/net/{name}/speed")));
         Self {
             version: env!("CARGO_PKG_VERSION"),
             arguments: std::env::args_os().skip(1).map(|one| one.to_string_lossy().into_owned()).collect(),
@@ -55,7 +59,9 @@ impl Environment {
             processors: crate::cores::allowed().ok().map(|cores| cores.len()),
             governor: text::word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             source,
-            interface: source.and_then(interface_of),
+            interface,
+            // An interface without a speed says -1.
+            speed_mbps: speed.and_then(|speed| speed.parse().ok()),
             loopback: target.ip().is_loopback() || source == Some(target.ip()),
         }
     }

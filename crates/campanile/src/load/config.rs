@@ -35,6 +35,8 @@ pub struct LoadConfig {
     pub backend: Choice,
     /// Ask for the time again and again until a packet is due, instead of sleeping: the least lag, for a core each.
     pub spin: bool,
+    /// Ask the server for its counters ten times a second, from a socket of its own.
+    pub probe: bool,
 }
 
 /// What decides when a packet is sent.
@@ -70,6 +72,7 @@ impl LoadConfig {
             timeout: Duration::from_secs(1),
             backend: Choice::Auto,
             spin: false,
+            probe: true,
         }
     }
 

@@ -7,11 +7,15 @@ use std::time::Duration;
 use campanile_engine::Choice;
 use serde::Serialize;
 
+use super::books::{Books, Trains};
 use super::config::{LoadConfig, Pace};
+use super::cost::Cost;
 use super::latency::{Histograms, Latency};
+use super::limit::Limit;
 use super::order::Reordered;
+use super::server::{ServerKind, ServerShare};
 use super::spoiled::Spoiled;
-use crate::host::Environment;
+use crate::host::{Counters, Environment};
 
 /// The result of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +34,8 @@ pub struct LoadReport {
     pub rate: Option<u64>,
     /// Packets that leave together.
     pub train: usize,
+    /// Workers did not sleep between packets.
+    pub spin: bool,
     /// The engine's backend.
     pub backend: &'static str,
     /// How long packets were sent before the measurement.
@@ -56,6 +62,18 @@ pub struct LoadReport {
     pub send_lag: Option<Latency>,
     /// What makes the run say nothing about the server; empty for a run that stands.
     pub spoiled: Vec<Spoiled>,
+    /// What kind of server it is.
+    pub server_kind: ServerKind,
+    /// The server's own account, if it keeps one.
+    pub server: Option<ServerShare>,
+    /// Where the packets went.
+    pub books: Books,
+    /// What it cost this client.
+    pub cost: Cost,
+    /// What this whole machine counted meanwhile, whoever's work it was.
+    pub system: Counters,
+    /// What kept the run from going faster.
+    pub limit: Limit,
     /// Where and how it was measured.
     pub environment: Environment,
     /// The histograms behind the latencies.
@@ -63,13 +81,19 @@ pub struct LoadReport {
     pub histograms: Histograms,
 }
 
+/// What is known after a run besides its counters.
+pub(super) struct Findings {
+    pub(super) backend: Choice,
+    pub(super) histograms: Histograms,
+    pub(super) server_kind: ServerKind,
+    pub(super) server: Option<ServerShare>,
+    pub(super) system: Counters,
+    pub(super) environment: Environment,
+}
+
 impl LoadReport {
-    pub(super) fn new(
-        config: &LoadConfig,
-        backend: Choice,
-        counts: &LoadCounts,
-        histograms: Histograms,
-    ) -> Self {
+    pub(super) fn new(config: &LoadConfig, counts: &LoadCounts, findings: Findings) -> Self {
+        let Findings { backend, histograms, server_kind, server, system, environment } = findings;
         let (window, rate) = match config.pace {
             Pace::Window(window) => (Some(window), None),
             Pace::Rate(rate) => (None, Some(rate)),
@@ -78,7 +102,10 @@ impl LoadReport {
         let timings = &histograms.timings;
         let (round_trip, send_lag) = (timings.from_send.latency(), timings.send_lag.latency());
         let judge = |rate| Spoiled::judge(rate as f64, sent.packets_per_second, send_lag, round_trip);
-        Self {
+        let train = config.train as u64;
+        let trains = Trains { sent: train, dropped: if environment.loopback { train } else { 1 } };
+        let active = config.warm_up + histograms.lasted;
+        let mut report = Self {
             target: config.target,
             payload: config.payload,
             cores: config.cores.len(),
@@ -86,24 +113,70 @@ impl LoadReport {
             window,
             rate,
             train: config.train,
+            spin: config.spin,
             backend: backend.name(),
             warm_up_seconds: config.warm_up.as_secs_f64(),
             seconds: histograms.lasted.as_secs_f64(),
             sent,
             received: counts.rates(counts.answered, config.payload),
             lost: counts.lost,
-            lost_percent: counts.lost as f64 * 100.0 / counts.sent as f64,
+            lost_percent: counts.lost as f64 * 100.0 / counts.sent.max(1) as f64,
             odd: counts.odd,
             reordered: counts.reordered,
             round_trip,
             from_due: timings.from_due.latency(),
             send_lag,
             spoiled: rate.map(judge).unwrap_or_default(),
-            environment: Environment::read(config.target),
+            server_kind,
+            server,
+            books: Books::close(counts, trains, server.as_ref(), &system),
+            cost: Cost::new(counts, active * config.cores.len() as u32, &system),
+            system,
+            limit: Limit::Nothing,
+            environment,
             histograms,
+        };
+        report.limit = Limit::find(&report);
+        report
+    }
+
+    /// Bytes that each packet takes on an Ethernet wire: with the headers of UDP and IP, frame, preamble and gap; in fragments of
+    /// 1500 bytes if it is larger than those.
+    #[must_use]
+    pub fn wire_bytes(&self) -> usize {
+        let (ip, datagram) = (if self.target.is_ipv4() { 20 } else { 40 }, self.payload + 8);
+        // An IPv6 fragment has a header of its own (RFC 8200 section 4.5).
+        let fragment_header = if self.target.is_ipv4() { 0 } else { 8 };
+        match datagram + ip <= MTU {
+            true => datagram + ip + FRAME,
+            false => {
+                let room = (MTU - ip - fragment_header) / 8 * 8;
+                datagram + datagram.div_ceil(room) * (ip + fragment_header + FRAME)
+            }
         }
     }
+
+    /// How busy this machine was with something else than this client, a server on it, and software interrupts, in percent.
+    pub(super) fn others_percent(&self) -> f64 {
+        let server = self.server.map_or(0.0, |server| server.cpu_ns_per_packet * server.received as f64);
+        let client = self.cost.cpu_ns_per_packet.unwrap_or(0.0) * self.books.sent as f64;
+        let own_ns = server + client + self.system.softirq_ns.unwrap_or(0) as f64;
+        let (busy_ns, busy) =
+            (self.system.busy_ns.unwrap_or(0), self.cost.machine_busy_percent.unwrap_or(0.0));
+        busy * (1.0 - own_ns / busy_ns.max(1) as f64).max(0.0)
+    }
+
+    /// How much of the interface's speed was used in the busier direction, in percent; `None` where it has none that is known.
+    #[must_use]
+    pub fn wire_used_percent(&self) -> Option<f64> {
+        let speed_bps = self.environment.speed_mbps.filter(|_| !self.environment.loopback)? as f64 * 1e6;
+        Some(self.sent.packets_per_second * self.wire_bytes() as f64 * 8.0 * 100.0 / speed_bps)
+    }
 }
+
+const MTU: usize = 1500;
+/// Ethernet: 14 bytes of header, 4 of checksum, 8 of preamble, 12 of gap (IEEE 802.3).
+const FRAME: usize = 38;
 
 /// Packets and payload bytes in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -150,6 +223,10 @@ pub struct LoadCounts {
     pub all_sent: u64,
     /// Datagrams received since the start, of whatever kind.
     pub all_replies: u64,
+    /// Replies that the receive buffers of this client's sockets had no room for, where the system tells.
+    pub dropped_here: u64,
+    /// Processor time of the workers.
+    pub cpu_ns: u64,
     /// How long packets were sent.
     pub(crate) sending_ns: u64,
     /// The system's error number of the last failure that it reported; 0 for none.
@@ -159,7 +236,7 @@ pub struct LoadCounts {
 impl LoadCounts {
     /// Words that carry the counters between threads.
     pub(crate) const WORDS: usize = Self::PLAIN + 2 + Reordered::CLASSES;
-    const PLAIN: usize = 12;
+    const PLAIN: usize = 14;
 
     pub(crate) fn to_words(self) -> [u64; Self::WORDS] {
         let mut words = [0; Self::WORDS];
@@ -175,6 +252,8 @@ impl LoadCounts {
             self.round_trips_ns,
             self.all_sent,
             self.all_replies,
+            self.dropped_here,
+            self.cpu_ns,
             self.sending_ns,
             self.failure,
         ]);
@@ -185,7 +264,17 @@ impl LoadCounts {
 
     pub(crate) fn from_words(words: [u64; Self::WORDS]) -> Self {
         let [sent, answered, lost, late, duplicate, foreign, refused, round_trips_ns, rest @ ..] = words;
-        let [all_sent, all_replies, sending_ns, failure, replies, distance_max, by_distance @ ..] = rest;
+        let [
+            all_sent,
+            all_replies,
+            dropped_here,
+            cpu_ns,
+            sending_ns,
+            failure,
+            replies,
+            distance_max,
+            by_distance @ ..,
+        ] = rest;
         Self {
             sent,
             answered,
@@ -196,6 +285,8 @@ impl LoadCounts {
             round_trips_ns,
             all_sent,
             all_replies,
+            dropped_here,
+            cpu_ns,
             sending_ns,
             failure,
         }
@@ -227,6 +318,8 @@ impl LoadCounts {
             round_trips_ns: self.round_trips_ns + other.round_trips_ns,
             all_sent: self.all_sent + other.all_sent,
             all_replies: self.all_replies + other.all_replies,
+            dropped_here: self.dropped_here + other.dropped_here,
+            cpu_ns: self.cpu_ns + other.cpu_ns,
             sending_ns: self.sending_ns.max(other.sending_ns),
             failure: self.failure.max(other.failure),
         }
@@ -260,8 +353,8 @@ mod tests {
         let words: [u64; LoadCounts::WORDS] = std::array::from_fn(|index| index as u64 + 1);
         let one = LoadCounts::from_words(words);
         let two = one.merge(one);
-        assert_eq!((two.sent, two.all_replies, two.reordered.replies), (2, 20, 26));
-        assert_eq!((two.sending_ns, two.failure, two.reordered.distance_max), (11, 12, 14), "the greater");
+        assert_eq!((two.sent, two.all_replies, two.reordered.replies), (2, 20, 30));
+        assert_eq!((two.sending_ns, two.failure, two.reordered.distance_max), (13, 14, 16), "the greater");
         assert_eq!(one.merge(LoadCounts::default()), one);
     }
 

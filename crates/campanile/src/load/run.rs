@@ -38,8 +38,11 @@ pub(super) fn run(
             }
         }
         worker.keep_time();
+        worker.counts.dropped_here = engine.stats().dropped.kernel;
         board.publish(worker.counts.to_words());
     }
+    worker.counts.cpu_ns = cpu::thread_time().map_or(0, |time| time.as_nanos() as u64);
+    board.publish(worker.counts.to_words());
     Ok(worker.timings)
 }
 

@@ -60,9 +60,9 @@ impl fmt::Display for Spoiled {
                 write!(f, "this client sent {achieved:.0} packets/s of the {asked:.0} asked for")
             }
             Self::Lag { lag_p99_ns, from_send_p99_ns } => {
-                let us = |ns: u64| ns as f64 / 1e3;
-                let (lag, from_send) = (us(lag_p99_ns), us(from_send_p99_ns));
-                write!(f, "this client was {lag:.1} µs late itself (p99), and measures {from_send:.1} µs")
+                let ms = |ns: u64| ns as f64 / 1e6;
+                let (lag, from_send) = (ms(lag_p99_ns), ms(from_send_p99_ns));
+                write!(f, "this client was {lag:.2} ms late itself (p99), and measures {from_send:.2} ms")
             }
         }
     }
@@ -89,6 +89,6 @@ mod tests {
         let lag = Spoiled::Lag { lag_p99_ns: 600_000, from_send_p99_ns: 900_000 };
         assert_eq!(Spoiled::judge(1000.0, 900.0, p99(600_000), p99(900_000)), [rate, lag]);
         assert_eq!(rate.to_string(), "this client sent 900 packets/s of the 1000 asked for");
-        assert_eq!(lag.to_string(), "this client was 600.0 µs late itself (p99), and measures 900.0 µs");
+        assert_eq!(lag.to_string(), "this client was 0.60 ms late itself (p99), and measures 0.90 ms");
     }
 }

@@ -14,6 +14,8 @@ fn gentle(target: SocketAddr) -> LoadConfig {
         pace: Pace::Window(4),
         sockets: 2,
         timeout: Duration::from_secs(10),
+        // The servers here count what comes.
+        probe: false,
         ..LoadConfig::new(target)
     }
 }
@@ -241,6 +243,33 @@ fn trains_in_a_closed_loop_are_answered_whole() {
     let config = LoadConfig { pace, train: 8, payload: 100, ..gentle(server.description().address) };
     let report = run(&config).expect("the server answers");
     assert_eq!((report.sent.packets, report.sent.packets % 8), (report.received.packets, 0));
+}
+
+#[test]
+fn our_server_s_account_splits_the_loss_and_closes_the_books() {
+    let server = server();
+    let config = LoadConfig { probe: true, ..gentle(server.description().address) };
+    let report = run(&config).expect("the server answers");
+    server.stop();
+    let counts = server.join().expect("no worker fails").total;
+    let share = report.server.expect("it keeps an account");
+    assert_eq!((report.server_kind, share.workers), (ServerKind::Campanile, 1));
+    assert_eq!((share.received, share.replied), (report.sent.packets, report.received.packets));
+    assert_eq!((share.lost_up, share.lost_down), (Some(0), Some(0)));
+    assert!(counts.probes.asked >= 4 && counts.probes.answered <= counts.probes.asked, "{counts:?}");
+    let Books { sent, received, ref entries, unexplained, surplus } = report.books;
+    assert_eq!((sent, received, entries.len(), unexplained, surplus), (sent, sent, 0, 0, 0));
+    assert!(share.busy_percent > 0.0 && report.cost.cpu_ns_per_packet > Some(0.0), "{report:?}");
+}
+
+#[test]
+fn a_mirror_without_account_is_named_and_its_loss_unexplained() {
+    let (address, thread) = classic(|index, packet| (usize::from(index % 10 != 5), packet.to_vec()));
+    let config = LoadConfig { probe: true, timeout: Duration::from_millis(50), ..gentle(address) };
+    let report = run(&config).expect("the server answers");
+    end(address, thread);
+    assert_eq!((report.server_kind, report.server), (ServerKind::Mirror, None));
+    assert!(report.lost > 0 && report.books.unexplained == report.lost, "{report:?}");
 }
 
 #[test]

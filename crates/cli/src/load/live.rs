@@ -25,6 +25,7 @@ pub(super) fn follow(load: &mut Load) -> Result<(), CommandError> {
             answered: counts.answered - last.1.answered,
             round_trips_ns: counts.round_trips_ns - last.1.round_trips_ns,
             lost: counts.lost,
+            server_busy_percent: load.server_busy_percent(),
         };
         if is_terminal {
             rewrite(&moment)?
@@ -53,6 +54,7 @@ struct Moment {
     round_trips_ns: u64,
     /// Since the start.
     lost: u64,
+    server_busy_percent: Option<f64>,
 }
 
 impl fmt::Display for Moment {
@@ -64,7 +66,11 @@ impl fmt::Display for Moment {
             return write!(f, "{seconds:4.0} s  {sent:>11} packets/s sent, none measured yet, lost {lost}");
         };
         let (answered, mean) = (rate(self.answered), Span::from_ns(mean_ns));
-        write!(f, "{seconds:4.0} s  {answered:>11} packets/s  round trip {mean}  lost {lost}")
+        write!(f, "{seconds:4.0} s  {answered:>11} packets/s  round trip {mean}  lost {lost}")?;
+        match self.server_busy_percent {
+            Some(busy) => write!(f, "  server {busy:.0} %"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -74,8 +80,15 @@ mod tests {
 
     #[test]
     fn a_moment_has_rates_of_its_own_time() {
-        let moment =
-            Moment { seconds: 3.0, span: 0.5, sent: 600, answered: 500, round_trips_ns: 50_000_000, lost: 7 };
+        let moment = Moment {
+            seconds: 3.0,
+            span: 0.5,
+            sent: 600,
+            answered: 500,
+            round_trips_ns: 50_000_000,
+            lost: 7,
+            server_busy_percent: None,
+        };
         assert_eq!(moment.to_string(), "   3 s        1,000 packets/s  round trip 100.0 µs  lost 7");
         let silent = Moment { answered: 0, round_trips_ns: 0, ..moment };
         assert_eq!(silent.to_string(), "   3 s        1,200 packets/s sent, none measured yet, lost 7");

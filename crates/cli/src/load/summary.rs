@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use campanile::load::{Latency, LoadReport, OddReplies, Rates, Reordered};
+use campanile::load::{Books, Latency, LoadReport, OddReplies, Place, Rates, Reordered, ServerKind};
 
+use super::verdict::payload_percent;
 use crate::figures::{BitRate, Count, Span};
 
 /// What one run measured.
@@ -31,6 +32,9 @@ impl fmt::Display for Summary<'_> {
         if self.0.train > 1 {
             write!(f, "\ntrains      of {} packets; {}", self.0.train, self.of_trains())?;
         }
+        write!(f, "\nserver      {}", Server(self.0))?;
+        write!(f, "\n{}", Costs(self.0))?;
+        write!(f, "\n{}", Account(&self.0.books))?;
         for reason in &self.0.spoiled {
             write!(f, "\nINVALID     {reason}")?;
         }
@@ -46,6 +50,88 @@ impl Summary<'_> {
         } else {
             "do not compare these figures with those of single packets"
         }
+    }
+}
+
+/// What is known of the server.
+struct Server<'a>(&'a LoadReport);
+
+impl fmt::Display for Server<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(server) = &self.0.server else {
+            return f.write_str(match self.0.server_kind {
+                ServerKind::Campanile => "gave no account at the end",
+                ServerKind::Mirror => "keeps no account: a mirror of another kind",
+                ServerKind::Silent => "does not answer questions for its account",
+                ServerKind::NotAsked => "was not asked for its account",
+            });
+        };
+        let (busy, each) = (server.busy_percent, Count::rounded(server.cpu_ns_per_packet));
+        write!(f, "{} threads, {busy:.0} % busy, {each} ns a packet; ", server.workers)?;
+        match (server.lost_up, server.lost_down) {
+            (Some(up), Some(down)) => write!(f, "lost on the way there {}, back {}", Count(up), Count(down)),
+            _ => f.write_str("others used it too, so the loss cannot be split"),
+        }
+    }
+}
+
+/// Processor time here, and what the headers cost.
+struct Costs<'a>(&'a LoadReport);
+
+impl fmt::Display for Costs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cost = &self.0.cost;
+        match (cost.cpu_ns_per_packet, cost.busy_percent) {
+            (Some(each), Some(busy)) => {
+                write!(f, "cost        {} ns a packet here, threads {busy:.0} % busy", Count::rounded(each))?;
+            }
+            _ => write!(f, "cost        this system does not tell")?,
+        }
+        if let Some(softirq) = cost.softirq_ns_per_packet {
+            write!(f, "; {} ns in this machine's software interrupts", Count::rounded(softirq))?;
+        }
+        let headers = 100.0 - payload_percent(self.0);
+        write!(f, "\nheaders     {headers:.0} % of what a packet of this size takes on an Ethernet wire")
+    }
+}
+
+/// Where the packets went.
+struct Account<'a>(&'a Books);
+
+impl fmt::Display for Account<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Books { sent, received, entries, unexplained, surplus } = self.0;
+        let gone: u64 = entries.iter().map(|entry| entry.packets).sum();
+        let (sent, received) = (Count(*sent), Count(*received));
+        write!(
+            f,
+            "books       {sent} sent = {received} came back + {} lost + {}",
+            Count(gone),
+            Count(*unexplained)
+        )?;
+        write!(f, " unexplained")?;
+        if *surplus > 0 {
+            write!(f, " - {} too many", Count(*surplus))?;
+        }
+        for entry in entries {
+            write!(f, "\n{:>11} {}", Count(entry.packets), place(entry.place))?;
+        }
+        Ok(())
+    }
+}
+
+fn place(place: Place) -> &'static str {
+    match place {
+        Place::OwnSend => "this system refused to send",
+        Place::OwnInterfaceOut => "the interface here dropped on the way out",
+        Place::WayUp => "sent, and never seen by the server's socket",
+        Place::ServerSocket => "found the receive buffer of the server's socket full",
+        Place::ServerRules => "the server does not answer, by its own rules",
+        Place::ServerSend => "the server could not send back",
+        Place::WayDown => "sent back, and never seen by a socket here",
+        Place::OwnBacklog => "found a processor's backlog here full",
+        Place::OwnInterfaceIn => "the interface here dropped on arrival",
+        Place::OwnSocket => "found the receive buffer of a socket here full",
     }
 }
 

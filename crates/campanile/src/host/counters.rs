@@ -1,0 +1,181 @@
+//! What the system counts of datagrams, interfaces and processors.
+
+use serde::Serialize;
+
+use super::text;
+
+/// Counters of the whole machine (or of the network namespace), as they stand. What the system does not tell is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Datagrams dropped because a socket's receive buffer was full, IPv4 and IPv6.
+    pub receive_buffer_errors: Option<u64>,
+    /// Datagrams not sent because a socket's send buffer was full.
+    pub send_buffer_errors: Option<u64>,
+    /// Datagrams with a wrong checksum.
+    pub checksum_errors: Option<u64>,
+    /// Packets dropped because a processor's backlog was full.
+    pub backlog_dropped: Option<u64>,
+    /// Times that a processor stopped receiving because its budget was spent, with work left.
+    pub backlog_squeezed: Option<u64>,
+    /// Packets that the interface dropped on receive, its own memory's lack included.
+    pub interface_receive_dropped: Option<u64>,
+    /// Packets that the interface dropped on sending.
+    pub interface_send_dropped: Option<u64>,
+    /// Time of all processors in software interrupts, where the receive half of the network stack is done.
+    pub softirq_ns: Option<u64>,
+    /// Time of all processors at work, software interrupts included.
+    pub busy_ns: Option<u64>,
+    /// Time of all processors, idle or not.
+    pub processor_ns: Option<u64>,
+    /// Time that the machine's host gave to others.
+    pub steal_ns: Option<u64>,
+}
+
+impl Counters {
+    /// Reads them all; those of an interface if one is named.
+    #[must_use]
+    pub fn read(interface: Option<&str>) -> Self {
+        let mut counters = Self::default();
+        if let Some(v4) = text::read("/proc/net/snmp") {
+            let of = |name| of_rows(&v4, "Udp", name);
+            counters.receive_buffer_errors = of("RcvbufErrors");
+            counters.send_buffer_errors = of("SndbufErrors");
+            counters.checksum_errors = of("InCsumErrors");
+        }
+        if let Some(v6) = text::read("/proc/net/snmp6") {
+            let add = |sum: &mut Option<u64>, name| *sum = plus(*sum, of_column(&v6, name));
+            add(&mut counters.receive_buffer_errors, "Udp6RcvbufErrors");
+            add(&mut counters.send_buffer_errors, "Udp6SndbufErrors");
+            add(&mut counters.checksum_errors, "Udp6InCsumErrors");
+        }
+        if let Some(softnet) = text::read("/proc/net/softnet_stat") {
+            counters.backlog_dropped = of_hex_column(&softnet, 1);
+            counters.backlog_squeezed = of_hex_column(&softnet, 2);
+        }
+        if let Some(stat) = text::read("/proc/stat") {
+            counters.read_processors(&stat);
+        }
+        if let Some(interface) = interface.filter(|name| !name.contains(['/', '.'])) {
+            let of = |name: &str| {
+                let path = format!("/sys/class/net/{interface}/statistics/{name}");
+                text::word(path).and_then(|word| word.parse().ok())
+            };
+            let dropped = [of("rx_dropped"), of("rx_missed_errors"), of("rx_fifo_errors")];
+            counters.interface_receive_dropped = dropped.into_iter().reduce(plus).flatten();
+            counters.interface_send_dropped = plus(of("tx_dropped"), of("tx_errors"));
+        }
+        counters
+    }
+
+    /// What was counted between an earlier reading and this one.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let less = |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?));
+        Self {
+            receive_buffer_errors: less(self.receive_buffer_errors, earlier.receive_buffer_errors),
+            send_buffer_errors: less(self.send_buffer_errors, earlier.send_buffer_errors),
+            checksum_errors: less(self.checksum_errors, earlier.checksum_errors),
+            backlog_dropped: less(self.backlog_dropped, earlier.backlog_dropped),
+            backlog_squeezed: less(self.backlog_squeezed, earlier.backlog_squeezed),
+            interface_receive_dropped: less(
+                self.interface_receive_dropped,
+                earlier.interface_receive_dropped,
+            ),
+            interface_send_dropped: less(self.interface_send_dropped, earlier.interface_send_dropped),
+            softirq_ns: less(self.softirq_ns, earlier.softirq_ns),
+            busy_ns: less(self.busy_ns, earlier.busy_ns),
+            processor_ns: less(self.processor_ns, earlier.processor_ns),
+            steal_ns: less(self.steal_ns, earlier.steal_ns),
+        }
+    }
+
+    /// The first line is the sum: user, nice, system, idle, iowait, irq, softirq, steal, in hundredths of a second (proc(5)).
+    fn read_processors(&mut self, stat: &str) {
+        let line = stat.lines().find_map(|line| line.strip_prefix("cpu "));
+        let ticks: Vec<u64> =
+            line.unwrap_or_default().split_whitespace().map_while(|word| word.parse().ok()).collect();
+        let [user, nice, system, idle, iowait, irq, softirq, steal, ..] = ticks[..] else { return };
+        let ns = |ticks: &[u64]| {
+            let sum = ticks.iter().fold(0_u64, |sum, &ticks| sum.saturating_add(ticks));
+            Some(sum.saturating_mul(TICK_NS))
+        };
+        self.softirq_ns = ns(&[softirq]);
+        self.busy_ns = ns(&[user, nice, system, irq, softirq]);
+        self.processor_ns = ns(&[user, nice, system, idle, iowait, irq, softirq, steal]);
+        self.steal_ns = ns(&[steal]);
+    }
+}
+
+/// Linux counts times for users in hundredths of a second on every processor family that this is built for.
+const TICK_NS: u64 = 10_000_000;
+
+fn plus(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.saturating_add(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// A number of `/proc/net/snmp`: a row of names, and below it a row of numbers.
+fn of_rows(text: &str, row: &str, name: &str) -> Option<u64> {
+    let mut rows = text.lines().filter_map(|line| line.strip_prefix(row)?.strip_prefix(": "));
+    let (names, numbers) = (rows.next()?, rows.next()?);
+    let index = names.split_whitespace().position(|word| word == name)?;
+    numbers.split_whitespace().nth(index)?.parse().ok()
+}
+
+/// A number of `/proc/net/snmp6`: a name and a number on each line.
+fn of_column(text: &str, name: &str) -> Option<u64> {
+    let words = |line: &'_ str| {
+        line.split_once(char::is_whitespace).map(|(name, rest)| (name.to_owned(), rest.trim().to_owned()))
+    };
+    text.lines().filter_map(words).find(|(word, _)| word == name)?.1.parse().ok()
+}
+
+/// The sum of a column of `/proc/net/softnet_stat`: a line for each processor, in hexadecimal.
+fn of_hex_column(text: &str, column: usize) -> Option<u64> {
+    let numbers = text.lines().map(|line| u64::from_str_radix(line.split_whitespace().nth(column)?, 16).ok());
+    numbers.reduce(plus).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_below_their_names() {
+        let text = "Udp: InDatagrams NoPorts RcvbufErrors\nUdp: 7 8 9\nUdpLite: InDatagrams\nUdpLite: 1\n";
+        assert_eq!(of_rows(text, "Udp", "RcvbufErrors"), Some(9));
+        assert_eq!(of_rows(text, "UdpLite", "InDatagrams"), Some(1));
+        assert_eq!((of_rows(text, "Udp", "MemErrors"), of_rows("", "Udp", "NoPorts")), (None, None));
+        assert_eq!(of_column("Udp6InErrors   \t3\nUdp6NoPorts  4\n", "Udp6NoPorts"), Some(4));
+        assert_eq!(of_hex_column("0a 10 1\n0b 0f 2\n", 1), Some(31));
+        assert_eq!((of_hex_column("", 1), of_hex_column("0a\n", 1)), (None, None));
+    }
+
+    #[test]
+    fn times_of_processors_are_summed() {
+        let mut counters = Counters::default();
+        counters.read_processors("cpu  1 2 3 1000 5 6 7 8 0 0\ncpu0 1 1 1 1 1 1 1 1\n");
+        let ticks = |count| Some(count * TICK_NS);
+        assert_eq!(
+            (counters.busy_ns, counters.softirq_ns, counters.steal_ns),
+            (ticks(19), ticks(7), ticks(8))
+        );
+        assert_eq!(counters.processor_ns, ticks(1032));
+        counters.read_processors("no such line");
+        assert_eq!(counters.busy_ns, ticks(19), "what is not told stays as it is");
+    }
+
+    #[test]
+    fn a_difference_needs_both_ends() {
+        let one = Counters { busy_ns: Some(5), softirq_ns: Some(9), ..Counters::default() };
+        let other = Counters { busy_ns: Some(7), ..Counters::default() };
+        assert_eq!(other.since(&one), Counters { busy_ns: Some(2), ..Counters::default() });
+    }
+
+    #[test]
+    fn no_interface_has_such_a_name() {
+        assert_eq!(Counters::read(Some("../../..")).interface_send_dropped, None);
+    }
+}

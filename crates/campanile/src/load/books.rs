@@ -1,0 +1,230 @@
+//! Where the packets of a load went: books that balance.
+
+use serde::Serialize;
+
+use super::report::LoadCounts;
+use super::server::ServerShare;
+use crate::echo::Cause;
+use crate::host::Counters;
+
+/// Every packet of a run, warm-up included: `sent + surplus = received + the entries + unexplained`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Books {
+    /// Packets that were to be sent.
+    pub sent: u64,
+    /// Datagrams that came back, of whatever kind and however late.
+    pub received: u64,
+    /// Where packets went that did not come back; places without any are left out.
+    pub entries: Vec<Entry>,
+    /// Did not come back, and no counter says why.
+    pub unexplained: u64,
+    /// Came back beyond what was sent: duplicates, and what others sent.
+    pub surplus: u64,
+}
+
+/// Packets that ended at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Where.
+    pub place: Place,
+    /// How many. Sockets count a train that finds them full as one; that is undone where trains arrive as they were sent, on
+    /// loopback.
+    pub packets: u64,
+}
+
+/// Where a packet can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// This system refused to send it (its send buffer, a route, a filter).
+    OwnSend,
+    /// The interface here dropped it on its way out.
+    OwnInterfaceOut,
+    /// On the way to the server: this machine sent it, and the server's socket has not seen it.
+    WayUp,
+    /// The receive buffer of the server's socket was full.
+    ServerSocket,
+    /// The server does not answer it, by its own rules.
+    ServerRules,
+    /// The server could not send the reply.
+    ServerSend,
+    /// On the way back: the server sent the reply, and no counter here has seen it.
+    WayDown,
+    /// A processor's backlog here was full.
+    OwnBacklog,
+    /// The interface here dropped it on arrival.
+    OwnInterfaceIn,
+    /// The receive buffer of a socket here was full.
+    OwnSocket,
+}
+
+/// How many packets one count of a train stands for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trains {
+    /// Where trains are sent.
+    pub(super) sent: u64,
+    /// Where a socket drops them.
+    pub(super) dropped: u64,
+}
+
+impl Books {
+    /// Closes the books of a run. Counters of the whole system explain at most what is missing where they stand.
+    pub(super) fn close(
+        counts: &LoadCounts,
+        trains: Trains,
+        server: Option<&ServerShare>,
+        system: &Counters,
+    ) -> Self {
+        let Trains { sent: train, dropped } = trains;
+        let mut books = Self {
+            sent: counts.all_sent,
+            received: counts.all_replies,
+            entries: Vec::new(),
+            unexplained: 0,
+            surplus: 0,
+        };
+        let refused = counts.refused.saturating_mul(train);
+        let known = server.and_then(|server| Some((server, server.lost_up?, server.lost_down?)));
+        let Some((server, lost_up, lost_down)) = known else {
+            let mut missing = counts.all_sent.saturating_sub(counts.all_replies);
+            books.explain(&mut missing, Place::OwnSend, Some(refused));
+            books.explain_own(&mut missing, counts.dropped_here.saturating_mul(dropped), system);
+            books.unexplained = missing;
+            return books.balanced();
+        };
+        let mut up = lost_up;
+        books.explain(&mut up, Place::OwnSend, Some(refused));
+        books.explain(&mut up, Place::OwnInterfaceOut, system.interface_send_dropped);
+        books.explain(
+            &mut up,
+            Place::ServerSocket,
+            Some(server.dropped.of(Cause::Kernel).saturating_mul(dropped)),
+        );
+        books.enter(Place::WayUp, up);
+        // What the server received, and neither sent back nor says why not, is on its way inside.
+        let mut inside = server.received.saturating_sub(server.replied);
+        let sends = server.dropped.of(Cause::Send).saturating_mul(train);
+        let rules =
+            server.dropped.total() - server.dropped.of(Cause::Kernel) - server.dropped.of(Cause::Send);
+        books.explain(&mut inside, Place::ServerRules, Some(rules));
+        books.explain(&mut inside, Place::ServerSend, Some(sends));
+        books.unexplained = inside;
+        let mut down = lost_down;
+        books.explain_own(&mut down, counts.dropped_here.saturating_mul(dropped), system);
+        books.enter(Place::WayDown, down);
+        books.balanced()
+    }
+
+    /// The packets that ended at a place.
+    #[must_use]
+    pub fn at(&self, place: Place) -> u64 {
+        self.entries.iter().filter(|entry| entry.place == place).map(|entry| entry.packets).sum()
+    }
+
+    /// What this machine dropped of what came back.
+    fn explain_own(&mut self, missing: &mut u64, at_sockets: u64, system: &Counters) {
+        self.explain(missing, Place::OwnSocket, Some(at_sockets));
+        self.explain(missing, Place::OwnBacklog, system.backlog_dropped);
+        self.explain(missing, Place::OwnInterfaceIn, system.interface_receive_dropped);
+    }
+
+    fn explain(&mut self, missing: &mut u64, place: Place, counted: Option<u64>) {
+        let packets = counted.unwrap_or(0).min(*missing);
+        *missing -= packets;
+        self.enter(place, packets);
+    }
+
+    fn enter(&mut self, place: Place, packets: u64) {
+        if packets > 0 {
+            self.entries.push(Entry { place, packets });
+        }
+    }
+
+    /// What is over on the side of the replies came from elsewhere or twice; what is missing still is unexplained.
+    fn balanced(mut self) -> Self {
+        let entered: u64 = self.entries.iter().map(|entry| entry.packets).sum();
+        let gone = self.received.saturating_add(entered).saturating_add(self.unexplained);
+        self.surplus = gone.saturating_sub(self.sent);
+        self.unexplained += self.sent.saturating_sub(gone);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::echo::Drops;
+    use proptest::prelude::*;
+
+    fn share(received: u64, replied: u64, kernel: u64, counts: &LoadCounts) -> ServerShare {
+        let mut dropped = Drops::default();
+        dropped.set(Cause::Kernel, kernel);
+        ServerShare {
+            workers: 1,
+            receive_buffer: 0,
+            busy_percent: 0.0,
+            cpu_ns_per_packet: 0.0,
+            received,
+            replied,
+            dropped,
+            lost_up: counts.all_sent.checked_sub(received),
+            lost_down: Some(replied.saturating_sub(counts.all_replies)),
+        }
+    }
+
+    fn counts(all_sent: u64, all_replies: u64, refused: u64, dropped_here: u64) -> LoadCounts {
+        LoadCounts { all_sent, all_replies, refused, dropped_here, ..LoadCounts::default() }
+    }
+
+    const SINGLE: Trains = Trains { sent: 1, dropped: 1 };
+
+    fn is_balanced(books: &Books) -> bool {
+        let entered: u64 = books.entries.iter().map(|entry| entry.packets).sum();
+        books.sent + books.surplus == books.received + entered + books.unexplained
+    }
+
+    #[test]
+    fn each_loss_stands_where_it_was_counted() {
+        let counts = counts(1000, 700, 1, 40);
+        let server = share(880, 800, 100, &counts);
+        let system = Counters { interface_receive_dropped: Some(9), ..Counters::default() };
+        let books = Books::close(&counts, Trains { sent: 2, dropped: 1 }, Some(&server), &system);
+        let at = |place| books.at(place);
+        assert_eq!([at(Place::OwnSend), at(Place::ServerSocket), at(Place::WayUp)], [2, 100, 18]);
+        assert_eq!([at(Place::OwnSocket), at(Place::OwnInterfaceIn), at(Place::WayDown)], [40, 9, 51]);
+        assert_eq!((books.unexplained, books.surplus), (80, 0));
+        assert!(is_balanced(&books), "{books:?}");
+    }
+
+    #[test]
+    fn a_train_dropped_on_loopback_is_all_of_its_packets() {
+        let counts = counts(1000, 400, 0, 4);
+        let server = share(600, 600, 10, &counts);
+        let trains = Trains { sent: 32, dropped: 32 };
+        let books = Books::close(&counts, trains, Some(&server), &Counters::default());
+        let at = [Place::ServerSocket, Place::WayUp, Place::OwnSocket, Place::WayDown]
+            .map(|place| books.at(place));
+        assert_eq!(at, [320, 80, 128, 72]);
+    }
+
+    #[test]
+    fn without_an_account_the_rest_is_unexplained() {
+        let books = Books::close(&counts(100, 80, 0, 5), SINGLE, None, &Counters::default());
+        assert_eq!((books.at(Place::OwnSocket), books.unexplained), (5, 15));
+        assert_eq!(Books::close(&counts(100, 103, 0, 0), SINGLE, None, &Counters::default()).surplus, 3);
+    }
+
+    proptest! {
+        #[test]
+        fn the_books_always_balance(
+            sent in 0..2000_u64, received in 0..2000_u64, replied in 0..2000_u64, replies in 0..2000_u64,
+            kernel in 0..500_u64, refused in 0..50_u64, here in 0..500_u64, backlog in 0..500_u64, known: bool,
+        ) {
+            let counts = counts(sent, replies, refused, here);
+            let server = share(received, replied, kernel, &counts);
+            let system = Counters { backlog_dropped: Some(backlog), ..Counters::default() };
+            let books = Books::close(&counts, SINGLE, known.then_some(&server), &system);
+            prop_assert!(is_balanced(&books), "{:?}", books);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Asks the server what it has counted, beside the load.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::probe::{Account, Probe};
+
+/// A thread that asks ten times a second, from a socket of its own.
+///
+/// [`Prober::start`] asks before the load begins, [`Prober::finish`] after it has ended: what lies between is what the server did
+/// for the load, and for whoever else used it meanwhile.
+#[derive(Debug)]
+pub(super) struct Prober {
+    first: Account,
+    latest: Arc<Mutex<Account>>,
+    stop: Sender<()>,
+    thread: JoinHandle<Asker>,
+}
+
+/// What the answer to a first ask shows of a server.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It keeps an account.
+    Campanile(Box<Prober>),
+    /// It sends probes back like everything else.
+    Mirror,
+    /// It does not answer probes.
+    Silent,
+}
+
+/// What a server did between two accounts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) first: Account,
+    pub(super) last: Account,
+}
+
+#[derive(Debug)]
+struct Asker {
+    socket: UdpSocket,
+    nonce: u64,
+    cookie: u64,
+}
+
+enum Answer {
+    Account(Account),
+    Mirror,
+    Silent,
+}
+
+const EVERY: Duration = Duration::from_millis(100);
+/// Asks before it is given up, and how long each may take.
+const TRIES: usize = 4;
+const PATIENCE: Duration = Duration::from_millis(250);
+
+impl Prober {
+    /// Asks for a first account, and if there is one goes on asking.
+    ///
+    /// # Errors
+    /// There is no socket or thread to be had.
+    pub(super) fn start(target: SocketAddr) -> io::Result<Found> {
+        let mut asker = Asker::new(target)?;
+        let first = match asker.ask_patiently()? {
+            Answer::Account(account) => account,
+            Answer::Mirror => return Ok(Found::Mirror),
+            Answer::Silent => return Ok(Found::Silent),
+        };
+        let latest = Arc::new(Mutex::new(first));
+        let (stop, stopped) = channel();
+        let told = Arc::clone(&latest);
+        let thread = thread::Builder::new().name("probe".to_owned());
+        let thread = thread.spawn(move || asker.watch(&told, &stopped))?;
+        Ok(Found::Campanile(Box::new(Self { first, latest, stop, thread })))
+    }
+
+    /// What the server has done so far.
+    pub(super) fn progress(&self) -> Span {
+        let last = *self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        Span { first: self.first, last }
+    }
+
+    /// Asks once more and stops; `None` if there is no answer any more, or the server was started anew meanwhile.
+    pub(super) fn finish(self: Box<Self>) -> Option<Span> {
+        // A thread that has ended already needs no word.
+        let _ = self.stop.send(());
+        let mut asker = self.thread.join().ok()?;
+        let Ok(Answer::Account(last)) = asker.ask_patiently() else { return None };
+        (last.uptime_ns >= self.first.uptime_ns).then_some(Span { first: self.first, last })
+    }
+}
+
+impl Asker {
+    fn new(target: SocketAddr) -> io::Result<Self> {
+        let every =
+            if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let first = UdpSocket::bind(SocketAddr::new(every, 0))?;
+        // A careful server takes what comes from its own port for the work of another server.
+        let socket = match first.local_addr()?.port() == target.port() {
+            true => UdpSocket::bind(SocketAddr::new(every, 0))?,
+            false => first,
+        };
+        socket.connect(target)?;
+        Ok(Self { socket, nonce: 0, cookie: 0 })
+    }
+
+    /// Asks several times, for the first answers may be lost or bring a cookie only.
+    fn ask_patiently(&mut self) -> io::Result<Answer> {
+        for _ in 0..TRIES {
+            match self.ask(PATIENCE)? {
+                Answer::Silent => {}
+                answer => return Ok(answer),
+            }
+        }
+        Ok(Answer::Silent)
+    }
+
+    /// Asks once, and once more if the answer is a cookie.
+    fn ask(&mut self, patience: Duration) -> io::Result<Answer> {
+        let until = Instant::now() + patience;
+        self.send();
+        let mut datagram = [0; Probe::LEN + 1];
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Answer::Silent);
+            }
+            self.socket.set_read_timeout(Some(left))?;
+            // Nobody on the port, nothing within the time: the load itself will say it better.
+            let Ok(len) = self.socket.recv(&mut datagram) else { return Ok(Answer::Silent) };
+            match Probe::read(&datagram[..len]) {
+                Some(Probe::Account { nonce, account }) if nonce == self.nonce => {
+                    return Ok(Answer::Account(account));
+                }
+                Some(Probe::Cookie { nonce, cookie }) if nonce == self.nonce => {
+                    self.cookie = cookie;
+                    self.send();
+                }
+                Some(Probe::Ask { nonce, .. }) if nonce == self.nonce => return Ok(Answer::Mirror),
+                // Too late, or nobody's.
+                _ => {}
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        self.nonce += 1;
+        let mut datagram = [0; Probe::LEN];
+        let len = Probe::Ask { nonce: self.nonce, cookie: self.cookie }.write(&mut datagram);
+        // An ask that cannot leave is as good as one that is lost.
+        let _ = self.socket.send(&datagram[..len]);
+    }
+
+    /// Asks until it is stopped.
+    fn watch(mut self, latest: &Mutex<Account>, stop: &Receiver<()>) -> Self {
+        while stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+            if let Ok(Answer::Account(account)) = self.ask(EVERY) {
+                *latest.lock().unwrap_or_else(PoisonError::into_inner) = account;
+            }
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cores;
+    use crate::echo::{EchoConfig, EchoServer};
+
+    #[test]
+    fn our_server_keeps_an_account() {
+        let cores = cores::first(1).expect("there is always one");
+        let bind = Some(Ipv4Addr::LOCALHOST.into());
+        let server = EchoServer::start(&EchoConfig { bind, cores, ..EchoConfig::default() }).expect("starts");
+        let Ok(Found::Campanile(prober)) = Prober::start(server.description().address) else {
+            panic!("it is one of ours");
+        };
+        let client = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+        client.send_to(&[7; 100], server.description().address).expect("sent");
+        client.recv(&mut [0; 200]).expect("answered");
+        let Span { first, last } = prober.finish().expect("still there");
+        assert_eq!((first.workers, last.receive_buffer), (1, server.description().receive_buffer as u64));
+        let counts = last.counts.since(&first.counts);
+        assert_eq!(counts.received.packets - counts.probes.asked, 1);
+        assert_eq!(counts.replied.packets - counts.probes.answered, 1);
+        assert!(counts.cpu_ns > 0 && last.uptime_ns > first.uptime_ns, "{counts:?}");
+    }
+
+    #[test]
+    fn a_mirror_shows_itself_and_silence_is_none() {
+        let mirror = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+        let target = mirror.local_addr().expect("it is bound");
+        let thread = thread::spawn(move || {
+            let mut datagram = [0; 300];
+            let (len, from) = mirror.recv_from(&mut datagram).expect("an ask comes");
+            mirror.send_to(&datagram[..len], from).expect("sent");
+            mirror
+        });
+        assert!(matches!(Prober::start(target), Ok(Found::Mirror)));
+        let _silent = thread.join().expect("the mirror does not panic");
+        assert!(matches!(Prober::start(target), Ok(Found::Silent)));
+    }
+}

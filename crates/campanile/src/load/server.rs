@@ -1,0 +1,101 @@
+//! What the server says it did for a load.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::prober::Span;
+use super::report::LoadCounts;
+use crate::echo::Drops;
+
+/// What kind of server answered the probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerKind {
+    /// A Campanile server, which keeps an account.
+    Campanile,
+    /// A mirror that knows no probes.
+    Mirror,
+    /// Nothing answered them.
+    Silent,
+    /// It was not asked.
+    NotAsked,
+}
+
+/// The server's account of the time of a load, warm-up and last replies included.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ServerShare {
+    /// Its threads, one a core.
+    pub workers: u64,
+    /// Bytes of receive buffer of each of its sockets.
+    pub receive_buffer: u64,
+    /// How busy its threads were on average, in percent of a core each.
+    pub busy_percent: f64,
+    /// Its processor time for each packet that it received, in nanoseconds.
+    pub cpu_ns_per_packet: f64,
+    /// Packets that it received, probes left out.
+    pub received: u64,
+    /// Packets that it sent back.
+    pub replied: u64,
+    /// Packets that it did not send back, by cause.
+    pub dropped: Drops,
+    /// Packets that were sent and not received; `None` if others used the server meanwhile.
+    pub lost_up: Option<u64>,
+    /// Replies that were sent and not received; `None` as above.
+    pub lost_down: Option<u64>,
+}
+
+impl ServerShare {
+    /// `active` is the time of sending: what comes after it is little.
+    pub(super) fn new(span: &Span, counts: &LoadCounts, active: Duration) -> Self {
+        let server = span.last.counts.since(&span.first.counts);
+        let received = server.received.packets.saturating_sub(server.probes.asked);
+        let replied = server.replied.packets.saturating_sub(server.probes.answered);
+        let time_ns = active.as_nanos() as f64 * span.last.workers as f64;
+        let alone = received <= counts.all_sent;
+        Self {
+            workers: span.last.workers,
+            receive_buffer: span.last.receive_buffer,
+            busy_percent: (server.cpu_ns as f64 * 100.0 / time_ns.max(1.0)).min(100.0),
+            cpu_ns_per_packet: server.cpu_ns as f64 / received.max(1) as f64,
+            received,
+            replied,
+            dropped: server.dropped,
+            lost_up: alone.then(|| counts.all_sent - received),
+            lost_down: alone.then(|| replied.saturating_sub(counts.all_replies)),
+        }
+    }
+}
+
+/// How busy the threads of a server have been so far, in percent of a core each.
+pub(super) fn busy_percent(span: &Span) -> f64 {
+    let Span { first, last } = span;
+    let time_ns = last.uptime_ns.saturating_sub(first.uptime_ns).saturating_mul(last.workers);
+    last.counts.cpu_ns.saturating_sub(first.counts.cpu_ns) as f64 * 100.0 / time_ns.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::echo::EchoCounts;
+    use crate::probe::Account;
+
+    fn account(uptime_ns: u64, received: u64, replied: u64) -> Account {
+        let mut counts = EchoCounts { cpu_ns: uptime_ns / 2, ..EchoCounts::default() };
+        (counts.received.packets, counts.replied.packets) = (received, replied);
+        counts.probes.asked = uptime_ns / 1000;
+        Account { uptime_ns, workers: 2, receive_buffer: 4096, counts }
+    }
+
+    #[test]
+    fn loss_is_split_at_the_server() {
+        let span = Span { first: account(1000, 11, 10), last: account(3000, 103, 90) };
+        let counts = LoadCounts { all_sent: 100, all_replies: 70, ..LoadCounts::default() };
+        let share = ServerShare::new(&span, &counts, Duration::from_nanos(2000));
+        assert_eq!((share.received, share.replied), (90, 80));
+        assert_eq!((share.lost_up, share.lost_down), (Some(10), Some(10)));
+        assert!((share.busy_percent - 25.0).abs() < 1e-9, "{share:?}");
+        let crowded = ServerShare::new(&span, &LoadCounts { all_sent: 80, ..counts }, Duration::ZERO);
+        assert_eq!((crowded.lost_up, crowded.lost_down), (None, None), "others were there too");
+    }
+}
