@@ -97,3 +97,82 @@ const INTERVAL_MIN: Duration = Duration::from_millis(500);
 const RECEIVERS_MAX: usize = 4096;
 /// Receipts that wait to be sent.
 const RECEIPTS_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use campanile_engine::{Cast, Config, Engine, Path, udp};
+    use campanile_pgm::{Gsi, Tsi};
+
+    use super::*;
+    use crate::multicast::report::Standing;
+
+    const COOKIE: u64 = 5;
+
+    fn session() -> Session {
+        Session { tsi: Tsi { gsi: Gsi([1, 2, 3, 4, 5, 6]), port: 9 }, destination_port: 7500 }
+    }
+
+    fn arrival() -> Arrival {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut engine = Engine::new(&Config::default()).unwrap();
+        let socket = engine.add(udp::bind(&udp::UdpConfig::new(any)).unwrap()).unwrap();
+        let path = Path { from: any, to: any.ip(), cast: Cast::Unicast, interface: 1, tos: 0 };
+        Arrival { socket, path }
+    }
+
+    fn report(receiver: u128) -> Report {
+        let receiver = ReceiverId(receiver);
+        Report {
+            cookie: COOKIE,
+            receiver,
+            standing: Standing::Joined,
+            had: 1,
+            total: 2,
+            loss: 0,
+            headroom: 0,
+        }
+    }
+
+    /// The receipt that waits.
+    fn receipt(desk: &mut Desk) -> Option<Receipt> {
+        let mut buffer = [0; 512];
+        let departure = desk.poll_transmit(&mut buffer)?;
+        Some(Receipt::parse(&buffer[..departure.len]).unwrap().1)
+    }
+
+    #[test]
+    fn only_those_who_know_the_cookie_are_answered() {
+        let (mut desk, arrival) = (Desk::new(session(), COOKIE), arrival());
+        let forged = Report { cookie: COOKIE + 1, ..report(1) };
+        assert_eq!(desk.take(&arrival, &forged.emit(session()), true), None);
+        let other = Session { destination_port: 7501, ..session() };
+        assert_eq!(desk.take(&arrival, &report(1).emit(other), true), None);
+        assert_eq!(desk.take(&arrival, &[0x0f; 60], true), None);
+        assert_eq!((desk.forged, receipt(&mut desk)), (3, None));
+        assert_eq!(desk.take(&arrival, &report(1).emit(session()), true), Some(report(1)));
+        let answer = receipt(&mut desk).unwrap();
+        assert_eq!((answer.receiver, answer.is_final, answer.interval), (ReceiverId(1), false, INTERVAL_MIN));
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_answered() {
+        let (mut desk, arrival) = (Desk::new(session(), COOKIE), arrival());
+        assert_eq!(desk.take(&arrival, &report(1).emit(session()), false), None);
+        assert_eq!((desk.put_off, receipt(&mut desk)), (1, None));
+    }
+
+    #[test]
+    fn a_large_group_reports_seldom_and_takes_bounded_memory() {
+        let (mut desk, arrival) = (Desk::new(session(), COOKIE), arrival());
+        let mut interval = Duration::ZERO;
+        for receiver in 0..2 * RECEIVERS_MAX as u128 {
+            assert!(desk.take(&arrival, &report(receiver).emit(session()), true).is_some());
+            interval = receipt(&mut desk).unwrap().interval;
+        }
+        assert_eq!((desk.known.len(), desk.reports), (RECEIVERS_MAX, 2 * RECEIVERS_MAX as u64));
+        assert_eq!(interval, Duration::from_secs(RECEIVERS_MAX as u64) / 50);
+        let taken =
+            (0..1000).filter_map(|receiver| desk.take(&arrival, &report(receiver).emit(session()), true));
+        assert_eq!((taken.count(), desk.receipts.len()), (RECEIPTS_MAX, RECEIPTS_MAX));
+    }
+}

@@ -40,7 +40,9 @@ struct Subject {
     interval: Duration,
     /// Receivers in the group, as far as the source says.
     receivers: u32,
-    /// The source knows the final standing.
+    /// Reports since the last receipt.
+    unanswered: u32,
+    /// The source knows the final standing, or will never know it.
     is_known: bool,
 }
 
@@ -98,6 +100,7 @@ impl Reporter {
             due: Instant::FAR_FUTURE,
             interval: INTERVAL,
             receivers: 1,
+            unanswered: 0,
             is_known: false,
         };
         self.subjects.insert(tsi, subject);
@@ -130,7 +133,7 @@ impl Reporter {
             let least = if progress.standing.is_final() { 0 } else { 1_000_000 };
             let due = now.plus_nanos(least + self.chance.word() % spread);
             subject.interval = if progress.standing.is_final() { AGAIN } else { INTERVAL };
-            subject.due = due;
+            (subject.due, subject.unanswered) = (due, 0);
             self.next = self.next.min(due);
         }
     }
@@ -146,7 +149,7 @@ impl Reporter {
         if subject.source != from || progress.cookie != receipt.cookie || subject.is_known {
             return None;
         }
-        subject.receivers = receipt.receivers;
+        (subject.receivers, subject.unanswered) = (receipt.receivers, 0);
         if progress.standing.is_final() {
             if receipt.is_final {
                 subject.is_known = true;
@@ -189,8 +192,15 @@ impl Reporter {
         let jitter =
             Duration::from_nanos(self.chance.word() % (subject.interval.as_nanos() as u64 / 4).max(1));
         subject.due = now + subject.interval + jitter;
+        subject.unanswered += 1;
         if progress.standing.is_final() {
             subject.interval = (subject.interval * 2).min(AGAIN_MAX);
+            if subject.unanswered == FINAL_TRIES {
+                // The source has gone.
+                (subject.is_known, subject.due) = (true, Instant::FAR_FUTURE);
+            }
+        } else if subject.unanswered >= PATIENCE {
+            subject.interval = (subject.interval * 2).min(INTERVAL_MAX);
         }
         self.sent += 1;
         self.next = self.subjects.values().map(|subject| subject.due).min().unwrap_or(Instant::FAR_FUTURE);
@@ -239,15 +249,92 @@ impl Heard {
 const LEAP: u32 = 1 << 20;
 /// How often is reported until the source says.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Reports without a receipt, after which they become ever more seldom.
+const PATIENCE: u32 = 8;
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MAX: Duration = Duration::from_secs(600);
 /// How soon a final report is repeated, at first and at last.
 const AGAIN: Duration = Duration::from_millis(200);
 const AGAIN_MAX: Duration = Duration::from_secs(3);
+/// Final reports without a receipt, after which the source is taken to have gone: about a minute of them.
+const FINAL_TRIES: u32 = 24;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::multicast::report::Standing;
+
+    const TSI: Tsi = Tsi { gsi: campanile_pgm::Gsi([1, 2, 3, 4, 5, 6]), port: 9 };
+    const COOKIE: u64 = 77;
+
+    fn progress(standing: Standing) -> Progress {
+        Progress { cookie: COOKIE, standing, had: 3, total: 9, headroom: 0 }
+    }
+
+    /// Lets a reporter report until a moment; when it did, and what.
+    fn report(reporter: &mut Reporter, until: Instant) -> Vec<(Instant, Report)> {
+        let mut said = Vec::new();
+        while reporter.poll_timeout() <= until {
+            let now = reporter.poll_timeout();
+            let mut buffer = [0; 512];
+            if let Some(departure) = reporter.poll_transmit(now, &mut buffer) {
+                said.push((now, Report::parse(&buffer[..departure.len]).unwrap().1));
+            }
+        }
+        said
+    }
+
+    fn receipt(reporter: &Reporter, is_final: bool) -> Vec<u8> {
+        let (cookie, receiver) = (COOKIE, reporter.receiver);
+        let interval = Duration::from_secs(5);
+        let session = Session { tsi: TSI, destination_port: 7500 };
+        Receipt { cookie, receiver, is_final, interval, receivers: 1 }.emit(session).to_vec()
+    }
+
+    fn reporter() -> (Reporter, IpAddr) {
+        let mut reporter = Reporter::new(7500, 4);
+        let source = "10.0.0.1".parse().unwrap();
+        reporter.begin(TSI, source, 1);
+        (reporter, source)
+    }
+
+    #[test]
+    fn reports_come_when_the_source_wants_them() {
+        let (mut reporter, source) = reporter();
+        assert_eq!(report(&mut reporter, Instant(60_000_000_000)), []);
+        reporter.set(Instant::ZERO, TSI, progress(Standing::Joined));
+        let said = report(&mut reporter, Instant(1_100_000_000));
+        assert_eq!(said.len(), 1);
+        let now = said[0].0;
+        let forged = receipt(&reporter, false);
+        assert_eq!(reporter.take(now, "10.0.0.2".parse().unwrap(), &forged), None);
+        assert!(
+            reporter.poll_timeout() < now + Duration::from_secs(2),
+            "another's receipt counts for nothing"
+        );
+        assert_eq!(reporter.take(now, source, &forged), None);
+        assert_eq!(report(&mut reporter, now + Duration::from_millis(4999)), []);
+        assert_eq!(report(&mut reporter, now + Duration::from_secs(6)).len(), 1);
+    }
+
+    #[test]
+    fn a_final_standing_is_told_until_it_is_known() {
+        let (mut reporter, source) = reporter();
+        reporter.set(Instant::ZERO, TSI, progress(Standing::Complete));
+        let said = report(&mut reporter, Instant(10_000_000_000));
+        assert!((4..10).contains(&said.len()), "{}", said.len());
+        assert!(said.iter().all(|(_, report)| report.standing == Standing::Complete));
+        reporter.set(Instant(10_000_000_000), TSI, progress(Standing::Joined));
+        assert_eq!(reporter.take(Instant(10_000_000_000), source, &receipt(&reporter, true)), Some(TSI));
+        assert_eq!(report(&mut reporter, Instant(u64::MAX - 1)), []);
+    }
+
+    #[test]
+    fn a_source_that_has_gone_is_given_up() {
+        let (mut reporter, _) = reporter();
+        reporter.set(Instant::ZERO, TSI, progress(Standing::Failed));
+        assert_eq!(report(&mut reporter, Instant(u64::MAX - 1)).len(), 24);
+    }
 
     #[test]
     fn loss_is_what_was_not_heard() {

@@ -183,6 +183,8 @@ impl Sink for OrderedSink {
 
     fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter) {
         for tsi in self.leaving.drain(..) {
+            // The machine tells no end of what it was told to leave.
+            self.sessions.remove(&tsi);
             let _ = machine.leave(tsi);
         }
         for (tsi, progress) in self.progress.drain(..) {
