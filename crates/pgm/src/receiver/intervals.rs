@@ -111,7 +111,8 @@ impl Intervals {
             Order::More => {}
             // Several asked although one was enough: the spread was too narrow.
             Order::Needless(round) => {
-                let limit = (SPREAD_ROUNDS * self.round_trip_ns()).clamp(self.backoff_ns, SPREAD_MAX_NS);
+                let limit = (SPREAD_ROUNDS * self.round_trip_ns())
+                    .clamp(self.backoff_ns, SPREAD_MAX_NS.max(self.backoff_ns));
                 let spread_ns = &mut self.spreads_ns[round as usize];
                 *spread_ns = (*spread_ns + *spread_ns / 2 + 1).min(limit);
             }
@@ -240,6 +241,14 @@ mod tests {
         assert!(
             (0..100).all(|_| intervals.backoff_ns(Lack::Packets(Round::First), false, &mut rng) <= 10 * MS)
         );
+    }
+
+    #[test]
+    fn a_back_off_that_is_configured_longer_than_any_spread_is_no_harm() {
+        let backoff = std::time::Duration::from_secs(1);
+        let mut intervals = Intervals::new(&NakConfig { backoff, ..NakConfig::default() });
+        (0..9).for_each(|_| intervals.heard(None, Order::Needless(Round::First)));
+        assert_eq!(intervals.spreads_ns[0], 1000 * MS);
     }
 
     #[test]
