@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use campanile_pgm::source::{Advance, PublishError, SourceConfig, SourceEvent, WindowConfig, WindowSize};
+use campanile_pgm::source::{
+    Advance, ParityConfig, ProActive, PublishError, SourceConfig, SourceEvent, WindowConfig, WindowSize,
+};
 use campanile_pgm::wire::{Body, Nak, Request, Reset};
 use campanile_pgm::{Destination, Seq};
 
@@ -209,4 +211,59 @@ fn the_end_is_in_every_spm_after_it_and_naks_prolong_the_linger() {
     assert_eq!(rig.events.last(), Some(&SourceEvent::Finished));
     rig.nak(&[3]);
     assert_eq!((rig.run_ms(1_000), rig.source.stats().ignored), (vec![], 1));
+}
+
+/// A source of groups of four, with so much parity unasked, and more on demand.
+fn with_parity(pro_active: ProActive) -> SourceConfig {
+    let mut config = apdu_source();
+    config.repair.eliminate = Duration::from_millis(1);
+    SourceConfig { parity: Some(ParityConfig { group: 4, pro_active, on_demand: true }), ..config }
+}
+
+fn ask_for_one_of_the_first_group(rig: &mut SourceRig) -> Vec<Sent> {
+    let sqns = [Seq(0)];
+    rig.hear(Body::Nak(Nak::new(request(&sqns, true))));
+    rig.run_ms(20).into_iter().filter(|sent| !sent.text.starts_with("NCF")).collect()
+}
+
+#[test]
+fn parity_on_demand_follows_the_data_and_the_parity_unasked() {
+    let mut rig = SourceRig::having_sent(with_parity(ProActive::Fixed(1)), 2);
+    assert_eq!(ask_for_one_of_the_first_group(&mut rig), [], "the group is not complete");
+    rig.publish(2);
+    let sent = rig.run_ms(50);
+    assert_eq!(kinds(&sent), ["ODATA 2", "ODATA 3", "ODATA 0", "RDATA 1"]);
+    assert!(sent[2].text.contains("parity") && sent[3].text.contains("parity"), "{:?}", texts(&sent));
+}
+
+#[test]
+fn parity_beyond_the_length_of_a_group_says_which_run_it_is_of() {
+    let mut rig = SourceRig::having_sent(with_parity(ProActive::Off), 4);
+    let parity: Vec<String> =
+        (0..6).flat_map(|_| ask_for_one_of_the_first_group(&mut rig)).map(|sent| sent.text).collect();
+    assert!(parity.len() >= 6, "{parity:#?}");
+    for (at, text) in parity.iter().enumerate() {
+        let run = if at < 4 { String::new() } else { format!(" of run {}", at / 4) };
+        let expected = format!("RDATA {} trail 0, parity{run}, ", at % 4);
+        assert!(text.starts_with(&expected), "no index comes twice: {parity:#?}");
+    }
+}
+
+#[test]
+fn who_lacks_a_whole_group_is_sent_the_data() {
+    let mut rig = SourceRig::having_sent(with_parity(ProActive::Off), 4);
+    let sqns = [Seq(3)];
+    rig.hear(Body::Nak(Nak::new(request(&sqns, true))));
+    assert_eq!(kinds(&rig.run_ms(50)), ["NCF 3", "RDATA 0", "RDATA 1", "RDATA 2", "RDATA 3"]);
+}
+
+#[test]
+fn a_group_left_short_is_closed_when_nothing_follows() {
+    let mut config = with_parity(ProActive::Off);
+    config.spm.heartbeat_min = Duration::from_millis(200);
+    let mut rig = SourceRig::having_sent(config, 6);
+    let sent = rig.run_ms(200);
+    assert!(sent[0].text.starts_with("SPM") && sent[0].text.contains("curr_tgsize 2"), "{:?}", texts(&sent));
+    rig.publish(1);
+    assert_eq!(kinds(&rig.run_ms(10)), ["ODATA 8"], "the next packet begins a group");
 }
