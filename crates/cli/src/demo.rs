@@ -1,5 +1,7 @@
 //! `campanile demo`: the whole of it on one machine.
 
+mod files;
+
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -9,12 +11,13 @@ use campanile::load::{Latency, Load, LoadConfig, Pace};
 
 use crate::command_error::CommandError;
 use crate::figures::{self, BitRate, Count, Span};
+use crate::interrupt::Interrupt;
 use crate::load;
-use crate::{interrupt, output};
+use crate::output;
 
-/// Show an echo server and a load client at work, on this machine alone.
+/// Show an echo server, and files by multicast, at work on this machine alone.
 ///
-/// Both run in this process and talk over loopback for three seconds. It needs no privilege, no network and no configuration.
+/// All of it runs in this process and talks over loopback for a few seconds. It needs no privilege, no network and no configuration.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {}
 
@@ -32,7 +35,8 @@ pub(crate) fn run(_: &Arguments) -> Result<(), CommandError> {
     let config =
         LoadConfig { cores: client_cores, duration: SECONDS, pace, ..LoadConfig::new(served.address) };
     let client = Load::start(&config).map_err(load::error)?;
-    interrupt::stops(client.stopper())?;
+    let interrupt = Interrupt::new()?;
+    interrupt.stops(client.stopper());
 
     output::line("An echo server sends every UDP packet back; a client counts what comes home.")?;
     let server_on = figures::cores(&served.cores);
@@ -64,6 +68,12 @@ pub(crate) fn run(_: &Arguments) -> Result<(), CommandError> {
         Count(report.lost),
         report.lost_percent
     ))?;
+    output::line(
+        "The round trip is the time in the queues too: each socket keeps its packets in flight all the time.",
+    )?;
+    if !interrupt.is_pressed() {
+        files::run(&interrupt)?;
+    }
     output::line(NEXT)
 }
 
@@ -71,10 +81,11 @@ const SECONDS: Duration = Duration::from_secs(3);
 const WINDOW: usize = 32;
 
 const NEXT: &str = "
-The round trip is the time in the queues too: each socket keeps its packets in flight all the time.
-Next, with two machines:
+Next, with two machines or more:
   campanile echo 5000          on the first
   campanile load HOST 5000     on the second, HOST being the first
+  campanile recv --into DIR    on each of many
+  campanile send FILE          on one of them
   campanile load --help        tells what else can be measured";
 
 /// Cores for the server and cores for the client: different ones, if there is more than one.

@@ -196,7 +196,7 @@ const AGAIN: &str = "run it again: what has come is kept";
 const TICK: Duration = Duration::from_millis(100);
 
 /// How long a sender that does not say that it knows is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How long leaving may take.
 const LEAVE: Duration = Duration::from_secs(1);

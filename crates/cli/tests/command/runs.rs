@@ -175,7 +175,15 @@ fn the_demo_shows_packets_going_there_and_back() {
     let count = line.and_then(|line| line.split_once(' ')).map(|(count, _)| count.replace(',', ""));
     let count: Option<u64> = count.and_then(|count| count.parse().ok());
     assert!(count > Some(0), "{}", finished.stdout);
-    for word in ["backend", "round trip", "lost", "campanile echo 5000"] {
+    let words = [
+        "backend",
+        "round trip",
+        "lost",
+        "All 4 have it after",
+        "times the file, not 4",
+        "campanile echo 5000",
+    ];
+    for word in words {
         assert!(finished.stdout.contains(word), "{word}: {}", finished.stdout);
     }
 }

@@ -1,0 +1,181 @@
+//! The part of the demo that sends a file to several receivers, through loss.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use campanile::files::{FileReceiver, FileSender, Offering, ReceiveConfig, ReceiveEvent, SendEvent};
+use campanile::multicast::{Counter, Counts, Options, Standing};
+
+use crate::command_error::CommandError;
+use crate::figures::{BitRate, Count, Size, Span};
+use crate::interrupt::Interrupt;
+use crate::output;
+
+/// Sends a file to receivers in this process, and says what it cost.
+pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
+    let scratch =
+        Scratch::new().map_err(|error| CommandError::failed(format!("no temporary directory: {error}")))?;
+    let file = scratch.0.join("part-of-this-program");
+    let size = copy_of_this_program(&file)
+        .map_err(|error| CommandError::failed(format!("a file for the demo cannot be written: {error}")))?;
+    let options = options()?;
+    let (rate, group) = (BitRate(options.sending.rate_bps as f64), options.network.group);
+    output::line("")?;
+    output::line(format_args!(
+        "One file goes to {RECEIVERS} receivers at once, by multicast; each loses {LOSS} of what comes."
+    ))?;
+    output::line(format_args!("  file        {}, a part of this program", Size(size)))?;
+    output::line(format_args!("  group       {group} on loopback, at {rate}"))?;
+
+    let started = Instant::now();
+    let receivers: Vec<_> =
+        (1..=RECEIVERS).map(|number| receive(&scratch.0, number, &options)).collect::<Result<_, _>>()?;
+    let offering = Offering::collect(&[file]).map_err(CommandError::failed)?;
+    let sender = FileSender::start(&options, offering, Some(RECEIVERS)).map_err(CommandError::failed)?;
+    let sent = send(sender, interrupt);
+    let mut dropped = Vec::new();
+    for receiver in receivers {
+        // A receiver that fails says more than a sender that nobody answers.
+        let counts = receiver.join().map_err(|_| CommandError::failed("a receiver panicked"))??;
+        let came = counts.of(Counter::OdataReceived) + counts.of(Counter::RdataReceived);
+        let lost = counts.of(Counter::Injected);
+        dropped.push(lost as f64 / (came + lost).max(1) as f64);
+    }
+    let Some((counts, last)) = sent? else { return Ok(()) };
+    let wire = counts.of(Counter::BytesSent);
+    let losses: Vec<String> = dropped.iter().map(|share| format!("{:.1} %", share * 100.0)).collect();
+    let repairs = counts.of(Counter::RdataSent) + counts.of(Counter::RdataParitySent);
+    let took = Span::from_ns(u64::try_from((last - started).as_nanos()).unwrap_or(u64::MAX));
+    output::line("")?;
+    output::line(format_args!("All {RECEIVERS} have it after {took}, each with the right hash."))?;
+    output::line(format_args!("  lost        {}", losses.join(", ")))?;
+    let times = wire as f64 / size as f64;
+    output::line(format_args!(
+        "  sent        {}: {times:.2} times the file, not {RECEIVERS} times",
+        Size(wire)
+    ))?;
+    output::line(format_args!(
+        "  repairs     {} packets, for {} NAKs",
+        Count(repairs),
+        Count(counts.of(Counter::NaksReceived))
+    ))
+}
+
+/// Sends to the end; gives what it cost and when the last receiver had everything, or nothing if it was interrupted.
+fn send(mut sender: FileSender, interrupt: &Interrupt) -> Result<Option<(Counts, Instant)>, CommandError> {
+    let mut last = Instant::now();
+    let until = last + PATIENCE;
+    loop {
+        match sender.next(TICK).map_err(CommandError::failed)? {
+            Some(SendEvent::Receiver(listener)) if listener.report.standing == Standing::Complete => {
+                last = Instant::now()
+            }
+            Some(SendEvent::Receiver(listener)) if listener.report.standing.is_final() => sender.abort(),
+            Some(SendEvent::Finished) => break,
+            _ => {}
+        }
+        if interrupt.is_pressed() {
+            return Ok(None);
+        }
+        if Instant::now() > until {
+            break;
+        }
+    }
+    if sender.complete() < RECEIVERS {
+        return Err(CommandError::failed(format!(
+            "{} of {RECEIVERS} receivers have the file",
+            sender.complete()
+        )));
+    }
+    Ok(Some((sender.counts(), last)))
+}
+
+/// Starts a receiver, whose thread ends when its sender knows that it has everything, or soon after.
+fn receive(
+    scratch: &Path,
+    number: usize,
+    options: &Options,
+) -> Result<JoinHandle<Result<Counts, CommandError>>, CommandError> {
+    let mut options = options.clone();
+    options.set("inject-loss", LOSS).map_err(CommandError::failed)?;
+    let config = ReceiveConfig { into: scratch.join(number.to_string()), replaces: false };
+    let mut receiver = FileReceiver::start(&options, &config).map_err(CommandError::failed)?;
+    Ok(thread::spawn(move || {
+        let mut until = Instant::now() + PATIENCE;
+        let mut is_complete = false;
+        while Instant::now() < until {
+            match receiver.next(TICK).map_err(CommandError::failed)? {
+                Some(ReceiveEvent::Complete { .. }) => {
+                    // From now on it waits only for its sender to know.
+                    is_complete = true;
+                    until = Instant::now() + LINGER * 2;
+                }
+                Some(ReceiveEvent::Acknowledged { .. }) => break,
+                Some(ReceiveEvent::Incomplete { why, .. }) => {
+                    return Err(CommandError::failed(format!("a receiver has not everything: {why}")));
+                }
+                // Packets come without events.
+                Some(_) | None => {}
+            }
+        }
+        if is_complete {
+            Ok(receiver.counts())
+        } else {
+            Err(CommandError::failed("a receiver waited in vain"))
+        }
+    }))
+}
+
+fn options() -> Result<Options, CommandError> {
+    // A port that is free now is a group that is nobody's.
+    let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let port =
+        port.map_err(|error| CommandError::failed(format!("loopback has no free port: {error}")))?.port();
+    let mut options = Options::default();
+    let group = format!("239.192.7.1:{port}");
+    for (name, value) in
+        [("group", group.as_str()), ("interface", "127.0.0.1"), ("rate", "40mbit"), ("linger", "500ms")]
+    {
+        options.set(name, value).map_err(CommandError::failed)?;
+    }
+    Ok(options)
+}
+
+/// Writes the beginning of this program as a file; gives its size.
+fn copy_of_this_program(to: &Path) -> io::Result<u64> {
+    let mut program = File::open(std::env::current_exe()?)?.take(SIZE);
+    io::copy(&mut program, &mut File::create(to)?)
+}
+
+/// A directory that is gone when it is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("campanile-demo-{}", std::process::id()));
+        fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is among the temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const RECEIVERS: usize = 4;
+const LOSS: &str = "20%";
+const SIZE: u64 = 4_000_000;
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long repair goes on when all was said.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// How long it may take. It takes a second or two.
+const PATIENCE: Duration = Duration::from_secs(20);
