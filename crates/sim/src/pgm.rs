@@ -24,7 +24,7 @@ pub use delivery::Misdelivery;
 pub use hostile::Hostile;
 pub use measure::{Case, Measured, Mode};
 pub use node::Node;
-pub use options::{Fault, Feed, HostileOptions, Options, ReceiverOptions, SourceOptions};
+pub use options::{Fault, Feed, HostileOptions, Naps, Options, ReceiverOptions, SourceOptions};
 pub use receiver_node::ReceiverNode;
 pub use scenario::{run, run_logged};
 pub use source_node::SourceNode;

@@ -1,7 +1,8 @@
 //! Each oracle fails when the fault that it is there for is put in.
 
 use campanile_pgm::receiver::Limits;
-use campanile_sim::pgm::{self, Canary, Case, Misdelivery, Mode, Promise};
+use campanile_sim::Time;
+use campanile_sim::pgm::{self, Canary, Case, Fault, Misdelivery, Mode, Promise};
 
 /// A small transfer that keeps every promise when it is left alone.
 fn case() -> Case {
@@ -62,4 +63,13 @@ fn memory_without_bound() {
 #[test]
 fn a_machine_that_spins() {
     assert_eq!(broken(&case(), Canary::Spin), Promise::Progress);
+}
+
+#[test]
+fn an_end_that_is_not_told() {
+    let mut options = case().options();
+    options.faults.push((Time(20_000_000), Fault::Abort(0, false)));
+    pgm::run(&options, None).expect("without the canary all is well");
+    let promise = pgm::run(&options, Some(Canary::Undead)).expect_err("the canary is seen").promise;
+    assert_eq!(promise, Promise::Ending { open: 1 });
 }

@@ -281,6 +281,12 @@ impl Peer {
             let mut first = self.window.position(join).clamp(trail, lead.max(trail) + 1);
             if let Sink::Ordered(_) = self.sink {
                 first = first.max((lead + 1).saturating_sub(shared.config.limits.packets.into()));
+                if self.parity.is_some() {
+                    // The middle of a group may be what a short group left out.
+                    let next = self.window.start(self.window.key(first) + 1);
+                    let is_start = first == self.window.start(self.window.key(first));
+                    first = if is_start { first } else { next.min(lead + 1) };
+                }
             }
             self.window.begin_earlier(first);
             self.first = self.first.min(first);

@@ -37,20 +37,26 @@ impl Peer {
 
     /// The older half of what is kept makes room for what is new.
     fn skip_half(&mut self, position: u64, span: u64, shared: &mut Shared) {
-        let Sink::Ordered(ordered) = &mut self.sink else { return };
-        let floor = self.window.floor();
+        let floor = self.window.behind_hole(self.window.floor()).min(position);
         let ahead = position - floor;
-        let skipped = floor..floor + ahead.div_ceil(2).max((ahead + 1).saturating_sub(span / 2)).min(ahead);
-        shared.stats.lost += skipped.end - skipped.start;
-        ordered.skip(skipped.clone());
-        self.raise_floor(skipped.end, shared);
+        let skipped = ahead.div_ceil(2).max((ahead + 1).saturating_sub(span / 2)).min(ahead);
+        let end = self.window.behind_hole(floor + skipped).min(position);
+        self.raise_floor(end, shared);
+        if let Sink::Ordered(ordered) = &mut self.sink
+            && floor < end
+        {
+            shared.stats.lost += end - floor;
+            ordered.skip(floor..end);
+        }
     }
 
     /// Whether there will be room for the repair of one more block: else it would be asked for again and again, and dropped.
     pub(super) fn has_room_to_repair(&self, shared: &Shared) -> bool {
         let block_bytes = usize::from(self.window.block_len()) * usize::from(self.payload_len_max);
         let expected = (self.active.len() + 1).saturating_mul(block_bytes);
-        self.active.is_empty() || self.held_bytes.saturating_add(expected) <= shared.config.limits.bytes
+        let next = self.window.key(self.window.detected());
+        let is_begun = next == self.window.key(self.window.floor()) || self.active.contains(&next);
+        is_begun || self.held_bytes.saturating_add(expected) <= shared.config.limits.bytes
     }
 
     /// In bulk, only so many groups have symbols in memory; the older ones go first.

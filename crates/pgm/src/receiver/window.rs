@@ -127,6 +127,13 @@ impl Window {
         self.block(key).map_or(0, |block| block.missing() & below(end) & !below(self.floor))
     }
 
+    /// The position itself, or the start of the next block when a short group left it out.
+    pub(super) fn behind_hole(&self, position: u64) -> u64 {
+        let key = self.key(position);
+        let is_hole = self.block(key).is_some_and(|block| self.index(position) >= block.size());
+        if is_hole { self.start(key + 1) } else { position }
+    }
+
     /// Raises the floor over all that is there or lost; for who takes packets in any order.
     pub(super) fn settle(&mut self, recycle: &mut impl FnMut(Box<Hold>)) {
         let Some(lead) = self.lead() else { return };

@@ -19,6 +19,8 @@ pub enum Canary {
     Chatter,
     /// A receiver hears nothing more from the middle of the run on.
     Deaf,
+    /// The end of a session is not told.
+    Undead,
     /// A receiver keeps 64 KiB for each train that it takes.
     Hoard,
     /// A receiver always asks to be called at once.

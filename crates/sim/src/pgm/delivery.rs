@@ -22,6 +22,9 @@ pub(crate) struct Delivery {
     /// Packets named as lost.
     pub(crate) lost: u32,
     pub(crate) ended: bool,
+    /// Whether the application has paused it, and whether it was told that the window is full.
+    pub(crate) paused: bool,
+    stalled: bool,
 }
 
 /// What became of a packet of a file.
@@ -38,7 +41,8 @@ enum Fate {
 /// How a delivery differs from what was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misdelivery {
-    /// Something comes before the event of the start, or after that of the end.
+    /// Something comes before the event of the start, after that of the end, or while delivery is paused; or a stall is told that is
+    /// none.
     OutOfTurn,
     /// The start, a gap or a packet of a file has a sequence number that no packet had.
     NeverSent,
@@ -54,7 +58,17 @@ pub enum Misdelivery {
 
 impl Delivery {
     pub(crate) fn new(record: Rc<RefCell<Record>>) -> Self {
-        Self { record, place: None, delivered: 0, part: 0, packets: Vec::new(), lost: 0, ended: false }
+        Self {
+            record,
+            place: None,
+            delivered: 0,
+            part: 0,
+            packets: Vec::new(),
+            lost: 0,
+            ended: false,
+            paused: false,
+            stalled: false,
+        }
     }
 
     /// The source's data begin with this packet.
@@ -164,10 +178,35 @@ impl Delivery {
         complete.then_some(()).ok_or(Misdelivery::EarlyEnd)
     }
 
+    /// The session ended because something was lost, as configured.
+    pub(crate) fn stop(&mut self) -> Result<(), Misdelivery> {
+        self.in_turn()?;
+        self.ended = true;
+        if self.lost > 0 { Ok(()) } else { Err(Misdelivery::EarlyEnd) }
+    }
+
+    /// The window is full since the application takes nothing.
+    pub(crate) fn stall(&mut self) -> Result<(), Misdelivery> {
+        let is_due = self.paused && !std::mem::replace(&mut self.stalled, true);
+        if is_due { Ok(()) } else { Err(Misdelivery::OutOfTurn) }
+    }
+
+    /// There is room again.
+    pub(crate) fn go_on(&mut self) -> Result<(), Misdelivery> {
+        self.in_turn()?;
+        if std::mem::take(&mut self.stalled) { Ok(()) } else { Err(Misdelivery::OutOfTurn) }
+    }
+
+    /// Whether it has begun and not ended.
+    pub(crate) fn is_open(&self) -> bool {
+        self.place.is_some() && !self.ended
+    }
+
     /// The session ended in bad order: it may be found anew, and then starts from wherever it is.
     pub(crate) fn part(&mut self) {
         self.place = None;
         self.packets.clear();
+        (self.paused, self.stalled) = (false, false);
     }
 
     /// The packets of a group of a file as this receiver has them, one behind the other, and how far apart they are. Where it
@@ -199,7 +238,7 @@ impl Delivery {
     }
 
     fn in_turn(&self) -> Result<u64, Misdelivery> {
-        self.place.filter(|_| !self.ended).ok_or(Misdelivery::OutOfTurn)
+        self.place.filter(|_| !self.ended && !self.paused).ok_or(Misdelivery::OutOfTurn)
     }
 }
 

@@ -11,7 +11,7 @@ use campanile_pgm::{Framing, Gsi, Seq, Tsi};
 
 use super::address;
 use super::content::Kind;
-use super::options::{Fault, Feed, HostileOptions, Options, ReceiverOptions, SourceOptions};
+use super::options::{Fault, Feed, HostileOptions, Naps, Options, ReceiverOptions, SourceOptions};
 use crate::{Chance, Clock, Link, Loss, Medium, PartyId, Rng, Seat, Time};
 
 impl Options {
@@ -36,6 +36,9 @@ impl Options {
         };
         if rng.below(3) == 0 {
             draw_faults(&mut options, rng);
+        }
+        if rng.below(8) == 0 {
+            draw_failure(&mut options, rng);
         }
         if rng.below(6) == 0 {
             let interval = Duration::from_micros(rng.between(100, 5_000));
@@ -131,7 +134,12 @@ fn draw_parity(rng: &mut Rng) -> Option<ParityConfig> {
 fn draw_window(kind: Kind, keeps_all: bool, rng: &mut Rng) -> WindowConfig {
     // A short transmission group leaves out the sequence numbers up to the next one, and each message may close a group.
     let all = WindowSize::Packets(1 << 16);
-    let few = WindowSize::Packets(rng.pick(&[64, 300]));
+    let few = rng.pick(&[
+        WindowSize::Packets(64),
+        WindowSize::Packets(300),
+        WindowSize::Bytes(100_000),
+        WindowSize::Time(SHORT),
+    ]);
     WindowConfig {
         size: if keeps_all { all } else { few },
         advance: if keeps_all { Advance::Data } else { rng.pick(&[Advance::Data, Advance::Time(SHORT)]) },
@@ -147,6 +155,11 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     config.consumer = consumer(kind);
     config.limits =
         Limits { sources: 5, unproven: 4, bytes: 4 << 20, message_len: 64 << 10, ..Limits::default() };
+    if rng.below(8) == 0 {
+        // Nonsense that the machine has to make sense of.
+        (config.nak.backoff, config.nak.spmr) = (Duration::ZERO, Duration::ZERO);
+    }
+    let naps = if kind != Kind::File && rng.below(6) == 0 { Some(draw_naps(&mut config, rng)) } else { None };
     let late = rng.below(5) == 0;
     config.join = if late && rng.below(3) == 0 { JoinWish::Recent } else { JoinWish::default() };
     let down = trouble.link(rng);
@@ -154,7 +167,19 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     let moderation = Duration::from_micros(rng.pick(&[0, 0, 0, 200, 2_000]));
     let seat = Seat { up, down, clock: draw_clock(rng), moderation };
     let joins = if late { Time(rng.between(1, 1_000_000_000)) } else { Time::START };
-    ReceiverOptions { config, seat, joins, has_percent: rng.pick(&[0, 0, 30, 90]) }
+    ReceiverOptions { config, seat, joins, has_percent: rng.pick(&[0, 0, 30, 90]), naps }
+}
+
+/// An application that does not keep up, what becomes of its data then, and little room for them.
+fn draw_naps(config: &mut ReceiverConfig, rng: &mut Rng) -> Naps {
+    if let Consumer::Ordered { slow, on_loss, .. } = &mut config.consumer {
+        *slow = rng.pick(&[Slow::Stall, Slow::Lose]);
+        *on_loss = rng.pick(&[OnLoss::Continue, OnLoss::Continue, OnLoss::Stop]);
+    }
+    config.limits.packets = rng.pick(&[64, 256, 16_384]);
+    config.limits.bytes = rng.pick(&[100_000, 4 << 20]);
+    let length = Duration::from_millis(rng.between(20, 280));
+    Naps { every: Duration::from_millis(300), length, count: 3 }
 }
 
 fn draw_clock(rng: &mut Rng) -> Clock {
@@ -168,7 +193,18 @@ fn draw_medium(rng: &mut Rng) -> Medium {
     Medium { rate, queue: 1 << 20, overhead: 38 }
 }
 
-/// Troubles that last up to half a second each, spread over the first two seconds.
+/// One of the sources ends before its time: those who hear it expire it soon.
+fn draw_failure(options: &mut Options, rng: &mut Rng) {
+    for receiver in &mut options.receivers {
+        receiver.config.expiry = Duration::from_secs(10);
+    }
+    let source = rng.below(options.sources.len() as u64) as u32;
+    let fault = rng.pick(&[Fault::Fail(source), Fault::Abort(source, false), Fault::Abort(source, true)]);
+    options.faults.push((Time(rng.below(1_500_000_000)), fault));
+    options.faults.sort_by_key(|&(at, _)| at);
+}
+
+/// Troubles that last up to half a second each, some partitions for seconds, spread over the first two seconds.
 fn draw_faults(options: &mut Options, rng: &mut Rng) {
     for _ in 0..rng.between(1, 4) {
         let receiver = rng.below(options.receivers.len() as u64) as u32;
@@ -180,7 +216,12 @@ fn draw_faults(options: &mut Options, rng: &mut Rng) {
             _ => {
                 let cut = (0..options.receivers.len() as u32).filter(|_| rng.below(2) == 0);
                 options.faults.extend(cut.map(|receiver| (begin, Fault::Cut(receiver))));
-                options.faults.push((end, Fault::Heal));
+                let is_long = rng.below(4) == 0;
+                options.faults.push((if is_long { end + LONG } else { end }, Fault::Heal));
+                if is_long {
+                    // Sources that are at their end wait that long for who was cut off.
+                    options.sources.iter_mut().for_each(|source| source.config.spm.linger = 3 * LONG);
+                }
             }
         }
     }
@@ -206,6 +247,9 @@ pub(crate) fn framing(kind: Kind) -> Framing {
 
 /// The data-destination port of every session.
 pub(crate) const PORT: u16 = 7500;
+
+/// How much longer a long partition lasts.
+const LONG: Duration = Duration::from_secs(4);
 
 /// How long a small window that advances with time keeps its data.
 const SHORT: Duration = Duration::from_millis(300);

@@ -151,7 +151,7 @@ impl Case {
             let delayed = Link::delay(DELAY);
             let seat =
                 Seat { up: delayed, down: Link { delay: DELAY, ..lossy(self.loss) }, ..Seat::default() };
-            ReceiverOptions { config, seat, joins: Time::START, has_percent: 0 }
+            ReceiverOptions { config, seat, joins: Time::START, has_percent: 0, naps: None }
         });
         Options {
             seed: self.seed,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use campanile_pgm::Framing;
-use campanile_pgm::receiver::ReceiverConfig;
+use campanile_pgm::receiver::{Consumer, ReceiverConfig, Slow};
 use campanile_pgm::source::{Join, SourceConfig};
 
 use super::content::Kind;
@@ -71,6 +71,19 @@ pub struct ReceiverOptions {
     pub joins: Time,
     /// Of a file: about how many percent of the packets it has already.
     pub has_percent: u8,
+    /// How its application falls behind, if it does.
+    pub naps: Option<Naps>,
+}
+
+/// An application that takes nothing for a while, again and again.
+#[derive(Clone, Copy, Debug)]
+pub struct Naps {
+    /// Time between the beginnings of two.
+    pub every: Duration,
+    /// How long one lasts.
+    pub length: Duration,
+    /// How many there are.
+    pub count: u32,
 }
 
 /// A peer that forges packets.
@@ -97,6 +110,10 @@ pub enum Fault {
     Cut(u32),
     /// All who were cut off are back.
     Heal,
+    /// A source, by its number among the sources, ends without a word.
+    Fail(u32),
+    /// A source aborts its session; with true it repairs nothing from then on.
+    Abort(u32, bool),
 }
 
 impl Options {
@@ -109,12 +126,24 @@ impl Options {
             source.keeps_all && reaches_back
         };
         let lives = !self.faults.iter().any(|(_, fault)| *fault == Fault::Crash(receiver));
-        lives && self.sources.iter().all(roomy)
+        let keeps_up = self.receivers[receiver as usize].naps.is_none() || !self.gives_up(receiver);
+        lives && keeps_up && self.sources.iter().all(roomy) && !self.has_failing_source()
+    }
+
+    /// Whether a receiver gives the oldest data up when its application does not keep up.
+    fn gives_up(&self, receiver: u32) -> bool {
+        let consumer = self.receivers[receiver as usize].config.consumer;
+        matches!(consumer, Consumer::Ordered { slow: Slow::Lose, .. })
+    }
+
+    /// Whether a source ends before it has said everything.
+    pub fn has_failing_source(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Fail(_) | Fault::Abort(..)))
     }
 
     /// When the last fault happens or the last receiver joins, whatever is later.
     pub fn calm_from(&self) -> Time {
-        let joins = self.receivers.iter().map(|receiver| receiver.joins);
+        let joins = self.receivers.iter().map(ReceiverOptions::awake_from);
         let faults = self.faults.iter().map(|&(at, _)| at);
         joins.chain(faults).max().unwrap_or(Time::START)
     }
@@ -128,9 +157,14 @@ impl Options {
             | Fault::Resume(hit)
             | Fault::Cut(hit) => *hit == receiver,
             Fault::Heal => false,
+            Fault::Fail(_) | Fault::Abort(..) => true,
         };
         let from_the_start = self.receivers[receiver as usize].joins == Time::START;
-        self.hostile.is_none() && from_the_start && !self.faults.iter().any(|(_, fault)| hit(fault))
+        let keeps_up = self.receivers[receiver as usize].naps.is_none();
+        self.hostile.is_none()
+            && from_the_start
+            && keeps_up
+            && !self.faults.iter().any(|(_, fault)| hit(fault))
     }
 
     /// When each receiver that may get everything has to have it: some time after all is said and nothing more happens.
@@ -157,6 +191,11 @@ impl SourceOptions {
 }
 
 impl ReceiverOptions {
+    /// When it has joined and does nothing any more to fall behind.
+    fn awake_from(&self) -> Time {
+        self.joins + self.naps.map_or(Duration::ZERO, |naps| naps.every * naps.count + naps.length)
+    }
+
     /// Bytes of heap that the machine may hold: what its limits say of payload, and what it needs to keep account of packets,
     /// sources and groups.
     pub(crate) fn memory_bound(&self) -> u64 {
@@ -185,10 +224,14 @@ impl fmt::Display for Options {
             )?;
         }
         for (number, receiver) in self.receivers.iter().enumerate() {
-            let ReceiverOptions { config, seat, joins, has_percent } = receiver;
+            let ReceiverOptions { config, seat, joins, has_percent, naps } = receiver;
             write!(f, "receiver {number}: joins at {joins} ({:?}), has {has_percent} %, ", config.join)?;
             write!(f, "down {}, up {}, ", Shown(&seat.down), Shown(&seat.up))?;
-            writeln!(f, "moderation {:?}, {:?}", seat.moderation, seat.clock)?;
+            write!(f, "moderation {:?}, {:?}", seat.moderation, seat.clock)?;
+            match naps {
+                Some(naps) => writeln!(f, ", {naps:?}, {:?}, {:?}", config.consumer, config.limits)?,
+                None => writeln!(f)?,
+            }
         }
         if let Some(hostile) = self.hostile {
             writeln!(f, "{hostile:?}")?;

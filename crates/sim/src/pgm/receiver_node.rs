@@ -10,7 +10,7 @@ use super::address;
 use super::canary::Canary;
 use super::delivery::{Delivery, Misdelivery};
 use super::heap::Heap;
-use super::options::ReceiverOptions;
+use super::options::{Naps, ReceiverOptions};
 use super::record::Record;
 use super::violation::Promise;
 use crate::{Destination, Path, Rng, Time, Transmit};
@@ -25,6 +25,7 @@ pub struct ReceiverNode {
     records: Records,
     sessions: Vec<(Tsi, Delivery)>,
     has_percent: u8,
+    sleep: Option<Sleep>,
     rng: Rng,
     heap: Heap,
     /// When the last of the sessions was at its end.
@@ -45,6 +46,7 @@ impl ReceiverNode {
             records,
             sessions: Vec::new(),
             has_percent: options.has_percent,
+            sleep: options.naps.map(Sleep::new),
             rng,
             heap,
             done_at: None,
@@ -93,6 +95,11 @@ impl ReceiverNode {
         ((self.records.len() - ended) as u32, self.sessions.iter().map(|(_, session)| session.lost).sum())
     }
 
+    /// Sessions that began and are not at any end.
+    pub(crate) fn begun_and_open(&self) -> u32 {
+        self.sessions.iter().filter(|(_, session)| session.is_open()).count() as u32
+    }
+
     pub(crate) fn broken(&self) -> Option<&Promise> {
         self.broken.as_ref()
     }
@@ -111,9 +118,19 @@ impl ReceiverNode {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Time) {
+        self.sleep_or_wake(now);
         let machine = &mut self.machine;
         self.heap.within(|| machine.handle_timeout(Instant(now.0)));
         self.serve(now);
+    }
+
+    /// Lets the application fall asleep or wake up when it is time to.
+    fn sleep_or_wake(&mut self, now: Time) {
+        let Some(asleep) = self.sleep.as_mut().and_then(|sleep| sleep.turn(now)) else { return };
+        for (tsi, session) in &mut self.sessions {
+            let told = if asleep { self.machine.pause(*tsi) } else { self.machine.resume(*tsi) };
+            session.paused = asleep && told.is_ok();
+        }
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Time, buf: &mut [u8]) -> Option<Transmit> {
@@ -136,7 +153,8 @@ impl ReceiverNode {
         if self.tally.canary == Some(Canary::Spin) {
             return Some(Time::START);
         }
-        self.machine.poll_timeout().map(|at| Time(at.0))
+        let machine = self.machine.poll_timeout().map(|at| Time(at.0));
+        machine.into_iter().chain(self.sleep.as_ref().and_then(Sleep::next)).min()
     }
 
     /// Takes what the machine has to tell.
@@ -145,6 +163,7 @@ impl ReceiverNode {
             let machine = &mut self.machine;
             let Some(event) = self.heap.within(|| machine.poll_event()) else { break };
             let tsi = tsi_of(&event);
+            if std::env::var_os("EV").is_some() { let t = format!("{event:?}"); eprintln!("{now} {:p} {}", &self.strays, t.split("bytes").next().unwrap_or_default()); }
             if let Event::Start { source, .. } = event
                 && self
                     .records
@@ -180,7 +199,11 @@ impl ReceiverNode {
                     follow_up = FollowUp::Supply(first, count);
                     Ok(())
                 }
+                Event::Stalled { .. } => session.stall(),
+                Event::Resumed { .. } => session.go_on(),
+                Event::End { .. } if self.tally.canary == Some(Canary::Undead) => Ok(()),
                 Event::End { cause: EndCause::Fin, .. } => session.finish(),
+                Event::End { cause: EndCause::Loss, .. } => session.stop(),
                 Event::End { .. } => {
                     session.part();
                     Ok(())
@@ -188,6 +211,7 @@ impl ReceiverNode {
                 _ => Ok(()),
             };
             if let Err(fault) = outcome {
+                eprintln!("{event:?} {fault:?}");
                 self.broken.get_or_insert(Promise::Delivery { tsi, fault });
             }
             self.follow_up(now, tsi, follow_up);
@@ -203,6 +227,9 @@ impl ReceiverNode {
         let machine = &mut self.machine;
         match follow_up {
             FollowUp::None => {}
+            FollowUp::Have(_) if self.sleep.as_ref().is_some_and(Sleep::is_asleep) => {
+                session.paused = machine.pause(tsi).is_ok();
+            }
             FollowUp::Have(first) => {
                 let mut sqn = first.0;
                 while self.has_percent > 0 && session.is_of_file(sqn) {
@@ -226,6 +253,44 @@ impl ReceiverNode {
                     .expect("it was asked for");
             }
         }
+    }
+}
+
+/// The naps of an application.
+#[derive(Debug)]
+struct Sleep {
+    naps: Naps,
+    left: u32,
+    asleep: bool,
+    /// When it falls asleep or wakes up next, by the receiver's clock; `None` before its first reading.
+    turns_at: Option<Time>,
+}
+
+impl Sleep {
+    fn new(naps: Naps) -> Self {
+        Self { naps, left: naps.count, asleep: false, turns_at: None }
+    }
+
+    fn is_asleep(&self) -> bool {
+        self.asleep
+    }
+
+    fn next(&self) -> Option<Time> {
+        let is_over = self.left == 0 && !self.asleep;
+        if is_over { None } else { Some(self.turns_at.unwrap_or(Time::START)) }
+    }
+
+    /// Whether it sleeps from now on, if that is news.
+    fn turn(&mut self, now: Time) -> Option<bool> {
+        let turns_at = *self.turns_at.get_or_insert(now + (self.naps.every - self.naps.length));
+        if now < turns_at || self.next().is_none() {
+            return None;
+        }
+        self.asleep = !self.asleep;
+        self.left -= u32::from(self.asleep);
+        let lasts = if self.asleep { self.naps.length } else { self.naps.every - self.naps.length };
+        self.turns_at = Some(now + lasts);
+        Some(self.asleep)
     }
 }
 

@@ -144,6 +144,14 @@ impl<'a> Scenario<'a> {
             Fault::Resume(receiver) => self.world.resume(id(receiver)),
             Fault::Cut(receiver) => self.world.set_side(id(receiver), 1),
             Fault::Heal => self.world.heal(),
+            Fault::Fail(source) => drop(self.world.crash(PartyId(source))),
+            Fault::Abort(source, no_repair) => {
+                self.world.command(PartyId(source), |node, now| {
+                    if let Node::Source(node) = node {
+                        node.abort(now, no_repair);
+                    }
+                });
+            }
         }
     }
 
@@ -191,7 +199,12 @@ impl<'a> Scenario<'a> {
                 node.done_at().is_some_and(|at| receiver.seat.clock.world(at) <= self.options.due());
             let owed = self.options.is_owed_everything(number) && !node.is_hijacked();
             if owed && !(open == 0 && lost == 0 && in_time) {
+                if std::env::var_os("DBG").is_some() { eprintln!("{} {:?}", options_done(node), node.machine()); }
                 return self.broken(id, Promise::Convergence { open, lost });
+            }
+            let open = node.begun_and_open();
+            if open > 0 && self.options.has_failing_source() {
+                return self.broken(id, Promise::Ending { open });
             }
             let sent = self.world.counters(id).sent;
             let untouched = self.world.is_undisturbed(id) && self.options.is_left_alone(number);
@@ -213,3 +226,5 @@ impl<'a> Scenario<'a> {
 
 /// NAKs that a source may get however little it sends.
 const NAKS_FREE: u64 = 50;
+
+fn options_done(node: &ReceiverNode) -> String { format!("{:?} {:p}", node.done_at(), std::ptr::from_ref(node)) }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use campanile_pgm::source::{PublishError, Source, SourceEvent};
+use campanile_pgm::wire::Reset;
 use campanile_pgm::{Instant, Seq};
 
 use super::address;
@@ -119,6 +120,13 @@ impl SourceNode {
         bytes.chunks(stride.max(1)).for_each(|packet| self.note_nak(packet));
         self.machine.handle_train(Instant(now.0), &address::path(path), stride, bytes);
         self.serve(now);
+    }
+
+    /// The application aborts the session.
+    pub(crate) fn abort(&mut self, now: Time, no_repair: bool) {
+        self.finished = true;
+        self.next_burst = None;
+        self.machine.reset(Instant(now.0), Reset::new(no_repair, ABORTED).expect("a reason below 64"));
     }
 
     fn note_nak(&mut self, packet: &[u8]) {
@@ -249,3 +257,6 @@ impl SourceNode {
         }
     }
 }
+
+/// The reason that an application gives for an abort.
+const ABORTED: u8 = 7;

@@ -59,6 +59,11 @@ pub enum Promise {
         /// Packets given up.
         lost: u32,
     },
+    /// The end of a source, whatever its cause, is told.
+    Ending {
+        /// Sessions that began and have no end.
+        open: u32,
+    },
     /// Memory stays within its bound.
     Memory {
         /// Bytes in use.
@@ -82,6 +87,7 @@ impl fmt::Display for Violation {
             Promise::Convergence { open, lost } => {
                 write!(f, "{open} sessions are not at their end, {lost} packets are given up")
             }
+            Promise::Ending { open } => write!(f, "{open} sessions have no end, though their source has"),
             Promise::Memory { used, bound } => write!(f, "{used} bytes of memory where {bound} are allowed"),
             Promise::Progress => f.write_str("is called again and again without end"),
         }
