@@ -11,7 +11,9 @@ use campanile_pgm::{Framing, Gsi, Seq, Tsi};
 
 use super::address;
 use super::content::Kind;
-use super::options::{Fault, Feed, HostileOptions, Naps, Options, ReceiverOptions, SourceOptions};
+use super::options::{
+    Fault, Feed, HostileOptions, Naps, Options, ROOMY_BYTES, ROOMY_PACKETS, ReceiverOptions, SourceOptions,
+};
 use crate::{Chance, Clock, Link, Loss, Medium, PartyId, Rng, Seat, Time};
 
 impl Options {
@@ -154,7 +156,7 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     config.seed = rng.next_u64();
     config.consumer = consumer(kind);
     config.limits =
-        Limits { sources: 5, unproven: 4, bytes: 4 << 20, message_len: 64 << 10, ..Limits::default() };
+        Limits { sources: 5, unproven: 4, bytes: ROOMY_BYTES, message_len: 64 << 10, ..Limits::default() };
     if rng.below(8) == 0 {
         // Nonsense that the machine has to make sense of.
         (config.nak.backoff, config.nak.spmr) = (Duration::ZERO, Duration::ZERO);
@@ -176,8 +178,8 @@ fn draw_naps(config: &mut ReceiverConfig, rng: &mut Rng) -> Naps {
         *slow = rng.pick(&[Slow::Stall, Slow::Lose]);
         *on_loss = rng.pick(&[OnLoss::Continue, OnLoss::Continue, OnLoss::Stop]);
     }
-    config.limits.packets = rng.pick(&[64, 256, 16_384]);
-    config.limits.bytes = rng.pick(&[100_000, 4 << 20]);
+    config.limits.packets = rng.pick(&[64, 256, ROOMY_PACKETS]);
+    config.limits.bytes = rng.pick(&[100_000, ROOMY_BYTES]);
     let length = Duration::from_millis(rng.between(20, 280));
     Naps { every: Duration::from_millis(300), length, count: 3 }
 }

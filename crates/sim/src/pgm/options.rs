@@ -126,19 +126,21 @@ impl Options {
             source.keeps_all && reaches_back
         };
         let lives = !self.faults.iter().any(|(_, fault)| *fault == Fault::Crash(receiver));
-        let keeps_up = self.receivers[receiver as usize].naps.is_none() || !self.gives_up(receiver);
-        lives && keeps_up && self.sources.iter().all(roomy) && !self.has_failing_source()
-    }
-
-    /// Whether a receiver gives the oldest data up when its application does not keep up.
-    fn gives_up(&self, receiver: u32) -> bool {
-        let consumer = self.receivers[receiver as usize].config.consumer;
-        matches!(consumer, Consumer::Ordered { slow: Slow::Lose, .. })
+        lives
+            && self.receivers[receiver as usize].keeps_up()
+            && self.sources.iter().all(roomy)
+            && !self.has_failing_source()
     }
 
     /// Whether a source ends before it has said everything.
     pub fn has_failing_source(&self) -> bool {
-        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Fail(_) | Fault::Abort(..)))
+        (0..self.sources.len() as u32).any(|source| self.is_failing(source))
+    }
+
+    /// Whether this source ends before it has said everything.
+    pub fn is_failing(&self, source: u32) -> bool {
+        let ends = |fault: &Fault| matches!(fault, Fault::Fail(of) | Fault::Abort(of, _) if *of == source);
+        self.faults.iter().any(|(_, fault)| ends(fault))
     }
 
     /// When the last fault happens or the last receiver joins, whatever is later.
@@ -191,17 +193,24 @@ impl SourceOptions {
 }
 
 impl ReceiverOptions {
+    /// Whether its application takes everything in time, or there is room for what it does not take.
+    fn keeps_up(&self) -> bool {
+        let gives_up = matches!(self.config.consumer, Consumer::Ordered { slow: Slow::Lose, .. });
+        let limits = &self.config.limits;
+        self.naps.is_none() || !gives_up && limits.packets >= ROOMY_PACKETS && limits.bytes >= ROOMY_BYTES
+    }
+
     /// When it has joined and does nothing any more to fall behind.
     fn awake_from(&self) -> Time {
         self.joins + self.naps.map_or(Duration::ZERO, |naps| naps.every * naps.count + naps.length)
     }
 
-    /// Bytes of heap that the machine may hold: what its limits say of payload, and what it needs to keep account of packets,
-    /// sources and groups.
+    /// Bytes of heap that the machine may hold: what its limits say of payload, what it needs to keep account of packets, sources and
+    /// groups, and what it keeps to decode and to use again.
     pub(crate) fn memory_bound(&self) -> u64 {
         let limits = &self.config.limits;
         let each = limits.bytes + 32 * limits.packets as usize + 1024 * limits.groups + limits.message_len;
-        (limits.sources * each + 4096 * limits.unproven) as u64 + (1 << 20)
+        (limits.sources * each + 4096 * limits.unproven) as u64 + (5 << 20)
     }
 }
 
@@ -239,6 +248,10 @@ impl fmt::Display for Options {
         self.faults.iter().try_for_each(|(at, fault)| writeln!(f, "at {at}: {fault:?}"))
     }
 }
+
+/// Room for what a source of these worlds says while an application sleeps.
+pub(crate) const ROOMY_PACKETS: u32 = 16_384;
+pub(crate) const ROOMY_BYTES: usize = 4 << 20;
 
 /// A link in one line.
 struct Shown<'a>(&'a Link);

@@ -25,7 +25,7 @@ pub struct ReceiverNode {
     records: Records,
     sessions: Vec<(Tsi, Delivery)>,
     has_percent: u8,
-    sleep: Option<Sleep>,
+    nap: Option<Nap>,
     rng: Rng,
     heap: Heap,
     /// When the last of the sessions was at its end.
@@ -46,7 +46,7 @@ impl ReceiverNode {
             records,
             sessions: Vec::new(),
             has_percent: options.has_percent,
-            sleep: options.naps.map(Sleep::new),
+            nap: options.naps.map(Nap::new),
             rng,
             heap,
             done_at: None,
@@ -95,9 +95,10 @@ impl ReceiverNode {
         ((self.records.len() - ended) as u32, self.sessions.iter().map(|(_, session)| session.lost).sum())
     }
 
-    /// Sessions that began and are not at any end.
-    pub(crate) fn begun_and_open(&self) -> u32 {
-        self.sessions.iter().filter(|(_, session)| session.is_open()).count() as u32
+    /// Whether the session of a source, by its number, has begun and is not at any end.
+    pub(crate) fn is_open(&self, source: u32) -> bool {
+        let (of, _) = &self.records[source as usize];
+        self.sessions.iter().any(|(tsi, session)| tsi == of && session.is_open())
     }
 
     pub(crate) fn broken(&self) -> Option<&Promise> {
@@ -118,15 +119,15 @@ impl ReceiverNode {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Time) {
-        self.sleep_or_wake(now);
+        self.doze_or_wake(now);
         let machine = &mut self.machine;
         self.heap.within(|| machine.handle_timeout(Instant(now.0)));
         self.serve(now);
     }
 
     /// Lets the application fall asleep or wake up when it is time to.
-    fn sleep_or_wake(&mut self, now: Time) {
-        let Some(asleep) = self.sleep.as_mut().and_then(|sleep| sleep.turn(now)) else { return };
+    fn doze_or_wake(&mut self, now: Time) {
+        let Some(asleep) = self.nap.as_mut().and_then(|nap| nap.turn(now)) else { return };
         for (tsi, session) in &mut self.sessions {
             let told = if asleep { self.machine.pause(*tsi) } else { self.machine.resume(*tsi) };
             session.paused = asleep && told.is_ok();
@@ -154,7 +155,7 @@ impl ReceiverNode {
             return Some(Time::START);
         }
         let machine = self.machine.poll_timeout().map(|at| Time(at.0));
-        machine.into_iter().chain(self.sleep.as_ref().and_then(Sleep::next)).min()
+        machine.into_iter().chain(self.nap.as_ref().and_then(Nap::next)).min()
     }
 
     /// Takes what the machine has to tell.
@@ -163,7 +164,6 @@ impl ReceiverNode {
             let machine = &mut self.machine;
             let Some(event) = self.heap.within(|| machine.poll_event()) else { break };
             let tsi = tsi_of(&event);
-            if std::env::var_os("EV").is_some() { let t = format!("{event:?}"); eprintln!("{now} {:p} {}", &self.strays, t.split("bytes").next().unwrap_or_default()); }
             if let Event::Start { source, .. } = event
                 && self
                     .records
@@ -211,7 +211,6 @@ impl ReceiverNode {
                 _ => Ok(()),
             };
             if let Err(fault) = outcome {
-                eprintln!("{event:?} {fault:?}");
                 self.broken.get_or_insert(Promise::Delivery { tsi, fault });
             }
             self.follow_up(now, tsi, follow_up);
@@ -227,7 +226,7 @@ impl ReceiverNode {
         let machine = &mut self.machine;
         match follow_up {
             FollowUp::None => {}
-            FollowUp::Have(_) if self.sleep.as_ref().is_some_and(Sleep::is_asleep) => {
+            FollowUp::Have(_) if self.nap.as_ref().is_some_and(Nap::is_asleep) => {
                 session.paused = machine.pause(tsi).is_ok();
             }
             FollowUp::Have(first) => {
@@ -258,7 +257,7 @@ impl ReceiverNode {
 
 /// The naps of an application.
 #[derive(Debug)]
-struct Sleep {
+struct Nap {
     naps: Naps,
     left: u32,
     asleep: bool,
@@ -266,7 +265,7 @@ struct Sleep {
     turns_at: Option<Time>,
 }
 
-impl Sleep {
+impl Nap {
     fn new(naps: Naps) -> Self {
         Self { naps, left: naps.count, asleep: false, turns_at: None }
     }

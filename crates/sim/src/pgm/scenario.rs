@@ -199,11 +199,11 @@ impl<'a> Scenario<'a> {
                 node.done_at().is_some_and(|at| receiver.seat.clock.world(at) <= self.options.due());
             let owed = self.options.is_owed_everything(number) && !node.is_hijacked();
             if owed && !(open == 0 && lost == 0 && in_time) {
-                if std::env::var_os("DBG").is_some() { eprintln!("{} {:?}", options_done(node), node.machine()); }
                 return self.broken(id, Promise::Convergence { open, lost });
             }
-            let open = node.begun_and_open();
-            if open > 0 && self.options.has_failing_source() {
+            let failed = |source: &u32| self.options.is_failing(*source);
+            let open = (0..sources).filter(failed).filter(|&source| node.is_open(source)).count() as u32;
+            if open > 0 {
                 return self.broken(id, Promise::Ending { open });
             }
             let sent = self.world.counters(id).sent;
@@ -226,5 +226,3 @@ impl<'a> Scenario<'a> {
 
 /// NAKs that a source may get however little it sends.
 const NAKS_FREE: u64 = 50;
-
-fn options_done(node: &ReceiverNode) -> String { format!("{:?} {:p}", node.done_at(), std::ptr::from_ref(node)) }
