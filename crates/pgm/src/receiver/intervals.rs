@@ -210,7 +210,7 @@ impl Estimate {
     }
 
     fn limit_ns(&self) -> u64 {
-        self.initial_ns.saturating_mul(16)
+        self.initial_ns.saturating_mul(8).max(LIMIT_MIN_NS)
     }
 }
 
@@ -223,6 +223,8 @@ const SPREAD_MIN_NS: u64 = 1_000_000;
 const SPREAD_MAX_NS: u64 = 200_000_000;
 const MORE_MIN_NS: u64 = 1_000_000;
 const TIMEOUT_MIN_NS: u64 = 2_000_000;
+/// What no time-out is kept below, however short the interval that it began with: the longest round trips but those over satellites.
+const LIMIT_MIN_NS: u64 = 320_000_000;
 /// How often a wait stays doubled.
 const DOUBLED_MAX: u8 = 5;
 
