@@ -106,6 +106,8 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     config.framing = framing(kind);
     config.pace.rate_bps = rng.pick(&[50_000, 200_000, 1_000_000, 5_000_000]);
     config.parity = draw_parity(rng);
+    // Who joins at the very end, or is cut off then, still has a chance.
+    config.spm.linger = Duration::from_secs(5);
     let group_len = config.parity.map_or(1, |parity| u32::from(parity.group));
     let first = rng.pick(&[0, 0, u32::MAX - 300, rng.clone().next_u64() as u32]);
     config.first_sqn = Seq(first / group_len * group_len);
