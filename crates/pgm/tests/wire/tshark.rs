@@ -15,11 +15,13 @@
 //! - Rules between fields: order of NAK lists, fragments within their APDU, windows, where an option may stand.
 
 mod expected;
+mod session;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use campanile_pgm::source::{ParityConfig, ProActive};
 use campanile_pgm::wire::{Body, NakList, Packet};
 
 use crate::pcap::{Carrier, capture};
@@ -43,6 +45,25 @@ fn fields_are_read_as_they_were_meant() {
                 let expected = expected.get(field).map_or("", String::as_str);
                 assert_eq!(value, expected, "{field} of {name} over {carrier:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn sessions_are_without_fault() {
+    let Some(tshark) = Tshark::find() else { return };
+    let both = ParityConfig { group: 8, pro_active: ProActive::Fixed(1), on_demand: true };
+    for (name, parity) in [("session", None), ("session-parity", Some(both))] {
+        let packets = session::packets(parity);
+        let kinds: BTreeSet<String> =
+            packets.iter().map(|packet| Packet::parse(packet).unwrap().packet_type().to_string()).collect();
+        assert!(kinds.iter().eq(["NAK", "NCF", "ODATA", "RDATA", "SPM"]), "{kinds:?}");
+        let rows = tshark.fields(&tshark.write(name, Carrier::Udp(UDP_PORT), &packets));
+        assert_eq!(rows.len(), packets.len());
+        for (row, packet) in rows.iter().zip(&packets) {
+            let packet = Packet::parse(packet).unwrap();
+            assert_eq!(row["pgm.hdr.cksum.status"], expected::GOOD, "{packet}");
+            assert_eq!(row["_ws.expert.message"], "", "{packet}");
         }
     }
 }
