@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
-use campanile_pgm::receiver::{Consumer, EndCause};
+use campanile_pgm::receiver::{Consumer, EndCause, JoinWish};
 use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Seq, Tsi};
 
@@ -269,7 +269,7 @@ pub struct BulkSubscriber {
 }
 
 impl BulkSubscriber {
-    /// Starts to listen.
+    /// Starts to listen. Sessions are received from their beginning, whatever the option `join` says.
     ///
     /// # Errors
     ///
@@ -279,7 +279,9 @@ impl BulkSubscriber {
         let (events, inlet) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
-        let listening = options.clone();
+        let mut listening = options.clone();
+        // Without its beginning a session is worth nothing: how far back it goes is waited for.
+        listening.receiving.join = JoinWish::History { wait: BEGINNING };
         let node = Node::start(options, "subscriber", sockets, move |_| {
             Ok(ReceiverSeat::new(&listening, Consumer::Bulk, sink::BulkSink::new(events, orders, home)))
         })?;
@@ -351,5 +353,7 @@ impl Weight for BulkReceived {
 const EVENTS: usize = 1024;
 /// Bytes of packets that wait for the application.
 const BYTES: usize = 8 << 20;
+/// How long to wait to hear where a session begins. SPMs are asked for all that time.
+const BEGINNING: Duration = Duration::from_secs(30);
 /// Commands that wait for the node.
 const COMMANDS: usize = 64;

@@ -375,7 +375,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "join",
         unit: "history|recent",
-        doc: "Whether to ask for what was said before, as far back as the source allows",
+        doc: "Whether to ask for what was said before, as far back as the source allows; files always are",
         side: Side::Receiving,
         set: |options, text| {
             options.receiving.join = match text {
