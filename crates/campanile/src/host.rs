@@ -5,7 +5,8 @@
 
 mod counters;
 mod environment;
-mod text;
+pub(crate) mod text;
 
 pub use counters::Counters;
+pub(crate) use counters::of_rows;
 pub use environment::Environment;

@@ -6,6 +6,7 @@
 //! - [`multicast`] says something once, and every member of a group has it: messages, streams, and what is kept in files.
 //! - [`beacon`] is plain multicast: numbered datagrams to a group, and a listener that counts what was lost.
 //! - [`capture`] reads capture files and finds the PGM in them.
+//! - [`doctor`] finds what keeps datagrams away from this machine.
 //! - [`host`] is what the system tells of itself.
 //! - [`utc`] is the time as text.
 //!
@@ -17,6 +18,7 @@ pub mod beacon;
 pub mod capture;
 mod clock;
 pub mod cores;
+pub mod doctor;
 pub mod echo;
 pub mod files;
 pub mod host;

@@ -6,6 +6,7 @@ mod beacon;
 mod command_error;
 mod decode;
 mod demo;
+mod doctor;
 mod echo;
 mod figures;
 mod file_error;
@@ -39,6 +40,7 @@ enum Command {
     Load(load::Arguments),
     Beacon(beacon::Arguments),
     Decode(decode::Arguments),
+    Doctor(doctor::Arguments),
     Demo(demo::Arguments),
 }
 
@@ -51,6 +53,7 @@ Examples:
   campanile load 192.0.2.1 5000    measures that server from another machine
   campanile beacon listen          hears what is sent to a multicast group, and counts what is lost
   campanile decode session.pcap    the PGM packets of a capture
+  campanile doctor                 what makes datagrams slow here, or keeps them away
 
 Exit codes: 0 done, 1 the run failed, 2 bad input, 3 not complete, 130 ended by a second Ctrl-C.";
 
@@ -69,6 +72,7 @@ fn run() -> Result<(), CommandError> {
         Command::Load(arguments) => load::run(&arguments),
         Command::Beacon(arguments) => beacon::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }

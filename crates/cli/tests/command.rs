@@ -4,6 +4,7 @@ mod command {
     mod bad_input;
     mod beacon;
     mod decode;
+    mod doctor;
     mod interrupts;
     mod process;
     mod reference;

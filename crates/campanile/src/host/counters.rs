@@ -117,7 +117,7 @@ fn plus(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 }
 
 /// A number of `/proc/net/snmp`: a row of names, and below it a row of numbers.
-fn of_rows(text: &str, row: &str, name: &str) -> Option<u64> {
+pub(crate) fn of_rows(text: &str, row: &str, name: &str) -> Option<u64> {
     let mut rows = text.lines().filter_map(|line| line.strip_prefix(row)?.strip_prefix(": "));
     let (names, numbers) = (rows.next()?, rows.next()?);
     let index = names.split_whitespace().position(|word| word == name)?;

@@ -51,6 +51,12 @@ fn windows_and_sockets_out_of_range() {
 }
 
 #[test]
+fn groups_that_are_none() {
+    is_refused("doctor --group 192.0.2.1", "'192.0.2.1'", "give a multicast address");
+    is_refused("doctor --port 0", "'0'", "give a port from 1 to 65535");
+}
+
+#[test]
 fn rates_and_trains_that_cannot_be() {
     is_refused("load 127.0.0.1 5000 --rate 0", "'0'", "such as 500, 20k or 1m");
     is_refused("load 127.0.0.1 5000 --rate 5 --window 5", "--window", "--help");

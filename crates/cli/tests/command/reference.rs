@@ -18,6 +18,7 @@ fn the_reference_is_what_the_program_says() {
         "beacon send ",
         "beacon listen ",
         "decode ",
+        "doctor ",
         "demo ",
     ];
     for command in commands {

@@ -1,0 +1,113 @@
+//! What on this machine makes datagrams slow or keeps them away, and what to do about it.
+//!
+//! [`examine`] reads what the system tells (`/proc` and `/sys` on Linux) and tries what can be tried without harm. Each [`Finding`]
+//! has its evidence, what it costs, what mends it and how to see that it did. Where the system does not tell, the finding says so.
+
+mod group;
+mod machine;
+mod port;
+mod tree;
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use tree::Tree;
+
+/// What to look at beyond the machine itself.
+#[derive(Clone, Debug, Default)]
+pub struct Complaint {
+    /// The interface that datagrams come and go by; the one that the system takes for the group, if there is none.
+    pub interface: Option<String>,
+    /// The group that is not heard, with its port.
+    pub group: Option<SocketAddr>,
+    /// The port that is not heard, or is slow.
+    pub port: Option<u16>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was seen.
+    pub evidence: String,
+    /// What that costs; empty if nothing.
+    pub cost: &'static str,
+    /// A command that mends it.
+    pub fix: Option<String>,
+    /// A command that shows whether it did.
+    pub verify: Option<String>,
+}
+
+/// How bad a finding is, in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// As it should be.
+    Fine,
+    /// The system does not tell.
+    Unknown,
+    /// It may matter.
+    Notice,
+    /// It costs packets or speed.
+    Warning,
+    /// Something does not work at all.
+    Fault,
+}
+
+impl Severity {
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fine => "fine",
+            Self::Unknown => "unknown",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// Looks at this machine.
+#[must_use]
+pub fn examine(complaint: &Complaint) -> Vec<Finding> {
+    let tree = Tree::system();
+    let interface = complaint.interface.clone().or_else(|| group::interface_for(complaint.group?.ip()));
+    let mut findings = machine::examine(&tree, interface.as_deref());
+    if let Some(interface) = &interface {
+        findings.extend(group::examine_interface(&tree, interface, complaint.group.is_some()));
+    }
+    if let Some(group) = complaint.group {
+        findings.extend(group::examine(&tree, group, interface.as_deref()));
+    }
+    if let Some(port) = complaint.port.or(complaint.group.map(|group| group.port())) {
+        findings.extend(port::examine(&tree, port));
+    }
+    findings
+}
+
+impl Finding {
+    fn new(check: &'static str, severity: Severity, evidence: impl Into<String>) -> Self {
+        Self { check, severity, evidence: evidence.into(), cost: "", fix: None, verify: None }
+    }
+
+    fn unknown(check: &'static str) -> Self {
+        Self::new(check, Severity::Unknown, "this system does not tell")
+    }
+
+    fn costs(self, cost: &'static str) -> Self {
+        Self { cost, ..self }
+    }
+
+    fn fix(self, command: impl Into<String>) -> Self {
+        Self { fix: Some(command.into()), ..self }
+    }
+
+    fn verify(self, command: impl Into<String>) -> Self {
+        Self { verify: Some(command.into()), ..self }
+    }
+}

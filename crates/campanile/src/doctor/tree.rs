@@ -1,0 +1,73 @@
+//! The system's files, or a tree of files that stands for them.
+
+use std::path::PathBuf;
+
+use crate::host::text;
+
+/// Where `/proc` and `/sys` are.
+#[derive(Clone, Debug)]
+pub(super) struct Tree(PathBuf);
+
+impl Tree {
+    /// Those of this system.
+    pub(super) fn system() -> Self {
+        Self(PathBuf::from("/"))
+    }
+
+    /// The text of a file, by its path without the first slash.
+    pub(super) fn text(&self, path: &str) -> Option<String> {
+        text::read(self.0.join(path))
+    }
+
+    /// A file that holds one word.
+    pub(super) fn word(&self, path: &str) -> Option<String> {
+        text::word(self.0.join(path))
+    }
+
+    /// A file that holds one number.
+    pub(super) fn number(&self, path: &str) -> Option<u64> {
+        self.word(path)?.parse().ok()
+    }
+
+    /// The names in a folder, in order; none if there is no such folder.
+    pub(super) fn names(&self, path: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.join(path)).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).take(NAMES_MAX).collect();
+        names.sort();
+        names
+    }
+}
+
+/// More processors or queues than that are not looked at.
+const NAMES_MAX: usize = 4096;
+
+/// A tree of files in the system's folder for such things, gone when dropped.
+#[cfg(test)]
+#[derive(Debug)]
+pub(super) struct Planted(Tree);
+
+#[cfg(test)]
+impl Planted {
+    pub(super) fn new(test: &str, files: &[(&str, &str)]) -> Self {
+        let root = std::env::temp_dir().join(format!("campanile-doctor-{}-{test}", std::process::id()));
+        for (path, text) in files {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().expect("below the root")).expect("a new folder");
+            std::fs::write(path, text).expect("a new file");
+        }
+        Self(Tree(root))
+    }
+
+    pub(super) fn tree(&self) -> &Tree {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+impl Drop for Planted {
+    fn drop(&mut self) {
+        // It may be without files, and so without a folder.
+        let _ = std::fs::remove_dir_all(&self.0.0);
+    }
+}

@@ -1,0 +1,95 @@
+//! `campanile doctor`: why nothing is heard, or slowly.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use campanile::beacon;
+use campanile::doctor::{Complaint, Finding, Severity, examine};
+
+use crate::command_error::CommandError;
+use crate::{arguments, output};
+
+/// Look for what keeps datagrams away from this machine, or makes them slow.
+///
+/// Each finding has its evidence, what it costs, a command that mends it and one that shows whether it did. Nothing is changed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The interface to look at [default: the one that leads to the group]
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
+    /// The group that is not heard
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = group)]
+    group: Option<SocketAddr>,
+    /// The port that is not heard, or is slow
+    #[arg(long, value_name = "PORT", value_parser = arguments::port)]
+    port: Option<u16>,
+    /// Print the findings as JSON, and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  campanile doctor                                     buffers, processors, drops
+  campanile doctor --port 5000                         and who has the port, and what stands before it
+  campanile doctor --group 239.192.7.1 --interface eth0
+                                                       why nothing is heard of the group
+
+Exit codes: 0 nothing worse than a notice, 3 a warning, 1 a fault.";
+
+/// Examines the machine and tells the findings, the worst first.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
+    let Arguments { interface, group, port, json } = arguments;
+    let mut findings = examine(&Complaint { interface: interface.clone(), group: *group, port: *port });
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    if *json {
+        output::json(&findings)?;
+    } else {
+        findings.iter().try_for_each(|finding| output::line(Told(finding)))?;
+    }
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let told = |count, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    match (count(Severity::Fault), count(Severity::Warning)) {
+        (0, 0) => Ok(()),
+        (0, warnings) => Err(CommandError::incomplete(told(warnings, "warning"))),
+        (faults, _) => Err(CommandError::failed(told(faults, "fault"))),
+    }
+}
+
+fn group(text: &str) -> Result<SocketAddr, &'static str> {
+    let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, beacon::PORT)));
+    let address = address.ok().filter(|address| address.ip().is_multicast());
+    address.ok_or("give a multicast address such as 239.192.7.1, ff15::7 or 239.192.7.1:7125")
+}
+
+/// A finding as people read it.
+struct Told<'a>(&'a Finding);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { check, severity, evidence, cost, fix, verify } = self.0;
+        write!(f, "{:8} {check}: {evidence}", severity.name())?;
+        if !cost.is_empty() {
+            write!(f, "\n           cost    {cost}")?;
+        }
+        for (what, command) in [("do", fix), ("verify", verify)] {
+            if let Some(command) = command {
+                write!(f, "\n           {what:7} {command}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_may_have_a_port() {
+        assert_eq!(group("239.192.7.1"), Ok("239.192.7.1:7125".parse().expect("a literal address")));
+        assert_eq!(group("[ff15::7]:9"), Ok("[ff15::7]:9".parse().expect("a literal address")));
+        assert!(group("192.0.2.1").is_err() && group("any").is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! The doctor, in network namespaces that are broken on purpose.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::process::{Finished, run};
+
+/// A namespace with the two ends of a cable, and IPv4 on one of them.
+const PREPARED: &str = "mount -t sysfs sysfs /sys && ip link add one type veth peer name two && \
+                        ip addr add 192.0.2.1/24 dev one && ip link set one up && ip link set two up && \
+                        ip route add 239.0.0.0/8 dev one";
+
+/// Runs commands of a shell in a new namespace, and the doctor after them; `None` where no namespace can be had.
+fn doctor_after(commands: &str, arguments: &str) -> Option<Finished> {
+    let script =
+        format!("{PREPARED} && echo prepared && {commands} && exec \"$0\" doctor {arguments} --json");
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "--user",
+        "--map-root-user",
+        "--net",
+        "--mount",
+        "sh",
+        "-c",
+        &script,
+        env!("CARGO_BIN_EXE_campanile"),
+    ]);
+    let output = unshare.output().ok()?;
+    let mut finished = Finished::from(output);
+    match finished.stdout.strip_prefix("prepared\n") {
+        Some(rest) => finished.stdout = rest.to_owned(),
+        None => {
+            eprintln!("skipped: no namespace of its own here ({})", finished.stderr.trim());
+            return None;
+        }
+    }
+    Some(finished)
+}
+
+#[track_caller]
+fn is_found(commands: &str, check: &str, severity: &str, saying: &str) {
+    let arguments = "--interface one --group 239.192.7.1 --port 5000";
+    let Some(finished) = doctor_after(commands, arguments) else { return };
+    let findings: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:?}"));
+    let found = findings.as_array().and_then(|all| all.iter().find(|finding| finding["check"] == check));
+    let found = found.unwrap_or_else(|| panic!("{check}: {findings}"));
+    assert_eq!(found["severity"], severity, "{found}");
+    assert!(found["evidence"].as_str().is_some_and(|evidence| evidence.contains(saying)), "{found}");
+    let is_bad = severity == "fault" || severity == "warning";
+    assert!(!is_bad || (found["fix"].is_string() && found["verify"].is_string()), "{found}");
+    let code = if findings.as_array().is_some_and(|all| all.iter().any(|one| one["severity"] == "fault")) {
+        1
+    } else {
+        3
+    };
+    assert_eq!(finished.code, Some(code), "nobody listens here, which is a warning at least: {finished:?}");
+}
+
+#[test]
+fn an_interface_that_is_down_is_a_fault() {
+    is_found("true", "interface", "fine", "one is up");
+    is_found("ip link set one down", "interface", "fault", "one is down");
+    is_found("ip link set two down", "interface", "fault", "one is up, and has no link");
+    is_found("ip link set one multicast off", "interface", "fault", "one does not do multicast");
+}
+
+#[test]
+fn a_group_without_a_way_is_a_fault_and_another_way_a_warning() {
+    is_found("true", "way to the group", "fine", "is reached by one");
+    is_found("ip route del 239.0.0.0/8", "way to the group", "fault", "there is no route to 239.192.7.1");
+    let other = "ip addr add 198.51.100.1/24 dev two && ip route replace 239.0.0.0/8 dev two";
+    is_found(other, "way to the group", "warning", "by two, not by one");
+}
+
+#[test]
+fn filters_and_old_versions_are_seen() {
+    let strict = "echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter";
+    is_found(strict, "reverse path filter", "notice", "rp_filter is 1 on one");
+    let old = "echo 2 > /proc/sys/net/ipv4/conf/one/force_igmp_version";
+    is_found(old, "IGMP version", "notice", "one speaks V2");
+    is_found("true", "membership", "warning", "239.192.7.1 is not among them");
+    is_found("true", "sockets on the port", "warning", "0 sockets have port 5000");
+}
+
+#[test]
+fn a_rule_in_the_way_is_a_fault() {
+    let table = "nft add table inet filter && \
+                 nft 'add chain inet filter input { type filter hook input priority 0; policy accept; }'";
+    if !Command::new("nft").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: there is no nft here");
+        return;
+    }
+    is_found(table, "firewall", "fine", "no rule is in the way");
+    let drop = format!("{table} && nft add rule inet filter input udp dport 5000 drop");
+    is_found(&drop, "firewall", "fault", "udp dport 5000 drop");
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named_with_those_that_are() {
+    let Some(finished) = doctor_after("true", "--interface three") else { return };
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stdout.contains("there is no three (there are: lo, one, two)"), "{finished:?}");
+}
+
+#[test]
+fn every_finding_has_a_line_and_its_severity() {
+    let finished = run("doctor");
+    assert!([Some(0), Some(1), Some(3)].contains(&finished.code), "{finished:?}");
+    for check in ["largest receive buffer", "full receive buffers", "io_uring", "fragments"] {
+        assert!(finished.stdout.contains(&format!(" {check}: ")), "{check}: {finished:?}");
+    }
+}
