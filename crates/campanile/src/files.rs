@@ -1,10 +1,37 @@
-//! Files by multicast.
+//! Files by multicast: one machine sends, many have them.
+//!
+//! - An [`Offering`] is what is sent: files and directories, looked through and hashed. A [`FileSender`] sends it.
+//! - A [`FileReceiver`] puts what it hears into a directory.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use campanile::files::{FileSender, Offering, SendEvent};
+//! use campanile::multicast::Options;
+//!
+//! let offering = Offering::collect(&["image.iso".into()])?;
+//! let options = Options::new("239.192.7.1:7500".parse()?);
+//! let mut sender = FileSender::start(&options, offering, Some(40))?; // until forty receivers have it
+//! loop {
+//!     match sender.next(Duration::from_secs(1))? {
+//!         Some(SendEvent::Finished) => break,
+//!         Some(SendEvent::Receiver(listener)) => println!("{}", listener.report),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A file has its name when all of it is there and its BLAKE3 hash is right, not before. What is not complete stays in the directory
+//! `.campanile` inside, under the hash of its content: another run, or another session that brings the same content in packets of the
+//! same size, goes on with it.
 
 mod arrival;
 mod blocks;
 mod digest;
 mod error;
 mod filling;
+pub mod fuzz;
 mod inbox;
 mod layout;
 mod manifest;

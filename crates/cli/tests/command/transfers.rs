@@ -290,3 +290,97 @@ fn kinds_exclude_each_other() {
         assert_eq!(refused.stderr.lines().count(), 1, "{arguments}: {refused:?}");
     }
 }
+
+/// A disk that is too small, made larger later: a file system in memory, in namespaces of the test's own.
+#[test]
+fn a_full_disk_is_an_error_and_nothing_is_lost() {
+    let scratch = Scratch::new("a_full_disk");
+    let bytes = content(7, 3_000_000);
+    let file = scratch.file("file.bin", &bytes);
+    fs::create_dir(scratch.0.join("disk")).expect("there is room");
+    let session = Session::new();
+    let recv = format!("{} recv {} --into disk/in", env!("CARGO_BIN_EXE_campanile"), session.0);
+    let script = format!(
+        "mount -t tmpfs -o size=1m none disk || exit 77
+         {recv}; echo code $?; ls disk/in
+         mount -o remount,size=16m disk || exit 78
+         {recv}; echo code $?; cmp disk/in/file.bin {file} && echo same"
+    );
+    let mut sender = Running::start(&format!("send {} --rate 40mbit --receivers 2 {file}", session.0));
+    let mut shell = std::process::Command::new("unshare");
+    let shell =
+        shell.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).current_dir(&scratch.0);
+    let finished: Finished = match shell.output() {
+        Ok(output) if output.status.code() == Some(0) => output.into(),
+        skipped => {
+            eprintln!("skipped: no file system of the test's own can be had here: {skipped:?}");
+            return;
+        }
+    };
+    sender.kill();
+    let codes: Vec<&str> = finished.stdout.lines().filter(|line| !line.starts_with('{')).collect();
+    assert_eq!(codes, ["code 1", "code 0", "same"], "no name, then the right file: {finished:?}");
+    assert!(finished.stderr.contains("make room and run it again: what has come is kept"), "{finished:?}");
+    let begun =
+        finished.stdout.lines().filter(|line| line.contains("\"begun\"")).nth(1).expect("it began again");
+    let begun: Value = serde_json::from_str(begun).expect("a line of JSON");
+    assert!(begun["had"].as_u64() > Some(300), "most of a megabyte was there: {begun}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_bad_input() {
+    let scratch = Scratch::new("a_directory_that_cannot_be");
+    let file = scratch.file("file", b"a file");
+    let refused = run(&format!("recv --into {file}"));
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+}
+
+#[test]
+fn an_interrupted_sender_tells_and_an_interrupted_receiver_keeps() {
+    let scratch = Scratch::new("an_interrupted_sender_tells");
+    let file = scratch.file("file.bin", &content(8, 3_000_000));
+    let session = Session::new();
+    let mut receiver = session.recv(&format!("--into {}", scratch.path("in")));
+    let mut sender = Running::start(&format!("send {} --rate 4mbit --set linger=500ms {file}", session.0));
+    assert_eq!(sender.json()["event"], "started");
+    next(&mut receiver, "begun");
+    if !sender.interrupt() {
+        eprintln!("skipped: there is no `kill` here");
+        return;
+    }
+    let sent = sender.finish();
+    assert_eq!(sent.code, Some(3), "{sent:?}");
+    assert_eq!(events(&sent).pop().expect("a summary")["interrupted"], true);
+    let missed = next(&mut receiver, "incomplete");
+    assert_eq!(missed["why"], "its sender broke it off");
+    // It waits for the sender to come again, until it is interrupted too.
+    assert!(receiver.interrupt());
+    let received = receiver.finish();
+    assert_eq!(received.code, Some(3), "{received:?}");
+    assert!(received.stderr.ends_with("run it again: what has come is kept\n"), "{received:?}");
+    let kept = fs::read_dir(scratch.0.join("in/.campanile")).expect("it is kept").count();
+    assert_eq!(kept, 3, "bytes, map and lock");
+}
+
+#[test]
+fn an_interrupted_sender_that_has_sent_all_ends_properly() {
+    let scratch = Scratch::new("an_interrupted_sender_that_has_sent_all");
+    let bytes = content(9, 100_000);
+    let file = scratch.file("file.bin", &bytes);
+    let session = Session::new();
+    let receiver = session.recv(&format!("--into {}", scratch.path("in")));
+    // The second of two never comes.
+    let send = format!("send {} --rate 40mbit --receivers 2 --set linger=500ms {file}", session.0);
+    let mut sender = Running::start(&send);
+    while next(&mut sender, "receiver")["standing"] != "complete" {}
+    assert_eq!(receiver.finish().code, Some(0));
+    if !sender.interrupt() {
+        eprintln!("skipped: there is no `kill` here");
+        return;
+    }
+    let sent = sender.finish();
+    assert_eq!(sent.code, Some(3), "{sent:?}");
+    assert!(sent.stderr.starts_with("error: 1 of 2 receivers are known to have everything"), "{sent:?}");
+    assert_eq!(scratch.read("in/file.bin"), bytes);
+}
