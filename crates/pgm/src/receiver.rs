@@ -24,6 +24,8 @@ mod shared;
 mod stats;
 mod window;
 
+use std::time::Duration;
+
 pub use config::{Consumer, JoinWish, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
 pub use event::{CommandError, EndCause, Event};
 pub use stats::ReceiverStats;
@@ -297,7 +299,7 @@ impl Receiver {
             }
             return None;
         }
-        if self.peers.is_over(*tsi, now + self.shared.config.expiry, now) {
+        if self.peers.is_over(*tsi, now + self.shared.config.expiry.max(OVER), now) {
             stats.ignored += 1;
             return None;
         }
@@ -415,6 +417,9 @@ fn message(tsi: Tsi, bytes: &[u8], more: bool, framing: Framing) -> Event<'_> {
         Framing::Packed | Framing::Apdu => Event::Message { tsi, bytes, more },
     }
 }
+
+/// How long a session that is over must be silent at least before it is taken for a new one: a source that lingers speaks seldom.
+const OVER: Duration = Duration::from_secs(60);
 
 /// Packets from another address, and silence of the known one, after which the other one is believed.
 const RIVALS: u8 = 8;

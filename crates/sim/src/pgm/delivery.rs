@@ -205,6 +205,7 @@ impl Delivery {
     /// The session ended in bad order: it may be found anew, and then starts from wherever it is.
     pub(crate) fn part(&mut self) {
         self.place = None;
+        (self.delivered, self.part) = (0, 0);
         self.packets.clear();
         (self.paused, self.stalled) = (false, false);
     }
