@@ -228,12 +228,13 @@ impl FileSender {
     }
 
     fn end_if_done(&mut self) {
-        let is_done = match self.wanted {
-            Some(wanted) => self.complete() >= wanted,
-            None => self.is_drained,
-        };
-        if is_done && !self.is_ending {
-            self.finish();
+        match self.wanted {
+            _ if self.is_ending => {}
+            Some(wanted) if self.complete() < wanted => {}
+            // All that were waited for had most of it before: the rest is sent for nobody.
+            Some(_) if !self.is_drained => self.abort(),
+            None if !self.is_drained => {}
+            _ => self.finish(),
         }
     }
 

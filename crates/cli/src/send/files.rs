@@ -62,7 +62,7 @@ impl Run {
         self.teller.end();
         let end = Sending::new(&self.sender, self.seconds());
         let needed = wanted.unwrap_or(end.receivers.len());
-        let complete = end.complete >= needed && self.sender.is_drained();
+        let complete = end.complete >= needed && (wanted.is_some() || self.sender.is_drained());
         self.teller.tell(&Finished { success: complete, interrupted: is_interrupted, wanted, end })?;
         if complete {
             return Ok(());

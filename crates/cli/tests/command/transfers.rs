@@ -177,6 +177,26 @@ fn who_joins_late_gets_all_of_it() {
 }
 
 #[test]
+fn what_everybody_has_is_not_sent_again() {
+    let scratch = Scratch::new("what_everybody_has");
+    let file = scratch.file("file.bin", &content(10, 1_000_000));
+    let session = Session::new();
+    let into = format!("--into {}", scratch.path("in"));
+    let exchange = |rate: &str| {
+        let receiver = session.recv(&into);
+        let sent = session.send(&format!("--rate {rate} --receivers 1 --set linger=500ms {file}"));
+        assert_eq!(receiver.finish().code, Some(0));
+        assert_eq!(sent.code, Some(0), "{sent:?}");
+        events(&sent).pop().expect("it says how it ended")
+    };
+    let first = exchange("40mbit");
+    assert_eq!(first["sent"], first["total"]);
+    // Slow enough to see that it ends before all is sent.
+    let second = exchange("2mbit");
+    assert!(second["sent"].as_u64() < second["total"].as_u64(), "{second}");
+}
+
+#[test]
 fn a_name_that_is_taken_is_an_error_and_nothing_is_lost() {
     let scratch = Scratch::new("a_name_that_is_taken");
     let bytes = content(5, 50_000);
