@@ -95,6 +95,9 @@ impl Verdict<'_> {
             }
             Limit::ClientBuffer { .. } => self.more_room(),
             Limit::ClientCpu { .. } => self.more_client(),
+            Limit::Machine { others_percent, .. } if others_percent > 50.0 => {
+                here("here", "top".to_owned(), "shows what else runs; stop it, and measure again".to_owned())
+            }
             Limit::Machine { .. } => {
                 let command = self.command(report.payload, report.cores, &self.pace());
                 here("from another machine", command, "each has its processors for itself".to_owned())

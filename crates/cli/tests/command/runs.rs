@@ -67,6 +67,37 @@ fn a_run_that_lags_is_invalid_and_fails() {
     assert!(load.stdout.contains("\nINVALID     this client sent "), "{}", load.stdout);
 }
 
+/// A filter drops every tenth packet on the way there and every twentieth on the way back; probes have another size.
+#[test]
+fn loss_is_split_into_there_and_back() {
+    let script = "ip link set lo up && nft add table inet f && \
+                  nft 'add chain inet f input { type filter hook input priority 0; }' && \
+                  nft add rule inet f input udp dport 5000 udp length 208 numgen inc mod 10 == 0 drop && \
+                  nft add rule inet f input udp sport 5000 udp length 208 numgen inc mod 20 == 0 drop && \
+                  echo prepared && { \"$0\" echo 5000 1 --bind 127.0.0.1 --duration 20 > started & } && \
+                  until [ -s started ]; do sleep 0.01; done && \
+                  \"$0\" load 127.0.0.1 5000 200 1 1 --rate 1000 --timeout 0.5 --json; kill $!";
+    let folder = std::env::temp_dir().join(format!("campanile-split-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a new folder");
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--net", "sh", "-c", script, env!("CARGO_BIN_EXE_campanile")]);
+    let output = unshare.current_dir(&folder).output();
+    std::fs::remove_dir_all(&folder).expect("it is this test's own");
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let Some(report) = text.strip_prefix("prepared\n") else {
+        eprintln!("skipped: no namespace with a packet filter here");
+        return;
+    };
+    let report: serde_json::Value = serde_json::from_str(report).unwrap_or_else(|_| panic!("{report}"));
+    let server = &report["server"];
+    assert_eq!((&server["lost_up"], &server["lost_down"]), (&100.into(), &45.into()), "{report}");
+    assert_eq!(
+        (&report["books"]["received"], &report["books"]["unexplained"]),
+        (&855.into(), &0.into()),
+        "{report}"
+    );
+}
+
 #[test]
 fn a_report_says_where_packets_went_and_what_to_try() {
     let server = Server::start("");
