@@ -9,6 +9,7 @@ mod port;
 mod tree;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -88,6 +89,12 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
         findings.extend(port::examine(&tree, port));
     }
     findings
+}
+
+/// Joins the group, waits until something is heard of it or `patience` is over, and tells. Somebody else has to send meanwhile.
+#[must_use]
+pub fn listen(group: SocketAddr, interface: Option<&str>, patience: Duration) -> Finding {
+    group::listen(group, interface, patience)
 }
 
 impl Finding {

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use campanile::beacon;
-use campanile::doctor::{Complaint, Finding, Severity, examine};
+use campanile::doctor::{self, Complaint, Finding, Severity};
 
 use crate::command_error::CommandError;
 use crate::{arguments, output};
@@ -24,6 +25,12 @@ pub(crate) struct Arguments {
     /// The port that is not heard, or is slow
     #[arg(long, value_name = "PORT", value_parser = arguments::port)]
     port: Option<u16>,
+    /// Listen to the group first, while another machine or program sends to it
+    #[arg(long, requires = "group")]
+    listen: bool,
+    /// How long to listen
+    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds, default_value = "10", requires = "listen")]
+    duration: Duration,
     /// Print the findings as JSON, and nothing else
     #[arg(long)]
     json: bool,
@@ -35,13 +42,19 @@ Examples:
   campanile doctor --port 5000                         and who has the port, and what stands before it
   campanile doctor --group 239.192.7.1 --interface eth0
                                                        why nothing is heard of the group
+  campanile doctor --group 239.192.7.1 --listen        whether it is heard, while another machine sends
 
 Exit codes: 0 nothing worse than a notice, 3 a warning, 1 a fault.";
 
 /// Examines the machine and tells the findings, the worst first.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let Arguments { interface, group, port, json } = arguments;
-    let mut findings = examine(&Complaint { interface: interface.clone(), group: *group, port: *port });
+    let Arguments { interface, group, port, listen, duration, json } = arguments;
+    let mut findings = Vec::new();
+    if let Some(group) = group.filter(|_| *listen) {
+        output::note(format_args!("send now, elsewhere: campanile beacon send --group {group}"));
+        findings.push(doctor::listen(group, interface.as_deref(), *duration));
+    }
+    findings.extend(doctor::examine(&Complaint { interface: interface.clone(), group: *group, port: *port }));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     if *json {
         output::json(&findings)?;

@@ -1,9 +1,13 @@
 //! What a multicast group needs to be heard.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use campanile_engine::Interface;
 
 use super::tree::Tree;
 use super::{Finding, Severity};
+use crate::beacon::{Listener, ListenerConfig};
 
 /// The interface that the system takes for a group.
 pub(super) fn interface_for(group: IpAddr) -> Option<String> {
@@ -37,6 +41,31 @@ pub(super) fn examine(tree: &Tree, group: SocketAddr, interface: Option<&str>) -
             .verify(format!("campanile beacon listen --group {group} --count 1 --duration 10 (here, first)")),
     );
     findings
+}
+
+pub(super) fn listen(group: SocketAddr, interface: Option<&str>, patience: Duration) -> Finding {
+    let check = "live test";
+    let interfaces = interface.map(|name| Interface::Name(name.to_owned())).into_iter().collect();
+    let until = Instant::now() + patience;
+    let heard = Listener::open(&ListenerConfig { group, interfaces })
+        .and_then(|mut listener| listener.hear(Some(until)));
+    match heard {
+        Ok(Some(heard)) => {
+            let by = heard.interface.as_deref().unwrap_or("an interface that the system does not name");
+            let evidence = format!("{} bytes from {} were heard by {by}", heard.bytes, heard.from);
+            Finding::new(check, Severity::Fine, evidence)
+        }
+        Ok(None) => {
+            let evidence = format!("nothing was heard of {group} within {} s", patience.as_secs_f64());
+            Finding::new(check, Severity::Fault, evidence)
+                .costs("if somebody sent meanwhile, it does not arrive here")
+                .fix(format!("campanile beacon send --group {group} (on another machine, and listen again)"))
+                .verify(format!("campanile doctor --listen --group {group}"))
+        }
+        Err(error) => Finding::new(check, Severity::Fault, error.to_string())
+            .costs("the group cannot be joined")
+            .verify(format!("campanile doctor --listen --group {group}")),
+    }
 }
 
 /// Bits of an interface's flags (if.h).

@@ -96,6 +96,27 @@ fn a_rule_in_the_way_is_a_fault() {
     is_found(&drop, "firewall", "fault", "udp dport 5000 drop");
 }
 
+/// What this machine sends to a group it hears itself, on the interface that it leaves by.
+#[test]
+fn a_live_test_hears_who_sends_and_misses_who_does_not() {
+    let group = "--group 239.192.7.1 --interface one --listen";
+    let send =
+        "(\"$0\" beacon send --group 239.192.7.1 --interface one --every 0.05 --count 200 > /dev/null &)";
+    for (sender, severity, saying) in
+        [(send, "fine", "were heard by one"), ("true", "fault", "nothing was heard of 239.192.7.1:7125")]
+    {
+        let seconds = if severity == "fine" { 20.0 } else { 0.3 };
+        let Some(finished) = doctor_after(sender, &format!("{group} --duration {seconds}")) else { return };
+        let findings: Value =
+            serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:?}"));
+        let found =
+            findings.as_array().and_then(|all| all.iter().find(|finding| finding["check"] == "live test"));
+        let found = found.unwrap_or_else(|| panic!("{findings}"));
+        assert_eq!(found["severity"], severity, "{found}");
+        assert!(found["evidence"].as_str().is_some_and(|evidence| evidence.contains(saying)), "{found}");
+    }
+}
+
 #[test]
 fn an_interface_that_is_not_there_is_named_with_those_that_are() {
     let Some(finished) = doctor_after("true", "--interface three") else { return };
