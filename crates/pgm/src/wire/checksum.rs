@@ -11,9 +11,7 @@ impl Sum {
     #[inline]
     pub(crate) fn of(bytes: &[u8]) -> Sum {
         let (blocks, rest) = bytes.as_chunks();
-        let mut lanes = Lanes::default();
-        blocks.iter().for_each(|block| lanes.add(block));
-        Sum(lanes.total() + sum_of_few(rest))
+        Sum(sum_of_blocks(blocks) + sum_of_few(rest))
     }
 
     /// Copies `from` to `to`, which is as long, and sums it on the way.
@@ -26,13 +24,8 @@ impl Sum {
         assert_eq!(from.len(), to.len(), "a copy is as long as what is copied");
         let (blocks, rest) = from.as_chunks();
         let (copies, rest_copy) = to.as_chunks_mut();
-        let mut lanes = Lanes::default();
-        for (block, copy) in blocks.iter().zip(copies) {
-            *copy = *block;
-            lanes.add(block);
-        }
         rest_copy.copy_from_slice(rest);
-        Sum(lanes.total() + sum_of_few(rest))
+        Sum(copy_of_blocks(blocks, copies) + sum_of_few(rest))
     }
 
     /// The sum of a field of 16 bits.
@@ -99,6 +92,25 @@ impl Lanes {
         let lanes = self.whole.iter().zip(&self.upper);
         lanes.map(|(whole, upper)| u64::from(whole.wrapping_sub(upper << 16)) + u64::from(*upper)).sum()
     }
+}
+
+/// Compiled by itself: within its callers the compiler finds other ways to arrange the loop, some of them many times slower.
+#[inline(never)]
+fn sum_of_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
+    let mut lanes = Lanes::default();
+    blocks.iter().for_each(|block| lanes.add(block));
+    lanes.total()
+}
+
+/// Compiled by itself, too. The copy is what is summed, and not the original, lest the compiler make two loops of it.
+#[inline(never)]
+fn copy_of_blocks(blocks: &[[u8; BLOCK]], copies: &mut [[u8; BLOCK]]) -> u64 {
+    let mut lanes = Lanes::default();
+    for (block, copy) in blocks.iter().zip(copies) {
+        *copy = *block;
+        lanes.add(copy);
+    }
+    lanes.total()
 }
 
 /// The sum of what is left behind the last block.
