@@ -110,7 +110,7 @@ fn an_unconfirmed_nak_is_repeated_and_an_unanswered_one_begins_anew() {
 
 #[test]
 fn what_nobody_repairs_is_lost_in_the_end() {
-    let nak = NakConfig { ncf_retries: 3, ..NakConfig::default() };
+    let nak = NakConfig { ncf_retries: 3, repeat: Duration::from_millis(50), ..NakConfig::default() };
     let mut rig = ReceiverRig::lacking_one(with_nak(nak));
     let mut told = Vec::new();
     let mut naks = 0;
@@ -146,8 +146,9 @@ fn a_small_disorder_makes_no_nak() {
 
 #[test]
 fn another_receivers_nak_and_confirmation_silence_ours() {
+    let nak = NakConfig { repeat: Duration::from_millis(50), ..NakConfig::default() };
     for is_confirmed in [false, true] {
-        let mut rig = ReceiverRig::lacking_one(apdus());
+        let mut rig = ReceiverRig::lacking_one(with_nak(nak));
         if is_confirmed {
             rig.ncf(&[1]);
         } else {
