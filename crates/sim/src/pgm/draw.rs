@@ -114,6 +114,8 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     let seconds = rng.pick(&[0.2, 0.5, 1.0, 2.0]);
     let bytes = (config.pace.rate_bps as f64 * seconds).min(600.0 * config.packet_len as f64) as usize;
     let longest = rng.pick(&[100, 1_000, 5_000]).min(6 * config.packet_len as u32);
+    // Messages with packets of their own are many and mostly headers: fewer of them fill the window that keeps all, and the time.
+    let bytes = if kind == Kind::Apdu { bytes.min(1000 * longest as usize) } else { bytes };
     let keeps_all = rng.below(4) > 0;
     config.window = draw_window(kind, keeps_all, rng);
     let every = Duration::from_millis(rng.pick(&[20, 100]));
