@@ -193,7 +193,7 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// The source is not known, the group was not asked for, or the bytes do not hold its packets.
+    /// The source is not known, the group was not asked for, or the bytes do not hold its packets, which are then asked for again.
     pub fn supply(
         &mut self,
         now: Instant,

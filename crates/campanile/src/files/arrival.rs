@@ -238,10 +238,12 @@ impl Heading {
     fn read(&mut self, blocks: Range<u64>, mut bytes: Vec<u8>) -> Result<(usize, Vec<u8>), FileError> {
         let stride = blocks.clone().map(|block| self.spool.len_of(block)).max().unwrap_or(0);
         bytes.clear();
-        for block in blocks {
-            let end = bytes.len() + stride;
-            self.spool.append(block, &mut bytes)?;
-            bytes.resize(end, 0);
+        for (at, block) in blocks.enumerate() {
+            bytes.resize(at * stride, 0);
+            // The last packet of a session may be short, and its length counts; one that has not come may have any but none.
+            if !self.spool.append(block, &mut bytes)? {
+                bytes.push(0);
+            }
         }
         Ok((stride, bytes))
     }

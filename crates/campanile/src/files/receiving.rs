@@ -322,13 +322,13 @@ impl FileReceiver {
     /// Gives the packets of a group that can be decoded with them.
     fn give(&mut self, tsi: Tsi, first: Seq, count: u8) {
         let Some(arrival) = self.sessions.get_mut(&tsi).and_then(|session| session.arrival.as_mut()) else {
-            return;
+            return self.subscriber.supply(tsi, first, 0, Vec::new());
         };
         let blocks = u64::from(first.0)..u64::from(first.0) + u64::from(count);
-        // What cannot be read any more is not decoded: it comes as repairs, or not at all.
-        if let Ok((stride, bytes)) = arrival.read(blocks, self.subscriber.buffer(), &self.inbox) {
-            self.subscriber.supply(tsi, first, stride, bytes);
-        }
+        // What cannot be read any more is not decoded: it comes as repairs, or not at all. Saying nothing would hold up other groups.
+        let read = arrival.read(blocks, self.subscriber.buffer(), &self.inbox);
+        let (stride, bytes) = read.unwrap_or_default();
+        self.subscriber.supply(tsi, first, stride, bytes);
     }
 
     fn end(&mut self, tsi: Tsi, cause: EndCause) {

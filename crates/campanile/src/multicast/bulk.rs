@@ -300,7 +300,8 @@ impl BulkSubscriber {
 
     /// Gives the packets of the group that [`BulkReceived::Need`] asked for, each at a multiple of `stride`. The places of packets that
     /// were not delivered may hold anything. The last packet ends where the bytes end: if it was delivered, they must end with it.
-    /// Groups that were not asked for are ignored.
+    /// Groups that were not asked for are ignored. Each [`BulkReceived::Need`] must be answered, for other groups wait behind it: who
+    /// cannot read the packets gives no bytes, and they are repaired in another way.
     pub fn supply(&self, tsi: Tsi, first: Seq, stride: usize, bytes: Vec<u8>) {
         self.command(sink::Command::Supply { tsi, first, stride, bytes });
     }

@@ -126,17 +126,19 @@ impl Peer {
         let Some(block) = self.window.block_mut(key) else { return Err(CommandError::NotNeeded) };
         let (size, present) = (block.size(), block.present & delivered);
         let Some(hold) = &mut block.hold else { return Err(CommandError::NotNeeded) };
-        if stride == 0 || bytes.len().div_ceil(stride) != usize::from(size) {
-            return Err(CommandError::Length);
-        }
+        // A group of which nothing was delivered comes from parity alone: then nothing can be wrong with what is supplied.
+        let holds = stride != 0 && bytes.len().div_ceil(stride) == usize::from(size);
         bulk.forget(key);
-        let group = Group { group_len, size, present, hold, kept: Some(Kept { stride, bytes }) };
-        if shared.workshop.recover(&group).is_err() {
+        let kept = Some(Kept { stride: stride.max(1), bytes });
+        let group = Group { group_len, size, present, hold, kept };
+        let holds = present == 0 || holds;
+        if !holds || shared.workshop.recover(&group).is_err() {
+            // It is asked for anew, so that others do not wait for it behind this one.
             shared.stats.parity_mismatches += 1;
             self.held_bytes -= hold.drop_parity();
             self.window.look_again(key);
             self.detect(now, shared);
-            return Ok(());
+            return if holds { Ok(()) } else { Err(CommandError::Length) };
         }
         let wanted = self.window.wanted(key);
         let mut recovered = 0;

@@ -93,10 +93,19 @@ fn only_what_was_asked_for_is_taken_back() {
     let now = rig.now;
     let mut supply = |first, stride, bytes| rig.receiver.supply(now, tsi(), Seq(first), stride, bytes);
     assert_eq!(supply(2, 2, b"??bb"), Err(CommandError::NotNeeded));
-    assert_eq!(supply(0, 2, b"??bb??"), Err(CommandError::Length));
-    assert_eq!(supply(0, 0, b""), Err(CommandError::Length));
     assert_eq!(supply(0, 2, b"??bb"), Ok(()));
     assert_eq!(supply(0, 2, b"??bb"), Err(CommandError::NotNeeded));
+}
+
+#[test]
+fn what_cannot_be_handed_back_is_repaired_in_another_way() {
+    for (stride, bytes) in [(2, &b"??bb??"[..]), (0, b"")] {
+        let mut rig = with_parity();
+        assert_eq!(rig.receiver.supply(rig.now, tsi(), Seq(0), stride, bytes), Err(CommandError::Length));
+        assert_eq!(rig.receiver.held_bytes(), 0, "the parity is of no use");
+        let sent = rig.run_ms(200);
+        assert!(sent.iter().any(|sent| sent.text.starts_with("NAK 0 of")), "{sent:?}");
+    }
 }
 
 #[test]

@@ -129,9 +129,11 @@ impl Reporter {
         subject.progress = Some(progress);
         if is_news {
             // All receivers of a group may come to this at one moment.
-            let spread = u64::from(subject.receivers.clamp(10, 1000)) * 1_000_000;
-            let least = if progress.standing.is_final() { 0 } else { 1_000_000 };
-            let due = now.plus_nanos(least + self.chance.word() % spread);
+            let spread = match progress.standing.is_final() {
+                true => Duration::from_millis(subject.receivers.clamp(10, 1000).into()),
+                false => INTERVAL,
+            };
+            let due = now.plus_nanos(self.chance.word() % spread.as_nanos() as u64);
             subject.interval = if progress.standing.is_final() { AGAIN } else { INTERVAL };
             (subject.due, subject.unanswered) = (due, 0);
             self.next = self.next.min(due);
@@ -303,7 +305,7 @@ mod tests {
         let (mut reporter, source) = reporter();
         assert_eq!(report(&mut reporter, Instant(60_000_000_000)), []);
         reporter.set(Instant::ZERO, TSI, progress(Standing::Joined));
-        let said = report(&mut reporter, Instant(1_100_000_000));
+        let said = report(&mut reporter, Instant(1_000_000_000));
         assert_eq!(said.len(), 1);
         let now = said[0].0;
         let forged = receipt(&reporter, false);
