@@ -100,8 +100,7 @@ fn a_rule_in_the_way_is_a_fault() {
 #[test]
 fn a_live_test_hears_who_sends_and_misses_who_does_not() {
     let group = "--group 239.192.7.1 --interface one --listen";
-    let send =
-        "(\"$0\" beacon send --group 239.192.7.1 --interface one --every 0.05 --count 200 > /dev/null &)";
+    let send = "(\"$0\" beacon send --group 239.192.7.1 --interface one --every 0.05 --count 200 > /dev/null 2>&1 &)";
     for (sender, severity, saying) in
         [(send, "fine", "were heard by one"), ("true", "fault", "nothing was heard of 239.192.7.1:7125")]
     {
