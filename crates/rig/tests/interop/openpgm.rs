@@ -6,7 +6,7 @@ use std::process::Command;
 use campanile_rig::{Loss, Node, Process, absent, has, network};
 
 use crate::judge::Judge;
-use crate::peers::{GROUP, PORT, Plan, lossy, started};
+use crate::peers::{Carrier, GROUP, PORT, Plan, lossy, started};
 
 /// Up to what OpenPGM takes as one message: 16 packets.
 const SIZES: &str = "1,2,25,1400,1427,1428,1500,3000,9000,20000";
@@ -14,8 +14,8 @@ const SIZES: &str = "1,2,25,1400,1427,1428,1500,3000,9000,20000";
 /// Messages of one packet: Debian's OpenPGM 5.3.128 ends with a fault in its own checksum when it sends one of several.
 const SIZES_OF_A_PACKET: &str = "1,2,25,700,1400,1427,1428";
 
-fn plan(sizes: &'static str) -> Plan {
-    Plan { count: 200, sizes, parts: "single" }
+fn plan(carrier: Carrier, sizes: &'static str) -> Plan {
+    Plan { carrier, count: 200, sizes, parts: "single" }
 }
 
 /// Compiles the program; `None` if that cannot be done here.
@@ -40,15 +40,16 @@ fn program(name: &str) -> Option<PathBuf> {
 
 fn theirs(program: &PathBuf, task: &str, node: &Node, plan: &Plan) -> Process {
     let mut command = node.command(program);
+    let udp_port = if plan.carrier == Carrier::Udp { PORT } else { 0 };
     command.args([task, &plan.count.to_string(), plan.sizes, &format!("{};{GROUP}", node.v4())]);
-    command.args([PORT.to_string(), PORT.to_string()]);
+    command.args([udp_port.to_string(), PORT.to_string()]);
     started(&format!("OpenPGM's {task} on node {}", node.number()), &mut command)
 }
 
-fn their_source(name: &str) {
+fn their_source(carrier: Carrier, name: &str) {
     let Some(program) = program(name) else { return };
     let Some(network) = network(3) else { return };
-    let plan = plan(SIZES_OF_A_PACKET);
+    let plan = plan(carrier, SIZES_OF_A_PACKET);
     lossy(&network, Loss { down: 50, up: 50 });
     let judge = Judge::watch(&network);
     let [source, ours @ ..] = network.nodes() else { panic!("there are three") };
@@ -60,10 +61,10 @@ fn their_source(name: &str) {
 }
 
 /// One receiver: of two, Debian's OpenPGM 5.3.128 leaves one waiting for good now and then.
-fn our_source(name: &str) {
+fn our_source(carrier: Carrier, name: &str) {
     let Some(program) = program(name) else { return };
     let Some(network) = network(2) else { return };
-    let plan = plan(SIZES);
+    let plan = plan(carrier, SIZES);
     lossy(&network, Loss { down: 50, up: 50 });
     let judge = Judge::watch(&network);
     let [source, receivers @ ..] = network.nodes() else { panic!("there are two") };
@@ -77,10 +78,20 @@ fn our_source(name: &str) {
 
 #[test]
 fn we_hear_openpgm_over_udp() {
-    their_source("we-hear-openpgm-udp");
+    their_source(Carrier::Udp, "we-hear-openpgm-udp");
+}
+
+#[test]
+fn we_hear_openpgm_over_ip() {
+    their_source(Carrier::Raw, "we-hear-openpgm-ip");
 }
 
 #[test]
 fn openpgm_hears_us_over_udp() {
-    our_source("openpgm-hears-us-udp");
+    our_source(Carrier::Udp, "openpgm-hears-us-udp");
+}
+
+#[test]
+fn openpgm_hears_us_over_ip() {
+    our_source(Carrier::Raw, "openpgm-hears-us-ip");
 }

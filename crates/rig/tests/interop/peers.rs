@@ -11,9 +11,17 @@ pub(crate) const PORT: u16 = 5555;
 /// Twenty times what the slowest takes on a machine that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How PGM is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    Udp,
+    Raw,
+}
+
 /// The plan of a test, as its programs are told it.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    pub(crate) carrier: Carrier,
     pub(crate) count: usize,
     pub(crate) sizes: &'static str,
     pub(crate) parts: &'static str,
@@ -28,12 +36,14 @@ impl Plan {
     pub(crate) fn ours(&self, task: &str, node: &Node, settings: &[&str]) -> Process {
         let mut command = node.command(env!("CARGO_BIN_EXE_probe"));
         command.args(self.arguments(task)).arg(format!("group={GROUP}:{PORT}")).arg("interface=eth0");
+        command.arg(if self.carrier == Carrier::Raw { "carrier=raw" } else { "carrier=udp" });
         started(&format!("our {task} on node {}", node.number()), command.args(settings))
     }
 
     /// One of ZeroMQ's.
     pub(crate) fn zmq(&self, task: &str, node: &Node) -> Process {
-        let url = format!("epgm://{};{GROUP}:{PORT}", node.v4());
+        let scheme = if self.carrier == Carrier::Raw { "pgm" } else { "epgm" };
+        let url = format!("{scheme}://{};{GROUP}:{PORT}", node.v4());
         let mut command = node.command(PYTHON);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/peers/zmq_peer.py");
         command.arg(script).args(self.arguments(task)).arg(url);
