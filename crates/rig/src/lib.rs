@@ -15,11 +15,13 @@ mod network;
 mod process;
 mod space;
 mod traffic;
+mod transfer;
 
 pub use link::{Disorder, Loss};
 pub use network::{Network, Node};
 pub use process::{Ended, Process};
 pub use traffic::Traffic;
+pub use transfer::{Transfer, WrongFile, draw};
 
 use std::fmt;
 use std::io;

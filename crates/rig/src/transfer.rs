@@ -1,0 +1,98 @@
+//! `campanile send` on one node and `campanile recv` on others.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::{Node, Process};
+
+/// A program of Campanile, and a folder in which its receivers have folders of their own. Dropping it removes the folder.
+#[derive(Debug)]
+pub struct Transfer {
+    program: PathBuf,
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+impl Transfer {
+    /// Makes the folder, and a file in it of so many bytes, drawn from a seed: no two parts of it are alike.
+    ///
+    /// # Errors
+    /// It cannot be written there.
+    pub fn new(program: &Path, folder: &Path, bytes: usize, seed: u64) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let file = folder.join("file");
+        let mut state = seed;
+        let words = std::iter::repeat_with(|| draw(&mut state).to_le_bytes());
+        let content: Vec<u8> = words.flatten().take(bytes).collect();
+        fs::write(&file, content)?;
+        Ok(Self { program: program.to_owned(), folder: folder.to_owned(), file })
+    }
+
+    /// The file that is sent.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The folder of a receiver.
+    #[must_use]
+    pub fn folder_of(&self, node: &Node) -> PathBuf {
+        self.folder.join(format!("node{}", node.number()))
+    }
+
+    /// Starts to send the file.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn send(&self, node: &Node, options: &[&str]) -> io::Result<Process> {
+        let mut command = node.command(&self.program);
+        command.args(["send", "--interface", "eth0", "--json"]).args(options).arg(&self.file);
+        Process::start("sender", &mut command)
+    }
+
+    /// Starts to receive into the node's folder.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn receive(&self, node: &Node, options: &[&str]) -> io::Result<Process> {
+        let mut command = node.command(&self.program);
+        command
+            .args(["recv", "--interface", "eth0", "--json", "--into"])
+            .arg(self.folder_of(node))
+            .args(options);
+        Process::start(&format!("receiver {}", node.number()), &mut command)
+    }
+
+    /// Whether a node has the file under its name; what it has there is compared byte by byte.
+    ///
+    /// # Errors
+    /// A file has that name and is another.
+    pub fn has_file(&self, node: &Node) -> Result<bool, WrongFile> {
+        match fs::read(self.folder_of(node).join("file")) {
+            Err(_) => Ok(false),
+            Ok(held) if fs::read(&self.file).is_ok_and(|sent| sent == held) => Ok(true),
+            Ok(_) => Err(WrongFile),
+        }
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        // What is left is found by whoever looks for room.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A receiver took a wrong file for the right one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongFile;
+
+/// The next number that follows from a state: SplitMix64 by Steele, Lea and Flood.
+pub fn draw(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut word = *state;
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
