@@ -54,6 +54,18 @@ pub enum Mode {
     Both,
 }
 
+impl Mode {
+    /// What it is called in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Selective => "selective",
+            Mode::OnDemand => "on demand",
+            Mode::ProActive => "pro-active",
+            Mode::Both => "both",
+        }
+    }
+}
+
 /// What a transfer came to.
 #[derive(Clone, Debug)]
 pub struct Measured {

@@ -1,0 +1,85 @@
+//! The figures of `docs/pgm-figures.md` are what the machines reach, and what they must reach.
+
+use std::path::Path;
+
+use campanile_sim::pgm::{Case, figures};
+
+/// Runs the rows of a table again for these losses.
+///
+/// Each change of the protocol throws the dice anew: cells may differ by what another seed would make of them, and no more.
+fn compare(table: (u32, u32), losses: &[u32]) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pgm-figures.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let head = figures::head(table);
+    let (_, rows) = page.split_once(&head).unwrap_or_else(|| panic!("no table {head}: cargo reach"));
+    for &percent in losses {
+        let row = figures::row(table, percent);
+        let begin = format!("| {percent} %");
+        let stored = rows.lines().find(|line| line.starts_with(&begin)).expect("a row for each loss");
+        let (is, was) = (cells(&row), cells(stored));
+        let same =
+            is.len() == figures::MODES.len() && is.iter().zip(&was).all(|(is, was)| is_like(*is, *was));
+        assert!(
+            same && is.len() == was.len(),
+            "{head}\n{row}, but in the page\n{stored}\nto renew it: cargo reach"
+        );
+    }
+}
+
+/// Wire over useful, NAKs a group, time over ideal.
+type Cell = [f64; 3];
+
+fn cells(row: &str) -> Vec<Cell> {
+    let cell = |cell: &str| {
+        let mut figures = cell.split('·').map(|figure| figure.trim().parse().ok());
+        Some([figures.next()??, figures.next()??, figures.next()??])
+    };
+    row.split('|').filter_map(cell).collect()
+}
+
+fn is_like(is: Cell, was: Cell) -> bool {
+    let near = |at: usize, share: f64, beside: f64| (is[at] - was[at]).abs() <= share * was[at] + beside;
+    near(0, 0.04, 0.0) && near(1, 0.3, 1.5) && near(2, 0.06, 0.0)
+}
+
+#[test]
+fn one_receiver() {
+    compare(figures::TABLES[0], &figures::LOSSES);
+}
+
+#[test]
+fn ten_receivers() {
+    compare(figures::TABLES[1], &[5, 20]);
+}
+
+#[test]
+fn forty_receivers_come_close_to_the_closed_form() {
+    for (k, groups) in [(64, 56), (128, 28)] {
+        let measured = Case { k, groups, ..Case::default() }.measure().expect("every promise is kept");
+        assert!(
+            measured.wire_over_ideal <= 1.05,
+            "k = {k}: {} times the ideal bytes",
+            measured.wire_over_ideal
+        );
+        assert!(
+            measured.time_over_ideal <= 1.10,
+            "k = {k}: {} times the ideal time",
+            measured.time_over_ideal
+        );
+        assert!(
+            measured.naks_per_late_group <= 2.0,
+            "k = {k}: {} NAKs a group",
+            measured.naks_per_late_group
+        );
+    }
+}
+
+#[test]
+fn a_cell_that_differs_is_noticed() {
+    let stored = cells("| 5 % | 1.51 · 31.8 · 1.02 | 1.15 · 3.9 · 1.02 |");
+    assert_eq!(stored, [[1.51, 31.8, 1.02], [1.15, 3.9, 1.02]]);
+    assert!(is_like([1.13, 4.5, 1.0], stored[1]));
+    assert!(!is_like([1.21, 3.9, 1.02], stored[1]));
+    assert!(!is_like([1.15, 7.0, 1.02], stored[1]));
+    assert!(!is_like([1.15, 3.9, 1.10], stored[1]));
+}
