@@ -65,17 +65,27 @@ impl Options {
     ///
     /// The text is no TOML, a name is no option, or a value is not taken.
     pub fn from_toml(text: &str) -> Result<Self, OptionError> {
+        let mut options = Options::default();
+        options.set_toml(text)?;
+        Ok(options)
+    }
+
+    /// Sets all options that a TOML text names, as [`Options::from_toml`] does.
+    ///
+    /// # Errors
+    ///
+    /// The same; the options before the one that is at fault are set.
+    pub fn set_toml(&mut self, text: &str) -> Result<(), OptionError> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let at = error.span().map_or(0, |span| span.start);
             let line = text.get(..at).unwrap_or(text).matches('\n').count() + 1;
             OptionError::Toml { line, message: error.message().to_owned() }
         })?;
-        let mut options = Options::default();
         let (presets, others): (Vec<_>, Vec<_>) = table.iter().partition(|(name, _)| *name == PRESET);
         for (name, value) in presets.into_iter().chain(others) {
-            options.set(name, &plain(value))?;
+            self.set(name, &plain(value))?;
         }
-        Ok(options)
+        Ok(())
     }
 }
 
