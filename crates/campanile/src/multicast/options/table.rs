@@ -275,7 +275,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "fec",
         unit: "off|2..128",
-        doc: "The data packets of a parity group, a power of 2; off in groups with ZeroMQ or OpenPGM",
+        doc: "The data packets of a parity group, a power of 2 (files: 128); off in groups with ZeroMQ or OpenPGM",
         side: Side::Sending,
         set: |options, text| {
             if text == "off" {
@@ -297,7 +297,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "fec-ahead",
         unit: "off|PACKETS|PERCENT",
-        doc: "Parity sent with each group unasked: so many packets, or as many as leave this share of groups without a NAK",
+        doc: "Parity sent with each group unasked (files: 50%): so many packets, or as many as leave this share of groups without a NAK",
         side: Side::Sending,
         set: |options, text| {
             options.parity().pro_active = pro_active(text)?;
