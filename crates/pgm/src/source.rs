@@ -162,7 +162,7 @@ impl Source {
             timers: Timers::new(),
             heartbeat: Heartbeat::new(&config.spm),
             confirmations: Confirmations::new(eliminate_ns, derived.group_len),
-            repairs: Repairs::new(eliminate_ns),
+            repairs: Repairs::new(eliminate_ns, derived.packets),
             encoder: config.parity.map(|parity| Encoder::new(parity.group, derived.tsdu_len)),
             adapt,
             owed: None,

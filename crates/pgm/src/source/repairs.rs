@@ -34,18 +34,20 @@ pub(super) enum Job {
 }
 
 impl Repairs {
-    pub(super) fn new(eliminate_ns: u64) -> Self {
+    /// For a window of so many packets.
+    pub(super) fn new(eliminate_ns: u64, packets: usize) -> Self {
         Repairs {
             jobs: VecDeque::with_capacity(JOBS_MAX),
-            recent: vec![(u64::MAX, Instant::ZERO); RECENT].into_boxed_slice(),
+            recent: vec![(u64::MAX, Instant::ZERO); packets.clamp(1, RECENT_MAX)].into_boxed_slice(),
             eliminate_ns,
         }
     }
 
     /// Takes note that a data packet is asked for; false when it waits already, was repaired just now, or finds no room.
     pub(super) fn ask_data(&mut self, now: Instant, position: u64) -> bool {
-        let recent = &mut self.recent[(position % RECENT as u64) as usize];
-        if recent.0 == position && now.nanos_since(recent.1) < self.eliminate_ns {
+        let eliminate_ns = self.eliminate_ns;
+        let recent = self.recent_of(position);
+        if recent.0 == position && now.nanos_since(recent.1) < eliminate_ns {
             return false;
         }
         let has_room = self.jobs.len() < JOBS_MAX;
@@ -54,7 +56,7 @@ impl Repairs {
             _ if has_room => self.jobs.push_back(Job::Data { position, count: 1 }),
             _ => return false,
         }
-        *recent = (position, Instant::FAR_FUTURE);
+        *self.recent_of(position) = (position, Instant::FAR_FUTURE);
         true
     }
 
@@ -75,12 +77,13 @@ impl Repairs {
     /// Strikes one data packet off the job at the front.
     pub(super) fn data_sent(&mut self, now: Instant) {
         let Some(Job::Data { position, count }) = self.jobs.front_mut() else { return };
-        self.recent[(*position % RECENT as u64) as usize] = (*position, now);
+        let sent = *position;
         *position += 1;
         *count -= 1;
         if *count == 0 {
             self.jobs.pop_front();
         }
+        *self.recent_of(sent) = (sent, now);
     }
 
     /// Strikes off the job at the front.
@@ -102,10 +105,16 @@ impl Repairs {
     pub(super) fn clear(&mut self) {
         self.jobs.clear();
     }
+
+    fn recent_of(&mut self, position: u64) -> &mut (u64, Instant) {
+        let len = self.recent.len() as u64;
+        &mut self.recent[(position % len) as usize]
+    }
 }
 
 const JOBS_MAX: usize = 1024;
-const RECENT: usize = 1024;
+/// What a receiver may lack that has nothing of 64 groups of 128, twice.
+const RECENT_MAX: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
@@ -113,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_packet_is_repaired_once_in_the_interval() {
-        let mut repairs = Repairs::new(10);
+        let mut repairs = Repairs::new(10, 4096);
         assert!(repairs.ask_data(Instant(100), 7) && repairs.ask_data(Instant(100), 8));
         assert!(!repairs.ask_data(Instant(150), 7), "it still waits");
         assert_eq!(repairs.front(), Some(Job::Data { position: 7, count: 2 }));
@@ -125,8 +134,15 @@ mod tests {
     }
 
     #[test]
+    fn who_joins_late_is_answered_once_however_much_it_lacks() {
+        let mut repairs = Repairs::new(10, 1 << 20);
+        let mut ask = |now| (0..8192).filter(|&i| repairs.ask_data(Instant(now), i)).count();
+        assert_eq!((ask(100), ask(900)), (8192, 0));
+    }
+
+    #[test]
     fn runs_are_one_job_and_the_rest_is_bounded() {
-        let mut repairs = Repairs::new(10);
+        let mut repairs = Repairs::new(10, 4096);
         assert_eq!((0..1000).filter(|&i| repairs.ask_data(Instant(1), i)).count(), 1000);
         assert_eq!(repairs.len(), 1);
         assert_eq!(
