@@ -117,13 +117,21 @@ impl Source {
             }
             return;
         }
+        let count = state.count;
+        let start = self.window.start_of(group);
+        // Data that are on their way to somebody who had nothing of the group are what others lack of it, too.
+        let coming = self.repairs.coming(now, start..start + u64::from(count));
+        let lacking = if lacking < count { lacking.saturating_sub(coming) } else { lacking };
+        if lacking == 0 {
+            self.stats.nak_sqns_merged += 1;
+            return;
+        }
         self.note_demand(now, group, lacking);
         let is_idle = self.is_drained();
         let Some(state) = self.window.group_mut(group) else { return };
         // Who has nothing of a group is served with the data: nothing to decode, and no index used up.
-        if lacking >= state.count {
-            let count = u64::from(state.count);
-            let start = self.window.start_of(group);
+        if lacking >= count {
+            let count = u64::from(count);
             let asked = (start..start + count).filter(|&position| self.repairs.ask_data(now, position));
             if asked.count() == 0 {
                 self.stats.nak_sqns_merged += 1;

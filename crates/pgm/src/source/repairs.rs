@@ -1,6 +1,7 @@
 //! Repairs that are to be sent (RFC 3208 §5.3).
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::Instant;
 
@@ -58,6 +59,17 @@ impl Repairs {
         }
         *self.recent_of(position) = (position, Instant::FAR_FUTURE);
         true
+    }
+
+    /// How many of these data packets, a group at most, wait or were repaired just now.
+    pub(super) fn coming(&mut self, now: Instant, positions: Range<u64>) -> u8 {
+        let eliminate_ns = self.eliminate_ns;
+        let is_coming = |position: &u64| {
+            let recent = *self.recent_of(*position);
+            recent.0 == *position && now.nanos_since(recent.1) < eliminate_ns
+        };
+        let count = positions.filter(is_coming).count();
+        u8::try_from(count).unwrap_or(u8::MAX)
     }
 
     /// Takes note that a group has something pending; false when there is no room.
@@ -138,6 +150,10 @@ mod tests {
         let mut repairs = Repairs::new(10, 1 << 20);
         let mut ask = |now| (0..8192).filter(|&i| repairs.ask_data(Instant(now), i)).count();
         assert_eq!((ask(100), ask(900)), (8192, 0));
+        assert_eq!(
+            (repairs.coming(Instant(900), 64..128), repairs.coming(Instant(900), 8160..8224)),
+            (64, 32)
+        );
     }
 
     #[test]
