@@ -131,15 +131,20 @@ fn receive(
 }
 
 fn options() -> Result<Options, CommandError> {
-    // A port that is free now is a group that is nobody's.
-    let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    let port =
-        port.map_err(|error| CommandError::failed(format!("loopback has no free port: {error}")))?.port();
+    // A port that is free now is a group that is nobody's. NAKs come to another one: on Windows receivers hold that of the group.
+    let free = || UdpSocket::bind("127.0.0.1:0").and_then(|socket| Ok((socket.local_addr()?.port(), socket)));
+    let (group, unicast) = free()
+        .and_then(|first| Ok((first, free()?)))
+        .map(|((group, _), (unicast, _))| (format!("239.192.7.1:{group}"), unicast.to_string()))
+        .map_err(|error| CommandError::failed(format!("loopback has no free port: {error}")))?;
     let mut options = Options::default();
-    let group = format!("239.192.7.1:{port}");
-    for (name, value) in
-        [("group", group.as_str()), ("interface", "127.0.0.1"), ("rate", "40mbit"), ("linger", "500ms")]
-    {
+    for (name, value) in [
+        ("group", group.as_str()),
+        ("unicast-port", unicast.as_str()),
+        ("interface", "127.0.0.1"),
+        ("rate", "40mbit"),
+        ("linger", "500ms"),
+    ] {
         options.set(name, value).map_err(CommandError::failed)?;
     }
     Ok(options)

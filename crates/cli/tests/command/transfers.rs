@@ -58,7 +58,9 @@ struct Session(String);
 
 impl Session {
     fn new() -> Self {
-        Self(format!("--group 239.192.7.1:{} --interface 127.0.0.1 --json", free_port()))
+        // On Windows receivers hold the group's port, so NAKs have one of their own.
+        let (group, unicast) = (free_port(), free_port());
+        Self(format!("--group 239.192.7.1:{group} --set unicast-port={unicast} --interface 127.0.0.1 --json"))
     }
 
     fn recv(&self, more: &str) -> Running {
