@@ -22,7 +22,7 @@ pub(crate) struct Inbox {
     ours: PathBuf,
     replaces: bool,
     /// Locked as long as this process receives here.
-    _lock: File,
+    lock: Option<File>,
 }
 
 /// What stands where a file is to go.
@@ -56,7 +56,7 @@ impl Inbox {
             }
             Err(TryLockError::Error(error)) => return Err(FileAction::Open.of(&path)(error)),
         }
-        let inbox = Self { dir: dir.to_owned(), ours, replaces, _lock: lock };
+        let inbox = Self { dir: dir.to_owned(), ours, replaces, lock: Some(lock) };
         inbox.sweep()?;
         Ok(inbox)
     }
@@ -194,7 +194,9 @@ impl Drop for Inbox {
         // The directory stays as long as something in it is not complete.
         let is_empty = fs::read_dir(&self.ours).is_ok_and(|entries| entries.take(2).count() == 1);
         if is_empty {
+            // While it is locked, so that nobody locks what is gone. Windows keeps it until it is closed.
             let _ = fs::remove_file(self.ours.join(LOCK));
+            self.lock = None;
             let _ = fs::remove_dir(&self.ours);
         }
     }

@@ -1,6 +1,7 @@
 //! A receiver at its node: the machine, who takes what it delivers, and the reporter.
 
 use std::io;
+use std::net::IpAddr;
 
 use campanile_pgm::receiver::{Consumer, Event, Receiver, ReceiverConfig};
 use campanile_pgm::wire::PrivateType;
@@ -37,6 +38,8 @@ pub(crate) struct ReceiverSeat<S> {
     sink: S,
     /// Sources that know their final standing, and of which the application does not know that yet.
     acknowledged: Vec<Tsi>,
+    /// The only sources to hear; any if there is none. A system may hand over what another socket joined for.
+    sources: Vec<IpAddr>,
     /// The interface that the last train came in by.
     interface: u32,
 }
@@ -59,6 +62,7 @@ impl<S: Sink> ReceiverSeat<S> {
             reporter: Reporter::new(options.data_port(), receiving.limits.sources),
             sink,
             acknowledged: Vec::new(),
+            sources: options.network.sources.clone(),
             interface: 0,
         }
     }
@@ -73,6 +77,9 @@ impl<S: Sink> ReceiverSeat<S> {
 
 impl<S: Sink> Seat for ReceiverSeat<S> {
     fn handle_train(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
+        if !self.sources.is_empty() && !self.sources.contains(&arrival.path.from.ip().to_canonical()) {
+            return;
+        }
         self.interface = arrival.path.interface;
         // A source speaks to the group; to one receiver alone it says receipts only. Where the system does not tell the address,
         // there are none but these two.
