@@ -81,12 +81,13 @@ impl Inbox {
         let path = self.target(entry);
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::Free),
-            // A file stands where a directory of the name should be.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Standing::Other),
+            // Which of the two it is where a file stands on the way, systems do not agree on.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(if self.way_is_barred(entry) { Standing::Other } else { Standing::Free });
+            }
             Err(error) => return Err(FileAction::Open.of(&path)(error)),
         };
-        if !metadata.is_file() || metadata.len() != entry.size || self.leads_outside(entry) {
+        if !metadata.is_file() || metadata.len() != entry.size || self.way_is_barred(entry) {
             return Ok(Standing::Other);
         }
         let mut file = File::open(&path).map_err(FileAction::Open.of(&path))?;
@@ -167,13 +168,14 @@ impl Inbox {
         Ok(())
     }
 
-    /// Whether a directory on the way to a name is none of ours, but a link.
-    fn leads_outside(&self, entry: &Entry) -> bool {
+    /// Whether something stands on the way to a name that is no directory of ours: a file, or a link.
+    fn way_is_barred(&self, entry: &Entry) -> bool {
         let mut path = self.dir.clone();
         let parts: Vec<&str> = entry.name.parts().collect();
         parts[..parts.len() - 1].iter().any(|part| {
             path.push(part);
-            !fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir())
+            fs::symlink_metadata(&path)
+                .map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |metadata| !metadata.is_dir())
         })
     }
 
@@ -379,6 +381,8 @@ mod tests {
         fixture.put("a", &[b'x'; CONTENT.len()]);
         assert_eq!(fixture.inbox.standing(&entry("a")).expect("readable"), Standing::Other);
         assert_eq!(fixture.inbox.standing(&entry("a/b")).expect("readable"), Standing::Other);
+        assert_eq!(fixture.inbox.standing(&entry("a/b/c")).expect("readable"), Standing::Other);
+        assert_eq!(fixture.inbox.standing(&entry("b/c")).expect("readable"), Standing::Free);
     }
 
     #[test]
