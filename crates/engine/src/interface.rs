@@ -53,7 +53,6 @@ impl Interface {
     /// # Errors
     /// No such interface, none with an address of the family, no way to the group.
     pub fn towards(interface: Option<&Interface>, group: IpAddr) -> io::Result<(u32, IpAddr)> {
-        let all = if_addrs::get_if_addrs()?;
         let chosen = match interface {
             Some(interface) => interface.resolve()?,
             None => {
@@ -69,42 +68,41 @@ impl Interface {
         {
             return Ok((chosen.index, *address));
         }
-        let of_family = |entry: &&if_addrs::Interface| {
-            entry.index == Some(chosen.index) && entry.ip().is_ipv4() == group.is_ipv4()
-        };
-        let is_local = |entry: &&if_addrs::Interface| entry.is_link_local();
-        let best = all.iter().filter(of_family).min_by_key(is_local);
+        let all = Addressed::all()?.into_iter();
+        let of_family =
+            |entry: &Addressed| entry.index == chosen.index && entry.address.is_ipv4() == group.is_ipv4();
+        let best = all.filter(of_family).min_by_key(Addressed::is_link_local);
         let asked = interface.cloned().unwrap_or(Interface::Index(chosen.index));
         let best = best.ok_or(if group.is_ipv4() {
             InterfaceError::NoIpv4(asked)
         } else {
             InterfaceError::NoIpv6(asked)
         })?;
-        Ok((chosen.index, best.ip()))
+        Ok((chosen.index, best.address))
     }
 
     /// Looks the interface up as it is now.
     pub(crate) fn resolve(&self) -> Result<Resolved, InterfaceError> {
-        let all = if_addrs::get_if_addrs().map_err(InterfaceError::System)?;
+        let all = Addressed::all().map_err(InterfaceError::System)?;
         let chosen = all.iter().find(|entry| match self {
-            Self::Index(index) => entry.index == Some(*index),
-            Self::Address(address) => entry.ip() == *address,
+            Self::Index(index) => entry.index == *index,
+            Self::Address(address) => entry.address == *address,
             Self::Name(name) => entry.name == *name,
         });
         let Some(chosen) = chosen else {
-            let mut known: Vec<String> = all.iter().map(|entry| entry.name.clone()).collect();
+            let mut known: Vec<String> = all.into_iter().map(|entry| entry.name).collect();
             known.sort();
             known.dedup();
             return Err(InterfaceError::Unknown { asked: self.clone(), known });
         };
-        let v4_of = |entry: &if_addrs::Interface| match entry.ip() {
+        let v4_of = |entry: &Addressed| match entry.address {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         };
         // The address asked for, where there is one: an interface may have several.
         let v4 =
             v4_of(chosen).or_else(|| all.iter().filter(|entry| entry.index == chosen.index).find_map(v4_of));
-        Ok(Resolved { index: chosen.index.unwrap_or(0), v4 })
+        Ok(Resolved { index: chosen.index, v4 })
     }
 }
 
@@ -125,15 +123,48 @@ pub struct Listed {
 /// The system does not list them.
 pub fn list() -> Result<Vec<Listed>, InterfaceError> {
     let mut listed: Vec<Listed> = Vec::new();
-    for entry in if_addrs::get_if_addrs().map_err(InterfaceError::System)? {
-        let Some(index) = entry.index else { continue };
+    for Addressed { index, name, address } in Addressed::all().map_err(InterfaceError::System)? {
         match listed.iter_mut().find(|known| known.index == index) {
-            Some(known) => known.addresses.push(entry.ip()),
-            None => listed.push(Listed { index, addresses: vec![entry.ip()], name: entry.name }),
+            Some(known) => known.addresses.push(address),
+            None => listed.push(Listed { index, name, addresses: vec![address] }),
         }
     }
     listed.sort_by_key(|known| known.index);
     Ok(listed)
+}
+
+/// An address of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Addressed {
+    index: u32,
+    name: String,
+    address: IpAddr,
+}
+
+impl Addressed {
+    /// All there are now, of interfaces that have a number.
+    fn all() -> io::Result<Vec<Self>> {
+        let all = if_addrs::get_if_addrs()?;
+        let told = all.into_iter().map(|entry| (entry.index, entry.ip(), entry.name));
+        Ok(Self::numbered(told.collect()))
+    }
+
+    /// Windows tells an interface's number for each family, and may tell it for one of them only: it is the same one.
+    fn numbered(told: Vec<(Option<u32>, IpAddr, String)>) -> Vec<Self> {
+        let index_of = |name: &str| told.iter().find_map(|(index, _, of)| index.filter(|_| of == name));
+        let numbered = told.iter().filter_map(|(index, address, name)| {
+            let index = index.or_else(|| index_of(name))?;
+            Some(Self { index, name: name.clone(), address: *address })
+        });
+        numbered.collect()
+    }
+
+    fn is_link_local(&self) -> bool {
+        match self.address {
+            IpAddr::V4(address) => address.is_link_local(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        }
+    }
 }
 
 /// Why an interface cannot be used.
@@ -216,6 +247,17 @@ mod tests {
         let loopback = loopback.expect("every system has loopback");
         let by_name = Interface::Name(loopback.name.clone()).resolve().expect("it is listed");
         assert_eq!(by_name.index, loopback.index);
+    }
+
+    #[test]
+    fn a_number_told_for_one_family_is_that_of_the_other() {
+        let v4: IpAddr = Ipv4Addr::LOCALHOST.into();
+        let v6: IpAddr = "::1".parse().expect("literal");
+        let told = [(None, v6, "lo"), (Some(3), v4, "eth"), (Some(1), v4, "lo"), (None, v4, "numberless")];
+        let told = told.map(|(index, address, name)| (index, address, name.to_owned()));
+        let numbered = Addressed::numbered(told.to_vec());
+        let numbers: Vec<_> = numbered.iter().map(|entry| (entry.index, entry.address)).collect();
+        assert_eq!(numbers, [(1, v6), (3, v4), (1, v4)]);
     }
 
     #[test]
