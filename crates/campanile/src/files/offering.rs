@@ -233,8 +233,9 @@ mod tests {
         assert!(missing.contains("missing cannot be opened: "), "{missing}");
         let (a, b) = (scratch.file("1/Same", b"1"), scratch.file("2/same", b"2"));
         assert_eq!(refused(&[a, b]), "\"same\" collides with another name (capitals make no difference)");
-        let device = refused(&[scratch.file("aux.txt", b"")]);
-        assert!(device.ends_with("Windows has a device of that name"), "{device}");
+        scratch.file(".campanile/lock", b"");
+        let ours = refused(&[scratch.path().join(".campanile")]);
+        assert!(ours.ends_with("`.campanile` is where incomplete files are kept"), "{ours}");
         fs::create_dir(scratch.path().join("empty")).expect("there is room");
         assert_eq!(refused(&[scratch.path().join("empty")]), "there is no file");
     }
