@@ -1,29 +1,11 @@
 //! One file from one node to another, by each way that a session can go: every address family, carrier and choice of interface.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use campanile_rig::{Node, Process, network};
-
-/// A folder of this test run that goes with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("campanile-carriers-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a temporary folder can be made");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left behind is found there by whoever cleans up.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn campanile(node: &Node, verb: &str, options: &[&str]) -> Command {
     let mut command = node.command(env!("CARGO_BIN_EXE_campanile"));
@@ -67,10 +49,10 @@ fn goes(nodes: &[Node], folder: &Path, options: &[&str], hearing: &[&str]) {
 #[test]
 fn a_file_goes_every_way() {
     let Some(network) = network(2) else { return };
-    let folder = Folder::new();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    fs::write(folder.0.join("file"), bytes).expect("there is room");
-    let goes = |options: &[&str], hearing: &[&str]| goes(network.nodes(), &folder.0, options, hearing);
+    fs::write(folder.path().join("file"), bytes).expect("there is room");
+    let goes = |options: &[&str], hearing: &[&str]| goes(network.nodes(), folder.path(), options, hearing);
     let from = format!("source={}", network.nodes()[0].v4());
     goes(&["interface=eth0"], &[]);
     goes(&["interface=eth0"], &["interface=lo,eth0"]);

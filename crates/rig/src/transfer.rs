@@ -4,29 +4,31 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use crate::{Node, Process};
 
-/// A program of Campanile, and a folder in which its receivers have folders of their own. Dropping it removes the folder.
+/// A program of Campanile, and a new folder in which its receivers have folders of their own. Dropping it removes the folder.
 #[derive(Debug)]
 pub struct Transfer {
     program: PathBuf,
-    folder: PathBuf,
+    folder: TempDir,
     file: PathBuf,
 }
 
 impl Transfer {
-    /// Makes the folder, and a file in it of so many bytes, drawn from a seed: no two parts of it are alike.
+    /// Makes a file of so many bytes in the folder, drawn from a seed: no two parts of it are alike.
     ///
     /// # Errors
     /// It cannot be written there.
-    pub fn new(program: &Path, folder: &Path, bytes: usize, seed: u64) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let file = folder.join("file");
+    pub fn new(program: &Path, bytes: usize, seed: u64) -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("file");
         let mut state = seed;
         let words = std::iter::repeat_with(|| draw(&mut state).to_le_bytes());
         let content: Vec<u8> = words.flatten().take(bytes).collect();
         fs::write(&file, content)?;
-        Ok(Self { program: program.to_owned(), folder: folder.to_owned(), file })
+        Ok(Self { program: program.to_owned(), folder, file })
     }
 
     /// The file that is sent.
@@ -38,7 +40,7 @@ impl Transfer {
     /// The folder of a receiver.
     #[must_use]
     pub fn folder_of(&self, node: &Node) -> PathBuf {
-        self.folder.join(format!("node{}", node.number()))
+        self.folder.path().join(format!("node{}", node.number()))
     }
 
     /// Starts to send the file.
@@ -74,13 +76,6 @@ impl Transfer {
             Ok(held) if fs::read(&self.file).is_ok_and(|sent| sent == held) => Ok(true),
             Ok(_) => Err(WrongFile),
         }
-    }
-}
-
-impl Drop for Transfer {
-    fn drop(&mut self) {
-        // What is left is found by whoever looks for room.
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

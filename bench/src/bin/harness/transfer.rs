@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use campanile_bench::arguments::Arguments;
 use campanile_rig::{Loss, Network, Process};
+use tempfile::TempDir;
 
 use self::contestants::{ALL, Contestant};
 use crate::environment::Environment;
@@ -79,7 +80,7 @@ struct Bench {
     network: Network,
     campanile: PathBuf,
     scene: Scene,
-    folder: PathBuf,
+    folder: TempDir,
     content: Vec<u8>,
 }
 
@@ -89,15 +90,14 @@ impl Bench {
         for node in &network.nodes()[1..] {
             node.lose(Loss { down: scene.loss, up: 0 })?;
         }
-        let folder = std::env::temp_dir().join(format!("campanile-bench-{}", std::process::id()));
-        fs::create_dir_all(&folder)?;
+        let folder = tempfile::tempdir()?;
         let mut state = 1_u32;
         let mut byte = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 24) as u8
         };
         let content: Vec<u8> = (0..scene.bytes).map(|_| byte()).collect();
-        fs::write(folder.join(FILE), &content)?;
+        fs::write(folder.path().join(FILE), &content)?;
         Ok(Self { network, campanile, scene, folder, content })
     }
 
@@ -107,7 +107,7 @@ impl Bench {
         let mut places = Vec::new();
         let mut running = Vec::new();
         for node in receivers {
-            let into = self.folder.join(node.number().to_string());
+            let into = self.folder.path().join(node.number().to_string());
             fs::create_dir(&into)?;
             let mut command = (contestant.receive)(node, &self.campanile, &into);
             running.push(Process::start("receiver", &mut command)?);
@@ -117,7 +117,8 @@ impl Bench {
         thread::sleep(Duration::from_millis(1500));
         let before = sender.sent_bytes()?;
         let start = SystemTime::now();
-        let mut command = (contestant.send)(sender, &self.campanile, &self.folder.join(FILE), &self.scene);
+        let file = self.folder.path().join(FILE);
+        let mut command = (contestant.send)(sender, &self.campanile, &file, &self.scene);
         let ended = Process::start("sender", &mut command)?.finish(Duration::from_secs(300));
         let wire = (sender.sent_bytes()? - before) as f64 / self.scene.bytes as f64;
         // udpcast's receivers leave when the sender has, those of UFTP never do.
@@ -142,13 +143,6 @@ impl Bench {
         }
         let metadata = fs::metadata(copy)?;
         Ok(UNIX_EPOCH + Duration::new(metadata.ctime().try_into()?, metadata.ctime_nsec().try_into()?))
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        // What is left lies in the system's place for what may be thrown away.
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

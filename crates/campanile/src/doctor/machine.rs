@@ -156,13 +156,13 @@ mod tests {
 
     #[test]
     fn a_small_buffer_is_a_warning_with_its_cure() {
-        let small = Planted::new("small", &[("proc/sys/net/core/rmem_max", "212992\n")]);
+        let small = Planted::new(&[("proc/sys/net/core/rmem_max", "212992\n")]);
         let finding = buffers(small.tree());
         assert_eq!(finding.severity, Severity::Warning);
         assert_eq!(finding.fix.as_deref(), Some("sysctl -w net.core.rmem_max=4194304"));
-        let large = Planted::new("large", &[("proc/sys/net/core/rmem_max", "4194304\n")]);
+        let large = Planted::new(&[("proc/sys/net/core/rmem_max", "4194304\n")]);
         assert_eq!(buffers(large.tree()).severity, Severity::Fine);
-        assert_eq!(buffers(Planted::new("none", &[]).tree()).severity, Severity::Unknown);
+        assert_eq!(buffers(Planted::new(&[]).tree()).severity, Severity::Unknown);
     }
 
     #[test]
@@ -178,21 +178,18 @@ mod tests {
 
     #[test]
     fn a_slow_governor_and_lost_fragments_are_seen() {
-        let planted = Planted::new(
-            "slow",
-            &[
-                ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n"),
-                ("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "performance\n"),
-                ("proc/net/snmp", "Ip: ReasmReqds ReasmFails\nIp: 20 3\n"),
-            ],
-        );
+        let planted = Planted::new(&[
+            ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n"),
+            ("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "performance\n"),
+            ("proc/net/snmp", "Ip: ReasmReqds ReasmFails\nIp: 20 3\n"),
+        ]);
         assert!(governor(planted.tree()).evidence.starts_with("1 of 2 processors"));
         assert!(fragments(planted.tree()).evidence.starts_with("3 datagrams not put together, of 20"));
     }
 
     #[test]
     fn packets_are_spread_by_queues_or_by_a_mask() {
-        let mask = |mask| Planted::new(mask, &[("sys/class/net/e/queues/rx-0/rps_cpus", mask)]);
+        let mask = |mask| Planted::new(&[("sys/class/net/e/queues/rx-0/rps_cpus", mask)]);
         assert_eq!(steering(mask("00000000,0000000f").tree(), "e").severity, Severity::Fine);
         let severity = steering(mask("00000000,00000000").tree(), "e").severity;
         let alone = crate::cores::allowed().is_ok_and(|cores| cores.len() == 1);

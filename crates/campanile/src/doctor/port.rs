@@ -119,20 +119,20 @@ mod tests {
         )
     }
 
-    fn found(test: &str, lines: &[String]) -> Finding {
-        let planted = Planted::new(test, &[("proc/net/udp", &format!("{HEAD}{}", lines.concat()))]);
+    fn found(lines: &[String]) -> Finding {
+        let planted = Planted::new(&[("proc/net/udp", &format!("{HEAD}{}", lines.concat()))]);
         sockets(planted.tree(), 5000)
     }
 
     #[test]
     fn sockets_are_counted_by_port_and_owner() {
         let other = line(5001, 0, 3);
-        assert_eq!(found("empty", std::slice::from_ref(&other)).severity, Severity::Warning);
-        assert_eq!(found("one", &[line(5000, 0, 0), other]).severity, Severity::Fine);
-        assert_eq!(found("two", &[line(5000, 0, 0), line(5000, 0, 0)]).severity, Severity::Notice);
-        assert!(found("owners", &[line(5000, 0, 0), line(5000, 7, 0)]).evidence.contains("several owners"));
-        assert!(found("full", &[line(5000, 0, 8)]).evidence.ends_with("; 8 datagrams found them full"));
-        assert_eq!(found("broken", &["nonsense\n".to_owned()]).severity, Severity::Warning);
+        assert_eq!(found(std::slice::from_ref(&other)).severity, Severity::Warning);
+        assert_eq!(found(&[line(5000, 0, 0), other]).severity, Severity::Fine);
+        assert_eq!(found(&[line(5000, 0, 0), line(5000, 0, 0)]).severity, Severity::Notice);
+        assert!(found(&[line(5000, 0, 0), line(5000, 7, 0)]).evidence.contains("several owners"));
+        assert!(found(&[line(5000, 0, 8)]).evidence.ends_with("; 8 datagrams found them full"));
+        assert_eq!(found(&["nonsense\n".to_owned()]).severity, Severity::Warning);
     }
 
     #[test]

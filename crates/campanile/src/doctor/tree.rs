@@ -45,29 +45,25 @@ const NAMES_MAX: usize = 4096;
 /// A tree of files in the system's folder for such things, gone when dropped.
 #[cfg(test)]
 #[derive(Debug)]
-pub(super) struct Planted(Tree);
+pub(super) struct Planted {
+    tree: Tree,
+    _folder: tempfile::TempDir,
+}
 
 #[cfg(test)]
 impl Planted {
-    pub(super) fn new(test: &str, files: &[(&str, &str)]) -> Self {
-        let root = std::env::temp_dir().join(format!("campanile-doctor-{}-{test}", std::process::id()));
+    pub(super) fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a new folder among the temporary ones");
+        let root = folder.path().to_owned();
         for (path, text) in files {
             let path = root.join(path);
             std::fs::create_dir_all(path.parent().expect("below the root")).expect("a new folder");
             std::fs::write(path, text).expect("a new file");
         }
-        Self(Tree(root))
+        Self { tree: Tree(root), _folder: folder }
     }
 
     pub(super) fn tree(&self) -> &Tree {
-        &self.0
-    }
-}
-
-#[cfg(test)]
-impl Drop for Planted {
-    fn drop(&mut self) {
-        // It may be without files, and so without a folder.
-        let _ = std::fs::remove_dir_all(&self.0.0);
+        &self.tree
     }
 }

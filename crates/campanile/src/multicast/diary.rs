@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn entries_are_lines_and_files_are_rotated() {
-        let directory = std::env::temp_dir().join(format!("campanile-diary-{:x}", chance::word()));
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path().join("made");
         let mut options = Options::default();
         options.diagnostics.directory = Some(directory.clone());
         options.diagnostics.file_len = 600;
@@ -198,7 +199,6 @@ mod tests {
         let text: String = files.iter().rev().map(|file| fs::read_to_string(file).unwrap()).collect();
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        fs::remove_dir_all(&directory).unwrap();
         assert!(lines.iter().any(|line| line["counts"]["lost"] == 12));
         assert!(lines.len() < 12 && lines.iter().all(|line| line["counts"]["lost"] != 1), "old files go");
         assert_eq!(lines[0]["sources"][0]["loss_percent"], 2.5);

@@ -178,8 +178,8 @@ fn a_session_of_another_kind_is_told_and_left() {
 #[test]
 fn a_session_is_written_down() {
     let mut options = options();
-    let name = format!("campanile-session-{}-{}", std::process::id(), options.network.group.port());
-    let directory = std::env::temp_dir().join(name);
+    let scratch = tempfile::tempdir().expect("a new directory among the temporary ones");
+    let directory = scratch.path().join("made");
     options.diagnostics.directory = Some(directory.clone());
     converse(&options, 1, 200);
     let files = fs::read_dir(&directory).expect("it was made");
@@ -187,7 +187,6 @@ fn a_session_is_written_down() {
     let last: Vec<serde_json::Value> = texts
         .map(|text| serde_json::from_str(text.lines().last().expect("an end")).expect("a line is JSON"))
         .collect();
-    fs::remove_dir_all(&directory).expect("it was made");
     assert_eq!(last.len(), 2);
     let sent = last.iter().find_map(|line| line["counts"]["odata_sent"].as_u64()).expect("a publisher");
     let heard = last.iter().find_map(|line| line["counts"]["odata_received"].as_u64()).expect("a subscriber");

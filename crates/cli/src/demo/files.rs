@@ -1,9 +1,9 @@
 //! The part of the demo that sends a file to several receivers, through loss.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,9 @@ use crate::output;
 
 /// Sends a file to receivers in this process, and says what it cost.
 pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
-    let scratch =
-        Scratch::new().map_err(|error| CommandError::failed(format!("no temporary directory: {error}")))?;
-    let file = scratch.0.join("part-of-this-program");
+    let scratch = tempfile::tempdir()
+        .map_err(|error| CommandError::failed(format!("no temporary directory: {error}")))?;
+    let file = scratch.path().join("part-of-this-program");
     let size = copy_of_this_program(&file)
         .map_err(|error| CommandError::failed(format!("a file for the demo cannot be written: {error}")))?;
     let options = options()?;
@@ -33,7 +33,7 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
 
     let started = Instant::now();
     let receivers: Vec<_> =
-        (1..=RECEIVERS).map(|number| receive(&scratch.0, number, &options)).collect::<Result<_, _>>()?;
+        (1..=RECEIVERS).map(|number| receive(scratch.path(), number, &options)).collect::<Result<_, _>>()?;
     let offering = Offering::collect(&[file]).map_err(CommandError::failed)?;
     let sender = FileSender::start(&options, offering, Some(RECEIVERS)).map_err(CommandError::failed)?;
     let sent = send(sender, interrupt);
@@ -154,24 +154,6 @@ fn options() -> Result<Options, CommandError> {
 fn copy_of_this_program(to: &Path) -> io::Result<u64> {
     let mut program = File::open(std::env::current_exe()?)?.take(SIZE);
     io::copy(&mut program, &mut File::create(to)?)
-}
-
-/// A directory that is gone when it is dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("campanile-demo-{}", std::process::id()));
-        fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed is among the temporary files.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 const RECEIVERS: usize = 4;

@@ -37,7 +37,8 @@ fn a_load_measures_a_server_on_io_uring() {
 #[test]
 fn an_open_loop_is_repeated_and_leaves_a_log() {
     let server = Server::start("");
-    let log = std::env::temp_dir().join(format!("campanile-{}.hlog", server.port));
+    let folder = tempfile::tempdir().expect("a new folder");
+    let log = folder.path().join("of-the-run.hlog");
     let options = format!("--rate 1k --warm-up 0.1 --repeat 3 --timeout 5 --histogram {}", log.display());
     let load = run(&format!("load 127.0.0.1 {} 64 1 0.2 {options} --json", server.port));
     let report: serde_json::Value = serde_json::from_str(&load.stdout).expect("one value");
@@ -52,7 +53,6 @@ fn an_open_loop_is_repeated_and_leaves_a_log() {
     assert_eq!(report["spread"]["spoiled"].as_u64(), Some(spoiled as u64));
     assert_eq!(load.code, Some(i32::from(spoiled > 0)), "{}", load.stderr);
     let written = std::fs::read_to_string(&log).expect("the log is there");
-    std::fs::remove_file(&log).expect("it is this test's own");
     for tag in ["Tag=send,", "Tag=due,", "Tag=lag,"] {
         assert_eq!(written.lines().filter(|line| line.starts_with(tag)).count(), 3, "{written}");
     }
@@ -77,12 +77,10 @@ fn loss_is_split_into_there_and_back() {
                   echo prepared && { \"$0\" echo 5000 1 --bind 127.0.0.1 --duration 20 > started & } && \
                   until [ -s started ]; do sleep 0.01; done && \
                   \"$0\" load 127.0.0.1 5000 200 1 1 --rate 1000 --timeout 0.5 --json; kill $!";
-    let folder = std::env::temp_dir().join(format!("campanile-split-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a new folder");
+    let folder = tempfile::tempdir().expect("a new folder");
     let mut unshare = std::process::Command::new("unshare");
     unshare.args(["--user", "--map-root-user", "--net", "sh", "-c", script, env!("CARGO_BIN_EXE_campanile")]);
     let output = unshare.current_dir(&folder).output();
-    std::fs::remove_dir_all(&folder).expect("it is this test's own");
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let Some(report) = text.strip_prefix("prepared\n") else {
         eprintln!("skipped: no namespace with a packet filter here");

@@ -1,43 +1,34 @@
 //! Files by multicast on loopback, through injected loss.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::process::{Finished, Running, free_port, run, run_with};
 
 /// A directory of a test's own.
-struct Scratch(PathBuf);
+struct Scratch(TempDir);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        // What an earlier run has left behind, if it was ended before its time.
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("the build's directory can be written");
-        Self(path)
+    fn new() -> Self {
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+        Self(directory.expect("the build's directory can be written"))
     }
 
     fn path(&self, name: &str) -> String {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         path.to_str().filter(|path| !path.contains(' ')).expect("a path that stands in a command").to_owned()
     }
 
     fn file(&self, name: &str, bytes: &[u8]) -> String {
-        fs::write(self.0.join(name), bytes).expect("there is room");
+        fs::write(self.0.path().join(name), bytes).expect("there is room");
         self.path(name)
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.0.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        fs::read(self.0.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 }
 
@@ -108,7 +99,7 @@ fn next(process: &mut Running, event: &str) -> Value {
 
 #[test]
 fn files_come_through_loss_to_all() {
-    let scratch = Scratch::new("files_come_through_loss_to_all");
+    let scratch = Scratch::new();
     let (one, two) = (content(1, 300_000), content(2, 12_345));
     let files = format!("{} {}", scratch.file("one.bin", &one), scratch.file("two.bin", &two));
     let session = Session::new();
@@ -129,7 +120,7 @@ fn files_come_through_loss_to_all() {
         assert_eq!(scratch.read(&format!("in{number}/one.bin")), one);
         assert_eq!(scratch.read(&format!("in{number}/two.bin")), two);
         assert!(
-            !scratch.0.join(format!("in{number}/.campanile")).exists(),
+            !scratch.0.path().join(format!("in{number}/.campanile")).exists(),
             "nothing is left to be completed"
         );
     }
@@ -137,7 +128,7 @@ fn files_come_through_loss_to_all() {
 
 #[test]
 fn who_was_killed_keeps_what_it_has() {
-    let scratch = Scratch::new("who_was_killed_keeps_what_it_has");
+    let scratch = Scratch::new();
     let bytes = content(3, 2_000_000);
     let file = scratch.file("file.bin", &bytes);
     let session = Session::new();
@@ -150,7 +141,7 @@ fn who_was_killed_keeps_what_it_has() {
     // Both are killed: nobody has a chance to save anything.
     receiver.kill();
     sender.kill();
-    assert!(!scratch.0.join("in/file.bin").exists());
+    assert!(!scratch.0.path().join("in/file.bin").exists());
     let mut receiver = session.recv(&into);
     let sent = std::thread::scope(|scope| {
         let send =
@@ -166,7 +157,7 @@ fn who_was_killed_keeps_what_it_has() {
 
 #[test]
 fn who_joins_late_gets_all_of_it() {
-    let scratch = Scratch::new("who_joins_late_gets_all_of_it");
+    let scratch = Scratch::new();
     let bytes = content(4, 400_000);
     let file = scratch.file("file.bin", &bytes);
     let session = Session::new();
@@ -180,7 +171,7 @@ fn who_joins_late_gets_all_of_it() {
 
 #[test]
 fn what_everybody_has_is_not_sent_again() {
-    let scratch = Scratch::new("what_everybody_has");
+    let scratch = Scratch::new();
     let file = scratch.file("file.bin", &content(10, 1_000_000));
     let session = Session::new();
     let into = format!("--into {}", scratch.path("in"));
@@ -200,10 +191,10 @@ fn what_everybody_has_is_not_sent_again() {
 
 #[test]
 fn a_name_that_is_taken_is_an_error_and_nothing_is_lost() {
-    let scratch = Scratch::new("a_name_that_is_taken");
+    let scratch = Scratch::new();
     let bytes = content(5, 50_000);
     let file = scratch.file("file.bin", &bytes);
-    fs::create_dir(scratch.0.join("in")).expect("there is room");
+    fs::create_dir(scratch.0.path().join("in")).expect("there is room");
     scratch.file("in/file.bin", b"mine");
     let session = Session::new();
     let into = format!("--into {}", scratch.path("in"));
@@ -229,7 +220,7 @@ fn a_name_that_is_taken_is_an_error_and_nothing_is_lost() {
 
 #[test]
 fn without_receivers_it_sends_once() {
-    let scratch = Scratch::new("without_receivers_it_sends_once");
+    let scratch = Scratch::new();
     let file = scratch.file("file.bin", b"short");
     let sent = Session::new().send(&format!("--set linger=200ms {file}"));
     assert_eq!((sent.code, sent.stderr.as_str()), (Some(0), ""));
@@ -239,7 +230,7 @@ fn without_receivers_it_sends_once() {
 
 #[test]
 fn silence_has_an_end_where_one_is_wanted() {
-    let scratch = Scratch::new("silence_has_an_end");
+    let scratch = Scratch::new();
     let received = Session::new().recv(&format!("--into {} --wait 0.3", scratch.path("in"))).finish();
     assert_eq!(received.code, Some(3));
     assert!(received.stderr.starts_with("error: nothing came for 0 s; run it again"), "{received:?}");
@@ -316,10 +307,10 @@ fn kinds_exclude_each_other() {
 /// A disk that is too small, made larger later: a file system in memory, in namespaces of the test's own.
 #[test]
 fn a_full_disk_is_an_error_and_nothing_is_lost() {
-    let scratch = Scratch::new("a_full_disk");
+    let scratch = Scratch::new();
     let bytes = content(7, 3_000_000);
     let file = scratch.file("file.bin", &bytes);
-    fs::create_dir(scratch.0.join("disk")).expect("there is room");
+    fs::create_dir(scratch.0.path().join("disk")).expect("there is room");
     let session = Session::new();
     let recv = format!("{} recv {} --into disk/in", env!("CARGO_BIN_EXE_campanile"), session.0);
     let script = format!(
@@ -351,7 +342,7 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
 
 #[test]
 fn a_directory_that_cannot_be_is_bad_input() {
-    let scratch = Scratch::new("a_directory_that_cannot_be");
+    let scratch = Scratch::new();
     let file = scratch.file("file", b"a file");
     let refused = run(&format!("recv --into {file}"));
     assert_eq!(refused.code, Some(2), "{refused:?}");
@@ -360,7 +351,7 @@ fn a_directory_that_cannot_be_is_bad_input() {
 
 #[test]
 fn an_interrupted_sender_tells_and_an_interrupted_receiver_keeps() {
-    let scratch = Scratch::new("an_interrupted_sender_tells");
+    let scratch = Scratch::new();
     let file = scratch.file("file.bin", &content(8, 3_000_000));
     let session = Session::new();
     let mut receiver = session.recv(&format!("--into {}", scratch.path("in")));
@@ -381,13 +372,13 @@ fn an_interrupted_sender_tells_and_an_interrupted_receiver_keeps() {
     let received = receiver.finish();
     assert_eq!(received.code, Some(3), "{received:?}");
     assert!(received.stderr.ends_with("run it again: what has come is kept\n"), "{received:?}");
-    let kept = fs::read_dir(scratch.0.join("in/.campanile")).expect("it is kept").count();
+    let kept = fs::read_dir(scratch.0.path().join("in/.campanile")).expect("it is kept").count();
     assert_eq!(kept, 3, "bytes, map and lock");
 }
 
 #[test]
 fn an_interrupted_sender_that_has_sent_all_ends_properly() {
-    let scratch = Scratch::new("an_interrupted_sender_that_has_sent_all");
+    let scratch = Scratch::new();
     let bytes = content(9, 100_000);
     let file = scratch.file("file.bin", &bytes);
     let session = Session::new();

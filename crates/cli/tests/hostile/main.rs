@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use campanile_rig::{Ended, Loss, Process, Transfer, network};
@@ -17,9 +17,8 @@ const MEMORY_KIB: u64 = 256 * 1024;
 fn a_transfer_completes_among_hostile_packets() {
     let Some(network) = network(4) else { return };
     let [sender, receivers @ .., attacker] = network.nodes() else { panic!("there are four") };
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{}", std::process::id()));
     let program = Path::new(env!("CARGO_BIN_EXE_campanile"));
-    let transfer = Transfer::new(program, &folder, 5_000_000, 7).expect("a file can be written");
+    let transfer = Transfer::new(program, 5_000_000, 7).expect("a file can be written");
     let receiving: Vec<Process> = receivers
         .iter()
         .map(|node| {

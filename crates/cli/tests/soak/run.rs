@@ -1,7 +1,7 @@
 //! One transfer, from the start of the first receiver to the end of the last.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use campanile_rig::{Ended, Loss, Network, Process, RigError, Transfer};
@@ -49,13 +49,8 @@ struct Run<'a> {
 }
 
 pub(crate) fn run(scenario: &Scenario, network: &Network) -> Outcome {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
-        "soak-{}-{}",
-        std::process::id(),
-        scenario.seed
-    ));
     let program = Path::new(env!("CARGO_BIN_EXE_campanile"));
-    let transfer = Transfer::new(program, &folder, BYTES, scenario.seed).expect("a file can be written");
+    let transfer = Transfer::new(program, BYTES, scenario.seed).expect("a file can be written");
     let receivers = scenario.receivers.iter().map(|_| None).collect();
     let mut run = Run { scenario, network, transfer, sender: None, receivers };
     run.prepare().expect("rules for the links");
