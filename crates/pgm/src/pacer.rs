@@ -4,75 +4,88 @@ use crate::Instant;
 
 /// Keeps what is sent under a rate (RFC 3208 §5.1.2): a token bucket, kept as the moment at which it will be full again.
 ///
-/// Sending comes in bursts: a burst begins when all that was sent is paid for, and ends once a burst's worth of time is owed. So
-/// packets leave in trains of about a burst, and not one by one. Over any time T at most rate · (T + 2 bursts) and one packet leave:
-/// one burst on credit, and one for a driver that woke late.
-///
-/// Urgent packets need not wait for the next burst: they may overdraw by a reserve, which the following burst pays for.
+/// The bucket holds a burst, or two packets where that is more. Nothing leaves that the bucket does not hold, so that over any time T
+/// at most rate · T and one bucket leave. Packets leave in trains: one begins once the bucket is half full and goes on until it holds
+/// no further packet, so that a driver may wake late by half a bucket and the rate is reached all the same. An urgent packet does not
+/// wait for a train, but only until the bucket holds what it costs.
 #[derive(Debug, Clone)]
 pub(crate) struct Pacer {
     rate_bps: u64,
     overhead: u64,
+    packet_len: usize,
     burst_ns: u64,
-    reserve_ns: u64,
+    /// What the bucket holds, and what a full packet costs.
+    depth_ns: u64,
+    packet_ns: u64,
     /// When everything sent is paid for.
     paid_at: Instant,
     bursting: bool,
 }
 
 impl Pacer {
-    /// A pacer for `rate_bps` bytes a second, where each packet counts `overhead` bytes more than it has, with a reserve of
-    /// `reserve_len` bytes for urgent packets.
+    /// A pacer for `rate_bps` bytes a second, where each packet counts `overhead` bytes more than its own, `packet_len` at most.
     ///
     /// # Panics
     ///
     /// When the rate is 0.
-    pub(crate) fn new(rate_bps: u64, overhead: u64, burst: Duration, reserve_len: usize) -> Self {
-        assert!(rate_bps > 0, "a rate is checked to be positive");
+    pub(crate) fn new(rate_bps: u64, overhead: u64, burst: Duration, packet_len: usize) -> Self {
         let burst_ns = u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX >> 1);
-        let mut pacer =
-            Pacer { rate_bps, overhead, burst_ns, reserve_ns: 0, paid_at: Instant::ZERO, bursting: false };
-        pacer.reserve_ns = pacer.cost_ns(reserve_len);
+        let mut pacer = Pacer {
+            rate_bps,
+            overhead,
+            packet_len,
+            burst_ns,
+            depth_ns: 0,
+            packet_ns: 0,
+            paid_at: Instant::ZERO,
+            bursting: false,
+        };
+        pacer.measure();
         pacer
     }
 
     /// Whether a packet may leave now.
     pub(crate) fn is_open(&mut self, now: Instant) -> bool {
-        self.bursting =
-            if self.bursting { self.paid_at <= now.plus_nanos(self.burst_ns) } else { self.paid_at <= now };
+        let most_ns = if self.bursting { self.depth_ns - self.packet_ns } else { self.depth_ns / 2 };
+        self.bursting = self.paid_at <= now.plus_nanos(most_ns);
         self.bursting
     }
 
-    /// Whether an urgent packet may leave now.
-    pub(crate) fn is_open_to_urgent(&self, now: Instant) -> bool {
-        self.paid_at <= now.plus_nanos(self.burst_ns + self.reserve_ns)
+    /// Whether an urgent packet of `len` bytes may leave now.
+    pub(crate) fn is_open_to_urgent(&self, now: Instant, len: usize) -> bool {
+        self.opens_to_urgent_at(len) <= now
     }
 
     /// When a packet may leave, if none may now.
     pub(crate) fn opens_at(&self) -> Instant {
-        if self.bursting { Instant(self.paid_at.0.saturating_sub(self.burst_ns)) } else { self.paid_at }
+        let most_ns = if self.bursting { self.depth_ns - self.packet_ns } else { self.depth_ns / 2 };
+        Instant(self.paid_at.0.saturating_sub(most_ns))
     }
 
-    /// When an urgent packet may leave, if none may now.
-    pub(crate) fn opens_to_urgent_at(&self) -> Instant {
-        Instant(self.paid_at.0.saturating_sub(self.burst_ns + self.reserve_ns))
+    /// When an urgent packet of `len` bytes may leave.
+    pub(crate) fn opens_to_urgent_at(&self, len: usize) -> Instant {
+        Instant(self.paid_at.0.saturating_sub(self.depth_ns.saturating_sub(self.cost_ns(len))))
     }
 
     /// Counts a packet of `len` bytes that leaves now.
     pub(crate) fn charge(&mut self, now: Instant, len: usize) {
-        let earliest = Instant(now.0.saturating_sub(self.burst_ns));
-        self.paid_at = self.paid_at.max(earliest).plus_nanos(self.cost_ns(len));
+        self.paid_at = self.paid_at.max(now).plus_nanos(self.cost_ns(len));
     }
 
     /// Changes the rate from now on.
     pub(crate) fn set_rate(&mut self, now: Instant, rate_bps: u64) {
-        assert!(rate_bps > 0, "a rate is checked to be positive");
-        let scale =
-            |ns: u64, from: u64, to: u64| (u128::from(ns) * u128::from(from)).div_ceil(u128::from(to)) as u64;
-        let owed_ns = self.paid_at.nanos_since(now);
-        self.paid_at = now.plus_nanos(scale(owed_ns, self.rate_bps, rate_bps));
-        self.reserve_ns = scale(self.reserve_ns, self.rate_bps, rate_bps);
+        let owed_ns = u128::from(self.paid_at.nanos_since(now));
+        let scaled_ns = (owed_ns * u128::from(self.rate_bps)).div_ceil(u128::from(rate_bps.max(1)));
+        self.paid_at = now.plus_nanos(u64::try_from(scaled_ns).unwrap_or(u64::MAX));
         self.rate_bps = rate_bps;
+        self.measure();
+    }
+
+    /// Works out what depends on the rate.
+    fn measure(&mut self) {
+        assert!(self.rate_bps > 0, "a rate is checked to be positive");
+        self.packet_ns = self.cost_ns(self.packet_len);
+        self.depth_ns = self.burst_ns.max(self.packet_ns.saturating_mul(2));
     }
 
     fn cost_ns(&self, len: usize) -> u64 {
@@ -96,7 +109,7 @@ mod tests {
 
     /// 1 MB a second: a packet of 960 bytes and 40 of overhead takes a millisecond.
     fn pacer(burst_ms: u64) -> Pacer {
-        Pacer::new(1_000_000, 40, Duration::from_millis(burst_ms), 1960)
+        Pacer::new(1_000_000, 40, Duration::from_millis(burst_ms), 960)
     }
 
     fn send_all(pacer: &mut Pacer, now: Instant) -> usize {
@@ -109,39 +122,41 @@ mod tests {
     }
 
     #[test]
-    fn packets_leave_in_bursts() {
-        let mut pacer = pacer(4);
+    fn packets_leave_in_trains_of_half_a_bucket_and_after_a_rest_of_a_whole_one() {
+        let mut pacer = pacer(8);
         let start = Instant(1000 * MS);
+        assert_eq!(send_all(&mut pacer, start), 8);
+        assert_eq!(pacer.opens_at(), start.plus_nanos(4 * MS));
         assert_eq!(
-            send_all(&mut pacer, start),
-            9,
-            "one burst late, one on credit, and the packet that exceeds it"
+            send_all(&mut pacer, start.plus_nanos(4 * MS - 1)),
+            0,
+            "a train begins with half a bucket"
         );
-        assert_eq!(pacer.opens_at(), start.plus_nanos(5 * MS));
-        assert_eq!(send_all(&mut pacer, start.plus_nanos(4 * MS)), 0, "a burst begins with a full bucket");
-        assert_eq!(send_all(&mut pacer, start.plus_nanos(5 * MS)), 5);
+        assert_eq!(send_all(&mut pacer, start.plus_nanos(4 * MS)), 4);
+        assert_eq!(send_all(&mut pacer, start.plus_nanos(11 * MS)), 7, "who wakes late loses nothing");
     }
 
     #[test]
     fn a_slow_session_sends_one_at_a_time() {
         let mut pacer = pacer(0);
-        assert_eq!(send_all(&mut pacer, Instant(5 * MS)), 1);
+        assert_eq!(send_all(&mut pacer, Instant(5 * MS)), 2, "two after a rest");
         assert_eq!(pacer.opens_at(), Instant(6 * MS));
+        assert_eq!(send_all(&mut pacer, Instant(6 * MS)), 1);
+        assert_eq!(send_all(&mut pacer, Instant(7 * MS + MS / 2)), 1);
+        assert_eq!(pacer.opens_at(), Instant(8 * MS));
     }
 
     #[test]
-    fn urgent_packets_overdraw_by_the_reserve() {
+    fn urgent_packets_wait_for_what_they_cost() {
         let mut pacer = pacer(0);
         let now = Instant(5 * MS);
-        assert_eq!(send_all(&mut pacer, now), 1);
-        let mut urgent = 0;
-        while pacer.is_open_to_urgent(now) {
-            pacer.charge(now, 960);
-            urgent += 1;
-        }
-        assert_eq!(urgent, 2, "the reserve is two packets, one of which is spent");
-        assert_eq!(pacer.opens_to_urgent_at(), Instant(6 * MS));
-        assert_eq!(pacer.opens_at(), Instant(8 * MS));
+        assert_eq!(send_all(&mut pacer, now), 2);
+        assert!(!pacer.is_open_to_urgent(now, 60));
+        let opens_at = now.plus_nanos(MS / 10);
+        assert_eq!(pacer.opens_to_urgent_at(60), opens_at);
+        assert!(pacer.is_open_to_urgent(opens_at, 60));
+        pacer.charge(opens_at, 60);
+        assert_eq!(pacer.opens_at(), Instant(6 * MS + MS / 10));
     }
 
     #[test]
@@ -157,28 +172,29 @@ mod tests {
     proptest! {
         #[test]
         fn the_rate_holds_over_any_time(
-            lens in prop::collection::vec(1_usize..1500, 1..200),
-            waits in prop::collection::vec(0_u64..6 * MS, 1..50),
+            lens in prop::collection::vec(1_usize..960, 1..200),
+            waits in prop::collection::vec((0_u64..6 * MS, any::<bool>()), 1..50),
             burst_ms in 0_u64..5,
         ) {
             let mut pacer = pacer(burst_ms);
             let mut now = Instant(1000 * MS);
             let mut sent: Vec<(Instant, usize)> = Vec::new();
             let mut lens = lens.into_iter().cycle();
-            for wait in waits {
-                while pacer.is_open(now) {
-                    let len = lens.next().expect("a cycle");
+            for (wait, is_urgent) in waits {
+                while is_urgent && pacer.is_open_to_urgent(now, 60) || pacer.is_open(now) {
+                    let len = if is_urgent { 60 } else { lens.next().expect("a cycle") };
                     pacer.charge(now, len);
                     sent.push((now, len + 40));
                 }
                 now = now.plus_nanos(wait);
             }
+            let bucket = (1000 * burst_ms).max(2000);
             for from in 0..sent.len() {
                 let mut bytes = 0;
                 for (at, len) in &sent[from..] {
                     bytes += *len as u64;
-                    let time_us = at.nanos_since(sent[from].0) / 1000 + 2000 * burst_ms;
-                    prop_assert!(bytes <= time_us + 1 + 1540, "{bytes} in {time_us} us");
+                    let time_us = at.nanos_since(sent[from].0).div_ceil(1000);
+                    prop_assert!(bytes <= time_us + bucket, "{bytes} in {time_us} us");
                 }
             }
         }

@@ -13,6 +13,7 @@ mod nak;
 mod pack;
 mod parity;
 mod repairs;
+mod share;
 mod slots;
 mod spm;
 mod stats;
@@ -36,6 +37,7 @@ use self::confirm::Confirmations;
 use self::pack::Packer;
 use self::parity::Encoder;
 use self::repairs::Repairs;
+use self::share::Share;
 use self::spm::Heartbeat;
 use self::store::Store;
 use self::window::Window;
@@ -65,8 +67,7 @@ pub struct Source {
     store: Store,
     packer: Packer,
     pacer: Pacer,
-    /// The share of the rate that repairs may take from new data.
-    share: Pacer,
+    share: Share,
     timers: Timers<{ Timer::COUNT }>,
     heartbeat: Heartbeat,
     confirmations: Confirmations,
@@ -139,7 +140,6 @@ impl Source {
         let derived = config.check()?;
         let Pace { rate_bps, overhead, burst } = config.pace;
         let eliminate_ns = u64::try_from(config.repair.eliminate.as_nanos()).unwrap_or(u64::MAX);
-        let share_bps = (rate_bps * u64::from(config.repair.share_percent) / 100).max(1);
         let adapt = config.parity.and_then(|parity| match parity.pro_active {
             ProActive::Adaptive { target_percent } => {
                 // Some indices are left for what is asked for all the same.
@@ -158,7 +158,7 @@ impl Source {
             store: Store::new(window.kept, &derived),
             packer: Packer::new(config.framing, derived.tsdu_len),
             pacer: Pacer::new(rate_bps, overhead.into(), burst, config.packet_len),
-            share: Pacer::new(share_bps, overhead.into(), burst, 0),
+            share: Share::new(config.repair.share_percent),
             timers: Timers::new(),
             heartbeat: Heartbeat::new(&config.spm),
             confirmations: Confirmations::new(eliminate_ns, derived.group_len),
@@ -318,7 +318,6 @@ impl Source {
         let rate_bps = rate_bps.clamp(1, RATE_MAX);
         self.config.pace.rate_bps = rate_bps;
         self.pacer.set_rate(now, rate_bps);
-        self.share.set_rate(now, (rate_bps * u64::from(self.config.repair.share_percent) / 100).max(1));
         self.timers.set(Timer::Pace as usize, now);
     }
 

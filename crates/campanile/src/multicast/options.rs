@@ -121,7 +121,7 @@ pub struct InjectedLoss {
 pub struct Sending {
     /// The rate of everything sent, headers of IP and UDP included, in bits a second.
     pub rate_bps: u64,
-    /// The length of a burst: packets leave in trains of about this much of the rate.
+    /// The longest burst, as a time at the rate; packets leave in trains of about half of it.
     pub burst: Duration,
     /// How much can be repaired. A file is its own window.
     pub window: WindowSize,
@@ -131,7 +131,7 @@ pub struct Sending {
     pub join: Join,
     /// The parity that is provided.
     pub parity: Option<ParityConfig>,
-    /// The share of the rate that repairs may take from new data, in percent.
+    /// The share that repairs have of what is sent while new data wait, too, in percent.
     pub repair_share_percent: u8,
     /// How soon after data the first heartbeat says what was sent.
     pub heartbeat: Duration,
@@ -197,7 +197,7 @@ impl Default for Sending {
     fn default() -> Self {
         Sending {
             rate_bps: 5_000_000,
-            burst: Duration::from_millis(1),
+            burst: Duration::from_millis(2),
             window: WindowSize::Bytes(32 << 20),
             advance: Advance::Data,
             join: Join::Share(25),

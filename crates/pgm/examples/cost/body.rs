@@ -80,8 +80,8 @@ impl Bench {
             ["239.192.0.1", "10.0.0.1"].map(|address| address.parse().expect("addresses are right"));
         let now = Instant(1_000_000_000);
         let config = SourceConfig {
-            // A rate that never holds anything back: without bursts one packet at a time, with them a train.
-            pace: Pace { rate_bps: 1 << 40, burst: Duration::ZERO, ..Pace::default() },
+            // A byte a nanosecond: without bursts a packet leaves whenever one is paid for, with them a train.
+            pace: Pace { rate_bps: 1_000_000_000, overhead: 0, burst: Duration::ZERO },
             spm: SpmConfig {
                 ambient: HOUR,
                 heartbeat_min: HOUR,
@@ -114,21 +114,22 @@ impl Bench {
         bench
     }
 
-    /// Sends what comes once in a session: an SPM, and the first packet, which bears OPT_SYN.
+    /// Sends what comes once in a session: an SPM, the first packet, which bears OPT_SYN, and all that leaves at once after a rest.
     fn begin(&mut self) {
-        for source in [&mut self.source, &mut self.trains] {
-            source.publish(self.now, &self.message).expect("the window has room");
-            while let Some(transmit) = source.poll_transmit(self.now, &mut self.datagrams) {
-                self.receiver.handle_train(self.now, &PATH, transmit.stride, &self.datagrams[..transmit.len]);
-                self.now += Duration::from_micros(1);
+        for source in [&mut self.trains, &mut self.source] {
+            for _ in 0..BATCH {
+                source.publish(self.now, &self.message).expect("the window has room");
             }
+        }
+        while self.trains.poll_transmit(self.now, &mut self.datagrams).is_some() {}
+        while let Some(transmit) = self.source.poll_transmit(self.now, &mut self.datagrams) {
+            self.receiver.handle_train(self.now, &PATH, transmit.stride, &self.datagrams[..transmit.len]);
         }
         while self.receiver.poll_event().is_some() {}
     }
 
     /// Nanoseconds a packet for each part.
     fn round(&mut self) -> [f64; PARTS.len()] {
-        self.now += Duration::from_millis(1);
         for _ in 0..BATCH {
             for source in [&mut self.source, &mut self.trains] {
                 source.publish(self.now, &self.message).expect("the window has room");
@@ -152,16 +153,17 @@ impl Bench {
     }
 
     fn one_by_one(&mut self) -> (f64, usize) {
+        let packet_len = DataHead::LEN_MIN + self.message.len();
         let mut len = 0;
         let ns = time(|| {
             for buffer in self.datagrams.chunks_mut(PACKET_LEN) {
-                self.now = self.now.plus_nanos(1000);
+                self.now = self.now.plus_nanos(packet_len as u64);
                 let transmit =
                     self.source.poll_transmit(self.now, buffer).expect("there are packets to send");
                 len = transmit.len;
             }
         });
-        assert_eq!(len, DataHead::LEN_MIN + self.message.len(), "packets leave one by one");
+        assert_eq!(len, packet_len, "packets leave one by one");
         (ns, len)
     }
 

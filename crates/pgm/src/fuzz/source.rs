@@ -133,7 +133,7 @@ impl Life {
     }
 }
 
-/// What a source may send: over any time, the rate, two bursts, and two packets.
+/// What a source may send: over any time, the rate, and one burst, or two packets where that is more.
 struct Bucket {
     rate_bps: u128,
     overhead: u128,
@@ -147,7 +147,7 @@ impl Bucket {
     fn new(pace: &Pace, packet_len: usize) -> Self {
         let rate_bps = u128::from(pace.rate_bps);
         let packets = 2 * (packet_len as u128 + u128::from(pace.overhead)) * NANOS;
-        let size = rate_bps * 2 * pace.burst.as_nanos() + packets;
+        let size = packets.max(rate_bps * pace.burst.as_nanos());
         Bucket { rate_bps, overhead: pace.overhead.into(), size, level: 0, at: START }
     }
 

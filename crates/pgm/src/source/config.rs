@@ -166,14 +166,14 @@ pub struct Pace {
     pub rate_bps: u64,
     /// The bytes that count for each packet beyond its own: of IP and UDP headers, and of the link if wished.
     pub overhead: u16,
-    /// The length of a burst: packets leave in trains of about this much of the rate. A rate that sends less than a packet in this
-    /// time sends packets one by one.
+    /// The longest burst, as a time at the rate: over any time as much leaves as the rate allows, and a burst more, or two packets
+    /// where that is more. Packets leave in trains of about half of it.
     pub burst: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { rate_bps: 1_000_000, overhead: 28, burst: Duration::from_millis(1) }
+        Pace { rate_bps: 1_000_000, overhead: 28, burst: Duration::from_millis(2) }
     }
 }
 
@@ -274,7 +274,7 @@ impl Default for SpmConfig {
 /// How repairs are sent (RFC 3208 §5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RepairConfig {
-    /// The share of the rate that repairs may take from new data, in percent. What new data leave unused is theirs as well.
+    /// The share of what is sent that repairs may take when new data wait as well, in percent.
     pub share_percent: u8,
     /// The elimination interval: a repair that was begun this recently answers a NAK for the same. About the round trip time.
     pub eliminate: Duration,
@@ -379,8 +379,10 @@ impl std::error::Error for ConfigError {}
 /// Symbols of a group, data and parity: what the field of the code has points for.
 pub(super) const N_MAX: u8 = 255;
 
-/// The confirmation of a full NAK list with IPv6 addresses, which is longer than any SPM: 16 bytes of header, 44 of body, 256 of options.
-const PACKET_LEN_MIN: usize = 16 + 44 + 256;
+/// The longest of the packets that do not wait for data: the confirmation of a full NAK list with IPv6 addresses, 16 bytes of header,
+/// 44 of body, 256 of options.
+pub(super) const URGENT_LEN: usize = 16 + 44 + 256;
+const PACKET_LEN_MIN: usize = URGENT_LEN;
 const PACKET_LEN_MAX: usize = 65_507;
 const TSDU_LEN_MIN: usize = 16;
 /// Bytes a second: more than any link carries.

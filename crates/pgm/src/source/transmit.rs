@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::cache::Purpose;
-use super::config::N_MAX;
+use super::config::{N_MAX, URGENT_LEN};
 use super::parity::Symbol;
 use super::repairs::Job;
 use super::store::Store;
@@ -83,7 +83,7 @@ impl Source {
 
     /// Confirmations and SPMs, one by one.
     fn transmit_urgent(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
-        if !self.pacer.is_open_to_urgent(now) {
+        if !self.pacer.is_open_to_urgent(now, URGENT_LEN) {
             return None;
         }
         let endpoint = self.config.endpoint;
@@ -113,7 +113,7 @@ impl Source {
         }
         let has_data = self.is_data_ready();
         let has_repair = self.is_repair_ready();
-        if has_repair && (!has_data || self.share.is_open(now)) {
+        if self.share.is_repairs_turn(has_repair, has_data) {
             return Some(Work::Repair);
         }
         has_data.then_some(Work::Data)
@@ -159,6 +159,7 @@ impl Source {
         while let Some(position) = self.window.next_unsent() {
             let Some(packet_len) = self.emit_data(DataKind::Original, position, &mut train) else { break };
             self.charge(now, packet_len);
+            self.share.data_sent(packet_len);
             self.stats.odata += 1;
             self.window.mark_sent(now);
             let group = self.window.group_of(position);
@@ -248,7 +249,7 @@ impl Source {
             match sent {
                 Sent::Packet(packet_len) => {
                     self.charge(now, packet_len);
-                    self.share.charge(now, packet_len);
+                    self.share.repair_sent(packet_len);
                 }
                 Sent::Nothing => continue,
                 Sent::DoesNotFit => break,
@@ -418,8 +419,11 @@ impl Source {
         let has_work = self.has_work();
         if urgent_at != Instant::FAR_FUTURE {
             let is_turn_of_work = has_work && self.urgent_run >= URGENT_RUN;
-            let opens_at =
-                if is_turn_of_work { self.pacer.opens_at() } else { self.pacer.opens_to_urgent_at() };
+            let opens_at = if is_turn_of_work {
+                self.pacer.opens_at()
+            } else {
+                self.pacer.opens_to_urgent_at(URGENT_LEN)
+            };
             at = urgent_at.max(opens_at);
         }
         if has_work && !self.pacer.is_open(now) {
@@ -459,31 +463,53 @@ mod tests {
     use crate::wire::{Nak, NakList, Session};
     use crate::{Gsi, Tsi};
 
-    #[test]
-    fn who_asks_without_end_is_answered_all_the_same() {
+    /// A source of 50 KB a second that has messages to send.
+    fn source() -> Source {
         let [nla, group] = ["10.0.0.1", "239.0.0.1"].map(|address| address.parse().unwrap());
         let session = Session { tsi: Tsi { gsi: Gsi([1; 6]), port: 1 }, destination_port: 7500 };
         let mut config = SourceConfig::new(Endpoint { session, group, nla });
         config.pace.rate_bps = 50_000;
         let mut source = Source::new(Instant(1), config).unwrap();
-        let message = vec![7; 1000];
-        (0..20).for_each(|_| source.publish(Instant(1), &message).unwrap());
-        let mut buffer = vec![0; 1472];
-        let path = Path { from: nla, to: nla, interface: 0, ecn: 0 };
-        for ms in 1..3000 {
-            let now = Instant(ms * 1_000_000);
+        (0..20).for_each(|_| source.publish(Instant(1), &[7; 1000]).unwrap());
+        source
+    }
+
+    /// Lets a millisecond pass in which one of the packets at the trailing edge is asked for, if any is.
+    fn pass(source: &mut Source, ms: u64, asks: bool) {
+        let now = Instant(ms * 1_000_000);
+        if asks {
+            let Endpoint { session, group, nla } = source.config.endpoint;
+            let sqns = NakList::one(source.window().trail() + (ms % 14) as u32);
+            let request = Request { sqns, parity: false, source: nla, group };
             let mut nak = [0; 100];
-            if ms > 1000 {
-                let sqns = NakList::one(source.window().trail() + (ms % 14) as u32);
-                let request = Request { sqns, parity: false, source: nla, group };
-                let len = Packet { session, body: Body::Nak(Nak::new(request)) }.emit(&mut nak);
-                source.handle_train(now, &path, len, &nak[..len]);
-            }
-            source.handle_timeout(now);
-            while source.transmit(now, &mut buffer).is_some() {}
+            let len = Packet { session, body: Body::Nak(Nak::new(request)) }.emit(&mut nak);
+            let path = Path { from: nla, to: nla, interface: 0, ecn: 0 };
+            source.handle_train(now, &path, len, &nak[..len]);
         }
+        source.handle_timeout(now);
+        let mut buffer = vec![0; 1472];
+        while source.transmit(now, &mut buffer).is_some() {}
+    }
+
+    #[test]
+    fn who_asks_without_end_is_answered_all_the_same() {
+        let mut source = source();
+        (1..3000).for_each(|ms| pass(&mut source, ms, ms > 1000));
         let stats = source.stats();
         assert!(stats.ncfs > 100, "{stats:?}");
         assert!(stats.rdata >= 40, "{stats:?}");
+    }
+
+    #[test]
+    fn repairs_have_their_share_whatever_was_repaired_while_nothing_else_was_to_be_sent() {
+        let mut source = source();
+        (1..11_000).for_each(|ms| pass(&mut source, ms, ms > 1000));
+        let (odata, rdata) = (source.stats().odata, source.stats().rdata);
+        for ms in 11_000..13_000 {
+            while source.publish(Instant(ms * 1_000_000), &[7; 1000]).is_ok() {}
+            pass(&mut source, ms, true);
+        }
+        let (odata, rdata) = (source.stats().odata - odata, source.stats().rdata - rdata);
+        assert!(odata >= 5 && rdata >= 20, "{odata} new packets and {rdata} repairs in two seconds");
     }
 }

@@ -220,7 +220,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "burst",
         unit: "TIME",
-        doc: "Packets leave in trains of about this much of the rate",
+        doc: "The longest burst, as a time at the rate; packets leave in trains of about half of it",
         side: Side::Sending,
         set: |options, text| {
             options.sending.burst = time(text)?;
@@ -319,7 +319,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "repair-share",
         unit: "PERCENT",
-        doc: "The share of the rate that repairs may take from new data",
+        doc: "The share that repairs have of what is sent while new data wait, too",
         side: Side::Sending,
         set: |options, text| {
             let takes = "give a share from 1% to 100%";
