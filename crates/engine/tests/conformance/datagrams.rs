@@ -1,10 +1,10 @@
 //! Single datagrams: what arrives, what is said about it, what goes out.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use campanile_engine::{Cast, Config, Operation, Transmit, udp};
+use campanile_engine::{Cast, Config, Event, Operation, Transmit, udp};
 
-use super::rig::{Host, Said, hear, local, on_each_backend, pattern, peer, peer_at};
+use super::rig::{Host, PATIENCE, Said, hear, local, on_each_backend, pattern, peer, peer_at};
 
 #[test]
 fn a_reply_is_the_datagram_as_it_came() {
@@ -141,7 +141,7 @@ fn an_icmp_error_is_said_and_does_not_deafen_the_socket() {
         for _ in 0..3 {
             host.send(&Transmit::datagram(Some(closed), 4), b"ping");
             host.flush();
-            let heard = host.engine.poll(Some(std::time::Instant::now() + Duration::from_millis(50)));
+            let heard = host.engine.poll(Some(Instant::now() + Duration::from_millis(50)));
             heard.expect("an error of a socket is not the engine's");
         }
         let failures = host.said();
@@ -170,6 +170,29 @@ fn more_datagrams_than_buffers_wait_and_all_arrive_in_order() {
             assert_eq!(host.datagrams(100), sent);
         }
         assert_eq!(host.engine.stats().receive_buffers_in_use, 0);
+    });
+}
+
+/// Nothing is left to receive into until the replies have left, and nothing else ends the wait.
+#[test]
+fn a_mirror_with_every_buffer_on_its_way_back_goes_on_hearing() {
+    on_each_backend(|backend| {
+        let config = Config { backend, receive_buffers: 4, ..Config::default() };
+        let (mut host, peer) = (Host::with(&config, &udp::UdpConfig::new(local())), peer());
+        for number in 0..100_u8 {
+            peer.send_to(&[number], host.address).expect("loopback takes it");
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while host.engine.stats().received.datagrams < 100 {
+            host.engine.poll(Some(deadline)).expect("polls");
+            assert!(Instant::now() < deadline, "it hears no more: {:?}", host.engine.stats());
+            while let Some(event) = host.engine.next_event() {
+                let Event::Train(train) = event else { panic!("{event:?}") };
+                train.reply();
+            }
+        }
+        host.flush();
+        (0..100_u8).for_each(|number| assert_eq!(hear(&peer), [number]));
     });
 }
 
@@ -216,10 +239,8 @@ fn timestamps_come_when_asked_for() {
         }
         let before = SystemTime::now() - Duration::from_millis(10);
         peer.send_to(b"now", host.address).expect("loopback takes it");
-        host.engine.poll(Some(std::time::Instant::now() + super::rig::PATIENCE)).expect("polls");
-        let Some(campanile_engine::Event::Train(train)) = host.engine.next_event() else {
-            panic!("no train")
-        };
+        host.engine.poll(Some(Instant::now() + PATIENCE)).expect("polls");
+        let Some(Event::Train(train)) = host.engine.next_event() else { panic!("no train") };
         let arrived = train.arrived().expect("asked for");
         assert!(arrived >= before && arrived <= SystemTime::now() + Duration::from_millis(10), "{arrived:?}");
     });
@@ -240,7 +261,7 @@ fn what_the_kernel_dropped_is_counted() {
             peer.send_to(&[7; 1000], host.address).expect("loopback takes it");
         }
         let mut heard = 0;
-        while let Ok(()) = host.engine.poll(Some(std::time::Instant::now() + Duration::from_millis(20))) {
+        while let Ok(()) = host.engine.poll(Some(Instant::now() + Duration::from_millis(20))) {
             match host.said().len() {
                 0 => break,
                 more => heard += more as u64,

@@ -153,10 +153,12 @@ impl Uring {
         let starved = core.pool.transmit_free() == 0;
         self.arm(core)?;
         self.issue(core)?;
-        if starved {
-            // The user waits for a slot: the submission frees it, unless sockets are full.
+        if starved || self.provided.lent() == 0 {
+            // Memory comes back with the submission, unless sockets are full: a slot that the user waits for, or buffers that replies
+            // leave from, without which nothing is received and nothing would end the wait.
             self.ring.enter(0, None)?;
             self.collect(core);
+            self.arm(core)?;
         }
         let slots_came_free = starved && core.pool.transmit_free() > 0;
         let ready = self.rang || slots_came_free || !core.events.is_empty();
