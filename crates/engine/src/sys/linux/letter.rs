@@ -119,9 +119,10 @@ pub(super) fn send_now(core: &mut Core, socket: &UdpSocket, mut outgoing: Outgoi
     }
 }
 
-/// The kernel says that this route takes no trains: no checksum offload (EIO), or an older limit (EINVAL).
+/// The kernel says that this route takes no trains: no checksum offload (EIO), an older limit (EINVAL), or datagrams that are to be
+/// fragmented (EMSGSIZE).
 fn route_refuses_trains(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL))
+    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE))
 }
 
 /// Where the kernel writes sender and control messages of one receive.

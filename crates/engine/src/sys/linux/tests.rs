@@ -146,6 +146,29 @@ fn an_interface_that_vanishes_takes_nothing_else_with_it() {
     }
 }
 
+/// The kernel does not both cut a train and fragment its datagrams: they leave one by one.
+#[test]
+fn a_train_of_datagrams_beyond_the_mtu_leaves_in_pieces() {
+    for backend in [Choice::Epoll, Choice::Uring] {
+        in_a_namespace(move || {
+            ip("link add cable0 mtu 1500 type veth peer name cable1");
+            ip("addr add 10.9.8.1/24 dev cable0");
+            ip("link set cable0 up");
+            ip("link set cable1 up");
+            ip("neigh add 10.9.8.2 lladdr 02:00:00:00:00:02 dev cable0");
+            let any = udp::UdpConfig::new("10.9.8.1:0".parse().expect("a literal address"));
+            let mut engine = Engine::new(&config(backend)).expect("a backend works");
+            let id = engine.add(udp::bind(&any).expect("the address is there")).expect("accepted");
+            let to = Some("10.9.8.2:7500".parse().expect("a literal address"));
+            let slot = engine.transmit_slot().expect("a new engine has slots");
+            slot.send(id, &Transmit::train(to, 4000, 10_000));
+            (0..3).for_each(|_| engine.poll(Some(Instant::now())).expect("polls"));
+            let stats = engine.stats();
+            assert_eq!((stats.sent.datagrams, stats.split, stats.dropped.send), (3, 1, 0), "{stats:?}");
+        });
+    }
+}
+
 #[test]
 fn a_full_socket_buffer_holds_sends_back_and_loses_none() {
     // What the receiving socket holds by default without being read.
