@@ -108,10 +108,12 @@ fn walked(root: &Path) -> Vec<String> {
         for entry in std::fs::read_dir(&folder).expect("a folder of the tree can be read") {
             let entry = entry.expect("an entry of the tree can be read");
             let kind = entry.file_type().expect("an entry of the tree has a type");
+            // In a second working tree of a repository `.git` is a file.
+            if matches!(entry.file_name().to_str(), Some(".git" | "target")) {
+                continue;
+            }
             if kind.is_dir() {
-                if !matches!(entry.file_name().to_str(), Some(".git" | "target")) {
-                    folders.push(entry.path());
-                }
+                folders.push(entry.path());
             } else if kind.is_file() {
                 let below = entry.path().strip_prefix(root).expect("the walk began at the root").to_owned();
                 paths.push(below.to_string_lossy().replace('\\', "/"));
