@@ -12,16 +12,16 @@ fn a_poll_waits_until_its_deadline_and_not_much_longer() {
     on_each_backend(|backend| {
         let mut host = Host::new(backend);
         let wait = Duration::from_micros(200);
-        let waits = (0..20).map(|_| {
+        let limit = Duration::from_millis(if host.engine.capabilities().fine_deadlines { 1 } else { 50 });
+        // A machine with other work may be late again and again, but not a thousand times.
+        let is_in_time = (0..1000).any(|_| {
             let start = Instant::now();
             host.engine.poll(Some(start + wait)).expect("polls");
-            start.elapsed()
+            let took = start.elapsed();
+            assert!(took >= wait, "{took:?}");
+            took < limit
         });
-        let waits: Vec<Duration> = waits.collect();
-        assert!(waits.iter().all(|&took| took >= wait), "{waits:?}");
-        let best = waits.iter().min().expect("twenty");
-        let limit = if host.engine.capabilities().fine_deadlines { 1 } else { 50 };
-        assert!(*best < Duration::from_millis(limit), "{waits:?}");
+        assert!(is_in_time, "never within {limit:?}");
     });
 }
 
