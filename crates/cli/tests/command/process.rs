@@ -136,7 +136,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn start(options: &str) -> Self {
         let port = free_port();
-        let arguments = format!("echo {port} 1 --bind 127.0.0.1 --json --duration 10 {options}");
+        let arguments = format!("echo {port} 1 --bind 127.0.0.1 --json --duration 20 {options}");
         let mut process = Running::start(&arguments);
         let started = process.json();
         assert_eq!(started["event"], "started");
