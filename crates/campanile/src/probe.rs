@@ -65,7 +65,7 @@ impl Probe {
                 Some(Self::Ask { nonce, cookie })
             }
             COOKIE if rest.is_empty() => Some(Self::Cookie { nonce, cookie }),
-            ACCOUNT => Some(Self::Account { nonce, account: Account::read(rest)? }),
+            ACCOUNT if cookie == 0 => Some(Self::Account { nonce, account: Account::read(rest)? }),
             _ => None,
         }
     }
@@ -153,14 +153,20 @@ mod tests {
             other[place] = value;
             assert_eq!(Probe::read(&other), None, "{place}: {value}");
         }
-        let account = written(Probe::Account { nonce: 7, account: account() });
+        let mut account = written(Probe::Account { nonce: 7, account: account() });
         assert_eq!(Probe::read(&account[..account.len() - 1]), None);
+        account[16] = 1;
+        assert_eq!(Probe::read(&account), None, "a cookie has no place in an account");
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_panic(kind in 0..5_u8, rest in prop::collection::vec(any::<u8>(), 0..300)) {
-            let datagram = [&MAGIC[..], &[VERSION, kind, 0, 0], &rest].concat();
+        fn any_bytes_are_read_without_panic(
+            kind in 0..5_u8,
+            len in prop_oneof![Just(HEADER), Just(HEADER + 8 * Account::WORDS), Just(Probe::LEN), 8..300_usize],
+            bytes in prop::collection::vec(any::<u8>(), 300),
+        ) {
+            let datagram = [&MAGIC[..], &[VERSION, kind, 0, 0], &bytes[8..len]].concat();
             if let Some(probe) = Probe::read(&datagram) {
                 prop_assert_eq!(written(probe), datagram);
             }
