@@ -45,7 +45,10 @@ fn an_open_loop_is_repeated_and_leaves_a_log() {
     let runs = report["runs"].as_array().expect("the runs");
     assert_eq!(runs.len(), 3);
     for run in runs {
-        assert_eq!((run["sent"]["packets"].as_u64(), run["rate"].as_u64()), (Some(200), Some(1000)), "{run}");
+        let (sent, rate) = (run["sent"]["packets"].as_u64(), run["rate"].as_u64());
+        // A client that lags does not get to all that was due.
+        let all_or_spoiled = sent == Some(200) || sent < Some(200) && run["spoiled"] != serde_json::json!([]);
+        assert!(sent > Some(0) && all_or_spoiled && rate == Some(1000), "{run}");
         assert!(run["from_due"]["p99_ns"].as_u64() >= run["round_trip"]["p50_ns"].as_u64(), "{run}");
         assert!(run["send_lag"]["p99_9_ns"].as_u64() > Some(0) && run["environment"]["loopback"] == true);
     }
