@@ -63,3 +63,41 @@ fn a_file_goes_every_way() {
     goes(&["interface=eth0", "carrier=raw"], &["interface=lo,eth0"]);
     goes(&["interface=eth0", "carrier=raw", "group=[ff15::7:1]:7500"], &[]);
 }
+
+/// Lines of JSON that a publisher wrote as its diagnostics.
+fn diary(folder: &Path) -> Vec<serde_json::Value> {
+    let files = fs::read_dir(folder).expect("it was made").map(|file| file.expect("it is there").path());
+    let texts = files.map(|path| fs::read_to_string(path).expect("text"));
+    texts
+        .flat_map(|text| {
+            text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// A socket that is full is waited for, not asked again and again.
+#[test]
+fn a_link_slower_than_the_rate_is_waited_for() {
+    let Some(network) = network(1) else { return };
+    let node = &network.nodes()[0];
+    let slow = "qdisc replace dev eth0 root tbf rate 4mbit burst 20k limit 10m";
+    let slowed = node.command("tc").args(slow.split(' ')).status().expect("tc is there");
+    assert!(slowed.success(), "the link is slow");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    fs::write(folder.path().join("file"), vec![7; 3_000_000]).expect("there is room");
+    let diagnostics = format!("diagnostics={}", folder.path().join("diary").display());
+    let options =
+        ["interface=eth0", "rate=500mbit", "linger=10ms", "diagnostics-interval=100ms", &diagnostics];
+    let mut command = campanile(node, "send", &options);
+    command.arg(folder.path().join("file"));
+    let ended = Process::start("send", &mut command).expect("it starts").finish(Duration::from_secs(60));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let lines = diary(&folder.path().join("diary"));
+    let number = |at: usize, pointer: &str| lines[at].pointer(pointer).and_then(serde_json::Value::as_u64);
+    let last = lines.len() - 1;
+    let seconds = number(last, "/since_start_ns").expect("it is told") as f64 / 1e9;
+    let turns = number(last, "/counts/turns").expect("it is told") as f64;
+    // Most of it is beyond what the socket and the buffers of the engine take at once.
+    assert!(seconds > 2.0, "the link was not slow: {seconds} s");
+    assert!(turns / seconds < 3000.0, "{turns} turns in {seconds} s");
+}

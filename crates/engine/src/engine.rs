@@ -125,6 +125,12 @@ impl Engine {
         Some(TransmitSlot { core: &mut self.core, buffer: Some(buffer) })
     }
 
+    /// How often [`Engine::transmit_slot`] would give memory now.
+    #[must_use]
+    pub fn transmit_slots_free(&self) -> usize {
+        self.core.pool.transmit_free()
+    }
+
     /// Counters since the engine was made.
     #[must_use]
     pub fn stats(&self) -> Stats {

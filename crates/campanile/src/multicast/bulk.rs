@@ -17,7 +17,7 @@ use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Seq, Tsi};
 
 use super::counts::Counts;
-use super::links::Sockets;
+use super::links::{self, Sockets};
 use super::node::receiver::ReceiverSeat;
 use super::node::source::{self, SourceSeat};
 use super::node::{Node, StartError};
@@ -185,15 +185,15 @@ impl BulkPublisher {
     ///
     /// The options are contradictory, the sockets cannot be had, or the offer is empty or larger than 2^24 packets.
     pub fn start(options: &Options, offer: Offer) -> Result<Self, StartError> {
-        let sockets = Sockets::of_source(options)?;
+        let ways = links::ways(options)?;
         let session = source::session(options);
-        let config = source::bulk_config(options, session, sockets.first_way(), offer.bytes)
-            .map_err(StartError::Config)?;
+        let config =
+            source::bulk_config(options, session, ways[0], offer.bytes).map_err(StartError::Config)?;
         let block_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
         let (events, inlet) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
-        let node = Node::start(options, "publisher", sockets, move |now| {
+        let node = Node::of_source(options, &ways, move |now| {
             let feed = feed::BulkFeed::new(events, orders, home);
             let mut seat = SourceSeat::new(now, config, offer.profile.cookie, feed)?;
             seat.machine_mut().offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
@@ -282,8 +282,8 @@ impl BulkSubscriber {
         let mut listening = options.clone();
         // Without its beginning a session is worth nothing: how far back it goes is waited for.
         listening.receiving.join = JoinWish::History { wait: BEGINNING };
-        let node = Node::start(options, "subscriber", sockets, move |_| {
-            Ok(ReceiverSeat::new(&listening, Consumer::Bulk, sink::BulkSink::new(events, orders, home)))
+        let node = Node::of_receiver(options, sockets, move |_| {
+            ReceiverSeat::new(&listening, Consumer::Bulk, sink::BulkSink::new(events, orders, home))
         })?;
         Ok(BulkSubscriber { events: inlet, commands, spare, node })
     }

@@ -109,6 +109,8 @@ counters! {
     Ignored = "ignored",
     /// Packets that bore the mark of congestion.
     Congested = "congested",
+    /// Turns of the node's loop, which sources that share a port have in common.
+    Turns = "turns",
     /// Datagrams that the kernel dropped because the socket's buffer was full.
     KernelDrops = "kernel_drops",
     /// Datagrams dropped on purpose.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use campanile_engine::multicast::{self, Membership};
 use campanile_engine::udp::{self, UdpConfig, UdpSocket};
-use campanile_engine::{Engine, Interface, SocketId, Transmit};
+use campanile_engine::{Engine, Interface, SocketId};
 use campanile_pgm::Destination;
 
 use super::options::{Carrier, Options};
@@ -18,12 +18,20 @@ use super::options::{Carrier, Options};
 #[derive(Debug)]
 pub(super) struct Sockets {
     /// Where what is sent leaves, one for each interface.
-    ways: Vec<(UdpSocket, Way)>,
+    ways: Vec<(Door, Way)>,
     /// Where the group is heard.
     ears: Vec<UdpSocket>,
-    group: SocketAddr,
-    unicast_port: u16,
-    has_header: bool,
+    /// What the engine's sockets do not know.
+    course: Course,
+}
+
+/// What a way leaves by.
+#[derive(Debug)]
+enum Door {
+    /// A socket of its own.
+    New(UdpSocket),
+    /// The socket at this address that the engine has already: another source's of this process.
+    Shared(SocketAddr),
 }
 
 /// An interface of ours.
@@ -36,67 +44,95 @@ pub(super) struct Way {
 }
 
 impl Sockets {
-    /// The socket of a source: bound to its interface's address and the port that NAKs come to.
-    pub(super) fn of_source(options: &Options) -> Result<Self, SocketError> {
-        if options.network.interfaces.len() > 1 {
+    /// The sockets of a source: each bound to its interface's address and the port that NAKs come to. Those at the addresses of
+    /// `shared` are there already.
+    pub(super) fn of_source(
+        options: &Options,
+        ways: &[Way],
+        shared: &[SocketAddr],
+    ) -> Result<Self, SocketError> {
+        if ways.len() > 1 {
             return Err(SocketError::OneInterface);
         }
-        let way = way(options, options.network.interfaces.first())?;
         let port = unicast_port(options);
-        let socket = udp::bind(&config(options, way, port)).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => SocketError::PortTaken { local: way.local, port },
-            _ => SocketError::bind(options, way.local, error),
-        })?;
-        Ok(Sockets::new(options, vec![(socket, way)], Vec::new()))
+        let door = |way: &Way| {
+            let config = config(options, *way, port);
+            if shared.contains(&config.bind) {
+                return Ok((Door::Shared(config.bind), *way));
+            }
+            let socket = udp::bind(&config).map_err(|error| match error.kind() {
+                io::ErrorKind::AddrInUse => SocketError::PortTaken { local: way.local, port },
+                _ => SocketError::bind(options, way.local, error),
+            })?;
+            Ok((Door::New(socket), *way))
+        };
+        let ways = ways.iter().map(door).collect::<Result<_, _>>()?;
+        Ok(Sockets { ways, ears: Vec::new(), course: Course::new(options) })
     }
 
     /// The sockets of a receiver: one bound to the group, and one on each interface to speak from.
     pub(super) fn of_receiver(options: &Options) -> Result<Self, SocketError> {
-        let network = &options.network;
-        let asked: Vec<Option<&Interface>> = match &network.interfaces[..] {
-            [] => vec![None],
-            some => some.iter().map(Some).collect(),
-        };
-        let mut ways = Vec::new();
-        for interface in asked {
-            let way = way(options, interface)?;
+        let bound = |way: Way| {
             let socket = udp::bind(&config(options, way, 0))
                 .map_err(|error| SocketError::bind(options, way.local, error))?;
-            ways.push((socket, way));
-        }
+            Ok((Door::New(socket), way))
+        };
+        let ways = ways(options)?.into_iter().map(bound).collect::<Result<Vec<_>, _>>()?;
         let ears = ears(options, ways.iter().map(|(_, way)| *way))
-            .map_err(|error| SocketError::Join { group: network.group, error })?;
-        Ok(Sockets::new(options, ways, ears))
+            .map_err(|error| SocketError::Join { group: options.network.group, error })?;
+        Ok(Sockets { ways, ears, course: Course::new(options) })
     }
 
-    fn new(options: &Options, ways: Vec<(UdpSocket, Way)>, ears: Vec<UdpSocket>) -> Self {
+    /// Gives the sockets to an engine, which has those already that are shared: their numbers are in `known`.
+    pub(super) fn settle(self, engine: &mut Engine, known: &mut Vec<SocketId>) -> io::Result<Links> {
+        for ear in self.ears {
+            known.push(engine.add(ear)?);
+        }
+        let mut ways = Vec::with_capacity(self.ways.len());
+        let mut ttl = None;
+        for (door, way) in self.ways {
+            let id = match door {
+                Door::New(socket) => {
+                    let id = engine.add(socket)?;
+                    known.push(id);
+                    id
+                }
+                Door::Shared(address) => {
+                    ttl = Some(self.course.ttl);
+                    let is_there = |id: &&SocketId| {
+                        engine.socket(**id).is_some_and(|socket| socket.local_addr() == address)
+                    };
+                    *known.iter().find(is_there).ok_or(io::ErrorKind::NotFound)?
+                }
+            };
+            ways.push((id, way));
+        }
+        Ok(Links { ways, course: self.course, ttl })
+    }
+}
+
+/// Where the packets of one session go, whatever socket they leave by.
+#[derive(Debug, Clone, Copy)]
+struct Course {
+    group: SocketAddr,
+    unicast_port: u16,
+    ttl: u8,
+    /// What is received begins with an IPv4 header.
+    has_header: bool,
+}
+
+impl Course {
+    fn new(options: &Options) -> Self {
         let is_raw = options.network.carrier == Carrier::Raw;
         let group = options.network.group;
         // Raw IP has no ports.
         let port = |port: u16| if is_raw { 0 } else { port };
-        Sockets {
-            ways,
-            ears,
+        Course {
             group: SocketAddr::new(group.ip(), port(group.port())),
             unicast_port: port(unicast_port(options)),
+            ttl: options.network.ttl,
             has_header: is_raw && group.is_ipv4(),
         }
-    }
-
-    /// The way that a source sends by.
-    pub(super) fn first_way(&self) -> Way {
-        self.ways[0].1
-    }
-
-    /// Gives the sockets to an engine.
-    pub(super) fn settle(self, engine: &mut Engine) -> io::Result<Links> {
-        for ear in self.ears {
-            engine.add(ear)?;
-        }
-        let ways = self.ways.into_iter().map(|(socket, way)| Ok((engine.add(socket)?, way)));
-        let ways = ways.collect::<io::Result<Vec<_>>>()?;
-        let Sockets { group, unicast_port, has_header, .. } = self;
-        Ok(Links { ways, group, unicast_port, has_header })
     }
 }
 
@@ -104,16 +140,15 @@ impl Sockets {
 #[derive(Debug)]
 pub(super) struct Links {
     ways: Vec<(SocketId, Way)>,
-    group: SocketAddr,
-    unicast_port: u16,
-    /// What is received begins with an IPv4 header.
-    has_header: bool,
+    course: Course,
+    /// What no socket of the session's own knows.
+    ttl: Option<u8>,
 }
 
 impl Links {
     /// What a received datagram carries: all of it, but for the header that raw IPv4 leaves in front.
     pub(super) fn payload<'a>(&self, datagram: &'a [u8]) -> &'a [u8] {
-        if !self.has_header {
+        if !self.course.has_header {
             return datagram;
         }
         // The header's length stands in its first byte, in words of four bytes (RFC 791 section 3.1).
@@ -121,11 +156,16 @@ impl Links {
         datagram.get(header..).unwrap_or_default()
     }
 
+    /// How many sockets a packet to the group leaves by.
+    pub(super) fn count(&self) -> usize {
+        self.ways.len()
+    }
+
     /// The sockets that lead somewhere, each with the address to send to: to a group one on each interface.
     pub(super) fn ways(&self, to: Destination) -> impl Iterator<Item = (SocketId, SocketAddr)> {
         let (nla, port, interface) = match to {
-            Destination::Group(group) => (group, self.group.port(), 0),
-            Destination::Host { nla, interface } => (nla, self.unicast_port, interface),
+            Destination::Group(group) => (group, self.course.group.port(), 0),
+            Destination::Host { nla, interface } => (nla, self.course.unicast_port, interface),
         };
         let is_for_all = matches!(to, Destination::Group(_));
         let chosen = self.ways.iter().position(|(_, way)| way.interface == interface).unwrap_or(0);
@@ -134,6 +174,11 @@ impl Links {
             .enumerate()
             .filter(move |(at, _)| is_for_all || *at == chosen)
             .map(move |(_, (socket, way))| (*socket, scoped(nla, port, way.interface)))
+    }
+
+    /// The time to live of what goes to the group, where the socket was made for another session.
+    pub(super) fn ttl(&self, to: Destination) -> Option<u8> {
+        self.ttl.filter(|_| matches!(to, Destination::Group(_)))
     }
 }
 
@@ -147,12 +192,20 @@ fn scoped(address: IpAddr, port: u16, interface: u32) -> SocketAddr {
     }
 }
 
-/// Puts the train in `slot` on its way, and copies of it where there are several ways.
-pub(super) fn send(engine: &mut Engine, ways: &[(SocketId, SocketAddr)], transmit: Transmit, bytes: &[u8]) {
-    for (socket, to) in ways {
-        let Some(mut slot) = engine.transmit_slot() else { return };
-        slot.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-        slot.send(*socket, &Transmit { to: Some(*to), ..transmit });
+/// The addresses that the sockets of a source are bound to, by which those of one process share them. Raw IP shares none: each of its
+/// sockets hears everything.
+pub(super) fn shared(options: &Options, ways: &[Way]) -> Vec<SocketAddr> {
+    if options.network.carrier == Carrier::Raw {
+        return Vec::new();
+    }
+    ways.iter().map(|way| scoped(way.local, unicast_port(options), way.interface)).collect()
+}
+
+/// The interfaces that the options name, or the one that the system chooses.
+pub(super) fn ways(options: &Options) -> Result<Vec<Way>, SocketError> {
+    match &options.network.interfaces[..] {
+        [] => Ok(vec![way(options, None)?]),
+        some => some.iter().map(|interface| way(options, Some(interface))).collect(),
     }
 }
 
@@ -222,7 +275,7 @@ fn ears(options: &Options, ways: impl Iterator<Item = Way>) -> io::Result<Vec<Ud
 pub enum SocketError {
     /// An interface is not there, or has no address of the group's family.
     Interface(io::Error),
-    /// Another program's source holds the address and port.
+    /// Another program holds the address and port.
     PortTaken {
         /// Our address.
         local: IpAddr,
@@ -265,7 +318,7 @@ impl fmt::Display for SocketError {
             SocketError::Interface(error) => error.fmt(f),
             SocketError::PortTaken { local, port } => write!(
                 f,
-                "port {port} of {local} is taken by another source: choose another port for the group, or a unicast-port of its own"
+                "port {port} of {local} is taken by another program: choose another port for the group, or a unicast-port of its own"
             ),
             SocketError::OneInterface => {
                 f.write_str("a source sends by one interface: name one, or start more")

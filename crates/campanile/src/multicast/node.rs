@@ -1,32 +1,37 @@
-//! The thread that runs a state machine on an engine.
+//! Threads that run state machines on engines.
 //!
-//! A node is its sockets, its clock and one [`Seat`]: a source or a receiver with what belongs to it. The loop is the engine's; the
-//! application is reached by bounded queues, and repair goes on whatever the application does.
+//! A node is a thread with its sockets, its clock and its [`Seat`]s: a receiver, or the sources that share an address and port, each
+//! with what belongs to it. The loop is the engine's; the application is reached by bounded queues, and repair goes on whatever the
+//! application does.
 
 pub(super) mod desk;
 pub(super) mod receiver;
 pub(super) mod reporter;
+mod running;
 pub(super) mod source;
+mod table;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-use campanile_engine::{Config, Engine, Event, SocketId, Train, Transmit, Waker};
+use campanile_engine::{SocketId, Waker};
 use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Destination, Instant};
 
-use super::chance::{self, Chance};
-use super::counts::{CountBoard, Counter, Counts};
-use super::diary::{Diary, Entry, SourceEntry};
-use super::links::{self, Links, SocketError, Sockets};
-use super::options::{InjectedLoss, Options};
-use crate::clock::Clock;
+use self::running::{Errand, Newcomer, Running};
+use super::counts::{CountBoard, Counts};
+use super::diary::SourceEntry;
+use super::links::{self, SocketError, Sockets, Way};
+use super::options::Options;
 
 /// What a node runs: a state machine, the queues that lead to it, and what it keeps beside them.
 pub(super) trait Seat {
+    /// Whether a datagram is of this seat's session, where several seats share a socket.
+    fn is_for(&self, datagram: &[u8]) -> bool;
     /// Takes datagrams of one size that arrived from one peer.
     fn handle_train(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]);
     /// Takes what the application commands.
@@ -78,7 +83,7 @@ pub(super) enum To {
     /// Where the state machine says.
     There(Destination),
     /// Back to where something came from.
-    Back(SocketId, std::net::SocketAddr),
+    Back(SocketId, SocketAddr),
 }
 
 impl Departure {
@@ -94,47 +99,41 @@ impl Departure {
     }
 }
 
-/// A node that runs. Dropping it stops its thread and waits for it.
+/// A seat of a node that runs. Dropping it takes the seat away, and ends the node when it was the last one.
 #[derive(Debug)]
 pub(super) struct Node {
+    thread: Option<Arc<NodeThread>>,
+    number: u64,
     waker: Waker,
     counts: Arc<CountBoard>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Node {
-    /// Starts a thread for a seat; `seat` is made there, so that it may hold what cannot be sent.
-    pub(super) fn start<S: Seat>(
+    /// Starts a node for a receiver. `seat` is made on the node's thread, so that it may hold what cannot be sent.
+    pub(super) fn of_receiver<S: Seat + 'static>(
         options: &Options,
-        role: &str,
         sockets: Sockets,
+        seat: impl FnOnce(Instant) -> S + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let thread = Arc::new(NodeThread::start(options, "subscriber")?);
+        thread.seat(options, "subscriber", sockets, |now| Ok(seat(now)))
+    }
+
+    /// Gives a source its seat: at the node of those that have sockets at its addresses, or at one of its own.
+    pub(super) fn of_source<S: Seat + 'static>(
+        options: &Options,
+        ways: &[Way],
         seat: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<Self, StartError> {
-        let (ready, is_ready) = mpsc::sync_channel(1);
-        let counts = Arc::new(CountBoard::new());
-        let board = Arc::clone(&counts);
-        let loss = Loss::new(options.network.injected_loss);
-        let diary = Diary::open(options, role).map_err(StartError::Diagnostics)?;
-        let diagnosis = Diagnosis { group: options.network.group, diary, next: Instant::FAR_FUTURE };
-        let name = format!("{role}-{}", options.network.group.port());
-        let thread = thread::Builder::new().name(name).spawn(move || {
-            let made = Running::new(sockets, seat, (loss, diagnosis), board);
-            match made {
-                Ok((mut running, waker)) => {
-                    // Whoever started it waits for this.
-                    let _ = ready.send(Ok(waker));
-                    if let Err(error) = running.run() {
-                        running.seat.fail(&error);
-                    }
-                    running.enter(running.now());
-                }
-                Err(error) => drop(ready.send(Err(error))),
-            }
-        });
-        let thread = thread.map_err(StartError::Engine)?;
-        let gone = || StartError::Engine(io::Error::other("the node's thread ended at its start"));
-        let waker = is_ready.recv().map_err(|_| gone())??;
-        Ok(Node { waker, counts, thread: Some(thread) })
+        let addresses = links::shared(options, ways);
+        table::join(addresses, |found| {
+            let (thread, known) = match found {
+                Some((thread, known)) => (Arc::clone(thread), known),
+                None => (Arc::new(NodeThread::start(options, "publisher")?), &[][..]),
+            };
+            let sockets = Sockets::of_source(options, ways, known)?;
+            thread.seat(options, "publisher", sockets, seat)
+        })
     }
 
     pub(super) fn waker(&self) -> &Waker {
@@ -148,6 +147,75 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        thread.unseat(self.number);
+        table::leave(thread);
+    }
+}
+
+/// The thread of a node. Dropping it stops the thread and waits for it.
+#[derive(Debug)]
+struct NodeThread {
+    errands: mpsc::Sender<Errand>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl NodeThread {
+    /// Starts a thread without seats.
+    fn start(options: &Options, role: &str) -> Result<Self, StartError> {
+        let (errands, to_run) = mpsc::channel();
+        let (ready, is_ready) = mpsc::sync_channel(1);
+        let name = format!("{role}-{}", options.network.group.port());
+        let thread = thread::Builder::new().name(name).spawn(move || match Running::new(to_run) {
+            Ok(mut running) => {
+                // Whoever started it waits for this.
+                let _ = ready.send(Ok(running.waker()));
+                running.run();
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        });
+        let thread = thread.map_err(StartError::Engine)?;
+        let waker = is_ready.recv().unwrap_or_else(|_| Err(gone())).map_err(StartError::Engine)?;
+        Ok(NodeThread { errands, waker, thread: Some(thread) })
+    }
+
+    /// Makes a seat and gives it its sockets.
+    fn seat<S: Seat + 'static>(
+        self: Arc<Self>,
+        options: &Options,
+        role: &str,
+        sockets: Sockets,
+        seat: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static,
+    ) -> Result<Node, StartError> {
+        let number = SEATS.fetch_add(1, Ordering::Relaxed);
+        let counts = Arc::new(CountBoard::new());
+        let make = Box::new(|now| Ok(Box::new(seat(now)?) as Box<dyn Seat>));
+        let newcomer = Box::new(Newcomer::new(number, options, role, Arc::clone(&counts))?);
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.run(Errand::Seat(newcomer, sockets, make, answer));
+        answered.recv().unwrap_or_else(|_| Err(StartError::Engine(gone())))?;
+        let waker = self.waker.clone();
+        Ok(Node { thread: Some(self), number, waker, counts })
+    }
+
+    /// Takes a seat away, and waits until nothing of it is left.
+    fn unseat(&self, number: u64) {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.run(Errand::Unseat(number, answer));
+        // A thread that has gone has no seats.
+        let _ = answered.recv();
+    }
+
+    fn run(&self, errand: Errand) {
+        // A thread that has gone drops the errand's answer, which tells who waits for it.
+        let _ = self.errands.send(errand);
+        self.waker.wake();
+    }
+}
+
+impl Drop for NodeThread {
+    fn drop(&mut self) {
         self.waker.stop();
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has nothing to add to the panic.
@@ -156,184 +224,12 @@ impl Drop for Node {
     }
 }
 
-/// What the node's thread holds.
-struct Running<S> {
-    engine: Engine,
-    links: Links,
-    clock: Clock,
-    seat: S,
-    loss: Loss,
-    diagnosis: Diagnosis,
-    board: Arc<CountBoard>,
+fn gone() -> io::Error {
+    io::Error::other("the node's thread has ended")
 }
 
-/// What is written down, and when the next time is.
-struct Diagnosis {
-    group: std::net::SocketAddr,
-    diary: Option<Diary>,
-    next: Instant,
-}
-
-impl<S: Seat> Running<S> {
-    fn new(
-        sockets: Sockets,
-        seat: impl FnOnce(Instant) -> Result<S, ConfigError>,
-        (loss, mut diagnosis): (Loss, Diagnosis),
-        board: Arc<CountBoard>,
-    ) -> Result<(Self, Waker), StartError> {
-        let config = Config { receive_buffers: 64, transmit_buffers: 16, ..Config::default() };
-        let mut engine = Engine::new(&config).map_err(StartError::Engine)?;
-        let links = sockets.settle(&mut engine).map_err(StartError::Engine)?;
-        let clock = Clock::start();
-        let now = Instant(clock.now().as_ns());
-        let seat = seat(now).map_err(StartError::Config)?;
-        let waker = engine.waker();
-        diagnosis.next = diagnosis.diary.as_ref().map_or(Instant::FAR_FUTURE, |diary| now + diary.interval);
-        Ok((Running { engine, links, clock, seat, loss, diagnosis, board }, waker))
-    }
-
-    fn run(&mut self) -> io::Result<()> {
-        loop {
-            let now = self.now();
-            self.seat.handle_timeout(now);
-            self.seat.handle_commands(now);
-            self.seat.serve(now);
-            let is_starved = self.transmit(now);
-            self.counts().publish(&self.board);
-            if self.diagnosis.next <= now {
-                self.enter(now);
-            }
-            let due = if is_starved { now } else { self.seat.poll_timeout().unwrap_or(Instant::FAR_FUTURE) };
-            let due = due.min(self.diagnosis.next);
-            let deadline = (due != Instant::FAR_FUTURE)
-                .then(|| self.clock.deadline(crate::clock::Instant::from_ns(due.0)))
-                .flatten();
-            self.engine.poll(deadline)?;
-            let now = self.now();
-            while let Some(event) = self.engine.next_event() {
-                match event {
-                    Event::Train(train) => {
-                        take(&mut self.seat, &mut self.loss, &self.links, (now, &train));
-                        self.seat.serve(now);
-                    }
-                    Event::Stopped => return Ok(()),
-                    // Commands are looked for in every turn; the engine counts what failed.
-                    Event::Woken | Event::Failed(_) | Event::Truncated { .. } => {}
-                }
-            }
-        }
-    }
-
-    /// Sends what there is to send; whether there may be more than there are buffers for.
-    fn transmit(&mut self, now: Instant) -> bool {
-        loop {
-            let Some(mut slot) = self.engine.transmit_slot() else { return true };
-            let Some(departure) = self.seat.poll_transmit(now, slot.bytes_mut()) else { return false };
-            let Departure { to, ttl, tos, stride, len } = departure;
-            let transmit = Transmit { to: None, from: None, ttl, tos, stride, len };
-            match to {
-                To::Back(socket, to) => slot.send(socket, &Transmit { to: Some(to), ..transmit }),
-                To::There(destination) => {
-                    let mut ways = self.links.ways(destination);
-                    let Some((socket, to)) = ways.next() else { continue };
-                    // Nothing is allocated where there is one way only.
-                    let others: Vec<_> = ways.collect();
-                    let copy = if others.is_empty() { Vec::new() } else { slot.bytes_mut()[..len].to_vec() };
-                    slot.send(socket, &Transmit { to: Some(to), ..transmit });
-                    links::send(&mut self.engine, &others, transmit, &copy);
-                }
-            }
-        }
-    }
-
-    /// Writes down how things stand, and when to do so again.
-    fn enter(&mut self, now: Instant) {
-        let counts = self.counts();
-        let Some(diary) = &mut self.diagnosis.diary else { return };
-        diary.enter(Entry {
-            time: String::new(),
-            since_start_ns: now.0,
-            group: self.diagnosis.group,
-            counts,
-            sources: self.seat.sources(),
-            missed: 0,
-        });
-        self.diagnosis.next = now + diary.interval;
-    }
-
-    fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        self.seat.count(&mut counts);
-        let stats = self.engine.stats();
-        counts.set(Counter::KernelDrops, stats.dropped.kernel);
-        counts.set(Counter::SendErrors, stats.dropped.send);
-        counts.set(Counter::Injected, self.loss.dropped);
-        counts
-    }
-
-    fn now(&self) -> Instant {
-        Instant(self.clock.now().as_ns())
-    }
-}
-
-/// Gives a train to the seat, less what is dropped on purpose.
-fn take<S: Seat>(seat: &mut S, loss: &mut Loss, links: &Links, (now, train): (Instant, &Train<'_>)) {
-    let arrival = Arrival { socket: train.socket(), path: *train.path() };
-    let (stride, bytes) = (train.stride(), links.payload(train.bytes()));
-    if loss.share == 0.0 {
-        seat.handle_train(now, &arrival, stride, bytes);
-        return;
-    }
-    for run in runs(stride, bytes, |_| loss.keeps()) {
-        seat.handle_train(now, &arrival, stride, run);
-    }
-}
-
-/// The longest pieces of a train of which every datagram is kept.
-pub(super) fn runs<'a>(
-    stride: usize,
-    bytes: &'a [u8],
-    mut keeps: impl FnMut(&'a [u8]) -> bool,
-) -> impl Iterator<Item = &'a [u8]> {
-    let stride = stride.max(1);
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let (mut start, mut end) = (at, at);
-        while at < bytes.len() {
-            let next = (at + stride).min(bytes.len());
-            let is_kept = keeps(&bytes[at..next]);
-            at = next;
-            if is_kept {
-                end = next;
-            } else if end > start {
-                return Some(&bytes[start..end]);
-            } else {
-                (start, end) = (next, next);
-            }
-        }
-        (end > start).then(|| &bytes[start..end])
-    })
-}
-
-/// Drops datagrams on purpose.
-struct Loss {
-    share: f64,
-    chance: Chance,
-    dropped: u64,
-}
-
-impl Loss {
-    fn new(options: InjectedLoss) -> Self {
-        let seed = if options.seed == 0 { chance::word() } else { options.seed };
-        Loss { share: options.share, chance: Chance::new(seed), dropped: 0 }
-    }
-
-    fn keeps(&mut self) -> bool {
-        let drops = self.chance.happens(self.share);
-        self.dropped += u64::from(drops);
-        !drops
-    }
-}
+/// Seats that were made: each has a number.
+static SEATS: AtomicU64 = AtomicU64::new(0);
 
 /// Why a publisher or subscriber was not started.
 #[derive(Debug)]
@@ -364,23 +260,5 @@ impl std::error::Error for StartError {}
 impl From<SocketError> for StartError {
     fn from(error: SocketError) -> Self {
         StartError::Socket(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_leave_out_what_is_not_kept() {
-        let cut = |keep: &str| {
-            let mut keep = keep.chars();
-            let bytes = b"aabbccdde";
-            runs(2, bytes, |_| keep.next() == Some('1')).map(<[u8]>::to_vec).collect::<Vec<_>>()
-        };
-        assert_eq!(cut("11111"), [b"aabbccdde".to_vec()]);
-        assert_eq!(cut("00000"), Vec::<Vec<u8>>::new());
-        assert_eq!(cut("01101"), [b"bbcc".to_vec(), b"e".to_vec()]);
-        assert_eq!(cut("10010"), [b"aa".to_vec(), b"dd".to_vec()]);
     }
 }

@@ -12,7 +12,7 @@ use campanile_pgm::Tsi;
 
 use self::feed::{MessageFeed, Order, Said};
 use super::counts::Counts;
-use super::links::Sockets;
+use super::links;
 use super::node::source::{self, SourceSeat};
 use super::node::{Node, StartError};
 use super::options::{Mode, Options};
@@ -70,15 +70,15 @@ impl Publisher {
     ///
     /// The options are contradictory, or the sockets cannot be had.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let sockets = Sockets::of_source(options)?;
+        let ways = links::ways(options)?;
         let session = source::session(options);
-        let config = source::config(options, session, sockets.first_way());
+        let config = source::config(options, session, ways[0]);
         let (outlet, events) = queue::events(EVENTS, 1);
         let (said, sayings) = async_channel::bounded(options.sending.queue);
         let (orders, ordered) = async_channel::bounded(EVENTS);
         let (told, tells) = mpsc::channel();
         let mode = options.mode;
-        let node = Node::start(options, "publisher", sockets, move |now| {
+        let node = Node::of_source(options, &ways, move |now| {
             let profile = profile(mode);
             let feed = MessageFeed::new(outlet, sayings, ordered, profile);
             let mut seat = SourceSeat::new(now, config, profile.map_or(0, |profile| profile.cookie), feed)?;

@@ -154,9 +154,9 @@ impl Subscriber {
             slow: receiving.slow,
         };
         let listening = options.clone();
-        let node = Node::start(options, "subscriber", sockets, move |_| {
+        let node = Node::of_receiver(options, sockets, move |_| {
             let sink = OrderedSink::new(outlet, orders, &listening);
-            Ok(ReceiverSeat::new(&listening, consumer, sink))
+            ReceiverSeat::new(&listening, consumer, sink)
         })?;
         Ok(Subscriber { events, commands, node })
     }

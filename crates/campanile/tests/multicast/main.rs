@@ -3,3 +3,4 @@
 mod bulk;
 mod group;
 mod messages;
+mod sources;

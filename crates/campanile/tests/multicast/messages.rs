@@ -202,11 +202,3 @@ fn who_does_not_listen_holds_nobody_up() {
     converse(&options, 1, 500);
     assert!(idle.counts().of(Counter::OdataReceived) > 0);
 }
-
-#[test]
-fn a_second_source_on_a_port_is_told_what_to_do() {
-    let options = options();
-    let _first = Publisher::start(&options).expect("the port is free");
-    let error = Publisher::start(&options).expect_err("the port is taken").to_string();
-    assert!(error.contains("choose another port"), "{error}");
-}

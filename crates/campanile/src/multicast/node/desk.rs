@@ -22,6 +22,8 @@ pub(crate) struct Desk {
     reports: u64,
     forged: u64,
     put_off: u64,
+    /// Reports to other sources of this host, which a raw socket hears, too.
+    others: u64,
 }
 
 impl Desk {
@@ -34,6 +36,7 @@ impl Desk {
             reports: 0,
             forged: 0,
             put_off: 0,
+            others: 0,
         }
     }
 
@@ -43,6 +46,10 @@ impl Desk {
             self.forged += 1;
             return None;
         };
+        if session.tsi != self.session.tsi {
+            self.others += 1;
+            return None;
+        }
         if session != self.session || report.cookie != self.cookie {
             self.forged += 1;
             return None;
@@ -73,6 +80,11 @@ impl Desk {
         let packet = receipt.emit(self.session);
         buffer[..packet.len()].copy_from_slice(&packet);
         Some(Departure::datagram(to, packet.len()))
+    }
+
+    /// Reports that were for other sources.
+    pub(super) fn others(&self) -> u64 {
+        self.others
     }
 
     pub(super) fn count(&self, counts: &mut Counts) {
@@ -149,6 +161,9 @@ mod tests {
         assert_eq!(desk.take(&arrival, &report(1).emit(other), true), None);
         assert_eq!(desk.take(&arrival, &[0x0f; 60], true), None);
         assert_eq!((desk.forged, receipt(&mut desk)), (3, None));
+        let tsi = Tsi { port: 10, ..session().tsi };
+        assert_eq!(desk.take(&arrival, &report(1).emit(Session { tsi, ..session() }), true), None);
+        assert_eq!((desk.forged, desk.others(), receipt(&mut desk)), (3, 1, None));
         assert_eq!(desk.take(&arrival, &report(1).emit(session()), true), Some(report(1)));
         let answer = receipt(&mut desk).unwrap();
         assert_eq!((answer.receiver, answer.is_final, answer.interval), (ReceiverId(1), false, INTERVAL_MIN));

@@ -8,7 +8,8 @@ use campanile_pgm::wire::PrivateType;
 use campanile_pgm::{Instant, Tsi};
 
 use super::reporter::Reporter;
-use super::{Arrival, Departure, Seat, runs};
+use super::running::runs;
+use super::{Arrival, Departure, Seat};
 use crate::multicast::chance;
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diary::SourceEntry;
@@ -76,6 +77,11 @@ impl<S: Sink> ReceiverSeat<S> {
 }
 
 impl<S: Sink> Seat for ReceiverSeat<S> {
+    /// A receiver has its sockets to itself.
+    fn is_for(&self, _datagram: &[u8]) -> bool {
+        true
+    }
+
     fn handle_train(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
         if !self.sources.is_empty() && !self.sources.contains(&arrival.path.from.ip().to_canonical()) {
             return;

@@ -7,11 +7,12 @@ use campanile_pgm::source::{
     ConfigError, Endpoint, Join, Kept, Pace, RepairConfig, Source, SourceConfig, SpmConfig,
 };
 use campanile_pgm::source::{WindowConfig, WindowSize};
-use campanile_pgm::wire::{PrivateType, Session};
+use campanile_pgm::wire::{HeaderView, PrivateType, Session};
 use campanile_pgm::{Framing, Gsi, Tsi};
 
 use super::desk::Desk;
-use super::{Arrival, Departure, Seat, runs};
+use super::running::runs;
+use super::{Arrival, Departure, Seat};
 use crate::multicast::chance;
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diary::SourceEntry;
@@ -65,6 +66,12 @@ impl<F: Feed> SourceSeat<F> {
 }
 
 impl<F: Feed> Seat for SourceSeat<F> {
+    fn is_for(&self, datagram: &[u8]) -> bool {
+        let private = || PrivateType::Upstream.parse(datagram).map(|(session, _)| session);
+        let session = HeaderView::new(datagram).and_then(HeaderView::session).or_else(private);
+        session.is_some_and(|session| session.tsi == self.endpoint.session.tsi)
+    }
+
     fn handle_train(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
         let is_report = |datagram: &[u8]| PrivateType::of(datagram) == Some(PrivateType::Upstream);
         for datagram in bytes.chunks(stride.max(1)).filter(|datagram| is_report(datagram)) {
@@ -121,7 +128,7 @@ impl<F: Feed> Seat for SourceSeat<F> {
             (Counter::NakSqnsMerged, stats.nak_sqns_merged),
             (Counter::WindowPackets, window.len().into()),
             (Counter::Malformed, stats.malformed.total()),
-            (Counter::Ignored, stats.ignored + stats.naks_misdirected),
+            (Counter::Ignored, stats.ignored + stats.naks_misdirected + self.desk.others()),
             (Counter::Congested, stats.ecn_ce),
         ];
         told.into_iter().for_each(|(counter, value)| counts.set(counter, value));

@@ -1,0 +1,352 @@
+//! The loop of a node's thread.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Duration;
+
+use campanile_engine::{Config, Engine, Event, SocketId, Train, Transmit, Waker};
+use campanile_pgm::Instant;
+use campanile_pgm::source::ConfigError;
+
+use super::{Arrival, Departure, Seat, StartError, To};
+use crate::clock::Clock;
+use crate::multicast::chance::{self, Chance};
+use crate::multicast::counts::{CountBoard, Counter, Counts};
+use crate::multicast::diary::{Diary, Entry};
+use crate::multicast::links::{Links, Sockets};
+use crate::multicast::options::{InjectedLoss, Options};
+
+/// What other threads ask of a node's thread.
+pub(super) enum Errand {
+    /// Take a seat in, with sockets.
+    Seat(Box<Newcomer>, Sockets, Make, SyncSender<Result<(), StartError>>),
+    /// Take the seat of this number away.
+    Unseat(u64, SyncSender<()>),
+}
+
+/// Makes a seat.
+pub(super) type Make = Box<dyn FnOnce(Instant) -> Result<Box<dyn Seat>, ConfigError> + Send>;
+
+/// What belongs to a seat that is yet to be made.
+pub(super) struct Newcomer {
+    number: u64,
+    group: SocketAddr,
+    loss: Loss,
+    diary: Option<Diary>,
+    board: Arc<CountBoard>,
+}
+
+impl Newcomer {
+    pub(super) fn new(
+        number: u64,
+        options: &Options,
+        role: &str,
+        board: Arc<CountBoard>,
+    ) -> Result<Self, StartError> {
+        let diary = Diary::open(options, role).map_err(StartError::Diagnostics)?;
+        let loss = Loss::new(options.network.injected_loss);
+        Ok(Newcomer { number, group: options.network.group, loss, diary, board })
+    }
+}
+
+/// A seat with what belongs to it.
+struct Place {
+    seat: Box<dyn Seat>,
+    links: Links,
+    newcomer: Box<Newcomer>,
+    /// When the diary is written next.
+    entry_at: Instant,
+}
+
+/// What a node's thread holds.
+pub(super) struct Running {
+    engine: Engine,
+    /// All sockets of the engine.
+    sockets: Vec<SocketId>,
+    clock: Clock,
+    places: Vec<Place>,
+    /// Who may send first: another one in each turn.
+    turn: usize,
+    /// A train on its way to several interfaces.
+    copy: Vec<u8>,
+    errands: Receiver<Errand>,
+}
+
+impl Running {
+    pub(super) fn new(errands: Receiver<Errand>) -> io::Result<Self> {
+        let config = Config { receive_buffers: 64, transmit_buffers: 16, ..Config::default() };
+        Ok(Running {
+            engine: Engine::new(&config)?,
+            sockets: Vec::new(),
+            clock: Clock::start(),
+            places: Vec::new(),
+            turn: 0,
+            copy: Vec::new(),
+            errands,
+        })
+    }
+
+    pub(super) fn waker(&self) -> Waker {
+        self.engine.waker()
+    }
+
+    /// Goes on until it is told to stop, or cannot: then the seats are told.
+    pub(super) fn run(&mut self) {
+        if let Err(error) = self.turns() {
+            self.places.iter_mut().for_each(|place| place.seat.fail(&error));
+        }
+        let now = self.now();
+        (0..self.places.len()).for_each(|at| self.enter(now, at));
+    }
+
+    fn turns(&mut self) -> io::Result<()> {
+        loop {
+            self.run_errands();
+            let now = self.now();
+            for Place { seat, .. } in &mut self.places {
+                seat.handle_timeout(now);
+                seat.handle_commands(now);
+                seat.serve(now);
+            }
+            let is_starved = self.transmit(now);
+            for at in 0..self.places.len() {
+                self.counts(at).publish(&self.places[at].newcomer.board);
+                if self.places[at].entry_at <= now {
+                    self.enter(now, at);
+                }
+            }
+            let deadline = self.deadline(now, is_starved);
+            self.engine.poll(deadline)?;
+            let now = self.now();
+            while let Some(event) = self.engine.next_event() {
+                match event {
+                    Event::Train(train) => take(&mut self.places, now, &train),
+                    Event::Stopped => return Ok(()),
+                    // Commands are looked for in every turn; the engine counts what failed.
+                    Event::Woken | Event::Failed(_) | Event::Truncated { .. } => {}
+                }
+            }
+        }
+    }
+
+    fn run_errands(&mut self) {
+        while let Ok(errand) = self.errands.try_recv() {
+            // Whoever does not wait any more needs no answer.
+            match errand {
+                Errand::Seat(newcomer, sockets, make, answer) => {
+                    let _ = answer.send(self.seat(newcomer, sockets, make));
+                }
+                Errand::Unseat(number, answer) => {
+                    self.unseat(number);
+                    let _ = answer.send(());
+                }
+            }
+        }
+    }
+
+    fn seat(&mut self, newcomer: Box<Newcomer>, sockets: Sockets, make: Make) -> Result<(), StartError> {
+        let now = self.now();
+        let seat = make(now).map_err(StartError::Config)?;
+        let links = sockets.settle(&mut self.engine, &mut self.sockets).map_err(StartError::Engine)?;
+        let entry_at = newcomer.diary.as_ref().map_or(Instant::FAR_FUTURE, |diary| now + diary.interval);
+        self.places.push(Place { seat, links, newcomer, entry_at });
+        Ok(())
+    }
+
+    fn unseat(&mut self, number: u64) {
+        let Some(at) = self.places.iter().position(|place| place.newcomer.number == number) else { return };
+        self.enter(self.now(), at);
+        self.places.remove(at);
+    }
+
+    /// Sends what there is to send; whether there may be more than there are buffers for.
+    fn transmit(&mut self, now: Instant) -> bool {
+        let count = self.places.len();
+        self.turn = self.turn.wrapping_add(1);
+        let mut is_starved = false;
+        for at in 0..count {
+            let place = &mut self.places[(self.turn + at) % count];
+            is_starved |= send(&mut self.engine, place, &mut self.copy, now);
+        }
+        is_starved
+    }
+
+    /// When to look again, whatever happens.
+    fn deadline(&self, now: Instant, is_starved: bool) -> Option<std::time::Instant> {
+        let due =
+            |place: &Place| place.seat.poll_timeout().unwrap_or(Instant::FAR_FUTURE).min(place.entry_at);
+        let mut due = self.places.iter().map(due).min().unwrap_or(Instant::FAR_FUTURE);
+        if is_starved {
+            // What is due cannot leave. The engine's wait ends when a buffer comes free; all else is as well done a little later.
+            due = due.max(now + STARVED);
+        }
+        (due != Instant::FAR_FUTURE)
+            .then(|| self.clock.deadline(crate::clock::Instant::from_ns(due.0)))
+            .flatten()
+    }
+
+    /// Writes down how things stand at a seat, and when to do so again.
+    fn enter(&mut self, now: Instant, at: usize) {
+        let counts = self.counts(at);
+        let Place { seat, newcomer, entry_at, .. } = &mut self.places[at];
+        let Some(diary) = &mut newcomer.diary else { return };
+        diary.enter(Entry {
+            time: String::new(),
+            since_start_ns: now.0,
+            group: newcomer.group,
+            counts,
+            sources: seat.sources(),
+            missed: 0,
+        });
+        *entry_at = now + diary.interval;
+    }
+
+    fn counts(&self, at: usize) -> Counts {
+        let Place { seat, newcomer, .. } = &self.places[at];
+        let mut counts = Counts::default();
+        seat.count(&mut counts);
+        let stats = self.engine.stats();
+        counts.set(Counter::Turns, stats.polls);
+        counts.set(Counter::KernelDrops, stats.dropped.kernel);
+        counts.set(Counter::SendErrors, stats.dropped.send);
+        counts.set(Counter::Injected, newcomer.loss.dropped);
+        counts
+    }
+
+    fn now(&self) -> Instant {
+        Instant(self.clock.now().as_ns())
+    }
+}
+
+/// Sends what a seat has to send; whether there may be more than there are buffers for.
+fn send(engine: &mut Engine, place: &mut Place, copy: &mut Vec<u8>, now: Instant) -> bool {
+    loop {
+        // What goes to the group leaves by all ways, or not yet.
+        if engine.transmit_slots_free() < place.links.count() {
+            return true;
+        }
+        let Some(mut slot) = engine.transmit_slot() else { return true };
+        let Some(departure) = place.seat.poll_transmit(now, slot.bytes_mut()) else { return false };
+        let Departure { to, ttl, tos, stride, len } = departure;
+        let transmit = Transmit { to: None, from: None, ttl, tos, stride, len };
+        match to {
+            To::Back(socket, to) => slot.send(socket, &Transmit { to: Some(to), ..transmit }),
+            To::There(destination) => {
+                let ttl = ttl.or(place.links.ttl(destination));
+                let transmit = Transmit { ttl, ..transmit };
+                let mut ways = place.links.ways(destination).peekable();
+                let Some((socket, to)) = ways.next() else { continue };
+                if ways.peek().is_some() {
+                    copy.clear();
+                    copy.extend_from_slice(&slot.bytes_mut()[..len]);
+                }
+                slot.send(socket, &Transmit { to: Some(to), ..transmit });
+                for (socket, to) in ways {
+                    let Some(mut slot) = engine.transmit_slot() else { break };
+                    slot.bytes_mut()[..len].copy_from_slice(copy);
+                    slot.send(socket, &Transmit { to: Some(to), ..transmit });
+                }
+            }
+        }
+    }
+}
+
+/// Gives a train to the seat whose it is, less what is dropped on purpose.
+fn take(places: &mut [Place], now: Instant, train: &Train<'_>) {
+    let arrival = Arrival { socket: train.socket(), path: *train.path() };
+    let stride = train.stride();
+    if let [place] = places {
+        let bytes = place.links.payload(train.bytes());
+        place.take(now, &arrival, stride, bytes);
+        return;
+    }
+    // Sources share a socket, and what comes to them is seldom and short. What is nobody's the first one counts.
+    for datagram in train.bytes().chunks(stride.max(1)) {
+        let at = places.iter().position(|place| place.seat.is_for(datagram)).unwrap_or(0);
+        let Some(place) = places.get_mut(at) else { return };
+        place.take(now, &arrival, stride, datagram);
+    }
+}
+
+impl Place {
+    fn take(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
+        let Newcomer { loss, .. } = &mut *self.newcomer;
+        if loss.share == 0.0 {
+            self.seat.handle_train(now, arrival, stride, bytes);
+        } else {
+            for run in runs(stride, bytes, |_| loss.keeps()) {
+                self.seat.handle_train(now, arrival, stride, run);
+            }
+        }
+        self.seat.serve(now);
+    }
+}
+
+/// The longest pieces of a train of which every datagram is kept.
+pub(super) fn runs<'a>(
+    stride: usize,
+    bytes: &'a [u8],
+    mut keeps: impl FnMut(&'a [u8]) -> bool,
+) -> impl Iterator<Item = &'a [u8]> {
+    let stride = stride.max(1);
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let (mut start, mut end) = (at, at);
+        while at < bytes.len() {
+            let next = (at + stride).min(bytes.len());
+            let is_kept = keeps(&bytes[at..next]);
+            at = next;
+            if is_kept {
+                end = next;
+            } else if end > start {
+                return Some(&bytes[start..end]);
+            } else {
+                (start, end) = (next, next);
+            }
+        }
+        (end > start).then(|| &bytes[start..end])
+    })
+}
+
+/// Drops datagrams on purpose.
+struct Loss {
+    share: f64,
+    chance: Chance,
+    dropped: u64,
+}
+
+impl Loss {
+    fn new(options: InjectedLoss) -> Self {
+        let seed = if options.seed == 0 { chance::word() } else { options.seed };
+        Loss { share: options.share, chance: Chance::new(seed), dropped: 0 }
+    }
+
+    fn keeps(&mut self) -> bool {
+        let drops = self.chance.happens(self.share);
+        self.dropped += u64::from(drops);
+        !drops
+    }
+}
+
+/// How long nothing else is looked after while no buffer is free to send from.
+const STARVED: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_leave_out_what_is_not_kept() {
+        let cut = |keep: &str| {
+            let mut keep = keep.chars();
+            let bytes = b"aabbccdde";
+            runs(2, bytes, |_| keep.next() == Some('1')).map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        assert_eq!(cut("11111"), [b"aabbccdde".to_vec()]);
+        assert_eq!(cut("00000"), Vec::<Vec<u8>>::new());
+        assert_eq!(cut("01101"), [b"bbcc".to_vec(), b"e".to_vec()]);
+        assert_eq!(cut("10010"), [b"aa".to_vec(), b"dd".to_vec()]);
+    }
+}

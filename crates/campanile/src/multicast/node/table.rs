@@ -1,0 +1,53 @@
+//! The nodes of this process that have sources, by the addresses that their sockets are bound to.
+//!
+//! Sources that share an address and port share a socket, and so a node: another program cannot bind the address a second time, and
+//! what comes to it is told apart by session. Only starting and ending look here.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Node, NodeThread, StartError};
+
+/// A node, and the addresses of its sockets.
+struct Entry {
+    addresses: Vec<SocketAddr>,
+    thread: Arc<NodeThread>,
+}
+
+/// Every handle on a thread that stands here is made and dropped while this is held: so who drops the last one knows it.
+static TABLE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+/// Seats a source that is to have sockets at these addresses. `seat` is given the node that has one of them, with all addresses of it.
+pub(super) fn join(
+    addresses: Vec<SocketAddr>,
+    seat: impl FnOnce(Option<(&Arc<NodeThread>, &[SocketAddr])>) -> Result<Node, StartError>,
+) -> Result<Node, StartError> {
+    let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = table.iter().position(|entry| entry.addresses.iter().any(|one| addresses.contains(one)));
+    let Some(at) = found else {
+        let node = seat(None)?;
+        if let (false, Some(thread)) = (addresses.is_empty(), &node.thread) {
+            table.push(Entry { addresses, thread: Arc::clone(thread) });
+        }
+        return Ok(node);
+    };
+    let entry = &mut table[at];
+    let node = seat(Some((&entry.thread, &entry.addresses)))?;
+    let new = addresses.into_iter().filter(|address| !entry.addresses.contains(address)).collect::<Vec<_>>();
+    entry.addresses.extend(new);
+    Ok(node)
+}
+
+/// Gives a handle on a thread back. The thread ends with its last seat, and its sockets are closed before anybody looks for them.
+pub(super) fn leave(thread: Arc<NodeThread>) {
+    let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(at) = table.iter().position(|entry| Arc::ptr_eq(&entry.thread, &thread)) else {
+        // Nobody else looks for this one.
+        drop(table);
+        return;
+    };
+    drop(thread);
+    if Arc::strong_count(&table[at].thread) == 1 {
+        table.swap_remove(at);
+    }
+}

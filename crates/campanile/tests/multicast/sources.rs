@@ -1,0 +1,186 @@
+//! Several sources in one process: they share an address and port, and each hears its own receivers.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use campanile::multicast::{
+    BulkPublisher, Carrier, Content, Counter, EndCause, Offer, Options, Profile, Published, Publisher,
+    Received, SocketError, Standing, StartError, Subscriber, Tsi,
+};
+
+use super::group::options;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Hears so many sessions to their ends, and until the sources know; the messages of each.
+fn hear(subscriber: &Subscriber, sessions: usize) -> BTreeMap<Tsi, Vec<Vec<u8>>> {
+    let mut heard: BTreeMap<Tsi, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut known = 0;
+    while known < sessions {
+        match subscriber.next(PATIENCE).expect("sessions go on") {
+            Received::Message { tsi, bytes, .. } => heard.entry(tsi).or_default().push(bytes),
+            Received::Acknowledged { .. } => known += 1,
+            Received::End { cause, .. } => assert_eq!(cause, EndCause::Fin),
+            Received::Lost { .. } | Received::Foreign { .. } | Received::Failed(_) => panic!("not whole"),
+            Received::Start { .. } | Received::Bytes { .. } => {}
+            Received::Stalled { .. } | Received::Resumed { .. } => {}
+        }
+    }
+    heard
+}
+
+/// Says messages that differ from those of other numbers, and waits until so many receivers have said that they have them.
+fn say(publisher: &Publisher, number: usize, receivers: usize) {
+    (0..MESSAGES).for_each(|at| publisher.publish(&message(number, at)).expect("in time"));
+    publisher.finish();
+    let mut complete = Vec::new();
+    loop {
+        match publisher.next(PATIENCE).expect("a session ends") {
+            Published::Report { report, .. } => {
+                if report.standing == Standing::Complete && !complete.contains(&report.receiver) {
+                    complete.push(report.receiver);
+                }
+            }
+            Published::Finished => break,
+            Published::Failed(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(complete.len(), receivers);
+}
+
+fn message(number: usize, at: usize) -> Vec<u8> {
+    vec![number as u8 ^ at as u8; 700 + at % 300]
+}
+
+/// So many publishers at once, each heard by two subscribers through loss.
+fn converse(options: &Options, publishers: usize) {
+    let hearing: Vec<_> = (0..2)
+        .map(|_| {
+            let subscriber = Subscriber::start(options).expect("loopback has groups");
+            thread::spawn(move || hear(&subscriber, publishers))
+        })
+        .collect();
+    let saying: Vec<_> = (0..publishers)
+        .map(|number| {
+            let publisher = Publisher::start(options).expect("sources of one process share a port");
+            thread::spawn(move || {
+                say(&publisher, number, 2);
+                publisher
+            })
+        })
+        .collect();
+    let publishers: Vec<_> = saying.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+    for heard in hearing {
+        let heard = heard.join().expect("no panic");
+        for (number, publisher) in publishers.iter().enumerate() {
+            let messages = heard.get(&publisher.tsi()).expect("each is heard");
+            let wanted: Vec<_> = (0..MESSAGES).map(|at| message(number, at)).collect();
+            assert!(*messages == wanted, "messages of {number} are others");
+        }
+    }
+    for publisher in publishers {
+        let counts = publisher.counts();
+        assert!(counts.of(Counter::NaksReceived) > 0, "{counts:?}");
+        assert_eq!(counts.of(Counter::ReportsForged), 0);
+        // A raw socket hears what is for the others, too.
+        assert_eq!(counts.of(Counter::Ignored) == 0, options.network.carrier == Carrier::Udp, "{counts:?}");
+    }
+}
+
+const MESSAGES: usize = 1000;
+
+fn lossy() -> Options {
+    let mut options = options();
+    options.set("inject-loss", "10%").expect("an option");
+    options.set("fec", "off").expect("an option");
+    options
+}
+
+#[test]
+fn sources_of_one_process_share_a_port() {
+    converse(&lossy(), 3);
+}
+
+#[test]
+fn sources_of_one_process_go_by_raw_ip_each_by_itself() {
+    let mut options = lossy();
+    options.set("carrier", "raw").expect("an option");
+    match Publisher::start(&options) {
+        Ok(_) => converse(&options, 2),
+        Err(StartError::Socket(SocketError::NotPermitted)) => {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI has CAP_NET_RAW");
+            println!("skipped: raw IP is not permitted here");
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn groups_on_one_port_share_the_port_of_their_sources() {
+    let mut first = lossy();
+    let port = first.network.group.port();
+    let mut second = first.clone();
+    second.set("group", &format!("239.192.7.2:{port}")).expect("an option");
+    second.set("ttl", "3").expect("an option");
+    first.set("mtu", "1400").expect("an option");
+    let other = thread::spawn(move || converse(&second, 2));
+    converse(&first, 2);
+    other.join().expect("no panic");
+}
+
+#[test]
+fn the_port_is_held_as_long_as_one_source_is_there() {
+    let options = options();
+    let unicast = options.network.unicast_port.expect("it was set");
+    let address = SocketAddr::new("127.0.0.1".parse().expect("an address"), unicast);
+    let first = Publisher::start(&options).expect("the port is free");
+    let second = Publisher::start(&options).expect("it is shared");
+    drop(first);
+    UdpSocket::bind(address).expect_err("the second one holds it");
+    let third = Publisher::start(&options).expect("it is shared");
+    drop(second);
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let hearing = thread::spawn(move || hear(&subscriber, 1));
+    say(&third, 3, 1);
+    assert_eq!(hearing.join().expect("no panic")[&third.tsi()].len(), MESSAGES);
+    drop(third);
+    UdpSocket::bind(address).expect("nobody holds it");
+}
+
+#[test]
+fn sources_that_start_and_end_at_once_find_the_port() {
+    let options = options();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let options = options.clone();
+            thread::spawn(move || (0..25).for_each(|_| drop(Publisher::start(&options).expect("shared"))))
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+}
+
+#[test]
+fn a_source_that_cannot_be_leaves_the_others_in_peace() {
+    let options = options();
+    let first = Publisher::start(&options).expect("the port is free");
+    let mut wrong = options.clone();
+    wrong.sending.repair_share_percent = 0;
+    assert!(matches!(Publisher::start(&wrong), Err(StartError::Config(_))));
+    let offer = Offer { profile: Profile::new(Content::Files), bytes: 0 };
+    assert!(BulkPublisher::start(&options, offer).is_err());
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let hearing = thread::spawn(move || hear(&subscriber, 1));
+    say(&first, 1, 1);
+    assert_eq!(hearing.join().expect("no panic").len(), 1);
+}
+
+#[test]
+fn another_program_on_the_port_is_told_of() {
+    let options = options();
+    let unicast = options.network.unicast_port.expect("it was set");
+    let _other = UdpSocket::bind(("127.0.0.1", unicast)).expect("the port is free");
+    let error = Publisher::start(&options).expect_err("the port is taken").to_string();
+    assert!(error.contains("choose another port"), "{error}");
+}
