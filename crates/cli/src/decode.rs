@@ -127,7 +127,7 @@ impl Printer {
             return Ok(());
         }
         if self.json {
-            return output::json(&Line::new(frame, datagram, verdict));
+            return output::event("packet", &Line::new(frame, datagram, verdict));
         }
         let since = frame.time.zip(self.began).map(|(time, began)| time.saturating_sub(began));
         let since = since.unwrap_or_default().as_secs_f64();
@@ -137,7 +137,7 @@ impl Printer {
 
     fn summary(&self, counts: &Counts) -> Result<(), CommandError> {
         if self.json {
-            return output::json(&Summary { event: "end", counts });
+            return output::event("end", counts);
         }
         output::line(counts)
     }
@@ -158,17 +158,9 @@ impl fmt::Display for What<'_, '_> {
     }
 }
 
-#[derive(Serialize)]
-struct Summary<'a> {
-    event: &'static str,
-    #[serde(flatten)]
-    counts: &'a Counts,
-}
-
 /// A packet as a line of JSON.
 #[derive(Serialize)]
 struct Line {
-    event: &'static str,
     /// The number of its frame.
     frame: u64,
     time: Option<String>,
@@ -212,7 +204,6 @@ impl Line {
         });
         let flaw = verdict.as_ref().err();
         Self {
-            event: "packet",
             frame: frame.number,
             time: frame.time.map(|time| Utc::since_1970(time).to_string()),
             from: datagram.from,

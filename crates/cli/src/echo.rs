@@ -214,18 +214,10 @@ struct Printer {
     json: bool,
 }
 
-/// A line of JSON: what it is about, and its facts.
-#[derive(Serialize)]
-struct Line<'a, T> {
-    event: &'static str,
-    #[serde(flatten)]
-    facts: &'a T,
-}
-
 impl Printer {
     fn started(&self, description: &EchoDescription) -> Result<(), CommandError> {
         if self.json {
-            return output::json(&Line { event: "started", facts: description });
+            return output::event("started", description);
         }
         output::line(Started(description))
     }
@@ -247,7 +239,7 @@ impl Printer {
             dropped: counts.dropped,
         };
         if self.json {
-            return output::json(&Line { event, facts: &rates });
+            return output::event(event, &rates);
         }
         output::line(&rates)?;
         if event == "stopped" {

@@ -25,6 +25,21 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CommandError> {
     line(serde_json::to_string(value).map_err(io::Error::from)?)
 }
 
+/// Writes what a program should know of an event as a line of JSON, which begins with the event's name.
+///
+/// # Errors
+/// As [`line()`].
+pub(crate) fn event(name: &str, facts: &impl Serialize) -> Result<(), CommandError> {
+    json(&Event { event: name, facts })
+}
+
+#[derive(Serialize)]
+struct Event<'a, T> {
+    event: &'a str,
+    #[serde(flatten)]
+    facts: &'a T,
+}
+
 /// Tells something beside the output. Whether anybody reads it makes no difference.
 pub(crate) fn note(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "note: {text}");

@@ -23,14 +23,6 @@ pub(crate) struct Teller {
     bar: Option<ProgressBar>,
 }
 
-/// A line of JSON: what it is about, and its facts.
-#[derive(Serialize)]
-struct Line<'a, T> {
-    event: &'static str,
-    #[serde(flatten)]
-    facts: &'a T,
-}
-
 impl Teller {
     pub(crate) fn new(json: bool) -> Self {
         let is_shown = !json && std::io::stderr().is_terminal();
@@ -46,7 +38,7 @@ impl Teller {
     /// Says something, above the bar if there is one.
     pub(crate) fn tell<T: Said>(&self, said: &T) -> Result<(), CommandError> {
         match &self.bar {
-            _ if self.json => output::json(&Line { event: T::EVENT, facts: said }),
+            _ if self.json => output::event(T::EVENT, said),
             Some(bar) => bar.suspend(|| output::line(said)),
             None => output::line(said),
         }
