@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             let reading = Reading { at: now, counts: server.snapshot().total };
             printer.rates("interval", started, &last, &reading)?;
             last = reading;
-            due = Some(at + interval);
+            due = Some(next(at, interval, now));
         }
         if end.is_some_and(|end| end <= now) {
             server.stop();
@@ -110,6 +110,13 @@ impl Arguments {
             ..EchoConfig::default()
         })
     }
+}
+
+/// When the next report is due. Those that were slept through, because the process was stopped or the machine was asleep, are left
+/// out.
+fn next(due: Instant, interval: Duration, now: Instant) -> Instant {
+    let next = due + interval;
+    if next > now { next } else { now + interval }
 }
 
 /// How long to wait for the first of several moments.
@@ -287,6 +294,14 @@ mod tests {
         assert!(denied.starts_with("port 80 on :: needs a privilege; choose a port"), "{denied}");
         assert!(told(io::ErrorKind::AddrInUse).starts_with("port 80 is in use on ::; choose another"));
         assert!(told(io::ErrorKind::Unsupported).contains("[::]:80"));
+    }
+
+    #[test]
+    fn reports_keep_their_step_and_are_not_made_up_for() {
+        let (due, second) = (Instant::now(), Duration::from_secs(1));
+        let late = Duration::from_millis(300);
+        assert_eq!(next(due, second, due + late), due + second);
+        assert_eq!(next(due, second, due + second * 9 + late), due + second * 10 + late);
     }
 
     #[test]
