@@ -95,7 +95,7 @@ pub struct Histograms {
 }
 
 impl Histograms {
-    /// Writes the histograms of several runs as a log of HdrHistogram's (version 1.3), a line for each kind of time: tag `send`
+    /// Writes, and flushes, the histograms of several runs as a log of HdrHistogram's (version 1.3), a line for each kind of time: tag `send`
     /// is the round trip from the time of sending, and in an open loop `due` is that from the time a packet was due, and `lag`
     /// how much later it was sent. Times are in nanoseconds, the column of maxima in milliseconds.
     ///
@@ -122,7 +122,8 @@ impl Histograms {
                 written.map_err(|error| io::Error::other(format!("{error:?}")))?;
             }
         }
-        Ok(())
+        // A writer that gathers would keep to itself that the last of it found no room.
+        writer.flush()
     }
 }
 
@@ -165,6 +166,20 @@ mod tests {
             (0..1000).for_each(|ns| timings.from_due.record(Duration::from_nanos(ns * ns), 1));
         });
         assert_eq!(allocations.count_total, 0);
+    }
+
+    /// A disk that is full, under a buffer that has room.
+    #[test]
+    fn a_log_that_finds_no_room_is_an_error() {
+        let full: &mut [u8] = &mut [];
+        let writer = io::BufWriter::with_capacity(1 << 16, full);
+        let runs = [Histograms {
+            timings: timings(),
+            began: SystemTime::UNIX_EPOCH,
+            lasted: Duration::from_secs(1),
+        }];
+        let error = Histograms::write_log(writer, &runs).expect_err("there is no room");
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
     }
 
     #[test]

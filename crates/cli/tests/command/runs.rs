@@ -62,6 +62,21 @@ fn an_open_loop_is_repeated_and_leaves_a_log() {
 }
 
 #[test]
+fn a_log_on_a_full_disk_is_a_failure() {
+    // A device of Linux that never has room.
+    let full = std::path::Path::new("/dev/full");
+    if !full.exists() {
+        eprintln!("skipped: there is no full disk here");
+        return;
+    }
+    let server = Server::start("");
+    let arguments = format!("load 127.0.0.1 {} 64 1 0.1 --window 4 --histogram /dev/full", server.port);
+    let load = run(&arguments);
+    assert_eq!(load.code, Some(1), "{load:?}");
+    assert!(load.stderr.starts_with("error: cannot write /dev/full: "), "{load:?}");
+}
+
+#[test]
 fn a_run_that_lags_is_invalid_and_fails() {
     let server = Server::start("");
     let load = run(&format!("load 127.0.0.1 {} 64 1 0.3 --rate 100m --timeout 0.3", server.port));
