@@ -42,7 +42,9 @@ pub(crate) fn address(text: &str) -> Result<IpAddr, &'static str> {
 /// A length of time in seconds, with decimals if need be.
 pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds: Option<f64> = text.parse().ok().filter(|&seconds| seconds > 0.0 && seconds <= YEAR);
-    seconds.map(Duration::from_secs_f64).ok_or("give a number of seconds above 0, such as 10 or 0.5")
+    // What is less than half a nanosecond becomes nothing.
+    let time = seconds.map(Duration::from_secs_f64).filter(|time| !time.is_zero());
+    time.ok_or("give a number of seconds above 0, such as 10 or 0.5")
 }
 
 const YEAR: f64 = 365.0 * 86_400.0;
@@ -95,7 +97,7 @@ mod tests {
     fn seconds_may_have_decimals() {
         assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for text in ["0", "-1", "nan", "inf", "1e300", "10s", ""] {
+        for text in ["0", "-1", "nan", "inf", "1e300", "1e-300", "10s", ""] {
             assert!(seconds(text).is_err(), "{text:?}");
         }
     }
