@@ -67,7 +67,8 @@ impl fmt::Display for Server<'_> {
             });
         };
         let (busy, each) = (server.busy_percent, Count::rounded(server.cpu_ns_per_packet));
-        write!(f, "{} threads, {busy:.0} % busy, {each} ns a packet; ", server.workers)?;
+        let threads = if server.workers == 1 { "thread" } else { "threads" };
+        write!(f, "{} {threads}, {busy:.0} % busy, {each} ns a packet; ", server.workers)?;
         match (server.lost_up, server.lost_down) {
             (Some(up), Some(down)) => write!(f, "lost on the way there {}, back {}", Count(up), Count(down)),
             _ => f.write_str("others used it too, so the loss cannot be split"),
@@ -149,9 +150,10 @@ struct Percentiles(Latency);
 
 impl fmt::Display for Percentiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Latency { min_ns, p50_ns, p90_ns, p99_ns, p99_9_ns, max_ns, .. } = self.0;
+        let Latency { min_ns, mean_ns, p50_ns, p90_ns, p99_ns, p99_9_ns, max_ns } = self.0;
         let named = [
             ("min", min_ns),
+            ("mean", mean_ns),
             ("p50", p50_ns),
             ("p90", p90_ns),
             ("p99", p99_ns),
@@ -199,7 +201,8 @@ mod tests {
             p99_9_ns: 1_500_000,
             max_ns: 3_000_000,
         };
-        let expected = "min 10.0 µs, p50 19.0 µs, p90 30.0 µs, p99 400.0 µs, p99.9 1.5 ms, max 3.0 ms";
+        let expected =
+            "min 10.0 µs, mean 20.0 µs, p50 19.0 µs, p90 30.0 µs, p99 400.0 µs, p99.9 1.5 ms, max 3.0 ms";
         assert_eq!(Percentiles(latency).to_string(), expected);
     }
 

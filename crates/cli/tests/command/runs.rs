@@ -120,7 +120,12 @@ fn a_report_says_where_packets_went_and_what_to_try() {
     let load = run(&format!("load 127.0.0.1 {} 64 1 0.3 --window 2 --sockets 1 --timeout 5", server.port));
     assert_eq!(load.code, Some(0), "{load:?}");
     let line = |name: &str| load.stdout.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-    assert!(line("server ").contains(" busy, ") && line("server ").contains("there 0, back 0"), "{load:?}");
+    assert!(
+        line("server ").contains(" 1 thread, ")
+            && line("server ").contains(" busy, ")
+            && line("server ").contains("there 0, back 0"),
+        "{load:?}"
+    );
     assert!(line("books ").ends_with(" came back + 0 lost + 0 unexplained"), "{load:?}");
     assert!(line("headers ").contains(" 51 % of what a packet"), "{load:?}");
     assert!(line("limit ").len() > 20, "{load:?}");
