@@ -179,7 +179,7 @@ impl Load {
     /// Waits until the load has ended, and returns what it measured.
     ///
     /// # Errors
-    /// Nothing listens at the target, nothing ever came back, or a worker failed.
+    /// Nothing listens at the target, nothing ever came back, it was ended before there was anything to measure, or a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
         let Self { crew, boards, timings, before, config, backend, .. } = self;
         let target = config.target;
@@ -190,6 +190,9 @@ impl Load {
                 return Err(LoadError::Refused { target, answered: counts.answered });
             }
             joined => joined.map_err(LoadError::Worker)?,
+        }
+        if counts.sent == 0 {
+            return Err(LoadError::Unmeasured);
         }
         if counts.answered == 0 {
             let cause = counts.last_failure();

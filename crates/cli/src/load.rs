@@ -110,7 +110,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             output::line(Started(&load))?;
             live::follow(&mut load)?;
         }
-        let report = load.join().map_err(error)?;
+        let report = match load.join() {
+            // What was measured before stands.
+            Err(LoadError::Unmeasured) if !runs.is_empty() => break,
+            joined => joined.map_err(error)?,
+        };
         if !arguments.json {
             output::line(Summary(&report))?;
             output::line(Verdict(&report))?;
@@ -127,10 +131,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
 /// What is left to say after the last run.
 fn conclude(arguments: &Arguments, runs: &[LoadReport]) -> Result<(), CommandError> {
     match (runs, arguments.json) {
-        ([one], true) => output::json(one)?,
-        ([_], false) => {}
+        ([one], true) if arguments.repeat == 1 => output::json(one)?,
+        ([_], false) if arguments.repeat == 1 => {}
         (runs, true) => output::json(&Repeated { runs, spread: Spread::of(runs) })?,
-        (runs, false) => output::line(format_args!("{} runs\n{}", runs.len(), Spread::of(runs)))?,
+        (runs, false) => {
+            let (count, asked) = (runs.len(), arguments.repeat);
+            output::line(format_args!("{count} of {asked} runs\n{}", Spread::of(runs)))?;
+        }
     }
     match runs.iter().find_map(|run| run.spoiled.first()) {
         None => Ok(()),
@@ -196,7 +203,9 @@ pub(crate) fn error(error: LoadError) -> CommandError {
             .hint("see that a server runs there, and that no firewall stands between"),
         LoadError::Socket { .. } => CommandError::failed(error)
             .hint("see that there is a way to that address, and fewer --sockets if they are many"),
-        LoadError::Refused { .. } | LoadError::Cores(_) | LoadError::Worker(_) => CommandError::failed(error),
+        LoadError::Refused { .. } | LoadError::Unmeasured | LoadError::Cores(_) | LoadError::Worker(_) => {
+            CommandError::failed(error)
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub enum LoadError {
         /// Packets that were answered before that.
         answered: u64,
     },
+    /// It was ended before the measurement began.
+    Unmeasured,
     /// Nothing came back.
     NoReply {
         /// The server.
@@ -61,6 +63,7 @@ impl fmt::Display for LoadError {
             Self::Refused { target, answered } => {
                 write!(f, "nothing listens on {target} any more, after {answered} replies")
             }
+            Self::Unmeasured => f.write_str("ended before the measurement began"),
             Self::NoReply { target, sent, cause: None } => {
                 write!(f, "no reply from {target} to {sent} packets")
             }

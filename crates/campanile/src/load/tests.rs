@@ -145,6 +145,19 @@ fn a_silent_server_is_no_success() {
 }
 
 #[test]
+fn a_stop_in_the_warm_up_measures_nothing() {
+    let server = server();
+    let config = LoadConfig { warm_up: Duration::from_secs(3600), ..gentle(server.description().address) };
+    let load = Load::start(&config).expect("it starts");
+    while load.progress().all_replies == 0 {
+        thread::yield_now();
+    }
+    load.stopper().stop();
+    let error = load.join().expect_err("it did not come to that");
+    assert!(matches!(error, LoadError::Unmeasured), "{error}");
+}
+
+#[test]
 fn a_stop_ends_the_sending_and_keeps_the_report() {
     let server = server();
     let config = LoadConfig { duration: Duration::from_secs(3600), ..gentle(server.description().address) };

@@ -35,6 +35,24 @@ fn a_load_stops_with_its_report() {
 }
 
 #[test]
+fn runs_before_it_are_reported() {
+    let server = Server::start("");
+    let port = server.port;
+    let mut load =
+        Running::start(&format!("load 127.0.0.1 {port} 64 1 0.2 --warm-up 2 --repeat 3 --window 4"));
+    let is_start = |line: &str| line.starts_with("load on ");
+    assert!(is_start(&load.line()));
+    until(|| is_start(&load.line()));
+    if !load.interrupt() {
+        eprintln!("skipped: there is no `kill` here");
+        return;
+    }
+    let finished = load.finish();
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    assert!(finished.stdout.contains("1 of 3 runs\npackets/s   median "), "{finished:?}");
+}
+
+#[test]
 fn the_second_one_does_not_wait() {
     let silent = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
     let port = silent.local_addr().expect("it is bound").port();
