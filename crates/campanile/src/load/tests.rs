@@ -195,6 +195,7 @@ fn an_open_loop_is_paced_by_the_clock() {
         end(address, thread);
         // 300 ms, two sockets: what is due before the end, whole trains.
         let due = (rate * 3 / 10).next_multiple_of(train as u64);
+        let due = if is_behind(&report) { report.sent.packets.min(due) } else { due };
         assert_eq!(report.sent.packets, due, "{report:?}");
         assert_eq!(report.received.packets + report.lost, due);
         assert_eq!(report.lost, if answers > 0 { 0 } else { due - 1 });
@@ -202,6 +203,11 @@ fn an_open_loop_is_paced_by_the_clock() {
         assert!(due.max_ns >= sent.max_ns && due.p50_ns >= sent.p50_ns, "{report:?}");
         assert!(report.send_lag.is_some() && (report.window, report.rate) == (None, Some(rate)));
     }
+}
+
+/// Something else took this system for so long that the client gave up what was due, and says so.
+fn is_behind(report: &LoadReport) -> bool {
+    report.spoiled.iter().any(|reason| matches!(reason, Spoiled::Rate { .. }))
 }
 
 /// The server stops for a while; what was due meanwhile was sent, and its wait is seen.
@@ -216,7 +222,8 @@ fn an_open_loop_does_not_wait_for_the_server() {
     });
     let report = run(&LoadConfig { pace: Pace::Rate(1000), ..gentle(address) }).expect("the server answers");
     end(address, thread);
-    assert_eq!((report.sent.packets, report.lost), (300, 0));
+    assert!(report.sent.packets == 300 || is_behind(&report), "{report:?}");
+    assert_eq!(report.lost, 0);
     let latency = report.from_due.expect("there were replies");
     assert!(latency.max_ns >= 140_000_000 && latency.p90_ns >= 50_000_000, "{latency:?}");
 }
@@ -243,7 +250,7 @@ fn the_warm_up_is_not_measured() {
         let answered = server.join().expect("no worker fails").total.replied.packets;
         assert!(answered > report.received.packets && report.lost == 0, "{answered}: {report:?}");
         assert!(report.seconds < 0.45 && report.warm_up_seconds > 0.19, "{report:?}");
-        if pace == Pace::Rate(1000) {
+        if pace == Pace::Rate(1000) && !is_behind(&report) {
             assert_eq!((answered, report.sent.packets), (500, 300));
         }
     }
