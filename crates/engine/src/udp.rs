@@ -137,6 +137,15 @@ pub fn bind(config: &UdpConfig) -> io::Result<UdpSocket> {
     bind_prepared(config, |_| Ok(()))
 }
 
+/// Makes and binds one socket that no other may share its address with. On Linux it may stand beside sockets of other programs that
+/// have its port on all addresses and share it: what comes to its address is its own.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_alone(config: &UdpConfig) -> io::Result<UdpSocket> {
+    sys::bind_alone(config)
+}
+
 /// As [`bind`], with one more step on the socket before it is bound.
 pub(crate) fn bind_prepared(
     config: &UdpConfig,

@@ -60,7 +60,7 @@ impl Sockets {
             if shared.contains(&config.bind) {
                 return Ok((Door::Shared(config.bind), *way));
             }
-            let socket = udp::bind(&config).map_err(|error| match error.kind() {
+            let socket = udp::bind_alone(&config).map_err(|error| match error.kind() {
                 io::ErrorKind::AddrInUse => SocketError::PortTaken { local: way.local, port },
                 _ => SocketError::bind(options, way.local, error),
             })?;

@@ -23,7 +23,7 @@ pub(crate) use doorbell::Doorbell;
 pub(crate) use iocp::Iocp as Backend;
 pub(crate) use mode::{mode, set_mode};
 pub(crate) use options::{Features, granted, prepare, source_membership_v6};
-pub(crate) use shard::bind_group;
+pub(crate) use shard::{bind_alone, bind_group};
 
 /// The error of a Winsock call, if it reported one.
 fn check(result: i32) -> io::Result<()> {

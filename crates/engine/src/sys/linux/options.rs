@@ -54,6 +54,10 @@ pub(crate) fn prepare(socket: &Socket, config: &UdpConfig) -> io::Result<Feature
         // Since Linux 4.20; before it there is nothing to turn off.
         let _ = set(socket, libc::IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
     }
+    if config.reuse_address && config.protocol.is_none() {
+        // Some programs share a port by the other of the system's two options: with both it is shared with all.
+        socket.set_reuse_port(true)?;
+    }
     set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
     if config.timestamps {
         set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;

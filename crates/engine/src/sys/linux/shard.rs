@@ -30,6 +30,18 @@ pub(crate) fn bind_group(config: &UdpConfig, cpus: &[usize], shard: Shard) -> io
     }
 }
 
+pub(crate) fn bind_alone(config: &UdpConfig) -> io::Result<UdpSocket> {
+    match udp::bind(config) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let socket = udp::bind_prepared(config, |socket| socket.set_reuse_port(true))?;
+            // From now on it shares with nobody who asks for the same address.
+            socket.inner().set_reuse_port(false)?;
+            Ok(socket)
+        }
+        bound => bound,
+    }
+}
+
 /// The address with its port chosen, after making sure that nobody else is on it: the sockets of a group would share the port
 /// with a stranger's group without a word.
 fn vacant(config: &UdpConfig) -> io::Result<std::net::SocketAddr> {
@@ -66,4 +78,45 @@ const CPU: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_CPU) as u32;
 
 fn instruction(code: u32, k: u32) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket as Peer};
+
+    use socket2::{Domain, Type};
+
+    use super::*;
+
+    /// A program that shares its port with others has it on all addresses.
+    fn shared_port() -> (Peer, u16) {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.bind(&std::net::SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into()).unwrap();
+        let socket = Peer::from(socket);
+        socket.set_nonblocking(true).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        (socket, port)
+    }
+
+    #[test]
+    fn an_address_of_its_own_beside_a_shared_port() {
+        let (shared, port) = shared_port();
+        let config = UdpConfig::new((Ipv4Addr::LOCALHOST, port).into());
+        let alone = bind_alone(&config).unwrap();
+        assert_eq!(bind_alone(&config).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let peer = Peer::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        peer.send_to(b"one", (Ipv4Addr::LOCALHOST, port)).unwrap();
+        let alone: Peer = alone.inner().try_clone().unwrap().into();
+        assert_eq!(alone.recv(&mut [0; 10]).unwrap(), 3);
+        assert_eq!(shared.recv(&mut [0; 10]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn members_of_a_group_share_its_port_by_either_option() {
+        let (_shared, port) = shared_port();
+        let group =
+            UdpConfig { reuse_address: true, ..UdpConfig::new((Ipv4Addr::new(239, 1, 2, 3), port).into()) };
+        let _members = [udp::bind(&group).unwrap(), udp::bind(&group).unwrap()];
+    }
 }

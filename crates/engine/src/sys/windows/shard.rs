@@ -6,7 +6,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use windows_sys::Win32::Networking::WinSock::SIO_CPU_AFFINITY;
 
 use super::options::{control, exclusive};
-use crate::udp::{self, Group, Shard, UdpConfig};
+use crate::udp::{self, Group, Shard, UdpConfig, UdpSocket};
 
 pub(crate) fn bind_group(config: &UdpConfig, cpus: &[usize], shard: Shard) -> io::Result<Group> {
     if cpus.len() == 1 {
@@ -24,6 +24,10 @@ pub(crate) fn bind_group(config: &UdpConfig, cpus: &[usize], shard: Shard) -> io
         },
     };
     one(config, Shard::None, Some(format!("{refusal}: one socket, served by one thread")))
+}
+
+pub(crate) fn bind_alone(config: &UdpConfig) -> io::Result<UdpSocket> {
+    udp::bind(config)
 }
 
 fn one(config: &UdpConfig, shard: Shard, note: Option<String>) -> io::Result<Group> {
