@@ -176,7 +176,6 @@ impl Source {
             stats: SourceStats::default(),
             config,
         };
-        source.heartbeat.spm_due = true;
         let ambient = source.heartbeat.ambient(source.config.spm.ambient);
         source.timers.set(Timer::Ambient as usize, now + ambient);
         source.restart_heartbeat(now);

@@ -199,6 +199,7 @@ fn config(choices: &mut Choices<'_>) -> SourceConfig {
             heartbeat_min: choices.duration(),
             heartbeat_max: choices.duration(),
             linger: choices.duration(),
+            ..SpmConfig::default()
         },
         repair: RepairConfig { share_percent: 1 + choices.u8() % 100, eliminate: choices.duration() },
         parity,

@@ -250,6 +250,9 @@ pub enum Kept {
 /// When source path messages are sent (RFC 3208 §5.1.4, §5.1.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpmConfig {
+    /// How many are sent at the start, before all data; at least one is. Receivers that know no OPT_JOIN never ask for what was sent before the first
+    /// packet that they hear: one SPM alone is lost to some.
+    pub opening: u8,
     /// The interval of those sent at all times.
     pub ambient: Duration,
     /// The time from the last data to the first heartbeat (IHB_MIN). A partial transmission group is closed then, too.
@@ -263,6 +266,7 @@ pub struct SpmConfig {
 impl Default for SpmConfig {
     fn default() -> Self {
         SpmConfig {
+            opening: 1,
             ambient: Duration::from_secs(1),
             heartbeat_min: Duration::from_millis(5),
             heartbeat_max: Duration::from_secs(5),

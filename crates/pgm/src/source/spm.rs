@@ -19,6 +19,8 @@ pub(super) struct Heartbeat {
     /// The time to the next ambient SPM.
     ambient: Duration,
     sqn: Seq,
+    /// Of those at the start, how many are still to come.
+    opening: u8,
     /// Whether an SPM is to be sent now.
     pub(super) spm_due: bool,
 }
@@ -33,7 +35,8 @@ impl Heartbeat {
             beats: 0,
             ambient: config.heartbeat_min,
             sqn: Seq(0),
-            spm_due: false,
+            opening: config.opening,
+            spm_due: true,
         }
     }
 
@@ -62,7 +65,10 @@ impl Heartbeat {
         interval
     }
 
+    /// The number of an SPM that is sent now. At the start others follow at once.
     fn number(&mut self) -> Seq {
+        self.opening = self.opening.saturating_sub(1);
+        self.spm_due = self.opening > 0;
         let sqn = self.sqn;
         self.sqn = sqn.next();
         sqn
@@ -78,7 +84,6 @@ impl Source {
     }
 
     pub(super) fn next_spm(&mut self) -> Packet<'static> {
-        self.heartbeat.spm_due = false;
         let parity = self.config.parity.map(|parity| {
             ParityPrm::new(parity.group.into(), parity.pro_active != ProActive::Off, parity.on_demand)
                 .expect("the configuration was checked")
@@ -130,6 +135,15 @@ const QUICK_BEATS: u8 = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_as_open_the_session_follow_each_other() {
+        let sent = |opening| {
+            let mut heartbeat = Heartbeat::new(&SpmConfig { opening, ..SpmConfig::default() });
+            std::iter::from_fn(|| heartbeat.spm_due.then(|| heartbeat.number())).count()
+        };
+        assert_eq!([0, 1, 3].map(sent), [1, 1, 3]);
+    }
 
     #[test]
     fn the_beat_decays_and_starts_anew() {

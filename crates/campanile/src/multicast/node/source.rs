@@ -179,6 +179,8 @@ pub(crate) fn config(options: &Options, session: Session, way: Way) -> SourceCon
             ..WindowConfig::default()
         },
         spm: SpmConfig {
+            // As many as OpenPGM's sources send.
+            opening: if options.mode.is_foreign() { 3 } else { 1 },
             ambient: sending.ambient,
             heartbeat_min: sending.heartbeat,
             linger: sending.linger,
