@@ -1,7 +1,7 @@
 //! The bridge and the nodes on it.
 
 use std::ffi::OsStr;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -120,11 +120,14 @@ impl Node {
     ///
     /// # Errors
     /// No program is, for longer than anyone is willing to wait.
-    pub fn wait_for_member(&self, group: Ipv4Addr) -> Result<(), RigError> {
-        // The kernel shows the address as a number, in the order of the machine's bytes.
-        let listed = format!("{:08X}", u32::from_ne_bytes(group.octets()));
+    pub fn wait_for_member(&self, group: IpAddr) -> Result<(), RigError> {
+        // The kernel shows an address of IPv4 as a number, in the order of the machine's bytes, and one of IPv6 as its bytes.
+        let (file, listed) = match group {
+            IpAddr::V4(group) => ("/proc/net/igmp", format!("{:08X}", u32::from_ne_bytes(group.octets()))),
+            IpAddr::V6(group) => ("/proc/net/igmp6", format!("{:032x}", group.to_bits())),
+        };
         for _ in 0..5000 {
-            let output = self.command("cat").arg("/proc/net/igmp").output()?;
+            let output = self.command("cat").arg(file).output()?;
             if String::from_utf8_lossy(&output.stdout).contains(&listed) {
                 return Ok(());
             }

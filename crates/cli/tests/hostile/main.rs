@@ -1,7 +1,7 @@
 //! A transfer goes on while somebody else does everything to stop it.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn a_transfer_completes_among_hostile_packets() {
             transfer.receive(node, &["--wait", "60"]).expect("it starts")
         })
         .collect();
-    let group = Ipv4Addr::new(239, 192, 7, 1);
+    let group = IpAddr::from([239, 192, 7, 1]);
     receivers.iter().for_each(|node| node.wait_for_member(group).expect("it joins"));
     let mut sending = transfer.send(sender, &["--rate", "8mbit", "--receivers", "2"]).expect("it starts");
     let started = sending.line(PATIENCE, |line| line.contains("\"started\"")).expect("it sends");

@@ -14,7 +14,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use campanile::multicast::{Options, Published, Publisher, Received, Subscriber, Tsi};
+use campanile::multicast::{Counter, Options, Published, Publisher, Received, Subscriber, Tsi};
 use campanile_rig::Traffic;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,6 +45,10 @@ fn say(text: &str) -> io::Result<()> {
 fn publish(count: usize, plan: &Traffic, options: &Options) -> Result<(), Box<dyn Error>> {
     let publisher = Publisher::start(options)?;
     say(&format!("ready {}", publisher.tsi()))?;
+    // Receivers of others begin with the first packet that they hear, and this is not about what is lost before it.
+    while publisher.counts().of(Counter::SpmsSent) < 6 {
+        publisher.next(Duration::from_millis(5));
+    }
     for number in 0..count {
         let message = plan.message(number);
         let (last, parts) = message.split_last().expect("a message has a part");

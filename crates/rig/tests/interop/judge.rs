@@ -1,27 +1,51 @@
 //! tshark, which judges every packet that passes over the bridge.
 
-use campanile_rig::{Network, Process, has};
+use campanile_rig::{Network, Node, Process, has, network};
 
-use crate::peers::{PATIENCE, PORT, started};
+use crate::peers::{PATIENCE, PORT, UNICAST_PORT, started};
+
+/// Lets a play be acted on a network of so many nodes, while a judge watches all that passes over its bridge: none of it is malformed,
+/// and no checksum is wrong. Where there are no networks nothing is played, and where there is no tshark nobody judges.
+pub(crate) fn judged(nodes: usize, play: impl FnOnce(&[Node])) -> Verdict {
+    let Some(network) = network(nodes) else { return Verdict(None) };
+    let judge = Judge::watch(&network);
+    play(network.nodes());
+    Verdict(judge.map(Judge::verdict))
+}
+
+/// The types of the packets that passed, if somebody judged.
+#[derive(Debug)]
+pub(crate) struct Verdict(Option<Vec<u8>>);
+
+impl Verdict {
+    /// There was all that belongs to repair.
+    pub(crate) fn with_repair(self) {
+        let Self(Some(kinds)) = self else { return };
+        for (kind, name) in [(0x00, "SPM"), (0x04, "ODATA"), (0x05, "RDATA"), (0x08, "NAK"), (0x0a, "NCF")] {
+            assert!(kinds.contains(&kind), "no {name} among {} packets", kinds.len());
+        }
+    }
+}
 
 /// A judge of all that passes over the bridge.
-pub(crate) struct Judge<'n> {
+struct Judge<'n> {
     network: &'n Network,
     tshark: Process,
 }
 
 impl<'n> Judge<'n> {
     /// Begins to watch; `None` if there is no tshark.
-    pub(crate) fn watch(network: &'n Network) -> Option<Self> {
+    fn watch(network: &'n Network) -> Option<Self> {
         if !has("tshark", &["--version"]) {
             return None;
         }
         let mut command = network.command("tshark");
-        command.args(["-l", "-i", "bridge", "-f", "udp or ip proto 113"]);
-        command.args(["-d", &format!("udp.port=={PORT},pgm"), "-T", "fields", "-E", "separator=;"]);
-        for field in
-            ["udp.dstport", "pgm.hdr.type", "pgm.hdr.cksum.status", "_ws.expert.message", "_ws.malformed"]
-        {
+        command.args(["-l", "-i", "bridge", "-f", FILTER]);
+        for port in [PORT, UNICAST_PORT] {
+            command.args(["-d", &format!("udp.port=={port},pgm")]);
+        }
+        command.args(["-T", "fields", "-E", "separator=;"]);
+        for field in FIELDS {
             command.args(["-e", field]);
         }
         let mut judge = Self { network, tshark: Process::start("tshark", &mut command).expect("it starts") };
@@ -37,29 +61,45 @@ impl<'n> Judge<'n> {
         assert!(seen.is_some(), "tshark sees nothing");
     }
 
-    /// Judges all packets: none is malformed, and no checksum is wrong. Returns their types.
-    pub(crate) fn verdict(mut self) -> Vec<u8> {
+    /// Judges all packets, and returns their types.
+    fn verdict(mut self) -> Vec<u8> {
         self.sees(END);
         let ended = self.tshark.kill();
-        let kinds = ended.lines.iter().filter_map(|line| {
-            let fields: Vec<&str> = line.split(';').collect();
-            let kind = fields[1].strip_prefix("0x")?;
-            // The status comes behind a byte of the checksum of the same name.
-            let status = fields[2].rsplit(',').next();
-            assert!(status == Some("1") && fields[3].is_empty() && fields[4].is_empty(), "{line}");
-            Some(u8::from_str_radix(kind, 16).expect("a type"))
-        });
-        kinds.collect()
-    }
-
-    /// As [`Judge::verdict`], and there was all that belongs to repair.
-    pub(crate) fn saw_repair(self) {
-        let kinds = self.verdict();
-        for (kind, name) in [(0x00, "SPM"), (0x04, "ODATA"), (0x05, "RDATA"), (0x08, "NAK"), (0x0a, "NCF")] {
-            assert!(kinds.contains(&kind), "no {name} among {} packets", kinds.len());
-        }
+        let is_mark = |line: &&String| [BEGIN, END].iter().any(|port| line.starts_with(&format!("{port};")));
+        ended.lines.iter().filter(|line| !is_mark(line)).map(|line| kind(line)).collect()
     }
 }
+
+/// The type of a packet, in which nothing may be wrong.
+fn kind(line: &str) -> u8 {
+    let fields: Vec<&str> = line.split(';').collect();
+    let [_, kind, status, expert, malformed, payload] = fields[..] else { panic!("other fields: {line}") };
+    let hex = |digits: &str| u8::from_str_radix(digits, 16).expect("hexadecimal digits");
+    let Some(kind) = kind.strip_prefix("0x") else {
+        // In UDP tshark takes what it does not know for anybody's.
+        let kind = payload.get(8..10).map(hex);
+        return kind.filter(|kind| UNKNOWN.contains(kind)).unwrap_or_else(|| panic!("not of PGM: {line}"));
+    };
+    // The status comes behind a byte of the checksum of the same name.
+    let status = status.rsplit(',').next();
+    assert!(status == Some("1") && expert.is_empty() && malformed.is_empty(), "{line}");
+    hex(kind)
+}
+
+const FIELDS: [&str; 6] = [
+    "udp.dstport",
+    "pgm.hdr.type",
+    "pgm.hdr.cksum.status",
+    "_ws.expert.message",
+    "_ws.malformed",
+    "udp.payload",
+];
+
+/// All but the packets over raw IP of types that tshark does not know: of those it tells nothing at all.
+const FILTER: &str = "udp or (ip proto 113 and ip[24] != 0x0c and ip[24] != 0x0e and ip[24] != 0x0f)";
+
+/// What tshark does not know: SPMR (RFC 3208 section 13.3), and the receipts and reports of Campanile.
+const UNKNOWN: [u8; 3] = [0x0c, 0x0e, 0x0f];
 
 /// Ports that nobody listens on.
 const BEGIN: u16 = 9;

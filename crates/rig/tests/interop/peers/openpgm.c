@@ -1,8 +1,10 @@
 /* OpenPGM as a source or a receiver of the messages of the plan (crates/rig/src/traffic.rs).
  *
- *   openpgm send|recv COUNT SIZES "NETWORK" UDP_PORT PORT
+ *   openpgm send|recv apdu|stream COUNT SIZES "NETWORK" UNICAST_PORT MULTICAST_PORT PORT
  *
- * NETWORK is OpenPGM's, as "10.99.0.1;239.192.1.1". UDP_PORT 0 is IP protocol 113. A message is one APDU. */
+ * NETWORK is OpenPGM's, as "10.99.0.1;239.192.1.1". The first two ports are UDP's, 0 for IP protocol 113; PORT is the
+ * data-destination port. A message is one APDU, or the messages are a stream of bytes behind a session profile
+ * (docs/multicast.md), in pieces of whatever size. */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -35,17 +37,17 @@ static void set(pgm_sock_t *sock, int name, int value)
     must(pgm_setsockopt(sock, IPPROTO_PGM, name, &value, sizeof value), "pgm_setsockopt", NULL);
 }
 
-static pgm_sock_t *open_socket(const char *network, int udp_port, int port, bool sends)
+static pgm_sock_t *open_socket(const char *network, int unicast_port, int multicast_port, int port, bool sends)
 {
     struct pgm_addrinfo_t *info = NULL;
     pgm_error_t *error = NULL;
     pgm_sock_t *sock = NULL;
     must(pgm_getaddrinfo(network, NULL, &info, &error), "pgm_getaddrinfo", error);
     sa_family_t family = info->ai_send_addrs[0].gsr_group.ss_family;
-    must(pgm_socket(&sock, family, SOCK_SEQPACKET, udp_port ? IPPROTO_UDP : IPPROTO_PGM, &error), "pgm_socket", error);
-    if (udp_port) {
-        set(sock, PGM_UDP_ENCAP_UCAST_PORT, udp_port);
-        set(sock, PGM_UDP_ENCAP_MCAST_PORT, udp_port);
+    must(pgm_socket(&sock, family, SOCK_SEQPACKET, multicast_port ? IPPROTO_UDP : IPPROTO_PGM, &error), "pgm_socket", error);
+    if (multicast_port) {
+        set(sock, PGM_UDP_ENCAP_UCAST_PORT, unicast_port);
+        set(sock, PGM_UDP_ENCAP_MCAST_PORT, multicast_port);
     }
     set(sock, PGM_MTU, 1500);
     if (sends) {
@@ -80,7 +82,7 @@ static pgm_sock_t *open_socket(const char *network, int udp_port, int port, bool
     for (unsigned i = 0; i < info->ai_recv_addrs_len; i++)
         must(pgm_setsockopt(sock, IPPROTO_PGM, PGM_JOIN_GROUP, &info->ai_recv_addrs[i], sizeof(struct group_req)), "join", NULL);
     must(pgm_setsockopt(sock, IPPROTO_PGM, PGM_SEND_GROUP, &info->ai_send_addrs[0], sizeof(struct group_req)), "send group", NULL);
-    set(sock, PGM_MULTICAST_LOOP, 0);
+    set(sock, PGM_MULTICAST_LOOP, sends);
     set(sock, PGM_MULTICAST_HOPS, 16);
     set(sock, PGM_NOBLOCK, 1);
     must(pgm_connect(sock, &error), "pgm_connect", error);
@@ -116,69 +118,125 @@ static int serve(pgm_sock_t *sock)
     return status;
 }
 
-static void send_all(pgm_sock_t *sock, size_t count)
+/* Sends one APDU, and repairs while there is no room for it. */
+static void send_one(pgm_sock_t *sock, const unsigned char *bytes, size_t len)
 {
-    static unsigned char bytes[65536];
-    for (size_t number = 0; number < count; number++) {
-        size_t len = message(number, bytes);
-        int status;
-        while ((status = pgm_send(sock, bytes, len, NULL)) != PGM_IO_STATUS_NORMAL) {
-            must(status == PGM_IO_STATUS_WOULD_BLOCK || status == PGM_IO_STATUS_RATE_LIMITED, "pgm_send", NULL);
-            serve(sock);
-            wait_for(sock, status, POLLIN | POLLOUT);
-        }
+    int status;
+    while ((status = pgm_send(sock, bytes, len, NULL)) != PGM_IO_STATUS_NORMAL) {
+        must(status == PGM_IO_STATUS_WOULD_BLOCK || status == PGM_IO_STATUS_RATE_LIMITED, "pgm_send", NULL);
         serve(sock);
+        wait_for(sock, status, POLLIN | POLLOUT);
     }
-    puts("published");
-    fflush(stdout);
-    for (;;)
-        wait_for(sock, serve(sock), POLLIN);
+    serve(sock);
 }
 
-static void receive_all(pgm_sock_t *sock, size_t count)
+/* What a stream begins with: version 1, a stream, no hash, no cipher, and a cookie. */
+static const unsigned char PROFILE[24] = {0x93, 0x43, 0x6d, 0x70, 0x6e, 0x6c, 0x65, 0x0a, 1, 3, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8};
+
+static void send_stream(pgm_sock_t *sock, size_t count)
 {
-    static unsigned char bytes[65536], expected[65536];
+    static unsigned char stream[1 << 22];
+    size_t len = sizeof PROFILE;
+    memcpy(stream, PROFILE, len);
+    for (size_t number = 0; number < count; number++) {
+        must(len + 65536 <= sizeof stream, "the plan", NULL);
+        len += message(number, stream + len);
+    }
+    /* The library's checksum faults on what is not aligned. */
+    static unsigned char aligned[1428] __attribute__((aligned(64)));
+    size_t piece;
+    for (size_t at = 0; at < len; at += piece) {
+        piece = 1 + at * 7 % sizeof aligned;
+        piece = piece < len - at ? piece : len - at;
+        memcpy(aligned, stream + at, piece);
+        send_one(sock, aligned, piece);
+    }
+}
+
+static void send_apdus(pgm_sock_t *sock, size_t count)
+{
+    static unsigned char bytes[65536];
+    for (size_t number = 0; number < count; number++)
+        send_one(sock, bytes, message(number, bytes));
+}
+
+static void judge(size_t number, const unsigned char *bytes, size_t len)
+{
+    static unsigned char expected[65536];
+    size_t wanted = message(number, expected);
+    printf("%s %zu\n", len == wanted && !memcmp(bytes, expected, len) ? "right" : "wrong", number);
+}
+
+/* Takes what came of a stream, and returns the number of the next message. */
+static size_t judge_stream(size_t number, size_t count, const unsigned char *bytes, size_t len)
+{
+    static unsigned char held[1 << 18], expected[65536];
+    static size_t held_len, has_profile;
+    must(held_len + len <= sizeof held, "the stream", NULL);
+    memcpy(held + held_len, bytes, len);
+    held_len += len;
+    size_t at = 0;
+    if (!has_profile && held_len >= sizeof PROFILE) {
+        must(!memcmp(held, PROFILE, 10), "the profile", NULL);
+        has_profile = 1;
+        at = sizeof PROFILE;
+    }
+    while (has_profile && number < count && held_len - at >= message(number, expected)) {
+        size_t wanted = message(number, expected);
+        judge(number++, held + at, wanted);
+        at += wanted;
+    }
+    memmove(held, held + at, held_len -= at);
+    return number;
+}
+
+static void receive_all(pgm_sock_t *sock, size_t count, bool is_stream)
+{
+    static unsigned char bytes[65536];
     size_t number = 0;
     while (number < count) {
         size_t len = 0;
         pgm_error_t *error = NULL;
         int status = pgm_recv(sock, bytes, sizeof bytes, 0, &len, &error);
-        if (status == PGM_IO_STATUS_NORMAL) {
-            size_t wanted = message(number, expected);
-            printf("%s %zu\n", len == wanted && !memcmp(bytes, expected, len) ? "right" : "wrong", number);
-            fflush(stdout);
-            number++;
+        if (status == PGM_IO_STATUS_NORMAL && is_stream) {
+            number = judge_stream(number, count, bytes, len);
+        } else if (status == PGM_IO_STATUS_NORMAL) {
+            judge(number++, bytes, len);
         } else if (status == PGM_IO_STATUS_RESET) {
             puts("reset");
-            fflush(stdout);
         } else {
             must(status != PGM_IO_STATUS_ERROR, "pgm_recv", error);
             wait_for(sock, status, POLLIN);
         }
+        fflush(stdout);
         if (error)
             pgm_error_free(error);
     }
-    puts("whole");
-    fflush(stdout);
-    for (;;)
-        wait_for(sock, serve(sock), POLLIN);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 7) {
-        fputs("usage: openpgm send|recv COUNT SIZES NETWORK UDP_PORT PORT\n", stderr);
+    if (argc != 9) {
+        fputs("usage: openpgm send|recv apdu|stream COUNT SIZES NETWORK UNICAST_PORT MULTICAST_PORT PORT\n", stderr);
         return 2;
     }
-    for (char *size = strtok(argv[3], ","); size && sizes_len < 64; size = strtok(NULL, ","))
+    for (char *size = strtok(argv[4], ","); size && sizes_len < 64; size = strtok(NULL, ","))
         sizes[sizes_len++] = strtoul(size, NULL, 10);
     pgm_error_t *error = NULL;
     must(pgm_init(&error), "pgm_init", error);
-    bool sends = !strcmp(argv[1], "send");
-    pgm_sock_t *sock = open_socket(argv[4], atoi(argv[5]), atoi(argv[6]), sends);
+    bool sends = !strcmp(argv[1], "send"), is_stream = !strcmp(argv[2], "stream");
+    size_t count = strtoul(argv[3], NULL, 10);
+    pgm_sock_t *sock = open_socket(argv[5], atoi(argv[6]), atoi(argv[7]), atoi(argv[8]), sends);
     puts("ready");
     fflush(stdout);
-    if (sends)
-        send_all(sock, strtoul(argv[2], NULL, 10));
-    receive_all(sock, strtoul(argv[2], NULL, 10));
+    if (sends && is_stream)
+        send_stream(sock, count);
+    else if (sends)
+        send_apdus(sock, count);
+    else
+        receive_all(sock, count, is_stream);
+    puts(sends ? "published" : "whole");
+    fflush(stdout);
+    for (;;)
+        wait_for(sock, serve(sock), POLLIN);
 }
