@@ -8,6 +8,7 @@
 
 pub mod arguments;
 pub mod cores;
+pub mod feed;
 pub mod packet;
 pub mod process;
 pub mod report;

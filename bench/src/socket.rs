@@ -30,7 +30,11 @@ pub fn dial(to: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn enlarge(socket: &UdpSocket) -> io::Result<()> {
+/// Asks for the buffers that all have.
+///
+/// # Errors
+/// The system refuses.
+pub fn enlarge(socket: &UdpSocket) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, BUFFER_BYTES as libc::c_int)?;
     set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, BUFFER_BYTES as libc::c_int)
 }

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -62,15 +61,12 @@ impl Environment {
         Ok(Self(entries))
     }
 
-    /// Of a run of transfers.
-    pub(crate) fn of_transfer(campanile: &Path) -> Result<Self, Box<dyn Error>> {
+    /// Of a run in a network of namespaces, with the versions of the peers.
+    pub(crate) fn of_network(
+        peers: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<Self, Box<dyn Error>> {
         let mut entries = machine()?;
-        entries.push(("campanile", run(Command::new(campanile).arg("--version"))?.trim().to_owned()));
-        for package in ["udpcast", "uftp"] {
-            let mut query = Command::new("dpkg-query");
-            let version = run(query.args(["--show", "--showformat", "${Version}", package]));
-            entries.push((package, version.unwrap_or_else(|_| "unknown".to_owned())));
-        }
+        entries.extend(peers);
         Ok(Self(entries))
     }
 
@@ -117,7 +113,7 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The version of a package in a lock file.
-fn locked<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+pub(crate) fn locked<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     let name = format!("name = \"{package}\"");
     let mut lines = lock.lines().skip_while(|line| *line != name).skip(1);
     lines.next()?.strip_prefix("version = \"")?.strip_suffix('"')

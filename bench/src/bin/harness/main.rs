@@ -2,11 +2,16 @@
 //!
 //! `cargo run --release --manifest-path bench/Cargo.toml -- udp` measures everything and writes `docs/benchmarks.md`.
 
+mod bound;
 mod environment;
+mod feed;
+mod live;
 mod measure;
 mod memory;
+mod norm;
 mod page;
 mod parity;
+mod peers;
 mod plan;
 mod profile;
 mod programs;
@@ -15,6 +20,9 @@ mod server;
 mod statistics;
 mod table;
 mod transfer;
+mod turns;
+mod unpaced;
+mod zmq;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -29,17 +37,26 @@ const USAGE: &str = "\
 usage: udp [--quick] [--only ROW] [--rounds N] [--window N] [--campanile PROGRAM] [--print]
        parity [--quick] [--rounds N] [--print]
        transfer [--quick] [--rounds N] [--campanile PROGRAM] [--print]
+       norm [--quick] [--rounds N] [--campanile PROGRAM] [--feed PROGRAM] [--print]
+       unpaced [--quick] [--rounds N] [--campanile PROGRAM] [--print]
+       live [--quick] [--rounds N] [--feed PROGRAM] [--print]
+       zmq [--quick] [--rounds N] [--feed PROGRAM] [--print]
        profile ROW SERVER [--seconds N] [--with COMMAND] [--window N] [--campanile PROGRAM]
 
 udp      measures all rows, or one, in interleaved rounds (11), and prints the table.
          A whole run also writes it into docs/benchmarks.md, unless --print is given.
          --quick runs everything for an instant, once: it proves that all of it works, its figures mean nothing.
 parity   measures the erasure code beside others in interleaved rounds (21), prints the table, and writes it there as well.
-transfer measures a file to many machines beside udpcast and UFTP, in namespaces (5 rounds, then ours alone: 20 minutes).
+transfer measures a file to many machines beside udpcast and UFTP, in namespaces (7 rounds, then ours alone: 20 minutes).
+norm     measures the same beside NORM, with groups of one size (7 rounds: 6 minutes).
+unpaced  measures a gigabyte to two machines, as fast as it goes, beside udpcast, UFTP and NORM (7 rounds: 9 minutes).
+live     measures a live feed through loss beside Aeron, which it builds, and beside plain UDP (7 rounds: 12 minutes).
+zmq      measures messages without loss beside ZeroMQ's epgm (7 rounds: 3 minutes).
 profile  drives one server with the load of one row (20 s) while you look at it. COMMAND runs beside it, with {pid} as
          the server: --with 'strace -f -c -p {pid}' or --with 'perf record -g -o perf.data -p {pid}'.
 --window N         datagrams on their way in a closed loop, instead of the row's own number
---campanile PATH   this binary, instead of one built from the workspace";
+--campanile PATH   this binary, instead of one built from the workspace
+--feed PATH        the same of the driver of feeds";
 
 fn main() -> ExitCode {
     match run() {
@@ -57,6 +74,10 @@ fn run() -> Result<(), Box<dyn Error>> {
         Ok("udp") => udp(arguments),
         Ok("parity") => parity::run(arguments),
         Ok("transfer") => transfer::run(arguments),
+        Ok("norm") => norm::run(arguments),
+        Ok("unpaced") => unpaced::run(arguments),
+        Ok("live") => live::run(arguments),
+        Ok("zmq") => zmq::run(arguments),
         Ok("profile") => profile::run(arguments),
         _ => Err(USAGE.into()),
     }

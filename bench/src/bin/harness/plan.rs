@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::bound::Bound;
+
 /// A server under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contestant {
@@ -137,30 +139,6 @@ pub(crate) struct Target {
     pub(crate) bound: Bound,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Bound {
-    pub(crate) fn is_met(self, value: f64) -> bool {
-        match self {
-            Self::AtLeast(bound) => value >= bound,
-            Self::AtMost(bound) => value <= bound,
-        }
-    }
-}
-
-impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AtLeast(bound) => write!(f, "≥ {bound}"),
-            Self::AtMost(bound) => write!(f, "≤ {bound}"),
-        }
-    }
-}
-
 /// The most memory that campanile may hold with two cores at the defaults, in MiB.
 pub(crate) const MEMORY_BOUND: Bound = Bound::AtMost(32.0);
 
@@ -272,11 +250,5 @@ mod tests {
         assert_eq!(select(None).map(|rows| rows.len()), Ok(ROWS.len()));
         assert_eq!(select(Some("memory")).map(|rows| rows.len()), Ok(1));
         assert!(select(Some("train-65")).is_err());
-    }
-
-    #[test]
-    fn bounds_include_their_edge() {
-        assert!(Bound::AtLeast(0.95).is_met(0.95) && !Bound::AtLeast(0.95).is_met(0.94));
-        assert!(Bound::AtMost(1.03).is_met(1.03) && !Bound::AtMost(1.03).is_met(1.04));
     }
 }

@@ -21,11 +21,7 @@ pub(crate) struct Programs {
 impl Programs {
     /// Builds what is not built, campanile too unless a program is given.
     pub(crate) fn build(campanile: Option<PathBuf>) -> Result<Self, Box<dyn Error>> {
-        let mut peers = cargo();
-        peers.args(["build", "--release", "--quiet", "--bins", "--manifest-path"]);
-        run(peers.arg(home().join("Cargo.toml")))?;
-        let harness = std::env::current_exe()?;
-        let folder = harness.parent().ok_or("the harness stands in no folder")?.to_owned();
+        let folder = build_peers()?;
         let campanile = campanile.map_or_else(build_campanile, Ok)?;
         if let Err(error) = Command::new("sockperf").arg("--version").stdout(Stdio::null()).status() {
             return Err(format!("sockperf does not run ({error}): apt-get install sockperf").into());
@@ -111,24 +107,38 @@ pub(crate) fn product() -> PathBuf {
     home().parent().map(Path::to_owned).unwrap_or_default()
 }
 
+/// Builds the peers, and says where they stand: beside the harness.
+fn build_peers() -> Result<PathBuf, Box<dyn Error>> {
+    let mut peers = cargo();
+    peers.args(["build", "--release", "--quiet", "--bins", "--manifest-path"]);
+    run(peers.arg(home().join("Cargo.toml")))?;
+    let harness = std::env::current_exe()?;
+    Ok(harness.parent().ok_or("the harness stands in no folder")?.to_owned())
+}
+
+/// One of the peers, built.
+pub(crate) fn build_peer(name: &str) -> Result<PathBuf, Box<dyn Error>> {
+    Ok(build_peers()?.join(name))
+}
+
 pub(crate) fn build_campanile() -> Result<PathBuf, Box<dyn Error>> {
     let mut build = cargo();
     build.args(["build", "--release", "--quiet", "--package", "campanile-cli"]);
     build.args(["--message-format", "json-render-diagnostics", "--manifest-path"]);
     let messages = run(build.arg(product().join("Cargo.toml")))?;
-    executable(&messages).ok_or_else(|| "cargo built no executable named campanile".into())
+    executable(&messages, "campanile").ok_or_else(|| "cargo built no executable named campanile".into())
 }
 
-/// The path of campanile in what cargo says of a build.
-fn executable(messages: &str) -> Option<PathBuf> {
+/// The path of a program in what cargo says of a build.
+pub(crate) fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     messages
-        .filter(|message| message["target"]["name"] == "campanile")
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
 /// The cargo that runs the harness, or the one on the path.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
@@ -153,7 +163,7 @@ mod tests {
             "\nno json\n",
             r#"{"reason":"compiler-artifact","target":{"name":"campanile"},"executable":"/x/campanile"}"#,
         );
-        assert_eq!(executable(messages), Some(PathBuf::from("/x/campanile")));
-        assert_eq!(executable("{}"), None);
+        assert_eq!(executable(messages, "campanile"), Some(PathBuf::from("/x/campanile")));
+        assert_eq!(executable("{}", "campanile"), None);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::environment::Environment;
 use crate::measure::Sample;
 use crate::memory::MemoryResult;
-use crate::plan::{Bound, Contestant, MEMORY_BOUND, Metric};
+use crate::plan::{Contestant, MEMORY_BOUND, Metric};
 use crate::rounds::{Ratio, RowResult};
 use crate::statistics::Spread;
 
@@ -27,7 +27,7 @@ fn targets(text: &mut String, results: &[RowResult], memory: &[MemoryResult]) {
             let ratio = result.ratio(target.ours, target.peer, |sample| result.value(sample));
             let Some(ratio) = ratio else { continue };
             let (ours, peer) = (target.ours.name(), target.peer.name());
-            let verdict = verdict(target.bound, ratio.spread.median);
+            let verdict = target.bound.verdict(ratio.spread.median);
             let [median, quartiles, range] = three(ratio.spread);
             let (title, bound) = (subject(result), target.bound.to_string());
             line(text, &[&title, ours, peer, &bound, &median, &quartiles, &range, &rounds(ratio), verdict]);
@@ -37,7 +37,7 @@ fn targets(text: &mut String, results: &[RowResult], memory: &[MemoryResult]) {
         let mib = result.memory.peak_kib as f64 / 1024.0;
         let server = format!("campanile-{}", result.backend);
         let (title, bound) = ("Memory, two cores, trains", format!("{MEMORY_BOUND} MiB"));
-        let (value, verdict) = (format!("{mib:.1} MiB"), verdict(MEMORY_BOUND, mib));
+        let (value, verdict) = (format!("{mib:.1} MiB"), MEMORY_BOUND.verdict(mib));
         line(text, &[title, &server, "-", &bound, &value, "-", "-", "1", verdict]);
     }
 }
@@ -101,10 +101,6 @@ fn subject(result: &RowResult) -> String {
     format!("{}: {what}", result.row.title)
 }
 
-fn verdict(bound: Bound, value: f64) -> &'static str {
-    if bound.is_met(value) { "met" } else { "**not met**" }
-}
-
 /// Median, quartiles and range as cells.
 fn three(spread: Spread) -> [String; 3] {
     let pair = |from, to| format!("{} .. {}", number(from), number(to));
@@ -130,9 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_verdicts() {
+    fn numbers() {
         assert_eq!((number(0.9512), number(31.26)), ("0.951".to_owned(), "31.3".to_owned()));
-        assert_eq!(verdict(Bound::AtLeast(0.95), 0.951), "met");
-        assert_eq!(verdict(Bound::AtMost(1.03), 1.031), "**not met**");
     }
 }

@@ -1,11 +1,21 @@
 //! The programs that bring a file to many machines, each told what its manual advises for a known rate.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use campanile_rig::Node;
 
-use super::Scene;
+use super::bench::{FILE, Scene};
+
+/// Where the programs are that the system does not bring.
+#[derive(Clone, Debug)]
+pub(crate) struct Tools {
+    pub(crate) campanile: PathBuf,
+    /// The driver of libnorm; nowhere if it does not take part.
+    pub(crate) norm: PathBuf,
+    /// The driver of feeds, raw ones too.
+    pub(crate) feed: PathBuf,
+}
 
 /// One way to bring a file to many machines.
 pub(crate) struct Contestant {
@@ -13,54 +23,140 @@ pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     /// What has to be installed for it.
     pub(crate) program: Option<&'static str>,
+    /// Whether its receivers stay when the sender has gone.
+    pub(crate) stays: bool,
+    /// Whether its receivers throw away what comes, and say when they have ended.
+    pub(crate) keeps_nothing: bool,
     /// The program of a receiver, which puts the file into a directory.
-    pub(crate) receive: fn(&Node, &Path, &Path) -> Command,
+    pub(crate) receive: fn(&Node, &Tools, &Path) -> Command,
     /// The program of the sender.
-    pub(crate) send: fn(&Node, &Path, &Path, &Scene) -> Command,
+    pub(crate) send: fn(&Node, &Tools, &Path, &Scene) -> Command,
 }
 
-/// All of them, ours first.
-pub(crate) const ALL: [Contestant; 4] = [
-    Contestant { name: "campanile", program: None, receive: campanile_receiver, send: campanile_sender },
-    Contestant {
-        name: "udpcast",
-        program: Some("udp-sender"),
-        receive: udpcast_receiver,
-        send: |node, _, file, scene| udpcast_sender(node, file, scene, &[]),
+/// Ours as it is.
+pub(crate) const CAMPANILE: Contestant = Contestant {
+    name: "campanile",
+    program: None,
+    stays: false,
+    keeps_nothing: false,
+    receive: campanile_receiver,
+    send: |node, tools, file, scene| campanile_sender(node, tools, file, scene, &[]),
+};
+
+/// Ours with groups of 64 packets, as NORM's.
+pub(crate) const CAMPANILE_64: Contestant = Contestant {
+    name: "campanile fec=64",
+    send: |node, tools, file, scene| campanile_sender(node, tools, file, scene, &["--set", "fec=64"]),
+    ..CAMPANILE
+};
+
+/// Ours with groups of 128 packets.
+pub(crate) const CAMPANILE_128: Contestant = Contestant {
+    name: "campanile fec=128",
+    send: |node, tools, file, scene| campanile_sender(node, tools, file, scene, &["--set", "fec=128"]),
+    ..CAMPANILE
+};
+
+pub(crate) const UDPCAST: Contestant = Contestant {
+    name: "udpcast",
+    program: Some("udp-sender"),
+    stays: false,
+    keeps_nothing: false,
+    receive: udpcast_receiver,
+    send: |node, _, file, scene| udpcast_sender(node, file, scene, &[]),
+};
+
+/// Ours as a stream into nothing.
+pub(crate) const CAMPANILE_NOWHERE: Contestant = Contestant {
+    name: "campanile --stream into nothing",
+    keeps_nothing: true,
+    receive: |node, tools, _| {
+        let mut command = nowhere(node);
+        command.arg(&tools.campanile).args(["recv", "--interface", "eth0", "--group", GROUP, "--stream"]);
+        command
     },
-    Contestant {
-        name: "udpcast --fec 1x20/64",
-        program: Some("udp-sender"),
-        receive: udpcast_receiver,
-        send: |node, _, file, scene| udpcast_sender(node, file, scene, &["--fec", "1x20/64"]),
+    send: |node, tools, file, scene| {
+        let mut command = node.command("sh");
+        command.args(["-c", "exec \"$@\" < \"$0\""]).arg(file).arg(&tools.campanile);
+        command.args(["send", "--interface", "eth0", "--group", GROUP, "--stream"]);
+        command.args(["--rate", UNPACED, "--receivers", &scene.receivers.to_string()]);
+        command
     },
-    Contestant { name: "uftp", program: Some("uftp"), receive: uftp_receiver, send: uftp_sender },
-];
+    ..CAMPANILE
+};
+
+/// udpcast into nothing.
+pub(crate) const UDPCAST_NOWHERE: Contestant = Contestant {
+    name: "udpcast into nothing",
+    keeps_nothing: true,
+    receive: |node, _, _| {
+        let mut command = nowhere(node);
+        command.args(["udp-receiver", "--nokbd", "--interface", "eth0"]);
+        command
+    },
+    ..UDPCAST
+};
+
+/// A command, yet to be said, whose output goes nowhere, and which says when it has ended, in seconds since 1970.
+fn nowhere(node: &Node) -> Command {
+    let mut command = node.command("sh");
+    command.args(["-c", "\"$@\" > /dev/null && date +%s.%N", "sh"]);
+    command
+}
+
+pub(crate) const UDPCAST_FEC: Contestant = Contestant {
+    name: "udpcast --fec 1x20/64",
+    send: |node, _, file, scene| udpcast_sender(node, file, scene, &["--fec", "1x20/64"]),
+    ..UDPCAST
+};
+
+pub(crate) const UFTP: Contestant = Contestant {
+    name: "uftp",
+    program: Some("uftp"),
+    stays: true,
+    keeps_nothing: false,
+    receive: uftp_receiver,
+    send: uftp_sender,
+};
+
+pub(crate) const NORM_64: Contestant = Contestant {
+    name: "norm, blocks of 64",
+    program: None,
+    stays: true,
+    keeps_nothing: false,
+    receive: norm_receiver,
+    send: |node, tools, file, scene| norm_sender(node, tools, file, scene, [64, 32, 0]),
+};
+
+pub(crate) const NORM_128: Contestant = Contestant {
+    name: "norm, blocks of 128",
+    send: |node, tools, file, scene| norm_sender(node, tools, file, scene, [128, 64, 0]),
+    ..NORM_64
+};
+
+/// The rate of ours where there is none to keep.
+const UNPACED: &str = "2500mbit";
 
 const GROUP: &str = "239.192.7.1:7500";
 
-fn campanile_receiver(node: &Node, program: &Path, into: &Path) -> Command {
-    let mut command = node.command(program);
+fn campanile_receiver(node: &Node, tools: &Tools, into: &Path) -> Command {
+    let mut command = node.command(&tools.campanile);
     command.args(["recv", "--interface", "eth0", "--group", GROUP, "--into"]).arg(into);
     command
 }
 
-fn campanile_sender(node: &Node, program: &Path, file: &Path, scene: &Scene) -> Command {
-    let mut command = node.command(program);
+fn campanile_sender(node: &Node, tools: &Tools, file: &Path, scene: &Scene, more: &[&str]) -> Command {
+    let mut command = node.command(&tools.campanile);
     command.args(["send", "--interface", "eth0", "--group", GROUP, "--json"]);
-    command.args([
-        "--rate",
-        &format!("{}kbit", scene.rate_kbit),
-        "--receivers",
-        &scene.receivers.to_string(),
-    ]);
+    let rate = scene.rate_kbit.map_or(UNPACED.to_owned(), |rate_kbit| format!("{rate_kbit}kbit"));
+    command.args(["--rate", &rate, "--receivers", &scene.receivers.to_string()]).args(more);
     command.arg(file);
     command
 }
 
-fn udpcast_receiver(node: &Node, _: &Path, into: &Path) -> Command {
+fn udpcast_receiver(node: &Node, _: &Tools, into: &Path) -> Command {
     let mut command = node.command("udp-receiver");
-    command.args(["--nokbd", "--interface", "eth0", "--file"]).arg(into.join(super::FILE));
+    command.args(["--nokbd", "--interface", "eth0", "--file"]).arg(into.join(FILE));
     command
 }
 
@@ -68,19 +164,47 @@ fn udpcast_receiver(node: &Node, _: &Path, into: &Path) -> Command {
 fn udpcast_sender(node: &Node, file: &Path, scene: &Scene, more: &[&str]) -> Command {
     let mut command = node.command("udp-sender");
     command.args(["--nokbd", "--interface", "eth0", "--rexmit-hello-interval", "300", "--max-wait", "15"]);
-    command.args(["--max-bitrate", &format!("{}k", scene.rate_kbit)]);
+    if let Some(rate_kbit) = scene.rate_kbit {
+        command.args(["--max-bitrate", &format!("{rate_kbit}k")]);
+    }
     command.args(["--min-receivers", &scene.receivers.to_string(), "--file"]).arg(file).args(more);
     command
 }
 
-fn uftp_receiver(node: &Node, _: &Path, into: &Path) -> Command {
+fn uftp_receiver(node: &Node, _: &Tools, into: &Path) -> Command {
     let mut command = node.command("uftpd");
-    command.args(["-d", "-I", "eth0", "-D"]).arg(into);
+    command.args(["-d", "-I", "eth0", "-B", "4000000", "-D"]).arg(into);
     command
 }
 
-fn uftp_sender(node: &Node, _: &Path, file: &Path, scene: &Scene) -> Command {
+fn uftp_sender(node: &Node, _: &Tools, file: &Path, scene: &Scene) -> Command {
     let mut command = node.command("uftp");
-    command.args(["-I", "eth0", "-R", &scene.rate_kbit.to_string()]).arg(file);
+    let rate = scene.rate_kbit.map_or("-1".to_owned(), |rate_kbit| rate_kbit.to_string());
+    command.args(["-I", "eth0", "-B", "4000000", "-R", &rate]).arg(file);
     command
 }
+
+fn norm_receiver(node: &Node, tools: &Tools, into: &Path) -> Command {
+    let mut command = node.command(&tools.norm);
+    command.arg("recv").arg(into).args([FILE, &node.number().to_string()]);
+    command
+}
+
+/// With blocks of so many packets of data, so many of parity, and so many of these sent unasked.
+fn norm_sender(node: &Node, tools: &Tools, file: &Path, scene: &Scene, blocks: [u8; 3]) -> Command {
+    let mut command = node.command(&tools.norm);
+    // The library's rate is that of its messages: it does not count the headers of IP and UDP.
+    let share = f64::from(NORM_MESSAGE) / f64::from(NORM_MESSAGE + 28);
+    let rate_bps =
+        scene.rate_kbit.map_or(NORM_FASTEST_BPS, |rate_kbit| f64::from(rate_kbit) * 1000.0 * share);
+    command.arg("send").arg(file).args([rate_bps.to_string(), NORM_SEGMENT.to_string()]);
+    command.args(blocks.map(|count| count.to_string())).arg(scene.receivers.to_string());
+    command
+}
+
+/// The rate of NORM where there is none to keep: it gets no more through when it is told more.
+const NORM_FASTEST_BPS: f64 = 1e9;
+/// What of the file is in a packet of NORM, so that it fills an MTU of 1500 bytes.
+const NORM_SEGMENT: u16 = 1440;
+/// Such a packet without the headers of IP and UDP.
+const NORM_MESSAGE: u16 = 1472;

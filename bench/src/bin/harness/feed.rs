@@ -1,0 +1,198 @@
+//! A feed of messages from one machine to others, by drivers that all do the same (`bench/src/feed.rs`).
+
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use campanile_bench::feed::{Plan, SHARES};
+use campanile_bench::process::ended_children;
+use campanile_rig::{Loss, Network, Node, Process};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+/// Where the drivers are; nowhere if one does not take part.
+#[derive(Debug, Default)]
+pub(crate) struct Drivers {
+    pub(crate) feed: PathBuf,
+    pub(crate) zmq: PathBuf,
+    pub(crate) aeron: Aeron,
+}
+
+/// Aeron's driver.
+#[derive(Debug, Default)]
+pub(crate) struct Aeron {
+    pub(crate) program: PathBuf,
+    /// Where its shared libraries are, as the loader takes it.
+    pub(crate) libraries: String,
+}
+
+/// One way to bring a feed to others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    /// Ours with some options.
+    Campanile(&'static [&'static str]),
+    /// UDP as it is: what is lost stays so.
+    Raw,
+    /// ZeroMQ's epgm.
+    Zmq,
+    /// Aeron's driver, told so by its environment.
+    Aeron(&'static [(&'static str, &'static str)]),
+}
+
+/// What came of a feed; of several receivers the worst.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// Messages a second from the moment that the first was due until the last had come.
+    pub(crate) per_second: f64,
+    pub(crate) missing: f64,
+    /// Microseconds from when a message was due until it was there, at each of [`SHARES`]; nothing where they were not timed.
+    pub(crate) since_due_us: [f64; SHARES.len()],
+    /// The same from when it was sent.
+    pub(crate) since_sent_us: [f64; SHARES.len()],
+    /// Processor seconds of all programs, for a million messages.
+    pub(crate) cpu: f64,
+}
+
+/// What a receiver says.
+#[derive(Debug, Deserialize)]
+struct Line {
+    received: u64,
+    misplaced: u64,
+    seconds: f64,
+    since_due_ns: Vec<u64>,
+    since_sent_ns: Vec<u64>,
+}
+
+/// A sender and its receivers.
+pub(crate) struct Bench {
+    network: Network,
+    drivers: Drivers,
+    /// Where Aeron's drivers have their memory: no disk should lie under it.
+    memory: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new(drivers: Drivers, receivers: usize) -> Result<Self, Box<dyn Error>> {
+        let memory = tempfile::tempdir_in("/dev/shm")?;
+        Ok(Self { network: Network::new(receivers + 1)?, drivers, memory })
+    }
+
+    /// Sends a feed once, while each receiver's link loses so much of what comes, in thousandths.
+    pub(crate) fn measure(&self, way: Way, plan: Plan, loss: u32) -> Result<Sample, Box<dyn Error>> {
+        let [sender, receivers @ ..] = self.network.nodes() else { return Err("there is no sender".into()) };
+        let before = ended_children();
+        let mut running = Vec::new();
+        for node in receivers {
+            node.lose(Loss { down: loss, up: 0 })?;
+            let mut receiver = Process::start("receiver", &mut self.command(way, node, "recv", plan))?;
+            if receiver.line(PATIENCE, |line| line == "ready").is_none() {
+                return Err(format!("a receiver does not begin: {}", receiver.kill().story()).into());
+            }
+            running.push(receiver);
+        }
+        // Who listens has joined, but the kernel may still have to say so.
+        thread::sleep(Duration::from_millis(200));
+        let source = Process::start("sender", &mut self.command(way, sender, "send", plan))?;
+        let mut lines = Vec::new();
+        for receiver in &mut running {
+            match receiver.line(PATIENCE, |line| line.starts_with('{')) {
+                Some(line) => lines.push(serde_json::from_str::<Line>(&line)?),
+                None => {
+                    return Err(
+                        format!("a receiver hears no end; the sender: {}", source.kill().story()).into()
+                    );
+                }
+            }
+        }
+        source.kill();
+        running.into_iter().for_each(|receiver| drop(receiver.kill()));
+        self.free_memory()?;
+        if !matches!(way, Way::Raw) && lines.iter().any(|line| line.misplaced > plan.count - line.received) {
+            return Err(format!("messages are not in order: {lines:?}").into());
+        }
+        let cpu = (ended_children() - before).as_secs_f64() * 1e6 / plan.count as f64;
+        Ok(Sample { cpu, ..worst(&lines, plan) })
+    }
+
+    /// Frees what the drivers have left behind: they are never asked to end.
+    fn free_memory(&self) -> Result<(), Box<dyn Error>> {
+        for entry in fs::read_dir(self.memory.path())? {
+            fs::remove_dir_all(entry?.path())?;
+        }
+        Ok(())
+    }
+
+    fn command(&self, way: Way, node: &Node, task: &str, plan: Plan) -> Command {
+        let words = [plan.count.to_string(), plan.size.to_string(), plan.rate.to_string()];
+        match way {
+            Way::Campanile(options) => {
+                let mut command = node.command(&self.drivers.feed);
+                command.args([task, "campanile"]).args(words).args(options);
+                command
+            }
+            Way::Raw => {
+                let mut command = node.command(&self.drivers.feed);
+                command.args([task, "raw"]).args(words);
+                command
+            }
+            Way::Zmq => {
+                let mut command = node.command(&self.drivers.zmq);
+                command.args([task, &node.v4().to_string()]).args(words);
+                command
+            }
+            Way::Aeron(settings) => {
+                let mut command = node.command(&self.drivers.aeron.program);
+                command.env("LD_LIBRARY_PATH", &self.drivers.aeron.libraries);
+                command.arg(task).arg(self.memory.path().join(node.number().to_string()));
+                command.arg(node.v4().to_string()).args(words).envs(settings.iter().copied());
+                command
+            }
+        }
+    }
+}
+
+/// The worst of the receivers in each respect.
+fn worst(lines: &[Line], plan: Plan) -> Sample {
+    let most = |of: &dyn Fn(&Line) -> f64| lines.iter().map(of).fold(0.0, f64::max);
+    let at = |times: &[u64], rank: usize| times.get(rank).map_or(0.0, |&time_ns| time_ns as f64 / 1000.0);
+    let mut sample = Sample {
+        per_second: lines
+            .iter()
+            .map(|line| line.received as f64 / line.seconds)
+            .fold(f64::INFINITY, f64::min),
+        missing: most(&|line| (plan.count - line.received) as f64),
+        since_due_us: [0.0; SHARES.len()],
+        since_sent_us: [0.0; SHARES.len()],
+        cpu: 0.0,
+    };
+    for rank in 0..SHARES.len() {
+        sample.since_due_us[rank] = most(&|line| at(&line.since_due_ns, rank));
+        sample.since_sent_us[rank] = most(&|line| at(&line.since_sent_ns, rank));
+    }
+    sample
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_receiver_counts() {
+        let line = |received, seconds, time_ns| Line {
+            received,
+            misplaced: 0,
+            seconds,
+            since_due_ns: vec![time_ns; 6],
+            since_sent_ns: Vec::new(),
+        };
+        let plan = Plan { count: 100, size: 100, rate: 0 };
+        let sample = worst(&[line(100, 2.0, 5000), line(90, 1.0, 9000)], plan);
+        assert_eq!((sample.per_second, sample.missing), (50.0, 10.0));
+        assert_eq!((sample.since_due_us[0], sample.since_sent_us[0]), (9.0, 0.0));
+    }
+}

@@ -1,0 +1,181 @@
+//! A live feed through loss: ours beside Aeron, and beside UDP as it is where nothing is lost.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use campanile_bench::arguments::Arguments;
+use campanile_bench::feed::Plan;
+
+use crate::bound::Bound;
+use crate::environment::Environment;
+use crate::feed::{Bench, Drivers, Sample, Way};
+use crate::page;
+use crate::peers::{aeron_version, build_aeron};
+use crate::programs::build_peer;
+use crate::turns::{Of, Target, Turns};
+
+const SIZE: usize = 1344;
+const RECEIVERS: usize = 2;
+
+/// Aeron for few receivers near by: what it waits before and after a repair, and how many of these it keeps.
+const AERON: Way = Way::Aeron(&[
+    ("AERON_THREADING_MODE", "SHARED"),
+    ("AERON_SHARED_IDLE_STRATEGY", "backoff"),
+    ("AERON_SOCKET_SO_RCVBUF", "2m"),
+    ("AERON_SOCKET_SO_SNDBUF", "2m"),
+    ("AERON_RCV_INITIAL_WINDOW_LENGTH", "2m"),
+    ("AERON_NAK_MULTICAST_GROUP_SIZE", "2"),
+    ("AERON_NAK_MULTICAST_MAX_BACKOFF", "200us"),
+    ("AERON_RETRANSMIT_UNICAST_LINGER", "1ms"),
+    ("AERON_MAX_RESEND", "256"),
+]);
+
+/// What is repaired when it is asked for.
+const ON_DEMAND: Way = Way::Campanile(&["preset=lan", "rate=400mbit", "fec=off", "nak-backoff=200us"]);
+/// Small groups, with parity sent before anybody asks.
+const AHEAD: Way =
+    Way::Campanile(&["preset=lan", "rate=400mbit", "fec=8", "fec-ahead=2", "nak-backoff=200us"]);
+
+/// A feed as fast as it goes.
+struct Flood {
+    /// What is lost, in thousandths.
+    loss: u32,
+    /// Ours, at the rate that was found to be best.
+    ours: Way,
+    /// How many messages ours and Aeron send: some seconds of each.
+    counts: [u64; 2],
+    /// What is wanted.
+    times: f64,
+}
+
+const FLOODS: [Flood; 3] = [
+    Flood {
+        loss: 0,
+        ours: Way::Campanile(&[
+            "preset=lan",
+            "rate=2gbit",
+            "window=256m",
+            "memory=128m",
+            "receive-window=65536",
+        ]),
+        counts: [300_000, 150_000],
+        times: 2.0,
+    },
+    Flood {
+        loss: 10,
+        ours: Way::Campanile(&[
+            "preset=lan",
+            "rate=1600mbit",
+            "window=256m",
+            "memory=128m",
+            "receive-window=65536",
+        ]),
+        counts: [300_000, 100_000],
+        times: 4.0,
+    },
+    Flood {
+        loss: 100,
+        ours: Way::Campanile(&[
+            "preset=lan",
+            "rate=1200mbit",
+            "window=256m",
+            "memory=128m",
+            "receive-window=65536",
+        ]),
+        counts: [200_000, 20_000],
+        times: 20.0,
+    },
+];
+
+/// 10,000 messages a second.
+const PACED: Plan = Plan { count: 30_000, size: SIZE, rate: 10_000 };
+
+/// Measures and writes the tables, unless `--print` is given.
+pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let (quick, print) = (arguments.flag("quick")?, arguments.flag("print")?);
+    let rounds = arguments.option("rounds")?.unwrap_or(if quick { 1 } else { 7 }).max(1);
+    let feed: Option<PathBuf> = arguments.option("feed")?;
+    arguments.end()?;
+    let feed = feed.map_or_else(|| build_peer("feed"), Ok)?;
+    let aeron = build_aeron()?;
+    let environment = Environment::of_network([("aeron", aeron_version()?)])?;
+    let bench = Bench::new(Drivers { feed, aeron, ..Drivers::default() }, RECEIVERS)?;
+    let shorter = |count: u64| if quick { count / 100 } else { count };
+    let mut text = String::new();
+    for Flood { loss, ours, counts, times } in FLOODS {
+        let plan = |at: usize| Plan { count: shorter(counts[at]), size: SIZE, rate: 0 };
+        let turns = Turns::take(&["campanile", "aeron"], rounds, |at| {
+            bench.measure([ours, AERON][at], plan(at), loss)
+        })?;
+        text += &throughput(&turns, loss, times);
+    }
+    for loss in [0, 10] {
+        // Where something is lost UDP by itself is no feed.
+        let names = ["campanile, repair on demand", "campanile, parity ahead", "aeron", "udp"];
+        let names = if loss == 0 { &names[..] } else { &names[..3] };
+        let plan = Plan { count: shorter(PACED.count), ..PACED };
+        let turns = Turns::take(names, rounds, |at| {
+            bench.measure([ON_DEMAND, AHEAD, AERON, Way::Raw][at], plan, loss)
+        })?;
+        text += &latency(&turns, loss);
+    }
+    text += &environment.table();
+    println!("{text}");
+    if quick || print { Ok(()) } else { page::write("live", &text) }
+}
+
+fn throughput(turns: &Turns<Sample>, loss: u32, wanted: f64) -> String {
+    let target = Target {
+        what: "messages a second",
+        of: |sample: &Sample| sample.per_second,
+        ours: "campanile",
+        peer: "aeron",
+        bound: Bound::AtLeast(wanted),
+    };
+    let table = turns.table(&[
+        ("messages a second", |sample| sample.per_second),
+        ("Mbit/s of messages", |sample| sample.per_second * SIZE as f64 * 8.0 / 1e6),
+        ("messages missing", |sample| sample.missing),
+        ("seconds of all processors for a million messages", |sample| sample.cpu),
+    ]);
+    format!("### As fast as it goes, {} % loss\n\n{}\n{table}\n", loss / 10, turns.targets(&[target]))
+}
+
+/// Ranks of [`campanile_bench::feed::SHARES`].
+const P50: usize = 0;
+const P99: usize = 2;
+const P999: usize = 3;
+
+fn latency(turns: &Turns<Sample>, loss: u32) -> String {
+    let target = |ours, peer, (what, of): (_, Of<Sample>), most| Target {
+        what,
+        of,
+        ours,
+        peer,
+        bound: Bound::AtMost(most),
+    };
+    let p99: (_, Of<Sample>) = ("p99 from when it is due", |sample| sample.since_due_us[P99]);
+    let p999: (_, Of<Sample>) = ("p99.9 from when it is due", |sample| sample.since_due_us[P999]);
+    let sent_p99: (_, Of<Sample>) = ("p99 from when it is sent", |sample| sample.since_sent_us[P99]);
+    let sent_p999: (_, Of<Sample>) = ("p99.9 from when it is sent", |sample| sample.since_sent_us[P999]);
+    let mut targets = Vec::new();
+    for ours in ["campanile, repair on demand", "campanile, parity ahead"] {
+        if loss == 0 {
+            targets.extend([p99, p999, sent_p99, sent_p999].map(|what| target(ours, "udp", what, 1.5)));
+        } else {
+            targets.extend([p999, sent_p999].map(|what| target(ours, "aeron", what, 0.25)));
+        }
+    }
+    let table = turns.table(&[
+        ("µs from due, p50", |sample| sample.since_due_us[P50]),
+        ("µs from due, p99", |sample| sample.since_due_us[P99]),
+        ("µs from due, p99.9", |sample| sample.since_due_us[P999]),
+        ("µs from sent, p50", |sample| sample.since_sent_us[P50]),
+        ("µs from sent, p99", |sample| sample.since_sent_us[P99]),
+        ("µs from sent, p99.9", |sample| sample.since_sent_us[P999]),
+        ("messages missing", |sample| sample.missing),
+        ("seconds of all processors for a million messages", |sample| sample.cpu),
+    ]);
+    let rate = PACED.rate;
+    format!("### {rate} messages a second, {} % loss\n\n{}\n{table}\n", loss / 10, turns.targets(&targets))
+}

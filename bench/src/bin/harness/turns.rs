@@ -1,0 +1,123 @@
+//! Contestants that take turns, and what came of each round.
+
+use std::error::Error;
+use std::fmt::{Debug, Write};
+
+use crate::bound::Bound;
+use crate::statistics::Spread;
+
+/// The samples of some contestants, a round after the other.
+pub(crate) struct Turns<S> {
+    contestants: Vec<(&'static str, Vec<S>)>,
+}
+
+/// A figure of a sample.
+pub(crate) type Of<S> = fn(&S) -> f64;
+
+/// A ratio that is wanted, within a round.
+pub(crate) struct Target<S> {
+    pub(crate) what: &'static str,
+    pub(crate) of: Of<S>,
+    pub(crate) ours: &'static str,
+    pub(crate) peer: &'static str,
+    pub(crate) bound: Bound,
+}
+
+impl<S: Debug> Turns<S> {
+    /// Measures all of them by their numbers, so many rounds, in an order that turns.
+    pub(crate) fn take(
+        names: &[&'static str],
+        rounds: usize,
+        mut measure: impl FnMut(usize) -> Result<S, Box<dyn Error>>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut contestants: Vec<(&'static str, Vec<S>)> =
+            names.iter().map(|&name| (name, Vec::new())).collect();
+        for round in 0..rounds {
+            for turn in 0..names.len() {
+                let at = (round + turn) % names.len();
+                let sample = measure(at).map_err(|error| format!("{}: {error}", names[at]))?;
+                eprintln!("round {} of {rounds}: {}: {sample:.3?}", round + 1, names[at]);
+                contestants[at].1.push(sample);
+            }
+        }
+        Ok(Self { contestants })
+    }
+
+    /// What a contestant's samples are worth.
+    pub(crate) fn figures(&self, name: &str, of: Of<S>) -> impl Iterator<Item = f64> {
+        self.contestants.iter().filter(move |entry| entry.0 == name).flat_map(|entry| &entry.1).map(of)
+    }
+
+    /// The spread of the ratios of two contestants within the rounds.
+    pub(crate) fn ratio(&self, ours: &str, peer: &str, of: Of<S>) -> Option<Spread> {
+        let ratios = self.figures(ours, of).zip(self.figures(peer, of));
+        Spread::of(ratios.map(|(ours, peer)| ours / peer))
+    }
+
+    /// A table of targets and what was reached.
+    pub(crate) fn targets(&self, targets: &[Target<S>]) -> String {
+        let mut text = String::from(
+            "| what | program | beside | target | median | quartiles | range | result |\n|---|---|---|---|---|---|---|---|\n",
+        );
+        for target in targets {
+            let Target { what, of, ours, peer, bound } = *target;
+            let Some(spread) = self.ratio(ours, peer, of) else { continue };
+            let verdict = bound.verdict(spread.median);
+            let _ = writeln!(text, "| {what} | {ours} | {peer} | {bound} | {} | {verdict} |", cells(spread));
+        }
+        text
+    }
+
+    /// A table of what each contestant reached.
+    pub(crate) fn table(&self, figures: &[(&str, Of<S>)]) -> String {
+        let mut text =
+            String::from("| program | what | median | quartiles | range |\n|---|---|---|---|---|\n");
+        for (name, samples) in &self.contestants {
+            for &(what, of) in figures {
+                let Some(spread) = Spread::of(samples.iter().map(of)) else { continue };
+                let _ = writeln!(text, "| {name} | {what} | {} |", cells(spread));
+            }
+        }
+        text
+    }
+}
+
+/// Median, quartiles and range as cells of a table.
+pub(crate) fn cells(spread: Spread) -> String {
+    let Spread { min, lower_quartile, median, upper_quartile, max } = spread;
+    let [min, lower_quartile, median, upper_quartile, max] =
+        [min, lower_quartile, median, upper_quartile, max].map(number);
+    format!("{median} | {lower_quartile} .. {upper_quartile} | {min} .. {max}")
+}
+
+/// As many decimals as mean something.
+fn number(value: f64) -> String {
+    match value.abs() {
+        1000.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        let mut values = [1.0, 4.0, 16.0, 2.0].into_iter();
+        // In the second round the other one begins.
+        let turns = Turns::take(&["a", "b"], 2, |_| values.next().ok_or_else(|| "no more".into()))
+            .expect("there are four");
+        let own: Of<f64> = |&value| value;
+        assert_eq!(turns.figures("a", own).collect::<Vec<_>>(), [1.0, 2.0]);
+        assert_eq!(turns.ratio("a", "b", own).map(|spread| (spread.min, spread.max)), Some((0.125, 0.25)));
+        let target = Target { what: "w", of: own, ours: "a", peer: "b", bound: Bound::AtMost(0.1) };
+        assert!(
+            turns
+                .targets(&[target])
+                .contains("| w | a | b | ≤ 0.1 | 0.188 | 0.156 .. 0.219 | 0.125 .. 0.250 | **not met** |")
+        );
+        assert!(turns.table(&[("w", own)]).contains("| b | w | 10.0 | 7.000 .. 13.0 | 4.000 .. 16.0 |"));
+    }
+}
