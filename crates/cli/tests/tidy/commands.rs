@@ -150,6 +150,18 @@ fn every_command_has_its_file() {
     report(&homeless(&commands, &files().into_iter().map(|file| file.path).collect()));
 }
 
+/// Among several programs `cargo run` knows what is meant by this alone, and the first command of README.md is one.
+#[test]
+fn cargo_run_means_campanile() {
+    let manifests: Vec<String> = files().into_iter().map(|file| file.path).collect();
+    let manifests =
+        manifests.iter().filter(|path| path.starts_with("crates/") && path.ends_with("/Cargo.toml"));
+    let named: Vec<&str> =
+        manifests.filter(|path| text(path).contains("\ndefault-run = ")).map(String::as_str).collect();
+    assert_eq!(named, ["crates/cli/Cargo.toml"]);
+    assert!(text(named[0]).contains("\ndefault-run = \"campanile\""));
+}
+
 #[test]
 fn a_command_without_a_file_is_found() {
     let commands = subcommands(
