@@ -1,5 +1,7 @@
 //! What only Linux can be put through: a kernel that refuses io_uring, an interface that goes away, a link that is full.
 
+mod crowds;
+
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;

@@ -1,0 +1,155 @@
+//! Multicast and broadcast on two cables: by which interface it leaves, how far it goes, who hears it.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use super::{config, in_a_namespace, ip};
+use crate::multicast::{self, Membership, Sending};
+use crate::{Cast, Choice, Engine, Event, Failure, Interface, Path, Transmit, udp};
+
+const PORT: u16 = 7500;
+
+/// An engine with one socket.
+struct Party(Engine, crate::SocketId);
+
+impl Party {
+    fn new(backend: Choice, socket: udp::UdpSocket) -> Self {
+        let mut engine = Engine::new(&config(backend)).expect("a backend works");
+        let id = engine.add(socket).expect("a bound socket is accepted");
+        Self(engine, id)
+    }
+
+    fn at(backend: Choice, config: &udp::UdpConfig) -> Self {
+        Self::new(backend, udp::bind(config).expect("the address is there"))
+    }
+
+    fn member(backend: Choice, membership: &Membership, config: &udp::UdpConfig) -> Self {
+        Self::new(backend, multicast::bind(membership, PORT, config).expect("the interface is there"))
+    }
+
+    fn say(&mut self, to: IpAddr, word: &[u8]) {
+        let Self(engine, id) = self;
+        let mut slot = engine.transmit_slot().expect("one datagram at a time");
+        slot.bytes_mut()[..word.len()].copy_from_slice(word);
+        slot.send(*id, &Transmit::datagram(Some((to, PORT).into()), word.len()));
+        engine.poll(Some(Instant::now())).expect("polls");
+    }
+
+    /// The next thing that it is told.
+    fn hear(&mut self) -> Result<(Path, Vec<u8>), Failure> {
+        self.0.poll(Some(Instant::now() + Duration::from_secs(5))).expect("polls");
+        match self.0.next_event() {
+            Some(Event::Train(train)) => Ok((*train.path(), train.bytes().to_vec())),
+            Some(Event::Failed(failure)) => Err(failure),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Two cables, `a0` to `a1` and `b0` to `b1`, whose near ends have addresses.
+fn lay_cables() {
+    for (cable, net) in [("a", 1), ("b", 2)] {
+        ip(&format!("link add {cable}0 type veth peer name {cable}1"));
+        ip(&format!("addr add 10.{net}.0.1/24 broadcast + dev {cable}0"));
+        ip(&format!("link set {cable}0 up"));
+        ip(&format!("link set {cable}1 up"));
+    }
+}
+
+fn wildcard() -> udp::UdpConfig {
+    udp::UdpConfig::new("0.0.0.0:0".parse().expect("a literal address"))
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("a literal address")
+}
+
+fn named(cable: &str) -> Option<Interface> {
+    Some(Interface::Name(cable.to_owned()))
+}
+
+#[test]
+fn what_goes_to_a_group_leaves_as_its_socket_says() {
+    for backend in [Choice::Epoll, Choice::Uring] {
+        in_a_namespace(move || {
+            lay_cables();
+            let group = address("239.192.7.1");
+            // What leaves by an interface is looped back as if it had arrived there. A raw socket hears it with its IP header.
+            let raw = udp::UdpConfig { protocol: Some(17), ..wildcard() };
+            let member = |cable| {
+                let membership = Membership { interface: named(cable), ..Membership::any_source(group) };
+                Party::member(backend, &membership, &raw)
+            };
+            let (mut at_a, mut at_b) = (member("a0"), member("b0"));
+            let say = |sending, word: &[u8]| {
+                let socket = udp::UdpConfig { multicast: sending, ..wildcard() };
+                Party::at(backend, &socket).say(group, word);
+            };
+            let index = Interface::Name("a0".to_owned()).resolve().expect("it is there").index;
+            for interface in
+                [named("a0"), Some(Interface::Index(index)), Some(Interface::Address(address("10.1.0.1")))]
+            {
+                say(Sending { ttl: 7, loopback: false, interface: interface.clone() }, b"unheard here");
+                say(Sending { ttl: 7, loopback: true, interface }, b"by a");
+                let (path, packet) = at_a.hear().expect("it comes");
+                // The time to live stands in the ninth byte (RFC 791 section 3.1); 28 bytes are headers.
+                assert_eq!((packet[8], &packet[28..], path.cast), (7, &b"by a"[..], Cast::Multicast));
+            }
+            say(Sending { interface: named("b0"), ..Sending::default() }, b"by b");
+            let (_, packet) = at_b.hear().expect("it comes");
+            assert_eq!((packet[8], &packet[28..]), (1, &b"by b"[..]), "the first that went by it");
+        });
+    }
+}
+
+#[test]
+fn broadcast_is_sent_by_who_may_and_known_for_what_it_is() {
+    for backend in [Choice::Epoll, Choice::Uring] {
+        in_a_namespace(move || {
+            lay_cables();
+            let everyone = address("10.1.0.255");
+            let any = udp::UdpConfig::new(SocketAddr::new(address("0.0.0.0"), PORT));
+            let mut listener = Party::at(backend, &any);
+            let mut silent = Party::at(backend, &wildcard());
+            silent.say(everyone, b"no");
+            let failure = silent.hear().expect_err("it was not asked for");
+            assert_eq!(failure.error().kind(), std::io::ErrorKind::PermissionDenied);
+            Party::at(backend, &udp::UdpConfig { broadcast: true, ..wildcard() }).say(everyone, b"all");
+            let (path, word) = listener.hear().expect("it comes");
+            assert_eq!((path.cast, path.to, &word[..]), (Cast::Broadcast, everyone, &b"all"[..]));
+        });
+    }
+}
+
+#[test]
+fn a_group_of_ipv6_is_heard_from_all_or_from_one() {
+    for backend in [Choice::Epoll, Choice::Uring] {
+        in_a_namespace(move || {
+            if UdpSocket::bind("[::1]:0").is_err() {
+                println!("skipped: this system has no IPv6");
+                return;
+            }
+            lay_cables();
+            for last in [1, 2] {
+                ip(&format!("addr add fd00::{last}/64 dev a0 nodad"));
+            }
+            let group = address("ff3e::7");
+            let wildcard = udp::UdpConfig::new("[::]:0".parse().expect("a literal address"));
+            let any = Membership { interface: named("a0"), ..Membership::any_source(group) };
+            let one = Membership { source: Some(address("fd00::1")), ..any.clone() };
+            let mut of_all = Party::member(backend, &any, &wildcard);
+            let mut of_one = Party::member(backend, &one, &wildcard);
+            let sending = Sending { interface: named("a0"), ..Sending::default() };
+            for (last, word) in [(2, b"two"), (1, b"one")] {
+                let from = SocketAddr::new(address(&format!("fd00::{last}")), 0);
+                let socket = udp::UdpConfig { multicast: sending.clone(), ..udp::UdpConfig::new(from) };
+                Party::at(backend, &socket).say(group, word);
+                let (path, heard) = of_all.hear().expect("it comes");
+                assert_eq!((path.from.ip(), path.to, path.cast), (from.ip(), group, Cast::Multicast));
+                assert_eq!(heard, word);
+            }
+            let (path, heard) = of_one.hear().expect("it comes");
+            assert_eq!((path.from.ip(), &heard[..]), (address("fd00::1"), &b"one"[..]), "the first it hears");
+        });
+    }
+}
