@@ -6,6 +6,7 @@ mod bound;
 mod environment;
 mod feed;
 mod live;
+mod load;
 mod measure;
 mod memory;
 mod norm;
@@ -41,6 +42,7 @@ usage: udp [--quick] [--only ROW] [--rounds N] [--window N] [--campanile PROGRAM
        unpaced [--quick] [--rounds N] [--campanile PROGRAM] [--print]
        live [--quick] [--rounds N] [--feed PROGRAM] [--print]
        zmq [--quick] [--rounds N] [--feed PROGRAM] [--print]
+       load [--quick] [--rounds N] [--campanile PROGRAM] [--flood PROGRAM] [--print]
        profile ROW SERVER [--seconds N] [--with COMMAND] [--window N] [--campanile PROGRAM]
 
 udp      measures all rows, or one, in interleaved rounds (11), and prints the table.
@@ -52,6 +54,7 @@ norm     measures the same beside NORM, with groups of one size (7 rounds: 6 min
 unpaced  measures a gigabyte to two machines, as fast as it goes, beside udpcast, UFTP and NORM (7 rounds: 9 minutes).
 live     measures a live feed through loss beside Aeron, which it builds, and beside plain UDP (7 rounds: 12 minutes).
 zmq      measures messages without loss beside ZeroMQ's epgm (7 rounds: 3 minutes).
+load     measures what the load client sends beside a raw flood (7 rounds: 2 minutes).
 profile  drives one server with the load of one row (20 s) while you look at it. COMMAND runs beside it, with {pid} as
          the server: --with 'strace -f -c -p {pid}' or --with 'perf record -g -o perf.data -p {pid}'.
 --window N         datagrams on their way in a closed loop, instead of the row's own number
@@ -77,6 +80,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         Ok("norm") => norm::run(arguments),
         Ok("unpaced") => unpaced::run(arguments),
         Ok("live") => live::run(arguments),
+        Ok("load") => load::run(arguments),
         Ok("zmq") => zmq::run(arguments),
         Ok("profile") => profile::run(arguments),
         _ => Err(USAGE.into()),
