@@ -299,6 +299,15 @@ impl Source {
         }
     }
 
+    /// Changes how long repair goes on after the end; where it does so already, from now on.
+    pub fn set_linger(&mut self, now: Instant, linger: Duration) {
+        self.config.spm.linger = linger;
+        if let Phase::Lingering { latest } = &mut self.phase {
+            *latest = (*latest).min(now + linger.saturating_mul(LINGER_MOST));
+            self.timers.set(Timer::Linger as usize, now + linger);
+        }
+    }
+
     /// Aborts the session: what waits is not sent any more, and SPMs say why, through the linger.
     pub fn reset(&mut self, now: Instant, reset: Reset) {
         if self.phase == Phase::Over {
@@ -483,7 +492,7 @@ impl Source {
 
     fn linger(&mut self, now: Instant) {
         let linger = self.config.spm.linger;
-        self.phase = Phase::Lingering { latest: now + linger.saturating_mul(10) };
+        self.phase = Phase::Lingering { latest: now + linger.saturating_mul(LINGER_MOST) };
         self.timers.set(Timer::Linger as usize, now + linger);
         // OPT_FIN and OPT_RST are sent at once (RFC 3208 §9.7.2, §9.8.2).
         self.heartbeat.spm_due = true;
@@ -500,3 +509,6 @@ impl Source {
 const ADVANCE_AGAIN: Duration = Duration::from_millis(1);
 /// Far below the half of the sequence space that a window may span (RFC 3208 §3.3).
 const OFFER_PACKETS_MAX: u64 = 1 << 30;
+
+/// How many times as long as it was meant to NAKs may keep a linger going.
+const LINGER_MOST: u32 = 10;

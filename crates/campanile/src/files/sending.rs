@@ -35,6 +35,8 @@ pub struct FileSender {
     read: u64,
     is_drained: bool,
     is_ending: bool,
+    /// How long repair goes on after the end.
+    linger: Duration,
 }
 
 /// A receiver, as it last reported.
@@ -119,6 +121,7 @@ impl FileSender {
             read: 0,
             is_drained: false,
             is_ending: false,
+            linger: options.sending.linger,
         })
     }
 
@@ -223,6 +226,7 @@ impl FileSender {
         let listener = Listener { address, report };
         self.receivers.insert(report.receiver, listener);
         self.end_if_done();
+        self.hurry();
         let is_news = known.is_none_or(|known| known.report.standing != report.standing);
         is_news.then_some(SendEvent::Receiver(listener))
     }
@@ -238,11 +242,26 @@ impl FileSender {
         }
     }
 
+    /// When all that were waited for have everything, and nobody else who is known goes on, there is nothing to linger for but the
+    /// receipts that were lost: who repeats its last report is answered, and waited for again.
+    fn hurry(&mut self) {
+        let is_over = |listener: &Listener| listener.report.standing.is_final();
+        let has_all = self.wanted.is_some_and(|wanted| self.complete() >= wanted);
+        if has_all && self.is_ending && self.receivers.values().all(is_over) {
+            let spread = Duration::from_millis(self.receivers.len() as u64);
+            self.publisher.set_linger(self.linger.min(LAST_RECEIPTS + spread));
+        }
+    }
+
     fn fail(&mut self, error: FileError) -> SendError {
         self.publisher.abort(BROKEN);
         SendError::File(error)
     }
 }
+
+/// How long receivers are waited for that have everything and do not know yet that this is known: they say so again every 0.2 seconds
+/// and a millisecond for each receiver.
+const LAST_RECEIPTS: Duration = Duration::from_millis(500);
 
 /// Receivers that are known by name.
 const LISTENERS_MAX: usize = 4096;

@@ -148,8 +148,6 @@ pub struct Progress {
     pub had: u32,
     /// Data packets of the session; 0 when that is not known.
     pub total: u32,
-    /// Bytes that its buffers and disks still take.
-    pub headroom: u64,
 }
 
 /// What is offered to the receivers of a bulk session.
@@ -233,6 +231,11 @@ impl BulkPublisher {
     /// Ends the session once all is sent; repair goes on through the linger.
     pub fn finish(&self) {
         self.command(feed::Command::Finish);
+    }
+
+    /// Changes how long repair goes on after the end; where it does so already, from now on.
+    pub fn set_linger(&self, linger: Duration) {
+        self.command(feed::Command::Linger(linger));
     }
 
     /// Ends the session now. Receivers are told so, with a reason of the application's from 0 to 63.

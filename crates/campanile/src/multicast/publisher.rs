@@ -199,6 +199,11 @@ impl Publisher {
         self.order(Order::Rate(rate_bps));
     }
 
+    /// Changes how long repair goes on after the end; where it does so already, from now on.
+    pub fn set_linger(&self, linger: Duration) {
+        self.order(Order::Linger(linger));
+    }
+
     /// What happened next; `None` when nothing does for this long, or the session is over and all was told.
     pub fn next(&self, timeout: Duration) -> Option<Published> {
         self.events.next(timeout, self.node.waker())

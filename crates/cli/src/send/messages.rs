@@ -31,8 +31,10 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         input: None,
         read: Tally::default(),
         ended: Ended::No,
+        wanted: arguments.receivers.unwrap_or(0),
+        linger: options.sending.linger,
     };
-    run.serve(kind, arguments.receivers.unwrap_or(0), &interrupt)
+    run.serve(kind, &interrupt)
 }
 
 struct Run {
@@ -44,6 +46,10 @@ struct Run {
     input: Option<Inlet<Result<Tally, InputError>>>,
     read: Tally,
     ended: Ended,
+    /// Receivers that are waited for.
+    wanted: usize,
+    /// How long repair goes on after the end.
+    linger: Duration,
 }
 
 /// How the input came to its end.
@@ -69,9 +75,9 @@ enum InputError {
 }
 
 impl Run {
-    fn serve(mut self, kind: Kind, wanted: usize, interrupt: &Interrupt) -> Result<(), CommandError> {
+    fn serve(mut self, kind: Kind, interrupt: &Interrupt) -> Result<(), CommandError> {
         loop {
-            if self.input.is_none() && self.ended == Ended::No && self.receivers.len() >= wanted {
+            if self.input.is_none() && self.ended == Ended::No && self.receivers.len() >= self.wanted {
                 self.input = Some(read_apart(kind, Arc::clone(&self.publisher)));
             }
             match self.publisher.next(TICK) {
@@ -89,7 +95,7 @@ impl Run {
             }
             self.look_at_input()?;
         }
-        self.summary(wanted)
+        self.summary()
     }
 
     /// Sees whether all was read.
@@ -118,17 +124,33 @@ impl Run {
 
     fn heard(&mut self, from: IpAddr, report: Report) -> Result<(), CommandError> {
         let known = self.receivers.get(&report.receiver).map(|(_, known)| known.standing);
-        if known.is_none() && self.receivers.len() == RECEIVERS_MAX || known.is_some_and(Standing::is_final) {
+        if known.is_none() && self.receivers.len() == RECEIVERS_MAX {
             return Ok(());
         }
-        self.receivers.insert(report.receiver, (from, report));
-        if known == Some(report.standing) { Ok(()) } else { self.teller.tell(&Receiver::new(from, &report)) }
+        if !known.is_some_and(Standing::is_final) {
+            self.receivers.insert(report.receiver, (from, report));
+        }
+        // Also where it is said once more: the receipt was lost, and the next one is waited for.
+        self.hurry();
+        if known.is_some_and(|known| known.is_final() || known == report.standing) {
+            Ok(())
+        } else {
+            self.teller.tell(&Receiver::new(from, &report))
+        }
     }
 
-    fn summary(self, wanted: usize) -> Result<(), CommandError> {
+    /// When all that were waited for have everything, only receipts that were lost are left to linger for.
+    fn hurry(&self) {
+        let is_whole = |(_, report): &(IpAddr, Report)| report.standing == Standing::Complete;
+        if self.wanted > 0 && self.receivers.len() >= self.wanted && self.receivers.values().all(is_whole) {
+            self.publisher.set_linger(self.linger.min(LAST_RECEIPTS));
+        }
+    }
+
+    fn summary(self) -> Result<(), CommandError> {
         let is_complete = |(_, report): &&(IpAddr, Report)| report.standing == Standing::Complete;
         let complete = self.receivers.values().filter(is_complete).count();
-        let needed = wanted.max(self.receivers.len());
+        let needed = self.wanted.max(self.receivers.len());
         let success = complete >= needed && self.ended == Ended::Whole;
         self.teller.tell(&InputFinished {
             success,
@@ -205,6 +227,9 @@ fn read_lines(publisher: &Publisher) -> Result<Tally, InputError> {
         read.lines += 1;
     }
 }
+
+/// How long receivers are waited for that have everything and do not know yet that this is known.
+const LAST_RECEIPTS: Duration = Duration::from_millis(500);
 
 /// How often Ctrl-C and the input are looked after.
 const TICK: Duration = Duration::from_millis(20);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -397,4 +398,21 @@ fn an_interrupted_sender_that_has_sent_all_ends_properly() {
     assert_eq!(sent.code, Some(3), "{sent:?}");
     assert!(sent.stderr.starts_with("error: 1 of 2 receivers are known to have everything"), "{sent:?}");
     assert_eq!(scratch.read("in/file.bin"), bytes);
+}
+
+/// A sender that knows all that it waits for to be complete does not linger for the rest of the half minute that it might.
+#[test]
+fn a_sender_ends_when_all_that_it_waits_for_are_complete() {
+    let scratch = Scratch::new();
+    let file = scratch.file("file.bin", &content(10, 300_000));
+    let session = Session::new();
+    let receivers = ["in1", "in2"].map(|into| session.recv(&format!("--into {}", scratch.path(into))));
+    let start = Instant::now();
+    let sent = session.send(&format!("--rate 40mbit --receivers 2 --set linger=30s {file}"));
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    receivers.into_iter().for_each(|receiver| assert_eq!(receiver.finish().code, Some(0)));
+    let (heard, said) = session.convey("--lines --set linger=30s", b"one\ntwo\n", 2);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    heard.iter().for_each(|heard| assert_eq!(heard.stdout, b"one\ntwo\n"));
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
 }

@@ -217,6 +217,26 @@ fn the_end_is_in_every_spm_after_it_and_naks_prolong_the_linger() {
     assert_eq!((rig.run_ms(1_000), rig.source.stats().ignored), (vec![], 1));
 }
 
+#[test]
+fn a_linger_that_is_changed_begins_anew() {
+    let mut config = apdu_source();
+    config.spm.linger = Duration::from_secs(30);
+    let mut rig = SourceRig::having_sent(config, 4);
+    rig.source.finish(rig.now);
+    rig.run_ms(5_000);
+    rig.source.set_linger(rig.now, Duration::from_millis(500));
+    rig.run_ms(400);
+    rig.source.set_linger(rig.now, Duration::from_millis(500));
+    rig.run_ms(400);
+    assert!(!rig.events.contains(&SourceEvent::Finished));
+    // NAKs hold it up ten times as long at most.
+    for _ in 0..20 {
+        rig.nak(&[3]);
+        rig.run_ms(300);
+    }
+    assert_eq!(rig.events.last(), Some(&SourceEvent::Finished));
+}
+
 /// A source of groups of four, with so much parity unasked, and more on demand.
 fn with_parity(pro_active: ProActive) -> SourceConfig {
     let mut config = apdu_source();

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use campanile_pgm::Instant;
@@ -19,6 +20,7 @@ use crate::multicast::report::Report;
 pub(super) enum Command {
     Supply(Range<u64>, Vec<u8>),
     Finish,
+    Linger(Duration),
     Abort(u8),
 }
 
@@ -48,6 +50,7 @@ impl Feed for BulkFeed {
                     let _ = self.home.try_send(bytes);
                 }
                 Command::Finish => machine.finish(now),
+                Command::Linger(linger) => machine.set_linger(now, linger),
                 Command::Abort(reason) => {
                     let reset = Reset::new(true, reason.min(63)).expect("63 is the greatest reason");
                     machine.reset(now, reset);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use async_channel::Receiver;
 use campanile_pgm::Instant;
@@ -27,6 +28,7 @@ pub(super) enum Said {
 #[derive(Debug)]
 pub(super) enum Order {
     Rate(u64),
+    Linger(Duration),
     Abort(u8),
 }
 
@@ -88,6 +90,7 @@ impl Feed for MessageFeed {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Order::Rate(rate_bps) => machine.set_rate(now, rate_bps / 8),
+                Order::Linger(linger) => machine.set_linger(now, linger),
                 Order::Abort(reason) => {
                     let reset = Reset::new(true, reason.min(63)).expect("63 is the greatest reason");
                     machine.reset(now, reset);
