@@ -391,9 +391,7 @@ impl Session {
         let ReceiveProgress { had, total, .. } = self.progress;
         let narrow = |blocks: u64| u32::try_from(blocks).unwrap_or(u32::MAX);
         let standing = self.standing;
-        // Systems do not tell portably what their disks still take.
-        let progress =
-            Progress { cookie, standing, had: narrow(had), total: narrow(total), headroom: u64::MAX };
+        let progress = Progress { cookie, standing, had: narrow(had), total: narrow(total) };
         subscriber.report(tsi, progress);
     }
 }

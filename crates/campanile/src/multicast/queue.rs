@@ -65,6 +65,11 @@ impl<T: Weight> Outlet<T> {
         self.is_light()
     }
 
+    /// Bytes that still find room.
+    pub(super) fn room(&self) -> usize {
+        self.weight_max.saturating_sub(self.shared.weight.load(Ordering::SeqCst))
+    }
+
     /// Gives an event to the application. It may have to be held; then the outlet is not ready.
     pub(super) fn put(&mut self, event: T) {
         self.shared.weight.fetch_add(event.weight(), Ordering::SeqCst);
@@ -197,8 +202,10 @@ mod tests {
         let (mut outlet, inlet) = events(10, 100);
         outlet.put(70);
         assert!(outlet.is_ready());
-        outlet.put(30);
+        assert_eq!(outlet.room(), 30);
+        outlet.put(40);
         assert!(!outlet.is_ready());
+        assert_eq!(outlet.room(), 0);
         assert_eq!(inlet.next(Duration::ZERO, &waker), Some(70));
         assert!(outlet.is_ready());
     }

@@ -110,7 +110,7 @@ impl Incoming {
                 let profile = Profile::parse(&self.packets[&0]).expect("packet 0 begins with it");
                 let had = self.packets.len() as u32;
                 let (cookie, standing) = (profile.cookie, Standing::Complete);
-                let progress = Progress { cookie, standing, had, total: had, headroom: 0 };
+                let progress = Progress { cookie, standing, had, total: had };
                 subscriber.report(self.tsi.expect("it has begun"), progress);
             }
         }

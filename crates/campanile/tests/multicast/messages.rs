@@ -202,3 +202,33 @@ fn who_does_not_listen_holds_nobody_up() {
     converse(&options, 1, 500);
     assert!(idle.counts().of(Counter::OdataReceived) > 0);
 }
+
+/// The headroom of the next report that says what is awaited.
+fn headroom(publisher: &Publisher, is_awaited: impl Fn(u64) -> bool) -> u64 {
+    loop {
+        match publisher.next(PATIENCE).expect("reports come") {
+            Published::Report { report, .. } if is_awaited(report.headroom) => return report.headroom,
+            Published::Report { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_report_says_how_much_finds_room() {
+    let mut options = options();
+    options.set("memory", "100k").expect("an option");
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let publisher = Publisher::start(&options).expect("the port is free");
+    let all = headroom(&publisher, |_| true);
+    assert!((150_000..=250_000).contains(&all), "a queue and a window of 100k: {all}");
+    (0..300).for_each(|_| publisher.publish(&[0; 1000]).expect("in time"));
+    headroom(&publisher, |left| left < all / 4);
+    let mut taken = 0;
+    while taken < 300 {
+        let event = subscriber.next(PATIENCE).expect("a session goes on");
+        taken += usize::from(matches!(event, Received::Message { .. }));
+    }
+    // What helps to decode a group that is not complete is kept.
+    headroom(&publisher, |left| left > all * 3 / 4);
+}

@@ -111,6 +111,10 @@ impl Sink for BulkSink {
         self.events.put(BulkReceived::Acknowledged { tsi });
     }
 
+    fn headroom(&self) -> usize {
+        self.events.room()
+    }
+
     fn fail(&mut self, error: &io::Error) {
         self.events.end_with(BulkReceived::Failed(error.to_string()));
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use campanile_pgm::receiver::{Consumer, Event, Receiver, ReceiverConfig};
+use campanile_pgm::receiver::{Consumer, Event, Limits, Receiver, ReceiverConfig};
 use campanile_pgm::wire::PrivateType;
 use campanile_pgm::{Instant, Tsi};
 
@@ -27,6 +27,8 @@ pub(crate) trait Sink {
     fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter);
     /// A source knows the final standing that was reported.
     fn acknowledge(&mut self, tsi: Tsi);
+    /// Bytes that still find room on the way to the application.
+    fn headroom(&self) -> usize;
     /// Tells the application that the node cannot go on.
     fn fail(&mut self, error: &io::Error);
 }
@@ -41,6 +43,7 @@ pub(crate) struct ReceiverSeat<S> {
     acknowledged: Vec<Tsi>,
     /// The only sources to hear; any if there is none. A system may hand over what another socket joined for.
     sources: Vec<IpAddr>,
+    limits: Limits,
     /// The interface that the last train came in by.
     interface: u32,
 }
@@ -64,6 +67,7 @@ impl<S: Sink> ReceiverSeat<S> {
             sink,
             acknowledged: Vec::new(),
             sources: options.network.sources.clone(),
+            limits: receiving.limits,
             interface: 0,
         }
     }
@@ -134,7 +138,11 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
         if let Some(transmit) = self.machine.poll_transmit(now, buffer) {
             return Some(Departure::of(&transmit));
         }
-        self.reporter.poll_transmit(now, buffer)
+        let headroom = || {
+            let kept = self.limits.bytes.saturating_sub(self.machine.held_bytes());
+            (self.sink.headroom() + kept) as u64
+        };
+        self.reporter.poll_transmit(now, buffer, headroom)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -169,8 +169,13 @@ impl Reporter {
         None
     }
 
-    /// The next report to send.
-    pub(super) fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure> {
+    /// The next report to send, with how much there still is room for.
+    pub(super) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        buffer: &mut [u8],
+        headroom: impl FnOnce() -> u64,
+    ) -> Option<Departure> {
         if now < self.next {
             return None;
         }
@@ -188,7 +193,7 @@ impl Reporter {
             had,
             total,
             loss: subject.heard.loss(),
-            headroom: progress.headroom,
+            headroom: headroom(),
         };
         let session = Session { tsi: *tsi, destination_port: self.destination_port };
         let packet = report.emit(session);
@@ -270,10 +275,11 @@ mod tests {
     use crate::multicast::report::Standing;
 
     const TSI: Tsi = Tsi { gsi: campanile_pgm::Gsi([1, 2, 3, 4, 5, 6]), port: 9 };
+    const HEADROOM: u64 = 5;
     const COOKIE: u64 = 77;
 
     fn progress(standing: Standing) -> Progress {
-        Progress { cookie: COOKIE, standing, had: 3, total: 9, headroom: 0 }
+        Progress { cookie: COOKIE, standing, had: 3, total: 9 }
     }
 
     /// Lets a reporter report until a moment; when it did, and what.
@@ -282,7 +288,7 @@ mod tests {
         while reporter.poll_timeout() <= until {
             let now = reporter.poll_timeout();
             let mut buffer = [0; 512];
-            if let Some(departure) = reporter.poll_transmit(now, &mut buffer) {
+            if let Some(departure) = reporter.poll_transmit(now, &mut buffer, || HEADROOM) {
                 said.push((now, Report::parse(&buffer[..departure.len]).unwrap().1));
             }
         }

@@ -28,7 +28,6 @@ pub(super) struct OrderedSink {
     events: Outlet<Received>,
     commands: Orders<Command>,
     mode: Mode,
-    memory: usize,
     sessions: HashMap<Tsi, Session>,
     /// Sessions that turned out to be foreign: the machine is told when it has no more to tell.
     leaving: Vec<Tsi>,
@@ -62,7 +61,6 @@ impl OrderedSink {
             events,
             commands,
             mode: options.mode,
-            memory: options.receiving.limits.bytes,
             sessions: HashMap::new(),
             leaving: Vec::new(),
             progress: Vec::new(),
@@ -114,8 +112,7 @@ impl OrderedSink {
     /// Tells a source how far we have got with it, if its cookie is known.
     fn tell(&mut self, tsi: Tsi, standing: Standing) {
         if let Some(Session { front: Front::Known(cookie), .. }) = self.sessions.get(&tsi) {
-            let headroom = self.memory as u64;
-            let progress = Progress { cookie: *cookie, standing, had: 0, total: 0, headroom };
+            let progress = Progress { cookie: *cookie, standing, had: 0, total: 0 };
             self.progress.push((tsi, progress));
         }
     }
@@ -194,6 +191,10 @@ impl Sink for OrderedSink {
 
     fn acknowledge(&mut self, tsi: Tsi) {
         self.events.put(Received::Acknowledged { tsi });
+    }
+
+    fn headroom(&self) -> usize {
+        self.events.room()
     }
 
     fn fail(&mut self, error: &io::Error) {
