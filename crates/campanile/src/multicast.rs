@@ -31,6 +31,8 @@
 //! Where an executor waits instead of a thread, [`Publisher::send`], [`Publisher::recv`] and [`Subscriber::recv`] are futures of no
 //! particular one; with the feature `futures` publishers are sinks and subscribers are streams.
 //!
+//! Raw IP needs a privilege for its sockets only: once all sessions are started, [`drop_raw`] gives it up.
+//!
 //! What a session is on the wire beyond RFC 3208 stands in `docs/multicast.md`.
 
 mod bulk;
@@ -49,6 +51,7 @@ mod report;
 mod subscriber;
 
 pub use bulk::{Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Offer, Progress};
+pub use campanile_engine::privilege::drop_raw;
 pub use campanile_pgm::receiver::{EndCause, JoinWish, Limits, NakConfig, OnLoss, Slow};
 pub use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive, WindowSize};
 pub use campanile_pgm::{Gsi, Seq, Tsi};

@@ -1,10 +1,10 @@
 //! What `send` and `recv` take alike: where a session is, and every option of one.
 
 use std::fmt::Write;
-use std::fs;
 use std::path::PathBuf;
+use std::{env, fs};
 
-use campanile::multicast::{KEYS, Mode, OptionError, Options, Side, SocketError, StartError};
+use campanile::multicast::{self, KEYS, Mode, OptionError, Options, Side, SocketError, StartError};
 
 use crate::command_error::CommandError;
 
@@ -150,12 +150,24 @@ pub(crate) fn start_error(error: &StartError) -> CommandError {
         StartError::Socket(SocketError::Interface(_) | SocketError::OneInterface) => {
             CommandError::bad_input(error).hint("see --interface and --group")
         }
+        StartError::Socket(SocketError::NotPermitted) => {
+            let program = env::current_exe().unwrap_or_else(|_| PathBuf::from("campanile"));
+            let grant = format!("setcap cap_net_raw=ep {}", program.display());
+            CommandError::failed(error)
+                .hint(format!("run `{grant}` as root, or use carrier=udp, which everybody may"))
+        }
         StartError::Socket(_) => CommandError::failed(error).hint("see --interface and --group"),
         StartError::Diagnostics(_) => {
             CommandError::failed(error).hint("name a directory that can be written to")
         }
         StartError::Engine(_) => CommandError::failed(error),
     }
+}
+
+/// All sockets of a session are open: the privilege that raw ones needed goes, in this thread and those that it starts.
+pub(crate) fn opened() -> Result<(), CommandError> {
+    multicast::drop_raw()
+        .map_err(|error| CommandError::failed(format!("CAP_NET_RAW cannot be given up: {error}")))
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub mod multicast;
 mod operation;
 mod outgoing;
 mod pool;
+pub mod privilege;
 mod slots;
 mod stats;
 mod sys;

@@ -7,11 +7,11 @@ mod windows;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    Backend, Doorbell, Features, allowed_cpus, bind_alone, bind_group, granted, mode, pin, prepare, set_mode,
-    source_membership_v6, thread_time, wake_on_time,
+    Backend, Doorbell, Features, allowed_cpus, bind_alone, bind_group, drop_raw, granted, mode, pin, prepare,
+    set_mode, source_membership_v6, thread_time, wake_on_time,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    Backend, Doorbell, Features, allowed_cpus, bind_alone, bind_group, granted, mode, pin, prepare, set_mode,
-    source_membership_v6, thread_time, wake_on_time,
+    Backend, Doorbell, Features, allowed_cpus, bind_alone, bind_group, drop_raw, granted, mode, pin, prepare,
+    set_mode, source_membership_v6, thread_time, wake_on_time,
 };

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use async_channel::{Receiver, Sender};
+use campanile_engine::privilege;
 use serde::Serialize;
 
 use super::chance;
@@ -69,7 +70,12 @@ impl Diary {
         let name = format!("{role}-{port}-{}-{:08x}.jsonl", std::process::id(), chance::word() as u32);
         let book = Book::open(directory.join(name), options.diagnostics.file_len, options.diagnostics.files)?;
         let (entries, to_write) = async_channel::bounded(WAITING);
-        let writer = thread::Builder::new().name("diary".to_owned()).spawn(move || book.keep(&to_write))?;
+        let keep = move || {
+            // It has nothing to do with sockets; where the privilege cannot be given up, it is not used either.
+            let _ = privilege::drop_raw();
+            book.keep(&to_write);
+        };
+        let writer = thread::Builder::new().name("diary".to_owned()).spawn(keep)?;
         let interval = options.diagnostics.interval;
         Ok(Some(Diary { entries: Some(entries), writer: Some(writer), interval, missed: 0 }))
     }

@@ -323,9 +323,7 @@ impl fmt::Display for SocketError {
             SocketError::OneInterface => {
                 f.write_str("a source sends by one interface: name one, or start more")
             }
-            SocketError::NotPermitted => {
-                f.write_str("raw IP needs CAP_NET_RAW: grant it, run as root, or use the carrier udp")
-            }
+            SocketError::NotPermitted => f.write_str("raw IP needs CAP_NET_RAW"),
             SocketError::Bind { local, error } => write!(f, "no socket at {local}: {error}"),
             SocketError::Join { group, error } => write!(f, "group {group} cannot be joined: {error}"),
         }

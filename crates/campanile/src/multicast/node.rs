@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-use campanile_engine::{SocketId, Waker};
+use campanile_engine::{SocketId, Waker, privilege};
 use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Destination, Instant};
 
@@ -167,13 +167,15 @@ impl NodeThread {
         let (errands, to_run) = mpsc::channel();
         let (ready, is_ready) = mpsc::sync_channel(1);
         let name = format!("{role}-{}", options.network.group.port());
-        let thread = thread::Builder::new().name(name).spawn(move || match Running::new(to_run) {
-            Ok(mut running) => {
-                // Whoever started it waits for this.
-                let _ = ready.send(Ok(running.waker()));
-                running.run();
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            match privilege::drop_raw().and_then(|()| Running::new(to_run)) {
+                Ok(mut running) => {
+                    // Whoever started it waits for this.
+                    let _ = ready.send(Ok(running.waker()));
+                    running.run();
+                }
+                Err(error) => drop(ready.send(Err(error))),
             }
-            Err(error) => drop(ready.send(Err(error))),
         });
         let thread = thread.map_err(StartError::Engine)?;
         let waker = is_ready.recv().unwrap_or_else(|_| Err(gone())).map_err(StartError::Engine)?;

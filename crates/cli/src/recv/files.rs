@@ -20,8 +20,9 @@ use crate::{file_error, session};
 /// Receives files into a directory, and tells how it goes.
 pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Result<(), CommandError> {
     let config = ReceiveConfig { into: into.to_owned(), replaces: arguments.replace };
-    let interrupt = Interrupt::new()?;
     let receiver = FileReceiver::start(options, &config).map_err(start_error)?;
+    session::opened()?;
+    let interrupt = Interrupt::new()?;
     let now = Instant::now();
     let mut run = Run {
         receiver,

@@ -16,8 +16,9 @@ use crate::{figures::Count, output};
 
 /// Writes what comes to standard output, until the session is over.
 pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Result<(), CommandError> {
-    let interrupt = Interrupt::new()?;
     let subscriber = Subscriber::start(options).map_err(|error| session::start_error(&error))?;
+    session::opened()?;
+    let interrupt = Interrupt::new()?;
     let run = Run {
         subscriber,
         kind,

@@ -19,8 +19,9 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
     for path in offering.skipped() {
         output::note(format_args!("{} is left out: it is neither a file nor a directory", path.display()));
     }
-    let interrupt = Interrupt::new()?;
     let sender = FileSender::start(options, offering, arguments.receivers).map_err(start_error)?;
+    session::opened()?;
+    let interrupt = Interrupt::new()?;
     let run = Run { sender, teller: Teller::new(arguments.json), started: Instant::now() };
     run.serve(options, arguments.receivers, &interrupt)
 }

@@ -19,8 +19,9 @@ use crate::session::{self, Kind};
 
 /// Sends standard input to its end, and tells how it goes.
 pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Result<(), CommandError> {
-    let interrupt = Interrupt::new()?;
     let publisher = Publisher::start(options).map_err(|error| session::start_error(&error))?;
+    session::opened()?;
+    let interrupt = Interrupt::new()?;
     let teller = Teller::new(arguments.json);
     teller.tell(&Started::input(publisher.tsi(), options))?;
     let run = Run {

@@ -10,6 +10,7 @@ mod letter;
 mod mode;
 mod options;
 mod port;
+mod privilege;
 mod probe;
 mod shard;
 
@@ -23,6 +24,7 @@ pub(crate) use doorbell::Doorbell;
 pub(crate) use iocp::Iocp as Backend;
 pub(crate) use mode::{mode, set_mode};
 pub(crate) use options::{Features, granted, prepare, source_membership_v6};
+pub(crate) use privilege::drop_raw;
 pub(crate) use shard::{bind_alone, bind_group};
 
 /// The error of a Winsock call, if it reported one.

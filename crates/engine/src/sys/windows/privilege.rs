@@ -1,0 +1,8 @@
+//! Raw sockets are the administrator's on Windows, who keeps the privilege.
+
+use std::io;
+
+#[allow(clippy::unnecessary_wraps, reason = "other systems may refuse")]
+pub(crate) fn drop_raw() -> io::Result<()> {
+    Ok(())
+}
