@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use campanile_rig::{Node, Process, network};
+use campanile_rig::{Node, Process, has, network};
 
 fn campanile(node: &Node, verb: &str, options: &[&str]) -> Command {
     let mut command = node.command(env!("CARGO_BIN_EXE_campanile"));
@@ -101,3 +101,123 @@ fn a_link_slower_than_the_rate_is_waited_for() {
     assert!(seconds > 2.0, "the link was not slow: {seconds} s");
     assert!(turns / seconds < 3000.0, "{turns} turns in {seconds} s");
 }
+
+/// What network elements look at bears Router Alert where that was asked for, and data do not.
+#[test]
+fn router_alert_is_on_what_network_elements_look_at() {
+    let Some(network) = network(2) else { return };
+    if !has("tshark", &["--version"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    fs::write(folder.path().join("file"), vec![7; 200_000]).expect("there is room");
+    let options = ["interface=eth0", "carrier=raw-alert", "rate=50mbit", "fec=off"];
+    let mut watch = network.command("tshark");
+    watch.args(["-l", "-i", "bridge", "-f", "ip proto 113", "-T", "fields", "-E", "separator=;"]);
+    watch.args(["-e", "pgm.hdr.type", "-e", "ip.hdr_len"]);
+    let mut watch = Process::start("tshark", &mut watch).expect("it starts");
+    // Once an SPM is seen of a source that nobody hears, all that follows is.
+    let mut first = campanile(&network.nodes()[0], "send", &options);
+    first.args(["--receivers", "1"]).arg(folder.path().join("file"));
+    let first = Process::start("first", &mut first).expect("it starts");
+    assert!(watch.line(PATIENCE, |line| line.starts_with("0x00")).is_some(), "tshark sees nothing");
+    first.kill();
+    let mut receiver = campanile(&network.nodes()[1], "recv", &[&options[..], &["inject-loss=10%"]].concat());
+    receiver.arg("--into").arg(folder.path().join("in"));
+    let receiver = Process::start("recv", &mut receiver).expect("it starts");
+    let mut second = campanile(&network.nodes()[0], "send", &options);
+    second.args(["--receivers", "1"]).arg(folder.path().join("file"));
+    let second = Process::start("second", &mut second).expect("it starts").finish(PATIENCE);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!(receiver.finish(PATIENCE).code, Some(0));
+    let seen = watch.kill().lines;
+    for (kind, len) in [("0x00", 24), ("0x04", 20), ("0x05", 24), ("0x08", 24), ("0x0a", 24)] {
+        let mut of_kind = seen.iter().filter_map(|line| line.strip_prefix(kind)).peekable();
+        assert!(of_kind.peek().is_some(), "no packet of type {kind}: {seen:?}");
+        assert!(of_kind.all(|rest| rest == format!(";{len}")), "type {kind}: {seen:?}");
+    }
+}
+
+/// A program without rights of its own but CAP_NET_RAW, if that.
+fn unprivileged(node: &Node, folder: &Path, verb: &str, may: bool) -> Command {
+    let mut command = node.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    if may {
+        command.args(["--inh-caps=+net_raw", "--ambient-caps=+net_raw"]);
+    }
+    command.arg(folder.join("campanile")).args([verb, "--set", "interface=eth0", "--set", "carrier=raw"]);
+    command
+}
+
+/// Every thread of a process, and whether any of its sets of capabilities has CAP_NET_RAW.
+fn threads(process: &Process) -> Vec<(String, bool)> {
+    const NET_RAW: u64 = 1 << 13;
+    let tasks = fs::read_dir(format!("/proc/{}/task", process.id())).expect("it runs");
+    let status = tasks.map(|task| fs::read_to_string(task.expect("it runs").path().join("status")));
+    let of = |status: String| {
+        let field = |line: &str, name: &str| line.strip_prefix(name).map(|value| value.trim().to_owned());
+        let name = status.lines().find_map(|line| field(line, "Name:")).expect("it has a name");
+        let sets = ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"];
+        let has = |set: &&str| {
+            let value = status.lines().find_map(|line| field(line, set)).expect("it has the set");
+            u64::from_str_radix(&value, 16).expect("a mask") & NET_RAW != 0
+        };
+        (name, sets.iter().any(has))
+    };
+    status.map(|status| of(status.expect("it runs"))).collect()
+}
+
+/// The capability is asked for by name, and given up once the sockets are open.
+#[test]
+fn raw_ip_needs_one_capability_for_a_moment() {
+    let Some(network) = network(2) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path();
+    let [into, diary] = ["in", "diary"].map(|name| path.join(name));
+    fs::copy(env!("CARGO_BIN_EXE_campanile"), path.join("campanile")).expect("there is room");
+    fs::write(path.join("file"), vec![7; 100_000]).expect("there is room");
+    [&into, &diary].map(|path| fs::create_dir(path).expect("there is room"));
+    let opened = Command::new("chmod").args(["-R", "a+rwX"]).arg(path).status().expect("chmod is there");
+    assert!(opened.success(), "others may use the folder");
+    let [here, there] = [&network.nodes()[0], &network.nodes()[1]];
+    let as_root = here.command("setpriv").args(["--reuid=65534", "true"]).status();
+    if !as_root.is_ok_and(|status| status.success()) {
+        println!("skipped: another user can be become by root alone");
+        return;
+    }
+    let mut refused = unprivileged(here, path, "send", false);
+    let refused =
+        Process::start("refused", refused.arg(path.join("file"))).expect("it starts").finish(PATIENCE);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let told = format!("{refused:?}");
+    assert!(told.contains("raw IP needs CAP_NET_RAW") && told.contains("setcap cap_net_raw=ep"), "{told}");
+
+    let mut receiver = unprivileged(there, path, "recv", true);
+    receiver.args(["--json", "--set"]).arg(format!("diagnostics={}", diary.display()));
+    let mut receiver = Process::start("recv", receiver.arg("--into").arg(&into)).expect("it starts");
+    let mut sender = unprivileged(here, path, "send", true);
+    sender.args(["--json", "--receivers", "2"]).arg(path.join("file"));
+    let mut sender = Process::start("send", &mut sender).expect("it starts");
+    for (process, count) in [(&mut receiver, 4), (&mut sender, 3)] {
+        assert!(process.line(PATIENCE, |line| line.contains("\"started\"")).is_some(), "it does not start");
+        // A thread that writes the diary may only just have begun.
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let threads = threads(process);
+            assert!(threads.len() >= count && Instant::now() < end, "{threads:?}");
+            if threads.iter().all(|(_, has)| !has) {
+                break;
+            }
+        }
+    }
+    // The second receiver comes when neither of the others could open a raw socket any more.
+    let mut second = campanile(there, "recv", &["interface=eth0", "carrier=raw"]);
+    second.arg("--into").arg(path.join("second"));
+    let second = Process::start("second", &mut second).expect("it starts");
+    for ended in [sender.finish(PATIENCE), receiver.finish(PATIENCE), second.finish(PATIENCE)] {
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+    assert_eq!(fs::read(into.join("file")).expect("it has come"), vec![7; 100_000]);
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);

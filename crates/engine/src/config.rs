@@ -120,6 +120,8 @@ pub struct Capabilities {
     pub drop_counter: bool,
     /// A send heeds a source address, time to live and type of service of its own; otherwise those are the socket's.
     pub send_options: bool,
+    /// A datagram of IPv4 can bear the Router Alert option.
+    pub router_alert: bool,
     /// Waits end to better than a millisecond.
     pub fine_deadlines: bool,
 }

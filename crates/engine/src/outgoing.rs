@@ -16,6 +16,8 @@ pub struct Transmit {
     pub ttl: Option<u8>,
     /// Type of service or traffic class (DSCP and ECN), where it differs from the socket's.
     pub tos: Option<u8>,
+    /// Whether an IPv4 datagram bears the Router Alert option (RFC 2113), where the system takes that for one datagram.
+    pub router_alert: bool,
     /// Bytes of every datagram but the last, which may be shorter.
     pub stride: usize,
     /// Bytes of the whole train.
@@ -32,7 +34,7 @@ impl Transmit {
     /// A train of `len` bytes in datagrams of `stride`.
     #[must_use]
     pub fn train(to: Option<SocketAddr>, stride: usize, len: usize) -> Self {
-        Self { to, from: None, ttl: None, tos: None, stride, len }
+        Self { to, from: None, ttl: None, tos: None, router_alert: false, stride, len }
     }
 }
 

@@ -12,7 +12,7 @@ use campanile_engine::udp::{self, UdpConfig, UdpSocket};
 use campanile_engine::{Engine, Interface, SocketId};
 use campanile_pgm::Destination;
 
-use super::options::{Carrier, Options};
+use super::options::Options;
 
 /// Sockets that are bound and that no engine has taken yet.
 #[derive(Debug)]
@@ -88,6 +88,12 @@ impl Sockets {
         for ear in self.ears {
             known.push(engine.add(ear)?);
         }
+        if self.course.alerts && !engine.capabilities().router_alert {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the system gives no packet Router Alert",
+            ));
+        }
         let mut ways = Vec::with_capacity(self.ways.len());
         let mut ttl = None;
         for (door, way) in self.ways {
@@ -119,11 +125,13 @@ struct Course {
     ttl: u8,
     /// What is received begins with an IPv4 header.
     has_header: bool,
+    /// Packets bear Router Alert where the state machine says so.
+    alerts: bool,
 }
 
 impl Course {
     fn new(options: &Options) -> Self {
-        let is_raw = options.network.carrier == Carrier::Raw;
+        let is_raw = options.network.carrier.is_raw();
         let group = options.network.group;
         // Raw IP has no ports.
         let port = |port: u16| if is_raw { 0 } else { port };
@@ -132,6 +140,7 @@ impl Course {
             unicast_port: port(unicast_port(options)),
             ttl: options.network.ttl,
             has_header: is_raw && group.is_ipv4(),
+            alerts: options.network.carrier.alerts(group),
         }
     }
 }
@@ -176,6 +185,11 @@ impl Links {
             .map(move |(_, (socket, way))| (*socket, scoped(nla, port, way.interface)))
     }
 
+    /// Whether packets bear Router Alert where the state machine says so.
+    pub(super) fn alerts(&self) -> bool {
+        self.course.alerts
+    }
+
     /// The time to live of what goes to the group, where the socket was made for another session.
     pub(super) fn ttl(&self, to: Destination) -> Option<u8> {
         self.ttl.filter(|_| matches!(to, Destination::Group(_)))
@@ -195,7 +209,7 @@ fn scoped(address: IpAddr, port: u16, interface: u32) -> SocketAddr {
 /// The addresses that the sockets of a source are bound to, by which those of one process share them. Raw IP shares none: each of its
 /// sockets hears everything.
 pub(super) fn shared(options: &Options, ways: &[Way]) -> Vec<SocketAddr> {
-    if options.network.carrier == Carrier::Raw {
+    if options.network.carrier.is_raw() {
         return Vec::new();
     }
     ways.iter().map(|way| scoped(way.local, unicast_port(options), way.interface)).collect()
@@ -237,7 +251,7 @@ fn config(options: &Options, way: Way, port: u16) -> UdpConfig {
 /// The number of PGM among the protocols of IP (RFC 3208 §8), where it is not carried by UDP.
 fn protocol(options: &Options) -> Option<u8> {
     const PGM: u8 = 113;
-    (options.network.carrier == Carrier::Raw).then_some(PGM)
+    options.network.carrier.is_raw().then_some(PGM)
 }
 
 /// The sockets that hear the group on all ways, from any source or from those that are wished.
@@ -304,7 +318,7 @@ pub enum SocketError {
 
 impl SocketError {
     fn bind(options: &Options, local: IpAddr, error: io::Error) -> Self {
-        let is_raw = options.network.carrier == Carrier::Raw;
+        let is_raw = options.network.carrier.is_raw();
         if is_raw && error.kind() == io::ErrorKind::PermissionDenied {
             return SocketError::NotPermitted;
         }

@@ -73,6 +73,7 @@ pub(super) struct Departure {
     pub(super) to: To,
     pub(super) ttl: Option<u8>,
     pub(super) tos: Option<u8>,
+    pub(super) router_alert: bool,
     pub(super) stride: usize,
     pub(super) len: usize,
 }
@@ -89,13 +90,13 @@ pub(super) enum To {
 impl Departure {
     /// What a state machine sends.
     pub(super) fn of(transmit: &campanile_pgm::Transmit) -> Self {
-        let campanile_pgm::Transmit { to, ttl, tos, stride, len, .. } = *transmit;
-        Departure { to: To::There(to), ttl, tos, stride, len }
+        let campanile_pgm::Transmit { to, ttl, tos, router_alert, stride, len } = *transmit;
+        Departure { to: To::There(to), ttl, tos, router_alert, stride, len }
     }
 
     /// A datagram of our own.
     pub(super) fn datagram(to: To, len: usize) -> Self {
-        Departure { to, ttl: None, tos: None, stride: len, len }
+        Departure { to, ttl: None, tos: None, router_alert: false, stride: len, len }
     }
 }
 

@@ -105,6 +105,21 @@ pub enum Carrier {
     Udp,
     /// IP protocol 113: needs CAP_NET_RAW.
     Raw,
+    /// As `Raw`, and what network elements of PGM look at bears the IPv4 option Router Alert (RFC 3208 §8).
+    RawAlert,
+}
+
+impl Carrier {
+    /// Whether packets go without UDP.
+    #[must_use]
+    pub fn is_raw(self) -> bool {
+        self != Carrier::Udp
+    }
+
+    /// Whether some packets bear Router Alert in a group: it has no number for PGM in IPv6 (RFC 2711 §2.1).
+    pub(super) fn alerts(self, group: SocketAddr) -> bool {
+        self == Carrier::RawAlert && group.is_ipv4()
+    }
 }
 
 /// Datagrams that a node drops on purpose, drawn from a seed.
@@ -246,7 +261,8 @@ impl Options {
         let ip = if self.network.group.is_ipv4() { 20 } else { 40 };
         match self.network.carrier {
             Carrier::Udp => ip + 8,
-            Carrier::Raw => ip,
+            Carrier::RawAlert if self.network.group.is_ipv4() => ip + ROUTER_ALERT_LEN,
+            Carrier::Raw | Carrier::RawAlert => ip,
         }
     }
 
@@ -262,3 +278,6 @@ impl Options {
         self.network.data_port.unwrap_or(self.network.group.port())
     }
 }
+
+/// The length of the IPv4 option (RFC 2113 §2.1).
+const ROUTER_ALERT_LEN: u16 = 4;

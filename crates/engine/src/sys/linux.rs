@@ -74,6 +74,7 @@ impl Backend {
             timestamps: true,
             drop_counter: true,
             send_options: true,
+            router_alert: true,
             fine_deadlines: true,
         }
     }

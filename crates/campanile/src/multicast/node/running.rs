@@ -229,8 +229,9 @@ fn send(engine: &mut Engine, place: &mut Place, copy: &mut Vec<u8>, now: Instant
         }
         let Some(mut slot) = engine.transmit_slot() else { return true };
         let Some(departure) = place.seat.poll_transmit(now, slot.bytes_mut()) else { return false };
-        let Departure { to, ttl, tos, stride, len } = departure;
-        let transmit = Transmit { to: None, from: None, ttl, tos, stride, len };
+        let Departure { to, ttl, tos, stride, len, .. } = departure;
+        let router_alert = departure.router_alert && place.links.alerts();
+        let transmit = Transmit { to: None, from: None, ttl, tos, router_alert, stride, len };
         match to {
             To::Back(socket, to) => slot.send(socket, &Transmit { to: Some(to), ..transmit }),
             To::There(destination) => {

@@ -75,14 +75,15 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "carrier",
-        unit: "udp|raw",
-        doc: "What carries the packets: UDP, or IP protocol 113, which needs CAP_NET_RAW",
+        unit: "udp|raw|raw-alert",
+        doc: "What carries the packets: UDP, or IP protocol 113, which needs CAP_NET_RAW; raw-alert with Router Alert",
         side: Side::Both,
         set: |options, text| {
             options.network.carrier = match text {
                 "udp" => Carrier::Udp,
                 "raw" => Carrier::Raw,
-                _ => return Err("give udp or raw"),
+                "raw-alert" => Carrier::RawAlert,
+                _ => return Err("give udp, raw or raw-alert"),
             };
             Ok(())
         },
@@ -90,6 +91,7 @@ pub const KEYS: &[Key] = &[
             match options.network.carrier {
                 Carrier::Udp => "udp",
                 Carrier::Raw => "raw",
+                Carrier::RawAlert => "raw-alert",
             }
             .to_owned()
         },

@@ -14,8 +14,11 @@ const ALIGN: usize = size_of::<usize>();
 
 /// Room for what a received train may bring: stride, both kinds of packet information, type of service, drops, timestamp.
 pub(super) const RECEIVE_LEN: usize = 208;
-/// Room for what a train may be sent with: stride, source address, hop limit, type of service.
+/// Room for what a train may be sent with: stride, source address, hop limit, type of service, Router Alert.
 pub(super) const SEND_LEN: usize = 128;
+
+/// Options of one datagram (ip(7)).
+const IP_RETOPTS: libc::c_int = 7;
 
 /// What the kernel told of a train.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,6 +161,11 @@ impl Control {
         self.put(level, kind, &i32::from(tos).to_ne_bytes());
     }
 
+    /// The IPv4 option Router Alert (RFC 2113 section 2.1).
+    pub(super) fn put_router_alert(&mut self) {
+        self.put(libc::IPPROTO_IP, IP_RETOPTS, &[0x94, 4, 0, 0]);
+    }
+
     fn put(&mut self, level: i32, kind: i32, body: &[u8]) {
         let len = HEADER + body.len();
         let space = &mut self.bytes[self.len..self.len + len.next_multiple_of(ALIGN)];
@@ -219,6 +227,13 @@ mod tests {
         control.put_source(Ipv6Addr::LOCALHOST.into(), true);
         control.put_ttl(1, true);
         control.put_tos(0xB8, true);
+        assert!(control.bytes().len() <= SEND_LEN);
+        control.clear();
+        control.put_stride(1400);
+        control.put_source(Ipv4Addr::LOCALHOST.into(), false);
+        control.put_ttl(1, false);
+        control.put_tos(0xB8, false);
+        control.put_router_alert();
         assert!(control.bytes().len() <= SEND_LEN);
     }
 }

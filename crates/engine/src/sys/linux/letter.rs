@@ -63,6 +63,9 @@ impl SendLetter {
             transmit.ttl.inspect(|&ttl| self.control.put_ttl(ttl, v6));
             transmit.tos.inspect(|&tos| self.control.put_tos(tos, v6));
         }
+        if transmit.router_alert && !v6_socket {
+            self.control.put_router_alert();
+        }
         header.msg_controllen = self.control.bytes().len() as _;
         header.msg_control = match self.control.bytes() {
             [] => ptr::null_mut(),

@@ -114,6 +114,7 @@ impl Iocp {
             timestamps: false,
             drop_counter: false,
             send_options: self.system.send_options,
+            router_alert: false,
             fine_deadlines: self.port.is_fine(),
         }
     }
