@@ -14,9 +14,9 @@ pub(crate) struct SessionArguments {
     /// Multicast group and port; [ADDRESS]:PORT for IPv6 [default: 239.192.7.1:7500]
     #[arg(long, value_name = "ADDRESS:PORT")]
     group: Option<String>,
-    /// Interface to use, by name, address or number [default: the system's choice]
-    #[arg(long, value_name = "NAME")]
-    interface: Option<String>,
+    /// Interface to use, by name, address or number; may be given several times [default: the system's choice]
+    #[arg(long = "interface", value_name = "NAME")]
+    interfaces: Vec<String>,
     /// Set another option by its name; --help lists them all
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
@@ -46,7 +46,8 @@ impl SessionArguments {
             self.settings.iter().partition(|(name, _)| name == "preset");
         let settings =
             presets.into_iter().chain(others).map(|(name, value)| (name.as_str(), Some(value.as_str())));
-        let ours = [("group", self.group.as_deref()), ("interface", self.interface.as_deref())];
+        let interfaces = (!self.interfaces.is_empty()).then(|| self.interfaces.join(","));
+        let ours = [("group", self.group.as_deref()), ("interface", interfaces.as_deref())];
         for (name, value) in settings.chain(ours).chain(more.iter().copied()) {
             if let Some(value) = value {
                 options.set(name, value).map_err(option_error)?;
@@ -147,7 +148,7 @@ pub(crate) fn reference(examples: &str, side: Side) -> String {
 pub(crate) fn start_error(error: &StartError) -> CommandError {
     match error {
         StartError::Config(_) => CommandError::bad_input(error).hint(NAMES),
-        StartError::Socket(SocketError::Interface(_) | SocketError::OneInterface) => {
+        StartError::Socket(SocketError::Interface(_) | SocketError::TooMany) => {
             CommandError::bad_input(error).hint("see --interface and --group")
         }
         StartError::Socket(SocketError::NotPermitted) => {
@@ -185,7 +186,7 @@ mod tests {
     fn the_nearer_word_counts() {
         let arguments = SessionArguments {
             group: Some("239.1.2.3:4000".to_owned()),
-            interface: None,
+            interfaces: Vec::new(),
             settings: vec![("ttl".to_owned(), "3".to_owned()), ("preset".to_owned(), "lan".to_owned())],
             config: None,
         };
@@ -199,7 +200,7 @@ mod tests {
     fn what_is_sent_says_the_mode() {
         let options = |kind: Kind, mode: Option<&str>| {
             let settings = mode.map(|mode| ("mode".to_owned(), mode.to_owned())).into_iter().collect();
-            let arguments = SessionArguments { group: None, interface: None, settings, config: None };
+            let arguments = SessionArguments { group: None, interfaces: Vec::new(), settings, config: None };
             arguments.options(kind, &[]).map(|options| options.mode)
         };
         assert_eq!(options(Kind::Stream, None).ok(), Some(Mode::Stream));
@@ -214,7 +215,7 @@ mod tests {
     fn an_unknown_name_is_refused_with_the_nearest() {
         let arguments = SessionArguments {
             group: None,
-            interface: None,
+            interfaces: Vec::new(),
             settings: vec![("tl".to_owned(), "3".to_owned())],
             config: None,
         };

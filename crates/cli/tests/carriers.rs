@@ -64,6 +64,74 @@ fn a_file_goes_every_way() {
     goes(&["interface=eth0", "carrier=raw", "group=[ff15::7:1]:7500"], &[]);
 }
 
+/// Starts to receive into a folder's folder, through loss.
+fn hears(node: &Node, folder: &Path, name: &str, options: &[&str]) -> Process {
+    let mut command = campanile(node, "recv", &[options, &["inject-loss=10%"]].concat());
+    command.arg("--into").arg(folder.join(name));
+    Process::start(name, &mut command).expect("it starts")
+}
+
+/// Each interface has an address that the others do not reach: loopback and the link.
+#[test]
+fn a_publisher_sends_on_several_interfaces() {
+    let Some(network) = network(2) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path();
+    fs::write(path.join("file"), vec![7; 200_000]).expect("there is room");
+    let [here, there] = [&network.nodes()[0], &network.nodes()[1]];
+    for options in [&["carrier=udp"], &["carrier=raw"], &["group=[ff15::7:1]:7500"]] {
+        let receivers = [
+            hears(here, path, "on loopback", &[&options[..], &["interface=lo"]].concat()),
+            hears(there, path, "on the link", &[&options[..], &["interface=eth0"]].concat()),
+            hears(here, path, "on both", &[&options[..], &["interface=eth0,lo"]].concat()),
+        ];
+        let mut sender = campanile(here, "send", &[&options[..], &["fec=off"]].concat());
+        sender.args(["--interface", "lo", "--interface", "eth0", "--rate", "20mbit", "--receivers", "3"]);
+        let sender = Process::start("send", sender.arg(path.join("file"))).expect("it starts");
+        let ended = sender.finish(PATIENCE);
+        assert_eq!(ended.code, Some(0), "{options:?}: {ended:?}");
+        for receiver in receivers {
+            let name = receiver.name().to_owned();
+            let ended = receiver.finish(PATIENCE);
+            assert_eq!(ended.code, Some(0), "{options:?}: {ended:?}");
+            fs::remove_dir_all(path.join(name)).expect("it is there");
+        }
+    }
+}
+
+/// Source-specific: two sources are wished, and a third one is not heard.
+#[test]
+fn of_several_sources_those_that_are_wished_are_heard() {
+    let Some(network) = network(4) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let nodes = network.nodes();
+    for family in [4, 6] {
+        let address = |node: &Node| if family == 4 { node.v4().to_string() } else { node.v6().to_string() };
+        let wished = format!("source={},{}", address(&nodes[0]), address(&nodes[1]));
+        let group = if family == 4 { "group=232.1.7.1:7500" } else { "group=[ff35::8000:7]:7500" };
+        let name = format!("in{family}");
+        let receiver = hears(&nodes[3], folder.path(), &name, &["interface=eth0", group, &wished]);
+        let send = |number: usize, more: &[&str]| {
+            let file = folder.path().join(format!("file{number}"));
+            fs::write(&file, vec![number as u8; 50_000]).expect("there is room");
+            let mut command = campanile(&nodes[number], "send", &["interface=eth0", group, "linger=500ms"]);
+            command.args(more).arg(file);
+            Process::start("send", &mut command).expect("it starts")
+        };
+        let unheard = send(2, &[]).finish(PATIENCE);
+        assert!(unheard.story().contains("0 of 0"), "{unheard:?}");
+        // A receiver ends with the first session that is complete.
+        let heard = send(1, &["--receivers", "1"]).finish(PATIENCE);
+        assert_eq!(heard.code, Some(0), "{heard:?}");
+        assert_eq!(receiver.finish(PATIENCE).code, Some(0));
+        let receiver = hears(&nodes[3], folder.path(), &name, &["interface=eth0", group, &wished]);
+        assert_eq!(send(0, &["--receivers", "1"]).finish(PATIENCE).code, Some(0));
+        assert_eq!(receiver.finish(PATIENCE).code, Some(0));
+        let came = |number: usize| folder.path().join(&name).join(format!("file{number}")).exists();
+        assert_eq!([0, 1, 2].map(came), [true, true, false]);
+    }
+}
+
 /// Lines of JSON that a publisher wrote as its diagnostics.
 fn diary(folder: &Path) -> Vec<serde_json::Value> {
     let files = fs::read_dir(folder).expect("it was made").map(|file| file.expect("it is there").path());
@@ -176,7 +244,7 @@ fn raw_ip_needs_one_capability_for_a_moment() {
     let [into, diary] = ["in", "diary"].map(|name| path.join(name));
     fs::copy(env!("CARGO_BIN_EXE_campanile"), path.join("campanile")).expect("there is room");
     fs::write(path.join("file"), vec![7; 100_000]).expect("there is room");
-    [&into, &diary].map(|path| fs::create_dir(path).expect("there is room"));
+    [&into, &diary].into_iter().for_each(|path| fs::create_dir(path).expect("there is room"));
     let opened = Command::new("chmod").args(["-R", "a+rwX"]).arg(path).status().expect("chmod is there");
     assert!(opened.success(), "others may use the folder");
     let [here, there] = [&network.nodes()[0], &network.nodes()[1]];

@@ -45,6 +45,8 @@ pub struct Transmit {
     pub tos: Option<u8>,
     /// Whether the packets should bear the IP Router Alert option for the sake of network elements (RFC 3208 §4).
     pub router_alert: bool,
+    /// Whether each datagram is for another of the source's interfaces, in the order of its addresses; else all are for all.
+    pub apart: bool,
     /// Bytes of every datagram but the last.
     pub stride: usize,
     /// Bytes of the whole train.

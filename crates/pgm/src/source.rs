@@ -333,7 +333,7 @@ impl Source {
     ///
     /// # Panics
     ///
-    /// When the buffer is shorter than the configuration's `packet_len`.
+    /// When the buffer is shorter than the configuration's `packet_len`, or than that for each further address.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
         assert!(buffer.len() >= self.config.packet_len, "a transmit buffer holds a packet");
         self.transmit(now, buffer)

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::iter;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use campanile_engine::multicast::{self, Membership};
@@ -12,7 +13,7 @@ use campanile_engine::udp::{self, UdpConfig, UdpSocket};
 use campanile_engine::{Engine, Interface, SocketId};
 use campanile_pgm::Destination;
 
-use super::options::Options;
+use super::options::{Network, Options};
 
 /// Sockets that are bound and that no engine has taken yet.
 #[derive(Debug)]
@@ -51,9 +52,6 @@ impl Sockets {
         ways: &[Way],
         shared: &[SocketAddr],
     ) -> Result<Self, SocketError> {
-        if ways.len() > 1 {
-            return Err(SocketError::OneInterface);
-        }
         let port = unicast_port(options);
         let door = |way: &Way| {
             let config = config(options, *way, port);
@@ -77,9 +75,9 @@ impl Sockets {
                 .map_err(|error| SocketError::bind(options, way.local, error))?;
             Ok((Door::New(socket), way))
         };
-        let ways = ways(options)?.into_iter().map(bound).collect::<Result<Vec<_>, _>>()?;
-        let ears = ears(options, ways.iter().map(|(_, way)| *way))
-            .map_err(|error| SocketError::Join { group: options.network.group, error })?;
+        let ways = ways(options)?;
+        let ears = ears(options, &ways)?;
+        let ways = ways.into_iter().map(bound).collect::<Result<Vec<_>, _>>()?;
         Ok(Sockets { ways, ears, course: Course::new(options) })
     }
 
@@ -218,6 +216,7 @@ pub(super) fn shared(options: &Options, ways: &[Way]) -> Vec<SocketAddr> {
 /// The interfaces that the options name, or the one that the system chooses.
 pub(super) fn ways(options: &Options) -> Result<Vec<Way>, SocketError> {
     match &options.network.interfaces[..] {
+        some if some.len() > INTERFACES_MAX => Err(SocketError::TooMany),
         [] => Ok(vec![way(options, None)?]),
         some => some.iter().map(|interface| way(options, Some(interface))).collect(),
     }
@@ -254,26 +253,38 @@ fn protocol(options: &Options) -> Option<u8> {
     options.network.carrier.is_raw().then_some(PGM)
 }
 
-/// The sockets that hear the group on all ways, from any source or from those that are wished.
-fn ears(options: &Options, ways: impl Iterator<Item = Way>) -> io::Result<Vec<UdpSocket>> {
+/// The sockets that hear the groups on all ways, from any source or from those that are wished.
+fn ears(options: &Options, ways: &[Way]) -> Result<Vec<UdpSocket>, SocketError> {
+    let Network { group, groups, .. } = &options.network;
+    let mut ears = Vec::new();
+    for group in iter::once(group.ip()).chain(groups.iter().copied()) {
+        let heard = ears_of(options, group, ways);
+        let group = SocketAddr::new(group, options.network.group.port());
+        ears.extend(heard.map_err(|error| SocketError::Join { group, error })?);
+    }
+    Ok(ears)
+}
+
+/// The sockets that hear one group.
+fn ears_of(options: &Options, group: IpAddr, ways: &[Way]) -> io::Result<Vec<UdpSocket>> {
     let network = &options.network;
     let sources: Vec<Option<IpAddr>> = match &network.sources[..] {
         [] => vec![None],
         some => some.iter().copied().map(Some).collect(),
     };
-    let mut config = UdpConfig::new(network.group);
+    let mut config = UdpConfig::new(SocketAddr::new(group, network.group.port()));
     config.receive_buffer = Some(network.receive_buffer);
     config.protocol = protocol(options);
     let port = if config.protocol.is_some() { 0 } else { network.group.port() };
+    let is_apart = multicast::is_of_link(group);
     let mut ears: Vec<UdpSocket> = Vec::new();
     for way in ways {
-        let is_apart = multicast::is_of_link(network.group.ip());
         for (at, &source) in sources.iter().enumerate() {
             let interface = Some(match way.local {
                 IpAddr::V4(_) => Interface::Address(way.local),
                 IpAddr::V6(_) => Interface::Index(way.interface),
             });
-            let membership = Membership { group: network.group.ip(), source, interface };
+            let membership = Membership { group, source, interface };
             match ears.last() {
                 // One socket hears the group on all interfaces, unless it is another group on each.
                 Some(ear) if at > 0 || !is_apart => ear.join(&membership)?,
@@ -284,20 +295,23 @@ fn ears(options: &Options, ways: impl Iterator<Item = Way>) -> io::Result<Vec<Ud
     Ok(ears)
 }
 
+/// As many as leave buffers to send from for what is on its way.
+const INTERFACES_MAX: usize = 8;
+
 /// Why there are no sockets.
 #[derive(Debug)]
 pub enum SocketError {
     /// An interface is not there, or has no address of the group's family.
     Interface(io::Error),
-    /// Another program holds the address and port.
+    /// Another program holds the address and port, or two sessions of this one that share no socket.
     PortTaken {
         /// Our address.
         local: IpAddr,
         /// The port that NAKs come to.
         port: u16,
     },
-    /// A source sends by one interface.
-    OneInterface,
+    /// More interfaces than a node takes.
+    TooMany,
     /// Raw IP was asked for without the privilege for it.
     NotPermitted,
     /// A socket could not be bound.
@@ -332,11 +346,9 @@ impl fmt::Display for SocketError {
             SocketError::Interface(error) => error.fmt(f),
             SocketError::PortTaken { local, port } => write!(
                 f,
-                "port {port} of {local} is taken by another program: choose another port for the group, or a unicast-port of its own"
+                "port {port} of {local} is taken: choose another port for the group, or a unicast-port of its own"
             ),
-            SocketError::OneInterface => {
-                f.write_str("a source sends by one interface: name one, or start more")
-            }
+            SocketError::TooMany => write!(f, "a session has {INTERFACES_MAX} interfaces at most"),
             SocketError::NotPermitted => f.write_str("raw IP needs CAP_NET_RAW"),
             SocketError::Bind { local, error } => write!(f, "no socket at {local}: {error}"),
             SocketError::Join { group, error } => write!(f, "group {group} cannot be joined: {error}"),

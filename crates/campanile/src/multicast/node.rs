@@ -74,6 +74,8 @@ pub(super) struct Departure {
     pub(super) ttl: Option<u8>,
     pub(super) tos: Option<u8>,
     pub(super) router_alert: bool,
+    /// Each datagram is for another way to the group, in their order.
+    pub(super) apart: bool,
     pub(super) stride: usize,
     pub(super) len: usize,
 }
@@ -90,13 +92,13 @@ pub(super) enum To {
 impl Departure {
     /// What a state machine sends.
     pub(super) fn of(transmit: &campanile_pgm::Transmit) -> Self {
-        let campanile_pgm::Transmit { to, ttl, tos, router_alert, stride, len } = *transmit;
-        Departure { to: To::There(to), ttl, tos, router_alert, stride, len }
+        let campanile_pgm::Transmit { to, ttl, tos, router_alert, apart, stride, len } = *transmit;
+        Departure { to: To::There(to), ttl, tos, router_alert, apart, stride, len }
     }
 
     /// A datagram of our own.
     pub(super) fn datagram(to: To, len: usize) -> Self {
-        Departure { to, ttl: None, tos: None, router_alert: false, stride: len, len }
+        Departure { to, ttl: None, tos: None, router_alert: false, apart: false, stride: len, len }
     }
 }
 

@@ -77,7 +77,9 @@ pub struct Network {
     pub group: SocketAddr,
     /// What carries the packets.
     pub carrier: Carrier,
-    /// The interfaces to use; the system's choice if there is none. A publisher takes one.
+    /// Further groups to hear, on the same port. A publisher says everything to `group`.
+    pub groups: Vec<IpAddr>,
+    /// The interfaces to use, 8 at most; the system's choice if there is none. A publisher says everything on each of them.
     pub interfaces: Vec<Interface>,
     /// The only sources to hear (RFC 4607); any if there is none.
     pub sources: Vec<IpAddr>,
@@ -195,6 +197,7 @@ impl Default for Network {
         Network {
             group: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 192, 7, 1)), 7500),
             carrier: Carrier::default(),
+            groups: Vec::new(),
             interfaces: Vec::new(),
             sources: Vec::new(),
             unicast_port: None,

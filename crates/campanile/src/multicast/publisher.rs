@@ -72,7 +72,7 @@ impl Publisher {
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let ways = links::ways(options)?;
         let session = source::session(options);
-        let config = source::config(options, session, ways[0]);
+        let config = source::config(options, session, &ways);
         let (outlet, events) = queue::events(EVENTS, 1);
         let (said, sayings) = async_channel::bounded(options.sending.queue);
         let (orders, ordered) = async_channel::bounded(EVENTS);

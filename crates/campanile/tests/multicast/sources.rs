@@ -184,3 +184,38 @@ fn another_program_on_the_port_is_told_of() {
     let error = Publisher::start(&options).expect_err("the port is taken").to_string();
     assert!(error.contains("choose another port"), "{error}");
 }
+
+#[test]
+fn a_subscriber_hears_several_groups_and_no_other() {
+    let options = lossy();
+    let group = |number: u8| {
+        let mut options = options.clone();
+        let port = options.network.group.port();
+        options.set("group", &format!("239.192.7.{number}:{port}")).expect("an option");
+        options
+    };
+    let mut several = group(1);
+    several.set("groups", "239.192.7.2,239.192.7.3").expect("an option");
+    let subscriber = Subscriber::start(&several).expect("loopback has groups");
+    let hearing = thread::spawn(move || (hear(&subscriber, 3), subscriber));
+    let silent = Subscriber::start(&group(4)).expect("loopback has groups");
+    let saying: Vec<_> = [1, 2, 3]
+        .map(|number| {
+            let publisher = Publisher::start(&group(number)).expect("a port is shared");
+            thread::spawn(move || say(&publisher, number.into(), 1))
+        })
+        .into();
+    saying.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    let (heard, subscriber) = hearing.join().expect("no panic");
+    assert!(heard.len() == 3 && heard.values().all(|messages| messages.len() == MESSAGES));
+    assert!(subscriber.counts().of(Counter::NaksSent) > 0);
+    assert_eq!((silent.try_next(), silent.counts().of(Counter::OdataReceived)), (None, 0));
+}
+
+#[test]
+fn more_interfaces_than_a_session_has_are_refused() {
+    let mut options = options();
+    options.set("interface", &["127.0.0.1"; 9].join(",")).expect("an option");
+    let error = Publisher::start(&options).expect_err("too many");
+    assert!(matches!(error, StartError::Socket(SocketError::TooMany)), "{error}");
+}

@@ -392,7 +392,7 @@ impl Peer {
         let path = self.path.unwrap_or(self.source);
         let to = to.unwrap_or(Destination::Host { nla: path, interface: self.interface });
         let tos = shared.config.tos;
-        Some(Transmit { to, ttl, tos, router_alert: true, stride: packet_len, len: packet_len })
+        Some(Transmit { to, ttl, tos, router_alert: true, apart: false, stride: packet_len, len: packet_len })
     }
 
     /// Writes a NAK for what is due, oldest first, as much as one NAK holds.

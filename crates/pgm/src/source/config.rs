@@ -1,6 +1,7 @@
 //! What a source is told at its start, and what follows from it.
 
 use std::fmt;
+use std::iter;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::wire::{DataHead, Session};
 pub struct SourceConfig {
     /// Who sends, and to whom.
     pub endpoint: Endpoint,
+    /// Our addresses on further interfaces, [`SourceConfig::FURTHER_MAX`] at most. NAKs come to each of them, and SPMs and confirmations
+    /// tell each interface its own.
+    pub further: Vec<IpAddr>,
     /// The sequence number of the first data packet. With parity it must be a multiple of the group size.
     pub first_sqn: Seq,
     /// What chance follows from. Two sources need not differ.
@@ -47,11 +51,20 @@ pub struct Endpoint {
 }
 
 impl SourceConfig {
+    /// How many further addresses there may be.
+    pub const FURTHER_MAX: usize = 15;
+
+    /// Our addresses.
+    pub(super) fn nlas(&self) -> impl Iterator<Item = IpAddr> {
+        iter::once(self.endpoint.nla).chain(self.further.iter().copied())
+    }
+
     /// The defaults: 1 MB a second in packets for an MTU of 1500 over IPv4 and UDP, a window of 4096 packets, no parity.
     #[must_use]
     pub fn new(endpoint: Endpoint) -> Self {
         SourceConfig {
             endpoint,
+            further: Vec::new(),
             first_sqn: Seq(0),
             seed: 0,
             tos: None,
@@ -67,13 +80,15 @@ impl SourceConfig {
 
     pub(super) fn check(&self) -> Result<Derived, ConfigError> {
         let tsdu_len = self.tsdu_len().ok_or(ConfigError::PacketLen)?;
-        if self.endpoint.nla.is_ipv4() != self.endpoint.group.is_ipv4() {
+        let mut nlas = self.nlas();
+        if nlas.any(|nla| nla.is_ipv4() != self.endpoint.group.is_ipv4()) {
             return Err(ConfigError::AddressFamilies);
         }
         if !self.endpoint.group.is_multicast() {
             return Err(ConfigError::Group);
         }
-        if self.endpoint.nla.is_multicast() || self.endpoint.nla.is_unspecified() {
+        let is_wrong = |nla: IpAddr| nla.is_multicast() || nla.is_unspecified();
+        if self.nlas().any(is_wrong) || self.further.len() > Self::FURTHER_MAX {
             return Err(ConfigError::Nla);
         }
         if !(1..=RATE_MAX).contains(&self.pace.rate_bps) {
@@ -416,12 +431,14 @@ mod tests {
         type Mistake = fn(&mut SourceConfig);
         let parity = ParityConfig { group: 8, pro_active: ProActive::Off, on_demand: true };
         assert_eq!(SourceConfig { parity: Some(parity), ..config() }.check().unwrap().group_len, 8);
-        let mistakes: [(Mistake, ConfigError); 16] = [
+        let mistakes: [(Mistake, ConfigError); 18] = [
             (|c| c.packet_len = 315, ConfigError::PacketLen),
             (|c| c.packet_len = 65_508, ConfigError::PacketLen),
             (|c| c.endpoint.nla = "fe80::1".parse().unwrap(), ConfigError::AddressFamilies),
             (|c| c.endpoint.group = "10.0.0.2".parse().unwrap(), ConfigError::Group),
             (|c| c.endpoint.nla = "0.0.0.0".parse().unwrap(), ConfigError::Nla),
+            (|c| c.further = vec!["fe80::1".parse().unwrap()], ConfigError::AddressFamilies),
+            (|c| c.further = vec!["10.0.0.2".parse().unwrap(); 16], ConfigError::Nla),
             (|c| c.pace.rate_bps = 0, ConfigError::Rate),
             (|c| c.repair.share_percent = 101, ConfigError::RepairShare),
             (|c| c.spm.heartbeat_min = Duration::ZERO, ConfigError::SpmInterval),

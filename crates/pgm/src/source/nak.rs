@@ -37,7 +37,7 @@ impl Source {
         self.stats.naks += 1;
         let endpoint = &self.config.endpoint;
         let offers_parity = self.config.parity.is_some_and(|parity| parity.on_demand);
-        if request.source != endpoint.nla
+        if !self.config.nlas().any(|nla| nla == request.source)
             || request.group != endpoint.group
             || request.parity && !offers_parity
         {

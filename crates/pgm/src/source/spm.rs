@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::config::{Join, ProActive, SpmConfig};
 use super::{Phase, Source};
 use crate::Seq;
-use crate::wire::{Body, Packet, ParityPrm, Spm, SpmOptions, WindowState};
+use crate::wire::{ParityPrm, Spm, SpmOptions, WindowState};
 
 /// The decaying beat of the SPMs that are sent while there is nothing else to send, and their numbers.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Source {
         self.heartbeat.spm_due && self.owed.is_none()
     }
 
-    pub(super) fn next_spm(&mut self) -> Packet<'static> {
+    pub(super) fn next_spm(&mut self) -> Spm {
         let parity = self.config.parity.map(|parity| {
             ParityPrm::new(parity.group.into(), parity.pro_active != ProActive::Off, parity.on_demand)
                 .expect("the configuration was checked")
@@ -100,13 +100,12 @@ impl Source {
             reset: self.reset,
             ..SpmOptions::default()
         };
-        let spm = Spm {
+        Spm {
             sqn: self.heartbeat.number(),
             window: WindowState::Known(self.window.edges()),
             path: self.config.endpoint.nla,
             options,
-        };
-        Packet { session: self.config.endpoint.session, body: Body::Spm(spm) }
+        }
     }
 
     /// The oldest sequence number that who joins late may ask for (RFC 3208 §9.4).

@@ -10,7 +10,7 @@ use super::store::Store;
 use super::{ProActive, Source, Timer};
 use crate::Instant;
 use crate::path::{Destination, Transmit};
-use crate::wire::{Body, Content, Data, DataHead, DataKind, DataOptions, Ncf, Packet, Request};
+use crate::wire::{Body, Content, Data, DataHead, DataKind, DataOptions, Ncf, Packet, Request, Spm};
 
 /// What is to be sent next, of what the rate holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,20 +87,32 @@ impl Source {
             return None;
         }
         let endpoint = self.config.endpoint;
-        let len = if let Some((sqns, parity)) = self.confirmations.take_due(now) {
-            let request = Request { sqns, parity, source: endpoint.nla, group: endpoint.group };
+        // Each of our addresses is said where it is ours.
+        let (mut stride, mut len) = (0, 0);
+        if let Some((sqns, parity)) = self.confirmations.take_due(now) {
+            for source in self.config.nlas() {
+                let request = Request { sqns, parity, source, group: endpoint.group };
+                let packet = Packet { session: endpoint.session, body: Body::Ncf(Ncf::new(request)) };
+                stride = packet.emit(&mut buffer[len..]);
+                len += stride;
+            }
             self.stats.ncfs += 1;
-            Packet { session: endpoint.session, body: Body::Ncf(Ncf::new(request)) }.emit(buffer)
         } else if self.is_spm_due() {
+            let spm = self.next_spm();
+            for path in self.config.nlas() {
+                let body = Body::Spm(Spm { path, ..spm });
+                stride = Packet { session: endpoint.session, body }.emit(&mut buffer[len..]);
+                len += stride;
+            }
             self.stats.spms += 1;
             self.last_spm_at = Some(now);
-            self.next_spm().emit(buffer)
         } else {
             return None;
-        };
-        self.charge(now, len);
+        }
+        self.charge(now, stride);
         self.urgent_run = self.urgent_run.saturating_add(1);
-        Some(self.to_group(true, len, len))
+        let apart = !self.config.further.is_empty();
+        Some(Transmit { apart, ..self.to_group(true, stride, len) })
     }
 
     /// What may leave now; `None` when the rate, or what is kept elsewhere, has to be waited for.
@@ -408,7 +420,7 @@ impl Source {
 
     fn to_group(&self, router_alert: bool, stride: usize, len: usize) -> Transmit {
         let to = Destination::Group(self.config.endpoint.group);
-        Transmit { to, ttl: None, tos: self.config.tos, router_alert, stride, len }
+        Transmit { to, ttl: None, tos: self.config.tos, router_alert, apart: false, stride, len }
     }
 
     /// Sets the timer for what could not leave now.

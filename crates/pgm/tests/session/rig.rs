@@ -153,11 +153,12 @@ pub(crate) fn apdu_source() -> SourceConfig {
 }
 
 impl SourceRig {
-    /// A source that has sent its first SPM.
+    /// A source that has sent its first SPM on each interface.
     pub(crate) fn new(config: SourceConfig) -> Self {
+        let interfaces = 1 + config.further.len();
         let mut rig =
             SourceRig { now: START, source: Source::new(START, config).unwrap(), events: Vec::new() };
-        assert_eq!(texts(&rig.run_ms(1)).len(), 1);
+        assert_eq!(texts(&rig.run_ms(1)).len(), interfaces);
         rig
     }
 

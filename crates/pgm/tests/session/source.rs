@@ -1,5 +1,6 @@
 //! What a source answers, and what it keeps.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use campanile_pgm::source::{
@@ -291,4 +292,28 @@ fn a_group_left_short_is_closed_when_nothing_follows() {
     assert!(last.starts_with("SPM") && last.contains("curr_tgsize 2"), "{:?}", texts(&sent));
     rig.publish(1);
     assert_eq!(kinds(&rig.run_ms(10)), ["ODATA 8"], "the next packet begins a group");
+}
+
+#[test]
+fn each_interface_is_told_its_own_address() {
+    let mut config = apdu_source();
+    let further: IpAddr = "10.0.0.99".parse().unwrap();
+    config.further = vec![further];
+    let mut rig = SourceRig::having_sent(config, 4);
+    let sqns = [Seq(2)];
+    rig.hear(Body::Nak(Nak::new(Request { source: further, ..request(&sqns, false) })));
+    rig.hear(Body::Nak(Nak::new(Request { source: "10.0.0.98".parse().unwrap(), ..request(&sqns, false) })));
+    let sent = rig.run_ms(12_000);
+    let of = |kind: &str| sent.iter().filter(|sent| sent.text.starts_with(kind)).collect::<Vec<_>>();
+    let [one, other] = of("NCF")[..] else { panic!("{sent:?}") };
+    assert_eq!(one.text, "NCF 2 of 10.0.0.1 in 239.192.0.1");
+    assert_eq!(other.text, "NCF 2 of 10.0.0.99 in 239.192.0.1");
+    let spms = of("SPM");
+    assert!(spms.len() >= 2 && spms.len().is_multiple_of(2), "{spms:?}");
+    assert!(spms.iter().filter(|spm| spm.text.contains("10.0.0.99")).count() == spms.len() / 2, "{spms:?}");
+    for sent in of("NCF").into_iter().chain(spms) {
+        assert!(sent.transmit.apart && sent.transmit.len == 2 * sent.transmit.stride, "{sent:?}");
+    }
+    assert!(!of("RDATA 2").is_empty() && of("RDATA 2").iter().all(|sent| !sent.transmit.apart));
+    assert_eq!((rig.source.stats().naks, rig.source.stats().naks_misdirected), (2, 1));
 }

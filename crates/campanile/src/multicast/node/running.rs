@@ -243,10 +243,13 @@ fn send(engine: &mut Engine, place: &mut Place, copy: &mut Vec<u8>, now: Instant
                     copy.clear();
                     copy.extend_from_slice(&slot.bytes_mut()[..len]);
                 }
+                // Alike for all ways, or a datagram for each of them.
+                let transmit = if departure.apart { Transmit { len: stride, ..transmit } } else { transmit };
                 slot.send(socket, &Transmit { to: Some(to), ..transmit });
-                for (socket, to) in ways {
+                for (at, (socket, to)) in (1..).zip(ways) {
+                    let bytes = if departure.apart { &copy[at * stride..][..stride] } else { &copy[..] };
                     let Some(mut slot) = engine.transmit_slot() else { break };
-                    slot.bytes_mut()[..len].copy_from_slice(copy);
+                    slot.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
                     slot.send(socket, &Transmit { to: Some(to), ..transmit });
                 }
             }

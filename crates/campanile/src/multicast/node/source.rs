@@ -158,11 +158,12 @@ pub(crate) fn session(options: &Options) -> Session {
 }
 
 /// What the machine of a session is told, going by the options.
-pub(crate) fn config(options: &Options, session: Session, way: Way) -> SourceConfig {
+pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> SourceConfig {
     let sending = &options.sending;
-    let endpoint = Endpoint { session, group: options.network.group.ip(), nla: way.local };
+    let endpoint = Endpoint { session, group: options.network.group.ip(), nla: ways[0].local };
     let defaults = SourceConfig::new(endpoint);
     SourceConfig {
+        further: ways[1..].iter().map(|way| way.local).collect(),
         seed: chance::word(),
         tos: options.network.tos,
         packet_len: options.packet_len(),
@@ -196,10 +197,10 @@ pub(crate) fn config(options: &Options, session: Session, way: Way) -> SourceCon
 pub(crate) fn bulk_config(
     options: &Options,
     session: Session,
-    way: Way,
+    ways: &[Way],
     bytes: u64,
 ) -> Result<SourceConfig, ConfigError> {
-    let mut config = config(options, session, way);
+    let mut config = config(options, session, ways);
     config.framing = Framing::Packed;
     let block_len = config.tsdu_len().ok_or(ConfigError::PacketLen)? as u64;
     let group = config.parity.map_or(1, |parity| u64::from(parity.group));
@@ -222,7 +223,7 @@ impl Options {
     #[must_use]
     pub fn block_len(&self) -> Option<usize> {
         let nowhere = Way { interface: 0, local: std::net::Ipv4Addr::LOCALHOST.into() };
-        let mut config = config(self, Session::default(), nowhere);
+        let mut config = config(self, Session::default(), &[nowhere]);
         config.framing = Framing::Packed;
         config.tsdu_len()
     }

@@ -97,9 +97,20 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "groups",
+        unit: "ADDRESS,...",
+        doc: "Further groups to hear, on the same port",
+        side: Side::Receiving,
+        set: |options, text| {
+            options.network.groups = list(text, "give addresses of groups")?;
+            Ok(())
+        },
+        show: |options| show_list(&options.network.groups),
+    },
+    Key {
         name: "interface",
         unit: "NAME|ADDRESS|INDEX,...",
-        doc: "The interfaces to use, by name, address or number; a publisher takes one",
+        doc: "The interfaces to use, by name, address or number; a publisher sends at its rate on each",
         side: Side::Both,
         set: |options, text| {
             options.network.interfaces =
