@@ -1,9 +1,15 @@
 //! The backend switch: one folder a system, the same names in each.
 
+mod address;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(windows)]
 mod windows;
+
+#[cfg(target_os = "linux")]
+use linux::{AF_INET, AF_INET6};
+#[cfg(windows)]
+use windows::{AF_INET, AF_INET6};
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{

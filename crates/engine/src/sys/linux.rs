@@ -1,6 +1,5 @@
 //! Linux: `epoll` and `uring`, and what both need of sockets.
 
-mod address;
 mod control;
 mod cpu;
 mod doorbell;
@@ -18,6 +17,7 @@ mod uring;
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::address;
 use crate::config::{Capabilities, Choice, Config, Fallback};
 use crate::core::Core;
 use crate::slots::SocketId;
@@ -32,6 +32,10 @@ pub(crate) use shard::{bind_alone, bind_group};
 
 use epoll::Epoll;
 use uring::Uring;
+
+/// The numbers of IPv4 and IPv6 in an address.
+pub(super) const AF_INET: u16 = libc::AF_INET as u16;
+pub(super) const AF_INET6: u16 = libc::AF_INET6 as u16;
 
 /// Bytes that one turn should receive, going by the last one. What has been received is sent back next: while it is still in
 /// the processor's cache, that costs less than the system calls that larger turns would save.

@@ -1,6 +1,5 @@
 //! Windows: `iocp`, and what it needs of sockets.
 
-mod address;
 mod control;
 mod cpu;
 mod doorbell;
@@ -18,6 +17,10 @@ use std::io;
 
 use windows_sys::Win32::Foundation::WIN32_ERROR;
 use windows_sys::Win32::Networking::WinSock::{SOCKET_ERROR, WSAGetLastError};
+
+use super::address;
+
+pub(super) use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
 
 pub(crate) use cpu::{allowed_cpus, pin, thread_time, wake_on_time};
 pub(crate) use doorbell::Doorbell;

@@ -1,12 +1,21 @@
-//! Socket addresses in the form of Winsock.
+//! Socket addresses in the form of the kernels: that of Windows differs from that of Linux in the number of IPv6 alone.
+//!
+//! ```text
+//!          0        2      4                 8                        16     24      28
+//!  IPv4    | family | port | address         | zero                   |
+//!  IPv6    | family | port | flow            | address                       | scope |
+//! ```
+//!
+//! The port is in network order, the other numbers are in that of the processor.
 
-use std::mem::size_of;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6, SOCKADDR_IN, SOCKADDR_IN6};
+use super::{AF_INET, AF_INET6};
 
-/// Bytes of the larger of the two address structures.
-pub(super) const NAME_LEN: usize = size_of::<SOCKADDR_IN6>();
+/// Bytes of an address of IPv4.
+const NAME_LEN_V4: usize = 16;
+/// Bytes of the larger of the two, that of IPv6.
+pub(super) const NAME_LEN: usize = 28;
 
 /// Room for one address as the kernel reads and writes it.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +32,7 @@ impl Name {
         let (family, len) = match address {
             SocketAddr::V4(v4) if !v6_socket => {
                 self.put(4, &v4.ip().octets());
-                (AF_INET, size_of::<SOCKADDR_IN>())
+                (AF_INET, NAME_LEN_V4)
             }
             SocketAddr::V4(v4) => {
                 self.put(8, &v4.ip().to_ipv6_mapped().octets());
@@ -91,15 +100,17 @@ mod tests {
     }
 
     #[test]
-    fn the_form_is_the_one_that_winsock_knows() {
-        let address: SocketAddr = "[fe80::1%3]:9".parse().expect("a literal address");
-        let mut name = Name::EMPTY;
-        let len = name.write(address, true);
-        let theirs = socket2::SockAddr::from(address);
-        assert_eq!(len, theirs.len() as usize);
-        // SAFETY: the address lives through the comparison and is as long as it says.
-        let bytes = unsafe { std::slice::from_raw_parts(theirs.as_ptr().cast::<u8>(), len) };
-        assert_eq!(name.0[..len], *bytes);
+    fn the_form_is_the_one_that_others_use() {
+        for address in ["192.0.2.1:65535", "[fe80::1%3]:9"] {
+            let address: SocketAddr = address.parse().expect("a literal address");
+            let mut name = Name::EMPTY;
+            let len = name.write(address, address.is_ipv6());
+            let theirs = socket2::SockAddr::from(address);
+            assert_eq!(len, theirs.len() as usize);
+            // SAFETY: the address lives through the comparison and is as long as it says.
+            let bytes = unsafe { std::slice::from_raw_parts(theirs.as_ptr().cast::<u8>(), len) };
+            assert_eq!(name.0[..len], *bytes);
+        }
     }
 
     #[test]
