@@ -3,11 +3,12 @@
 //! - [`echo`] is an echo server that mirrors trains, and knows whom not to answer.
 //! - [`load`] is its counterpart: packets in a closed or an open loop that measure rates, loss and round trips.
 //! - [`packet`] is what the two exchange, as the classic tools do.
-//! - [`multicast`] says something once, and every member of a group has it: messages, streams, and what is kept in files.
+//! - [`multicast`] says something once, and every member of a group has it: messages, streams, and what is kept elsewhere.
+//! - [`files`] sends and receives files that way, whole or not at all.
 //! - [`beacon`] is plain multicast: numbered datagrams to a group, and a listener that counts what was lost.
 //! - [`capture`] reads capture files and finds the PGM in them.
 //! - [`doctor`] finds what keeps datagrams away from this machine.
-//! - [`host`] is what the system tells of itself.
+//! - [`host`] is what the system tells of itself, [`cores`] which processors it gives.
 //! - [`utc`] is the time as text.
 //!
 //! A run is started with a configuration, watched by snapshots, ended by a [`Stopper`] or by itself, and joined. The
