@@ -46,7 +46,7 @@ enum Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  campanile demo                   a server and a client in one process, for three seconds
+  campanile demo                   an echo server, and a file sent to many, on this machine alone
   campanile recv --into here       receives files, on each of many machines
   campanile send image.iso         sends a file to all of them
   campanile echo 5000              an echo server on UDP port 5000, on all cores
