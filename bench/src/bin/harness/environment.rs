@@ -18,9 +18,12 @@ impl Environment {
     pub(crate) fn read(bench: &Bench) -> Result<Self, Box<dyn Error>> {
         let lock = fs::read_to_string(home().join("Cargo.lock"))?;
         let cores = bench.cores;
-        let siblings =
-            text(&format!("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cores.server))
-                .unwrap_or_else(|_| "unknown".to_owned());
+        let siblings = format!("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", cores.server);
+        let siblings = match text(&siblings) {
+            Ok(list) if list == cores.server.to_string() => "no other".to_owned(),
+            Ok(list) => list,
+            Err(_) => "others or none: the system does not tell".to_owned(),
+        };
         let mut entries = machine()?;
         entries.extend([
             (
