@@ -50,7 +50,9 @@ impl ServerShare {
     pub(super) fn new(span: &Span, counts: &LoadCounts, active: Duration) -> Self {
         let server = span.last.counts.since(&span.first.counts);
         let received = server.received.packets.saturating_sub(server.probes.asked);
+        // A worker tells of the replies of a turn in its next one, which does not come where nothing else arrives: what came back was sent.
         let replied = server.replied.packets.saturating_sub(server.probes.answered);
+        let replied = replied.max(counts.all_replies.min(received));
         let time_ns = active.as_nanos() as f64 * span.last.workers as f64;
         let alone = received <= counts.all_sent;
         Self {
@@ -95,6 +97,12 @@ mod tests {
         assert_eq!((share.received, share.replied), (90, 80));
         assert_eq!((share.lost_up, share.lost_down), (Some(10), Some(10)));
         assert!((share.busy_percent - 25.0).abs() < 1e-9, "{share:?}");
+        let hurried = ServerShare::new(&span, &LoadCounts { all_replies: 85, ..counts }, Duration::ZERO);
+        assert_eq!(
+            (hurried.replied, hurried.lost_down),
+            (85, Some(0)),
+            "five more came back than were told of"
+        );
         let crowded = ServerShare::new(&span, &LoadCounts { all_sent: 80, ..counts }, Duration::ZERO);
         assert_eq!((crowded.lost_up, crowded.lost_down), (None, None), "others were there too");
     }
