@@ -20,6 +20,8 @@ pub(crate) struct Outcome {
     pub(crate) wrong: Vec<String>,
     /// Bytes that left the sender's device for each byte of the file.
     pub(crate) cost: f64,
+    /// What programs that ended with an error said.
+    told: Vec<String>,
 }
 
 impl Outcome {
@@ -30,11 +32,12 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seconds, complete, gave_up, wrong, cost } = self;
+        let Self { seconds, complete, gave_up, wrong, cost, told } = self;
         write!(f, "{complete} complete in {seconds:.1} s, {cost:.2} times the file sent")?;
         if *gave_up > 0 {
             write!(f, ", {gave_up} gave up")?;
         }
+        told.iter().try_for_each(|story| write!(f, "\n{story}"))?;
         wrong.iter().try_for_each(|line| write!(f, "\n  WRONG: {line}"))
     }
 }
@@ -135,7 +138,6 @@ impl Run<'_> {
     /// Waits for the end of all, and looks at what they have.
     fn end(self, start: Instant) -> Outcome {
         let mut outcome = Outcome::default();
-        let mut told: Vec<String> = Vec::new();
         for (number, process) in self.receivers.into_iter().enumerate() {
             let node = &self.network.nodes()[number + 1];
             let ended = process.map(|process| process.finish(PATIENCE.saturating_sub(start.elapsed())));
@@ -152,7 +154,7 @@ impl Run<'_> {
                 (None, _) => outcome.wrong.push(format!("receiver {number} did not end")),
                 (Some(_), Ok(_)) => outcome.gave_up += 1,
             }
-            told.extend(ended.filter(|_| code != Some(0)).as_ref().map(Ended::story));
+            outcome.told.extend(ended.filter(|_| code != Some(0)).as_ref().map(Ended::story));
         }
         outcome.seconds = start.elapsed().as_secs_f64();
         if let Some(sender) = self.sender {
@@ -167,10 +169,9 @@ impl Run<'_> {
             let ended = sender.finish(Duration::from_secs(20));
             if ended.code.is_none() || ended.code != Some(0) && !waits {
                 outcome.wrong.push(format!("the sender ended with {:?}", ended.code));
-                told.push(ended.story());
+                outcome.told.push(ended.story());
             }
         }
-        told.iter().for_each(|story| println!("{story}"));
         outcome
     }
 }
