@@ -38,6 +38,7 @@ mod event;
 pub mod interface;
 pub mod mode;
 pub mod multicast;
+pub mod offload;
 mod operation;
 mod outgoing;
 mod pool;

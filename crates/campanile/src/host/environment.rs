@@ -1,8 +1,10 @@
 //! Where and how something was measured.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, SystemTime};
 
+use campanile_engine::offload;
 use serde::Serialize;
 
 use super::text;
@@ -33,6 +35,8 @@ pub struct Environment {
     pub interface: Option<String>,
     /// That interface's speed in Mbit/s.
     pub speed_mbps: Option<u64>,
+    /// What that interface does for the stack, as far as datagrams are concerned: names of the system's, and whether each is on.
+    pub offloads: Option<BTreeMap<String, bool>>,
     /// The target is this machine. Loopback never cuts a train into packets and has no wire: such figures are of the machine alone.
     pub loopback: bool,
 }
@@ -59,6 +63,7 @@ impl Environment {
             processors: crate::cores::allowed().ok().map(|cores| cores.len()),
             governor: text::word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             source,
+            offloads: interface.as_deref().and_then(offloads),
             interface,
             // An interface without a speed says -1.
             speed_mbps: speed.and_then(|speed| speed.parse().ok()),
@@ -75,6 +80,24 @@ fn source(target: SocketAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|local| local.ip())
 }
 
+/// The offloads of an interface that concern datagrams.
+fn offloads(interface: &str) -> Option<BTreeMap<String, bool>> {
+    let mut all = offload::of(interface).ok()?;
+    all.retain(|offload| OFFLOADS.contains(&offload.name.as_str()));
+    Some(all.into_iter().map(|offload| (offload.name, offload.is_on)).collect())
+}
+
+const OFFLOADS: [&str; 8] = [
+    "rx-checksum",
+    "rx-gro",
+    "rx-udp-gro-forwarding",
+    "tx-checksum-ip-generic",
+    "tx-checksum-ipv4",
+    "tx-checksum-ipv6",
+    "tx-generic-segmentation",
+    "tx-udp-segmentation",
+];
+
 /// The name of the interface that has an address.
 fn interface_of(address: IpAddr) -> Option<String> {
     let all = if_addrs::get_if_addrs().ok()?;
@@ -90,6 +113,8 @@ mod tests {
         let environment = Environment::read("127.0.0.1:9".parse().expect("a literal address"));
         assert!(environment.loopback);
         assert_eq!(environment.source, Some("127.0.0.1".parse().expect("a literal address")));
+        let offloads = environment.offloads.as_ref();
+        assert!(offloads.is_none_or(|offloads| offloads.contains_key("tx-udp-segmentation")));
         assert!(environment.interface.is_some() && environment.processors > Some(0), "{environment:?}");
     }
 }

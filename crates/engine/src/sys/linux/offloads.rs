@@ -1,0 +1,97 @@
+//! The features of an interface, asked for as ethtool does.
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+
+use crate::offload::Offload;
+
+/// The features that have names and are known to this interface's driver.
+pub(crate) fn offloads(interface: &str) -> io::Result<Vec<Offload>> {
+    let device = Device::named(interface)?;
+    // How many features there are: a mask of one set in, its length out.
+    let mut count = [ETHTOOL_GSSET_INFO, 0, 1 << ETH_SS_FEATURES, 0, 0];
+    device.ask(&mut count)?;
+    let count = count[4] as usize;
+    if count > FEATURES_MAX {
+        return Err(io::Error::other("more features than a system has"));
+    }
+    let mut names = vec![0; 3 + count * WORDS_A_NAME];
+    names[..3].copy_from_slice(&[ETHTOOL_GSTRINGS, ETH_SS_FEATURES, count as u32]);
+    device.ask(&mut names)?;
+    let blocks = count.div_ceil(32);
+    let mut states = vec![0; 2 + blocks * WORDS_A_BLOCK];
+    states[..2].copy_from_slice(&[ETHTOOL_GFEATURES, blocks as u32]);
+    device.ask(&mut states)?;
+    let named = names[3..].chunks_exact(WORDS_A_NAME).map(name).enumerate();
+    let offloads = named.filter(|(_, name)| !name.is_empty()).map(|(number, name)| {
+        // A block tells of 32 features: which are available, asked for, on, and never changed.
+        let on = states[2 + number / 32 * WORDS_A_BLOCK + 2];
+        Offload { name, is_on: on >> (number % 32) & 1 == 1 }
+    });
+    Ok(offloads.collect())
+}
+
+/// An interface, and a socket to ask through.
+struct Device {
+    socket: UdpSocket,
+    name: [libc::c_char; libc::IFNAMSIZ],
+}
+
+impl Device {
+    fn named(interface: &str) -> io::Result<Self> {
+        let mut name = [0; libc::IFNAMSIZ];
+        // The last byte stays zero.
+        if interface.is_empty() || interface.len() >= name.len() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        for (place, byte) in name.iter_mut().zip(interface.bytes()) {
+            *place = byte as libc::c_char;
+        }
+        Ok(Self { socket: UdpSocket::bind("127.0.0.1:0")?, name })
+    }
+
+    /// Has a command answered in its own place. Its first words say what it is and how long the answer may be.
+    fn ask(&self, command: &mut [u32]) -> io::Result<()> {
+        let data = libc::__c_anonymous_ifr_ifru { ifru_data: command.as_mut_ptr().cast() };
+        let mut request = libc::ifreq { ifr_name: self.name, ifr_ifru: data };
+        // SAFETY: the request is a local. The kernel writes to what it points at no more than the command's own words allow: the
+        // caller has made room for the length that it writes there, and nobody else knows the slice meanwhile.
+        let result = unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+/// A name from its words, up to the first zero.
+fn name(words: &[u32]) -> String {
+    let bytes = words.iter().flat_map(|word| word.to_ne_bytes()).take_while(|&byte| byte != 0);
+    String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned()
+}
+
+// From linux/sockios.h and linux/ethtool.h, whose numbers never change.
+const SIOCETHTOOL: u32 = 0x8946;
+const ETHTOOL_GSTRINGS: u32 = 0x1b;
+const ETHTOOL_GSSET_INFO: u32 = 0x37;
+const ETHTOOL_GFEATURES: u32 = 0x3a;
+const ETH_SS_FEATURES: u32 = 4;
+const WORDS_A_NAME: usize = 8;
+const WORDS_A_BLOCK: usize = 4;
+/// Far more than there are.
+const FEATURES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_takes_trains_whole_and_an_unknown_interface_is_an_error() {
+        let all = offloads("lo").expect("there is loopback");
+        let find = |name: &str| all.iter().find(|offload| offload.name == name);
+        // The system lets nobody turn this one off.
+        assert!(find("loopback").is_some_and(|offload| offload.is_on), "{all:?}");
+        assert!(find("tx-udp-segmentation").is_some());
+        assert!(all.len() < 256 && all.iter().all(|offload| !offload.name.is_empty()));
+        assert!(offloads("no-such-one").is_err());
+        assert!(offloads("a name that is longer than that of any").is_err());
+    }
+}
