@@ -207,13 +207,13 @@ fn router_alert_is_on_what_network_elements_look_at() {
 }
 
 /// A program without rights of its own but CAP_NET_RAW, if that.
-fn unprivileged(node: &Node, folder: &Path, verb: &str, may: bool) -> Command {
+fn unprivileged(node: &Node, folder: &Path, (verb, carrier): (&str, &str), may: bool) -> Command {
     let mut command = node.command("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     if may {
         command.args(["--inh-caps=+net_raw", "--ambient-caps=+net_raw"]);
     }
-    command.arg(folder.join("campanile")).args([verb, "--set", "interface=eth0", "--set", "carrier=raw"]);
+    command.arg(folder.join("campanile")).args([verb, "--set", "interface=eth0", "--set", carrier]);
     command
 }
 
@@ -241,10 +241,10 @@ fn raw_ip_needs_one_capability_for_a_moment() {
     let Some(network) = network(2) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path();
-    let [into, diary] = ["in", "diary"].map(|name| path.join(name));
+    let [into, diary, udp] = ["in", "diary", "udp"].map(|name| path.join(name));
     fs::copy(env!("CARGO_BIN_EXE_campanile"), path.join("campanile")).expect("there is room");
     fs::write(path.join("file"), vec![7; 100_000]).expect("there is room");
-    [&into, &diary].into_iter().for_each(|path| fs::create_dir(path).expect("there is room"));
+    [&into, &diary, &udp].into_iter().for_each(|path| fs::create_dir(path).expect("there is room"));
     let opened = Command::new("chmod").args(["-R", "a+rwX"]).arg(path).status().expect("chmod is there");
     assert!(opened.success(), "others may use the folder");
     let [here, there] = [&network.nodes()[0], &network.nodes()[1]];
@@ -253,17 +253,26 @@ fn raw_ip_needs_one_capability_for_a_moment() {
         println!("skipped: another user can be become by root alone");
         return;
     }
-    let mut refused = unprivileged(here, path, "send", false);
+    let mut refused = unprivileged(here, path, ("send", "carrier=raw"), false);
     let refused =
         Process::start("refused", refused.arg(path.join("file"))).expect("it starts").finish(PATIENCE);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     let told = format!("{refused:?}");
     assert!(told.contains("raw IP needs CAP_NET_RAW") && told.contains("setcap cap_net_raw=ep"), "{told}");
 
-    let mut receiver = unprivileged(there, path, "recv", true);
+    let mut receiver = unprivileged(there, path, ("recv", "carrier=udp"), false);
+    let receiver = Process::start("udp", receiver.arg("--into").arg(&udp)).expect("it starts");
+    let mut sender = unprivileged(here, path, ("send", "carrier=udp"), false);
+    sender.args(["--receivers", "1"]).arg(path.join("file"));
+    let sender = Process::start("send", &mut sender).expect("it starts");
+    for ended in [sender.finish(PATIENCE), receiver.finish(PATIENCE)] {
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+
+    let mut receiver = unprivileged(there, path, ("recv", "carrier=raw"), true);
     receiver.args(["--json", "--set"]).arg(format!("diagnostics={}", diary.display()));
     let mut receiver = Process::start("recv", receiver.arg("--into").arg(&into)).expect("it starts");
-    let mut sender = unprivileged(here, path, "send", true);
+    let mut sender = unprivileged(here, path, ("send", "carrier=raw"), true);
     sender.args(["--json", "--receivers", "2"]).arg(path.join("file"));
     let mut sender = Process::start("send", &mut sender).expect("it starts");
     for (process, count) in [(&mut receiver, 4), (&mut sender, 3)] {

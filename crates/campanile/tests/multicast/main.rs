@@ -1,6 +1,7 @@
 //! Sessions over loopback, through sockets of the system.
 
 mod bulk;
+mod events;
 mod group;
 mod messages;
 mod sources;

@@ -1,0 +1,89 @@
+//! What a subscriber is told besides messages: losses, ends, and sources that come and go.
+
+use std::time::Duration;
+
+use campanile::multicast::{EndCause, Options, Publisher, Received, Subscriber};
+
+use super::group::options;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Everything up to the end of a session: its cause, messages, and packets lost.
+fn hear(subscriber: &Subscriber) -> (EndCause, usize, u32) {
+    let (mut messages, mut lost) = (0, 0);
+    loop {
+        match subscriber.next(PATIENCE).expect("a session ends") {
+            Received::End { cause, .. } => return (cause, messages, lost),
+            Received::Message { .. } => messages += 1,
+            Received::Lost { first, last, .. } => lost += last.0.wrapping_sub(first.0) + 1,
+            _ => {}
+        }
+    }
+}
+
+/// A group in which what is lost once is mostly lost for good.
+fn forgetful(on_loss: &str) -> Options {
+    let mut options = options();
+    for (name, value) in [("window", "20packets"), ("fec", "off"), ("mode", "apdu"), ("nak-retries", "1")] {
+        options.set(name, value).expect("an option");
+    }
+    options.set("inject-loss", "40%").expect("an option");
+    options.set("on-loss", on_loss).expect("an option");
+    options
+}
+
+/// Publishes one message a packet, without ever asking the publisher for anything.
+fn say(options: &Options, messages: usize) -> Publisher {
+    let publisher = Publisher::start(options).expect("the port is free");
+    (0..messages).for_each(|_| publisher.publish(&[0; 1000]).expect("in time"));
+    publisher.finish();
+    publisher
+}
+
+#[test]
+fn what_is_lost_for_good_is_told_and_the_rest_comes() {
+    let options = forgetful("continue");
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let _publisher = say(&options, 500);
+    let (cause, messages, lost) = hear(&subscriber);
+    assert_eq!(cause, EndCause::Fin);
+    assert!(messages > 100 && lost > 0, "{messages} came, {lost} packets were lost");
+}
+
+#[test]
+fn a_loss_ends_a_session_where_it_must_be_whole() {
+    let options = forgetful("stop");
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let _publisher = say(&options, 500);
+    assert_eq!(hear(&subscriber).0, EndCause::Loss);
+}
+
+#[test]
+fn an_abort_is_told_with_its_reason() {
+    let options = options();
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let publisher = Publisher::start(&options).expect("the port is free");
+    publisher.publish(b"begun").expect("in time");
+    while !matches!(subscriber.next(PATIENCE).expect("it comes"), Received::Message { .. }) {}
+    publisher.abort(9);
+    let (EndCause::Reset(reset), ..) = hear(&subscriber) else { panic!("no reset") };
+    assert_eq!(reset.code(), 9);
+}
+
+#[test]
+fn sources_come_and_go() {
+    let mut options = options();
+    options.set("expiry", "1s").expect("an option");
+    options.set("ambient", "200ms").expect("an option");
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    for number in 0..2 {
+        let publisher = Publisher::start(&options).expect("the port is free");
+        publisher.publish(b"here").expect("in time");
+        let Some(Received::Start { tsi, source, .. }) = subscriber.next(PATIENCE) else { panic!("{number}") };
+        assert_eq!((tsi, source.is_loopback()), (publisher.tsi(), true));
+        assert!(matches!(subscriber.next(PATIENCE), Some(Received::Message { .. })));
+        // It ends without a word.
+        drop(publisher);
+        assert_eq!(hear(&subscriber), (EndCause::Expired, 0, 0));
+    }
+}
