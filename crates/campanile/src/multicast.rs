@@ -1,10 +1,11 @@
 //! Reliable multicast: PGM sessions (RFC 3208) over the engine.
 //!
-//! - A [`Publisher`] says messages, or a stream of bytes, to a group; a [`Subscriber`] hears all sources of one.
+//! - A [`Publisher`] says messages, or a stream of bytes, to a group; a [`Subscriber`] hears all sources of one through one queue, a
+//!   [`SessionSubscriber`] hears each through a channel of its own.
 //! - A [`BulkPublisher`] and a [`BulkSubscriber`] do the same with bytes that are kept elsewhere, as in files.
 //! - [`Options`] say everything that can be chosen, from code, TOML or a command line.
 //!
-//! Each of the four is a thread of its own that runs a state machine on an engine, and is reached by bounded queues. Repair goes on
+//! Each of them is a thread of its own that runs a state machine on an engine, and is reached by bounded queues. Repair goes on
 //! whatever the application does; what it does not take in time waits, and holds up what comes behind it.
 //!
 //! ```no_run
@@ -67,4 +68,4 @@ pub use options::{
 pub use profile::{Cipher, Content, Hash, Profile, ProfileError};
 pub use publisher::{PublishError, Published, Publisher};
 pub use report::{Receipt, ReceiverId, Report, Standing};
-pub use subscriber::{Foreign, Received, Subscriber};
+pub use subscriber::{Foreign, Received, SessionChannel, SessionSubscriber, Subscriber};

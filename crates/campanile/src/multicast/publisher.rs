@@ -120,6 +120,28 @@ impl Publisher {
         self.say(Said::Part(part.to_vec()))
     }
 
+    /// As [`Publisher::publish_part`], if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// There is no room now ([`PublishError::Full`]), and else as there.
+    pub fn try_publish_part(&self, part: &[u8]) -> Result<(), PublishError> {
+        self.check_part(part)?;
+        self.try_say(Said::Part(part.to_vec()))
+    }
+
+    /// As [`Publisher::publish_part`], once there is room.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send_part(&self, part: &[u8]) -> Result<(), PublishError> {
+        self.check_part(part)?;
+        self.said.send(Said::Part(part.to_vec())).await.map_err(|_| PublishError::Finished)?;
+        self.node.waker().wake();
+        Ok(())
+    }
+
     /// Publishes a message, or bytes of a stream, if there is room now.
     ///
     /// # Errors
@@ -128,11 +150,7 @@ impl Publisher {
     /// then; of a stream's bytes nothing either, if they are no more than 32 KiB.
     pub fn try_publish(&self, message: &[u8]) -> Result<(), PublishError> {
         for piece in self.pieces(message) {
-            self.said.try_send(Said::Message(piece?.to_vec())).map_err(|error| match error {
-                TrySendError::Full(_) => PublishError::Full,
-                TrySendError::Closed(_) => PublishError::Finished,
-            })?;
-            self.node.waker().wake();
+            self.try_say(Said::Message(piece?.to_vec()))?;
         }
         Ok(())
     }
@@ -165,12 +183,7 @@ impl Publisher {
     ///
     /// There is no room now, or the session is finished.
     pub fn try_flush(&self) -> Result<(), PublishError> {
-        self.said.try_send(Said::Flush).map_err(|error| match error {
-            TrySendError::Full(_) => PublishError::Full,
-            TrySendError::Closed(_) => PublishError::Finished,
-        })?;
-        self.node.waker().wake();
-        Ok(())
+        self.try_say(Said::Flush)
     }
 
     /// As [`Publisher::finish`], once there is room.
@@ -209,6 +222,11 @@ impl Publisher {
         self.events.next(timeout, self.node.waker())
     }
 
+    /// What has happened, if anything has.
+    pub fn try_next(&self) -> Option<Published> {
+        self.next(Duration::ZERO)
+    }
+
     /// What happened next, whenever it does; `None` when the session is over and all was told.
     pub async fn recv(&self) -> Option<Published> {
         self.events.recv(self.node.waker()).await
@@ -244,6 +262,15 @@ impl Publisher {
 
     fn say(&self, said: Said) -> Result<(), PublishError> {
         self.said.send_blocking(said).map_err(|_| PublishError::Finished)?;
+        self.node.waker().wake();
+        Ok(())
+    }
+
+    fn try_say(&self, said: Said) -> Result<(), PublishError> {
+        self.said.try_send(said).map_err(|error| match error {
+            TrySendError::Full(_) => PublishError::Full,
+            TrySendError::Closed(_) => PublishError::Finished,
+        })?;
         self.node.waker().wake();
         Ok(())
     }

@@ -65,6 +65,16 @@ impl<T: Weight> Outlet<T> {
         self.is_light()
     }
 
+    /// Whether nobody is left who could take anything.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Whether nothing is held that found no room.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// Bytes that still find room.
     pub(super) fn room(&self) -> usize {
         self.weight_max.saturating_sub(self.shared.weight.load(Ordering::SeqCst))

@@ -1,5 +1,7 @@
 //! Subscribers: messages, or streams of bytes, of all sources of a group.
 
+mod delivery;
+mod sessions;
 mod sink;
 
 use std::net::IpAddr;
@@ -9,6 +11,8 @@ use async_channel::Sender;
 use campanile_pgm::receiver::{Consumer, EndCause};
 use campanile_pgm::{Seq, Tsi};
 
+use self::delivery::Delivery;
+pub use self::sessions::{SessionChannel, SessionSubscriber};
 use self::sink::{Command, OrderedSink};
 use super::counts::Counts;
 use super::links::Sockets;
@@ -145,19 +149,8 @@ impl Subscriber {
     /// The sockets cannot be had.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let receiving = &options.receiving;
-        let sockets = Sockets::of_receiver(options)?;
         let (outlet, events) = queue::events(receiving.queue, receiving.limits.bytes);
-        let (commands, orders) = async_channel::bounded(COMMANDS);
-        let consumer = Consumer::Ordered {
-            framing: options.mode.framing(),
-            on_loss: receiving.on_loss,
-            slow: receiving.slow,
-        };
-        let listening = options.clone();
-        let node = Node::of_receiver(options, sockets, move |_| {
-            let sink = OrderedSink::new(outlet, orders, &listening);
-            ReceiverSeat::new(&listening, consumer, sink)
-        })?;
+        let (node, commands) = listen(options, Delivery::Together(outlet))?;
         Ok(Subscriber { events, commands, node })
     }
 
@@ -188,6 +181,21 @@ impl Subscriber {
     pub fn counts(&self) -> Counts {
         self.node.counts()
     }
+}
+
+/// Starts the node of a subscriber.
+fn listen(options: &Options, delivery: Delivery) -> Result<(Node, Sender<Command>), StartError> {
+    let receiving = &options.receiving;
+    let sockets = Sockets::of_receiver(options)?;
+    let (commands, orders) = async_channel::bounded(COMMANDS);
+    let framing = options.mode.framing();
+    let consumer = Consumer::Ordered { framing, on_loss: receiving.on_loss, slow: receiving.slow };
+    let listening = options.clone();
+    let node = Node::of_receiver(options, sockets, move |_| {
+        let sink = OrderedSink::new(delivery, orders, listening.mode);
+        ReceiverSeat::new(&listening, consumer, sink)
+    })?;
+    Ok((node, commands))
 }
 
 /// Commands that wait for the node.

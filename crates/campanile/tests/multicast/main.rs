@@ -1,7 +1,9 @@
 //! Sessions over loopback, through sockets of the system.
 
 mod bulk;
+mod channels;
 mod events;
 mod group;
 mod messages;
 mod sources;
+mod wait;

@@ -7,13 +7,13 @@ use async_channel::Receiver as Orders;
 use campanile_pgm::receiver::{EndCause, Event, Receiver};
 use campanile_pgm::{Instant, Seq, Tsi};
 
+use super::delivery::Delivery;
 use super::{Foreign, Received};
 use crate::multicast::bulk::Progress;
 use crate::multicast::node::receiver::Sink;
 use crate::multicast::node::reporter::Reporter;
-use crate::multicast::options::{Mode, Options};
+use crate::multicast::options::Mode;
 use crate::multicast::profile::{Content, Profile, ProfileError};
-use crate::multicast::queue::Outlet;
 use crate::multicast::report::Standing;
 
 /// What the application of a subscriber commands.
@@ -25,7 +25,7 @@ pub(super) enum Command {
 /// Carries what is delivered in order to the application.
 #[derive(Debug)]
 pub(super) struct OrderedSink {
-    events: Outlet<Received>,
+    delivery: Delivery,
     commands: Orders<Command>,
     mode: Mode,
     sessions: HashMap<Tsi, Session>,
@@ -56,11 +56,11 @@ enum Front {
 }
 
 impl OrderedSink {
-    pub(super) fn new(events: Outlet<Received>, commands: Orders<Command>, options: &Options) -> Self {
+    pub(super) fn new(delivery: Delivery, commands: Orders<Command>, mode: Mode) -> Self {
         OrderedSink {
-            events,
+            delivery,
             commands,
-            mode: options.mode,
+            mode,
             sessions: HashMap::new(),
             leaving: Vec::new(),
             progress: Vec::new(),
@@ -103,7 +103,7 @@ impl OrderedSink {
             Err(why) => {
                 session.front = Front::Foreign;
                 self.leaving.push(tsi);
-                self.events.put(Received::Foreign { tsi, why });
+                self.delivery.put(tsi, Received::Foreign { tsi, why });
                 None
             }
         }
@@ -121,7 +121,12 @@ impl OrderedSink {
         let lost = self.sessions.get(&tsi).is_some_and(|session| session.lost);
         let standing = if cause == EndCause::Fin && !lost { Standing::Complete } else { Standing::Failed };
         self.tell(tsi, standing);
-        self.sessions.remove(&tsi);
+        let session = self.sessions.remove(&tsi);
+        self.delivery.put(tsi, Received::End { tsi, cause });
+        // Where nothing was reported, nothing is acknowledged.
+        if !matches!(session, Some(Session { front: Front::Known(_), .. })) {
+            self.delivery.close(tsi);
+        }
     }
 
     fn lose(&mut self, tsi: Tsi) {
@@ -145,43 +150,41 @@ impl Sink for OrderedSink {
     }
 
     fn is_ready(&mut self) -> bool {
-        self.events.is_ready()
+        self.delivery.is_ready()
     }
 
     fn take(&mut self, event: Event<'_>) {
-        let event = match event {
+        let (tsi, event) = match event {
             Event::Start { tsi, source, first } => {
                 self.begin(tsi, first);
-                Received::Start { tsi, source, first }
+                (tsi, Received::Start { tsi, source, first })
             }
             Event::Message { tsi, bytes, more } => match self.front(tsi, bytes) {
-                Some(0) => Received::Message { tsi, bytes: bytes.to_vec(), more },
+                Some(0) => (tsi, Received::Message { tsi, bytes: bytes.to_vec(), more }),
                 _ => return,
             },
             Event::Bytes { tsi, bytes } => match self.front(tsi, bytes).map(|taken| &bytes[taken..]) {
-                Some(rest) if !rest.is_empty() => Received::Bytes { tsi, bytes: rest.to_vec() },
+                Some(rest) if !rest.is_empty() => (tsi, Received::Bytes { tsi, bytes: rest.to_vec() }),
                 _ => return,
             },
             Event::Lost { tsi, first, last } => {
                 self.lose(tsi);
-                Received::Lost { tsi, first, last }
+                (tsi, Received::Lost { tsi, first, last })
             }
-            Event::Stalled { tsi } => Received::Stalled { tsi },
-            Event::Resumed { tsi } => Received::Resumed { tsi },
-            Event::End { tsi, cause } => {
-                self.end(tsi, cause);
-                Received::End { tsi, cause }
-            }
+            Event::Stalled { tsi } => (tsi, Received::Stalled { tsi }),
+            Event::Resumed { tsi } => (tsi, Received::Resumed { tsi }),
+            Event::End { tsi, cause } => return self.end(tsi, cause),
             // These are of receivers in bulk.
             _ => return,
         };
-        self.events.put(event);
+        self.delivery.put(tsi, event);
     }
 
     fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter) {
         for tsi in self.leaving.drain(..) {
             // The machine tells no end of what it was told to leave.
             self.sessions.remove(&tsi);
+            self.delivery.close(tsi);
             let _ = machine.leave(tsi);
         }
         for (tsi, progress) in self.progress.drain(..) {
@@ -190,15 +193,16 @@ impl Sink for OrderedSink {
     }
 
     fn acknowledge(&mut self, tsi: Tsi) {
-        self.events.put(Received::Acknowledged { tsi });
+        self.delivery.put(tsi, Received::Acknowledged { tsi });
+        self.delivery.close(tsi);
     }
 
     fn headroom(&self) -> usize {
-        self.events.room()
+        self.delivery.room()
     }
 
     fn fail(&mut self, error: &io::Error) {
-        self.events.end_with(Received::Failed(error.to_string()));
+        self.delivery.fail(&error.to_string());
     }
 }
 

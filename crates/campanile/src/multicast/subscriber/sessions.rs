@@ -1,0 +1,125 @@
+//! Session channels: each source's messages through a channel of its own.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_channel::Sender;
+use campanile_engine::Waker;
+use campanile_pgm::{Seq, Tsi};
+
+use super::Received;
+use super::delivery::{Apart, Delivery, Found};
+use super::sink::Command;
+use crate::multicast::counts::Counts;
+use crate::multicast::node::{Node, StartError};
+use crate::multicast::options::Options;
+use crate::multicast::queue::{self, Inlet};
+
+/// Receives messages, or streams of bytes, of all sources of a group, each source's through a [`SessionChannel`] of its own.
+///
+/// # Order of calls
+///
+/// [`SessionSubscriber::accept`] gives a channel for each source that is found; channels may go to threads or tasks of their own. A
+/// channel that is dropped leaves its session; dropping the subscriber ends them all, and what they hold can still be taken.
+///
+/// # Bounds
+///
+/// Each channel holds as much as the queue of a [`super::Subscriber`]. One that is full and is not read holds up the others, too.
+#[derive(Debug)]
+pub struct SessionSubscriber {
+    found: Inlet<Found>,
+    commands: Sender<Command>,
+    node: Node,
+}
+
+impl SessionSubscriber {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    ///
+    /// The sockets cannot be had.
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        let receiving = &options.receiving;
+        let (outlet, found) = queue::events(receiving.limits.sources.max(1), 1);
+        let delivery = Delivery::Apart(Apart::new(outlet, receiving.queue, receiving.limits.bytes));
+        let (node, commands) = super::listen(options, delivery)?;
+        Ok(SessionSubscriber { found, commands, node })
+    }
+
+    /// The channel of the next source that is found; `None` when none is for this long, or none will be.
+    pub fn accept(&self, timeout: Duration) -> Option<SessionChannel> {
+        self.found.next(timeout, self.node.waker()).map(|found| self.channel(found))
+    }
+
+    /// The channel of a source that was found, if one was.
+    pub fn try_accept(&self) -> Option<SessionChannel> {
+        self.accept(Duration::ZERO)
+    }
+
+    /// The channel of the next source, whenever it is found; `None` when none will be.
+    pub async fn accepted(&self) -> Option<SessionChannel> {
+        self.found.recv(self.node.waker()).await.map(|found| self.channel(found))
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.node.counts()
+    }
+
+    fn channel(&self, found: Found) -> SessionChannel {
+        let (commands, waker) = (self.commands.clone(), self.node.waker().clone());
+        SessionChannel { found, commands, waker }
+    }
+}
+
+/// What comes of one source: all that a [`super::Subscriber`] would tell of it but [`Received::Start`].
+#[derive(Debug)]
+pub struct SessionChannel {
+    found: Found,
+    commands: Sender<Command>,
+    waker: Waker,
+}
+
+impl SessionChannel {
+    /// The source.
+    #[must_use]
+    pub fn tsi(&self) -> Tsi {
+        self.found.tsi
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn source(&self) -> IpAddr {
+        self.found.source
+    }
+
+    /// The first sequence number that will be delivered or told lost; 0 at the beginning of a session.
+    #[must_use]
+    pub fn first(&self) -> Seq {
+        self.found.first
+    }
+
+    /// What came next; `None` when nothing does for this long, or nothing more will.
+    pub fn next(&self, timeout: Duration) -> Option<Received> {
+        self.found.events.next(timeout, &self.waker)
+    }
+
+    /// What has come, if anything has.
+    pub fn try_next(&self) -> Option<Received> {
+        self.next(Duration::ZERO)
+    }
+
+    /// What comes next, whenever it does; `None` when nothing more will.
+    pub async fn recv(&self) -> Option<Received> {
+        self.found.events.recv(&self.waker).await
+    }
+}
+
+impl Drop for SessionChannel {
+    fn drop(&mut self) {
+        // A node that has gone has no sessions.
+        let _ = self.commands.send_blocking(Command::Leave(self.found.tsi));
+        self.waker.wake();
+    }
+}
