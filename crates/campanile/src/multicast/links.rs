@@ -75,9 +75,9 @@ impl Sockets {
                 .map_err(|error| SocketError::bind(options, way.local, error))?;
             Ok((Door::New(socket), way))
         };
-        let ways = ways(options)?;
-        let ears = ears(options, &ways)?;
-        let ways = ways.into_iter().map(bound).collect::<Result<Vec<_>, _>>()?;
+        let interfaces = ways(options)?;
+        let ways = interfaces.iter().copied().map(bound).collect::<Result<Vec<_>, _>>()?;
+        let ears = ears(options, &interfaces)?;
         Ok(Sockets { ways, ears, course: Course::new(options) })
     }
 
@@ -213,13 +213,20 @@ pub(super) fn shared(options: &Options, ways: &[Way]) -> Vec<SocketAddr> {
     ways.iter().map(|way| scoped(way.local, unicast_port(options), way.interface)).collect()
 }
 
-/// The interfaces that the options name, or the one that the system chooses.
+/// The interfaces that the options name, each once, or the one that the system chooses.
 pub(super) fn ways(options: &Options) -> Result<Vec<Way>, SocketError> {
-    match &options.network.interfaces[..] {
-        some if some.len() > INTERFACES_MAX => Err(SocketError::TooMany),
-        [] => Ok(vec![way(options, None)?]),
-        some => some.iter().map(|interface| way(options, Some(interface))).collect(),
+    let named = &options.network.interfaces;
+    if named.is_empty() {
+        return Ok(vec![way(options, None)?]);
     }
+    let mut ways = Vec::new();
+    for interface in named {
+        let way = way(options, Some(interface))?;
+        if !ways.contains(&way) {
+            ways.push(way);
+        }
+    }
+    if ways.len() > INTERFACES_MAX { Err(SocketError::TooMany) } else { Ok(ways) }
 }
 
 fn unicast_port(options: &Options) -> u16 {
