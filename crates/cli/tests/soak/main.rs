@@ -4,7 +4,8 @@
 //! ```text
 //! cargo test --package campanile-cli --test soak      20 seeds
 //! cargo soak                                          200 seeds, recorded in docs/soak.md
-//! cargo soak --seed 17                                that one alone
+//! cargo soak --from 100                               the second half of them: what is recorded of the first stays
+//! cargo soak --seed 17                                one alone
 //! ```
 //!
 //! A seed draws what happens and when. Which packets are lost the kernel draws: a seed that fails may have to be run again.
@@ -35,9 +36,9 @@ fn main() -> ExitCode {
     };
     let seeds = match value("--seed") {
         Some(seed) => seed..seed + 1,
-        None => 0..value("--seeds").unwrap_or(20),
+        None => value("--from").unwrap_or(0)..value("--seeds").unwrap_or(20),
     };
-    let is_recorded = arguments.iter().any(|argument| argument == "--record") && seeds.start == 0;
+    let is_recorded = value("--seed").is_none() && arguments.iter().any(|argument| argument == "--record");
     let Some(outcomes) = outcomes(seeds) else { return ExitCode::SUCCESS };
     let failed = outcomes.iter().filter(|(_, outcome)| !outcome.is_right()).count();
     println!("{} passed, {failed} failed", outcomes.len() - failed);
