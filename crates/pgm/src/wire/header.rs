@@ -43,6 +43,12 @@ impl<'a> HeaderView<'a> {
         self.flags() & PARITY != 0
     }
 
+    /// Whether options follow the body.
+    #[must_use]
+    pub fn has_options(self) -> bool {
+        self.flags() & OPTIONS_PRESENT != 0
+    }
+
     pub(crate) fn session_of(self, packet_type: PacketType) -> Session {
         self.session_towards(packet_type.is_upstream())
     }

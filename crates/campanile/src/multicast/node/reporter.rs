@@ -1,12 +1,15 @@
 //! What a receiver reports to its sources, and when.
 
+mod heard;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use campanile_pgm::wire::{HEADER_LEN, HeaderView, PacketType, Session};
-use campanile_pgm::{Destination, Instant, Seq, Tsi};
+use campanile_pgm::wire::{HeaderView, Session};
+use campanile_pgm::{Destination, Instant, Tsi};
 
+use self::heard::Heard;
 use super::{Departure, To};
 use crate::multicast::bulk::Progress;
 use crate::multicast::chance::{self, Chance};
@@ -46,14 +49,6 @@ struct Subject {
     is_known: bool,
 }
 
-/// Original data that were heard, to tell what part of them was not.
-#[derive(Debug, Default)]
-struct Heard {
-    first: Option<Seq>,
-    last: Seq,
-    packets: u32,
-}
-
 impl Reporter {
     pub(super) fn new(destination_port: u16, limit: usize) -> Self {
         Reporter {
@@ -72,7 +67,7 @@ impl Reporter {
         let entry = |(tsi, subject): (&Tsi, &Subject)| SourceEntry {
             tsi: tsi.to_string(),
             address: subject.source,
-            packets: subject.heard.packets.into(),
+            packets: subject.heard.packets().into(),
             loss_percent: Some(f64::from(subject.heard.loss()) / 655.36),
             rate_bps: None,
         };
@@ -109,12 +104,9 @@ impl Reporter {
     /// Looks at a datagram that came in, for the sake of the loss that is reported.
     pub(super) fn hear(&mut self, datagram: &[u8]) {
         let Some(header) = HeaderView::new(datagram) else { return };
-        let is_data = header.packet_type() == Ok(PacketType::Odata) && !header.is_parity();
-        let (Some(session), Some(sqn)) = (header.session(), datagram[HEADER_LEN..].first_chunk()) else {
-            return;
-        };
-        if let Some(subject) = self.subjects.get_mut(&session.tsi).filter(|_| is_data) {
-            subject.heard.hear(Seq(u32::from_be_bytes(*sqn)));
+        let Some(session) = header.session() else { return };
+        if let Some(subject) = self.subjects.get_mut(&session.tsi) {
+            subject.heard.look(header, datagram);
         }
     }
 
@@ -183,7 +175,7 @@ impl Reporter {
         let (tsi, subject) = self.subjects.iter_mut().find(|(_, subject)| subject.due <= now)?;
         let progress = subject.progress?;
         let (had, total) = match progress.total {
-            0 => (subject.heard.packets, subject.heard.said()),
+            0 => (subject.heard.packets(), subject.heard.said()),
             total => (progress.had, total),
         };
         let report = Report {
@@ -223,39 +215,6 @@ impl Reporter {
     }
 }
 
-impl Heard {
-    fn hear(&mut self, sqn: Seq) {
-        if self.first.is_none() {
-            (self.first, self.last) = (Some(sqn), sqn);
-        }
-        let ahead = sqn.0.wrapping_sub(self.last.0);
-        // What is far ahead may be forged, and what is behind is late or a copy.
-        if (1..LEAP).contains(&ahead) {
-            self.last = sqn;
-        }
-        if ahead < LEAP || ahead > LEAP.wrapping_neg() {
-            self.packets = self.packets.saturating_add(1);
-        }
-    }
-
-    /// What was not heard of what was said, in 1/65536.
-    fn loss(&self) -> u16 {
-        if self.first.is_none() {
-            return 0;
-        }
-        let said = u64::from(self.said().max(1));
-        let missed = said.saturating_sub(self.packets.into());
-        u16::try_from(missed * 65_536 / said).unwrap_or(u16::MAX)
-    }
-
-    /// How much was said since the first packet that was heard.
-    fn said(&self) -> u32 {
-        self.first.map_or(0, |first| self.last.0.wrapping_sub(first.0).saturating_add(1))
-    }
-}
-
-/// Numbers further ahead than this are not believed to tell of loss.
-const LEAP: u32 = 1 << 20;
 /// How often is reported until the source says.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Reports without a receipt, after which they become ever more seldom.
@@ -346,17 +305,5 @@ mod tests {
         let (mut reporter, _) = reporter();
         reporter.set(Instant::ZERO, TSI, progress(Standing::Failed));
         assert_eq!(report(&mut reporter, Instant(u64::MAX - 1)).len(), 24);
-    }
-
-    #[test]
-    fn loss_is_what_was_not_heard() {
-        let mut heard = Heard::default();
-        assert_eq!(heard.loss(), 0);
-        (0..100)
-            .filter(|sqn| sqn % 4 != 1)
-            .for_each(|sqn| heard.hear(Seq((u32::MAX - 50).wrapping_add(sqn))));
-        assert_eq!(heard.loss(), (65_536 * 25 / 100) as u16);
-        heard.hear(Seq(1 << 30));
-        assert_eq!(heard.loss(), (65_536 * 25 / 100) as u16);
     }
 }

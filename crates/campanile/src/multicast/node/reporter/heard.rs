@@ -1,0 +1,154 @@
+//! The original data that were heard of a source, to tell what part of them was not.
+
+use campanile_pgm::Seq;
+use campanile_pgm::wire::{Body, HEADER_LEN, HeaderView, Packet, PacketType, WindowState};
+
+/// Original data that were heard.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    first: Option<Seq>,
+    last: Seq,
+    packets: u32,
+    /// Sequence numbers in a parity group, once the source has said so.
+    group_len: u32,
+    /// A group that ends early, and has not been left behind: its first number, and how many it leaves out.
+    short: Option<(Seq, u32)>,
+    /// What such groups have left out: nobody says these numbers.
+    left_out: u32,
+}
+
+impl Heard {
+    /// Looks at a packet of the source.
+    pub(super) fn look(&mut self, header: HeaderView<'_>, datagram: &[u8]) {
+        match header.packet_type() {
+            Ok(PacketType::Odata) if !header.is_parity() => {
+                let Some(sqn) = datagram[HEADER_LEN..].first_chunk() else { return };
+                self.hear(Seq(u32::from_be_bytes(*sqn)));
+                if header.has_options() {
+                    self.look_closely(datagram);
+                }
+            }
+            Ok(PacketType::Spm) => self.look_closely(datagram),
+            _ => {}
+        }
+    }
+
+    /// What is told of groups: how long they are, and that one ends early (RFC 3208 §11.8).
+    fn look_closely(&mut self, datagram: &[u8]) {
+        let Ok(packet) = Packet::parse(datagram) else { return };
+        let (at, size) = match &packet.body {
+            Body::Spm(spm) => {
+                let len = spm.options.parity.map_or(0, |parity| parity.tgsize());
+                self.group_len = if len <= GROUP_MAX { len } else { 0 };
+                let WindowState::Known(window) = spm.window else { return };
+                (window.lead(), spm.options.curr_tgsize)
+            }
+            Body::Data(data) => (data.head.sqn, data.head.options.curr_tgsize),
+            _ => return,
+        };
+        if let Some(size) = size {
+            self.end_group(at, size.get());
+        }
+    }
+
+    /// A group ends early, if `at` is the last packet of one that has so many.
+    fn end_group(&mut self, at: Seq, size: u32) {
+        if self.group_len == 0 || self.first.is_none() {
+            return;
+        }
+        let index = at.0 % self.group_len;
+        let is_end = index + 1 == size && size < self.group_len;
+        let is_news = at.0.wrapping_sub(self.last.0) < LEAP;
+        let group = at - index;
+        if is_end && is_news && self.short.is_none_or(|(known, _)| known != group) {
+            self.leave_out();
+            self.short = Some((group, self.group_len - size));
+        }
+    }
+
+    /// The group that ended early is behind.
+    fn leave_out(&mut self) {
+        let (_, count) = self.short.take().unwrap_or_default();
+        self.left_out = self.left_out.saturating_add(count);
+    }
+
+    /// An original packet came.
+    fn hear(&mut self, sqn: Seq) {
+        if self.first.is_none() {
+            (self.first, self.last) = (Some(sqn), sqn);
+        }
+        let ahead = sqn.0.wrapping_sub(self.last.0);
+        // What is far ahead may be forged, and what is behind is late or a copy.
+        if (1..LEAP).contains(&ahead) {
+            self.last = sqn;
+            if self.short.is_some_and(|(group, _)| sqn.0.wrapping_sub(group.0) >= self.group_len) {
+                self.leave_out();
+            }
+        }
+        if ahead < LEAP || ahead > LEAP.wrapping_neg() {
+            self.packets = self.packets.saturating_add(1);
+        }
+    }
+
+    /// How many were heard, copies too.
+    pub(super) fn packets(&self) -> u32 {
+        self.packets
+    }
+
+    /// What was not heard of what was said, in 1/65536.
+    pub(super) fn loss(&self) -> u16 {
+        if self.first.is_none() {
+            return 0;
+        }
+        let said = u64::from(self.said().max(1));
+        let missed = said.saturating_sub(self.packets.into());
+        u16::try_from(missed * 65_536 / said).unwrap_or(u16::MAX)
+    }
+
+    /// How much was said since the first packet that was heard.
+    pub(super) fn said(&self) -> u32 {
+        let span = |first: Seq| self.last.0.wrapping_sub(first.0).saturating_add(1);
+        self.first.map_or(0, span).saturating_sub(self.left_out)
+    }
+}
+
+/// Numbers further ahead than this are not believed to tell of loss.
+const LEAP: u32 = 1 << 20;
+/// The longest groups that there are: more symbols do not fit into the field (RFC 3208 §11.4).
+const GROUP_MAX: u32 = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loss_is_what_was_not_heard() {
+        let mut heard = Heard::default();
+        assert_eq!(heard.loss(), 0);
+        (0..100)
+            .filter(|sqn| sqn % 4 != 1)
+            .for_each(|sqn| heard.hear(Seq((u32::MAX - 50).wrapping_add(sqn))));
+        assert_eq!(heard.loss(), (65_536 * 25 / 100) as u16);
+        heard.hear(Seq(1 << 30));
+        assert_eq!(heard.loss(), (65_536 * 25 / 100) as u16);
+    }
+
+    #[test]
+    fn what_short_groups_leave_out_is_not_lost() {
+        let mut heard = Heard { group_len: 16, ..Heard::default() };
+        // Three packets in a group of sixteen, told of several times, and late.
+        for group in 0..10 {
+            (0..3).for_each(|index| heard.hear(Seq(group * 16 + index)));
+            (0..3).for_each(|_| heard.end_group(Seq(group * 16 + 2), 3));
+            heard.end_group(Seq(2), 3);
+        }
+        assert_eq!((heard.loss(), heard.said(), heard.packets()), (0, 30, 30));
+        // The last one of a group is lost, and the SPM tells of it; then a group is whole.
+        (160..162).for_each(|sqn| heard.hear(Seq(sqn)));
+        heard.end_group(Seq(162), 3);
+        (176..192).for_each(|sqn| heard.hear(Seq(sqn)));
+        heard.end_group(Seq(191), 16);
+        (192..194).for_each(|sqn| heard.hear(Seq(sqn)));
+        assert_eq!((heard.said(), heard.packets()), (51, 50));
+    }
+}
