@@ -1,5 +1,6 @@
 //! `campanile recv --into DIR`.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -118,7 +119,10 @@ impl Run {
                 let missed = Missed { session: tsi.to_string(), why: why.to_string(), missing };
                 self.teller.tell(&missed)?;
                 if !self.stays && is_final(&why) {
-                    let message = format!("{why}, {} packets are missing", Count(missing));
+                    let message = match missing {
+                        0 => why.to_string(),
+                        _ => format!("{why}, {} packets are missing", Count(missing)),
+                    };
                     return Ok(Some(Ending {
                         tsi,
                         result: Err(CommandError::incomplete(message).hint(AGAIN)),
@@ -204,7 +208,13 @@ const LEAVE: Duration = Duration::from_secs(1);
 
 fn start_error(error: ReceiveStartError) -> CommandError {
     match &error {
-        ReceiveStartError::Directory(error) => CommandError::bad_input(error).hint(file_error::cure(error)),
+        ReceiveStartError::Directory(error) => {
+            let hint = match error.error.kind() {
+                ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "give a directory with --into",
+                _ => file_error::cure(error),
+            };
+            CommandError::bad_input(error).hint(hint)
+        }
         ReceiveStartError::Network(error) => session::start_error(error),
     }
 }

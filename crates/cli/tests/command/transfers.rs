@@ -55,6 +55,17 @@ impl Session {
         Self(format!("--group 239.192.7.1:{group} --set unicast-port={unicast} --interface 127.0.0.1 --json"))
     }
 
+    /// Sends to a receiver, and gives how the receiver ended.
+    fn brings(&self, file: &str, into: &str) -> Finished {
+        let receiver = self.recv(into);
+        // It goes on until it is interrupted, if nobody ever has everything.
+        let send = format!("send {} --rate 40mbit --receivers 1 --set linger=500ms {file}", self.0);
+        let mut sender = Running::start(&send);
+        let received = receiver.finish();
+        sender.kill();
+        received
+    }
+
     fn recv(&self, more: &str) -> Running {
         let mut process = Running::start(&format!("recv {} {more}", self.0));
         assert_eq!(process.json()["event"], "started");
@@ -200,24 +211,38 @@ fn a_name_that_is_taken_is_an_error_and_nothing_is_lost() {
     scratch.file("in/file.bin", b"mine");
     let session = Session::new();
     let into = format!("--into {}", scratch.path("in"));
-    let send = format!("--rate 40mbit --receivers 1 --set linger=500ms {file}");
-    let exchange = |more: &str| {
-        let receiver = session.recv(&format!("{into} {more}"));
-        // It goes on until it is interrupted, if nobody ever has everything.
-        let mut sender = Running::start(&format!("send {} {send}", session.0));
-        let received = receiver.finish();
-        sender.kill();
-        received
-    };
-    let received = exchange("");
+    let received = session.brings(&file, &into);
     assert_eq!(received.code, Some(3), "{received:?}");
     assert!(received.stderr.contains("what has come is kept"), "{received:?}");
     let failed = events(&received).into_iter().find(|line| line["event"] == "failed").expect("it says which");
     assert!(failed["error"].as_str().is_some_and(|error| error.contains("--replace")), "{failed}");
     assert_eq!(scratch.read("in/file.bin"), b"mine");
-    let received = exchange("--replace");
+    let received = session.brings(&file, &format!("{into} --replace"));
     assert_eq!(received.code, Some(0), "{received:?}");
     assert_eq!(scratch.read("in/file.bin"), bytes);
+}
+
+#[test]
+fn a_file_where_a_directory_should_be_is_an_error_and_nothing_is_lost() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.0.path().join("tree/deep")).expect("there is room");
+    fs::create_dir(scratch.0.path().join("in")).expect("there is room");
+    let bytes = content(8, 50_000);
+    scratch.file("tree/deep/file.bin", &bytes);
+    let in_the_way = scratch.file("in/tree", b"mine");
+    let (session, into) = (Session::new(), format!("--into {}", scratch.path("in")));
+    let received = session.brings(&scratch.path("tree"), &into);
+    assert_eq!(received.code, Some(3), "{received:?}");
+    let failed = events(&received).into_iter().find(|line| line["event"] == "failed").expect("it says which");
+    let why = failed["error"].as_str().expect("and why");
+    assert!(why.starts_with(&in_the_way) && why.contains("move it away and run it again"), "{why}");
+    assert_eq!(fs::read(&in_the_way).expect("it is left alone"), b"mine");
+    fs::remove_file(&in_the_way).expect("it is there");
+    let received = session.brings(&scratch.path("tree"), &into);
+    assert_eq!(received.code, Some(0), "{received:?}");
+    assert_eq!(scratch.read("in/tree/deep/file.bin"), bytes);
+    let begun = events(&received).into_iter().find(|line| line["event"] == "begun").expect("it began again");
+    assert!(begun["had"].as_u64() > Some(30), "all of it was there: {begun}");
 }
 
 #[test]
@@ -335,7 +360,9 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
     sender.kill();
     let codes: Vec<&str> = finished.stdout.lines().filter(|line| !line.starts_with('{')).collect();
     assert_eq!(codes, ["code 1", "code 0", "same"], "no name, then the right file: {finished:?}");
-    assert!(finished.stderr.contains("make room and run it again: what has come is kept"), "{finished:?}");
+    let told = &finished.stderr;
+    assert!(told.contains("make room and run it again: what has come is kept"), "{finished:?}");
+    assert!(told.contains("disk/in/.campanile") && told.contains(".part cannot be written"), "{finished:?}");
     let begun =
         finished.stdout.lines().filter(|line| line.contains("\"begun\"")).nth(1).expect("it began again");
     let begun: Value = serde_json::from_str(begun).expect("a line of JSON");
@@ -349,6 +376,7 @@ fn a_directory_that_cannot_be_is_bad_input() {
     let refused = run(&format!("recv --into {file}"));
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+    assert!(refused.stderr.contains("give a directory with --into"), "{refused:?}");
 }
 
 #[test]
