@@ -32,7 +32,7 @@ fn a_zero_length_datagram_arrives_and_does_not_end_the_receive() {
             peer.send_to(&[round], host.address).expect("loopback takes it");
             assert_eq!(host.datagrams(1), [[round]]);
         }
-        // On io_uring it ends a multishot receive (facts/engine.md §4.1), so each was started again.
+        // A multishot receive of io_uring takes it for the end, so each was started again.
         if backend == campanile_engine::Choice::Uring {
             assert!(host.engine.stats().rearms >= 20, "{:?}", host.engine.stats());
         }
@@ -134,7 +134,7 @@ fn a_wildcard_socket_answers_from_the_address_that_was_asked() {
 fn an_icmp_error_is_said_and_does_not_deafen_the_socket() {
     on_each_backend(|backend| {
         let closed = peer().local_addr().expect("bound and, with the end of this line, closed");
-        // Linux tells connected sockets only; Windows used to tell the others, until SIO_UDP_CONNRESET silenced it.
+        // Linux tells connected sockets only. Windows would tell the others too, and end their receives, but for SIO_UDP_CONNRESET.
         let connect = (backend != campanile_engine::Choice::Iocp).then_some(closed);
         let config = udp::UdpConfig { connect, ..udp::UdpConfig::new(local()) };
         let mut host = Host::with(&Config { backend, ..Config::default() }, &config);
