@@ -1,6 +1,7 @@
 //! What a run ran into, in words: the limit, the evidence, and the command that would move it.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use campanile::load::{Limit, LoadReport};
 
@@ -180,8 +181,9 @@ impl Verdict<'_> {
     }
 
     fn command(&self, payload: usize, cores: usize, options: &str) -> String {
-        let (ip, port, seconds) = (self.0.target.ip(), self.0.target.port(), self.0.seconds.round().max(1.0));
-        format!("campanile load {ip} {port} {payload} {cores} {seconds} {options}")
+        let (host, port) = (host(self.0.target), self.0.target.port());
+        let seconds = self.0.seconds.round().max(1.0);
+        format!("campanile load {host} {port} {payload} {cores} {seconds} {options}")
     }
 }
 
@@ -189,7 +191,32 @@ fn here(place: &'static str, command: String, gain: String) -> Vec<Advice> {
     vec![Advice { place, command, gain }]
 }
 
+/// An address as the command takes it: one of a link goes with its interface (RFC 4007 section 11).
+fn host(target: SocketAddr) -> String {
+    match target {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        _ => target.ip().to_string(),
+    }
+}
+
 /// The share of the payload in what a packet takes on an Ethernet wire.
 pub(super) fn payload_percent(report: &LoadReport) -> f64 {
     report.payload as f64 * 100.0 / report.wire_bytes() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_named_as_it_can_be_given() {
+        let cases = [
+            ("192.0.2.1:5000", "192.0.2.1"),
+            ("[2001:db8::1]:5000", "2001:db8::1"),
+            ("[fe80::1%3]:5000", "fe80::1%3"),
+        ];
+        for (target, name) in cases {
+            assert_eq!(host(target.parse().expect("a literal address")), name);
+        }
+    }
 }
