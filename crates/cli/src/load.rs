@@ -190,7 +190,12 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, CommandError> {
         CommandError::bad_input(message).hint("check its name, or give its address")
     };
     let mut addresses = (name, port).to_socket_addrs().map_err(|error| unknown(&format!(" ({error})")))?;
-    addresses.next().ok_or_else(|| unknown(""))
+    let address = addresses.next().ok_or_else(|| unknown(""))?;
+    if matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0) {
+        let message = format!("host '{host}' is an address of a link, and does not say of which");
+        return Err(CommandError::bad_input(message).hint(format!("name the interface: {name}%eth0")));
+    }
+    Ok(address)
 }
 
 /// What to say when there is no report.

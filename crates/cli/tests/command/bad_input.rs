@@ -83,6 +83,7 @@ fn names_that_nothing_has() {
     is_refused("load 127.0.0.1 5000 --backend kqueue", "'kqueue'", "the backends are auto");
     is_refused("echo 5000 --shard rss", "'rss'", "cpu, hash or none");
     is_refused("load no-such-host.invalid 5000", "'no-such-host.invalid'", "check its name");
+    is_refused("load fe80::1 5000", "'fe80::1'", "name the interface: fe80::1%eth0");
     is_refused("ecco 5000", "'ecco'", "'echo'");
     is_refused("echo 5000 --colour", "'--colour'", "--help");
 }
