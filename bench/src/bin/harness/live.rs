@@ -4,9 +4,10 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use campanile_bench::arguments::Arguments;
-use campanile_bench::feed::Plan;
+use campanile_bench::feed::{Plan, SHARES};
 
 use crate::bound::Bound;
+use crate::chart::{Chart, Line, Scale};
 use crate::environment::Environment;
 use crate::feed::{Bench, Drivers, Sample, Way};
 use crate::page;
@@ -87,6 +88,9 @@ const FLOODS: [Flood; 3] = [
     },
 ];
 
+/// Who takes part at a rate.
+const NAMES: [&str; 4] = ["campanile, repair on demand", "campanile, parity ahead", "aeron", "udp"];
+
 /// 10,000 messages a second.
 const PACED: Plan = Plan { count: 30_000, size: SIZE, rate: 10_000 };
 
@@ -101,27 +105,88 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_network([("aeron", aeron_version()?)])?;
     let bench = Bench::new(Drivers { feed, aeron, ..Drivers::default() }, RECEIVERS)?;
     let shorter = |count: u64| if quick { count / 100 } else { count };
-    let mut text = String::new();
+    let (mut text, mut floods, mut paced) = (String::new(), Vec::new(), Vec::new());
     for Flood { loss, ours, counts, times } in FLOODS {
         let plan = |at: usize| Plan { count: shorter(counts[at]), size: SIZE, rate: 0 };
         let turns = Turns::take(&["campanile", "aeron"], rounds, |at| {
             bench.measure([ours, AERON][at], plan(at), loss)
         })?;
         text += &throughput(&turns, loss, times);
+        floods.push(turns);
     }
     for loss in [0, 10] {
         // Where something is lost UDP by itself is no feed.
-        let names = ["campanile, repair on demand", "campanile, parity ahead", "aeron", "udp"];
-        let names = if loss == 0 { &names[..] } else { &names[..3] };
+        let names = if loss == 0 { &NAMES[..] } else { &NAMES[..3] };
         let plan = Plan { count: shorter(PACED.count), ..PACED };
         let turns = Turns::take(names, rounds, |at| {
             bench.measure([ON_DEMAND, AHEAD, AERON, Way::Raw][at], plan, loss)
         })?;
         text += &latency(&turns, loss);
+        paced.push(turns);
     }
     text += &environment.table();
     println!("{text}");
-    if quick || print { Ok(()) } else { page::write("live", &text) }
+    if quick || print {
+        return Ok(());
+    }
+    draw_rates(&floods)?;
+    for (turns, (name, loss)) in paced.iter().zip([("live-latency", "nothing"), ("live-latency-loss", "1 %")])
+    {
+        draw_latency(turns, name, loss)?;
+    }
+    page::write("live", &text)
+}
+
+/// The picture of rates over loss.
+fn draw_rates(floods: &[Turns<Sample>]) -> Result<(), Box<dyn Error>> {
+    let places: Vec<String> = FLOODS.iter().map(|flood| format!("{} %", flood.loss / 10)).collect();
+    let line = |name| Line {
+        name,
+        values: floods
+            .iter()
+            .map(|turns| turns.spread(name, |sample| sample.per_second * SIZE as f64 * 8.0 / 1e6))
+            .collect(),
+    };
+    page::draw(
+        "live-rate",
+        &Chart {
+            title: "A live feed to two receivers, in order: how much comes through",
+            x_label: "loss on each receiver's link (median and range)",
+            places: &places,
+            y_label: "Mbit/s of messages",
+            scale: Scale::Linear,
+            lines: ["campanile", "aeron"].map(line).into(),
+        },
+    )
+}
+
+/// The picture of one-way times over their percentiles.
+fn draw_latency(turns: &Turns<Sample>, name: &str, loss: &str) -> Result<(), Box<dyn Error>> {
+    let ranks: [Of<Sample>; 5] = [
+        |sample| sample.since_sent_us[0],
+        |sample| sample.since_sent_us[1],
+        |sample| sample.since_sent_us[2],
+        |sample| sample.since_sent_us[3],
+        |sample| sample.since_sent_us[4],
+    ];
+    let places: Vec<String> =
+        SHARES[..ranks.len()].iter().map(|share| format!("p{}", share * 100.0)).collect();
+    let line = |name| Line { name, values: ranks.iter().map(|&rank| turns.spread(name, rank)).collect() };
+    page::draw(
+        name,
+        &Chart {
+            title: &format!("One way at {} messages a second, {loss} lost", PACED.rate),
+            x_label: "percentile, the worse of two receivers (median and range)",
+            places: &places,
+            y_label: "µs from the send",
+            scale: Scale::Log,
+            lines: NAMES
+                .map(line)
+                .into_iter()
+                .filter(|line| line.values.iter().any(Option::is_some))
+                .collect(),
+        },
+    )
 }
 
 fn throughput(turns: &Turns<Sample>, loss: u32, wanted: f64) -> String {

@@ -3,6 +3,7 @@
 //! `cargo run --release --manifest-path bench/Cargo.toml -- udp` measures everything and writes `docs/benchmarks.md`.
 
 mod bound;
+mod chart;
 mod environment;
 mod feed;
 mod live;
@@ -16,6 +17,7 @@ mod peers;
 mod plan;
 mod profile;
 mod programs;
+mod receivers;
 mod rounds;
 mod server;
 mod statistics;
@@ -40,6 +42,7 @@ usage: udp [--quick] [--only ROW] [--rounds N] [--window N] [--campanile PROGRAM
        transfer [--quick] [--rounds N] [--campanile PROGRAM] [--print]
        norm [--quick] [--rounds N] [--campanile PROGRAM] [--feed PROGRAM] [--print]
        unpaced [--quick] [--rounds N] [--campanile PROGRAM] [--print]
+       receivers [--quick] [--rounds N] [--campanile PROGRAM] [--print]
        live [--quick] [--rounds N] [--feed PROGRAM] [--print]
        zmq [--quick] [--rounds N] [--feed PROGRAM] [--print]
        load [--quick] [--rounds N] [--campanile PROGRAM] [--flood PROGRAM] [--print]
@@ -52,6 +55,7 @@ parity   measures the erasure code beside others in interleaved rounds (21), pri
 transfer measures a file to many machines beside udpcast and UFTP, in namespaces (7 rounds, then ours alone: 20 minutes).
 norm     measures the same beside NORM, with groups of one size (7 rounds: 6 minutes).
 unpaced  measures a gigabyte to two machines, as fast as it goes, beside udpcast, UFTP and NORM (7 rounds: 9 minutes).
+receivers measures a file through loss to one machine and to more of them, beside all these (3 rounds: 6 minutes).
 live     measures a live feed through loss beside Aeron, which it builds, and beside plain UDP (7 rounds: 12 minutes).
 zmq      measures messages without loss beside ZeroMQ's epgm (7 rounds: 3 minutes).
 load     measures what the load client sends beside a raw flood (7 rounds: 2 minutes).
@@ -79,6 +83,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         Ok("transfer") => transfer::run(arguments),
         Ok("norm") => norm::run(arguments),
         Ok("unpaced") => unpaced::run(arguments),
+        Ok("receivers") => receivers::run(arguments),
         Ok("live") => live::run(arguments),
         Ok("load") => load::run(arguments),
         Ok("zmq") => zmq::run(arguments),

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fs;
 
+use crate::chart::Chart;
 use crate::programs::product;
 
 /// Puts the text between the markers of `docs/benchmarks.md` that bear the name.
@@ -12,6 +13,14 @@ pub(crate) fn write(name: &str, text: &str) -> Result<(), Box<dyn Error>> {
     let page = replace(&page, name, text).ok_or(format!("docs/benchmarks.md has no markers for {name}"))?;
     fs::write(&path, page)?;
     eprintln!("docs/benchmarks.md is written");
+    Ok(())
+}
+
+/// Writes a picture beside the page.
+pub(crate) fn draw(name: &str, chart: &Chart<'_>) -> Result<(), Box<dyn Error>> {
+    let path = product().join("docs").join(format!("{name}.svg"));
+    fs::write(&path, chart.svg()).map_err(|error| format!("docs/{name}.svg: {error}"))?;
+    eprintln!("docs/{name}.svg is drawn");
     Ok(())
 }
 

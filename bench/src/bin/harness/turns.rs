@@ -48,6 +48,11 @@ impl<S: Debug> Turns<S> {
         self.contestants.iter().filter(move |entry| entry.0 == name).flat_map(|entry| &entry.1).map(of)
     }
 
+    /// The spread of a figure of one contestant.
+    pub(crate) fn spread(&self, name: &str, of: Of<S>) -> Option<Spread> {
+        Spread::of(self.figures(name, of))
+    }
+
     /// The spread of the ratios of two contestants within the rounds.
     pub(crate) fn ratio(&self, ours: &str, peer: &str, of: Of<S>) -> Option<Spread> {
         let ratios = self.figures(ours, of).zip(self.figures(peer, of));
