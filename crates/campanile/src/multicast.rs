@@ -62,8 +62,8 @@ pub use futures::{PublisherSink, SubscriberStream};
 pub use links::SocketError;
 pub use node::StartError;
 pub use options::{
-    Carrier, Diagnostics, InjectedLoss, KEYS, Key, Mode, Network, OptionError, Options, Receiving, Sending,
-    Side,
+    Carrier, Diagnostics, InjectedLoss, KEYS, Key, Mode, Network, OptionError, Options, Rate, Receiving,
+    Sending, Side,
 };
 pub use profile::{Cipher, Content, Hash, Profile, ProfileError};
 pub use publisher::{PublishError, Published, Publisher};

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     session: SessionArguments,
     #[command(flatten)]
     kind: KindArguments,
-    /// Rate of everything that is sent, in bits a second, with kbit, mbit or gbit [default: 5mbit]
+    /// Rate of everything that is sent, in bits a second, with kbit, mbit or gbit; auto for what the receivers take [default: 5mbit]
     #[arg(long, value_name = "RATE")]
     rate: Option<String>,
     /// Go on until so many receivers have all files; of standard input, begin when so many are there [default: wait for none]
@@ -44,6 +44,7 @@ const EXAMPLES: &str = "\
 Examples:
   campanile send --group 239.192.7.1:7500 image.iso                  once, at 5 Mbit/s
   campanile send --rate 80mbit --receivers 40 image.iso              until 40 machines have it
+  campanile send --rate auto --receivers 40 image.iso                as fast as they take it
   campanile send --interface eth1 --set ttl=1 photos/ notes.txt      a directory and a file, on one link
   campanile send --set preset=lan --json image.iso                   short intervals, and for scripts
   tar c photos | campanile send --stream --receivers 3               once three are there, until its end

@@ -148,6 +148,7 @@ pub(crate) fn reference(examples: &str, side: Side) -> String {
 pub(crate) fn start_error(error: &StartError) -> CommandError {
     match error {
         StartError::Config(_) => CommandError::bad_input(error).hint(NAMES),
+        StartError::NoReports => CommandError::bad_input(error).hint("give a rate, such as --rate 80mbit"),
         StartError::Socket(SocketError::Interface(_) | SocketError::TooMany) => {
             CommandError::bad_input(error).hint("see --interface and --group")
         }
@@ -173,6 +174,8 @@ pub(crate) fn opened() -> Result<(), CommandError> {
 
 #[cfg(test)]
 mod tests {
+    use campanile::multicast::Rate;
+
     use super::*;
 
     #[test]
@@ -193,7 +196,7 @@ mod tests {
         let options =
             arguments.options(Kind::Lines, &[("rate", Some("16mbit"))]).expect("all of them are options");
         assert_eq!(options.network.group.to_string(), "239.1.2.3:4000");
-        assert_eq!((options.network.ttl, options.sending.rate_bps), (3, 16_000_000));
+        assert_eq!((options.network.ttl, options.sending.rate), (3, Rate::Fixed(16_000_000)));
     }
 
     #[test]

@@ -387,6 +387,20 @@ impl Source {
         self.window.edges()
     }
 
+    /// The rate, in bytes a second.
+    #[must_use]
+    pub fn rate_bps(&self) -> u64 {
+        self.config.pace.rate_bps
+    }
+
+    /// How many data packets were sent up to a sequence number, that one included; `None` for one that was not sent or has left the
+    /// window. Numbers that a short group left out do not count.
+    #[must_use]
+    pub fn packets_until(&self, sqn: Seq) -> Option<u64> {
+        let position = self.window.position(sqn)?;
+        Some(self.window.packet(position)? + 1)
+    }
+
     /// The sequence number of the packet that is made next.
     #[must_use]
     pub fn next_sqn(&self) -> Seq {

@@ -33,6 +33,19 @@ impl Node {
         ingress(self.hub(), &format!("loss{}", self.number()), &self.port(), &rule("", loss.up, "drop"))
     }
 
+    /// Lets no more than this through to the node from now on, behind a queue of 20 milliseconds.
+    ///
+    /// # Errors
+    /// The kernel refuses the rate.
+    pub fn limit(&self, rate_kbit: u32) -> Result<(), RigError> {
+        let port = self.port();
+        // A bucket of a few packets, or of what a millisecond brings.
+        let burst = (rate_kbit / 8).max(6000);
+        self.hub().script(&format!(
+            "tc qdisc replace dev {port} root tbf rate {rate_kbit}kbit burst {burst} latency 20ms"
+        ))
+    }
+
     /// Sets how many of the packets from the node are delayed by a few milliseconds from now on, or come twice.
     ///
     /// # Errors

@@ -190,9 +190,10 @@ impl BulkPublisher {
         let (events, inlet) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
+        let rate = options.sending.rate;
         let node = Node::of_source(options, &ways, move |now| {
             let feed = feed::BulkFeed::new(events, orders, home);
-            let mut seat = SourceSeat::new(now, config, offer.profile.cookie, feed)?;
+            let mut seat = SourceSeat::new(now, (config, rate), offer.profile.cookie, feed)?;
             seat.machine_mut().offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
             Ok(seat)
         })?;

@@ -5,6 +5,7 @@
 //! application does.
 
 pub(super) mod desk;
+pub(super) mod governor;
 pub(super) mod receiver;
 pub(super) mod reporter;
 mod running;
@@ -247,6 +248,8 @@ pub enum StartError {
     Engine(io::Error),
     /// The directory for diagnostics cannot be written to.
     Diagnostics(io::Error),
+    /// The rate is to be found, and the receivers are ones that report nothing.
+    NoReports,
 }
 
 impl fmt::Display for StartError {
@@ -255,6 +258,7 @@ impl fmt::Display for StartError {
             StartError::Config(error) => error.fmt(f),
             StartError::Socket(error) => error.fmt(f),
             StartError::Engine(error) => write!(f, "no I/O for a multicast session: {error}"),
+            StartError::NoReports => f.write_str("a rate cannot be found among receivers that do not report"),
             StartError::Diagnostics(error) => write!(f, "diagnostics cannot be written: {error}"),
         }
     }

@@ -5,6 +5,7 @@
 
 mod error;
 mod keys;
+mod rate;
 mod table;
 mod values;
 
@@ -19,6 +20,7 @@ use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive, WindowSize};
 
 pub use error::OptionError;
 pub use keys::{Key, Side};
+pub use rate::Rate;
 pub use table::KEYS;
 
 /// Everything that can be chosen, with a default for each but the group.
@@ -136,8 +138,8 @@ pub struct InjectedLoss {
 /// What a publisher does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sending {
-    /// The rate of everything sent, headers of IP and UDP included, in bits a second.
-    pub rate_bps: u64,
+    /// The rate of everything sent.
+    pub rate: Rate,
     /// The longest burst, as a time at the rate; packets leave in trains of about half of it.
     pub burst: Duration,
     /// How much can be repaired. A file is its own window.
@@ -214,7 +216,7 @@ impl Default for Network {
 impl Default for Sending {
     fn default() -> Self {
         Sending {
-            rate_bps: 5_000_000,
+            rate: Rate::Fixed(5_000_000),
             burst: Duration::from_millis(2),
             window: WindowSize::Bytes(32 << 20),
             advance: Advance::Data,

@@ -15,7 +15,7 @@ use super::counts::Counts;
 use super::links;
 use super::node::source::{self, SourceSeat};
 use super::node::{Node, StartError};
-use super::options::{Mode, Options};
+use super::options::{Mode, Options, Rate};
 use super::profile::{Content, Profile};
 use super::queue::{self, Inlet, Weight};
 use super::report::Report;
@@ -77,11 +77,15 @@ impl Publisher {
         let (said, sayings) = async_channel::bounded(options.sending.queue);
         let (orders, ordered) = async_channel::bounded(EVENTS);
         let (told, tells) = mpsc::channel();
-        let mode = options.mode;
+        let (mode, rate) = (options.mode, options.sending.rate);
+        if mode.is_foreign() && !matches!(rate, Rate::Fixed(_)) {
+            return Err(StartError::NoReports);
+        }
         let node = Node::of_source(options, &ways, move |now| {
             let profile = profile(mode);
             let feed = MessageFeed::new(outlet, sayings, ordered, profile);
-            let mut seat = SourceSeat::new(now, config, profile.map_or(0, |profile| profile.cookie), feed)?;
+            let cookie = profile.map_or(0, |profile| profile.cookie);
+            let mut seat = SourceSeat::new(now, (config, rate), cookie, feed)?;
             let _ = told.send(seat.machine_mut().message_len_max());
             Ok(seat)
         })?;
@@ -207,7 +211,7 @@ impl Publisher {
         self.said.close();
     }
 
-    /// Changes the rate, in bits a second.
+    /// Changes the rate, in bits a second. One that is found from reports stays what they make it.
     pub fn set_rate(&self, rate_bps: u64) {
         self.order(Order::Rate(rate_bps));
     }

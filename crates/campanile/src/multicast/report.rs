@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use campanile_pgm::Seq;
 use campanile_pgm::wire::{HEADER_LEN, PrivateType, Session};
 
 use super::chance;
@@ -15,6 +16,9 @@ use super::chance;
 pub struct ReceiverId(pub u128);
 
 impl ReceiverId {
+    /// All receivers: the name that a call bears.
+    pub(super) const ALL: Self = ReceiverId(0);
+
     pub(super) fn random() -> Self {
         ReceiverId(u128::from(chance::word()) << 64 | u128::from(chance::word()))
     }
@@ -65,6 +69,10 @@ pub struct Report {
     pub loss: u16,
     /// Bytes that its buffers still take.
     pub headroom: u64,
+    /// The last original packet that it heard, when it reports.
+    pub lead: Seq,
+    /// Original packets that it heard, modulo 2^32.
+    pub heard: u32,
 }
 
 impl Report {
@@ -94,6 +102,8 @@ impl Report {
             total: u32::from_be_bytes(field(body, 32)),
             loss: u16::from_be_bytes(field(body, 2)),
             headroom: u64::from_be_bytes(field(body, 36)),
+            lead: Seq(u32::from_be_bytes(field(body, 44))),
+            heard: u32::from_be_bytes(field(body, 48)),
         };
         Some((session, report))
     }
@@ -116,6 +126,8 @@ impl Report {
         body[28..32].copy_from_slice(&self.had.to_be_bytes());
         body[32..36].copy_from_slice(&self.total.to_be_bytes());
         body[36..44].copy_from_slice(&self.headroom.to_be_bytes());
+        body[44..48].copy_from_slice(&self.lead.0.to_be_bytes());
+        body[48..52].copy_from_slice(&self.heard.to_be_bytes());
         PrivateType::Upstream.emit_around(session, &mut packet);
         packet
     }
@@ -129,7 +141,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// The source's answer to a report.
+/// The source's answer to a report; to the group, with number 0 for its receiver, a call that all
+/// report from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
     /// The cookie of the session's profile.
@@ -195,8 +208,8 @@ fn field<const N: usize>(body: &[u8], at: usize) -> [u8; N] {
     *body[at..].first_chunk().expect("fields lie within the body")
 }
 
-const VERSION: u8 = 1;
-const BODY_LEN: usize = 44;
+const VERSION: u8 = 2;
+const BODY_LEN: usize = 52;
 const RECEIPT_LEN: usize = 36;
 
 // The answer to a forged sender's address must not be worth forging it for.
@@ -221,6 +234,8 @@ mod tests {
             total: 80_000,
             loss: 13_107,
             headroom: 5 << 32,
+            lead: Seq(70_010),
+            heard: 70_005,
         }
     }
 
@@ -243,9 +258,9 @@ mod tests {
     #[test]
     fn layout() {
         let packet = report(Standing::Complete).emit(session());
-        assert_eq!(packet.len(), 60);
+        assert_eq!(packet.len(), 68);
         assert_eq!(packet[..6], *b"\x1d\x4c\x10\x00\x0f\0");
-        assert_eq!(packet[16..28], *b"\x01\x01\x33\x33\x01\x02\x03\x04\x05\x06\x07\x08");
+        assert_eq!(packet[16..28], *b"\x02\x01\x33\x33\x01\x02\x03\x04\x05\x06\x07\x08");
         assert_eq!(packet[44..52], *b"\x00\x01\x11\x70\x00\x01\x38\x80");
     }
 
@@ -259,7 +274,7 @@ mod tests {
             assert_eq!(Report::parse(&good[..at]), None, "{at}");
         }
         assert_eq!(Receipt::parse(&good), None);
-        for (at, value) in [(HEADER_LEN, 2), (HEADER_LEN + 1, 4)] {
+        for (at, value) in [(HEADER_LEN, 1), (HEADER_LEN + 1, 4)] {
             let mut bad = good;
             bad[at] = value;
             PrivateType::Upstream.emit_around(session(), &mut bad);

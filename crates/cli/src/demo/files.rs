@@ -23,7 +23,7 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
     let size = copy_of_this_program(&file)
         .map_err(|error| CommandError::failed(format!("a file for the demo cannot be written: {error}")))?;
     let options = options()?;
-    let (rate, group) = (BitRate(options.sending.rate_bps as f64), options.network.group);
+    let (rate, group) = (BitRate(options.sending.rate.initial_bps() as f64), options.network.group);
     output::line("")?;
     output::line(format_args!(
         "One file goes to {RECEIVERS} receivers at once, by multicast; each loses {LOSS} of what comes."

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use campanile::files::{FileSender, Listener, SendProgress};
-use campanile::multicast::{Counter, Counts, Options, Report, Standing, Tsi};
+use campanile::multicast::{Counter, Counts, Options, Rate, Report, Standing, Tsi};
 use serde::Serialize;
 
 use crate::figures::{BitRate, Count, Size};
@@ -15,7 +15,9 @@ use crate::progress::Said;
 pub(super) struct Started {
     session: String,
     group: String,
-    rate_bps: u64,
+    /// Where it is not to be found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_bps: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +36,11 @@ impl Started {
     }
 
     pub(super) fn input(tsi: Tsi, options: &Options) -> Self {
-        let (group, rate_bps) = (options.network.group.to_string(), options.sending.rate_bps);
+        let group = options.network.group.to_string();
+        let rate_bps = match options.sending.rate {
+            Rate::Fixed(rate_bps) => Some(rate_bps),
+            Rate::Auto { .. } => None,
+        };
         Self { session: tsi.to_string(), group, rate_bps, files: None, bytes: None }
     }
 }
@@ -47,7 +53,12 @@ impl fmt::Display for Started {
             (Some(files), Some(bytes)) => write!(f, "sending {files} files, {},", Size(*bytes))?,
             _ => f.write_str("sending standard input")?,
         }
-        write!(f, " to {group} at {}, session {session}", BitRate(*rate_bps as f64))
+        write!(f, " to {group} at ")?;
+        match rate_bps {
+            Some(rate_bps) => BitRate(*rate_bps as f64).fmt(f)?,
+            None => f.write_str("the rate that they take")?,
+        }
+        write!(f, ", session {session}")
     }
 }
 

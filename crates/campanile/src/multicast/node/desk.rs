@@ -1,8 +1,10 @@
 //! Where a source takes reports and answers them.
 
 use std::collections::{HashSet, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use campanile_pgm::Destination;
 use campanile_pgm::wire::Session;
 
 use super::{Arrival, Departure, To};
@@ -40,8 +42,8 @@ impl Desk {
         }
     }
 
-    /// Reads a report, and answers it if the application can be told of it now: else it comes again.
-    pub(super) fn take(&mut self, arrival: &Arrival, datagram: &[u8], can_tell: bool) -> Option<Report> {
+    /// Reads a report of this session.
+    pub(super) fn read(&mut self, datagram: &[u8]) -> Option<Report> {
         let Some((session, report)) = Report::parse(datagram) else {
             self.forged += 1;
             return None;
@@ -54,9 +56,21 @@ impl Desk {
             self.forged += 1;
             return None;
         }
+        Some(report)
+    }
+
+    /// Answers a report, whose receiver is to report again after `interval`, or when the whole group lets it. False when the application
+    /// cannot be told of it, or too much waits: then it is not answered, and comes again.
+    pub(super) fn answer(
+        &mut self,
+        arrival: &Arrival,
+        report: &Report,
+        interval: Duration,
+        can_tell: bool,
+    ) -> bool {
         if !can_tell || self.receipts.len() == RECEIPTS_MAX {
             self.put_off += 1;
-            return None;
+            return false;
         }
         self.reports += 1;
         let is_known = self.known.contains(&report.receiver);
@@ -67,11 +81,25 @@ impl Desk {
             cookie: self.cookie,
             receiver: report.receiver,
             is_final: report.standing.is_final(),
-            interval: self.interval(),
+            interval: interval.min(self.interval()),
             receivers: self.known.len() as u32,
         };
         self.receipts.push_back((To::Back(arrival.socket, arrival.path.from), receipt));
-        Some(report)
+        true
+    }
+
+    /// Calls all receivers of a group to report from now on, each within `interval`.
+    pub(super) fn call(&mut self, group: IpAddr, interval: Duration) {
+        let call = Receipt {
+            cookie: self.cookie,
+            receiver: ReceiverId::ALL,
+            is_final: false,
+            interval,
+            receivers: self.known.len() as u32,
+        };
+        if self.receipts.len() < RECEIPTS_MAX {
+            self.receipts.push_back((To::There(Destination::Group(group)), call));
+        }
     }
 
     /// The next receipt to send.
@@ -142,7 +170,15 @@ mod tests {
             total: 2,
             loss: 0,
             headroom: 0,
+            lead: campanile_pgm::Seq(0),
+            heard: 1,
         }
+    }
+
+    /// Reads a report and answers it, as a seat does whose rate is said.
+    fn take(desk: &mut Desk, arrival: &Arrival, datagram: &[u8], can_tell: bool) -> Option<Report> {
+        let report = desk.read(datagram)?;
+        desk.answer(arrival, &report, Duration::MAX, can_tell).then_some(report)
     }
 
     /// The receipt that waits.
@@ -156,15 +192,15 @@ mod tests {
     fn only_those_who_know_the_cookie_are_answered() {
         let (mut desk, arrival) = (Desk::new(session(), COOKIE), arrival());
         let forged = Report { cookie: COOKIE + 1, ..report(1) };
-        assert_eq!(desk.take(&arrival, &forged.emit(session()), true), None);
+        assert_eq!(take(&mut desk, &arrival, &forged.emit(session()), true), None);
         let other = Session { destination_port: 7501, ..session() };
-        assert_eq!(desk.take(&arrival, &report(1).emit(other), true), None);
-        assert_eq!(desk.take(&arrival, &[0x0f; 60], true), None);
+        assert_eq!(take(&mut desk, &arrival, &report(1).emit(other), true), None);
+        assert_eq!(take(&mut desk, &arrival, &[0x0f; 60], true), None);
         assert_eq!((desk.forged, receipt(&mut desk)), (3, None));
         let tsi = Tsi { port: 10, ..session().tsi };
-        assert_eq!(desk.take(&arrival, &report(1).emit(Session { tsi, ..session() }), true), None);
+        assert_eq!(take(&mut desk, &arrival, &report(1).emit(Session { tsi, ..session() }), true), None);
         assert_eq!((desk.forged, desk.others(), receipt(&mut desk)), (3, 1, None));
-        assert_eq!(desk.take(&arrival, &report(1).emit(session()), true), Some(report(1)));
+        assert_eq!(take(&mut desk, &arrival, &report(1).emit(session()), true), Some(report(1)));
         let answer = receipt(&mut desk).unwrap();
         assert_eq!((answer.receiver, answer.is_final, answer.interval), (ReceiverId(1), false, INTERVAL_MIN));
     }
@@ -172,7 +208,7 @@ mod tests {
     #[test]
     fn what_cannot_be_told_is_not_answered() {
         let (mut desk, arrival) = (Desk::new(session(), COOKIE), arrival());
-        assert_eq!(desk.take(&arrival, &report(1).emit(session()), false), None);
+        assert_eq!(take(&mut desk, &arrival, &report(1).emit(session()), false), None);
         assert_eq!((desk.put_off, receipt(&mut desk)), (1, None));
     }
 
@@ -181,13 +217,13 @@ mod tests {
         let (mut desk, arrival) = (Desk::new(session(), COOKIE), arrival());
         let mut interval = Duration::ZERO;
         for receiver in 0..2 * RECEIVERS_MAX as u128 {
-            assert!(desk.take(&arrival, &report(receiver).emit(session()), true).is_some());
+            assert!(take(&mut desk, &arrival, &report(receiver).emit(session()), true).is_some());
             interval = receipt(&mut desk).unwrap().interval;
         }
         assert_eq!((desk.known.len(), desk.reports), (RECEIVERS_MAX, 2 * RECEIVERS_MAX as u64));
         assert_eq!(interval, Duration::from_secs(RECEIVERS_MAX as u64) / 50);
-        let taken =
-            (0..1000).filter_map(|receiver| desk.take(&arrival, &report(receiver).emit(session()), true));
+        let taken = (0..1000)
+            .filter_map(|receiver| take(&mut desk, &arrival, &report(receiver).emit(session()), true));
         assert_eq!((taken.count(), desk.receipts.len()), (RECEIPTS_MAX, RECEIPTS_MAX));
     }
 }

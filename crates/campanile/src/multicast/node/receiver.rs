@@ -46,6 +46,7 @@ pub(crate) struct ReceiverSeat<S> {
     limits: Limits,
     /// The interface that the last train came in by.
     interface: u32,
+    consumer: Consumer,
 }
 
 impl<S: Sink> ReceiverSeat<S> {
@@ -69,6 +70,7 @@ impl<S: Sink> ReceiverSeat<S> {
             sources: options.network.sources.clone(),
             limits: receiving.limits,
             interface: 0,
+            consumer,
         }
     }
 
@@ -139,7 +141,11 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
             return Some(Departure::of(&transmit));
         }
         let headroom = || {
-            let kept = self.limits.bytes.saturating_sub(self.machine.held_bytes());
+            let kept = match self.consumer {
+                // Packets go right on: what the queue does not take is dropped.
+                Consumer::Bulk => 0,
+                Consumer::Ordered { .. } => self.limits.bytes.saturating_sub(self.machine.held_bytes()),
+            };
             (self.sink.headroom() + kept) as u64
         };
         self.reporter.poll_transmit(now, buffer, headroom)

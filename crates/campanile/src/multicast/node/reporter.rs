@@ -41,6 +41,8 @@ struct Subject {
     /// When the next report is due.
     due: Instant,
     interval: Duration,
+    /// In what time the first report is wanted, if the source has called for it.
+    called: Option<Duration>,
     /// Receivers in the group, as far as the source says.
     receivers: u32,
     /// Reports since the last receipt.
@@ -94,6 +96,7 @@ impl Reporter {
             progress: None,
             due: Instant::FAR_FUTURE,
             interval: INTERVAL,
+            called: None,
             receivers: 1,
             unanswered: 0,
             is_known: false,
@@ -126,7 +129,7 @@ impl Reporter {
                     let spread = Duration::from_millis(subject.receivers.clamp(10, 1000).into());
                     (spread, AGAIN + spread)
                 }
-                false => (INTERVAL, INTERVAL),
+                false => (subject.called.unwrap_or(INTERVAL), INTERVAL),
             };
             let due = now.plus_nanos(self.chance.word() % spread.as_nanos() as u64);
             subject.interval = interval;
@@ -138,10 +141,20 @@ impl Reporter {
     /// Takes a receipt; the source whose knowledge of the final standing is new.
     pub(super) fn take(&mut self, now: Instant, from: IpAddr, datagram: &[u8]) -> Option<Tsi> {
         let (session, receipt) = Receipt::parse(datagram)?;
+        let subject = self.subjects.get_mut(&session.tsi)?;
+        if receipt.receiver == ReceiverId::ALL && subject.source == from {
+            let spread = receipt.interval.clamp(INTERVAL_MIN, INTERVAL);
+            subject.called = Some(spread);
+            let due = now.plus_nanos(self.chance.word() % spread.as_nanos() as u64);
+            if subject.is_joined() && due < subject.due {
+                subject.due = due;
+                self.next = self.next.min(due);
+            }
+            return None;
+        }
         if receipt.receiver != self.receiver {
             return None;
         }
-        let subject = self.subjects.get_mut(&session.tsi)?;
         let progress = subject.progress?;
         if subject.source != from || progress.cookie != receipt.cookie || subject.is_known {
             return None;
@@ -186,6 +199,8 @@ impl Reporter {
             total,
             loss: subject.heard.loss(),
             headroom: headroom(),
+            lead: subject.heard.last(),
+            heard: subject.heard.packets(),
         };
         let session = Session { tsi: *tsi, destination_port: self.destination_port };
         let packet = report.emit(session);
@@ -215,11 +230,17 @@ impl Reporter {
     }
 }
 
+impl Subject {
+    fn is_joined(&self) -> bool {
+        self.progress.is_some_and(|progress| !progress.standing.is_final())
+    }
+}
+
 /// How often is reported until the source says.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Reports without a receipt, after which they become ever more seldom.
 const PATIENCE: u32 = 8;
-const INTERVAL_MIN: Duration = Duration::from_millis(100);
+const INTERVAL_MIN: Duration = Duration::from_millis(5);
 const INTERVAL_MAX: Duration = Duration::from_secs(600);
 /// How soon a final report is repeated, at first and at last. A fifth of all packets may be lost each way, and the source lingers
 /// for seconds only: eight tries within two of them fail once in thousands of times.
@@ -285,6 +306,27 @@ mod tests {
         assert_eq!(reporter.take(now, source, &forged), None);
         assert_eq!(report(&mut reporter, now + Duration::from_millis(4999)), []);
         assert_eq!(report(&mut reporter, now + Duration::from_secs(6)).len(), 1);
+    }
+
+    #[test]
+    fn a_call_brings_the_first_report_soon() {
+        let (mut reporter, source) = reporter();
+        let interval = Duration::from_millis(20);
+        let session = Session { tsi: TSI, destination_port: 7500 };
+        let receiver = ReceiverId::ALL;
+        let call = Receipt { cookie: COOKIE, receiver, is_final: false, interval, receivers: 0 };
+        let call = call.emit(session);
+        assert_eq!(reporter.take(Instant::ZERO, "10.0.0.2".parse().unwrap(), &call), None);
+        assert_eq!(reporter.subjects[&TSI].called, None, "another's call counts for nothing");
+        assert_eq!(reporter.take(Instant::ZERO, source, &call), None);
+        reporter.set(Instant::ZERO, TSI, progress(Standing::Joined));
+        assert!(reporter.poll_timeout() < Instant::ZERO + interval, "called before its cookie was known");
+
+        let mut late = Reporter::new(7500, 4);
+        late.begin(TSI, source, 1);
+        late.set(Instant::ZERO, TSI, progress(Standing::Joined));
+        late.take(Instant::ZERO, source, &call);
+        assert!(late.poll_timeout() < Instant::ZERO + interval, "called when it had nothing to say before");
     }
 
     #[test]

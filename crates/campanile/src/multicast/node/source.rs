@@ -1,6 +1,7 @@
 //! A source at its node: the machine, what feeds it, and the desk that takes reports.
 
 use std::io;
+use std::time::Duration;
 
 use campanile_pgm::Instant;
 use campanile_pgm::source::{
@@ -11,13 +12,14 @@ use campanile_pgm::wire::{HeaderView, PrivateType, Session};
 use campanile_pgm::{Framing, Gsi, Tsi};
 
 use super::desk::Desk;
+use super::governor::{Governor, Sent};
 use super::running::runs;
 use super::{Arrival, Departure, Seat};
 use crate::multicast::chance;
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diary::SourceEntry;
 use crate::multicast::links::Way;
-use crate::multicast::options::Options;
+use crate::multicast::options::{Options, Rate};
 use crate::multicast::report::Report;
 
 /// What gives a source its data, and hears of it.
@@ -39,17 +41,40 @@ pub(crate) trait Feed {
 pub(crate) struct SourceSeat<F> {
     machine: Source,
     endpoint: Endpoint,
-    rate_bps: u64,
     feed: F,
     desk: Desk,
+    pilot: Option<Pilot>,
+}
+
+/// What finds the rate, where none is said.
+#[derive(Debug)]
+struct Pilot {
+    governor: Governor,
+    /// When all receivers are called to report, and after what time again.
+    call_at: Instant,
+    again: Duration,
 }
 
 impl<F: Feed> SourceSeat<F> {
     /// A source that begins at once. What the machine is told is right, or the first thing that is wrong with it is told.
-    pub(crate) fn new(now: Instant, config: SourceConfig, cookie: u64, feed: F) -> Result<Self, ConfigError> {
-        let (endpoint, rate_bps) = (config.endpoint, config.pace.rate_bps * 8);
+    pub(crate) fn new(
+        now: Instant,
+        (config, rate): (SourceConfig, Rate),
+        cookie: u64,
+        feed: F,
+    ) -> Result<Self, ConfigError> {
+        let endpoint = config.endpoint;
         let desk = Desk::new(endpoint.session, cookie);
-        Ok(SourceSeat { machine: Source::new(now, config)?, endpoint, rate_bps, feed, desk })
+        let pilot = match rate {
+            Rate::Fixed(_) => None,
+            Rate::Auto { floor_bps, ceiling_bps } => {
+                let bounds = (floor_bps / 8, ceiling_bps / 8);
+                let packet_len = config.packet_len as u64 + u64::from(config.pace.overhead);
+                let governor = Governor::new(now, bounds, config.pace.rate_bps, packet_len);
+                Some(Pilot { governor, call_at: now + CALL, again: CALL })
+            }
+        };
+        Ok(SourceSeat { machine: Source::new(now, config)?, endpoint, feed, desk, pilot })
     }
 
     /// The machine, for what is to be said to it before all else.
@@ -57,10 +82,33 @@ impl<F: Feed> SourceSeat<F> {
         &mut self.machine
     }
 
-    fn take_report(&mut self, arrival: &Arrival, datagram: &[u8]) {
+    fn take_report(&mut self, now: Instant, arrival: &Arrival, datagram: &[u8]) {
+        let Some(report) = self.desk.read(datagram) else { return };
+        let mut interval = Duration::MAX;
+        if let Some(Pilot { governor, .. }) = &mut self.pilot {
+            if let Some(said) = self.machine.packets_until(report.lead) {
+                governor.take(now, &report, said);
+            }
+            interval = governor.interval();
+        }
         let can_tell = self.feed.is_ready();
-        if let Some(report) = self.desk.take(arrival, datagram, can_tell) {
+        if self.desk.answer(arrival, &report, interval, can_tell) {
             self.feed.tell(arrival.path.from.ip(), report);
+        }
+    }
+
+    /// Goes by the rate that the receivers take.
+    fn steer(&mut self, now: Instant) {
+        let Some(Pilot { governor, call_at, again }) = &mut self.pilot else { return };
+        let stats = self.machine.stats();
+        let rate_bps = governor.rate(now, Sent { packets: stats.odata, bytes: stats.bytes });
+        // Steps that nobody notices are spared the machine.
+        if rate_bps.abs_diff(self.machine.rate_bps()) > self.machine.rate_bps() / 64 {
+            self.machine.set_rate(now, rate_bps);
+        }
+        if *call_at <= now {
+            self.desk.call(self.endpoint.group, governor.interval());
+            (*call_at, *again) = (now + *again, (*again * 2).min(CALL_MAX));
         }
     }
 }
@@ -75,7 +123,7 @@ impl<F: Feed> Seat for SourceSeat<F> {
     fn handle_train(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
         let is_report = |datagram: &[u8]| PrivateType::of(datagram) == Some(PrivateType::Upstream);
         for datagram in bytes.chunks(stride.max(1)).filter(|datagram| is_report(datagram)) {
-            self.take_report(arrival, datagram);
+            self.take_report(now, arrival, datagram);
         }
         for run in runs(stride, bytes, |datagram| !is_report(datagram)) {
             self.machine.handle_train(now, &arrival.path(), stride, run);
@@ -88,6 +136,7 @@ impl<F: Feed> Seat for SourceSeat<F> {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.machine.handle_timeout(now);
+        self.steer(now);
     }
 
     fn serve(&mut self, now: Instant) {
@@ -107,7 +156,9 @@ impl<F: Feed> Seat for SourceSeat<F> {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.machine.poll_timeout()
+        let machine = self.machine.poll_timeout();
+        let steer = self.pilot.as_ref().map(|pilot| pilot.call_at.min(pilot.governor.poll_timeout()));
+        machine.into_iter().chain(steer).min()
     }
 
     fn count(&self, counts: &mut Counts) {
@@ -141,7 +192,7 @@ impl<F: Feed> Seat for SourceSeat<F> {
             address: self.endpoint.nla,
             packets: self.machine.stats().odata,
             loss_percent: None,
-            rate_bps: Some(self.rate_bps),
+            rate_bps: Some(self.machine.rate_bps() * 8),
         }]
     }
 
@@ -169,7 +220,7 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Sourc
         packet_len: options.packet_len(),
         framing: options.mode.framing(),
         pace: Pace {
-            rate_bps: (sending.rate_bps / 8).max(1),
+            rate_bps: (sending.rate.initial_bps() / 8).max(1),
             overhead: options.overhead(),
             burst: sending.burst,
         },
@@ -214,6 +265,10 @@ pub(crate) fn bulk_config(
     };
     Ok(config)
 }
+
+/// How soon after the start all receivers are called to report, and how often at last.
+const CALL: Duration = Duration::from_millis(10);
+const CALL_MAX: Duration = Duration::from_secs(1);
 
 /// Groups of data that are in memory at a time: several to send and several to repair.
 const GROUPS: u8 = 16;

@@ -128,6 +128,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::multicast::options::Rate;
 
     #[test]
     fn what_is_shown_can_be_set() {
@@ -192,7 +193,7 @@ mod tests {
         ];
         words.into_iter().for_each(|(name, value)| told.set(name, value).unwrap());
         assert_eq!(read, told);
-        assert_eq!(read.sending.rate_bps, 16_000_000);
+        assert_eq!(read.sending.rate, Rate::Fixed(16_000_000));
         assert_eq!(read.receiving.nak.backoff, Duration::from_millis(2));
     }
 

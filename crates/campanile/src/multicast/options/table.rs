@@ -10,10 +10,10 @@ use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive};
 
 use super::keys::{Key, PRESET, Side};
 use super::values::{
-    bytes, list, number, percent, pro_active, rate, show_bytes, show_list, show_pro_active, show_rate,
-    show_switch, show_time, show_window, switch, time, window,
+    bytes, list, number, percent, pro_active, show_bytes, show_list, show_pro_active, show_switch, show_time,
+    show_window, switch, time, window,
 };
-use super::{Carrier, Mode, Options};
+use super::{Carrier, Mode, Options, Rate};
 
 /// Every option.
 pub const KEYS: &[Key] = &[
@@ -221,14 +221,14 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "rate",
-        unit: "BIT/S",
-        doc: "The rate of everything sent, with the headers of IP and UDP",
+        unit: "BIT/S|auto[:BIT/S..BIT/S]",
+        doc: "The rate of everything sent, with the headers of IP and UDP; auto finds what the receivers take, within bounds",
         side: Side::Sending,
         set: |options, text| {
-            options.sending.rate_bps = rate(text)?;
+            options.sending.rate = Rate::parse(text)?;
             Ok(())
         },
-        show: |options| show_rate(options.sending.rate_bps),
+        show: |options| options.sending.rate.show(),
     },
     Key {
         name: "burst",
@@ -586,7 +586,7 @@ impl Options {
 
     /// A fast network whose round trip is well under a millisecond.
     fn set_lan(&mut self) {
-        self.sending.rate_bps = 100_000_000;
+        self.sending.rate = Rate::Fixed(100_000_000);
         self.receiving.nak.backoff = Duration::from_millis(2);
         self.receiving.nak.repeat = Duration::from_millis(10);
         self.receiving.nak.rdata = Duration::from_millis(20);

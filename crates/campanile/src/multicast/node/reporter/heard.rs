@@ -86,11 +86,16 @@ impl Heard {
             }
         }
         if ahead < LEAP || ahead > LEAP.wrapping_neg() {
-            self.packets = self.packets.saturating_add(1);
+            self.packets = self.packets.wrapping_add(1);
         }
     }
 
-    /// How many were heard, copies too.
+    /// The last one that was heard.
+    pub(super) fn last(&self) -> Seq {
+        self.last
+    }
+
+    /// How many were heard, copies too, modulo 2^32.
     pub(super) fn packets(&self) -> u32 {
         self.packets
     }
