@@ -18,6 +18,13 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// A source that goes on from here, for what is to be decided by one and the same chance; this one is a number ahead of it.
+    pub(crate) fn draw(&mut self) -> Rng {
+        let drawn = self.clone();
+        self.next();
+        drawn
+    }
+
     /// A number below `bound`, evenly distributed; 0 when the bound is 0.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64

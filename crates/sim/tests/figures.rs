@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use campanile_sim::pgm::{Case, figures};
+use campanile_sim::pgm::{Case, Mode, figures};
 
 /// Runs the rows of a table again for these losses.
 ///
@@ -13,7 +13,8 @@ fn compare(table: (u32, u32), losses: &[u32]) {
     let head = figures::head(table);
     let (_, rows) = page.split_once(&head).unwrap_or_else(|| panic!("no table {head}: cargo reach"));
     for &percent in losses {
-        let row = figures::row(table, percent);
+        let (row, kept) = figures::row(table, percent);
+        assert!(kept, "a promise is broken: {row}");
         let begin = format!("| {percent} %");
         let stored = rows.lines().find(|line| line.starts_with(&begin)).expect("a row for each loss");
         let (is, was) = (cells(&row), cells(stored));
@@ -72,6 +73,13 @@ fn forty_receivers_come_close_to_the_closed_form() {
             measured.naks_per_late_group
         );
     }
+}
+
+#[test]
+fn who_asks_packet_by_packet_hears_of_who_asks_for_others() {
+    let case = Case { groups: 8, upstream_loss: 0.2, mode: Mode::Selective, ..Case::default() };
+    let measured = case.measure().expect("every promise is kept");
+    assert!(measured.naks_per_group <= 120.0, "{} NAKs a group", measured.naks_per_group);
 }
 
 #[test]

@@ -21,6 +21,12 @@ fn promises_are_kept_in_the_second_half_of_the_worlds() {
     run(50..100);
 }
 
+/// Receivers that come back together after seconds without connection, to a slow source.
+#[test]
+fn many_who_lack_the_same_groups_do_not_overwhelm_the_source() {
+    run(2691..2692);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

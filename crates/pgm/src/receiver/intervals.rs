@@ -41,8 +41,8 @@ impl Intervals {
 
     /// The wait before a NAK: by chance within the spread, and later by a round trip for each packet that the receiver lacks less than
     /// the one that lacks most probably does. Who lacks most asks first, and the answer suits the others, too (§11.5). When nothing
-    /// comes after what is lacking (`is_last`), nothing hides the wait, and it is half as long.
-    pub(super) fn backoff_ns(&self, lack: Lack, is_last: bool, rng: &mut Rng) -> u64 {
+    /// comes after what is lacking (`is_last`), nothing hides the wait, and it is half as long. The same chance makes the same wait.
+    pub(super) fn backoff_ns(&self, lack: Lack, is_last: bool, chance: &Rng) -> u64 {
         let ahead = match (lack, self.worst) {
             (Lack::Packets(_), _) => 0,
             (Lack::First { lacking, .. }, Some(worst)) => {
@@ -55,7 +55,8 @@ impl Intervals {
             (Lack::Still(lacking), _) => STILL_WORST - i32::from(lacking),
         };
         let rank_ns = if is_last { self.round_trip_ns() / 2 } else { self.round_trip_ns() };
-        ahead.clamp(0, RANK_MAX) as u64 * rank_ns + rng.mostly_late(self.spreads_ns[lack.round() as usize])
+        ahead.clamp(0, RANK_MAX) as u64 * rank_ns
+            + chance.clone().mostly_late(self.spreads_ns[lack.round() as usize])
     }
 
     /// The wait for a confirmation, after so many repetitions.
@@ -241,7 +242,8 @@ mod tests {
         assert_eq!((intervals.confirmation_ns(4), intervals.confirmation_ns(200)), (80 * MS, 320 * MS));
         let mut rng = Rng::new(1);
         assert!(
-            (0..100).all(|_| intervals.backoff_ns(Lack::Packets(Round::First), false, &mut rng) <= 10 * MS)
+            (0..100)
+                .all(|_| intervals.backoff_ns(Lack::Packets(Round::First), false, &rng.draw()) <= 10 * MS)
         );
     }
 
@@ -276,7 +278,7 @@ mod tests {
         let mut rng = Rng::new(1);
         let mut earliest = |lacking, is_last| {
             (0..200)
-                .map(|_| intervals.backoff_ns(Lack::First { lacking, size: 64 }, is_last, &mut rng))
+                .map(|_| intervals.backoff_ns(Lack::First { lacking, size: 64 }, is_last, &rng.draw()))
                 .min()
                 .unwrap()
         };

@@ -8,8 +8,18 @@ use super::repair::{Expired, GroupRepair, Lanes, Limits, Repair, Stage};
 use super::shared::Shared;
 use super::window::{Window, runs};
 use crate::path::{Destination, Transmit};
+use crate::rng::Rng;
 use crate::wire::{Body, Nak, NakList, Packet, Request};
 use crate::{Instant, Seq};
+
+/// How far the repair of a packet was when a confirmation for it came.
+#[derive(Debug, Clone, Copy)]
+struct Awaited {
+    /// It was confirmed before, and its data were waited for.
+    was_confirmed: bool,
+    /// An earlier repair of its block was of no use.
+    was_repaired: bool,
+}
 
 /// The state of asking for an SPM.
 #[derive(Debug, Default)]
@@ -35,6 +45,8 @@ impl Peer {
             Sink::Bulk(_) => known,
         };
         self.waits_for_room = limit < known;
+        // What is found at once waits together, so that one NAK asks for all of it.
+        let chance = shared.rng.draw();
         while self.window.detected() < limit && self.active.len() < usize::from(shared.config.nak.outstanding)
         {
             if !self.has_room_to_repair(shared) {
@@ -42,7 +54,7 @@ impl Peer {
                 break;
             }
             let Some((key, missing)) = self.window.detect(limit) else { break };
-            self.back_off(now, key, missing, shared);
+            self.back_off(now, key, missing, &chance);
         }
     }
 
@@ -58,7 +70,7 @@ impl Peer {
         self.window.start(if is_closed { key + 1 } else { key })
     }
 
-    fn back_off(&mut self, now: Instant, key: u64, missing: u128, shared: &mut Shared) {
+    fn back_off(&mut self, now: Instant, key: u64, missing: u128, chance: &Rng) {
         let (by_group, is_last) = (self.by_group(), self.is_last(key));
         let Some(block) = self.window.block_mut(key) else { return };
         let was_idle = block.repair.is_idle();
@@ -70,12 +82,12 @@ impl Peer {
             }
             let wait_ns = {
                 let lack = Lack::First { lacking, size: block.size() };
-                self.intervals.backoff_ns(lack, is_last, &mut shared.rng)
+                self.intervals.backoff_ns(lack, is_last, chance)
             };
             block.repair = Repair::Group(GroupRepair::back_off(now.plus_nanos(wait_ns)));
         } else {
             let lack = Lack::Packets(Round::First);
-            let until = now.plus_nanos(self.intervals.backoff_ns(lack, is_last, &mut shared.rng));
+            let until = now.plus_nanos(self.intervals.backoff_ns(lack, is_last, chance));
             if was_idle {
                 block.repair = Repair::Packets(Lanes::new());
             }
@@ -153,6 +165,7 @@ impl Peer {
     /// Ends what timers of repair are due, and finds out when the next one is.
     pub(super) fn expire_repairs(&mut self, now: Instant, shared: &mut Shared) {
         let limits = limits(&shared.config.nak, self.last_heard);
+        let chance = shared.rng.draw();
         let mut next = Instant::FAR_FUTURE;
         let mut at = 0;
         while let Some(&key) = self.active.get(at) {
@@ -168,7 +181,7 @@ impl Peer {
             };
             if block.repair.deadline() <= now {
                 let lack = if by_group { Lack::Still(block.lacking()) } else { Lack::Packets(Round::Later) };
-                let until = now.plus_nanos(self.intervals.backoff_ns(lack, is_last, &mut shared.rng));
+                let until = now.plus_nanos(self.intervals.backoff_ns(lack, is_last, &chance));
                 let expired = match &mut block.repair {
                     Repair::Idle => Expired::Nothing,
                     Repair::Packets(lanes) => lanes.expire(now, limits, until),
@@ -212,20 +225,36 @@ impl Peer {
         if request.parity != self.by_group() {
             return;
         }
-        if !request.parity {
-            // Of a list, the first number stands for all.
-            let first = self.window.position(request.sqns.first());
-            let order = self.recent.note(first, 1, now, self.intervals.round_ns());
-            self.intervals.heard(None, order);
+        if request.parity {
+            request.sqns.iter().for_each(|sqn| self.group_confirmed(now, self.window.position(sqn), shared));
+        } else {
+            self.list_confirmed(now, &request.sqns, shared);
         }
-        for sqn in request.sqns.iter() {
-            let position = self.window.position(sqn);
-            if request.parity {
-                self.group_confirmed(now, position, shared);
-            } else {
-                self.packet_confirmed(now, position, shared);
-            }
+    }
+
+    /// Single packets were confirmed. Whether they need have been asked for shows in those of them that we lack: lists of others hardly
+    /// ever begin with the same number. Who lacks none of them still notices lists that do.
+    fn list_confirmed(&mut self, now: Instant, sqns: &NakList<'_>, shared: &mut Shared) {
+        let first = self.window.position(sqns.first());
+        let of_list = self.recent.note(first, 1, now, self.intervals.round_ns());
+        let (mut wanted, mut needless, mut round) = (0, 0, Round::First);
+        for sqn in sqns.iter() {
+            let Some(awaited) = self.packet_confirmed(now, self.window.position(sqn), shared) else {
+                continue;
+            };
+            wanted += 1;
+            needless += u32::from(awaited.was_confirmed);
+            round = if awaited.was_repaired { Round::Later } else { round };
         }
+        self.intervals.heard(
+            None,
+            match of_list {
+                Order::New(_) if wanted == 0 => return,
+                order if wanted == 0 => order,
+                _ if 4 * needless > wanted => Order::Needless(round),
+                _ => Order::New(round),
+            },
+        );
     }
 
     fn group_confirmed(&mut self, now: Instant, position: u64, shared: &mut Shared) {
@@ -276,14 +305,19 @@ impl Peer {
         }
     }
 
-    fn packet_confirmed(&mut self, now: Instant, position: u64, shared: &mut Shared) {
+    /// One of the packets was confirmed; what it was waiting for so far, if we lack it.
+    fn packet_confirmed(&mut self, now: Instant, position: u64, shared: &mut Shared) -> Option<Awaited> {
         let key = self.window.key(position);
         let bit = 1_u128 << self.window.index(position);
-        let Some(block) = self.window.block_mut(key) else { return };
-        let Repair::Packets(lanes) = &mut block.repair else { return };
+        let block = self.window.block_mut(key)?;
+        let Repair::Packets(lanes) = &mut block.repair else { return None };
         if lanes.all() & bit == 0 {
-            return;
+            return None;
         }
+        let awaited = Awaited {
+            was_confirmed: lanes.wait_data.packets() & bit != 0,
+            was_repaired: lanes.retries.data > 0,
+        };
         shared.stats.ncfs += 1;
         shared.stats.naks_suppressed += u64::from(lanes.backoff & bit != 0);
         let retries = lanes.retries.unanswered_naks();
@@ -294,6 +328,7 @@ impl Peer {
         if let Some(at) = nak_at {
             self.intervals.confirmed((retries == 0).then(|| now.nanos_since(at)), retries);
         }
+        Some(awaited)
     }
 
     /// Takes another receiver's NAK, which it multicast (§6.3).

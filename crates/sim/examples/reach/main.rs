@@ -40,11 +40,13 @@ fn report(only: Option<&str>) -> bool {
         kept &= transfer.keeps(&reached, seconds);
     }
     if only.is_none() {
+        let (tables, tables_kept) = tables();
+        kept &= tables_kept;
         let page = include_str!("page.md")
             .replace("{transfers}", &transfers)
             .replace("{speeds}", &speeds)
             .replace("{machine}", &machine())
-            .replace("{tables}", tables().trim_end());
+            .replace("{tables}", tables.trim_end());
         let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pgm-figures.md");
         std::fs::write(&place, page).expect("the page can be written");
     }
@@ -182,19 +184,22 @@ fn transfers_of() -> Vec<Transfer> {
     ]
 }
 
-fn tables() -> String {
+/// The tables, and whether all promises were kept in them.
+fn tables() -> (String, bool) {
     let mut tables = String::new();
+    let mut all_kept = true;
     for table in figures::TABLES {
         writeln!(tables, "{}", figures::head(table)).expect("a string takes it");
         println!("\n{}", figures::head(table));
         for percent in figures::LOSSES {
-            let row = figures::row(table, percent);
+            let (row, kept) = figures::row(table, percent);
+            all_kept &= kept;
             println!("{row}");
             writeln!(tables, "{row}").expect("a string takes it");
         }
         tables.push('\n');
     }
-    tables
+    (tables, all_kept)
 }
 
 /// Measures the time that this thread had a core, where the system tells; else the time that passed.

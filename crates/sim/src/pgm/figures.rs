@@ -9,10 +9,12 @@ pub const LOSSES: [u32; 6] = [0, 1, 5, 10, 20, 30];
 /// Receivers, and the transmission groups of the transfer: one table each.
 pub const TABLES: [(u32, u32); 4] = [(1, 56), (10, 56), (40, 56), (1000, 16)];
 
-/// A row of the table for so many receivers, as it stands in the page. Where a transfer breaks a promise the cell says which.
-pub fn row((receivers, groups): (u32, u32), percent: u32) -> String {
+/// A row of the table for so many receivers, as it stands in the page, and whether all promises were kept. Where a transfer breaks one
+/// the cell says which.
+pub fn row((receivers, groups): (u32, u32), percent: u32) -> (String, bool) {
     let loss = f64::from(percent) / 100.0;
     let mut row = format!("| {percent} % |");
+    let mut kept = true;
     for mode in MODES {
         let case = Case { receivers, groups, mode, loss, upstream_loss: loss, ..Case::default() };
         row += &match case.measure() {
@@ -20,10 +22,13 @@ pub fn row((receivers, groups): (u32, u32), percent: u32) -> String {
                 let Measured { wire_per_useful, naks_per_group, time_over_ideal, .. } = measured;
                 format!(" {wire_per_useful:.2} · {naks_per_group:.1} · {time_over_ideal:.2} |")
             }
-            Err(violation) => format!(" {violation} |"),
+            Err(violation) => {
+                kept = false;
+                format!(" {violation} |")
+            }
         };
     }
-    row
+    (row, kept)
 }
 
 /// What stands above the rows of a table.
