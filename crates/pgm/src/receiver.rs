@@ -18,6 +18,7 @@ mod nak;
 mod order;
 mod peer;
 mod peers;
+mod proof;
 mod repair;
 mod room;
 mod shared;
@@ -34,11 +35,12 @@ use self::decode::Workshop;
 use self::order::Delivery;
 use self::peer::{Peer, Sink, Timer};
 use self::peers::Peers;
+use self::proof::Rival;
 use self::shared::{Pool, Shared};
 use self::window::Window;
 use crate::path::{Path, Transmit};
 use crate::rng::Rng;
-use crate::wire::{Body, Content, Data, DataKind, Packet, WindowState};
+use crate::wire::{Body, Packet};
 use crate::{Framing, Instant, Seq, Tsi};
 
 /// The receiver of all sources of one group and port.
@@ -50,9 +52,10 @@ use crate::{Framing, Instant, Seq, Tsi};
 ///
 /// # Trust
 ///
-/// Nothing here is authenticated. A packet counts for a session when it bears its identifier and comes from the address that the
-/// session's first packet came from; packets far ahead of all others are believed once several agree. Who can forge addresses and
-/// guess where a session stands can still do harm.
+/// Nothing here is authenticated. A packet counts for a session when it bears its identifier and comes from the session's address: the
+/// first one that showed a run of packets, and until then the first one heard. Packets far ahead of all others are believed once several
+/// agree. Who can forge addresses and guess where a session stands, or forges a whole session before the true one begins, can still do
+/// harm.
 ///
 /// # Bounds
 ///
@@ -287,11 +290,20 @@ impl Receiver {
         let tsi = &packet.session.tsi;
         if let Some(at) = self.peers.find(tsi) {
             let peer = self.peers.get_mut(at)?;
-            if packet.packet_type().is_upstream() || peer.source == path.from {
+            if packet.packet_type().is_upstream() {
                 return Some(at);
             }
-            // Another address under the same name: believed when the first one is silent.
+            if peer.source == path.from {
+                if !peer.proof.is_given() {
+                    peer.proof.note(&packet.body);
+                }
+                return Some(at);
+            }
+            // Another address under the same name: believed when it proves itself before the first one does, or that one is silent.
             stats.strangers += 1;
+            if !peer.proof.is_given() && Rival::note(&mut peer.rival, path.from, &packet.body) {
+                return self.depose(now, at, path, packet);
+            }
             peer.rivals = peer.rivals.saturating_add(1);
             if peer.rivals >= RIVALS && now.nanos_since(peer.last_heard) > RIVAL_SILENCE_NS {
                 peer.end.get_or_insert(EndCause::Expired);
@@ -303,24 +315,33 @@ impl Receiver {
             stats.ignored += 1;
             return None;
         }
-        // State is made for an SPM or new data only: who confirms or asks proves nothing, and repairs and parity do not say where the
-        // session stands.
-        let first = match &packet.body {
-            Body::Data(Data { head, .. })
-                if head.kind == DataKind::Original && matches!(head.content, Content::Source { .. }) =>
-            {
-                head.sqn
-            }
-            Body::Spm(spm) => match spm.window {
-                WindowState::Known(edges) => edges.lead().next(),
-                WindowState::Unknown | WindowState::Unreachable => return None,
-            },
-            _ => {
-                stats.ignored += 1;
-                return None;
-            }
+        // State is made for what says where the session stands, and nothing else.
+        let Some(first) = proof::first_of(&packet.body) else {
+            stats.ignored += 1;
+            return None;
         };
-        let peer = Peer::new(now, packet.session, path, first, &self.shared);
+        let mut peer = Peer::new(now, packet.session, path, first, &self.shared);
+        peer.proof.note(&packet.body);
+        self.add(peer)
+    }
+
+    /// Ends the session of an address that has shown nothing, for the rival that a packet came from has proved itself. If the application
+    /// was told of the session it is told of its end, and the rival's begins with the next packet.
+    fn depose(&mut self, now: Instant, at: usize, path: &Path, packet: &Packet<'_>) -> Option<usize> {
+        let peer = self.peers.get_mut(at)?;
+        let rival = peer.rival.take()?;
+        if peer.announced {
+            peer.end.get_or_insert(EndCause::Expired);
+            self.peers.queue(at);
+            return None;
+        }
+        self.peers.remove(at);
+        let mut peer = Peer::new(now, packet.session, path, rival.first, &self.shared);
+        peer.proof = rival.proof();
+        self.add(peer)
+    }
+
+    fn add(&mut self, peer: Peer) -> Option<usize> {
         let at = self.peers.add(peer);
         if at.is_none() {
             self.shared.stats.sources_refused += 1;

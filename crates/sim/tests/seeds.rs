@@ -27,6 +27,13 @@ fn many_who_lack_the_same_groups_do_not_overwhelm_the_source() {
     run(2691..2692);
 }
 
+/// Receivers that come late and hear the forger first.
+#[test]
+fn who_hears_a_forger_first_gets_everything_all_the_same() {
+    run(934..935);
+    run(2934..2935);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

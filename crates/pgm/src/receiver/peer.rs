@@ -12,6 +12,7 @@ use super::intervals::Intervals;
 use super::leap::Leap;
 use super::nak::SpmRequest;
 use super::order::Ordered;
+use super::proof::{Proof, Rival};
 use super::repair::Repair;
 use super::shared::Shared;
 use super::window::{Window, runs};
@@ -33,6 +34,9 @@ pub(super) struct Peer {
     pub(super) last_heard: Instant,
     /// SPMs and data packets heard, up to a few.
     pub(super) heard: u8,
+    /// What the source has shown of being it, and who else claims to be.
+    pub(super) proof: Proof,
+    pub(super) rival: Option<Rival>,
     /// Packets from another address since the last one from the source.
     pub(super) rivals: u8,
     spm_sqn: Option<u64>,
@@ -123,6 +127,8 @@ impl Peer {
             path: None,
             last_heard: now,
             heard: 0,
+            proof: Proof::default(),
+            rival: None,
             rivals: 0,
             spm_sqn: None,
             spm_leap: Leap::default(),

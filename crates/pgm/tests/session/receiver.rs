@@ -283,6 +283,40 @@ fn equal_identifiers_with_different_ports_are_two_sources() {
     assert_eq!(rig.receiver.sources().count(), 2, "who only asks is no source");
 }
 
+/// A packet under the session's name from an address that is not its source's.
+fn forge(rig: &mut ReceiverRig, sqn: u32) {
+    let head = DataHead::new(DataKind::Original, Seq(sqn), Seq(sqn));
+    rig.hear_from(tsi(), address("10.0.0.66"), Body::Data(Data { head, payload: b"forged" }));
+}
+
+#[test]
+fn a_forger_who_is_heard_first_yields_to_who_shows_a_run_of_packets() {
+    let mut rig = ReceiverRig::new(apdus());
+    for sqn in 0..9 {
+        forge(&mut rig, 7 + 1000 * sqn);
+        rig.odata(sqn, b"true");
+    }
+    rig.spm(0, 8);
+    for sqn in 0..8 {
+        rig.data(DataKind::Repair, sqn, 0, b"true");
+        forge(&mut rig, sqn);
+    }
+    rig.run_ms(250);
+    let told = rig.told();
+    assert_eq!(told[0], Told::Start(0));
+    assert_eq!(told[1..], vec![message("true"); 9]);
+    assert_eq!(rig.receiver.stats().strangers, 9 + 8);
+}
+
+#[test]
+fn who_has_shown_a_run_of_packets_is_not_deposed_by_another() {
+    let mut rig = ReceiverRig::synchronised(apdus());
+    (0..9).for_each(|sqn| rig.odata(sqn, b"true"));
+    (9..40).for_each(|sqn| forge(&mut rig, sqn));
+    rig.odata(9, b"true");
+    assert_eq!((rig.told(), rig.receiver.stats().strangers), (vec![message("true"); 10], 31));
+}
+
 #[test]
 fn a_forged_packet_far_ahead_costs_nothing() {
     let mut rig = ReceiverRig::synchronised(apdus());

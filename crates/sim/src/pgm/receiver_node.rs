@@ -83,8 +83,7 @@ impl ReceiverNode {
         self.strays
     }
 
-    /// Whether somebody else was taken for a source of the world. Nothing in the protocol tells the two apart when the other one
-    /// is heard first.
+    /// Whether delivery began for somebody else as a source of the world: one who was heard first, before the source had proved itself.
     pub fn is_hijacked(&self) -> bool {
         !self.hijacked.is_empty()
     }
