@@ -11,6 +11,8 @@ use crate::Instant;
 #[derive(Debug, Clone)]
 pub(crate) struct Pacer {
     rate_bps: u64,
+    /// What a byte costs, in 2^-32 nanoseconds: packets are charged without a division.
+    byte_cost: u64,
     overhead: u64,
     packet_len: usize,
     burst_ns: u64,
@@ -32,6 +34,7 @@ impl Pacer {
         let burst_ns = u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX >> 1);
         let mut pacer = Pacer {
             rate_bps,
+            byte_cost: 0,
             overhead,
             packet_len,
             burst_ns,
@@ -84,17 +87,14 @@ impl Pacer {
     /// Works out what depends on the rate.
     fn measure(&mut self) {
         assert!(self.rate_bps > 0, "a rate is checked to be positive");
+        self.byte_cost = (1_000_000_000_u64 << 32).div_ceil(self.rate_bps);
         self.packet_ns = self.cost_ns(self.packet_len);
         self.depth_ns = self.burst_ns.max(self.packet_ns.saturating_mul(2));
     }
 
     fn cost_ns(&self, len: usize) -> u64 {
         let bytes = (len as u64).saturating_add(self.overhead);
-        // For packets it fits 64 bits, whose division is the quicker one.
-        if let Some(scaled) = bytes.checked_mul(1_000_000_000) {
-            return scaled.div_ceil(self.rate_bps);
-        }
-        let ns = (u128::from(bytes) * 1_000_000_000).div_ceil(u128::from(self.rate_bps));
+        let ns = (u128::from(bytes) * u128::from(self.byte_cost)).div_ceil(1 << 32);
         u64::try_from(ns).unwrap_or(u64::MAX)
     }
 }

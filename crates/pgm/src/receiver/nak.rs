@@ -45,6 +45,9 @@ impl Peer {
             Sink::Bulk(_) => known,
         };
         self.waits_for_room = limit < known;
+        if self.window.detected() >= limit {
+            return;
+        }
         // What is found at once waits together, so that one NAK asks for all of it.
         let chance = shared.rng.draw();
         while self.window.detected() < limit && self.active.len() < usize::from(shared.config.nak.outstanding)
