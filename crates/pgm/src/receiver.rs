@@ -423,6 +423,9 @@ impl Peer {
             (Delivery::Lost { first, last }, _) => {
                 Event::Lost { tsi, first: Window::seq(first), last: Window::seq(last) }
             }
+            (Delivery::TooLong { position, len }, _) => {
+                Event::TooLong { tsi, sqn: Window::seq(position), len }
+            }
             (Delivery::Stalled, _) => Event::Stalled { tsi },
             (Delivery::Resumed, _) => Event::Resumed { tsi },
             (Delivery::End(cause), _) => Event::End { tsi, cause },

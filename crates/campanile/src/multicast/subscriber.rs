@@ -77,6 +77,15 @@ pub enum Received {
         /// The last of them.
         last: Seq,
     },
+    /// A message is longer than allowed, and is not delivered. What follows it is.
+    TooLong {
+        /// The source.
+        tsi: Tsi,
+        /// The packet in which it begins.
+        sqn: Seq,
+        /// Its length in bytes, as the source says.
+        len: u64,
+    },
     /// The application does not keep up with a source, and its window is full.
     Stalled {
         /// The source.

@@ -23,7 +23,10 @@ fn hear(subscriber: &Subscriber, sessions: usize) -> BTreeMap<Tsi, Vec<Vec<u8>>>
             Received::Message { tsi, bytes, .. } => heard.entry(tsi).or_default().push(bytes),
             Received::Acknowledged { .. } => known += 1,
             Received::End { cause, .. } => assert_eq!(cause, EndCause::Fin),
-            Received::Lost { .. } | Received::Foreign { .. } | Received::Failed(_) => panic!("not whole"),
+            Received::Lost { .. }
+            | Received::TooLong { .. }
+            | Received::Foreign { .. }
+            | Received::Failed(_) => panic!("not whole"),
             Received::Start { .. } | Received::Bytes { .. } => {}
             Received::Stalled { .. } | Received::Resumed { .. } => {}
         }

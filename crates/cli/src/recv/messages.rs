@@ -115,8 +115,16 @@ impl Run {
             Received::Bytes { bytes, .. } => io::stdout().write_all(&bytes)?,
             Received::Lost { tsi, first, last } => {
                 let count = Count(u64::from(last.distance_from(first)) + 1);
+                self.message.clear();
                 self.flaw = Some(format!("session {tsi} lost {count} packets for good"));
                 output::note(format_args!("session {tsi} lost {count} packets for good"));
+            }
+            Received::TooLong { tsi, len, .. } => {
+                let flaw =
+                    format!("session {tsi} has a message of {len} bytes, longer than message-max allows");
+                self.message.clear();
+                output::note(&flaw);
+                self.flaw = Some(flaw);
             }
             Received::Stalled { .. } | Received::Resumed { .. } => {}
             Received::Foreign { tsi, why } => {

@@ -30,6 +30,8 @@ pub(super) enum Found {
     InPacket { range: Range<usize>, more: bool },
     /// A message in what was assembled.
     Assembled { range: Range<usize>, more: bool },
+    /// A message that is longer than allowed, and is passed over.
+    TooLong { len: u64 },
     /// No more messages in this packet.
     PacketEnds,
 }
@@ -54,6 +56,11 @@ impl Assembly {
     /// What was assembled last.
     pub(super) fn assembled(&self) -> &[u8] {
         &self.partial
+    }
+
+    /// Whether a message goes on in the next packet.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.partial.is_empty() && !self.spent
     }
 
     /// Something is lost between the last packet and the next one.
@@ -86,7 +93,7 @@ impl Assembly {
         match found {
             Found::PacketEnds => self.cursor = 0,
             Found::Assembled { .. } => self.spent = true,
-            Found::InPacket { .. } => {}
+            Found::InPacket { .. } | Found::TooLong { .. } => {}
         }
         found
     }
@@ -117,7 +124,9 @@ impl Assembly {
             };
             if header.body_len > self.message_len_max {
                 stats.messages_too_long += 1;
-                return self.lose_track();
+                self.lose_track();
+                self.cursor = payload.len();
+                return Found::TooLong { len: header.body_len };
             }
             let frame_len = header.len + header.body_len as usize;
             let taken = (frame_len - self.partial.len()).min(rest.len());
@@ -174,6 +183,7 @@ impl Assembly {
             if u64::from(fragment.apdu_len) > self.message_len_max {
                 stats.messages_too_long += 1;
                 self.apdu = None;
+                return Found::TooLong { len: fragment.apdu_len.into() };
             }
         }
         let continues = self.apdu.is_some_and(|apdu| {
@@ -219,11 +229,16 @@ mod tests {
     struct Rig {
         assembly: Assembly,
         stats: ReceiverStats,
+        too_long: Vec<u64>,
     }
 
     impl Rig {
         fn new(framing: Framing) -> Self {
-            Rig { assembly: Assembly::new(framing, 40), stats: ReceiverStats::default() }
+            Rig {
+                assembly: Assembly::new(framing, 40),
+                stats: ReceiverStats::default(),
+                too_long: Vec::new(),
+            }
         }
 
         fn packet(&mut self, payload: &[u8], fragment: Option<Fragment>) -> Vec<(Vec<u8>, bool)> {
@@ -234,6 +249,7 @@ mod tests {
                     Found::Assembled { range, more } => {
                         messages.push((self.assembly.assembled()[range].to_vec(), more));
                     }
+                    Found::TooLong { len } => self.too_long.push(len),
                     Found::PacketEnds => return messages,
                 }
             }
@@ -291,6 +307,7 @@ mod tests {
         assert_eq!(rig.packed(b"\0\0\0\0"), [], "a frame without flags");
         assert_eq!(rig.packed(b"\0\0\x2a\0too long"), []);
         assert_eq!((rig.stats.framing_errors, rig.stats.messages_too_long), (3, 1));
+        assert_eq!(rig.too_long, [41]);
         assert_eq!(rig.packed(b"\0\0\x02\0x"), whole(&[b"x"]));
         assert_eq!(rig.packed(b"\0\x05"), [], "the offset may be that of the end, but not beyond it");
         assert_eq!(rig.packed(b"\0\0"), []);
@@ -310,7 +327,7 @@ mod tests {
         assert_eq!(rig.packet(b"89", fragment(8)), [], "the middle is lost");
         let too_long = Some(Fragment { first_sqn: Seq(9), offset: 0, apdu_len: 41 });
         assert_eq!(rig.packet(b"0123", too_long), []);
-        assert_eq!(rig.stats.messages_too_long, 1);
+        assert_eq!((rig.stats.messages_too_long, &rig.too_long[..]), (1, &[41][..]));
         assert_eq!(rig.packet(b"x", None), whole(&[b"x"]));
     }
 

@@ -79,7 +79,7 @@ impl Default for Consumer {
     }
 }
 
-/// What follows when something is lost for good.
+/// What follows when something is lost for good, or a message is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnLoss {
     /// Delivery goes on behind the loss.
@@ -166,7 +166,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Groups of a source whose parity is kept at a time (bulk); at least one.
     pub groups: usize,
-    /// The longest message.
+    /// The longest message; a longer one is told of, and passed over.
     pub message_len: usize,
 }
 

@@ -60,6 +60,15 @@ pub enum Event<'a> {
         /// The last of them.
         last: Seq,
     },
+    /// A message is longer than allowed ([`super::Limits::message_len`]), and is not delivered. What follows it is.
+    TooLong {
+        /// The source.
+        tsi: Tsi,
+        /// The packet in which it begins.
+        sqn: Seq,
+        /// Its length in bytes, as the source says.
+        len: u64,
+    },
     /// The application does not keep up with a source, and its window is full.
     Stalled {
         /// The source.

@@ -20,6 +20,8 @@ pub(super) struct Ordered {
     /// Whether data were refused for want of room, and whether that was told.
     pub(super) stalled: bool,
     told_stalled: bool,
+    /// The packet in which the message begins that goes on in the next one.
+    begun_at: u64,
     /// What was given up because the application did not keep up, and is still to be told.
     skipped: Option<Range<u64>>,
 }
@@ -52,6 +54,10 @@ pub(super) enum Delivery {
         first: u64,
         last: u64,
     },
+    TooLong {
+        position: u64,
+        len: u64,
+    },
     Stalled,
     Resumed,
     End(EndCause),
@@ -66,6 +72,7 @@ impl Ordered {
             paused: false,
             stalled: false,
             told_stalled: false,
+            begun_at: 0,
             skipped: None,
         }
     }
@@ -98,7 +105,7 @@ impl Peer {
             return self.ending(self.window.floor());
         }
         if let Some(skipped) = ordered.skipped.take() {
-            return Some(self.lost(skipped.start, skipped.end - 1));
+            return Some(self.missed(Delivery::Lost { first: skipped.start, last: skipped.end - 1 }));
         }
         loop {
             let Sink::Ordered(ordered) = &mut self.sink else { return None };
@@ -112,12 +119,21 @@ impl Peer {
                 Step::Packet { key, index } => {
                     let held = self.window.block(key).and_then(|block| block.hold.as_ref());
                     let (payload, fragment) = held.and_then(|hold| hold.data(index)).unwrap_or((&[], None));
-                    match ordered.assembly.next(payload, fragment, &mut shared.stats) {
+                    let was_under_way = ordered.assembly.is_under_way();
+                    let found = ordered.assembly.next(payload, fragment, &mut shared.stats);
+                    if !was_under_way && ordered.assembly.is_under_way() {
+                        ordered.begun_at = self.window.floor();
+                    }
+                    match found {
                         assemble::Found::InPacket { range, more } => {
                             return Some(Delivery::Held { key, index, range, more });
                         }
                         assemble::Found::Assembled { range, more } => {
                             return Some(Delivery::Assembled { range, more });
+                        }
+                        assemble::Found::TooLong { len } => {
+                            let position = if was_under_way { ordered.begun_at } else { self.window.floor() };
+                            return Some(self.missed(Delivery::TooLong { position, len }));
                         }
                         assemble::Found::PacketEnds => self.pass(key, index, shared),
                     }
@@ -125,7 +141,7 @@ impl Peer {
                 Step::Lost { first, last } => {
                     ordered.assembly.interrupt();
                     shared.stats.lost += last - first + 1;
-                    return Some(self.lost(first, last));
+                    return Some(self.missed(Delivery::Lost { first, last }));
                 }
                 Step::Nothing => return self.resume_or_end(),
             }
@@ -151,13 +167,14 @@ impl Peer {
         }
     }
 
-    fn lost(&mut self, first: u64, last: u64) -> Delivery {
+    /// Something will not be delivered, which may be the end of it all.
+    fn missed(&mut self, what: Delivery) -> Delivery {
         if let Sink::Ordered(ordered) = &self.sink
             && ordered.on_loss == OnLoss::Stop
         {
             self.end = Some(EndCause::Loss);
         }
-        Delivery::Lost { first, last }
+        what
     }
 
     fn resume_or_end(&mut self) -> Option<Delivery> {

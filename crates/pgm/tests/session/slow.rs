@@ -61,6 +61,26 @@ fn what_the_source_gives_up_meanwhile_is_lost() {
 }
 
 #[test]
+fn a_message_that_is_too_long_is_told_where_it_begins() {
+    for on_loss in [OnLoss::Continue, OnLoss::Stop] {
+        let consumer = Consumer::Ordered { framing: Framing::Packed, on_loss, slow: Slow::Stall };
+        let limits = Limits { message_len: 3, ..Limits::default() };
+        let mut rig = ReceiverRig::synchronised(ReceiverConfig { consumer, limits, ..apdus() });
+        // The header of the long one is cut in two, and it goes on to the middle of the last packet.
+        rig.odata(0, b"\0\0\x03\0ok\x06");
+        rig.odata(1, b"\xff\xff\0long");
+        rig.odata(2, b"\0\x01g\x03\0so");
+        let message = |bytes: &[u8]| Told::Message(bytes.to_vec());
+        let mut expected = vec![message(b"ok"), Told::TooLong(0, 5)];
+        match on_loss {
+            OnLoss::Continue => expected.push(message(b"so")),
+            OnLoss::Stop => expected.push(Told::End(campanile_pgm::receiver::EndCause::Loss)),
+        }
+        assert_eq!(rig.told(), expected);
+    }
+}
+
+#[test]
 fn a_consumer_that_stops_at_a_loss_hears_no_more() {
     let consumer = Consumer::Ordered { framing: Framing::Apdu, on_loss: OnLoss::Stop, slow: Slow::Stall };
     let mut rig = ReceiverRig::lacking_one(ReceiverConfig { consumer, ..apdus() });

@@ -358,6 +358,7 @@ fn tsi_of(event: &Event<'_>) -> Tsi {
         | Event::Packet { tsi, .. }
         | Event::Need { tsi, .. }
         | Event::Lost { tsi, .. }
+        | Event::TooLong { tsi, .. }
         | Event::Stalled { tsi }
         | Event::Resumed { tsi }
         | Event::End { tsi, .. } => tsi,

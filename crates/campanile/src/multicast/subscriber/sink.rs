@@ -171,6 +171,10 @@ impl Sink for OrderedSink {
                 self.lose(tsi);
                 (tsi, Received::Lost { tsi, first, last })
             }
+            Event::TooLong { tsi, sqn, len } => {
+                self.lose(tsi);
+                (tsi, Received::TooLong { tsi, sqn, len })
+            }
             Event::Stalled { tsi } => (tsi, Received::Stalled { tsi }),
             Event::Resumed { tsi } => (tsi, Received::Resumed { tsi }),
             Event::End { tsi, cause } => return self.end(tsi, cause),
