@@ -62,6 +62,11 @@ impl Inbox {
     }
 
     /// Where a content is kept until it is complete.
+    /// The directory by its one name, whatever it was called.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone())
+    }
+
     pub(crate) fn partial(&self, digest: &Digest, block_len: usize) -> PartialPaths {
         PartialPaths::new(&self.ours, digest, block_len)
     }

@@ -175,7 +175,7 @@ impl FileReceiver {
     /// The directory is not to be had, or the network.
     pub fn start(options: &Options, config: &ReceiveConfig) -> Result<Self, ReceiveStartError> {
         let inbox = Inbox::open(&config.into, config.replaces).map_err(ReceiveStartError::Directory)?;
-        let subscriber = BulkSubscriber::start(options).map_err(ReceiveStartError::Network)?;
+        let subscriber = BulkSubscriber::start(options, &inbox.dir()).map_err(ReceiveStartError::Network)?;
         Ok(Self { subscriber, sessions: BTreeMap::new(), inbox, begun: 0, events: VecDeque::new() })
     }
 

@@ -9,6 +9,7 @@ mod sink;
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
@@ -24,7 +25,7 @@ use super::node::{Node, StartError};
 use super::options::Options;
 use super::profile::Profile;
 use super::queue::{self, Inlet, Weight};
-use super::report::{Report, Standing};
+use super::report::{ReceiverId, Report, Standing};
 
 /// What a bulk publisher has to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -272,12 +273,14 @@ pub struct BulkSubscriber {
 }
 
 impl BulkSubscriber {
-    /// Starts to listen. Sessions are received from their beginning, whatever the option `join` says.
+    /// Starts to listen. Sessions are received from their beginning, whatever the option `join` says. `place` is where what comes is
+    /// kept: a receiver that is started again for the same place, on the same address, is the same one to the sources.
     ///
     /// # Errors
     ///
     /// The sockets cannot be had.
-    pub fn start(options: &Options) -> Result<Self, StartError> {
+    pub fn start(options: &Options, place: &Path) -> Result<Self, StartError> {
+        let receiver = ReceiverId::keeping(links::ways(options)?[0].local, place);
         let sockets = Sockets::of_receiver(options)?;
         let (events, inlet) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
@@ -286,7 +289,8 @@ impl BulkSubscriber {
         // Without its beginning a session is worth nothing: how far back it goes is waited for.
         listening.receiving.join = JoinWish::History { wait: BEGINNING };
         let node = Node::of_receiver(options, sockets, move |_| {
-            ReceiverSeat::new(&listening, Consumer::Bulk, sink::BulkSink::new(events, orders, home))
+            let sink = sink::BulkSink::new(events, orders, home);
+            ReceiverSeat::new(&listening, receiver, Consumer::Bulk, sink)
         })?;
         Ok(BulkSubscriber { events: inlet, commands, spare, node })
     }

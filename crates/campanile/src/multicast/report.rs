@@ -4,6 +4,8 @@
 //! has the layout. A receipt is never longer than the report that it answers.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use campanile_pgm::Seq;
@@ -11,7 +13,7 @@ use campanile_pgm::wire::{HEADER_LEN, PrivateType, Session};
 
 use super::chance;
 
-/// A receiver, as it names itself: 128 bits of chance, drawn at its start.
+/// A receiver, as it names itself: 128 bits of chance, or of a hash for one that is the same after it was started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReceiverId(pub u128);
 
@@ -21,6 +23,17 @@ impl ReceiverId {
 
     pub(super) fn random() -> Self {
         ReceiverId(u128::from(chance::word()) << 64 | u128::from(chance::word()))
+    }
+
+    /// The receiver of an address that keeps what it receives at `place`.
+    pub(super) fn keeping(address: IpAddr, place: &Path) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(address.to_string().as_bytes());
+        // No address has such a byte.
+        hasher.update(&[0]);
+        hasher.update(place.as_os_str().as_encoded_bytes());
+        let hash = hasher.finalize();
+        ReceiverId(u128::from_be_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes")))
     }
 }
 

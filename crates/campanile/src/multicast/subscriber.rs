@@ -21,6 +21,7 @@ use super::node::{Node, StartError};
 use super::options::Options;
 use super::profile::{Content, ProfileError};
 use super::queue::{self, Inlet, Weight};
+use super::report::ReceiverId;
 
 /// Receives messages, or streams of bytes, of all sources of a group.
 ///
@@ -202,7 +203,7 @@ fn listen(options: &Options, delivery: Delivery) -> Result<(Node, Sender<Command
     let listening = options.clone();
     let node = Node::of_receiver(options, sockets, move |_| {
         let sink = OrderedSink::new(delivery, orders, listening.mode);
-        ReceiverSeat::new(&listening, consumer, sink)
+        ReceiverSeat::new(&listening, ReceiverId::random(), consumer, sink)
     })?;
     Ok((node, commands))
 }

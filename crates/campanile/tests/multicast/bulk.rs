@@ -1,6 +1,7 @@
 //! Bulk sessions over loopback: what is kept elsewhere arrives whole, whatever is lost on the way.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -121,8 +122,9 @@ fn transfer(options: &Options, receivers: usize, len: usize) -> (BulkPublisher, 
     let profile = Profile::new(Content::Files);
     let content = content(profile, len);
     let listening: Vec<_> = (0..receivers)
-        .map(|_| {
-            let subscriber = BulkSubscriber::start(options).expect("loopback has groups");
+        .map(|number| {
+            let place = number.to_string();
+            let subscriber = BulkSubscriber::start(options, Path::new(&place)).expect("loopback has groups");
             thread::spawn(move || (Incoming::default().run(&subscriber, len), subscriber))
         })
         .collect();
@@ -144,6 +146,23 @@ fn a_session_arrives_without_loss() {
     let sent = publisher.counts();
     assert!(sent.of(Counter::OdataSent) >= 690, "{sent:?}");
     assert_eq!(subscribers[0].counts().of(Counter::Malformed), 0);
+}
+
+#[test]
+fn a_receiver_that_is_started_again_counts_once() {
+    let (options, profile) = (options(), Profile::new(Content::Files));
+    let content = content(profile, 100_000);
+    let offer = Offer { profile, bytes: content.len() as u64 };
+    let publisher = BulkPublisher::start(&options, offer).expect("the port is free");
+    let publishing = thread::spawn({
+        let content = Arc::clone(&content);
+        move || publish(&publisher, &content, 2)
+    });
+    for place in ["a", "a", "b"] {
+        let subscriber = BulkSubscriber::start(&options, Path::new(place)).expect("loopback has groups");
+        assert!(Incoming::default().run(&subscriber, content.len()) == content[..]);
+    }
+    assert_eq!(publishing.join().expect("it did not panic"), 2);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::multicast::chance;
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diary::SourceEntry;
 use crate::multicast::options::Options;
+use crate::multicast::report::ReceiverId;
 
 /// Who takes what a receiver delivers.
 pub(crate) trait Sink {
@@ -50,7 +51,7 @@ pub(crate) struct ReceiverSeat<S> {
 }
 
 impl<S: Sink> ReceiverSeat<S> {
-    pub(crate) fn new(options: &Options, consumer: Consumer, sink: S) -> Self {
+    pub(crate) fn new(options: &Options, receiver: ReceiverId, consumer: Consumer, sink: S) -> Self {
         let receiving = &options.receiving;
         let config = ReceiverConfig {
             seed: chance::word(),
@@ -64,7 +65,7 @@ impl<S: Sink> ReceiverSeat<S> {
         };
         ReceiverSeat {
             machine: Receiver::new(config),
-            reporter: Reporter::new(options.data_port(), receiving.limits.sources),
+            reporter: Reporter::new(receiver, options.data_port(), receiving.limits.sources),
             sink,
             acknowledged: Vec::new(),
             sources: options.network.sources.clone(),

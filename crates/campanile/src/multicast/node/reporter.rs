@@ -52,9 +52,9 @@ struct Subject {
 }
 
 impl Reporter {
-    pub(super) fn new(destination_port: u16, limit: usize) -> Self {
+    pub(super) fn new(receiver: ReceiverId, destination_port: u16, limit: usize) -> Self {
         Reporter {
-            receiver: ReceiverId::random(),
+            receiver,
             destination_port,
             subjects: HashMap::new(),
             limit,
@@ -283,7 +283,7 @@ mod tests {
     }
 
     fn reporter() -> (Reporter, IpAddr) {
-        let mut reporter = Reporter::new(7500, 4);
+        let mut reporter = Reporter::new(ReceiverId(1), 7500, 4);
         let source = "10.0.0.1".parse().unwrap();
         reporter.begin(TSI, source, 1);
         (reporter, source)
@@ -322,7 +322,7 @@ mod tests {
         reporter.set(Instant::ZERO, TSI, progress(Standing::Joined));
         assert!(reporter.poll_timeout() < Instant::ZERO + interval, "called before its cookie was known");
 
-        let mut late = Reporter::new(7500, 4);
+        let mut late = Reporter::new(ReceiverId(2), 7500, 4);
         late.begin(TSI, source, 1);
         late.set(Instant::ZERO, TSI, progress(Standing::Joined));
         late.take(Instant::ZERO, source, &call);
