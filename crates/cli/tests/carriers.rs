@@ -71,7 +71,7 @@ fn hears(node: &Node, folder: &Path, name: &str, options: &[&str]) -> Process {
     Process::start(name, &mut command).expect("it starts")
 }
 
-/// Each interface has an address that the others do not reach: loopback and the link.
+/// Each interface has an address that the others do not reach: loopback and the link. IPv6 groups do not go by loopback.
 #[test]
 fn a_publisher_sends_on_several_interfaces() {
     let Some(network) = network(2) else { return };
@@ -79,7 +79,7 @@ fn a_publisher_sends_on_several_interfaces() {
     let path = folder.path();
     fs::write(path.join("file"), vec![7; 200_000]).expect("there is room");
     let [here, there] = [&network.nodes()[0], &network.nodes()[1]];
-    for options in [&["carrier=udp"], &["carrier=raw"], &["group=[ff15::7:1]:7500"]] {
+    for options in [&["carrier=udp"], &["carrier=raw"]] {
         let receivers = [
             hears(here, path, "on loopback", &[&options[..], &["interface=lo"]].concat()),
             hears(there, path, "on the link", &[&options[..], &["interface=eth0"]].concat()),

@@ -299,9 +299,9 @@ impl Receiver {
                 }
                 return Some(at);
             }
-            // Another address under the same name: believed when it proves itself before the first one does, or that one is silent.
+            // Another address under the same name: believed when it proves itself and the first one shows nothing, or that one is silent.
             stats.strangers += 1;
-            if !peer.proof.is_given() && Rival::note(&mut peer.rival, path.from, &packet.body) {
+            if peer.proof.is_missing() && Rival::note(&mut peer.rival, path.from, &packet.body) {
                 return self.depose(now, at, path, packet);
             }
             peer.rivals = peer.rivals.saturating_add(1);

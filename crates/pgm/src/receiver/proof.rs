@@ -1,7 +1,8 @@
 //! Who a session belongs to, when packets under its name come from two addresses.
 //!
 //! Nothing is authenticated, and whoever is heard first is presumed to be the source. But a source numbers its packets one by one, which
-//! a forger of single packets does not, however many they are: so the session belongs to the first address that shows a run of numbers.
+//! a forger of single packets does not, however many they are: so a session goes over to an address that shows a run of numbers from one
+//! that shows none. A source on several interfaces is heard at several addresses, each of which shows the same run: the first one stays.
 //! Who forges whole sessions, or the source's own address, is not told apart from it.
 
 use std::net::IpAddr;
@@ -29,6 +30,11 @@ impl Proof {
     /// Whether it is enough.
     pub(super) fn is_given(&self) -> bool {
         self.data.steps >= DATA_STEPS || self.spms.steps >= SPM_STEPS
+    }
+
+    /// Whether there is none at all, but for what a step or two by chance make.
+    pub(super) fn is_missing(&self) -> bool {
+        self.data.steps < CHANCE_STEPS && self.spms.steps < CHANCE_STEPS
     }
 }
 
@@ -111,6 +117,8 @@ pub(super) fn first_of(body: &Body<'_>) -> Option<Seq> {
 /// Steps of a run that prove a source: of data, and of SPMs, of which there are few.
 const DATA_STEPS: u8 = 8;
 const SPM_STEPS: u8 = 4;
+/// Fewer are none.
+const CHANCE_STEPS: u8 = 2;
 /// The greatest step in a run, for what is lost.
 const STEP_MAX: u32 = 8;
 
