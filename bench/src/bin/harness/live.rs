@@ -13,6 +13,7 @@ use crate::feed::{Bench, Drivers, Sample, Way};
 use crate::page;
 use crate::peers::{aeron_version, build_aeron};
 use crate::programs::build_peer;
+use crate::series::Series;
 use crate::turns::{Of, Target, Turns};
 
 const SIZE: usize = 1344;
@@ -96,19 +97,18 @@ const PACED: Plan = Plan { count: 30_000, size: SIZE, rate: 10_000 };
 
 /// Measures and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let (quick, print) = (arguments.flag("quick")?, arguments.flag("print")?);
-    let rounds = arguments.option("rounds")?.unwrap_or(if quick { 1 } else { 7 }).max(1);
+    let series = Series::take(&mut arguments, 7)?;
     let feed: Option<PathBuf> = arguments.option("feed")?;
     arguments.end()?;
     let feed = feed.map_or_else(|| build_peer("feed"), Ok)?;
     let aeron = build_aeron()?;
     let environment = Environment::of_network([("aeron", aeron_version()?)])?;
     let bench = Bench::new(Drivers { feed, aeron, ..Drivers::default() }, RECEIVERS)?;
-    let shorter = |count: u64| if quick { count / 100 } else { count };
+    let shorter = |count: u64| if series.is_quick { count / 100 } else { count };
     let (mut text, mut floods, mut paced) = (String::new(), Vec::new(), Vec::new());
     for Flood { loss, ours, counts, times } in FLOODS {
         let plan = |at: usize| Plan { count: shorter(counts[at]), size: SIZE, rate: 0 };
-        let turns = Turns::take(&["campanile", "aeron"], rounds, |at| {
+        let turns = Turns::take(&["campanile", "aeron"], series.rounds, |at| {
             bench.measure([ours, AERON][at], plan(at), loss)
         })?;
         text += &throughput(&turns, loss, times);
@@ -118,23 +118,22 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
         // Where something is lost UDP by itself is no feed.
         let names = if loss == 0 { &NAMES[..] } else { &NAMES[..3] };
         let plan = Plan { count: shorter(PACED.count), ..PACED };
-        let turns = Turns::take(names, rounds, |at| {
+        let turns = Turns::take(names, series.rounds, |at| {
             bench.measure([ON_DEMAND, AHEAD, AERON, Way::Raw][at], plan, loss)
         })?;
         text += &latency(&turns, loss);
         paced.push(turns);
     }
     text += &environment.table();
-    println!("{text}");
-    if quick || print {
-        return Ok(());
+    if series.is_recorded {
+        draw_rates(&floods)?;
+        for (turns, (name, loss)) in
+            paced.iter().zip([("live-latency", "nothing"), ("live-latency-loss", "1 %")])
+        {
+            draw_latency(turns, name, loss)?;
+        }
     }
-    draw_rates(&floods)?;
-    for (turns, (name, loss)) in paced.iter().zip([("live-latency", "nothing"), ("live-latency-loss", "1 %")])
-    {
-        draw_latency(turns, name, loss)?;
-    }
-    page::write("live", &text)
+    series.publish("live", &text)
 }
 
 /// The picture of rates over loss.

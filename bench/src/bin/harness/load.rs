@@ -10,8 +10,8 @@ use campanile_rig::Process;
 
 use crate::bound::Bound;
 use crate::environment::Environment;
-use crate::page;
 use crate::programs::{build_campanile, build_peer, run as finish};
+use crate::series::Series;
 use crate::server::free_port;
 use crate::turns::{Target, Turns};
 
@@ -24,17 +24,16 @@ const WAYS: [(&str, Option<&[&str]>); 3] = [
 
 /// Measures and writes the table, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let (quick, print) = (arguments.flag("quick")?, arguments.flag("print")?);
-    let rounds = arguments.option("rounds")?.unwrap_or(if quick { 1 } else { 7 }).max(1);
+    let series = Series::take(&mut arguments, 7)?;
     let (campanile, flood): (Option<PathBuf>, Option<PathBuf>) =
         (arguments.option("campanile")?, arguments.option("flood")?);
     arguments.end()?;
     let campanile = campanile.map_or_else(build_campanile, Ok)?;
     let flood = flood.map_or_else(|| build_peer("flood"), Ok)?;
     let environment = Environment::of_network([])?;
-    let seconds = if quick { "1" } else { "3" };
+    let seconds = if series.is_quick { "1" } else { "3" };
     let names = WAYS.map(|way| way.0);
-    let turns = Turns::take(&names, rounds, |at| match WAYS[at].1 {
+    let turns = Turns::take(&names, series.rounds, |at| match WAYS[at].1 {
         None => raw(&flood, seconds),
         Some(options) => ours(&campanile, &flood, options, seconds),
     })?;
@@ -48,8 +47,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let targets = turns.targets(&[target(names[1], 0.95), target(names[2], 5.0)]);
     let table = turns.table(&[("packets a second", |rate| *rate)]);
     let text = format!("{targets}\n{table}\n{}", environment.table());
-    println!("{text}");
-    if quick || print { Ok(()) } else { page::write("load", &text) }
+    series.publish("load", &text)
 }
 
 /// A sink on some port.

@@ -19,6 +19,7 @@ mod profile;
 mod programs;
 mod receivers;
 mod rounds;
+mod series;
 mod server;
 mod statistics;
 mod table;

@@ -8,9 +8,9 @@ use campanile_bench::arguments::Arguments;
 
 use crate::bound::Bound;
 use crate::environment::Environment;
-use crate::page;
 use crate::peers::NORM;
 use crate::programs::{build_campanile, build_peer};
+use crate::series::Series;
 use crate::statistics::Spread;
 use crate::transfer::bench::{Bench, Sample, Scene};
 use crate::transfer::contestants::{CAMPANILE_64, CAMPANILE_128, Contestant, NORM_64, NORM_128, Tools};
@@ -23,8 +23,7 @@ const ALL: [Contestant; 4] = [CAMPANILE_64, NORM_64, CAMPANILE_128, NORM_128];
 
 /// Measures and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let (quick, print) = (arguments.flag("quick")?, arguments.flag("print")?);
-    let rounds = arguments.option("rounds")?.unwrap_or(if quick { 1 } else { 7 }).max(1);
+    let series = Series::take(&mut arguments, 7)?;
     let (campanile, feed): (Option<PathBuf>, Option<PathBuf>) =
         (arguments.option("campanile")?, arguments.option("feed")?);
     arguments.end()?;
@@ -34,14 +33,13 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
         feed: feed.map_or_else(|| build_peer("feed"), Ok)?,
     };
     let environment = Environment::of_network([NORM.version()])?;
-    let scene = if quick { Scene { bytes: 100_000, receivers: 2, ..SCENE } } else { SCENE };
+    let scene = if series.is_quick { Scene { bytes: 100_000, receivers: 2, ..SCENE } } else { SCENE };
     let bench = Bench::new(tools, scene)?;
-    let turns = Turns::take(&ALL.map(|one| one.name), rounds, |at| bench.measure(&ALL[at]))?;
+    let turns = Turns::take(&ALL.map(|one| one.name), series.rounds, |at| bench.measure(&ALL[at]))?;
     let packets = least_share(64, scene.receivers as i32, f64::from(scene.loss) / 1000.0) * packets(scene);
-    let floor = (0..rounds).map(|_| bench.floor(packets)).collect::<Result<Vec<_>, _>>()?;
+    let floor = (0..series.rounds).map(|_| bench.floor(packets)).collect::<Result<Vec<_>, _>>()?;
     let text = render(&turns, &floor, &environment);
-    println!("{text}");
-    if quick || print { Ok(()) } else { page::write("norm", &text) }
+    series.publish("norm", &text)
 }
 
 fn render(turns: &Turns<Sample>, floor: &[f64], environment: &Environment) -> String {

@@ -10,22 +10,20 @@ use campanile_bench::arguments::Arguments;
 
 use self::contestants::{DATA, PARITY, SYMBOL};
 use crate::environment::Environment;
-use crate::page;
+use crate::series::Series;
 use crate::statistics::Spread;
 
 /// Measures all codes and writes the table, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let (quick, print) = (arguments.flag("quick")?, arguments.flag("print")?);
-    let rounds = arguments.option("rounds")?.unwrap_or(if quick { 1 } else { 21 }).max(1);
+    let series = Series::take(&mut arguments, 21)?;
     arguments.end()?;
     let cores = campanile_bench::cores::allowed()?;
     campanile_bench::cores::pin(&cores[cores.len() - 1..])?;
-    let budget = if quick { Duration::ZERO } else { Duration::from_millis(50) };
+    let budget = if series.is_quick { Duration::ZERO } else { Duration::from_millis(50) };
     let environment = Environment::of_parity()?;
-    let results = measure(rounds, budget);
-    let text = render(&environment, &results, rounds);
-    println!("{text}");
-    if quick || print { Ok(()) } else { page::write("parity", &text) }
+    let results = measure(series.rounds, budget);
+    let text = render(&environment, &results, series.rounds);
+    series.publish("parity", &text)
 }
 
 /// What one code did in each round, in bytes of data a second.

@@ -10,6 +10,7 @@ use crate::environment::Environment;
 use crate::page;
 use crate::peers::{NORM, package_version};
 use crate::programs::build_campanile;
+use crate::series::Series;
 use crate::transfer::bench::{Bench, Sample, Scene};
 use crate::transfer::contestants::{CAMPANILE, Contestant, NORM_64, Tools, UDPCAST, UFTP};
 use crate::transfer::require;
@@ -21,8 +22,7 @@ const ALL: [Contestant; 4] = [CAMPANILE, NORM_64, UDPCAST, UFTP];
 
 /// Measures, draws the picture and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let (quick, print) = (arguments.flag("quick")?, arguments.flag("print")?);
-    let rounds = arguments.option("rounds")?.unwrap_or(if quick { 1 } else { 3 }).max(1);
+    let series = Series::take(&mut arguments, 3)?;
     let campanile: Option<PathBuf> = arguments.option("campanile")?;
     arguments.end()?;
     require(&ALL)?;
@@ -32,19 +32,18 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_network(peers.into_iter().chain([NORM.version()]))?;
     let (mut text, mut all) = (String::new(), Vec::new());
     for receivers in RECEIVERS {
-        let scene = Scene { receivers, bytes: if quick { SCENE.bytes / 20 } else { SCENE.bytes }, ..SCENE };
+        let scene =
+            Scene { receivers, bytes: if series.is_quick { SCENE.bytes / 20 } else { SCENE.bytes }, ..SCENE };
         let bench = Bench::new(tools.clone(), scene)?;
-        let turns = Turns::take(&ALL.map(|one| one.name), rounds, |at| bench.measure(&ALL[at]))?;
+        let turns = Turns::take(&ALL.map(|one| one.name), series.rounds, |at| bench.measure(&ALL[at]))?;
         text += &format!("### {}\n\n{}\n", scene.title(), turns.table(&[("seconds to the last", SECONDS)]));
         all.push(turns);
     }
     text += &environment.table();
-    println!("{text}");
-    if quick || print {
-        return Ok(());
+    if series.is_recorded {
+        draw(&all)?;
     }
-    draw(&all)?;
-    page::write("receivers", &text)
+    series.publish("receivers", &text)
 }
 
 const SECONDS: Of<Sample> = |sample| sample.seconds;

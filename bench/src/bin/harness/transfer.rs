@@ -13,9 +13,9 @@ use self::bench::{Bench, Sample, Scene};
 use self::contestants::{CAMPANILE, Contestant, Tools, UDPCAST, UDPCAST_FEC, UFTP};
 use crate::bound::Bound;
 use crate::environment::Environment;
-use crate::page;
 use crate::peers::package_version;
 use crate::programs::build_campanile;
+use crate::series::Series;
 use crate::statistics::Spread;
 use crate::turns::{Of, Target, Turns};
 
@@ -31,25 +31,23 @@ const ALL: [Contestant; 4] = [CAMPANILE, UDPCAST, UDPCAST_FEC, UFTP];
 
 /// Measures the scenes and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let (quick, print) = (arguments.flag("quick")?, arguments.flag("print")?);
-    let rounds = arguments.option("rounds")?.unwrap_or(if quick { 1 } else { 7 }).max(1);
+    let series = Series::take(&mut arguments, 7)?;
     let campanile: Option<PathBuf> = arguments.option("campanile")?;
     arguments.end()?;
     require(&ALL)?;
     let campanile = campanile.map_or_else(build_campanile, Ok)?;
     let tools = Tools { campanile, norm: PathBuf::new(), feed: PathBuf::new() };
-    if quick {
+    if series.is_quick {
         let scene = Scene { bytes: 100_000, receivers: 2, ..COMPARED };
         println!("{:?}", Bench::new(tools, scene)?.measure(&CAMPANILE)?);
         return Ok(());
     }
     let peers = ["udpcast", "uftp"].map(|package| (package, package_version(package)));
     let environment = Environment::of_network(peers)?;
-    let mut text = compare(&tools, rounds)?;
+    let mut text = compare(&tools, series.rounds)?;
     text += &ours(&tools)?;
     text += &format!("\n{}", environment.table());
-    println!("{text}");
-    if print { Ok(()) } else { page::write("transfer", &text) }
+    series.publish("transfer", &text)
 }
 
 /// Checks that what has to be installed is.

@@ -7,9 +7,9 @@ use campanile_bench::arguments::Arguments;
 
 use crate::bound::Bound;
 use crate::environment::Environment;
-use crate::page;
 use crate::peers::{NORM, package_version};
 use crate::programs::build_campanile;
+use crate::series::Series;
 use crate::transfer::bench::{Bench, Sample, Scene};
 use crate::transfer::contestants::{
     CAMPANILE, CAMPANILE_NOWHERE, Contestant, NORM_64, Tools, UDPCAST, UDPCAST_NOWHERE, UFTP,
@@ -24,8 +24,7 @@ const ALL: [Contestant; 6] = [CAMPANILE_NOWHERE, UDPCAST_NOWHERE, CAMPANILE, UDP
 
 /// Measures and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let (quick, print) = (arguments.flag("quick")?, arguments.flag("print")?);
-    let rounds = arguments.option("rounds")?.unwrap_or(if quick { 1 } else { 7 }).max(1);
+    let series = Series::take(&mut arguments, 7)?;
     let campanile: Option<PathBuf> = arguments.option("campanile")?;
     arguments.end()?;
     require(&ALL)?;
@@ -33,13 +32,12 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let tools = Tools { campanile, norm: NORM.build()?, feed: PathBuf::new() };
     let peers = ["udpcast", "uftp"].map(|package| (package, package_version(package)));
     let environment = Environment::of_network(peers.into_iter().chain([NORM.version()]))?;
-    let bytes = if quick { BYTES / 100 } else { BYTES };
+    let bytes = if series.is_quick { BYTES / 100 } else { BYTES };
     let bench = Bench::new(tools, Scene { bytes, ..SCENE })?;
     bench.let_trains_through()?;
-    let turns = Turns::take(&ALL.map(|one| one.name), rounds, |at| bench.measure(&ALL[at]))?;
+    let turns = Turns::take(&ALL.map(|one| one.name), series.rounds, |at| bench.measure(&ALL[at]))?;
     let text = format!("{}\n{}", render(&turns), environment.table());
-    println!("{text}");
-    if quick || print { Ok(()) } else { page::write("unpaced", &text) }
+    series.publish("unpaced", &text)
 }
 
 fn render(turns: &Turns<Sample>) -> String {

@@ -9,9 +9,9 @@ use campanile_bench::feed::Plan;
 use crate::bound::Bound;
 use crate::environment::Environment;
 use crate::feed::{Bench, Drivers, Sample, Way};
-use crate::page;
 use crate::peers::ZMQ;
 use crate::programs::build_peer;
+use crate::series::Series;
 use crate::turns::{Target, Turns};
 
 const OURS: Way =
@@ -22,8 +22,7 @@ const SIZES: [(usize, u64); 2] = [(100, 1_000_000), (1000, 300_000)];
 
 /// Measures and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let (quick, print) = (arguments.flag("quick")?, arguments.flag("print")?);
-    let rounds = arguments.option("rounds")?.unwrap_or(if quick { 1 } else { 7 }).max(1);
+    let series = Series::take(&mut arguments, 7)?;
     let feed: Option<PathBuf> = arguments.option("feed")?;
     arguments.end()?;
     let feed = feed.map_or_else(|| build_peer("feed"), Ok)?;
@@ -32,9 +31,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let bench = Bench::new(drivers, 1)?;
     let mut text = String::new();
     for (size, count) in SIZES {
-        let plan = Plan { count: if quick { 1000 } else { count }, size, rate: 0 };
+        let plan = Plan { count: if series.is_quick { 1000 } else { count }, size, rate: 0 };
         let ways = [OURS, Way::Zmq];
-        let turns = Turns::take(&["campanile", "zmq"], rounds, |at| bench.measure(ways[at], plan, 0))?;
+        let turns = Turns::take(&["campanile", "zmq"], series.rounds, |at| bench.measure(ways[at], plan, 0))?;
         let target = Target {
             what: "messages a second",
             of: |sample: &Sample| sample.per_second,
@@ -51,6 +50,5 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
         text += "\n";
     }
     text += &environment.table();
-    println!("{text}");
-    if quick || print { Ok(()) } else { page::write("zmq", &text) }
+    series.publish("zmq", &text)
 }
