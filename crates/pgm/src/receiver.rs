@@ -294,7 +294,7 @@ impl Receiver {
                 return Some(at);
             }
             if peer.source == path.from {
-                if !peer.proof.is_given() {
+                if peer.proof.is_missing() {
                     peer.proof.note(&packet.body);
                 }
                 return Some(at);

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod channels;
+mod ending;
 mod events;
 mod group;
 mod messages;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use campanile::multicast::{
     Content, Counter, EndCause, Foreign, Mode, Options, PublishError, Published, Publisher, Received, Seq,
-    Standing, Subscriber,
+    Subscriber,
 };
 
+use super::ending::finish;
 use super::group::options;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,23 +36,6 @@ fn hear(subscriber: &Subscriber, is_known: bool) -> Vec<Vec<u8>> {
             Received::Acknowledged { .. } => return heard,
             Received::Stalled { .. } | Received::Resumed { .. } => {}
             other => panic!("{other:?}"),
-        }
-    }
-}
-
-/// Waits until a session is over; how many receivers said at the end that they have all.
-fn finish(publisher: &Publisher) -> usize {
-    publisher.finish();
-    let mut complete = Vec::new();
-    loop {
-        match publisher.next(PATIENCE).expect("a session ends") {
-            Published::Report { report, .. } => {
-                if report.standing == Standing::Complete && !complete.contains(&report.receiver) {
-                    complete.push(report.receiver);
-                }
-            }
-            Published::Finished => return complete.len(),
-            Published::Failed(error) => panic!("{error}"),
         }
     }
 }

@@ -6,10 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use campanile::multicast::{
-    BulkPublisher, Carrier, Content, Counter, EndCause, Offer, Options, Profile, Published, Publisher,
-    Received, SocketError, Standing, StartError, Subscriber, Tsi,
+    BulkPublisher, Carrier, Content, Counter, EndCause, Offer, Options, Profile, Publisher, Received,
+    SocketError, StartError, Subscriber, Tsi,
 };
 
+use super::ending::finish;
 use super::group::options;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,20 +38,7 @@ fn hear(subscriber: &Subscriber, sessions: usize) -> BTreeMap<Tsi, Vec<Vec<u8>>>
 /// Says messages that differ from those of other numbers, and waits until so many receivers have said that they have them.
 fn say(publisher: &Publisher, number: usize, receivers: usize) {
     (0..MESSAGES).for_each(|at| publisher.publish(&message(number, at)).expect("in time"));
-    publisher.finish();
-    let mut complete = Vec::new();
-    loop {
-        match publisher.next(PATIENCE).expect("a session ends") {
-            Published::Report { report, .. } => {
-                if report.standing == Standing::Complete && !complete.contains(&report.receiver) {
-                    complete.push(report.receiver);
-                }
-            }
-            Published::Finished => break,
-            Published::Failed(error) => panic!("{error}"),
-        }
-    }
-    assert_eq!(complete.len(), receivers);
+    assert_eq!(finish(publisher), receivers);
 }
 
 fn message(number: usize, at: usize) -> Vec<u8> {

@@ -309,6 +309,27 @@ fn a_forger_who_is_heard_first_yields_to_who_shows_a_run_of_packets() {
 }
 
 #[test]
+fn a_source_that_is_heard_at_two_addresses_keeps_its_session() {
+    let mut rig = ReceiverRig::new(apdus());
+    for sqn in 0..40_u32 {
+        let head = DataHead::new(DataKind::Original, Seq(sqn), Seq(0));
+        let data = Body::Data(Data { head, payload: b"true" });
+        // Each way loses packets of its own, and the second has shown eight steps when the first has shown four.
+        if sqn % 2 == 0 {
+            rig.hear_from(tsi(), endpoint().nla, data.clone());
+        }
+        rig.hear_from(tsi(), address("10.1.0.1"), data);
+    }
+    for sqn in (1..40).step_by(2) {
+        rig.data(DataKind::Repair, sqn, 0, b"true");
+    }
+    rig.spm(0, 39);
+    rig.run_ms(250);
+    let told = rig.told();
+    assert_eq!((&told[0], told.len(), rig.receiver.stats().strangers), (&Told::Start(0), 41, 40));
+}
+
+#[test]
 fn who_has_shown_a_run_of_packets_is_not_deposed_by_another() {
     let mut rig = ReceiverRig::synchronised(apdus());
     (0..9).for_each(|sqn| rig.odata(sqn, b"true"));
