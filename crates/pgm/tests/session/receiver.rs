@@ -316,7 +316,7 @@ fn a_source_that_is_heard_at_two_addresses_keeps_its_session() {
         let data = Body::Data(Data { head, payload: b"true" });
         // Each way loses packets of its own, and the second has shown eight steps when the first has shown four.
         if sqn % 2 == 0 {
-            rig.hear_from(tsi(), endpoint().nla, data.clone());
+            rig.hear_from(tsi(), endpoint().nla, data);
         }
         rig.hear_from(tsi(), address("10.1.0.1"), data);
     }
