@@ -394,6 +394,9 @@ impl Peer {
         match &mut self.sink {
             Sink::Ordered(ordered) => {
                 ordered.set_paused(paused);
+                if !paused {
+                    self.has_room_again();
+                }
                 Ok(())
             }
             Sink::Bulk(_) => Err(CommandError::NotOrdered),

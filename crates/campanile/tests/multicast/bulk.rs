@@ -186,3 +186,36 @@ fn a_session_arrives_through_loss_by_repetition() {
     let sent = publisher.counts();
     assert!(sent.of(Counter::RdataSent) > 0 && sent.of(Counter::RdataParitySent) == 0, "{sent:?}");
 }
+
+/// Looks until it is so.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn who_takes_nothing_for_a_while_loses_nothing() {
+    let mut options = options();
+    options.set("rate", "1gbit").unwrap();
+    options.set("nak-retries", "1").unwrap();
+    let profile = Profile::new(Content::Files);
+    // More than finds room on the way to the application.
+    let content = content(profile, 12_000_000);
+    let subscriber = BulkSubscriber::start(&options, Path::new("late")).expect("loopback has groups");
+    let offer = Offer { profile, bytes: content.len() as u64 };
+    let publisher = BulkPublisher::start(&options, offer).expect("the port is free");
+    let publishing = thread::spawn({
+        let content = Arc::clone(&content);
+        move || publish(&publisher, &content, 1)
+    });
+    let counted = |counter| subscriber.counts().of(counter);
+    wait_until("packets find no room", || counted(Counter::DroppedOverrun) > 1000);
+    // Long enough for what is asked for once more to be given up.
+    let back = Instant::now() + Duration::from_secs(2);
+    wait_until("the application is back", || Instant::now() > back);
+    assert!(Incoming::default().run(&subscriber, content.len()) == content[..]);
+    assert_eq!((publishing.join().expect("it did not panic"), counted(Counter::Lost)), (1, 0));
+}

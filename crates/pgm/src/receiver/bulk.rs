@@ -44,6 +44,11 @@ impl Bulk {
         self.packets.push_back((position, start..self.bytes.len()));
     }
 
+    /// Whether packets wait to be handed over.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.packets.is_empty()
+    }
+
     /// Positions are lost.
     pub(super) fn lose(&mut self, range: Range<u64>) {
         match self.lost.back_mut() {
@@ -88,6 +93,9 @@ impl Peer {
     pub(super) fn deliver_in_bulk(&mut self) -> Option<Delivery> {
         let Sink::Bulk(bulk) = &mut self.sink else { return None };
         if let Some((position, range)) = bulk.packets.pop_front() {
+            if !bulk.is_waiting() {
+                self.has_room_again();
+            }
             return Some(Delivery::Packet { position, range });
         }
         if let Some(lost) = bulk.lost.pop_front() {

@@ -131,7 +131,7 @@ pub struct NakConfig {
     pub rdata: Duration,
     /// How often a NAK is repeated without confirmation (NAK_NCF_RETRIES).
     pub ncf_retries: u8,
-    /// How often it is repeated without data (NAK_DATA_RETRIES).
+    /// How often it is repeated without data (NAK_DATA_RETRIES). Data that come and find no room are data.
     pub data_retries: u8,
     /// How many groups, or spans of 64 packets, are under repair at a time; at least one.
     pub outstanding: u16,

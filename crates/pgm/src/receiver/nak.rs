@@ -203,6 +203,7 @@ impl Peer {
                 next.min(self.window.block(key).map_or(Instant::FAR_FUTURE, |block| block.repair.deadline()));
             at += 1;
         }
+        next = next.min(self.held_back_until(now).unwrap_or(Instant::FAR_FUTURE));
         self.timers.set(Timer::Repair as usize, next);
         self.detect(now, shared);
     }
@@ -439,12 +440,16 @@ impl Peer {
         let mut count = 0;
         self.due.sort_unstable();
         self.due.dedup();
+        if self.due.is_empty() {
+            return None;
+        }
+        let limit = self.nak_limit(now);
         let mut done = 0;
         while let Some(&key) = self.due.get(done) {
-            if count == NakList::MAX {
+            if count == limit {
                 break;
             }
-            let (left, added) = self.ask_for(now, key, &mut sqns[count..]);
+            let (left, added) = self.ask_for(now, key, &mut sqns[count..limit]);
             count += added;
             if left {
                 break;

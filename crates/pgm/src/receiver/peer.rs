@@ -59,6 +59,8 @@ pub(super) struct Peer {
     pub(super) recent: Heard,
     /// Whether something may be missing that was not looked for yet.
     pub(super) waits_for_room: bool,
+    /// Since when repairs find no room, or when one was last asked for nevertheless.
+    pub(super) shortage: Option<Instant>,
     /// The longest payload of a packet so far.
     pub(super) payload_len_max: u16,
     /// Bytes and blocks in memory.
@@ -146,6 +148,7 @@ impl Peer {
             spm_request: SpmRequest::default(),
             recent: Heard::default(),
             waits_for_room: false,
+            shortage: None,
             payload_len_max: 0,
             held_bytes: 0,
             held_blocks: 0,
@@ -396,6 +399,7 @@ impl Peer {
         if !self.has_room(position, data.payload.len(), shared) {
             self.window.heard_of(position);
             shared.stats.dropped_full += 1;
+            self.refuse(now, key);
             return;
         }
         let fragment = match data.head.content {
@@ -407,6 +411,7 @@ impl Peer {
         {
             self.window.heard_of(position);
             shared.stats.dropped_overrun += 1;
+            self.refuse(now, key);
             return;
         }
         let is_ordered = matches!(self.sink, Sink::Ordered(_));
@@ -474,6 +479,7 @@ impl Peer {
         }
         if !self.has_room(start, data.payload.len(), shared) {
             shared.stats.dropped_full += 1;
+            self.refuse(now, key);
             return;
         }
         let curr_tgsize = data.head.options.curr_tgsize.map_or(parity.group_len.into(), |size| size.get());
@@ -495,6 +501,7 @@ impl Peer {
         }
         if !self.may_hold(key, shared) {
             shared.stats.dropped_full += 1;
+            self.refuse(now, key);
             return;
         }
         self.hold(key, symbol, data.payload, Extra::Parity { var_pktlen, fragment }, shared);

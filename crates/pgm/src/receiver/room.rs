@@ -1,9 +1,14 @@
 //! What a receiver keeps of a source: how much, and what goes when there is no more room.
 
+use std::time::Duration;
+
 use super::config::Slow;
 use super::hold::Hold;
-use super::peer::{Peer, Sink};
+use super::peer::{Peer, Sink, Timer};
+use super::repair::Retries;
 use super::shared::Shared;
+use crate::Instant;
+use crate::wire::NakList;
 
 impl Peer {
     /// Whether a packet may be kept. What is next always may; else there are limits, and in order a policy for who does not keep up.
@@ -33,6 +38,47 @@ impl Peer {
             self.skip_half(position, span, shared);
         }
         true
+    }
+
+    /// What came finds no room. The source did what was asked of it, so that no loss comes nearer. Who would drop what answers a NAK
+    /// holds NAKs back: in order that is who does not deliver, for else what is next has room, and makes more.
+    pub(super) fn refuse(&mut self, now: Instant, key: u64) {
+        let retries = self.window.block_mut(key).and_then(|block| block.repair.retries_mut());
+        let is_asked_for = retries.is_some();
+        retries.into_iter().for_each(Retries::progress);
+        let holds_back = match &self.sink {
+            Sink::Bulk(bulk) => bulk.is_waiting(),
+            Sink::Ordered(ordered) => ordered.is_paused() && is_asked_for,
+        };
+        if holds_back {
+            self.shortage.get_or_insert(now);
+        }
+    }
+
+    /// There is room again: NAKs that were held back are due.
+    pub(super) fn has_room_again(&mut self) {
+        if self.shortage.take().is_some() {
+            self.timers.set(Timer::Repair as usize, Instant::ZERO);
+        }
+    }
+
+    /// How many numbers a NAK may bear. While there is no room a single one now and then keeps the source from ending its linger.
+    pub(super) fn nak_limit(&mut self, now: Instant) -> usize {
+        match self.shortage {
+            None => NakList::MAX,
+            Some(since) if now < since + SHORTAGE_ROUND => 0,
+            Some(_) => {
+                self.shortage = Some(now);
+                self.timers.set_by(Timer::Repair as usize, now + SHORTAGE_ROUND);
+                1
+            }
+        }
+    }
+
+    /// When the next NAK may leave in spite of a shortage, if that is to be waited for.
+    pub(super) fn held_back_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.shortage? + SHORTAGE_ROUND;
+        (until > now && !self.due.is_empty()).then_some(until)
     }
 
     /// The older half of what is kept makes room for what is new.
@@ -95,3 +141,5 @@ impl Peer {
 
 /// Groups of a source with gaps, in bulk: some 20 MB of what is known of them.
 const BLOCKS_MAX: usize = 1 << 16;
+/// How often something is asked for that will find no room: within the linger of a source.
+const SHORTAGE_ROUND: Duration = Duration::from_millis(500);

@@ -1,10 +1,12 @@
 //! An application that does not keep up: the window stalls, or gives the oldest up.
 
+use std::ops::Range;
+
 use campanile_pgm::Framing;
-use campanile_pgm::receiver::{Consumer, Limits, OnLoss, ReceiverConfig, Slow};
+use campanile_pgm::receiver::{Consumer, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
 use campanile_pgm::wire::DataKind;
 
-use crate::rig::{ReceiverRig, apdus};
+use crate::rig::{ReceiverRig, apdus, texts};
 use crate::world::{Told, tsi};
 
 /// A receiver that has room for 8 packets and is paused.
@@ -16,7 +18,7 @@ fn paused(slow: Slow) -> ReceiverRig {
     rig
 }
 
-fn messages(sqns: std::ops::Range<u8>) -> Vec<Told> {
+fn messages(sqns: Range<u8>) -> Vec<Told> {
     sqns.map(|sqn| Told::Message(vec![sqn])).collect()
 }
 
@@ -35,6 +37,55 @@ fn a_stalled_window_takes_nothing_more_and_repairs_it_later() {
     assert!(nak.starts_with("NAK 8,9,10 of"), "{nak}");
     (8..11).for_each(|sqn| rig.data(DataKind::Repair, sqn, 0, &[sqn as u8]));
     assert_eq!(rig.told(), messages(8..12));
+}
+
+/// Lets 20 seconds pass in which each NAK is answered with packets of 1000 bytes; how many NAKs there were.
+fn repair(rig: &mut ReceiverRig, sqns: Range<u32>) -> usize {
+    let mut naks = 0;
+    for _ in 0..200 {
+        let sent = rig.run_ms(100);
+        naks += sent.len();
+        if !sent.is_empty() {
+            sqns.clone().for_each(|sqn| rig.ncf(&[sqn]));
+            sqns.clone().for_each(|sqn| rig.data(DataKind::Repair, sqn, 0, &[sqn as u8; 1000]));
+        }
+    }
+    naks
+}
+
+fn impatient() -> NakConfig {
+    NakConfig { ncf_retries: 3, data_retries: 3, ..NakConfig::default() }
+}
+
+#[test]
+fn what_the_driver_has_no_room_for_is_not_lost() {
+    let config = ReceiverConfig { consumer: Consumer::Bulk, nak: impatient(), ..apdus() };
+    let mut rig = ReceiverRig::synchronised(config);
+    (0..300).for_each(|sqn| rig.odata(sqn, &[sqn as u8; 1000]));
+    let naks = repair(&mut rig, 262..300);
+    assert!((20..60).contains(&naks), "seldom, and often enough for the source to stay: {naks}");
+    assert!(rig.receiver.stats().dropped_overrun > 1000);
+    let packets = |sqns: Range<u32>| sqns.map(|sqn| Told::Packet(sqn, vec![sqn as u8; 1000])).collect();
+    assert_eq!(rig.told(), Vec::from_iter::<Vec<_>>(packets(0..262)));
+    let sent = rig.run_ms(500);
+    assert!(texts(&sent).iter().any(|nak| nak.contains("37 in all")), "once there is room: {sent:?}");
+    (262..300).for_each(|sqn| rig.data(DataKind::Repair, sqn, 0, &[sqn as u8; 1000]));
+    assert_eq!((rig.told(), rig.receiver.stats().lost), (packets(262..300), 0));
+}
+
+#[test]
+fn what_a_stalled_window_has_no_room_for_is_not_lost() {
+    let limits = Limits { bytes: 200_000, ..Limits::default() };
+    let mut rig = ReceiverRig::synchronised(ReceiverConfig { limits, nak: impatient(), ..apdus() });
+    rig.receiver.pause(tsi()).unwrap();
+    // Room for the repair of a block was there when it was found to be lost, and is not any more.
+    (0..64).chain(128..214).for_each(|sqn| rig.odata(sqn, &[sqn as u8; 1000]));
+    let naks = repair(&mut rig, 64..128);
+    assert!((20..60).contains(&naks), "{naks}");
+    rig.receiver.resume(tsi()).unwrap();
+    let told = rig.told();
+    assert!(told.iter().all(|told| !matches!(told, Told::Lost(..))), "{:?}", told.last());
+    assert!(rig.run_ms(150)[0].text.starts_with("NAK 11"), "the rest is asked for at once");
 }
 
 #[test]
