@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     /// Rate of everything that is sent, in bits a second, with kbit, mbit or gbit; auto for what the receivers take [default: 5mbit]
     #[arg(long, value_name = "RATE")]
     rate: Option<String>,
-    /// Go on until so many receivers have all files; of standard input, begin when so many are there [default: wait for none]
+    /// Go on until so many receivers have all files or gave up; of standard input, begin when so many are there [default: wait for none]
     #[arg(long, value_name = "NUMBER", value_parser = arguments::number)]
     receivers: Option<usize>,
     /// Print JSON, one value a line

@@ -1,6 +1,6 @@
 //! The run that receives files.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub struct FileReceiver {
     // Behind the sessions, so that their files are closed when it is given up.
     sessions: BTreeMap<Tsi, Session>,
     inbox: Inbox,
+    /// Sessions that are over here, and whose sources do not know it yet.
+    owed: BTreeSet<Tsi>,
     /// Numbers the spools.
     begun: u64,
     events: VecDeque<ReceiveEvent>,
@@ -176,7 +178,14 @@ impl FileReceiver {
     pub fn start(options: &Options, config: &ReceiveConfig) -> Result<Self, ReceiveStartError> {
         let inbox = Inbox::open(&config.into, config.replaces).map_err(ReceiveStartError::Directory)?;
         let subscriber = BulkSubscriber::start(options, &inbox.dir()).map_err(ReceiveStartError::Network)?;
-        Ok(Self { subscriber, sessions: BTreeMap::new(), inbox, begun: 0, events: VecDeque::new() })
+        Ok(Self {
+            subscriber,
+            sessions: BTreeMap::new(),
+            inbox,
+            owed: BTreeSet::new(),
+            begun: 0,
+            events: VecDeque::new(),
+        })
     }
 
     /// Serves the group for this long, or until something happened.
@@ -195,7 +204,8 @@ impl FileReceiver {
             // It may be sent again by another session: what matters is what is missing at the end.
             Some(BulkReceived::Lost { .. }) => {}
             Some(BulkReceived::Acknowledged { tsi }) => {
-                self.events.push_back(ReceiveEvent::Acknowledged { tsi })
+                self.owed.remove(&tsi);
+                self.events.push_back(ReceiveEvent::Acknowledged { tsi });
             }
             Some(BulkReceived::End { tsi, cause }) => self.end(tsi, cause),
             Some(BulkReceived::Failed(why)) => return Err(ReceiveError::Network(why)),
@@ -205,13 +215,13 @@ impl FileReceiver {
 
     /// Tells all senders that this receiver goes. They are served until they know, or for as long as the caller goes on.
     pub fn leave(&mut self) {
-        for (&tsi, session) in &mut self.sessions {
-            if session.arrival.take().is_some() {
-                session.standing = Standing::Left;
-                session.report(tsi, &self.subscriber);
-                self.subscriber.leave(tsi);
-            }
-        }
+        self.end_all(Standing::Left);
+    }
+
+    /// Whether a sender is yet to say that it knows how its session ended here.
+    #[must_use]
+    pub fn is_owing(&self) -> bool {
+        !self.owed.is_empty()
     }
 
     /// How far each session is that still goes on.
@@ -316,7 +326,7 @@ impl FileReceiver {
             _ if session.report_at > Instant::now() => return,
             _ => session.report_at = Instant::now() + REPORT_EVERY,
         }
-        session.report(tsi, &self.subscriber);
+        self.owed.extend(session.report(tsi, &self.subscriber));
     }
 
     /// Gives the packets of a group that can be decoded with them.
@@ -343,10 +353,21 @@ impl FileReceiver {
         let Some(mut session) = self.sessions.remove(&tsi) else { return };
         session.look();
         session.standing = Standing::Failed;
-        session.report(tsi, &self.subscriber);
+        self.owed.extend(session.report(tsi, &self.subscriber));
         self.subscriber.leave(tsi);
         let missing = session.progress.total.saturating_sub(session.progress.had);
         self.events.push_back(ReceiveEvent::Incomplete { tsi, why, missing });
+    }
+
+    /// Takes no more of any session.
+    fn end_all(&mut self, standing: Standing) {
+        for (&tsi, session) in &mut self.sessions {
+            if session.arrival.take().is_some() {
+                session.standing = standing;
+                self.owed.extend(session.report(tsi, &self.subscriber));
+                self.subscriber.leave(tsi);
+            }
+        }
     }
 
     fn refuse(&mut self, tsi: Tsi, error: ArrivalError) -> Result<(), ReceiveError> {
@@ -356,12 +377,7 @@ impl FileReceiver {
                 Ok(())
             }
             ArrivalError::File(error) => {
-                for (&tsi, session) in &mut self.sessions {
-                    if session.arrival.take().is_some() {
-                        session.standing = Standing::Failed;
-                        session.report(tsi, &self.subscriber);
-                    }
-                }
+                self.end_all(Standing::Failed);
                 Err(ReceiveError::File(error))
             }
         }
@@ -385,14 +401,16 @@ impl Session {
         };
     }
 
-    /// Tells the source how far the session is. Before the profile is known there is nothing to tell it by.
-    fn report(&mut self, tsi: Tsi, subscriber: &BulkSubscriber) {
-        let Some(cookie) = self.cookie else { return };
+    /// Tells the source how far the session is. Before the profile is known there is nothing to tell it by. Gives the session if that is
+    /// over, and its source is to know it.
+    fn report(&mut self, tsi: Tsi, subscriber: &BulkSubscriber) -> Option<Tsi> {
+        let cookie = self.cookie?;
         let ReceiveProgress { had, total, .. } = self.progress;
         let narrow = |blocks: u64| u32::try_from(blocks).unwrap_or(u32::MAX);
         let standing = self.standing;
         let progress = Progress { cookie, standing, had: narrow(had), total: narrow(total) };
         subscriber.report(tsi, progress);
+        standing.is_final().then_some(tsi)
     }
 }
 

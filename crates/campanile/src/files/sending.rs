@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::arrival::PREFIX;
 use super::error::FileError;
@@ -29,6 +29,8 @@ pub struct FileSender {
     /// How many receivers are waited for.
     wanted: Option<usize>,
     receivers: BTreeMap<ReceiverId, Listener>,
+    /// When receivers came to an end that did.
+    ends: BTreeMap<ReceiverId, Instant>,
     /// Receivers beyond those that are known by name. Each of their reports counts.
     unnamed: u64,
     /// The end of what was read from the disk so far.
@@ -89,8 +91,8 @@ pub struct SendProgress {
 }
 
 impl FileSender {
-    /// Starts to send. With `wanted` the session goes on until so many receivers have said that they have everything; without, it
-    /// ends when all was sent once and nobody asks for more.
+    /// Starts to send. With `wanted` the session goes on until so many receivers have said that they have everything, or have come to
+    /// another end while nobody else goes on; without, it ends when all was sent once and nobody asks for more.
     ///
     /// # Errors
     /// There is too much to be sent, or the network does not let it begin.
@@ -117,6 +119,7 @@ impl FileSender {
             reading: Reading::new(offering, head, layout),
             wanted,
             receivers: BTreeMap::new(),
+            ends: BTreeMap::new(),
             unnamed: 0,
             read: 0,
             is_drained: false,
@@ -201,6 +204,12 @@ impl FileSender {
         self.receivers.values().filter(is_complete).count()
     }
 
+    /// Receivers that have said that they will never have everything, or have left.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.ends.len() - self.complete()
+    }
+
     /// Reports of receivers beyond those that are known by name.
     #[must_use]
     pub fn unnamed(&self) -> u64 {
@@ -219,9 +228,16 @@ impl FileSender {
             self.unnamed += 1;
             return None;
         }
-        // Reports may overtake each other; an end is an end.
-        if known.is_some_and(|known| known.report.standing.is_final()) && !report.standing.is_final() {
+        if report.standing.is_final() {
+            self.ends.entry(report.receiver).or_insert_with(Instant::now);
+        } else if known.is_some_and(|known| known.report.standing == Standing::Complete)
+            || self.ends.get(&report.receiver).is_some_and(|end| end.elapsed() < OVERTAKEN)
+        {
+            // Reports may overtake each other; an end is an end.
             return None;
+        } else {
+            // What comes long after an end is of a receiver that was started again.
+            self.ends.remove(&report.receiver);
         }
         let listener = Listener { address, report };
         self.receivers.insert(report.receiver, listener);
@@ -231,23 +247,29 @@ impl FileSender {
         is_news.then_some(SendEvent::Receiver(listener))
     }
 
+    /// Whether nobody is waited for any more, of so many that are wanted: they have everything, or will never have it and nobody else
+    /// goes on.
+    fn is_done(&self, wanted: usize) -> bool {
+        let all_ended = self.ends.len() == self.receivers.len();
+        self.complete() >= wanted || self.ends.len() >= wanted && all_ended
+    }
+
     fn end_if_done(&mut self) {
         match self.wanted {
             _ if self.is_ending => {}
-            Some(wanted) if self.complete() < wanted => {}
-            // All that were waited for had most of it before: the rest is sent for nobody.
+            Some(wanted) if !self.is_done(wanted) => {}
+            // All that were waited for had most of it before, or do not take it: the rest is sent for nobody.
             Some(_) if !self.is_drained => self.abort(),
             None if !self.is_drained => {}
             _ => self.finish(),
         }
     }
 
-    /// When all that were waited for have everything, and nobody else who is known goes on, there is nothing to linger for but the
+    /// When all that were waited for have come to an end, and nobody else who is known goes on, there is nothing to linger for but the
     /// receipts that were lost: who repeats its last report is answered, and waited for again.
     fn hurry(&mut self) {
-        let is_over = |listener: &Listener| listener.report.standing.is_final();
-        let has_all = self.wanted.is_some_and(|wanted| self.complete() >= wanted);
-        if has_all && self.is_ending && self.receivers.values().all(is_over) {
+        let all_ended = self.ends.len() == self.receivers.len();
+        if self.is_ending && all_ended && self.wanted.is_some_and(|wanted| self.is_done(wanted)) {
             let spread = Duration::from_millis(self.receivers.len() as u64);
             self.publisher.set_linger(self.linger.min(LAST_RECEIPTS + spread));
         }
@@ -262,6 +284,9 @@ impl FileSender {
 /// How long receivers are waited for that have everything and do not know yet that this is known: they say so again every 0.2 seconds
 /// and a millisecond for each receiver.
 const LAST_RECEIPTS: Duration = Duration::from_millis(500);
+
+/// How long after the end of a receiver a report of its progress may come that it sent before.
+const OVERTAKEN: Duration = Duration::from_secs(1);
 
 /// Receivers that are known by name.
 const LISTENERS_MAX: usize = 4096;

@@ -61,7 +61,10 @@ impl Run {
         let mut second = Every::new(Duration::from_secs(1));
         let mut ending: Option<Ending> = None;
         loop {
-            let event = self.receiver.next(TICK).map_err(receive_error)?;
+            let event = match self.receiver.next(TICK) {
+                Ok(event) => event,
+                Err(error) => return self.give_up(error),
+            };
             let mut is_known = false;
             if let Some(event) = event {
                 self.heard = Instant::now();
@@ -82,6 +85,8 @@ impl Run {
                 None if interrupt.is_pressed() => return self.leave(),
                 None if wait.is_some_and(|wait| silence > wait) => {
                     let message = format!("nothing came for {} s", silence.as_secs());
+                    self.receiver.leave();
+                    self.part(LEAVE)?;
                     return Err(CommandError::incomplete(message).hint(AGAIN));
                 }
                 end => ending = end,
@@ -157,19 +162,31 @@ impl Run {
         Ok(())
     }
 
+    /// Cannot go on: the senders are told.
+    fn give_up(&mut self, error: ReceiveError) -> Result<(), CommandError> {
+        if let ReceiveError::File(_) = error {
+            // The first error is the one to be told.
+            let _ = self.part(PATIENCE);
+        }
+        self.summary()?;
+        Err(receive_error(error))
+    }
+
     /// Goes before its time: the senders are told.
     fn leave(&mut self) -> Result<(), CommandError> {
         self.receiver.leave();
-        let until = Instant::now() + LEAVE;
-        while Instant::now() < until {
-            if let Some(ReceiveEvent::Acknowledged { .. }) =
-                self.receiver.next(TICK).map_err(receive_error)?
-            {
-                break;
-            }
-        }
+        self.part(LEAVE)?;
         self.summary()?;
         if self.stays { Ok(()) } else { Err(CommandError::incomplete("interrupted").hint(AGAIN)) }
+    }
+
+    /// Goes on until the senders know how it ended here, or do not say so for this long.
+    fn part(&mut self, patience: Duration) -> Result<(), CommandError> {
+        let until = Instant::now() + patience;
+        while self.receiver.is_owing() && Instant::now() < until {
+            self.receiver.next(TICK).map_err(receive_error)?;
+        }
+        Ok(())
     }
 
     fn summary(&mut self) -> Result<(), CommandError> {

@@ -68,8 +68,13 @@ impl Run {
         if complete {
             return Ok(());
         }
-        let message =
+        let mut message =
             format!("{} of {needed} receivers are known to have everything", self.sender.complete());
+        match self.sender.failed() {
+            0 => {}
+            1 => message.push_str(", 1 has failed or left"),
+            failed => message.push_str(&format!(", {failed} have failed or left")),
+        }
         Err(CommandError::incomplete(message).hint("send it again: each receiver keeps what it has"))
     }
 

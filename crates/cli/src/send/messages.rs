@@ -140,10 +140,10 @@ impl Run {
         }
     }
 
-    /// When all that were waited for have everything, only receipts that were lost are left to linger for.
+    /// When all that were waited for have come to their end, only receipts that were lost are left to linger for.
     fn hurry(&self) {
-        let is_whole = |(_, report): &(IpAddr, Report)| report.standing == Standing::Complete;
-        if self.wanted > 0 && self.receivers.len() >= self.wanted && self.receivers.values().all(is_whole) {
+        let is_over = |(_, report): &(IpAddr, Report)| report.standing.is_final();
+        if self.wanted > 0 && self.receivers.len() >= self.wanted && self.receivers.values().all(is_over) {
             self.publisher.set_linger(self.linger.min(LAST_RECEIPTS));
         }
     }

@@ -343,14 +343,17 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
     let file = scratch.file("file.bin", &bytes);
     fs::create_dir(scratch.0.path().join("disk")).expect("there is room");
     let session = Session::new();
-    let recv = format!("{} recv {} --into disk/in", env!("CARGO_BIN_EXE_campanile"), session.0);
+    let campanile = env!("CARGO_BIN_EXE_campanile");
+    let recv = format!("{campanile} recv {} --into disk/in", session.0);
+    let send = format!("{campanile} send {} --rate 40mbit --receivers 1 --set linger=30s {file}", session.0);
+    let transfer =
+        format!("timeout 25 {send} > /dev/null & {recv}; echo receiver $?; wait $!; echo sender $?");
     let script = format!(
         "mount -t tmpfs -o size=1m none disk || exit 77
-         {recv}; echo code $?; ls disk/in
+         {transfer}; ls disk/in
          mount -o remount,size=16m disk || exit 78
-         {recv}; echo code $?; cmp disk/in/file.bin {file} && echo same"
+         {transfer}; cmp disk/in/file.bin {file} && echo same"
     );
-    let mut sender = Running::start(&format!("send {} --rate 40mbit --receivers 2 {file}", session.0));
     let mut shell = std::process::Command::new("unshare");
     let shell =
         shell.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).current_dir(&scratch.0);
@@ -361,9 +364,9 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
             return;
         }
     };
-    sender.kill();
     let codes: Vec<&str> = finished.stdout.lines().filter(|line| !line.starts_with('{')).collect();
-    assert_eq!(codes, ["code 1", "code 0", "same"], "no name, then the right file: {finished:?}");
+    let ends = ["receiver 1", "sender 3", "receiver 0", "sender 0", "same"];
+    assert_eq!(codes, ends, "no name, then the right file: {finished:?}");
     let told = &finished.stderr;
     assert!(told.contains("make room and run it again: what has come is kept"), "{finished:?}");
     assert!(told.contains("disk/in/.campanile") && told.contains(".part cannot be written"), "{finished:?}");
@@ -447,4 +450,53 @@ fn a_sender_ends_when_all_that_it_waits_for_are_complete() {
     assert_eq!(said.code, Some(0), "{said:?}");
     heard.iter().for_each(|heard| assert_eq!(heard.stdout, b"one\ntwo\n"));
     assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
+}
+
+/// Who will never have everything is not waited for, and costs no linger.
+#[test]
+fn a_sender_ends_when_nobody_goes_on() {
+    let scratch = Scratch::new();
+    let file = scratch.file("file.bin", &content(11, 300_000));
+    let session = Session::new();
+    fs::create_dir(scratch.0.path().join("taken")).expect("there is room");
+    scratch.file("taken/file.bin", b"mine");
+    let receivers = ["free", "taken"].map(|into| session.recv(&format!("--into {}", scratch.path(into))));
+    let start = Instant::now();
+    let sent = session.send(&format!("--rate 40mbit --receivers 2 --set linger=30s {file}"));
+    assert_eq!(sent.code, Some(3), "{sent:?}");
+    let why = "error: 1 of 2 receivers are known to have everything, 1 has failed or left; ";
+    assert!(sent.stderr.starts_with(why), "{sent:?}");
+    let codes = receivers.map(|receiver| receiver.finish().code);
+    assert_eq!(codes, [Some(0), Some(3)]);
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
+}
+
+/// Who left and comes again is waited for again.
+#[test]
+fn a_receiver_may_leave_and_come_again() {
+    let scratch = Scratch::new();
+    let bytes = content(12, 3_000_000);
+    let file = scratch.file("file.bin", &bytes);
+    let session = Session::new();
+    let into = format!("--into {}", scratch.path("in"));
+    let mut receiver = session.recv(&into);
+    let mut sender = Running::start(&format!("send {} --rate 8mbit --receivers 2 {file}", session.0));
+    next(&mut receiver, "begun");
+    if !receiver.interrupt() {
+        eprintln!("skipped: there is no `kill` here");
+        return;
+    }
+    assert_eq!(receiver.finish().code, Some(3));
+    while next(&mut sender, "receiver")["standing"] != "left" {}
+    let standing = |line: &Value| line["standing"].clone();
+    let receiver = session.recv(&into);
+    assert_eq!(standing(&next(&mut sender, "receiver")), "receiving");
+    assert_eq!(standing(&next(&mut sender, "receiver")), "complete");
+    assert_eq!(receiver.finish().code, Some(0));
+    assert_eq!(scratch.read("in/file.bin"), bytes);
+    // The only one that is left goes: then nobody does.
+    let other = session.recv(&format!("--into {}", scratch.path("other")));
+    assert_eq!(standing(&next(&mut sender, "receiver")), "receiving");
+    assert!(other.interrupt());
+    assert_eq!((other.finish().code, sender.finish().code), (Some(3), Some(3)));
 }
