@@ -39,6 +39,39 @@ fn a_deadline_that_has_passed_still_collects_what_is_there() {
     });
 }
 
+/// A backend may look at its sockets in another way while nobody waits.
+#[test]
+fn polls_that_never_waited_do_not_spoil_those_that_do() {
+    on_each_backend(|backend| {
+        let (mut host, peer) = (Host::new(backend), peer());
+        for round in 0..3 {
+            let past = Instant::now();
+            (0..200).for_each(|_| host.engine.poll(Some(past)).expect("polls"));
+            // There before the wait begins, while it lasts, and while nobody waits again.
+            peer.send_to(b"before", host.address).expect("loopback takes it");
+            assert_eq!(host.datagrams(1), [b"before"], "round {round}");
+            let (from, to) = (peer.try_clone().expect("a socket has a copy"), host.address);
+            let other = thread::spawn(move || from.send_to(b"during", to));
+            let deadline = Instant::now() + PATIENCE;
+            while host.engine.stats().received.trains < 3 * round + 2 && Instant::now() < deadline {
+                host.engine.poll(Some(deadline)).expect("polls");
+            }
+            other.join().expect("no panic").expect("loopback takes it");
+            peer.send_to(b"after", host.address).expect("loopback takes it");
+            while host.engine.stats().received.trains < 3 * round + 3 && Instant::now() < deadline {
+                host.engine.poll(Some(past)).expect("polls");
+            }
+            let trains = host.said().into_iter().filter_map(|said| match said {
+                Said::Train { bytes, .. } => Some(bytes),
+                _ => None,
+            });
+            assert_eq!(trains.collect::<Vec<_>>(), [b"during".to_vec(), b"after".to_vec()], "round {round}");
+            host.engine.poll(Some(past)).expect("polls");
+            host.said();
+        }
+    });
+}
+
 #[test]
 fn events_left_over_keep_the_next_poll_from_waiting() {
     on_each_backend(|backend| {

@@ -17,6 +17,12 @@ use crate::udp::UdpSocket;
 /// The most messages in one system call.
 const BATCH: usize = 64;
 
+/// After so many polls in a row that did not wait, the next will hardly wait either.
+const HURRY: u32 = 64;
+
+/// The most sockets that are looked at one by one in every poll, whether there is something or not.
+const FEW: usize = 4;
+
 /// The epoll backend.
 #[derive(Debug)]
 pub(crate) struct Epoll {
@@ -27,6 +33,8 @@ pub(crate) struct Epoll {
     ready: Box<[libc::epoll_event; BATCH]>,
     /// `epoll_pwait2` is there (Linux 5.11); without it waits have whole milliseconds.
     fine: bool,
+    /// Polls since the last one that waited.
+    hurried: u32,
 }
 
 /// A socket with what the poller last said of it.
@@ -34,6 +42,8 @@ pub(crate) struct Epoll {
 struct Source {
     socket: UdpSocket,
     drops: u32,
+    /// The poller tells of it: see [`Epoll::look_away`].
+    watched: bool,
     /// Data may wait: the poller tells only once.
     readable: bool,
     /// The kernel's send buffer is full: the poller will tell when it is not.
@@ -55,17 +65,17 @@ impl Epoll {
             outbound: Outbound::new(),
             ready: Box::new([libc::epoll_event { events: 0, u64: 0 }; BATCH]),
             fine: true,
+            hurried: 0,
         };
         epoll.control(libc::EPOLL_CTL_ADD, doorbell.fd(), libc::EPOLLIN as u32, WAKE)?;
         Ok(epoll)
     }
 
     pub(super) fn add(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
-        let fd = socket.inner().as_raw_fd();
-        let source = Source { socket, drops: 0, readable: true, blocked: false, batch: BATCH };
+        let source =
+            Source { socket, drops: 0, watched: false, readable: true, blocked: false, batch: BATCH };
         let id = self.sockets.insert(source).ok_or(io::ErrorKind::QuotaExceeded)?;
-        self.control(libc::EPOLL_CTL_ADD, fd, RECEIVE, token(id))
-            .inspect_err(|_| drop(self.sockets.remove(id)))?;
+        self.watch(id, RECEIVE).inspect_err(|_| drop(self.sockets.remove(id)))?;
         Ok(id)
     }
 
@@ -92,6 +102,11 @@ impl Epoll {
         doorbell: &Doorbell,
     ) -> io::Result<bool> {
         let starved = core.pool.transmit_free() == 0;
+        if self.hurried == HURRY {
+            self.look_away();
+        } else {
+            self.hurried += 1;
+        }
         loop {
             self.flush(core);
             let slots_came_free = starved && core.pool.transmit_free() > 0;
@@ -101,16 +116,64 @@ impl Epoll {
             } else {
                 deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
             };
+            if wait != Some(Duration::ZERO) {
+                self.look_again()?;
+            }
             let rang = self.wait(wait)?;
             if rang {
                 doorbell.silence();
             }
             self.receive_all(core);
             // That data may be there was only a guess: if there was none, the wait is still to come.
-            if rang || !guess || slots_came_free || !core.events.is_empty() {
+            let is_over = || deadline.is_some_and(|deadline| deadline <= Instant::now());
+            if rang || !guess || slots_came_free || !core.events.is_empty() || is_over() {
                 return Ok(rang);
             }
         }
+    }
+
+    /// Takes the sockets from the poller, for they are looked at in every poll now: while it watches one, the kernel calls it for
+    /// each datagram that comes or has left.
+    fn look_away(&mut self) {
+        if self.sockets.places() > FEW {
+            return;
+        }
+        for place in 0..self.sockets.places() {
+            let Some((_, source)) = self.sockets.at_mut(place) else { continue };
+            if source.blocked {
+                continue;
+            }
+            source.readable = true;
+            let (fd, was_watched) = (source.socket.inner().as_raw_fd(), source.watched);
+            source.watched = false;
+            if was_watched {
+                // It refuses none that it has.
+                let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
+            }
+        }
+    }
+
+    /// Gives the sockets back to the poller, which tells of what came meanwhile.
+    fn look_again(&mut self) -> io::Result<()> {
+        if self.hurried == HURRY {
+            for place in 0..self.sockets.places() {
+                let Some((id, source)) = self.sockets.at_mut(place) else { continue };
+                if !source.watched {
+                    self.watch(id, RECEIVE)?;
+                }
+            }
+        }
+        self.hurried = 0;
+        Ok(())
+    }
+
+    /// Has the poller tell of these events of a socket.
+    fn watch(&mut self, id: SocketId, events: u32) -> io::Result<()> {
+        let Some(source) = self.sockets.get(id) else { return Ok(()) };
+        let operation = if source.watched { libc::EPOLL_CTL_MOD } else { libc::EPOLL_CTL_ADD };
+        self.control(operation, source.socket.inner().as_raw_fd(), events, token(id))?;
+        self.sockets.get_mut(id).expect("found above").watched = true;
+        Ok(())
     }
 
     /// Data may be waiting that the poller told of before.
@@ -127,8 +190,8 @@ impl Epoll {
             Err(error) => return Err(error),
         };
         let mut rang = false;
-        for event in &self.ready[..count] {
-            let (events, data) = (event.events, event.u64);
+        for at in 0..count {
+            let (events, data) = (self.ready[at].events, self.ready[at].u64);
             if data == WAKE {
                 rang = true;
                 continue;
@@ -138,10 +201,9 @@ impl Epoll {
             source.readable |= events & (libc::EPOLLIN | libc::EPOLLERR) as u32 != 0;
             if source.blocked && events & (libc::EPOLLOUT | libc::EPOLLERR) as u32 != 0 {
                 source.blocked = false;
-                let fd = source.socket.inner().as_raw_fd();
-                self.control(libc::EPOLL_CTL_MOD, fd, RECEIVE, data)?;
-                // The change of interest may have hidden an edge.
-                self.sockets.get_mut(id).expect("found above").readable = true;
+                // The change of interest may hide an edge.
+                source.readable = true;
+                self.watch(id, RECEIVE)?;
             }
         }
         Ok(rang)
@@ -205,9 +267,7 @@ impl Epoll {
             waiting -= self.outbound.send(core, source, run);
             if source.blocked {
                 core.stats.blocked += 1;
-                let fd = source.socket.inner().as_raw_fd();
-                let interest = RECEIVE | libc::EPOLLOUT as u32;
-                if self.control(libc::EPOLL_CTL_MOD, fd, interest, token(id)).is_err() {
+                if self.watch(id, RECEIVE | libc::EPOLLOUT as u32).is_err() {
                     return;
                 }
             }
