@@ -72,7 +72,7 @@ impl Waker {
         &self.shared.doorbell
     }
 
-    /// Takes what was asked; the bell must have been silenced before, so that a later request rings again.
+    /// Takes what was asked; the bell must be able to ring again before, so that a later request rings again.
     pub(crate) fn take(&self) -> Asked {
         Asked(self.shared.asked.swap(0, Ordering::AcqRel))
     }

@@ -122,7 +122,7 @@ impl Backend {
         doorbell: &Doorbell,
     ) -> io::Result<bool> {
         match self {
-            Self::Epoll(epoll) => epoll.poll(core, deadline, doorbell),
+            Self::Epoll(epoll) => epoll.poll(core, deadline),
             Self::Uring(uring) => {
                 let rang = uring.poll(core, deadline)?;
                 if rang {

@@ -67,7 +67,8 @@ impl Epoll {
             fine: true,
             hurried: 0,
         };
-        epoll.control(libc::EPOLL_CTL_ADD, doorbell.fd(), libc::EPOLLIN as u32, WAKE)?;
+        // Each ring is an edge: nobody has to take it back.
+        epoll.control(libc::EPOLL_CTL_ADD, doorbell.fd(), RECEIVE, WAKE)?;
         Ok(epoll)
     }
 
@@ -95,12 +96,7 @@ impl Epoll {
         self.inbound.buffers.len()
     }
 
-    pub(super) fn poll(
-        &mut self,
-        core: &mut Core,
-        deadline: Option<Instant>,
-        doorbell: &Doorbell,
-    ) -> io::Result<bool> {
+    pub(super) fn poll(&mut self, core: &mut Core, deadline: Option<Instant>) -> io::Result<bool> {
         let starved = core.pool.transmit_free() == 0;
         if self.hurried == HURRY {
             self.look_away();
@@ -120,9 +116,6 @@ impl Epoll {
                 self.look_again()?;
             }
             let rang = self.wait(wait)?;
-            if rang {
-                doorbell.silence();
-            }
             self.receive_all(core);
             // That data may be there was only a guess: if there was none, the wait is still to come.
             let is_over = || deadline.is_some_and(|deadline| deadline <= Instant::now());
@@ -283,7 +276,7 @@ fn token(id: SocketId) -> u64 {
     Token { operation: Operation::Receive, subject: id.to_bits() }.to_bits()
 }
 
-/// Interest in data and errors, told once for each change. Interest in room is added only while a send waits: the kernel would
+/// Interest in data, rings and errors, told once for each change. Interest in room is added only while a send waits: the kernel would
 /// wake the poller for every datagram that leaves.
 const RECEIVE: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
 
