@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use campanile_engine::{Engine, Event, Failure, Operation, SocketId, Train, Transmit, TransmitSlot, cpu};
@@ -60,6 +61,8 @@ struct Worker<'p> {
     counts: LoadCounts,
     timings: Timings,
     start: Instant,
+    /// From when on packets are measured, and from when on none is due.
+    measured: Range<Instant>,
     now: Instant,
     sending: bool,
     /// No packet times out before this.
@@ -106,6 +109,11 @@ enum Progress {
 /// The most trains of an open loop between two polls. They are stamped when they are written, and leave in the poll.
 const BURST: usize = 16;
 
+/// As many packets leave between two polls where they are late by more than [`BEHIND`]: how exact their stamps are says little
+/// then, and each call to the system costs.
+const CROWD: usize = 64;
+const BEHIND: Duration = Duration::from_millis(1);
+
 /// How long after the end of an open loop what was due before it is still sent.
 const OVERTIME: Duration = Duration::from_millis(100);
 
@@ -119,6 +127,7 @@ impl<'p> Worker<'p> {
             ready: true,
         };
         let start = plan.start();
+        let measured = plan.measured_from(start)..plan.end(start);
         Self {
             plan,
             clients: sockets.iter().enumerate().map(client).collect(),
@@ -130,6 +139,7 @@ impl<'p> Worker<'p> {
             counts: LoadCounts::default(),
             timings: Timings::new(plan.timeout),
             start,
+            measured,
             now: plan.clock.now(),
             sending: true,
             sweep_at: start.after(plan.timeout),
@@ -154,7 +164,7 @@ impl<'p> Worker<'p> {
                 self.clients[index].ready = false;
                 continue;
             }
-            if due.is_some() && trains == BURST {
+            if due.is_some_and(|due| trains >= self.burst(due)) {
                 return Progress::More;
             }
             let Some(slot) = engine.transmit_slot() else {
@@ -166,6 +176,12 @@ impl<'p> Worker<'p> {
         Progress::Done
     }
 
+    /// The most trains between two polls, where the next one was due at `due`.
+    fn burst(&self, due: Instant) -> usize {
+        let is_behind = self.now.since(due) > BEHIND;
+        if is_behind { BURST.max(CROWD / self.plan.train) } else { BURST }
+    }
+
     /// Whose turn it is, and in an open loop when its train was due.
     fn next_client(&self) -> Option<(usize, Option<Instant>)> {
         match &self.turn {
@@ -173,7 +189,7 @@ impl<'p> Worker<'p> {
             Turn::Ready(ready) => ready.front().map(|&index| (index, None)),
             Turn::Round(_) => {
                 let (index, due) = self.next_due()?;
-                (due <= self.now && due < self.plan.end(self.start)).then_some((index, Some(due)))
+                (due <= self.now && due < self.measured.end).then_some((index, Some(due)))
             }
         }
     }
@@ -204,7 +220,7 @@ impl<'p> Worker<'p> {
         slot.send(client.socket, &Transmit::train(None, len, len * plan.train));
         let count = plan.train as u64;
         self.counts.all_sent += count;
-        if due.unwrap_or(self.now) < plan.measured_from(self.start) {
+        if due.unwrap_or(self.now) < self.measured.start {
             return;
         }
         self.counts.sent += count;
@@ -230,7 +246,7 @@ impl<'p> Worker<'p> {
 
     /// The next moment at which sending may be over.
     fn next_end(&self) -> Instant {
-        let end = self.plan.end(self.start);
+        let end = self.measured.end;
         if self.now < end { end } else { end.after(OVERTIME) }
     }
 
@@ -254,7 +270,7 @@ impl<'p> Worker<'p> {
         let reply = client.flight.receive(header.seq, sent, self.now);
         let distance = if matches!(reply, Reply::Fresh(_)) { client.latest.note(header.seq) } else { None };
         let due = self.plan.due(self.start, client.lane, header.seq);
-        if reply != Reply::Foreign && due.unwrap_or(sent) < self.plan.measured_from(self.start) {
+        if reply != Reply::Foreign && due.unwrap_or(sent) < self.measured.start {
             return;
         }
         match reply {
@@ -291,12 +307,12 @@ impl<'p> Worker<'p> {
     }
 
     fn note_time(&mut self) {
-        self.counts.sending_ns = self.now.since(self.plan.measured_from(self.start)).as_nanos() as u64;
+        self.counts.sending_ns = self.now.since(self.measured.start).as_nanos() as u64;
     }
 
     /// Does what is due at this time.
     fn keep_time(&mut self) {
-        let end = self.plan.end(self.start);
+        let end = self.measured.end;
         let is_all_sent = self.next_due().is_none_or(|(_, due)| due >= end);
         if self.now >= end && (is_all_sent || self.now >= end.after(OVERTIME)) {
             self.stop();
@@ -312,7 +328,7 @@ impl<'p> Worker<'p> {
     /// Gives up what was not answered in time.
     fn sweep(&mut self) {
         self.sweep_at = self.now.after(self.plan.timeout);
-        let measured_from = self.plan.measured_from(self.start);
+        let measured_from = self.measured.start;
         for index in 0..self.clients.len() {
             let client = &mut self.clients[index];
             let (lane, start, mut any) = (client.lane, self.start, false);
