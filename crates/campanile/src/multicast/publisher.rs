@@ -1,16 +1,18 @@
 //! Publishers: messages, or a stream of bytes, to all who listen.
 
 mod feed;
+mod pile;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use async_channel::{Sender, TrySendError};
+use async_channel::Sender;
 use campanile_pgm::Tsi;
 
-use self::feed::{MessageFeed, Order, Said};
+use self::feed::{MessageFeed, Order};
+use self::pile::{Said, SayError, Speaker};
 use super::counts::Counts;
 use super::links;
 use super::node::source::{self, SourceSeat};
@@ -29,13 +31,14 @@ use super::report::Report;
 ///
 /// # Bounds
 ///
-/// As many messages wait as the option `send-queue` says, each no longer than [`Publisher::message_len_max`]; then publishing waits.
+/// As many messages wait as the option `send-queue` says, of a MiB in all and one message more, each no longer than
+/// [`Publisher::message_len_max`]; and as many again on their way to the window. Then publishing waits.
 #[derive(Debug)]
 pub struct Publisher {
     tsi: Tsi,
     mode: Mode,
     message_len_max: u64,
-    said: Sender<Said>,
+    speaker: Speaker,
     orders: Sender<Order>,
     events: Inlet<Published>,
     node: Node,
@@ -74,7 +77,7 @@ impl Publisher {
         let session = source::session(options);
         let config = source::config(options, session, &ways);
         let (outlet, events) = queue::events(EVENTS, 1);
-        let (said, sayings) = async_channel::bounded(options.sending.queue);
+        let (speaker, said) = pile::pile(options.sending.queue);
         let (orders, ordered) = async_channel::bounded(EVENTS);
         let (told, tells) = mpsc::channel();
         let (mode, rate) = (options.mode, options.sending.rate);
@@ -83,14 +86,14 @@ impl Publisher {
         }
         let node = Node::of_source(options, &ways, move |now| {
             let profile = profile(mode);
-            let feed = MessageFeed::new(outlet, sayings, ordered, profile);
+            let feed = MessageFeed::new(outlet, said, ordered, profile);
             let cookie = profile.map_or(0, |profile| profile.cookie);
             let mut seat = SourceSeat::new(now, (config, rate), cookie, feed)?;
             let _ = told.send(seat.machine_mut().message_len_max());
             Ok(seat)
         })?;
         let message_len_max = tells.recv().expect("a node that has started has told");
-        Ok(Publisher { tsi: session.tsi, mode, message_len_max, said, orders, events, node })
+        Ok(Publisher { tsi: session.tsi, mode, message_len_max, speaker, orders, events, node })
     }
 
     /// The session's identifier.
@@ -111,7 +114,7 @@ impl Publisher {
     ///
     /// It is too long, or the session is finished.
     pub fn publish(&self, message: &[u8]) -> Result<(), PublishError> {
-        self.pieces(message).try_for_each(|piece| self.say(Said::Message(piece?.to_vec())))
+        self.pieces(message).try_for_each(|piece| self.say(Said::Message, piece?))
     }
 
     /// Publishes a part of a message that goes on; waits for room. The last part is published by [`Publisher::publish`].
@@ -121,7 +124,7 @@ impl Publisher {
     /// It is too long, the mode has no messages of several parts, or the session is finished.
     pub fn publish_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
-        self.say(Said::Part(part.to_vec()))
+        self.say(Said::Part, part)
     }
 
     /// As [`Publisher::publish_part`], if there is room now.
@@ -131,7 +134,7 @@ impl Publisher {
     /// There is no room now ([`PublishError::Full`]), and else as there.
     pub fn try_publish_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
-        self.try_say(Said::Part(part.to_vec()))
+        self.try_say(Said::Part, part)
     }
 
     /// As [`Publisher::publish_part`], once there is room.
@@ -141,9 +144,7 @@ impl Publisher {
     /// As there.
     pub async fn send_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
-        self.said.send(Said::Part(part.to_vec())).await.map_err(|_| PublishError::Finished)?;
-        self.node.waker().wake();
-        Ok(())
+        Ok(self.speaker.say(Said::Part, part, self.node.waker()).await?)
     }
 
     /// Publishes a message, or bytes of a stream, if there is room now.
@@ -154,7 +155,7 @@ impl Publisher {
     /// then; of a stream's bytes nothing either, if they are no more than 32 KiB.
     pub fn try_publish(&self, message: &[u8]) -> Result<(), PublishError> {
         for piece in self.pieces(message) {
-            self.try_say(Said::Message(piece?.to_vec()))?;
+            self.try_say(Said::Message, piece?)?;
         }
         Ok(())
     }
@@ -166,8 +167,7 @@ impl Publisher {
     /// As [`Publisher::publish`].
     pub async fn send(&self, message: &[u8]) -> Result<(), PublishError> {
         for piece in self.pieces(message) {
-            self.said.send(Said::Message(piece?.to_vec())).await.map_err(|_| PublishError::Finished)?;
-            self.node.waker().wake();
+            self.speaker.say(Said::Message, piece?, self.node.waker()).await?;
         }
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Publisher {
     ///
     /// The session is finished.
     pub fn flush(&self) -> Result<(), PublishError> {
-        self.say(Said::Flush)
+        self.say(Said::Flush, &[])
     }
 
     /// As [`Publisher::flush`], if there is room now.
@@ -187,28 +187,27 @@ impl Publisher {
     ///
     /// There is no room now, or the session is finished.
     pub fn try_flush(&self) -> Result<(), PublishError> {
-        self.try_say(Said::Flush)
+        self.try_say(Said::Flush, &[])
     }
 
     /// As [`Publisher::finish`], once there is room.
     pub async fn send_finish(&self) {
         // A session that is finished already stays so.
-        let _ = self.said.send(Said::Finish).await;
-        self.said.close();
-        self.node.waker().wake();
+        let _ = self.speaker.say(Said::Finish, &[], self.node.waker()).await;
+        self.speaker.close(self.node.waker());
     }
 
     /// Ends the session: what was published before is sent, and repaired through the linger. Nothing can be published any more.
     pub fn finish(&self) {
         // A session that is finished already stays so.
-        let _ = self.say(Said::Finish);
-        self.said.close();
+        let _ = self.say(Said::Finish, &[]);
+        self.speaker.close(self.node.waker());
     }
 
     /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63.
     pub fn abort(&self, reason: u8) {
         self.order(Order::Abort(reason));
-        self.said.close();
+        self.speaker.close(self.node.waker());
     }
 
     /// Changes the rate, in bits a second. One that is found from reports stays what they make it.
@@ -264,19 +263,19 @@ impl Publisher {
         Ok(())
     }
 
-    fn say(&self, said: Said) -> Result<(), PublishError> {
-        self.said.send_blocking(said).map_err(|_| PublishError::Finished)?;
-        self.node.waker().wake();
-        Ok(())
+    fn say(&self, said: Said, bytes: &[u8]) -> Result<(), PublishError> {
+        match self.try_say(said, bytes) {
+            Err(PublishError::Full) => {
+                let say = self.speaker.say(said, bytes, self.node.waker());
+                queue::wait(say, Duration::MAX).expect("a wait without end has one only when it is done")?;
+                Ok(())
+            }
+            done => done,
+        }
     }
 
-    fn try_say(&self, said: Said) -> Result<(), PublishError> {
-        self.said.try_send(said).map_err(|error| match error {
-            TrySendError::Full(_) => PublishError::Full,
-            TrySendError::Closed(_) => PublishError::Finished,
-        })?;
-        self.node.waker().wake();
-        Ok(())
+    fn try_say(&self, said: Said, bytes: &[u8]) -> Result<(), PublishError> {
+        Ok(self.speaker.try_say(said, bytes, self.node.waker())?)
     }
 
     fn order(&self, order: Order) {
@@ -321,6 +320,15 @@ impl fmt::Display for PublishError {
 }
 
 impl std::error::Error for PublishError {}
+
+impl From<SayError> for PublishError {
+    fn from(error: SayError) -> Self {
+        match error {
+            SayError::Full => PublishError::Full,
+            SayError::Closed => PublishError::Finished,
+        }
+    }
+}
 
 /// Events and orders that wait.
 const EVENTS: usize = 64;

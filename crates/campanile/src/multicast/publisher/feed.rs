@@ -10,19 +10,11 @@ use campanile_pgm::source::{PublishError, Source, SourceEvent};
 use campanile_pgm::wire::Reset;
 
 use super::Published;
+use super::pile::{Listener, Said};
 use crate::multicast::node::source::Feed;
 use crate::multicast::profile::Profile;
 use crate::multicast::queue::Outlet;
 use crate::multicast::report::Report;
-
-/// What the application says, in its order.
-#[derive(Debug)]
-pub(super) enum Said {
-    Message(Vec<u8>),
-    Part(Vec<u8>),
-    Flush,
-    Finish,
-}
 
 /// What the application orders, whatever it has said.
 #[derive(Debug)]
@@ -36,10 +28,8 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct MessageFeed {
     events: Outlet<Published>,
-    said: Receiver<Said>,
+    said: Listener,
     orders: Receiver<Order>,
-    /// What the source had no room for.
-    held: Option<Said>,
     /// The source said that it has none.
     is_full: bool,
 }
@@ -48,21 +38,23 @@ impl MessageFeed {
     /// A feed that begins with the profile, if the session has one.
     pub(super) fn new(
         events: Outlet<Published>,
-        said: Receiver<Said>,
+        mut said: Listener,
         orders: Receiver<Order>,
         profile: Option<Profile>,
     ) -> Self {
-        let held = profile.map(|profile| Said::Message(profile.emit().to_vec()));
-        MessageFeed { events, said, orders, held, is_full: false }
+        if let Some(profile) = profile {
+            said.begin_with(Said::Message, &profile.emit());
+        }
+        MessageFeed { events, said, orders, is_full: false }
     }
 
     /// Hands to the machine what it has room for.
     fn feed(&mut self, now: Instant, machine: &mut Source) {
         while !self.is_full {
-            let Some(said) = self.held.take().or_else(|| self.said.try_recv().ok()) else { return };
-            let taken = match &said {
-                Said::Message(message) => machine.publish(now, message),
-                Said::Part(part) => machine.publish_part(now, part),
+            let Some((said, bytes)) = self.said.next() else { return };
+            let taken = match said {
+                Said::Message => machine.publish(now, bytes),
+                Said::Part => machine.publish_part(now, bytes),
                 Said::Flush => {
                     machine.flush(now);
                     Ok(())
@@ -73,13 +65,9 @@ impl MessageFeed {
                 }
             };
             match taken {
-                Ok(()) => {}
-                Err(PublishError::Full) => {
-                    self.held = Some(said);
-                    self.is_full = true;
-                }
+                Err(PublishError::Full) => self.is_full = true,
                 // The publisher has seen to the length and to the parts; after an abort nothing is taken.
-                Err(_) => {}
+                Ok(()) | Err(_) => self.said.take(),
             }
         }
     }
