@@ -1,18 +1,19 @@
 //! Bounded queues between a node and the application. Neither side ever waits for the other while it holds something.
 //!
-//! The node puts events into an [`Outlet`] and never blocks: what finds no room is kept, and the node goes on when the application
-//! has taken something. The application takes events from an [`Inlet`]. A queue is bounded in events and in their bytes.
+//! The node puts events into an [`Outlet`] and never blocks: it gathers them and hands them over many at a time, and when the
+//! application is just at the queue it comes again. The application takes what lies there all at once, through an [`Inlet`], and then
+//! one event after the other from its own hand. A queue is bounded in events and in their bytes, those in the hand included.
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::task::{Context, Poll, Wake, Waker as TaskWaker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use async_channel::{Receiver, Sender, TrySendError};
 use campanile_engine::Waker;
 
 /// What lies in a queue and takes memory.
@@ -21,58 +22,78 @@ pub(super) trait Weight {
     fn weight(&self) -> usize;
 }
 
-/// A queue of events from a node, of `len` places. When the events weigh `weight_max` or more there is no room either.
-pub(super) fn events<T: Weight>(len: usize, weight_max: usize) -> (Outlet<T>, Inlet<T>) {
-    let (sender, receiver) = async_channel::bounded(len);
-    let shared = Arc::new(Shared::default());
-    let outlet = Outlet { sender, held: VecDeque::new(), shared: Arc::clone(&shared), weight_max };
-    (outlet, Inlet { receiver, shared })
+/// A queue of events from a node, of `len_max` places. When the events weigh `weight_max` or more there is no room either.
+pub(super) fn events<T: Weight>(len_max: usize, weight_max: usize) -> (Outlet<T>, Inlet<T>) {
+    let shared = Arc::new(Shared {
+        handed: Mutex::new(Handed { events: VecDeque::new(), is_closed: false, waiting: Vec::new() }),
+        hand: Mutex::new(VecDeque::new()),
+        is_blocked: AtomicBool::new(false),
+        len: AtomicUsize::new(0),
+        weight: AtomicUsize::new(0),
+    });
+    let outlet = Outlet { gathered: VecDeque::new(), shared: Arc::clone(&shared), len_max, weight_max };
+    (outlet, Inlet { shared, len_max, weight_max })
 }
 
 /// What both ends know.
-#[derive(Debug, Default)]
-struct Shared {
-    /// The node waits for room.
+#[derive(Debug)]
+struct Shared<T> {
+    handed: Mutex<Handed<T>>,
+    /// What the application has taken and not yet looked at. The node does not come here.
+    hand: Mutex<VecDeque<T>>,
+    /// The node waits for room, or to hand over.
     is_blocked: AtomicBool,
-    /// Bytes in the queue.
+    /// Events that the node has put and the application has not looked at, and their bytes.
+    len: AtomicUsize,
     weight: AtomicUsize,
 }
 
-/// The node's end.
+/// What the node has handed over.
+#[derive(Debug)]
+struct Handed<T> {
+    events: VecDeque<T>,
+    /// No more will come.
+    is_closed: bool,
+    /// Who waits for an event.
+    waiting: Vec<TaskWaker>,
+}
+
+/// The node's end. When it goes, the application still gets what was put.
 #[derive(Debug)]
 pub(super) struct Outlet<T> {
-    sender: Sender<T>,
-    /// What found no room: as much as the node gives between two questions whether there is some.
-    held: VecDeque<T>,
-    shared: Arc<Shared>,
+    /// What is yet to be handed over.
+    gathered: VecDeque<T>,
+    shared: Arc<Shared<T>>,
+    len_max: usize,
     weight_max: usize,
 }
 
+/// Events that are gathered at most before they are handed over: the application may as well begin.
+const GATHERED: usize = 256;
+
 impl<T: Weight> Outlet<T> {
-    /// Whether an event would find room: what was held has been taken, or nobody listens any more.
+    /// Whether an event would find room, or nobody listens any more.
     pub(super) fn is_ready(&mut self) -> bool {
-        while let Some(held) = self.held.pop_front() {
-            if let Some(held) = self.try_put(held) {
-                self.held.push_front(held);
-                return false;
-            }
+        if self.gathered.len() >= GATHERED {
+            self.hand_over();
         }
-        if self.is_light() {
+        if self.has_room() {
             return true;
         }
+        self.hand_over();
         // Said before the second look, so that an application that took something in between sees it.
         self.shared.is_blocked.store(true, Ordering::SeqCst);
-        self.is_light()
+        self.has_room()
     }
 
     /// Whether nobody is left who could take anything.
     pub(super) fn is_deserted(&self) -> bool {
-        self.sender.is_closed()
+        Arc::strong_count(&self.shared) == 1
     }
 
-    /// Whether nothing is held that found no room.
+    /// Whether nothing is left that the application cannot take.
     pub(super) fn is_handed_over(&self) -> bool {
-        self.held.is_empty()
+        self.gathered.is_empty()
     }
 
     /// Bytes that still find room.
@@ -80,70 +101,161 @@ impl<T: Weight> Outlet<T> {
         self.weight_max.saturating_sub(self.shared.weight.load(Ordering::SeqCst))
     }
 
-    /// Gives an event to the application. It may have to be held; then the outlet is not ready.
+    /// Gives an event to the application.
     pub(super) fn put(&mut self, event: T) {
+        self.gather(event);
+        self.hand_over();
+    }
+
+    /// As [`Outlet::put`], but the application gets it when [`Outlet::hand_over`] is called.
+    pub(super) fn gather(&mut self, event: T) {
+        self.shared.len.fetch_add(1, Ordering::SeqCst);
         self.shared.weight.fetch_add(event.weight(), Ordering::SeqCst);
-        let refused = if self.held.is_empty() { self.try_put(event) } else { Some(event) };
-        self.held.extend(refused);
+        self.gathered.push_back(event);
     }
 
-    /// Gives the last event of all to the application, in the place of those that are held, and closes the queue.
-    pub(super) fn end_with(&mut self, event: T) {
-        self.held.clear();
-        // A full queue loses its oldest event: it is over, and that is what counts.
-        let _ = self.sender.force_send(event);
-        self.sender.close();
-    }
-
-    fn is_light(&self) -> bool {
-        self.shared.weight.load(Ordering::SeqCst) < self.weight_max
-    }
-
-    fn try_put(&mut self, event: T) -> Option<T> {
-        let Err(TrySendError::Full(event)) = self.sender.try_send(event) else { return None };
-        self.shared.is_blocked.store(true, Ordering::SeqCst);
-        match self.sender.try_send(event) {
-            Err(TrySendError::Full(event)) => Some(event),
-            Ok(()) | Err(TrySendError::Closed(_)) => None,
+    /// Hands over what was gathered. If the application is just at the queue, that has to wait for the next time.
+    pub(super) fn hand_over(&mut self) {
+        if self.gathered.is_empty() {
+            return;
         }
+        if self.is_deserted() {
+            self.gathered.clear();
+            return;
+        }
+        let waiting = {
+            let Some(mut handed) = self.shared.try_lock() else { return };
+            handed.events.append(&mut self.gathered);
+            mem::take(&mut handed.waiting)
+        };
+        waiting.into_iter().for_each(TaskWaker::wake);
+    }
+
+    /// Gives the last event of all to the application, in the place of those that are not yet handed over, and closes the queue.
+    pub(super) fn end_with(&mut self, event: T) {
+        self.gathered.clear();
+        self.gather(event);
+        self.close();
+    }
+
+    fn has_room(&self) -> bool {
+        let Shared { len, weight, .. } = &*self.shared;
+        len.load(Ordering::SeqCst) < self.len_max && weight.load(Ordering::SeqCst) < self.weight_max
+            || self.is_deserted()
+    }
+}
+
+impl<T> Outlet<T> {
+    fn close(&mut self) {
+        let waiting = {
+            // The node is about to end: only here it may wait for the application to step aside.
+            let mut handed = self.shared.lock();
+            handed.events.append(&mut self.gathered);
+            handed.is_closed = true;
+            mem::take(&mut handed.waiting)
+        };
+        waiting.into_iter().for_each(TaskWaker::wake);
+    }
+}
+
+impl<T> Drop for Outlet<T> {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
 /// The application's end.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Inlet<T> {
-    receiver: Receiver<T>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<T>>,
+    len_max: usize,
+    weight_max: usize,
 }
 
 impl<T: Weight> Inlet<T> {
     /// The next event; `None` when there is none for this long, or there will be no more.
     pub(super) fn next(&self, timeout: Duration, node: &Waker) -> Option<T> {
-        let event = match self.receiver.try_recv() {
-            Ok(event) => event,
-            Err(_) if timeout.is_zero() => return None,
-            Err(_) => wait(self.receiver.recv(), timeout)?.ok()?,
-        };
-        Some(self.taken(event, node))
+        match self.poll(None, node) {
+            Poll::Ready(next) => next,
+            Poll::Pending if timeout.is_zero() => None,
+            Poll::Pending => wait(self.recv(node), timeout)?,
+        }
     }
 
     /// The next event, whenever it comes; `None` when there will be no more.
     pub(super) async fn recv(&self, node: &Waker) -> Option<T> {
-        let event = self.receiver.recv().await.ok()?;
-        Some(self.taken(event, node))
+        poll_fn(|context| self.poll(Some(context.waker()), node)).await
     }
 
-    fn taken(&self, event: T, node: &Waker) -> T {
-        // What ends a queue was never weighed.
+    /// The next event, if there is one; if there is none yet, `waiting` is told of the next.
+    fn poll(&self, waiting: Option<&TaskWaker>, node: &Waker) -> Poll<Option<T>> {
+        let mut hand = self.shared.hand.lock().expect("nothing panics at a queue");
+        if hand.is_empty() {
+            let is_closed = self.reach(&mut hand, waiting, node);
+            if hand.is_empty() {
+                return if is_closed { Poll::Ready(None) } else { Poll::Pending };
+            }
+        }
+        let next = hand.pop_front();
+        drop(hand);
+        Poll::Ready(next.inspect(|event| self.count(event, node)))
+    }
+
+    /// Takes all that was handed over into an empty hand; whether no more will come.
+    fn reach(&self, hand: &mut VecDeque<T>, waiting: Option<&TaskWaker>, node: &Waker) -> bool {
+        let mut handed = self.shared.lock();
+        mem::swap(&mut handed.events, hand);
+        let is_closed = handed.is_closed;
+        if let Some(waker) = waiting
+            && hand.is_empty()
+            && !is_closed
+            && !handed.waiting.iter().any(|other| other.will_wake(waker))
+        {
+            handed.waiting.push(waker.clone());
+        }
+        drop(handed);
+        // Looked at after the queue was left, so that a node that found it taken is seen.
+        fence(Ordering::SeqCst);
+        self.unblock(node);
+        is_closed
+    }
+
+    /// Makes room for as much as an event was. A node that is blocked is woken when half of the queue is free, lest it come for each.
+    fn count(&self, event: &T, node: &Waker) {
         let weight = event.weight();
-        let _ = self
-            .shared
-            .weight
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |all| Some(all.saturating_sub(weight)));
-        if self.shared.is_blocked.swap(false, Ordering::SeqCst) {
+        let len = self.shared.len.fetch_sub(1, Ordering::SeqCst) - 1;
+        let left = self.shared.weight.fetch_sub(weight, Ordering::SeqCst) - weight;
+        if len <= self.len_max / 2 && left <= self.weight_max / 2 {
+            self.unblock(node);
+        }
+    }
+
+    fn unblock(&self, node: &Waker) {
+        let is_blocked = &self.shared.is_blocked;
+        if is_blocked.load(Ordering::SeqCst) && is_blocked.swap(false, Ordering::SeqCst) {
             node.wake();
         }
-        event
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, Handed<T>> {
+        self.handed.lock().expect("nothing panics at a queue")
+    }
+
+    /// What was handed over, unless the application is just there: then it wakes the node when it leaves.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Handed<T>>> {
+        for _ in 0..2 {
+            match self.handed.try_lock() {
+                Ok(handed) => return Some(handed),
+                Err(TryLockError::Poisoned(_)) => unreachable!("nothing panics at a queue"),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            // Said before the second look, so that an application that has left in between sees it.
+            self.is_blocked.store(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
+        }
+        None
     }
 }
 
@@ -191,14 +303,16 @@ mod tests {
         let engine = Engine::new(&Config::default()).unwrap();
         let waker = engine.waker();
         let (mut outlet, inlet) = events(2, 100);
-        for number in 0..3 {
+        for number in 0..2 {
             assert!(outlet.is_ready());
             outlet.put(number);
         }
         assert!(!outlet.is_ready());
+        outlet.put(2);
         assert_eq!(inlet.next(Duration::ZERO, &waker), Some(0));
-        assert!(outlet.is_ready());
+        assert!(!outlet.is_ready(), "two still wait");
         assert_eq!(inlet.next(Duration::ZERO, &waker), Some(1));
+        assert!(outlet.is_ready());
         assert_eq!(inlet.next(Duration::ZERO, &waker), Some(2));
         assert_eq!(inlet.next(Duration::from_millis(1), &waker), None);
         drop(outlet);
@@ -226,8 +340,9 @@ mod tests {
         let waker = engine.waker();
         let (mut outlet, inlet) = events(1, 100);
         outlet.put(1);
-        outlet.put(2);
+        outlet.gather(2);
         outlet.end_with(3);
+        assert_eq!(inlet.next(Duration::MAX, &waker), Some(1));
         assert_eq!(inlet.next(Duration::MAX, &waker), Some(3));
         assert_eq!(inlet.next(Duration::MAX, &waker), None);
     }

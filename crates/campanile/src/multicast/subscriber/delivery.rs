@@ -72,10 +72,15 @@ impl Apart {
         if let Received::Start { source, first, .. } = event {
             let (outlet, events) = queue::events(self.len, self.weight_max);
             self.queues.push(Queue { tsi, outlet, is_over: false });
-            self.found.put(Found { tsi, source, first, events });
+            self.found.gather(Found { tsi, source, first, events });
         } else if let Some(queue) = self.queue(tsi) {
-            queue.outlet.put(event);
+            queue.outlet.gather(event);
         }
+    }
+
+    fn hand_over(&mut self) {
+        self.found.hand_over();
+        self.queues.iter_mut().for_each(|queue| queue.outlet.hand_over());
     }
 
     /// The queue of a source; one that is over may be there still beside it.
@@ -93,11 +98,19 @@ impl Delivery {
         }
     }
 
-    /// Gives the application an event of a source.
+    /// Gives the application an event of a source, when it is handed over.
     pub(super) fn put(&mut self, tsi: Tsi, event: Received) {
         match self {
-            Delivery::Together(outlet) => outlet.put(event),
+            Delivery::Together(outlet) => outlet.gather(event),
             Delivery::Apart(apart) => apart.put(tsi, event),
+        }
+    }
+
+    /// Hands over the events that were put.
+    pub(super) fn hand_over(&mut self) {
+        match self {
+            Delivery::Together(outlet) => outlet.hand_over(),
+            Delivery::Apart(apart) => apart.hand_over(),
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct OrderedSink {
     commands: Orders<Command>,
     mode: Mode,
     sessions: HashMap<Tsi, Session>,
+    /// The source of the last message, if the front of its session has been read: the next one is most likely of the same.
+    settled: Option<Tsi>,
     /// Sessions that turned out to be foreign: the machine is told when it has no more to tell.
     leaving: Vec<Tsi>,
     /// What the sources are to be told, likewise.
@@ -62,6 +64,7 @@ impl OrderedSink {
             commands,
             mode,
             sessions: HashMap::new(),
+            settled: None,
             leaving: Vec::new(),
             progress: Vec::new(),
         }
@@ -72,13 +75,19 @@ impl OrderedSink {
         let has_front = !self.mode.is_foreign() && first == Seq(0);
         let front = if has_front { Front::Awaited(Vec::new()) } else { Front::None };
         self.sessions.insert(tsi, Session { front, lost: false });
+        self.settled = None;
     }
 
     /// Takes the profile off the front of a session; how many of the bytes were of it, or `None` if all are to be dropped.
     fn front(&mut self, tsi: Tsi, bytes: &[u8]) -> Option<usize> {
+        if self.settled == Some(tsi) {
+            return Some(0);
+        }
         let Some(session) = self.sessions.get_mut(&tsi) else { return Some(0) };
         let Front::Awaited(so_far) = &mut session.front else {
-            return (!matches!(session.front, Front::Foreign)).then_some(0);
+            let is_foreign = matches!(session.front, Front::Foreign);
+            self.settled = (!is_foreign).then_some(tsi);
+            return (!is_foreign).then_some(0);
         };
         let taken = bytes.len().min(Profile::LEN - so_far.len());
         so_far.extend_from_slice(&bytes[..taken]);
@@ -185,6 +194,7 @@ impl Sink for OrderedSink {
     }
 
     fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter) {
+        self.delivery.hand_over();
         for tsi in self.leaving.drain(..) {
             // The machine tells no end of what it was told to leave.
             self.sessions.remove(&tsi);
