@@ -45,9 +45,10 @@ impl ReceiverConfig {
     /// it begins, no limit that would let nothing through.
     pub(super) fn bounded(mut self) -> Self {
         let NakConfig { backoff, repeat, rdata, outstanding, spmr, .. } = &mut self.nak;
-        for interval in [backoff, repeat, rdata, spmr, &mut self.expiry] {
+        for interval in [repeat, rdata, spmr, &mut self.expiry] {
             *interval = (*interval).clamp(INTERVAL_MIN, INTERVAL_MAX);
         }
+        *backoff = (*backoff).clamp(BACKOFF_MIN, INTERVAL_MAX);
         *outstanding = (*outstanding).max(1);
         let limits = &mut self.limits;
         limits.packets = limits.packets.clamp(1, PACKETS_MAX);
@@ -119,8 +120,8 @@ impl Default for JoinWish {
 
 /// When and how often repairs are asked for (RFC 3208 §6.3).
 ///
-/// The intervals are where things begin; what is measured takes their place. One below a millisecond counts as a millisecond, one above
-/// a day as a day.
+/// The intervals are where things begin; what is measured takes their place. One below a millisecond counts as a millisecond, a
+/// back-off below 20 µs as that, and one above a day as a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NakConfig {
     /// The back-off before a NAK (NAK_BO_IVL): by chance up to this long.
@@ -183,6 +184,8 @@ impl Default for Limits {
     }
 }
 
+/// About what a packet takes across a fast network, and its receivers to wake. A shorter wait spares nobody's NAK.
+const BACKOFF_MIN: Duration = Duration::from_micros(20);
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
 /// A quarter of the sequence numbers: further apart they cannot be compared with certainty.
