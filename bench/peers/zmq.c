@@ -65,10 +65,17 @@ static void send_all(void *context, const char *address, uint64_t count, size_t 
   unsigned char *message = calloc(1, size);
   if (message == NULL) fail("memory");
   uint64_t start_ns = now_ns();
+  uint64_t words[3] = {0, start_ns, start_ns};
   for (uint64_t number = 0; number < count; number++) {
-    uint64_t words[3] = {number, rate == 0 ? now_ns() : start_ns + number * 1000000000ull / rate, 0};
-    sleep_until(words[1]);
-    words[2] = now_ns();
+    words[0] = number;
+    if (rate > 0) {
+      words[1] = start_ns + number * 1000000000ull / rate;
+      sleep_until(words[1]);
+      words[2] = now_ns();
+    } else if (number % 256 == 0) {
+      // As in the other drivers: to read the clock for each would be a good part of what it takes to send one.
+      words[2] = words[1] = now_ns();
+    }
     memcpy(message, words, HEAD);
     while (zmq_send(socket, message, size, 0) < 0)
       if (zmq_errno() != EAGAIN && zmq_errno() != EINTR) fail("send");

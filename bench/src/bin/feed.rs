@@ -65,10 +65,11 @@ fn receive(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
     let subscriber = Subscriber::start(options)?;
     println!("ready");
     let mut tally = Tally::new(plan);
-    while !tally.is_over() {
+    loop {
         match subscriber.next(WAIT) {
             Some(Received::Message { bytes, .. }) if tally.take(&bytes) => break,
             Some(Received::Failed(error)) => return Err(error.into()),
+            None if tally.is_over() => break,
             _ => {}
         }
     }
@@ -92,10 +93,11 @@ fn receive_raw(plan: Plan) -> Result<(), Box<dyn Error>> {
     println!("ready");
     let mut tally = Tally::new(plan);
     let mut buffer = vec![0; 65_536];
-    while !tally.is_over() {
+    loop {
         match socket.recv(&mut buffer) {
             Ok(len) if tally.take(&buffer[..len]) => break,
             Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock && tally.is_over() => break,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error.into()),
         }

@@ -10,8 +10,10 @@ use std::time::Duration;
 use campanile_bench::feed::{Plan, SHARES};
 use campanile_bench::process::ended_children;
 use campanile_rig::{Loss, Network, Node, Process};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+
+use crate::links::cut_trains;
 
 /// Where the drivers are; nowhere if one does not take part.
 #[derive(Debug, Default)]
@@ -43,7 +45,7 @@ pub(crate) enum Way {
 }
 
 /// What came of a feed; of several receivers the worst.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Sample {
     /// Messages a second from the moment that the first was due until the last had come.
     pub(crate) per_second: f64,
@@ -78,6 +80,11 @@ impl Bench {
     pub(crate) fn new(drivers: Drivers, receivers: usize) -> Result<Self, Box<dyn Error>> {
         let memory = tempfile::tempdir_in("/dev/shm")?;
         Ok(Self { network: Network::new(receivers + 1)?, drivers, memory })
+    }
+
+    /// Has the links cut trains into packets, as they do at first, or take them whole.
+    pub(crate) fn cut_trains(&self, is_cut: bool) -> Result<(), Box<dyn Error>> {
+        cut_trains(&self.network, is_cut)
     }
 
     /// Sends a feed once, while each receiver's link loses so much of what comes, in thousandths.

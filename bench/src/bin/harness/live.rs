@@ -97,7 +97,7 @@ const PACED: Plan = Plan { count: 30_000, size: SIZE, rate: 10_000 };
 
 /// Measures and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let series = Series::take(&mut arguments, 7)?;
+    let series = Series::take_in_parts(&mut arguments, 7)?;
     let feed: Option<PathBuf> = arguments.option("feed")?;
     arguments.end()?;
     let feed = feed.map_or_else(|| build_peer("feed"), Ok)?;
@@ -108,9 +108,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let (mut text, mut floods, mut paced) = (String::new(), Vec::new(), Vec::new());
     for Flood { loss, ours, counts, times } in FLOODS {
         let plan = |at: usize| Plan { count: shorter(counts[at]), size: SIZE, rate: 0 };
-        let turns = Turns::take(&["campanile", "aeron"], series.rounds, |at| {
-            bench.measure([ours, AERON][at], plan(at), loss)
-        })?;
+        let scene = format!("flood {loss}");
+        let turns = series
+            .turns(&scene, &["campanile", "aeron"], |at| bench.measure([ours, AERON][at], plan(at), loss))?;
         text += &throughput(&turns, loss, times);
         floods.push(turns);
     }
@@ -118,14 +118,14 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
         // Where something is lost UDP by itself is no feed.
         let names = if loss == 0 { &NAMES[..] } else { &NAMES[..3] };
         let plan = Plan { count: shorter(PACED.count), ..PACED };
-        let turns = Turns::take(names, series.rounds, |at| {
+        let turns = series.turns(&format!("paced {loss}"), names, |at| {
             bench.measure([ON_DEMAND, AHEAD, AERON, Way::Raw][at], plan, loss)
         })?;
         text += &latency(&turns, loss);
         paced.push(turns);
     }
     text += &environment.table();
-    if series.is_recorded {
+    if series.is_recorded() {
         draw_rates(&floods)?;
         for (turns, (name, loss)) in
             paced.iter().zip([("live-latency", "nothing"), ("live-latency-loss", "1 %")])

@@ -13,7 +13,7 @@ use crate::environment::Environment;
 use crate::programs::{build_campanile, build_peer, run as finish};
 use crate::series::Series;
 use crate::server::free_port;
-use crate::turns::{Target, Turns};
+use crate::turns::Target;
 
 /// What sends. A rate beyond what any core reaches makes an open loop a flood.
 const WAYS: [(&str, Option<&[&str]>); 3] = [
@@ -24,7 +24,7 @@ const WAYS: [(&str, Option<&[&str]>); 3] = [
 
 /// Measures and writes the table, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let series = Series::take(&mut arguments, 7)?;
+    let series = Series::take_in_parts(&mut arguments, 7)?;
     let (campanile, flood): (Option<PathBuf>, Option<PathBuf>) =
         (arguments.option("campanile")?, arguments.option("flood")?);
     arguments.end()?;
@@ -33,7 +33,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_network([])?;
     let seconds = if series.is_quick { "1" } else { "3" };
     let names = WAYS.map(|way| way.0);
-    let turns = Turns::take(&names, series.rounds, |at| match WAYS[at].1 {
+    let turns = series.turns("load", &names, |at| match WAYS[at].1 {
         None => raw(&flood, seconds),
         Some(options) => ours(&campanile, &flood, options, seconds),
     })?;

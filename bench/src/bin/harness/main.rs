@@ -6,6 +6,7 @@ mod bound;
 mod chart;
 mod environment;
 mod feed;
+mod links;
 mod live;
 mod load;
 mod measure;
@@ -41,12 +42,12 @@ const USAGE: &str = "\
 usage: udp [--quick] [--only ROW] [--rounds N] [--window N] [--campanile PROGRAM] [--print]
        parity [--quick] [--rounds N] [--print]
        transfer [--quick] [--rounds N] [--campanile PROGRAM] [--print]
-       norm [--quick] [--rounds N] [--campanile PROGRAM] [--feed PROGRAM] [--print]
-       unpaced [--quick] [--rounds N] [--campanile PROGRAM] [--print]
-       receivers [--quick] [--rounds N] [--campanile PROGRAM] [--print]
-       live [--quick] [--rounds N] [--feed PROGRAM] [--print]
-       zmq [--quick] [--rounds N] [--feed PROGRAM] [--print]
-       load [--quick] [--rounds N] [--campanile PROGRAM] [--flood PROGRAM] [--print]
+       norm [--quick] [--rounds N] [PARTS] [--campanile PROGRAM] [--feed PROGRAM] [--print]
+       unpaced [--quick] [--rounds N] [PARTS] [--campanile PROGRAM] [--print]
+       receivers [--quick] [--rounds N] [PARTS] [--campanile PROGRAM] [--print]
+       live [--quick] [--rounds N] [PARTS] [--feed PROGRAM] [--print]
+       zmq [--quick] [--rounds N] [PARTS] [--feed PROGRAM] [--print]
+       load [--quick] [--rounds N] [PARTS] [--campanile PROGRAM] [--flood PROGRAM] [--print]
        profile ROW SERVER [--seconds N] [--with COMMAND] [--window N] [--campanile PROGRAM]
 
 udp      measures all rows, or one, in interleaved rounds (11), and prints the table.
@@ -62,6 +63,8 @@ zmq      measures messages without loss beside ZeroMQ's epgm (7 rounds: 3 minute
 load     measures what the load client sends beside a raw flood (7 rounds: 2 minutes).
 profile  drives one server with the load of one row (20 s) while you look at it. COMMAND runs beside it, with {pid} as
          the server: --with 'strace -f -c -p {pid}' or --with 'perf record -g -o perf.data -p {pid}'.
+PARTS is --gather FILE --minutes N: rounds are kept in FILE, those that stand there count, and after so many minutes none is begun.
+         Called again until none is lacking, it has made one series of them, and only then writes it down.
 --window N         datagrams on their way in a closed loop, instead of the row's own number
 --campanile PATH   this binary, instead of one built from the workspace
 --feed PATH        the same of the driver of feeds";

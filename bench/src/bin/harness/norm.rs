@@ -23,7 +23,7 @@ const ALL: [Contestant; 4] = [CAMPANILE_64, NORM_64, CAMPANILE_128, NORM_128];
 
 /// Measures and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let series = Series::take(&mut arguments, 7)?;
+    let series = Series::take_in_parts(&mut arguments, 7)?;
     let (campanile, feed): (Option<PathBuf>, Option<PathBuf>) =
         (arguments.option("campanile")?, arguments.option("feed")?);
     arguments.end()?;
@@ -35,9 +35,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_network([NORM.version()])?;
     let scene = if series.is_quick { Scene { bytes: 100_000, receivers: 2, ..SCENE } } else { SCENE };
     let bench = Bench::new(tools, scene)?;
-    let turns = Turns::take(&ALL.map(|one| one.name), series.rounds, |at| bench.measure(&ALL[at]))?;
+    let turns = series.turns("norm", &ALL.map(|one| one.name), |at| bench.measure(&ALL[at]))?;
     let packets = least_share(64, scene.receivers as i32, f64::from(scene.loss) / 1000.0) * packets(scene);
-    let floor = (0..series.rounds).map(|_| bench.floor(packets)).collect::<Result<Vec<_>, _>>()?;
+    let floor = series.turns("floor", &["floor"], |_| bench.floor(packets))?;
+    let floor: Vec<f64> = floor.figures("floor", |&seconds| seconds).collect();
     let text = render(&turns, &floor, &environment);
     series.publish("norm", &text)
 }

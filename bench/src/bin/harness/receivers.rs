@@ -22,7 +22,7 @@ const ALL: [Contestant; 4] = [CAMPANILE, NORM_64, UDPCAST, UFTP];
 
 /// Measures, draws the picture and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let series = Series::take(&mut arguments, 3)?;
+    let series = Series::take_in_parts(&mut arguments, 3)?;
     let campanile: Option<PathBuf> = arguments.option("campanile")?;
     arguments.end()?;
     require(&ALL)?;
@@ -35,12 +35,12 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
         let scene =
             Scene { receivers, bytes: if series.is_quick { SCENE.bytes / 20 } else { SCENE.bytes }, ..SCENE };
         let bench = Bench::new(tools.clone(), scene)?;
-        let turns = Turns::take(&ALL.map(|one| one.name), series.rounds, |at| bench.measure(&ALL[at]))?;
+        let turns = series.turns(&scene.title(), &ALL.map(|one| one.name), |at| bench.measure(&ALL[at]))?;
         text += &format!("### {}\n\n{}\n", scene.title(), turns.table(&[("seconds to the last", SECONDS)]));
         all.push(turns);
     }
     text += &environment.table();
-    if series.is_recorded {
+    if series.is_recorded() {
         draw(&all)?;
     }
     series.publish("receivers", &text)

@@ -30,17 +30,48 @@ impl<S: Debug> Turns<S> {
         rounds: usize,
         mut measure: impl FnMut(usize) -> Result<S, Box<dyn Error>>,
     ) -> Result<Self, Box<dyn Error>> {
-        let mut contestants: Vec<(&'static str, Vec<S>)> =
-            names.iter().map(|&name| (name, Vec::new())).collect();
-        for round in 0..rounds {
-            for turn in 0..names.len() {
-                let at = (round + turn) % names.len();
-                let sample = measure(at).map_err(|error| format!("{}: {error}", names[at]))?;
-                eprintln!("round {} of {rounds}: {}: {sample:.3?}", round + 1, names[at]);
-                contestants[at].1.push(sample);
-            }
+        let mut turns = Self::of(names);
+        for _ in 0..rounds {
+            turns.round(&mut measure)?;
         }
-        Ok(Self { contestants })
+        Ok(turns)
+    }
+
+    /// Of these, with no round yet.
+    pub(crate) fn of(names: &[&'static str]) -> Self {
+        Self { contestants: names.iter().map(|&name| (name, Vec::new())).collect() }
+    }
+
+    /// How many rounds there were.
+    pub(crate) fn rounds(&self) -> usize {
+        self.contestants.first().map_or(0, |(_, samples)| samples.len())
+    }
+
+    /// Measures all of them once, by their numbers; another one begins than in the last round.
+    pub(crate) fn round(
+        &mut self,
+        mut measure: impl FnMut(usize) -> Result<S, Box<dyn Error>>,
+    ) -> Result<(), Box<dyn Error>> {
+        let (round, count) = (self.rounds(), self.contestants.len());
+        for turn in 0..count {
+            let (name, samples) = &mut self.contestants[(round + turn) % count];
+            let sample = measure((round + turn) % count).map_err(|error| format!("{name}: {error}"))?;
+            eprintln!("round {}: {name}: {sample:.3?}", round + 1);
+            samples.push(sample);
+        }
+        Ok(())
+    }
+
+    /// Takes the samples of a round that was measured before; nothing if they are not one of each.
+    pub(crate) fn add(&mut self, round: Vec<S>) {
+        if round.len() == self.contestants.len() {
+            self.contestants.iter_mut().zip(round).for_each(|((_, samples), sample)| samples.push(sample));
+        }
+    }
+
+    /// The samples of the last round.
+    pub(crate) fn last(&self) -> Vec<&S> {
+        self.contestants.iter().filter_map(|(_, samples)| samples.last()).collect()
     }
 
     /// What a contestant's samples are worth.

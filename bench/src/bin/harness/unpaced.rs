@@ -24,7 +24,7 @@ const ALL: [Contestant; 6] = [CAMPANILE_NOWHERE, UDPCAST_NOWHERE, CAMPANILE, UDP
 
 /// Measures and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let series = Series::take(&mut arguments, 7)?;
+    let series = Series::take_in_parts(&mut arguments, 7)?;
     let campanile: Option<PathBuf> = arguments.option("campanile")?;
     arguments.end()?;
     require(&ALL)?;
@@ -35,7 +35,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let bytes = if series.is_quick { BYTES / 100 } else { BYTES };
     let bench = Bench::new(tools, Scene { bytes, ..SCENE })?;
     bench.let_trains_through()?;
-    let turns = Turns::take(&ALL.map(|one| one.name), series.rounds, |at| bench.measure(&ALL[at]))?;
+    let turns = series.turns("unpaced", &ALL.map(|one| one.name), |at| bench.measure(&ALL[at]))?;
     let text = format!("{}\n{}", render(&turns), environment.table());
     series.publish("unpaced", &text)
 }

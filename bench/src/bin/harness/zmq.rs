@@ -12,17 +12,22 @@ use crate::feed::{Bench, Drivers, Sample, Way};
 use crate::peers::ZMQ;
 use crate::programs::build_peer;
 use crate::series::Series;
-use crate::turns::{Target, Turns};
+use crate::turns::Target;
 
 const OURS: Way =
     Way::Campanile(&["rate=3gbit", "window=256m", "memory=256m", "send-queue=16384", "receive-queue=16384"]);
 
-/// The bytes of a message, and how many there are: seconds of each.
-const SIZES: [(usize, u64); 2] = [(100, 1_000_000), (1000, 300_000)];
+/// The bytes of a message, how many ours sends and how many ZeroMQ, some seconds of each: and whether links cut trains.
+const SCENES: [(usize, [u64; 2], bool); 4] = [
+    (100, [4_000_000, 2_000_000], false),
+    (1000, [800_000, 200_000], false),
+    (100, [3_000_000, 2_000_000], true),
+    (1000, [400_000, 200_000], true),
+];
 
 /// Measures and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let series = Series::take(&mut arguments, 7)?;
+    let series = Series::take_in_parts(&mut arguments, 7)?;
     let feed: Option<PathBuf> = arguments.option("feed")?;
     arguments.end()?;
     let feed = feed.map_or_else(|| build_peer("feed"), Ok)?;
@@ -30,10 +35,12 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let environment = Environment::of_network([ZMQ.version()])?;
     let bench = Bench::new(drivers, 1)?;
     let mut text = String::new();
-    for (size, count) in SIZES {
-        let plan = Plan { count: if series.is_quick { 1000 } else { count }, size, rate: 0 };
-        let ways = [OURS, Way::Zmq];
-        let turns = Turns::take(&["campanile", "zmq"], series.rounds, |at| bench.measure(ways[at], plan, 0))?;
+    for (size, counts, is_cut) in SCENES {
+        bench.cut_trains(is_cut)?;
+        let turns = series.turns(&format!("{size} {is_cut}"), &["campanile", "zmq"], |at| {
+            let count = if series.is_quick { 1000 } else { counts[at] };
+            bench.measure([OURS, Way::Zmq][at], Plan { count, size, rate: 0 }, 0)
+        })?;
         let target = Target {
             what: "messages a second",
             of: |sample: &Sample| sample.per_second,
@@ -41,7 +48,11 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
             peer: "zmq",
             bound: Bound::AtLeast(5.0),
         };
-        text += &format!("### Messages of {size} bytes\n\n{}\n", turns.targets(&[target]));
+        text += &format!(
+            "### Messages of {size} bytes, links that {}\n\n{}\n",
+            if is_cut { "cut trains" } else { "take trains whole" },
+            turns.targets(&[target])
+        );
         text += &turns.table(&[
             ("messages a second", |sample| sample.per_second),
             ("messages missing", |sample| sample.missing),

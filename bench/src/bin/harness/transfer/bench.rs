@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use campanile_bench::process::ended_children;
 use campanile_rig::{Ended, Loss, Network, Process};
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::contestants::{Contestant, Tools};
-use crate::programs::run;
+use crate::links::cut_trains;
 
 /// The file's name, at the sender and at each receiver.
 pub(crate) const FILE: &str = "file.bin";
@@ -39,7 +40,7 @@ impl Scene {
 }
 
 /// What a transfer cost.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Sample {
     /// Bytes that left the sender's Ethernet device for each byte of the file.
     pub(crate) wire: f64,
@@ -81,15 +82,7 @@ impl Bench {
 
     /// Lets a train cross the network as one packet, as these links can where nothing is lost.
     pub(crate) fn let_trains_through(&self) -> Result<(), Box<dyn Error>> {
-        for node in self.network.nodes() {
-            let port = format!("port{}", node.number());
-            for (mut command, device) in
-                [(node.command("ethtool"), "eth0"), (self.network.command("ethtool"), port.as_str())]
-            {
-                run(command.args(["-K", device, "tx-udp-segmentation", "on"]))?;
-            }
-        }
-        Ok(())
+        cut_trains(&self.network, false)
     }
 
     /// Sends the file once, and compares every copy of it that is kept.
