@@ -12,6 +12,7 @@
 
 mod link;
 mod network;
+mod port;
 mod process;
 mod space;
 mod traffic;
@@ -19,6 +20,7 @@ mod transfer;
 
 pub use link::{Disorder, Loss};
 pub use network::{Network, Node};
+pub use port::free_port;
 pub use process::{Ended, Process};
 pub use traffic::Traffic;
 pub use transfer::{Transfer, WrongFile, draw};

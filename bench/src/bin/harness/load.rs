@@ -6,13 +6,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use campanile_bench::arguments::Arguments;
-use campanile_rig::Process;
+use campanile_rig::{Process, free_port};
 
 use crate::bound::Bound;
 use crate::environment::Environment;
 use crate::programs::{build_campanile, build_peer, run as finish};
 use crate::series::Series;
-use crate::server::free_port;
 use crate::turns::Target;
 
 /// What sends. A rate beyond what any core reaches makes an open loop a flood.
@@ -52,7 +51,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
 
 /// A sink on some port.
 fn sink(flood: &Path) -> Result<(Process, String), Box<dyn Error>> {
-    let port = free_port()?.to_string();
+    let port = free_port().to_string();
     let mut sink = Process::start("sink", Command::new(flood).args(["sink", &port]))?;
     match sink.line(Duration::from_secs(5), |line| line == "ready") {
         Some(_) => Ok((sink, port)),

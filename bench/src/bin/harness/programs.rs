@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use campanile_bench::socket::BUFFER_BYTES;
+use campanile_rig::free_port;
 
 use crate::plan::Contestant;
-use crate::server::free_port;
 
 /// Where the programs are.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Programs {
     /// Checks that campanile runs on the backends it is asked for: where the system forbids one it takes another.
     pub(crate) fn check_backends(&self) -> Result<(), Box<dyn Error>> {
         for backend in ["epoll", "uring"] {
-            let mut command = self.campanile(&free_port()?.to_string(), 1, backend);
+            let mut command = self.campanile(&free_port().to_string(), 1, backend);
             let mut child = command.arg("--json").stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
             let mut line = String::new();
             let read = child.stdout.take().map(|output| BufReader::new(output).read_line(&mut line));

@@ -1,11 +1,10 @@
 //! A running server. It ends when it is dropped.
 
 use std::error::Error;
-use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 
 use campanile_bench::cores;
+use campanile_rig::free_port;
 
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -16,7 +15,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server that `command` makes for a free port, on these cores.
     pub(crate) fn start(on: &[usize], command: impl FnOnce(u16) -> Command) -> Result<Self, Box<dyn Error>> {
-        let port = free_port()?;
+        let port = free_port();
         let mut command = command(port);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         Ok(Self { child: spawn_on(on, &mut command)?, port })
@@ -42,9 +41,4 @@ pub(crate) fn spawn_on(on: &[usize], command: &mut Command) -> Result<Child, Box
     let child = command.spawn();
     cores::pin(&own)?;
     child.map_err(|error| format!("{:?} does not start: {error}", command.get_program()).into())
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> io::Result<u16> {
-    Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -1,8 +1,9 @@
 //! `campanile beacon`: what is sent is heard, the first datagram too.
 
+use campanile_rig::free_port;
 use serde_json::Value;
 
-use super::process::{Running, free_port, run};
+use super::process::{Running, run};
 
 /// A listener on loopback that has joined its group.
 fn listening(group: &str, options: &str) -> Running {

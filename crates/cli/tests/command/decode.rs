@@ -1,11 +1,8 @@
 //! `campanile decode` over captures of ZeroMQ, and over what is none.
 
-use std::io::Write;
-use std::process::Stdio;
-
 use serde_json::Value;
 
-use super::process::{Finished, campanile, run};
+use super::process::{Finished, run, run_with};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../pgm/tests/captures");
 
@@ -14,13 +11,7 @@ fn capture() -> Vec<u8> {
 }
 
 fn piped(arguments: &str, input: &[u8]) -> Finished {
-    let mut command = campanile(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    let mut stdin = child.stdin.take().expect("it is piped");
-    stdin.write_all(input).expect("the capture is read");
-    drop(stdin);
-    child.wait_with_output().expect("it ends").into()
+    run_with(arguments, input).into()
 }
 
 /// The capture with a wrong checksum in its last ODATA.

@@ -2,7 +2,9 @@
 
 use std::net::UdpSocket;
 
-use super::process::{Running, Server, free_port, until};
+use campanile_rig::free_port;
+
+use super::process::{Running, Server, until};
 
 #[test]
 fn a_server_stops_with_a_summary() {

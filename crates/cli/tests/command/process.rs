@@ -1,10 +1,13 @@
 //! Processes of the program, and what comes of them.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::UdpSocket;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use campanile_rig::free_port;
 use serde_json::Value;
 
 /// The program with arguments as one types them; nothing of this terminal reaches it.
@@ -31,41 +34,46 @@ impl From<Output> for Finished {
 
 /// Runs the program to its end.
 pub(super) fn run(arguments: &str) -> Finished {
-    campanile(arguments).output().expect("the program starts").into()
+    Running::start(arguments).finish()
 }
 
 /// Runs the program to its end with this as its standard input.
 pub(super) fn run_with(arguments: &str, input: &[u8]) -> Output {
     let mut command = campanile(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the program starts");
-    let mut stdin = child.stdin.take().expect("it is piped");
-    std::thread::scope(|scope| {
+    let running = Running::spawn(command.stdin(Stdio::piped()));
+    let mut stdin = running.child().stdin.take().expect("it is piped");
+    thread::scope(|scope| {
         // A program that ended before has no use for the rest.
         scope.spawn(move || stdin.write_all(input).is_ok());
-        child.wait_with_output().expect("it is a child of this process")
+        running.output()
     })
 }
 
-/// A port that nobody has at this moment.
-pub(super) fn free_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
-    socket.local_addr().expect("it is bound").port()
-}
-
-/// A process that is still running. Dropping it kills it.
+/// A process that is still running. Dropping it kills it, and so does a time in which all of them should be done.
 pub(super) struct Running {
-    child: Child,
+    child: Arc<Mutex<Child>>,
+    started: Instant,
+    /// Closed with this: the process is watched no more.
+    _watched: Sender<()>,
     /// `None` once it is closed.
     stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Running {
     pub(super) fn start(arguments: &str) -> Self {
-        let mut command = campanile(arguments);
+        Self::spawn(&mut campanile(arguments))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        Self { child, stdout: Some(stdout) }
+        let child = Arc::new(Mutex::new(child));
+        let _watched = watch(&child);
+        Self { child, started: Instant::now(), _watched, stdout: Some(stdout) }
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().expect("nobody panics with it")
     }
 
     /// The next line of its output, without the end.
@@ -85,19 +93,20 @@ impl Running {
     /// Presses Ctrl-C, where a test can do that: with the command `kill`.
     pub(super) fn interrupt(&self) -> bool {
         let mut kill = Command::new("kill");
-        let kill = kill.args(["-INT", &self.child.id().to_string()]).stderr(Stdio::null()).status();
+        let kill = kill.args(["-INT", &self.child().id().to_string()]).stderr(Stdio::null()).status();
         kill.is_ok_and(|status| status.success())
     }
 
     /// Ends it without asking.
     pub(super) fn kill(&mut self) {
+        let mut child = self.child();
         // It may have ended long since.
-        let _ = self.child.kill();
-        self.child.wait().expect("it is a child of this process");
+        let _ = child.kill();
+        child.wait().expect("it is a child of this process");
     }
 
     pub(super) fn has_ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("it is a child of this process")
+        self.child().try_wait().expect("it is a child of this process")
     }
 
     /// Closes its output, as a reader that has enough does, and waits for its end: its exit code and its messages.
@@ -108,15 +117,23 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(super) fn finish(mut self) -> Finished {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        if let Some(mut pipe) = self.stdout.take() {
-            pipe.read_to_string(&mut stdout).expect("output is text");
-        }
-        let pipe = self.child.stderr.as_mut().expect("it is piped");
-        pipe.read_to_string(&mut stderr).expect("messages are text");
-        let status = self.child.wait().expect("it is a child of this process");
-        Finished { code: status.code(), stdout, stderr }
+    pub(super) fn finish(self) -> Finished {
+        self.output().into()
+    }
+
+    fn output(mut self) -> Output {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let mut messages = self.child().stderr.take().expect("it is piped");
+        thread::scope(|scope| {
+            scope.spawn(|| messages.read_to_end(&mut stderr).expect("a pipe can be read"));
+            if let Some(mut pipe) = self.stdout.take() {
+                pipe.read_to_end(&mut stdout).expect("a pipe can be read");
+            }
+        });
+        let status = self.child().wait().expect("it is a child of this process");
+        let output = Output { status, stdout, stderr };
+        assert!(self.started.elapsed() < PATIENCE, "it did not end by itself: {:?}", Finished::from(output));
+        output
     }
 }
 
@@ -125,6 +142,22 @@ impl Drop for Running {
         self.kill();
     }
 }
+
+/// Kills a process whose time is over, so that what waits for it goes on, until what this gives is dropped.
+fn watch(child: &Arc<Mutex<Child>>) -> Sender<()> {
+    let (watched, inlet) = channel();
+    let child = Arc::clone(child);
+    thread::spawn(move || {
+        if inlet.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            // It may have ended just now.
+            let _ = child.lock().expect("nobody panics with it").kill();
+        }
+    });
+    watched
+}
+
+/// Longer than any of them takes, also where much else goes on.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An echo server on loopback that reports in JSON. It ends by itself after a while, should nothing else end it.
 pub(super) struct Server {
@@ -162,6 +195,6 @@ pub(super) fn until(mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(30), "it does not come to that");
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }

@@ -3,7 +3,9 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use super::process::{Running, Server, free_port, run};
+use campanile_rig::free_port;
+
+use super::process::{Running, Server, run};
 
 fn is_measured(backend: &str) {
     let server = Server::start(&format!("--backend {backend}"));

@@ -4,10 +4,11 @@ use std::fs;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use campanile_rig::free_port;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::process::{Finished, Running, free_port, run, run_with};
+use super::process::{Finished, Running, run, run_with};
 
 /// A directory of a test's own.
 struct Scratch(TempDir);
@@ -84,7 +85,7 @@ impl Session {
             let heard: Vec<_> = (1..=receivers).map(hear).collect();
             // Repair takes as long as a machine with other work needs for it.
             let send =
-                format!("send {kind} {place} --json --rate 20mbit --set linger=5 --receivers {receivers}");
+                format!("send {kind} {place} --json --rate 20mbit --set linger=30 --receivers {receivers}");
             let sent = run_with(&send, input).into();
             (heard.into_iter().map(|heard| heard.join().expect("it runs")).collect(), sent)
         })
@@ -344,7 +345,7 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
     fs::create_dir(scratch.0.path().join("disk")).expect("there is room");
     let session = Session::new();
     let campanile = env!("CARGO_BIN_EXE_campanile");
-    let recv = format!("{campanile} recv {} --into disk/in", session.0);
+    let recv = format!("{campanile} recv {} --into disk/in --wait 60", session.0);
     let send = format!("{campanile} send {} --rate 40mbit --receivers 1 --set linger=30s {file}", session.0);
     let transfer =
         format!("timeout 25 {send} > /dev/null & {recv}; echo receiver $?; wait $!; echo sender $?");
