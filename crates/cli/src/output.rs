@@ -33,6 +33,19 @@ pub(crate) fn event(name: &str, facts: &impl Serialize) -> Result<(), CommandErr
     json(&Event { event: name, facts })
 }
 
+/// Writes the same where it waits for what comes after it.
+///
+/// # Errors
+/// As [`line()`].
+pub(crate) fn write_event(
+    out: &mut impl Write,
+    name: &str,
+    facts: &impl Serialize,
+) -> Result<(), CommandError> {
+    serde_json::to_writer(&mut *out, &Event { event: name, facts }).map_err(io::Error::from)?;
+    Ok(out.write_all(b"\n")?)
+}
+
 #[derive(Serialize)]
 struct Event<'a, T> {
     event: &'a str,

@@ -1,7 +1,7 @@
 //! `campanile recv --stream`, `--lines` and `--zmq`: a group to standard output.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::time::{Duration, Instant};
 
 use campanile::multicast::{EndCause, Options, Received, Subscriber, Tsi};
@@ -10,7 +10,6 @@ use super::Arguments;
 use super::said::Message;
 use crate::command_error::CommandError;
 use crate::interrupt::Interrupt;
-use crate::progress::Teller;
 use crate::session::{self, Kind};
 use crate::{figures::Count, output};
 
@@ -22,7 +21,8 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
     let run = Run {
         subscriber,
         kind,
-        teller: Teller::new(arguments.json),
+        out: BufWriter::new(io::stdout()),
+        json: arguments.json,
         stays: arguments.stay,
         is_foreign: options.mode.is_foreign(),
         live: BTreeSet::new(),
@@ -35,7 +35,9 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
 struct Run {
     subscriber: Subscriber,
     kind: Kind,
-    teller: Teller,
+    /// What came, as it is written: it waits here while more comes at once.
+    out: BufWriter<Stdout>,
+    json: bool,
     stays: bool,
     /// The sources know nothing of reports.
     is_foreign: bool,
@@ -58,37 +60,49 @@ enum Next {
 
 impl Run {
     fn serve(mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
+        let over = self.listen(wait, interrupt);
+        self.out.flush()?;
+        over?;
+        match self.flaw {
+            Some(flaw) if !self.stays => Err(CommandError::incomplete(flaw)),
+            _ => Ok(()),
+        }
+    }
+
+    fn listen(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
         let mut heard = Instant::now();
         let mut ending = false;
         loop {
-            if let Some(event) = self.subscriber.next(TICK) {
+            if let Some(event) = self.next()? {
                 heard = Instant::now();
                 match self.handle(event)? {
                     Next::More => {}
                     Next::Known => ending = true,
-                    Next::Over => return self.result(),
+                    Next::Over => return Ok(()),
                 }
-            } else {
-                // Whoever reads this is not kept waiting while nothing comes.
-                io::stdout().flush()?;
             }
             let silence = heard.elapsed();
             if ending && silence > PATIENCE {
-                return self.result();
+                return Ok(());
             }
             if interrupt.is_pressed() {
-                io::stdout().flush()?;
-                return if self.stays || ending {
-                    self.result()
-                } else {
-                    Err(CommandError::incomplete("interrupted"))
-                };
+                let is_good = self.stays || ending;
+                return if is_good { Ok(()) } else { Err(CommandError::incomplete("interrupted")) };
             }
             if wait.is_some_and(|wait| silence > wait) {
                 let message = format!("nothing came for {} s", silence.as_secs());
                 return Err(CommandError::incomplete(message));
             }
         }
+    }
+
+    /// What comes next. Before it waits, it shows what has come.
+    fn next(&mut self) -> Result<Option<Received>, CommandError> {
+        if let Some(event) = self.subscriber.try_next() {
+            return Ok(Some(event));
+        }
+        self.out.flush()?;
+        Ok(self.subscriber.next(TICK))
     }
 
     fn handle(&mut self, event: Received) -> Result<Next, CommandError> {
@@ -112,7 +126,7 @@ impl Run {
                     self.write_message(tsi)?;
                 }
             }
-            Received::Bytes { bytes, .. } => io::stdout().write_all(&bytes)?,
+            Received::Bytes { bytes, .. } => self.out.write_all(&bytes)?,
             Received::Lost { tsi, first, last } => {
                 let count = Count(u64::from(last.distance_from(first)) + 1);
                 self.message.clear();
@@ -165,29 +179,20 @@ impl Run {
     /// Writes a message as a line; what stands between the parts of one is a tab.
     fn write_message(&mut self, tsi: Tsi) -> Result<(), CommandError> {
         let parts = std::mem::take(&mut self.message);
-        if self.teller.is_json() {
-            return self.teller.tell(&Message::new(tsi, &parts));
+        if self.json {
+            return output::write_event(&mut self.out, "message", &Message::new(tsi, &parts));
         }
-        let mut stdout = io::stdout().lock();
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {
-                stdout.write_all(b"\t")?;
+                self.out.write_all(b"\t")?;
             }
-            stdout.write_all(part)?;
+            self.out.write_all(part)?;
         }
-        Ok(stdout.write_all(b"\n")?)
-    }
-
-    fn result(self) -> Result<(), CommandError> {
-        io::stdout().flush()?;
-        match self.flaw {
-            Some(flaw) if !self.stays => Err(CommandError::incomplete(flaw)),
-            _ => Ok(()),
-        }
+        Ok(self.out.write_all(b"\n")?)
     }
 }
 
-/// How often Ctrl-C is looked after, and how long what came may wait to be seen.
+/// How often Ctrl-C is looked after.
 const TICK: Duration = Duration::from_millis(20);
 
 /// How long a sender that does not say that it knows is waited for.

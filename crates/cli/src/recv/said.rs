@@ -204,19 +204,9 @@ pub(super) struct Message {
     parts: Vec<String>,
 }
 
-impl Said for Message {
-    const EVENT: &'static str = "message";
-}
-
 impl Message {
     pub(super) fn new(tsi: Tsi, parts: &[Vec<u8>]) -> Self {
         let text = |part: &Vec<u8>| String::from_utf8_lossy(part).into_owned();
         Self { session: tsi.to_string(), parts: parts.iter().map(text).collect() }
-    }
-}
-
-impl fmt::Display for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.parts.join("\t"))
     }
 }
