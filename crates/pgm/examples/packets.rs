@@ -115,7 +115,7 @@ impl World {
     fn answer(&mut self, event: SourceEvent) {
         let SourceEvent::Need(range) = event else { return };
         self.group.resize((range.end - range.start) as usize, 7);
-        self.source.supply(self.now, &range, &self.group).expect("it was asked for");
+        self.source.supply(self.now, &range, &mut self.group).expect("it was asked for");
     }
 
     /// Carries a train, or what is left of it.

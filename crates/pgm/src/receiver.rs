@@ -16,6 +16,7 @@ mod intervals;
 mod leap;
 mod nak;
 mod order;
+mod packets;
 mod peer;
 mod peers;
 mod proof;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 pub use config::{Consumer, JoinWish, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
 pub use event::{CommandError, EndCause, Event};
+pub use packets::{Packets, Run};
 pub use stats::ReceiverStats;
 
 use self::decode::Workshop;
@@ -171,7 +173,7 @@ impl Receiver {
             self.peers.end(at, cause);
             return Some(Event::End { tsi, cause });
         }
-        self.peers.get(at)?.event(delivery)
+        self.peers.get_mut(at)?.event(delivery)
     }
 
     /// When to call [`Receiver::handle_timeout`] at the latest; it may turn out that nothing was due.
@@ -404,9 +406,9 @@ impl Peer {
     }
 
     /// The event for what is delivered.
-    fn event(&self, delivery: Delivery) -> Option<Event<'_>> {
+    fn event(&mut self, delivery: Delivery) -> Option<Event<'_>> {
         let tsi = self.session.tsi;
-        Some(match (delivery, &self.sink) {
+        Some(match (delivery, &mut self.sink) {
             (Delivery::Held { key, index, range, more }, Sink::Ordered(ordered)) => {
                 let hold = self.window.block(key)?.hold.as_ref()?;
                 let bytes = hold.data(index)?.0.get(range)?;
@@ -416,9 +418,7 @@ impl Peer {
                 let bytes = ordered.assembly.assembled().get(range)?;
                 message(tsi, bytes, more, ordered.assembly.framing())
             }
-            (Delivery::Packet { position, range }, Sink::Bulk(bulk)) => {
-                Event::Packet { tsi, sqn: Window::seq(position), bytes: bulk.payload(range) }
-            }
+            (Delivery::Packets, Sink::Bulk(bulk)) => Event::Packets { tsi, packets: bulk.packets_mut() },
             (Delivery::Need { key }, _) => {
                 let count = self.window.block(key)?.size();
                 Event::Need { tsi, first: Window::seq(self.window.start(key)), count }
@@ -433,7 +433,7 @@ impl Peer {
             (Delivery::Resumed, _) => Event::Resumed { tsi },
             (Delivery::End(cause), _) => Event::End { tsi, cause },
             (Delivery::Held { .. } | Delivery::Assembled { .. }, Sink::Bulk(_))
-            | (Delivery::Packet { .. }, Sink::Ordered(_)) => return None,
+            | (Delivery::Packets, Sink::Ordered(_)) => return None,
         })
     }
 }

@@ -264,12 +264,13 @@ impl Source {
         Ok(())
     }
 
-    /// Takes the bytes that [`SourceEvent::Need`] asked for.
+    /// Takes the bytes that [`SourceEvent::Need`] asked for as they are, and leaves memory in their place that it does not use any more,
+    /// whatever it holds.
     ///
     /// # Errors
     ///
-    /// Exactly the range that was asked for is taken, once.
-    pub fn supply(&mut self, now: Instant, range: &Range<u64>, bytes: &[u8]) -> Result<(), NotNeeded> {
+    /// Exactly the range that was asked for is taken, once. What is not taken stays.
+    pub fn supply(&mut self, now: Instant, range: &Range<u64>, bytes: &mut Vec<u8>) -> Result<(), NotNeeded> {
         let Store::Elsewhere(cache) = &mut self.store else { return Err(NotNeeded) };
         if !cache.supply(range, bytes) {
             return Err(NotNeeded);

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use campanile_pgm::receiver::{Consumer, Event, Receiver, ReceiverConfig};
+use campanile_pgm::receiver::{Consumer, Event, Packets, Receiver, ReceiverConfig};
 use campanile_pgm::source::{
     Endpoint, Kept, Pace, ParityConfig, ProActive, Source, SourceConfig, SourceEvent, WindowConfig,
 };
@@ -24,6 +24,8 @@ struct Bench {
     message: Vec<u8>,
     file: Vec<u8>,
     taken: Vec<u8>,
+    supplied: Vec<u8>,
+    packets: Packets,
     allocations: u64,
 }
 
@@ -41,6 +43,8 @@ impl Bench {
             message: vec![7; 3000],
             file: Vec::new(),
             taken: Vec::new(),
+            supplied: Vec::new(),
+            packets: Packets::default(),
             allocations: 0,
         }
     }
@@ -76,8 +80,9 @@ impl Bench {
             self.count(|it| event = it.source.poll_event());
             match event {
                 Some(SourceEvent::Need(range)) => self.count(|it| {
-                    let bytes = &it.file[range.start as usize..range.end as usize];
-                    it.source.supply(it.now, &range, bytes).unwrap();
+                    it.supplied.clear();
+                    it.supplied.extend_from_slice(&it.file[range.start as usize..range.end as usize]);
+                    it.source.supply(it.now, &range, &mut it.supplied).unwrap();
                 }),
                 Some(_) => {}
                 None => break,
@@ -115,8 +120,13 @@ impl Bench {
                 while let Some(event) = it.receiver.poll_event() {
                     is_quiet = false;
                     match event {
-                        Event::Packet { sqn, bytes, .. } => {
-                            it.taken[sqn.0 as usize * stride..][..bytes.len()].copy_from_slice(bytes);
+                        Event::Packets { packets, .. } => {
+                            for run in packets.runs() {
+                                it.taken[run.first.0 as usize * stride..][..run.bytes.len()]
+                                    .copy_from_slice(run.bytes);
+                            }
+                            // As who keeps them does.
+                            std::mem::swap(packets, &mut it.packets);
                         }
                         Event::Need { first, count, .. } => {
                             need = Some((first, usize::from(count)));

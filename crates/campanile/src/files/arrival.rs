@@ -10,7 +10,7 @@ use super::inbox::Inbox;
 use super::layout::{Head, Layout, TooLarge};
 use super::manifest::{Manifest, ManifestError};
 use super::spool::Spool;
-use crate::multicast::{Content, Profile, ProfileError};
+use crate::multicast::{Content, Packets, Profile, ProfileError, Seq};
 
 /// A session as its packets come, in any order. It knows no socket.
 #[derive(Debug)]
@@ -76,25 +76,18 @@ impl Arrival {
         Self { phase: Phase::Heading(heading), profile: None }
     }
 
-    /// Takes packets by the numbers of their blocks.
+    /// Takes packets, whose numbers are those of their blocks.
     ///
     /// Gives `true` when the manifest has become known by them: then [`Arrival::fill`] is to be called.
-    pub(crate) fn put<'a>(
-        &mut self,
-        packets: impl Iterator<Item = (u64, &'a [u8])>,
-        inbox: &Inbox,
-    ) -> Result<bool, ArrivalError> {
+    pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<bool, ArrivalError> {
         match &mut self.phase {
             Phase::Filling(filling) => {
-                for (block, bytes) in packets {
-                    if !filling.put(block, bytes, inbox)? {
-                        return Err(Refusal::Blocks.into());
-                    }
-                }
+                filling.put(packets, inbox)?.ok_or(Refusal::Blocks)?;
                 filling.settle(inbox)?;
                 Ok(false)
             }
             Phase::Heading(heading) => {
+                let packets = packets.iter().map(|(sqn, bytes)| (u64::from(sqn.0), bytes));
                 heading.spool.put(packets)?.map_err(|_| Refusal::Spool)?;
                 if heading.found.is_none() {
                     heading.found = heading.advance(&mut self.profile)?;
@@ -224,13 +217,17 @@ impl Heading {
 
     /// Gives what came too early to the files.
     fn replay(&mut self, filling: &mut Filling, inbox: &Inbox) -> Result<(), ArrivalError> {
-        let mut packet = Vec::new();
-        for block in self.spool.blocks(filling.layout().head_blocks()..) {
-            packet.clear();
-            self.spool.append(block, &mut packet)?;
-            if !filling.put(block, &packet, inbox)? {
-                return Err(Refusal::Blocks.into());
+        let (mut packet, mut packets) = (Vec::new(), Packets::default());
+        let blocks = self.spool.blocks(filling.layout().head_blocks()..);
+        for some in blocks.chunks(REPLAYED_AT_ONCE) {
+            packets.clear();
+            for &block in some {
+                packet.clear();
+                self.spool.append(block, &mut packet)?;
+                let sqn = u32::try_from(block).expect("it was a packet's number");
+                packets.push(Seq(sqn), &packet);
             }
+            filling.put(&packets, inbox)?.ok_or(Refusal::Blocks)?;
         }
         Ok(filling.settle(inbox)?)
     }
@@ -248,6 +245,9 @@ impl Heading {
         Ok((stride, bytes))
     }
 }
+
+/// Packets that are given to the files together: as many as make some hundred kilobytes.
+const REPLAYED_AT_ONCE: usize = 256;
 
 /// What stands before the manifest.
 pub(crate) const PREFIX: usize = Profile::LEN + Head::LEN;

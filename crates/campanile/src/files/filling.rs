@@ -11,6 +11,7 @@ use super::layout::{Layout, Piece};
 use super::manifest::{Entry, Manifest};
 use super::opened::Opened;
 use super::partial::{Partial, PartialPaths};
+use crate::multicast::{Packets, Run};
 
 /// What has come of each content of a manifest, and where.
 #[derive(Debug)]
@@ -25,8 +26,6 @@ pub(crate) struct Filling {
     partials: Opened<Partial>,
     /// Complete contents, open for reading.
     whole: Opened<File>,
-    /// Blocks that follow each other, on their way to the disk.
-    run: Run,
     /// Blocks of contents that are there.
     had: u64,
     /// Files that have their names.
@@ -75,20 +74,6 @@ pub(crate) enum Outcome {
     },
 }
 
-#[derive(Debug, Default)]
-struct Run {
-    content: usize,
-    first: u64,
-    /// Blocks in `bytes`.
-    count: u64,
-    bytes: Vec<u8>,
-}
-
-impl Run {
-    /// A write of this size costs as much a byte as any larger one.
-    const LEN_MAX: usize = 256 * 1024;
-}
-
 impl Filling {
     /// Looks for what is there of each file already: under its name, or in a partial. What is complete is placed at once.
     pub(crate) fn open(
@@ -106,7 +91,6 @@ impl Filling {
             filled: Vec::new(),
             partials: Opened::new(),
             whole: Opened::new(),
-            run: Run::default(),
             had: 0,
             placed: 0,
             failed: 0,
@@ -171,34 +155,49 @@ impl Filling {
         self.outcomes.pop_front()
     }
 
-    /// Takes the packet of a block; `false` if it is none of this session, or has the wrong length.
-    pub(crate) fn put(&mut self, block: u64, bytes: &[u8], inbox: &Inbox) -> Result<bool, FileError> {
-        let is_last = block + 1 == self.layout.blocks();
-        let block_len = self.layout.block_len() as u64;
-        let expected = if is_last { self.layout.len() - block * block_len } else { block_len };
-        if bytes.len() as u64 != expected {
-            return Ok(false);
+    /// Writes packets, whose numbers are those of their blocks; `None` if one of them is none of this session, or has the wrong length.
+    pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<Option<()>, FileError> {
+        for run in packets.runs() {
+            if !self.is_of_session(&run) {
+                return Ok(None);
+            }
+            self.put_run(u64::from(run.first.0), run.bytes, inbox)?;
         }
-        let Some((content, within)) = self.layout.find(block) else {
-            return Ok(block < self.layout.head_blocks());
-        };
-        if !matches!(self.stages[content], Stage::Missing | Stage::Partial) {
-            return Ok(true);
-        }
-        let run = &self.run;
-        let follows = run.content == content && run.first + run.count == within;
-        if !follows || run.bytes.len() >= Run::LEN_MAX {
-            self.write_run(inbox)?;
-            (self.run.content, self.run.first) = (content, within);
-        }
-        self.run.bytes.extend_from_slice(bytes);
-        self.run.count += 1;
-        Ok(true)
+        Ok(Some(()))
     }
 
-    /// Brings to the disk what was put, and places what is complete.
+    /// Whether packets are of this session, and as long as they must be.
+    fn is_of_session(&self, run: &Run<'_>) -> bool {
+        let (first, count) = (u64::from(run.first.0), run.count as u64);
+        let block_len = self.layout.block_len() as u64;
+        let start = first * block_len;
+        let end = (start + count * block_len).min(self.layout.len());
+        let is_even = count == 1 || run.stride as u64 == block_len;
+        first + count <= self.layout.blocks() && is_even && run.bytes.len() as u64 == end - start
+    }
+
+    /// Writes blocks that follow each other, each where it belongs.
+    fn put_run(&mut self, mut block: u64, mut bytes: &[u8], inbox: &Inbox) -> Result<(), FileError> {
+        let block_len = self.layout.block_len();
+        while !bytes.is_empty() {
+            let found = self.layout.find(block);
+            // The head's blocks are there already.
+            let end = found.map_or(block + 1, |(content, _)| self.layout.contents()[content].blocks.end);
+            let len =
+                bytes.len().min(usize::try_from(end - block).unwrap_or(usize::MAX).saturating_mul(block_len));
+            let (here, rest) = bytes.split_at(len);
+            if let Some((content, within)) = found
+                && matches!(self.stages[content], Stage::Missing | Stage::Partial)
+            {
+                self.write(content, within, here, inbox)?;
+            }
+            (block, bytes) = (end, rest);
+        }
+        Ok(())
+    }
+
+    /// Saves what is known to be there, and places what is complete.
     pub(crate) fn settle(&mut self, inbox: &Inbox) -> Result<(), FileError> {
-        self.write_run(inbox)?;
         let (layout, mut saved) = (&self.layout, Ok(()));
         for (index, partial) in self.partials.iter_mut() {
             let save = |error| FileAction::Write.of(&paths(layout, index, inbox).map)(error);
@@ -218,7 +217,6 @@ impl Filling {
         mut bytes: Vec<u8>,
         inbox: &Inbox,
     ) -> Result<Vec<u8>, FileError> {
-        self.write_run(inbox)?;
         bytes.clear();
         bytes.resize(usize::try_from(range.end - range.start).expect("a range that memory has room for"), 0);
         let mut at = 0;
@@ -314,23 +312,16 @@ impl Filling {
         }
     }
 
-    /// Writes the blocks that wait, and sees whether their content is complete now.
-    fn write_run(&mut self, inbox: &Inbox) -> Result<(), FileError> {
-        if self.run.bytes.is_empty() {
-            return Ok(());
-        }
-        let Run { content, first, bytes, .. } = std::mem::take(&mut self.run);
+    /// Writes blocks of a content, and sees whether it is complete now.
+    fn write(&mut self, content: usize, first: u64, bytes: &[u8], inbox: &Inbox) -> Result<(), FileError> {
         let partial = self.partial(content, inbox)?;
-        let written = partial.write(first, &bytes);
+        let written = partial.write(first, bytes);
         let is_whole = partial.map().is_whole();
         match written {
             Ok(new) => self.had += new,
             Err(error) => return Err(FileAction::Write.of(&self.paths(content, inbox).bytes)(error)),
         }
         self.note(content, is_whole);
-        // The buffer is used again.
-        self.run.bytes = bytes;
-        self.run.bytes.clear();
         Ok(())
     }
 

@@ -254,8 +254,7 @@ impl FileReceiver {
         let tsi = batch.tsi();
         let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
         let Some(arrival) = &mut session.arrival else { return Ok(()) };
-        let packets = batch.packets().map(|(sqn, bytes)| (u64::from(sqn.0), bytes));
-        match arrival.put(packets, &self.inbox) {
+        match arrival.put(batch.packets(), &self.inbox) {
             Ok(false) => {}
             Ok(true) => return self.fill(tsi),
             Err(error) => return self.refuse(tsi, error),

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
-use campanile_pgm::receiver::{Consumer, EndCause, JoinWish};
+use campanile_pgm::receiver::{Consumer, EndCause, JoinWish, Packets};
 use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Seq, Tsi};
 
@@ -95,19 +95,12 @@ pub enum BulkReceived {
     Failed(String),
 }
 
-/// Packets of one source, in one buffer. The buffer goes back to the node when the batch is dropped.
+/// Packets of one source, in the memory in which the state machine put them. It goes back to the node when the batch is dropped.
 #[derive(Debug)]
 pub struct Batch {
     tsi: Tsi,
-    buffer: Buffer,
-    home: Sender<Buffer>,
-}
-
-/// The bytes of packets, one behind the other, and where each one ends.
-#[derive(Debug, Default)]
-pub(super) struct Buffer {
-    bytes: Vec<u8>,
-    packets: Vec<(Seq, usize)>,
+    packets: Packets,
+    home: Sender<Packets>,
 }
 
 impl Batch {
@@ -117,24 +110,19 @@ impl Batch {
         self.tsi
     }
 
-    /// The packets, in the order in which they came.
-    pub fn packets(&self) -> impl Iterator<Item = (Seq, &[u8])> {
-        let mut start = 0;
-        self.buffer.packets.iter().map(move |&(sqn, end)| {
-            let bytes = &self.buffer.bytes[start..end];
-            start = end;
-            (sqn, bytes)
-        })
+    /// The packets.
+    #[must_use]
+    pub fn packets(&self) -> &Packets {
+        &self.packets
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.bytes.clear();
-        buffer.packets.clear();
+        let mut packets = std::mem::take(&mut self.packets);
+        packets.clear();
         // A node that has gone, or has enough of them, does not want it.
-        let _ = self.home.try_send(buffer);
+        let _ = self.home.try_send(packets);
     }
 }
 
@@ -351,7 +339,7 @@ impl Weight for BulkSent {
 impl Weight for BulkReceived {
     fn weight(&self) -> usize {
         match self {
-            BulkReceived::Packets(batch) => batch.buffer.bytes.len(),
+            BulkReceived::Packets(batch) => batch.packets.bytes_len(),
             _ => 0,
         }
     }

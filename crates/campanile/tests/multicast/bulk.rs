@@ -62,7 +62,7 @@ struct Incoming {
 
 impl Incoming {
     fn take(&mut self, batch: &Batch) {
-        for (sqn, bytes) in batch.packets() {
+        for (sqn, bytes) in batch.packets().iter() {
             self.block_len = self.block_len.max(bytes.len());
             let twice = self.packets.insert(sqn.0, bytes.to_vec());
             assert!(twice.is_none(), "packet {sqn:?} came twice");

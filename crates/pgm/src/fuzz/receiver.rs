@@ -173,8 +173,13 @@ impl Stories {
                 self.of(tsi);
                 assert!(!is_bulk && !bytes.is_empty());
             }
-            Event::Packet { tsi, sqn, .. } => {
-                assert!(is_bulk && self.of(tsi).packets.insert(sqn.0), "{sqn} was handed over before");
+            Event::Packets { tsi, packets } => {
+                let told = &mut self.of(tsi).packets;
+                assert!(is_bulk && !packets.is_empty());
+                packets.iter().for_each(|(sqn, _)| {
+                    assert!(told.insert(sqn.0), "{sqn} was handed over before");
+                });
+                assert_eq!(packets.runs().map(|run| run.count).sum::<usize>(), packets.iter().count());
             }
             Event::Need { tsi, first, count } => {
                 self.of(tsi);

@@ -69,7 +69,7 @@ impl Life {
         let Some(range) = self.needs.pop() else { return };
         let len = usize::try_from(range.end - range.start).expect("a group of packets");
         let len = if choices.one_in(8) { len / 2 } else { len };
-        _ = self.source.supply(self.now, &range, &vec![choices.u8(); len]);
+        _ = self.source.supply(self.now, &range, &mut vec![choices.u8(); len]);
     }
 
     fn receive(&mut self, choices: &mut Choices<'_>) {

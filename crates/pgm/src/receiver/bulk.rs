@@ -6,16 +6,18 @@ use std::ops::Range;
 use super::decode::{Group, Kept};
 use super::event::CommandError;
 use super::order::Delivery;
+use super::packets::{KEPT_MAX, Packets};
 use super::peer::{Peer, Sink};
 use super::shared::Shared;
+use super::window::Window;
 use crate::Instant;
 
 /// What waits to be handed over, and which groups wait for what was.
 #[derive(Debug, Default)]
 pub(super) struct Bulk {
-    /// Payloads, one behind the other, until all of them are taken.
-    bytes: Vec<u8>,
-    packets: VecDeque<(u64, Range<usize>)>,
+    packets: Packets,
+    /// Whether the packets were handed over. What is left of them after that is nobody's.
+    are_told: bool,
     lost: VecDeque<Range<u64>>,
     /// Groups of which enough is there to decode them; the first one may have been asked for.
     wants: VecDeque<u64>,
@@ -27,26 +29,30 @@ pub(super) struct Bulk {
 impl Bulk {
     /// Takes a packet in; false when too much waits.
     pub(super) fn push(&mut self, position: u64, payload: &[u8]) -> bool {
-        let has_room = self.bytes.len() + payload.len() <= INBOX_MAX || self.packets.is_empty();
+        let waiting = self.waiting();
+        let has_room = waiting.bytes_len() + payload.len() <= KEPT_MAX || waiting.is_empty();
         if has_room {
-            self.add(position, payload);
+            waiting.push(Window::seq(position), payload);
         }
         has_room
     }
 
-    fn add(&mut self, position: u64, payload: &[u8]) {
-        if self.packets.is_empty() {
-            self.bytes.clear();
-            self.bytes.shrink_to(INBOX_MAX);
+    /// The packets that wait to be handed over.
+    fn waiting(&mut self) -> &mut Packets {
+        if std::mem::take(&mut self.are_told) {
+            self.packets.clear();
         }
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(payload);
-        self.packets.push_back((position, start..self.bytes.len()));
+        &mut self.packets
+    }
+
+    /// The packets that are being handed over. Who keeps them puts other memory in their place.
+    pub(super) fn packets_mut(&mut self) -> &mut Packets {
+        &mut self.packets
     }
 
     /// Whether packets wait to be handed over.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.packets.is_empty()
+        !self.are_told && !self.packets.is_empty()
     }
 
     /// Positions are lost.
@@ -82,21 +88,15 @@ impl Bulk {
         }
         self.wants.retain(|&wanted| wanted != key);
     }
-
-    /// The payload of a packet that is being delivered.
-    pub(super) fn payload(&self, range: Range<usize>) -> &[u8] {
-        &self.bytes[range]
-    }
 }
 
 impl Peer {
     pub(super) fn deliver_in_bulk(&mut self) -> Option<Delivery> {
         let Sink::Bulk(bulk) = &mut self.sink else { return None };
-        if let Some((position, range)) = bulk.packets.pop_front() {
-            if !bulk.is_waiting() {
-                self.has_room_again();
-            }
-            return Some(Delivery::Packet { position, range });
+        if !bulk.waiting().is_empty() {
+            bulk.are_told = true;
+            self.has_room_again();
+            return Some(Delivery::Packets);
         }
         if let Some(lost) = bulk.lost.pop_front() {
             return Some(Delivery::Lost { first: lost.start, last: lost.end - 1 });
@@ -152,7 +152,7 @@ impl Peer {
         let mut recovered = 0;
         for (index, payload, _) in shared.workshop.recovered().filter(|(index, ..)| wanted & 1 << index != 0)
         {
-            bulk.add(first + u64::from(index), payload);
+            bulk.waiting().push(Window::seq(first + u64::from(index)), payload);
             recovered |= 1_u128 << index;
         }
         shared.stats.recovered += u64::from(recovered.count_ones());
@@ -164,6 +164,3 @@ impl Peer {
         Ok(())
     }
 }
-
-/// Bytes that may wait to be handed over: what a few trains bring.
-const INBOX_MAX: usize = 256 << 10;

@@ -1,11 +1,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::packets::Packets;
 use crate::wire::Reset;
 use crate::{Seq, Tsi};
 
 /// What a receiver tells its driver. Bytes are borrowed from the receiver until its next call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A source was found. Its data follow.
@@ -33,14 +34,12 @@ pub enum Event<'a> {
         /// Never none.
         bytes: &'a [u8],
     },
-    /// A packet, as it came or as it was recovered (bulk).
-    Packet {
+    /// Packets as they came or as they were recovered (bulk).
+    Packets {
         /// The source.
         tsi: Tsi,
-        /// Its sequence number.
-        sqn: Seq,
-        /// Its payload.
-        bytes: &'a [u8],
+        /// Some packets. Who keeps them swaps them for others, whose memory is used for what comes next.
+        packets: &'a mut Packets,
     },
     /// The packets of a group are needed to decode what it lacks (bulk): [`super::Receiver::supply`] them.
     Need {

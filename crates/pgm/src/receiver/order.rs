@@ -41,11 +41,8 @@ pub(super) enum Delivery {
         range: Range<usize>,
         more: bool,
     },
-    /// A packet from the inbox (bulk).
-    Packet {
-        position: u64,
-        range: Range<usize>,
-    },
+    /// The packets that wait (bulk).
+    Packets,
     /// A group is needed (bulk).
     Need {
         key: u64,

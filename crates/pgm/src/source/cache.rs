@@ -111,16 +111,15 @@ impl Cache {
         Some(self.range(group))
     }
 
-    /// Takes the bytes of a range that was asked for; false when it was not.
-    pub(super) fn supply(&mut self, range: &Range<u64>, bytes: &[u8]) -> bool {
+    /// Takes the bytes of a range that was asked for, and gives memory for them that is not used any more; false when it was not.
+    pub(super) fn supply(&mut self, range: &Range<u64>, bytes: &mut Vec<u8>) -> bool {
         let group = range.start / self.group_bytes;
         if *range != self.range(group) || bytes.len() as u64 != range.end - range.start {
             return false;
         }
         let asked = |slot: &&mut Slot| slot.group == group && slot.state == State::Asked;
         let Some(slot) = self.slots.iter_mut().find(asked) else { return false };
-        slot.bytes.clear();
-        slot.bytes.extend_from_slice(bytes);
+        std::mem::swap(&mut slot.bytes, bytes);
         slot.state = State::Here;
         true
     }
@@ -146,17 +145,17 @@ mod tests {
             (cache.next_need(), cache.next_need(), cache.next_need()),
             (Some(0..6), Some(12..14), None)
         );
-        assert!(!cache.supply(&(6..12), b"ghijkl"), "not asked for");
-        assert!(!cache.supply(&(0..6), b"abcde"), "too short");
-        assert!(cache.supply(&(0..6), b"abcdef"));
-        assert!(!cache.supply(&(0..6), b"abcdef"), "no more asked for");
-        assert!(cache.supply(&(12..14), b"mn"));
+        assert!(!cache.supply(&(6..12), &mut b"ghijkl".to_vec()), "not asked for");
+        assert!(!cache.supply(&(0..6), &mut b"abcde".to_vec()), "too short");
+        assert!(cache.supply(&(0..6), &mut b"abcdef".to_vec()));
+        assert!(!cache.supply(&(0..6), &mut b"abcdef".to_vec()), "no more asked for");
+        assert!(cache.supply(&(12..14), &mut b"mn".to_vec()));
         assert!(cache.want(Send, 0) && cache.want(Repair, 2), "a group serves several purposes");
         assert_eq!((cache.payload(0, 0), cache.payload(1, 0)), (Some(&b"abc"[..]), Some(&b"def"[..])));
         assert_eq!((cache.payload(4, 2), cache.payload(2, 1)), (Some(&b"mn"[..]), None));
         assert!(!cache.want(Ahead, 1));
         assert_eq!(cache.next_need(), Some(6..12));
-        assert!(cache.supply(&(6..12), b"ghijkl"));
+        assert!(cache.supply(&(6..12), &mut b"ghijkl".to_vec()));
     }
 
     #[test]
@@ -167,7 +166,7 @@ mod tests {
         let mut fetch = |purpose, group| {
             if !cache.want(purpose, group) {
                 let need = cache.next_need().expect("a slot is free for each purpose");
-                assert!(cache.supply(&need, b"x"));
+                assert!(cache.supply(&need, &mut b"x".to_vec()));
             }
             [0, 1, 7, 8, 9].map(|group| cache.payload(group, group).is_some())
         };

@@ -119,7 +119,7 @@ impl ReceiverRig {
     }
 
     pub(crate) fn told(&mut self) -> Vec<Told> {
-        std::iter::from_fn(|| self.receiver.poll_event().map(|event| read(&event))).collect()
+        std::iter::from_fn(|| self.receiver.poll_event().map(|event| read(&event))).flatten().collect()
     }
 
     fn sent(&mut self) -> Vec<Sent> {

@@ -32,14 +32,16 @@ pub(crate) enum Told {
     End(campanile_pgm::receiver::EndCause),
 }
 
-/// An event, with its bytes.
-pub(crate) fn read(event: &Event<'_>) -> Told {
-    match *event {
+/// An event, with its bytes; packets one by one.
+pub(crate) fn read(event: &Event<'_>) -> Vec<Told> {
+    let told = match *event {
         Event::Start { first, .. } => Told::Start(first.0),
         Event::Message { bytes, more: false, .. } => Told::Message(bytes.to_vec()),
         Event::Message { bytes, more: true, .. } => Told::Part(bytes.to_vec()),
         Event::Bytes { bytes, .. } => Told::Bytes(bytes.to_vec()),
-        Event::Packet { sqn, bytes, .. } => Told::Packet(sqn.0, bytes.to_vec()),
+        Event::Packets { ref packets, .. } => {
+            return packets.iter().map(|(sqn, bytes)| Told::Packet(sqn.0, bytes.to_vec())).collect();
+        }
         Event::Need { first, count, .. } => Told::Need(first.0, count),
         Event::Lost { first, last, .. } => Told::Lost(first.0, last.0),
         Event::TooLong { sqn, len, .. } => Told::TooLong(sqn.0, len),
@@ -47,7 +49,8 @@ pub(crate) fn read(event: &Event<'_>) -> Told {
         Event::Resumed { .. } => Told::Resumed,
         Event::End { cause, .. } => Told::End(cause),
         ref other => panic!("an event that the tests do not know: {other:?}"),
-    }
+    };
+    vec![told]
 }
 
 /// Whether a packet is lost on its way to a party.
@@ -235,8 +238,8 @@ impl World {
             while let Some(event) = self.source.poll_event() {
                 quiet = false;
                 if let SourceEvent::Need(range) = &event {
-                    let bytes = &self.file[range.start as usize..range.end as usize];
-                    self.source.supply(self.now, range, bytes).unwrap();
+                    let mut bytes = self.file[range.start as usize..range.end as usize].to_vec();
+                    self.source.supply(self.now, range, &mut bytes).unwrap();
                 }
                 self.source_events.push(event);
             }
@@ -256,7 +259,7 @@ impl World {
             }
             while let Some(told) = self.next_told(at) {
                 quiet = false;
-                self.told[at].push(told);
+                self.told[at].extend(told);
             }
             if quiet {
                 break;
@@ -264,16 +267,18 @@ impl World {
         }
     }
 
-    fn next_told(&mut self, at: usize) -> Option<Told> {
+    fn next_told(&mut self, at: usize) -> Option<Vec<Told>> {
         loop {
             let event = self.receivers[at].poll_event()?;
             let told = read(&event);
             match event {
-                Event::Packet { sqn, bytes, .. } => {
-                    let start = sqn.0 as usize * self.source.tsdu_len();
+                Event::Packets { packets, .. } => {
                     let file = &mut self.files[at];
-                    file.resize(file.len().max(start + bytes.len()), 0xee);
-                    file[start..start + bytes.len()].copy_from_slice(bytes);
+                    for (sqn, bytes) in packets.iter() {
+                        let start = sqn.0 as usize * self.source.tsdu_len();
+                        file.resize(file.len().max(start + bytes.len()), 0xee);
+                        file[start..start + bytes.len()].copy_from_slice(bytes);
+                    }
                 }
                 Event::Need { first, count, .. } => {
                     self.answer_need(at, first, count);

@@ -189,9 +189,9 @@ impl ReceiverNode {
                     self.tally.hand_over(bytes, |bytes| session.message(bytes, more))
                 }
                 Event::Bytes { bytes, .. } => self.tally.hand_over(bytes, |bytes| session.bytes(bytes)),
-                Event::Packet { sqn, bytes, .. } => {
+                Event::Packets { packets, .. } => packets.iter().try_for_each(|(sqn, bytes)| {
                     self.tally.hand_over(bytes, |bytes| session.packet(sqn.0, bytes))
-                }
+                }),
                 Event::Lost { .. } if self.tally.canary == Some(Canary::Conceal) => Ok(()),
                 Event::Lost { first, last, .. } => session.lost(first.0, last.0),
                 Event::Need { first, count, .. } => {
@@ -355,7 +355,7 @@ fn tsi_of(event: &Event<'_>) -> Tsi {
         Event::Start { tsi, .. }
         | Event::Message { tsi, .. }
         | Event::Bytes { tsi, .. }
-        | Event::Packet { tsi, .. }
+        | Event::Packets { tsi, .. }
         | Event::Need { tsi, .. }
         | Event::Lost { tsi, .. }
         | Event::TooLong { tsi, .. }

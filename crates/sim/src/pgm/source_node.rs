@@ -189,8 +189,8 @@ impl SourceNode {
             acted = true;
             match event {
                 SourceEvent::Need(range) => {
-                    let bytes = &self.content.bytes()[range.start as usize..range.end as usize];
-                    self.machine.supply(Instant(now.0), &range, bytes).expect("it was asked for");
+                    let mut bytes = self.content.bytes()[range.start as usize..range.end as usize].to_vec();
+                    self.machine.supply(Instant(now.0), &range, &mut bytes).expect("it was asked for");
                 }
                 SourceEvent::Writable => self.blocked = false,
                 SourceEvent::Drained => {}

@@ -50,8 +50,10 @@ impl Sent {
         Self { packets: row.chunks(block_len).map(<[u8]>::to_vec).collect(), cookie: profile.cookie }
     }
 
-    fn packets(&self, blocks: impl IntoIterator<Item = u64>) -> impl Iterator<Item = (u64, &[u8])> {
-        blocks.into_iter().map(|block| (block, self.packets[block as usize].as_slice()))
+    fn packets(&self, blocks: impl IntoIterator<Item = u64>) -> Packets {
+        let mut packets = Packets::default();
+        blocks.into_iter().for_each(|block| packets.push(Seq(block as u32), &self.packets[block as usize]));
+        packets
     }
 
     fn all(&self) -> Range<u64> {
@@ -82,13 +84,13 @@ impl Receiver {
         sent: &Sent,
         blocks: impl IntoIterator<Item = u64>,
     ) -> Option<Vec<Range<u64>>> {
-        let is_known = arrival.put(sent.packets(blocks), &self.inbox).expect("a session as it should be");
+        let is_known = arrival.put(&sent.packets(blocks), &self.inbox).expect("a session as it should be");
         is_known.then(|| arrival.fill(&self.inbox).expect("a session as it should be"))
     }
 
     fn refusal(&self, sent: &Sent) -> Refusal {
         let mut arrival = self.begin();
-        let put = arrival.put(sent.packets(sent.all()), &self.inbox);
+        let put = arrival.put(&sent.packets(sent.all()), &self.inbox);
         match put.and_then(|_| arrival.fill(&self.inbox)) {
             Err(ArrivalError::Refused(refusal)) => refusal,
             other => panic!("{other:?}"),
@@ -355,7 +357,7 @@ proptest! {
         let sent = Sent::written(&manifest(&files), bytes, 50);
         let mut arrival = receiver.begin();
         // A refusal is as good as any other end.
-        let _ = arrival.put(sent.packets(sent.all()), &receiver.inbox).map(|_| arrival.fill(&receiver.inbox));
+        let _ = arrival.put(&sent.packets(sent.all()), &receiver.inbox).map(|_| arrival.fill(&receiver.inbox));
         let received = receiver.files();
         prop_assert!(received.values().all(|bytes| bytes == content), "{received:?}");
         prop_assert!(received.len() <= names.len());

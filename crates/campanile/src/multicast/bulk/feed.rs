@@ -45,7 +45,7 @@ impl Feed for BulkFeed {
             match command {
                 Command::Supply(range, mut bytes) => {
                     // What was not asked for is the application's mistake, and harms nobody.
-                    let _ = machine.supply(now, &range, &bytes);
+                    let _ = machine.supply(now, &range, &mut bytes);
                     bytes.clear();
                     let _ = self.home.try_send(bytes);
                 }

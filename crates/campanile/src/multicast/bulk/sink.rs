@@ -3,10 +3,10 @@
 use std::io;
 
 use async_channel::{Receiver as Orders, Sender};
-use campanile_pgm::receiver::{Event, Receiver};
+use campanile_pgm::receiver::{Event, Packets, Receiver};
 use campanile_pgm::{Instant, Seq, Tsi};
 
-use super::{Batch, Buffer, BulkReceived, Progress};
+use super::{Batch, BulkReceived, Progress};
 use crate::multicast::node::receiver::Sink;
 use crate::multicast::node::reporter::Reporter;
 use crate::multicast::queue::Outlet;
@@ -20,17 +20,15 @@ pub(super) enum Command {
     Leave(Tsi),
 }
 
-/// Carries packets to the application in batches, and back what it has and gives.
+/// Carries packets to the application, and back what it has and gives.
 #[derive(Debug)]
 pub(super) struct BulkSink {
     events: Outlet<BulkReceived>,
     commands: Orders<Command>,
     /// Where buffers of commands go that were used.
     home: Sender<Vec<u8>>,
-    /// The packets that are being put together, all of one source.
-    batch: Option<(Tsi, Buffer)>,
-    /// Buffers that came back, and the way on which they come.
-    used: (Sender<Buffer>, Orders<Buffer>),
+    /// Memory of packets that came back, and the way on which it comes.
+    used: (Sender<Packets>, Orders<Packets>),
 }
 
 impl BulkSink {
@@ -39,25 +37,14 @@ impl BulkSink {
         commands: Orders<Command>,
         home: Sender<Vec<u8>>,
     ) -> Self {
-        BulkSink { events, commands, home, batch: None, used: async_channel::bounded(BUFFERS) }
+        BulkSink { events, commands, home, used: async_channel::bounded(BUFFERS) }
     }
 
-    fn add(&mut self, tsi: Tsi, sqn: Seq, bytes: &[u8]) {
-        if self.batch.as_ref().is_some_and(|(of, _)| *of != tsi) {
-            self.send_batch();
-        }
-        let (_, buffer) = self.batch.get_or_insert_with(|| (tsi, self.used.1.try_recv().unwrap_or_default()));
-        buffer.bytes.extend_from_slice(bytes);
-        buffer.packets.push((sqn, buffer.bytes.len()));
-        if buffer.bytes.len() >= BATCH_LEN {
-            self.send_batch();
-        }
-    }
-
-    fn send_batch(&mut self) {
-        if let Some((tsi, buffer)) = self.batch.take() {
-            self.events.put(BulkReceived::Packets(Batch { tsi, buffer, home: self.used.0.clone() }));
-        }
+    /// Takes the packets as they are, and leaves memory for the next ones.
+    fn batch(&mut self, tsi: Tsi, packets: &mut Packets) -> Batch {
+        let unused = self.used.1.try_recv().unwrap_or_default();
+        let packets = std::mem::replace(packets, unused);
+        Batch { tsi, packets, home: self.used.0.clone() }
     }
 }
 
@@ -88,7 +75,7 @@ impl Sink for BulkSink {
 
     fn take(&mut self, event: Event<'_>) {
         let event = match event {
-            Event::Packet { tsi, sqn, bytes } => return self.add(tsi, sqn, bytes),
+            Event::Packets { tsi, packets } => BulkReceived::Packets(self.batch(tsi, packets)),
             Event::Start { tsi, source, first } => BulkReceived::Start { tsi, source, first },
             Event::Need { tsi, first, count } => BulkReceived::Need { tsi, first, count },
             Event::Lost { tsi, first, last } => BulkReceived::Lost { tsi, first, last },
@@ -96,16 +83,10 @@ impl Sink for BulkSink {
             // These are of receivers in order.
             _ => return,
         };
-        // The packets came before it.
-        self.send_batch();
         self.events.put(event);
     }
 
-    fn pause(&mut self, _now: Instant, _machine: &mut Receiver, _reporter: &mut Reporter) {
-        if self.events.is_ready() {
-            self.send_batch();
-        }
-    }
+    fn pause(&mut self, _now: Instant, _machine: &mut Receiver, _reporter: &mut Reporter) {}
 
     fn acknowledge(&mut self, tsi: Tsi) {
         self.events.put(BulkReceived::Acknowledged { tsi });
@@ -120,7 +101,5 @@ impl Sink for BulkSink {
     }
 }
 
-/// Bytes of packets that make a batch.
-const BATCH_LEN: usize = 64 << 10;
-/// Buffers that are kept for reuse.
+/// Memory of batches that is kept for reuse.
 const BUFFERS: usize = 32;
