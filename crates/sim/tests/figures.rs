@@ -83,6 +83,17 @@ fn who_asks_packet_by_packet_hears_of_who_asks_for_others() {
 }
 
 #[test]
+fn who_asks_for_parity_knows_how_long_a_round_trip_is() {
+    for seed in [4, 6] {
+        let case =
+            Case { receivers: 200, groups: 16, loss: 0.1, upstream_loss: 0.1, seed, ..Case::default() };
+        let measured = Case { mode: Mode::OnDemand, ..case }.measure().expect("every promise is kept");
+        let naks = measured.naks_per_late_group;
+        assert!(naks <= 14.0, "seed {seed}: {naks} NAKs a group");
+    }
+}
+
+#[test]
 fn a_cell_that_differs_is_noticed() {
     let stored = cells("| 5 % | 1.51 · 31.8 · 1.02 | 1.15 · 3.9 · 1.02 |");
     assert_eq!(stored, [[1.51, 31.8, 1.02], [1.15, 3.9, 1.02]]);

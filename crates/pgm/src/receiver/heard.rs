@@ -41,8 +41,8 @@ struct Entry {
 pub(super) enum Order {
     /// The first one of a round.
     New(Round),
-    /// One that asks for more than the one before.
-    More,
+    /// One that asks for more than those before it.
+    More(Round),
     /// One that need not have been asked for: an answer was already on its way.
     Needless(Round),
 }
@@ -71,7 +71,7 @@ impl Heard {
         }
         if asked > entry.asked {
             entry.asked = asked;
-            return Order::More;
+            return Order::More(entry.round);
         }
         Order::Needless(entry.round)
     }
@@ -104,7 +104,7 @@ mod tests {
             (note(3, 100), note(3, 105), note(2, 106)),
             (Order::New(Round::First), Order::Needless(Round::First), Order::Needless(Round::First))
         );
-        assert_eq!((note(4, 107), note(4, 110)), (Order::More, Order::Needless(Round::First)));
+        assert_eq!((note(4, 107), note(4, 110)), (Order::More(Round::First), Order::Needless(Round::First)));
         assert_eq!((note(1, 111), note(1, 112)), (Order::New(Round::Later), Order::Needless(Round::Later)));
         assert_eq!(heard.note(8, 1, Instant(112), 10), Order::New(Round::First));
     }

@@ -2,6 +2,7 @@
 
 use super::config::NakConfig;
 use super::heard::{Order, Round};
+use crate::Instant;
 use crate::rng::Rng;
 
 /// The waiting times towards one source.
@@ -22,6 +23,18 @@ pub(super) struct Intervals {
     /// `None` before the first one.
     worst: Option<i32>,
     worst_deviation: i32,
+    echo: Option<Echo>,
+}
+
+/// Our last NAK for a group, and how long after it the last confirmation came that may be its own.
+///
+/// Were the first one taken, those who ask together would measure ever shorter round trips, and ask ever sooner.
+#[derive(Debug, Clone, Copy)]
+struct Echo {
+    group: u64,
+    asked: u8,
+    nak_at: Instant,
+    after_ns: Option<u64>,
 }
 
 impl Intervals {
@@ -36,6 +49,7 @@ impl Intervals {
             spread_min_ns: SPREAD_MIN_NS.min(nanos(config.backoff)),
             worst: None,
             worst_deviation: 0,
+            echo: None,
         }
     }
 
@@ -83,7 +97,32 @@ impl Intervals {
         self.gap.sample(after_ns);
     }
 
-    /// A NAK was confirmed after this time; `None` when it is not known which of several NAKs was. It had been repeated so often.
+    /// We asked for so much of a group, after so many NAKs that were not confirmed.
+    pub(super) fn asked(&mut self, group: u64, asked: u8, retries: u8, now: Instant) {
+        if let Some(after_ns) = self.echo.take().and_then(|echo| echo.after_ns) {
+            self.confirmation.sample(after_ns);
+        }
+        // Nobody knows which of several NAKs is confirmed.
+        self.echo = (retries == 0).then_some(Echo { group, asked, nak_at: now, after_ns: None });
+    }
+
+    /// So much of a group was confirmed. What answers another receiver's NAK comes sooner than a round trip after ours, and looks the
+    /// same. But ours is confirmed, too, so that the last confirmation of the round comes no sooner.
+    pub(super) fn echoed(&mut self, group: u64, asked: u8, order: Order, now: Instant) {
+        if let Some(echo) = &mut self.echo
+            && (echo.group == group && echo.asked <= asked)
+            && (echo.after_ns.is_none() || !matches!(order, Order::New(_)))
+        {
+            echo.after_ns = Some(now.nanos_since(echo.nak_at));
+        }
+    }
+
+    /// A repair of a group was heard: a confirmation that has not come by now is lost.
+    pub(super) fn answered(&mut self, group: u64) {
+        self.echo = self.echo.filter(|echo| echo.group != group || echo.after_ns.is_some());
+    }
+
+    /// A NAK was confirmed after this time; `None` when that is not known, or tells nothing. It had been repeated so often.
     pub(super) fn confirmed(&mut self, after_ns: Option<u64>, retries: u8) {
         match after_ns {
             Some(after_ns) => self.confirmation.sample(after_ns),
@@ -98,7 +137,7 @@ impl Intervals {
 
     /// A confirmation for so many packets of a group was heard.
     pub(super) fn heard(&mut self, asked: Option<u8>, order: Order) {
-        if let (Order::New(Round::First), Some(asked)) = (order, asked) {
+        if let (Order::New(Round::First) | Order::More(Round::First), Some(asked)) = (order, asked) {
             let asked = 16 * i32::from(asked);
             let worst = *self.worst.get_or_insert(asked);
             self.worst = Some(worst + (asked - worst) / 8);
@@ -109,7 +148,7 @@ impl Intervals {
                 let spread_ns = &mut self.spreads_ns[round as usize];
                 *spread_ns = (*spread_ns - *spread_ns / 8).max(self.spread_min_ns);
             }
-            Order::More => {}
+            Order::More(_) => {}
             // Several asked although one was enough: the spread was too narrow.
             Order::Needless(round) => {
                 let limit = (SPREAD_ROUNDS * self.round_trip_ns())
@@ -271,6 +310,34 @@ mod tests {
     }
 
     #[test]
+    fn a_round_trip_is_not_taken_for_shorter_than_it_is() {
+        let mut intervals = Intervals::new(&NakConfig::default());
+        let (new, needless) = (Order::New(Round::First), Order::Needless(Round::First));
+        for group in 0..40 {
+            let asked_at = Instant(100 * MS * (group + 1));
+            let after = |ms| asked_at.plus_nanos(ms * MS);
+            intervals.asked(group, 5, 0, asked_at);
+            // Another receiver asked before us, and for as much.
+            intervals.echoed(group, 4, new, asked_at);
+            intervals.echoed(group, 5, Order::More(Round::First), after(1));
+            intervals.answered(group);
+            intervals.echoed(group, 5, needless, after(4));
+            intervals.echoed(group, 6, Order::New(Round::Later), after(30));
+            intervals.echoed(group + 1, 6, needless, after(40));
+        }
+        assert_eq!(intervals.round_trip_ns(), 4 * MS);
+        // Neither a NAK that was repeated nor one whose confirmation was lost tells anything.
+        for group in 40..80 {
+            let asked_at = Instant(100 * MS * (group + 1));
+            intervals.asked(group, 5, (group % 2) as u8, asked_at);
+            intervals.answered(group);
+            intervals.echoed(group, 5, new, asked_at.plus_nanos(90 * MS));
+        }
+        intervals.asked(80, 5, 0, Instant(9000 * MS));
+        assert_eq!(intervals.round_trip_ns(), 4 * MS);
+    }
+
+    #[test]
     fn who_lacks_most_asks_first() {
         let mut intervals = Intervals::new(&NakConfig::default());
         (0..60).for_each(|_| intervals.confirmed(Some(4 * MS), 0));
@@ -295,7 +362,7 @@ mod tests {
         assert_eq!(intervals.spreads_ns[0], SPREAD_MIN_NS);
         (0..10).for_each(|_| intervals.heard(None, Order::Needless(Round::First)));
         assert!(intervals.spreads_ns[0] > 30 * MS);
-        intervals.heard(None, Order::More);
+        intervals.heard(None, Order::More(Round::First));
         (0..10).for_each(|_| intervals.heard(None, Order::Needless(Round::First)));
         assert_eq!(intervals.spreads_ns[0], 40 * MS, "16 round trips of a quarter of the back-off");
         intervals.told(30 * MS);

@@ -139,6 +139,7 @@ impl Peer {
         if let Some(after_ns) = self.recent.followed(key, now) {
             self.intervals.more_came(after_ns);
         }
+        self.intervals.answered(key);
         let more_ns = self.intervals.more_ns();
         if let Some(block) = self.window.block_mut(key)
             && let Repair::Group(group) = &mut block.repair
@@ -268,6 +269,7 @@ impl Peer {
         let block_len = self.window.block_len();
         let is_full = self.window.block(key).is_none_or(|block| block.size() == block_len);
         self.intervals.heard(is_full.then_some(asked), order);
+        self.intervals.echoed(key, asked, order, now);
         if self.window.wanted(key) == 0 {
             return;
         }
@@ -293,9 +295,7 @@ impl Peer {
         }
         let nak_at = group.retries.nak_at.take();
         let was_backing_off = group.stage == Stage::BackOff;
-        // What answers another receiver's NAK may come sooner than a round trip after ours.
         let retries = group.retries.unanswered_naks();
-        let is_ours = retries == 0 && asked == group.asked;
         let repair_ns = self.intervals.repair_ns(group.retries.data);
         if group.confirmed(asked, lacking, now, repair_ns) {
             shared.stats.naks_suppressed += u64::from(was_backing_off);
@@ -304,8 +304,8 @@ impl Peer {
             return;
         }
         self.timers.set_by(Timer::Repair as usize, group.at);
-        if let Some(at) = nak_at {
-            self.intervals.confirmed(is_ours.then(|| now.nanos_since(at)), retries);
+        if nak_at.is_some() {
+            self.intervals.confirmed(None, retries);
         }
     }
 
@@ -473,7 +473,9 @@ impl Peer {
         let enough = if block.parity_count() > 0 { block.lacking() } else { block_len };
         let answer = match &mut block.repair {
             Repair::Group(group) if group.stage == Stage::BackOff && lacking > 0 => {
-                group.nak_sent(lacking, now, self.intervals.confirmation_ns(group.retries.unanswered_naks()));
+                let retries = group.retries.unanswered_naks();
+                self.intervals.asked(key, lacking, retries, now);
+                group.nak_sent(lacking, now, self.intervals.confirmation_ns(retries));
                 sqns[0] = Window::seq(start + u64::from(lacking - 1));
                 (false, 1)
             }

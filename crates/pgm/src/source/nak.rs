@@ -147,6 +147,7 @@ impl Source {
             self.stats.nak_sqns_merged += 1;
         }
     }
+
     /// So much of a group is lacking somewhere: that is what more of its parity would have been for.
     fn note_demand(&mut self, now: Instant, group: u64, lacking: u8) {
         let (group_len, eliminate_ns) = (self.window.group_len(), self.eliminate_ns);
