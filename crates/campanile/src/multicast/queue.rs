@@ -26,12 +26,13 @@ pub(super) trait Weight {
 pub(super) fn events<T: Weight>(len_max: usize, weight_max: usize) -> (Outlet<T>, Inlet<T>) {
     let shared = Arc::new(Shared {
         handed: Mutex::new(Handed { events: VecDeque::new(), is_closed: false, waiting: Vec::new() }),
-        hand: Mutex::new(VecDeque::new()),
+        hand: Mutex::new(Hand { events: VecDeque::new(), len: 0, weight: 0 }),
         is_blocked: AtomicBool::new(false),
         len: AtomicUsize::new(0),
         weight: AtomicUsize::new(0),
     });
-    let outlet = Outlet { gathered: VecDeque::new(), shared: Arc::clone(&shared), len_max, weight_max };
+    let outlet =
+        Outlet { gathered: VecDeque::new(), weight: 0, shared: Arc::clone(&shared), len_max, weight_max };
     (outlet, Inlet { shared, len_max, weight_max })
 }
 
@@ -40,10 +41,10 @@ pub(super) fn events<T: Weight>(len_max: usize, weight_max: usize) -> (Outlet<T>
 struct Shared<T> {
     handed: Mutex<Handed<T>>,
     /// What the application has taken and not yet looked at. The node does not come here.
-    hand: Mutex<VecDeque<T>>,
+    hand: Mutex<Hand<T>>,
     /// The node waits for room, or to hand over.
     is_blocked: AtomicBool,
-    /// Events that the node has put and the application has not looked at, and their bytes.
+    /// Events that were handed over and are not known to be looked at, and their bytes.
     len: AtomicUsize,
     weight: AtomicUsize,
 }
@@ -58,11 +59,22 @@ struct Handed<T> {
     waiting: Vec<TaskWaker>,
 }
 
+/// What the application has taken.
+#[derive(Debug)]
+struct Hand<T> {
+    events: VecDeque<T>,
+    /// Events that it has looked at since it last said how many, and their bytes: to say so for each costs more than to look at it.
+    len: usize,
+    weight: usize,
+}
+
 /// The node's end. When it goes, the application still gets what was put.
 #[derive(Debug)]
 pub(super) struct Outlet<T> {
     /// What is yet to be handed over.
     gathered: VecDeque<T>,
+    /// Its bytes.
+    weight: usize,
     shared: Arc<Shared<T>>,
     len_max: usize,
     weight_max: usize,
@@ -98,7 +110,7 @@ impl<T: Weight> Outlet<T> {
 
     /// Bytes that still find room.
     pub(super) fn room(&self) -> usize {
-        self.weight_max.saturating_sub(self.shared.weight.load(Ordering::SeqCst))
+        self.weight_max.saturating_sub(self.weight + self.shared.weight.load(Ordering::SeqCst))
     }
 
     /// Gives an event to the application.
@@ -109,8 +121,7 @@ impl<T: Weight> Outlet<T> {
 
     /// As [`Outlet::put`], but the application gets it when [`Outlet::hand_over`] is called.
     pub(super) fn gather(&mut self, event: T) {
-        self.shared.len.fetch_add(1, Ordering::SeqCst);
-        self.shared.weight.fetch_add(event.weight(), Ordering::SeqCst);
+        self.weight += event.weight();
         self.gathered.push_back(event);
     }
 
@@ -120,12 +131,12 @@ impl<T: Weight> Outlet<T> {
             return;
         }
         if self.is_deserted() {
-            self.gathered.clear();
+            self.forget();
             return;
         }
         let waiting = {
             let Some(mut handed) = self.shared.try_lock() else { return };
-            handed.events.append(&mut self.gathered);
+            self.shared.take_in(&mut handed, &mut self.gathered, &mut self.weight);
             mem::take(&mut handed.waiting)
         };
         waiting.into_iter().for_each(TaskWaker::wake);
@@ -133,15 +144,19 @@ impl<T: Weight> Outlet<T> {
 
     /// Gives the last event of all to the application, in the place of those that are not yet handed over, and closes the queue.
     pub(super) fn end_with(&mut self, event: T) {
-        self.gathered.clear();
+        self.forget();
         self.gather(event);
         self.close();
     }
 
     fn has_room(&self) -> bool {
-        let Shared { len, weight, .. } = &*self.shared;
-        len.load(Ordering::SeqCst) < self.len_max && weight.load(Ordering::SeqCst) < self.weight_max
-            || self.is_deserted()
+        let len = self.gathered.len() + self.shared.len.load(Ordering::SeqCst);
+        len < self.len_max && self.room() > 0 || self.is_deserted()
+    }
+
+    fn forget(&mut self) {
+        self.gathered.clear();
+        self.weight = 0;
     }
 }
 
@@ -150,7 +165,7 @@ impl<T> Outlet<T> {
         let waiting = {
             // The node is about to end: only here it may wait for the application to step aside.
             let mut handed = self.shared.lock();
-            handed.events.append(&mut self.gathered);
+            self.shared.take_in(&mut handed, &mut self.gathered, &mut self.weight);
             handed.is_closed = true;
             mem::take(&mut handed.waiting)
         };
@@ -190,15 +205,20 @@ impl<T: Weight> Inlet<T> {
     /// The next event, if there is one; if there is none yet, `waiting` is told of the next.
     fn poll(&self, waiting: Option<&TaskWaker>, node: &Waker) -> Poll<Option<T>> {
         let mut hand = self.shared.hand.lock().expect("nothing panics at a queue");
-        if hand.is_empty() {
-            let is_closed = self.reach(&mut hand, waiting, node);
-            if hand.is_empty() {
+        if hand.events.is_empty() {
+            let is_closed = self.reach(&mut hand.events, waiting, node);
+            if hand.events.is_empty() {
                 return if is_closed { Poll::Ready(None) } else { Poll::Pending };
             }
         }
-        let next = hand.pop_front();
-        drop(hand);
-        Poll::Ready(next.inspect(|event| self.count(event, node)))
+        let next = hand.events.pop_front();
+        hand.len += 1;
+        hand.weight += next.as_ref().map_or(0, T::weight);
+        let is_much = hand.len >= self.len_max / 8 || hand.weight >= self.weight_max / 8;
+        if is_much || hand.events.is_empty() {
+            self.count(&mut hand, node);
+        }
+        Poll::Ready(next)
     }
 
     /// Takes all that was handed over into an empty hand; whether no more will come.
@@ -220,12 +240,12 @@ impl<T: Weight> Inlet<T> {
         is_closed
     }
 
-    /// Makes room for as much as an event was. A node that is blocked is woken when half of the queue is free, lest it come for each.
-    fn count(&self, event: &T, node: &Waker) {
-        let weight = event.weight();
-        let len = self.shared.len.fetch_sub(1, Ordering::SeqCst) - 1;
-        let left = self.shared.weight.fetch_sub(weight, Ordering::SeqCst) - weight;
-        if len <= self.len_max / 2 && left <= self.weight_max / 2 {
+    /// Makes room for as much as was looked at. A node that is blocked is woken when half of the queue is free, lest it come too often.
+    fn count(&self, hand: &mut Hand<T>, node: &Waker) {
+        let (len, weight) = (mem::take(&mut hand.len), mem::take(&mut hand.weight));
+        let left_len = self.shared.len.fetch_sub(len, Ordering::SeqCst) - len;
+        let left_weight = self.shared.weight.fetch_sub(weight, Ordering::SeqCst) - weight;
+        if left_len <= self.len_max / 2 && left_weight <= self.weight_max / 2 {
             self.unblock(node);
         }
     }
@@ -241,6 +261,13 @@ impl<T: Weight> Inlet<T> {
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, Handed<T>> {
         self.handed.lock().expect("nothing panics at a queue")
+    }
+
+    /// Takes in what the node has gathered, and counts it before the application can.
+    fn take_in(&self, handed: &mut Handed<T>, gathered: &mut VecDeque<T>, weight: &mut usize) {
+        self.len.fetch_add(gathered.len(), Ordering::SeqCst);
+        self.weight.fetch_add(mem::take(weight), Ordering::SeqCst);
+        handed.events.append(gathered);
     }
 
     /// What was handed over, unless the application is just there: then it wakes the node when it leaves.
