@@ -33,10 +33,10 @@ const AERON: Way = Way::Aeron(&[
 ]);
 
 /// What is repaired when it is asked for.
-const ON_DEMAND: Way = Way::Campanile(&["preset=lan", "rate=400mbit", "fec=off", "nak-backoff=200us"]);
+const ON_DEMAND: Way = Way::Campanile(&["preset=lan", "rate=400mbit", "fec=off", "nak-backoff=100us"]);
 /// Small groups, with parity sent before anybody asks.
 const AHEAD: Way =
-    Way::Campanile(&["preset=lan", "rate=400mbit", "fec=8", "fec-ahead=2", "nak-backoff=200us"]);
+    Way::Campanile(&["preset=lan", "rate=400mbit", "fec=8", "fec-ahead=2", "nak-backoff=100us"]);
 
 /// A feed as fast as it goes.
 struct Flood {

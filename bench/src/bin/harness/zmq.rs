@@ -15,7 +15,7 @@ use crate::series::Series;
 use crate::turns::Target;
 
 const OURS: Way =
-    Way::Campanile(&["rate=3gbit", "window=256m", "memory=256m", "send-queue=16384", "receive-queue=16384"]);
+    Way::Campanile(&["rate=4500mbit", "window=256m", "memory=256m", "send-queue=16384", "receive-queue=16384"]);
 
 /// The bytes of a message, how many ours sends and how many ZeroMQ, some seconds of each: and whether links cut trains.
 const SCENES: [(usize, [u64; 2], bool); 4] = [

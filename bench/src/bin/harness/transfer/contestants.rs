@@ -80,6 +80,8 @@ pub(crate) const CAMPANILE_NOWHERE: Contestant = Contestant {
         command.args(["-c", "exec \"$@\" < \"$0\""]).arg(file).arg(&tools.campanile);
         command.args(["send", "--interface", "eth0", "--group", GROUP, "--stream"]);
         command.args(["--rate", UNPACED, "--receivers", &scene.receivers.to_string()]);
+        // A stream has no file to be repaired from: what is sent until the rate is found must find room.
+        command.args(["--set", "window=512m"]);
         command
     },
     ..CAMPANILE
@@ -134,8 +136,8 @@ pub(crate) const NORM_128: Contestant = Contestant {
     ..NORM_64
 };
 
-/// The rate of ours where there is none to keep.
-const UNPACED: &str = "2500mbit";
+/// The rate of ours where there is none to keep: what its receivers take.
+const UNPACED: &str = "auto:1gbit..20gbit";
 
 const GROUP: &str = "239.192.7.1:7500";
 
