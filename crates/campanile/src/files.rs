@@ -39,6 +39,7 @@ mod name;
 mod offering;
 mod opened;
 mod partial;
+mod reader;
 mod reading;
 mod receiving;
 #[cfg(test)]

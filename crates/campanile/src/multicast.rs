@@ -51,6 +51,7 @@ mod queue;
 mod report;
 mod subscriber;
 
+pub(crate) use bulk::Supplier;
 pub use bulk::{Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Offer, Progress};
 pub use campanile_engine::privilege::drop_raw;
 pub use campanile_pgm::receiver::{EndCause, JoinWish, Limits, NakConfig, OnLoss, Packets, Run, Slow};

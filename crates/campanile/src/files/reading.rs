@@ -63,10 +63,7 @@ impl Reading {
         self.layout.contents().iter().try_for_each(|content| self.offering.open(content.files[0]).map(drop))
     }
 
-    pub(crate) fn offering(&self) -> &Offering {
-        &self.offering
-    }
-
+    #[cfg(test)]
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }

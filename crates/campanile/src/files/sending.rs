@@ -10,6 +10,7 @@ use super::error::FileError;
 use super::layout::{Head, Layout, TooLarge};
 use super::manifest::{Manifest, ManifestError};
 use super::offering::Offering;
+use super::reader::Reader;
 use super::reading::Reading;
 use crate::multicast::{
     BulkPublisher, BulkSent, Content, Counts, Offer, Options, Profile, ReceiverId, Report, Standing,
@@ -20,12 +21,15 @@ use crate::multicast::{
 ///
 /// # Order of calls
 ///
-/// [`FileSender::next`] until it says [`SendEvent::Finished`]: it reads from the disk what is sent next, so nobody else should wait on
-/// its thread. It ends by itself, or after [`FileSender::finish`] or [`FileSender::abort`].
+/// [`FileSender::next`] until it says [`SendEvent::Finished`]. It ends by itself, or after [`FileSender::finish`] or
+/// [`FileSender::abort`]. What is sent next is read from the disk by a thread of the sender's own, whatever the application does, as
+/// long as there is room for what it is to be told.
 #[derive(Debug)]
 pub struct FileSender {
-    publisher: BulkPublisher,
-    reading: Reading,
+    reader: Reader,
+    manifest: Manifest,
+    /// Bytes of the session.
+    total: u64,
     /// How many receivers are waited for.
     wanted: Option<usize>,
     receivers: BTreeMap<ReceiverId, Listener>,
@@ -114,9 +118,14 @@ impl FileSender {
         let offer = Offer { profile, bytes: layout.len() };
         let publisher = BulkPublisher::start(options, offer).map_err(SendStartError::Network)?;
         assert_eq!(publisher.block_len(), block_len, "the options tell the length of blocks");
+        let (manifest, total) = (offering.manifest().clone(), layout.len());
+        let reading = Reading::new(offering, head, layout);
+        let reader = Reader::start(publisher, reading)
+            .map_err(|error| SendStartError::Network(StartError::Engine(error)))?;
         Ok(Self {
-            publisher,
-            reading: Reading::new(offering, head, layout),
+            reader,
+            manifest,
+            total,
             wanted,
             receivers: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -133,20 +142,14 @@ impl FileSender {
     /// # Errors
     /// What keeps it from going on. The session is over then.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<SendEvent>, SendError> {
-        match self.publisher.next(timeout) {
+        match self.reader.next(timeout).transpose().map_err(SendError::File)? {
             None => Ok(None),
             Some(BulkSent::Need(range)) => {
                 self.read = self.read.max(range.end);
-                match self.reading.read(range.clone(), self.publisher.buffer()) {
-                    Ok(bytes) => self.publisher.supply(range, bytes),
-                    Err(error) => return Err(self.fail(error)),
-                }
                 Ok(None)
             }
             Some(BulkSent::Report { from, report }) => Ok(self.heard(from, report)),
             Some(BulkSent::Drained) => {
-                // What was sent was hashed before: now it is seen that it was the same.
-                self.reading.is_unchanged().map_err(|error| self.fail(error))?;
                 self.is_drained = true;
                 self.end_if_done();
                 Ok(Some(SendEvent::Drained))
@@ -159,13 +162,13 @@ impl FileSender {
     /// Ends the session properly: what was not sent yet still is, and repair goes on for a while.
     pub fn finish(&mut self) {
         self.is_ending = true;
-        self.publisher.finish();
+        self.reader.publisher().finish();
     }
 
     /// Ends the session as it is. The receivers are told.
     pub fn abort(&mut self) {
         self.is_ending = true;
-        self.publisher.abort(GONE);
+        self.reader.publisher().abort(GONE);
     }
 
     /// Whether everything was sent at least once.
@@ -177,19 +180,19 @@ impl FileSender {
     /// The session's identifier.
     #[must_use]
     pub fn tsi(&self) -> Tsi {
-        self.publisher.tsi()
+        self.reader.publisher().tsi()
     }
 
     /// What is sent.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
-        self.reading.offering().manifest()
+        &self.manifest
     }
 
     /// How much was sent.
     #[must_use]
     pub fn progress(&self) -> SendProgress {
-        SendProgress { sent: self.read, total: self.reading.layout().len() }
+        SendProgress { sent: self.read, total: self.total }
     }
 
     /// The receivers that reported, at most 4096 of them.
@@ -219,7 +222,7 @@ impl FileSender {
     /// What the network counted.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.publisher.counts()
+        self.reader.publisher().counts()
     }
 
     fn heard(&mut self, address: IpAddr, report: Report) -> Option<SendEvent> {
@@ -271,13 +274,8 @@ impl FileSender {
         let all_ended = self.ends.len() == self.receivers.len();
         if self.is_ending && all_ended && self.wanted.is_some_and(|wanted| self.is_done(wanted)) {
             let spread = Duration::from_millis(self.receivers.len() as u64);
-            self.publisher.set_linger(self.linger.min(LAST_RECEIPTS + spread));
+            self.reader.publisher().set_linger(self.linger.min(LAST_RECEIPTS + spread));
         }
-    }
-
-    fn fail(&mut self, error: FileError) -> SendError {
-        self.publisher.abort(BROKEN);
-        SendError::File(error)
     }
 }
 
@@ -293,9 +291,6 @@ const LISTENERS_MAX: usize = 4096;
 
 /// Why a session is aborted, in the words of OPT_RST's number: somebody wanted it.
 const GONE: u8 = 1;
-
-/// A file cannot be read any more.
-const BROKEN: u8 = 2;
 
 impl fmt::Display for SendStartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

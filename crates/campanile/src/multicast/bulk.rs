@@ -10,9 +10,11 @@ mod sink;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
+use campanile_engine::Waker;
 use campanile_pgm::receiver::{Consumer, EndCause, JoinWish, Packets};
 use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Seq, Tsi};
@@ -159,10 +161,45 @@ pub struct Offer {
 pub struct BulkPublisher {
     tsi: Tsi,
     block_len: usize,
-    events: Inlet<BulkSent>,
+    supplier: Supplier,
+    node: Node,
+}
+
+/// The way to a bulk publisher's node. It may be taken to another thread, and ends with the publisher.
+#[derive(Debug, Clone)]
+pub(crate) struct Supplier {
+    events: Arc<Inlet<BulkSent>>,
     commands: Sender<feed::Command>,
     spare: Receiver<Vec<u8>>,
-    node: Node,
+    waker: Waker,
+}
+
+impl Supplier {
+    /// The next event; `None` when there will be no more.
+    pub(crate) fn next(&self) -> Option<BulkSent> {
+        self.events.next(Duration::MAX, &self.waker)
+    }
+
+    /// As [`BulkPublisher::supply`].
+    pub(crate) fn supply(&self, range: Range<u64>, bytes: Vec<u8>) {
+        self.command(feed::Command::Supply(range, bytes));
+    }
+
+    /// As [`BulkPublisher::buffer`].
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.spare.try_recv().unwrap_or_default()
+    }
+
+    /// As [`BulkPublisher::abort`].
+    pub(crate) fn abort(&self, reason: u8) {
+        self.command(feed::Command::Abort(reason));
+    }
+
+    fn command(&self, command: feed::Command) {
+        // A node that failed has said so in its events.
+        let _ = self.commands.send_blocking(command);
+        self.waker.wake();
+    }
 }
 
 impl BulkPublisher {
@@ -186,7 +223,8 @@ impl BulkPublisher {
             seat.machine_mut().offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
             Ok(seat)
         })?;
-        Ok(BulkPublisher { tsi: session.tsi, block_len, events: inlet, commands, spare, node })
+        let supplier = Supplier { events: Arc::new(inlet), commands, spare, waker: node.waker().clone() };
+        Ok(BulkPublisher { tsi: session.tsi, block_len, supplier, node })
     }
 
     /// The session's identifier.
@@ -203,45 +241,44 @@ impl BulkPublisher {
 
     /// What happened next; `None` when nothing does for this long, or the session is over and all was told.
     pub fn next(&self, timeout: Duration) -> Option<BulkSent> {
-        self.events.next(timeout, self.node.waker())
+        self.supplier.events.next(timeout, self.node.waker())
+    }
+
+    /// The way to the node, for a thread that serves it.
+    pub(crate) fn supplier(&self) -> Supplier {
+        self.supplier.clone()
     }
 
     /// Gives the bytes that [`BulkSent::Need`] asked for. Others are ignored.
     pub fn supply(&self, range: Range<u64>, bytes: Vec<u8>) {
-        self.command(feed::Command::Supply(range, bytes));
+        self.supplier.supply(range, bytes);
     }
 
     /// An empty buffer for [`BulkPublisher::supply`], with the room of one that was used before if there is one.
     #[must_use]
     pub fn buffer(&self) -> Vec<u8> {
-        self.spare.try_recv().unwrap_or_default()
+        self.supplier.buffer()
     }
 
     /// Ends the session once all is sent; repair goes on through the linger.
     pub fn finish(&self) {
-        self.command(feed::Command::Finish);
+        self.supplier.command(feed::Command::Finish);
     }
 
     /// Changes how long repair goes on after the end; where it does so already, from now on.
     pub fn set_linger(&self, linger: Duration) {
-        self.command(feed::Command::Linger(linger));
+        self.supplier.command(feed::Command::Linger(linger));
     }
 
     /// Ends the session now. Receivers are told so, with a reason of the application's from 0 to 63.
     pub fn abort(&self, reason: u8) {
-        self.command(feed::Command::Abort(reason));
+        self.supplier.abort(reason);
     }
 
     /// What was counted.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.node.counts()
-    }
-
-    fn command(&self, command: feed::Command) {
-        // A node that failed has said so in its events.
-        let _ = self.commands.send_blocking(command);
-        self.node.waker().wake();
     }
 }
 

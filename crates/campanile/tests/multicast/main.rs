@@ -4,6 +4,7 @@ mod bulk;
 mod channels;
 mod ending;
 mod events;
+mod files;
 mod group;
 mod messages;
 mod sources;

@@ -1,0 +1,102 @@
+//! The thread that reads from the disk what is sent next.
+
+use std::io;
+use std::ops::Range;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use campanile_engine::privilege;
+
+use super::error::FileError;
+use super::reading::Reading;
+use crate::multicast::{BulkPublisher, BulkSent, Supplier};
+
+/// Serves a session's wish for bytes on a thread of its own, and hands on what else the session tells.
+///
+/// Between the thread and the node lie as many groups as the source holds, and between the thread and the application as many events as
+/// a session keeps.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    /// `None` only while this is dropped.
+    publisher: Option<BulkPublisher>,
+    told: Option<Receiver<Told>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread has to tell: an event of the session, served already, or why it cannot go on.
+pub(crate) type Told = Result<BulkSent, FileError>;
+
+impl Reader {
+    /// Starts to read for a session.
+    pub(crate) fn start(publisher: BulkPublisher, reading: Reading) -> io::Result<Self> {
+        let (teller, told) = mpsc::sync_channel(EVENTS);
+        let work = Work { supplier: publisher.supplier(), reading, teller };
+        let thread = thread::Builder::new().name("file-reader".to_owned()).spawn(move || {
+            // Who reads files needs no raw sockets. Where the privilege cannot be given up the node has failed of the same.
+            let _ = privilege::drop_raw();
+            work.run();
+        })?;
+        Ok(Self { publisher: Some(publisher), told: Some(told), thread: Some(thread) })
+    }
+
+    pub(crate) fn publisher(&self) -> &BulkPublisher {
+        self.publisher.as_ref().expect("it is there until this is dropped")
+    }
+
+    /// What happened next; `None` when nothing does for this long, or there will be no more.
+    pub(crate) fn next(&self, timeout: Duration) -> Option<Told> {
+        self.told.as_ref()?.recv_timeout(timeout).ok()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // The session's end wakes the thread, wherever it waits.
+        self.publisher = None;
+        self.told = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has nothing to add to the panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread holds.
+struct Work {
+    supplier: Supplier,
+    reading: Reading,
+    teller: SyncSender<Told>,
+}
+
+impl Work {
+    /// Serves until the session is over, or nobody listens any more.
+    fn run(mut self) {
+        while let Some(event) = self.supplier.next() {
+            let served = match &event {
+                BulkSent::Need(range) => self.supply(range.clone()),
+                // What was sent was hashed before: now it is seen that it was the same.
+                BulkSent::Drained => self.reading.is_unchanged(),
+                _ => Ok(()),
+            };
+            if served.is_err() {
+                self.supplier.abort(BROKEN);
+            }
+            if self.teller.send(served.map(|()| event)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn supply(&mut self, range: Range<u64>) -> Result<(), FileError> {
+        let bytes = self.reading.read(range.clone(), self.supplier.buffer())?;
+        self.supplier.supply(range, bytes);
+        Ok(())
+    }
+}
+
+/// Events that wait for the application.
+const EVENTS: usize = 1024;
+
+/// A file cannot be read any more: why a session is aborted, in the words of OPT_RST's number.
+const BROKEN: u8 = 2;
