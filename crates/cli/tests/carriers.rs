@@ -71,7 +71,13 @@ fn hears(node: &Node, folder: &Path, name: &str, options: &[&str]) -> Process {
     Process::start(name, &mut command).expect("it starts")
 }
 
-/// Each interface has an address that the others do not reach: loopback and the link. IPv6 groups do not go by loopback.
+/// Runs `ip` at a node.
+fn ip(node: &Node, arguments: &str) {
+    let done = node.command("ip").args(arguments.split(' ')).status().expect("ip is there");
+    assert!(done.success(), "{arguments}");
+}
+
+/// Each interface has an address that the others do not reach: loopback, or over IPv6 a link with nobody at its end, and the link.
 #[test]
 fn a_publisher_sends_on_several_interfaces() {
     let Some(network) = network(2) else { return };
@@ -79,14 +85,28 @@ fn a_publisher_sends_on_several_interfaces() {
     let path = folder.path();
     fs::write(path.join("file"), vec![7; 200_000]).expect("there is room");
     let [here, there] = [&network.nodes()[0], &network.nodes()[1]];
-    for options in [&["carrier=udp"], &["carrier=raw"]] {
+    ip(here, "link add other type veth peer name end");
+    ip(here, "address add fd78::1/64 dev other nodad");
+    ip(here, "link set end up");
+    ip(here, "link set other up");
+    let v6 = "group=[ff15::7:1]:7500";
+    let ways = [
+        (&["carrier=udp"][..], "lo"),
+        (&["carrier=raw"], "lo"),
+        (&["carrier=udp", v6], "other"),
+        (&["carrier=raw", v6], "other"),
+    ];
+    for (options, other) in ways {
+        let hears = |node, name, interface: &str| {
+            hears(node, path, name, &[options, &[&*format!("interface={interface}")]].concat())
+        };
         let receivers = [
-            hears(here, path, "on loopback", &[&options[..], &["interface=lo"]].concat()),
-            hears(there, path, "on the link", &[&options[..], &["interface=eth0"]].concat()),
-            hears(here, path, "on both", &[&options[..], &["interface=eth0,lo"]].concat()),
+            hears(here, "on the other", other),
+            hears(there, "on the link", "eth0"),
+            hears(here, "on both", &format!("eth0,{other}")),
         ];
-        let mut sender = campanile(here, "send", &[&options[..], &["fec=off"]].concat());
-        sender.args(["--interface", "lo", "--interface", "eth0", "--rate", "20mbit", "--receivers", "3"]);
+        let mut sender = campanile(here, "send", &[options, &["fec=off"]].concat());
+        sender.args(["--interface", other, "--interface", "eth0", "--rate", "20mbit", "--receivers", "3"]);
         let sender = Process::start("send", sender.arg(path.join("file"))).expect("it starts");
         let ended = sender.finish(PATIENCE);
         assert_eq!(ended.code, Some(0), "{options:?}: {ended:?}");
@@ -106,10 +126,6 @@ fn a_session_has_eight_interfaces_at_most() {
     let node = &network.nodes()[0];
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     fs::write(folder.path().join("file"), vec![7; 500_000]).expect("there is room");
-    let ip = |arguments: &str| {
-        let done = node.command("ip").args(arguments.split(' ')).status().expect("ip is there");
-        assert!(done.success(), "{arguments}");
-    };
     let send = |count: usize| {
         let mut command = campanile(node, "send", &["linger=100ms", "rate=200mbit"]);
         (0..count).for_each(|at| {
@@ -119,10 +135,10 @@ fn a_session_has_eight_interfaces_at_most() {
         process.finish(PATIENCE)
     };
     for at in 0..9 {
-        ip(&format!("link add some{at} type veth peer name peer{at}"));
-        ip(&format!("link set peer{at} up"));
-        ip(&format!("address add 10.78.{at}.1/24 dev some{at}"));
-        ip(&format!("link set some{at} up"));
+        ip(node, &format!("link add some{at} type veth peer name peer{at}"));
+        ip(node, &format!("link set peer{at} up"));
+        ip(node, &format!("address add 10.78.{at}.1/24 dev some{at}"));
+        ip(node, &format!("link set some{at} up"));
     }
     let refused = send(9);
     assert_eq!(refused.code, Some(2), "{refused:?}");

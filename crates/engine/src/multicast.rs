@@ -130,7 +130,11 @@ impl UdpSocket {
             _ => {
                 Err(io::Error::new(io::ErrorKind::InvalidInput, "group and source are of different families"))
             }
+        }?;
+        if group.is_ipv6() {
+            self.note_v6(resolved.index, join);
         }
+        Ok(())
     }
 }
 

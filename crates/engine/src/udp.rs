@@ -1,5 +1,6 @@
 //! UDP sockets: made and bound by one thread, used by the engine of another.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -64,6 +65,8 @@ pub struct UdpSocket {
     granted: Granted,
     features: sys::Features,
     hears_only: Option<IpAddr>,
+    /// The interfaces on which groups of IPv6 were joined, by number; 0 is the system's choice. A socket is joined by who has it.
+    joined_v6: RefCell<Vec<u32>>,
 }
 
 /// The buffer sizes that the system really gave, in bytes of the kind that was asked for.
@@ -122,10 +125,29 @@ impl UdpSocket {
         self.hears_only.is_none_or(|only| only == to)
     }
 
+    /// An interface is joined to a group of IPv6, or left.
+    pub(crate) fn note_v6(&self, interface: u32, is_joined: bool) {
+        let mut joined = self.joined_v6.borrow_mut();
+        if is_joined {
+            joined.push(interface);
+        } else if let Some(at) = joined.iter().position(|&known| known == interface) {
+            joined.swap_remove(at);
+        }
+    }
+
+    /// Whether something sent to a group is for this socket by the interface that it came in by, 0 if that is not told. Linux hands a
+    /// group of IPv6 to who joined it on any interface, also where `IPV6_MULTICAST_ALL` is off.
+    #[allow(dead_code, reason = "Windows asks by itself on which interface a group was joined")]
+    pub(crate) fn hears_by(&self, to: IpAddr, interface: u32) -> bool {
+        let is_certain = matches!(to, IpAddr::V6(to) if to.is_multicast()) && interface != 0;
+        let joined = self.joined_v6.borrow();
+        !is_certain || joined.is_empty() || joined.contains(&0) || joined.contains(&interface)
+    }
+
     /// A second handle on the same socket, for another engine.
     #[allow(dead_code, reason = "on Windows a socket belongs to one engine for good")]
     pub(crate) fn share(&self) -> io::Result<Self> {
-        Ok(Self { socket: self.socket.try_clone()?, ..*self })
+        Ok(Self { socket: self.socket.try_clone()?, joined_v6: self.joined_v6.clone(), ..*self })
     }
 }
 
@@ -184,7 +206,8 @@ pub(crate) fn bind_prepared(
         send: sys::granted(socket.send_buffer_size()?),
     };
     let local = socket.local_addr()?.as_socket().expect("an IP socket has an IP address");
-    Ok(UdpSocket { socket, local, peer: config.connect, granted, features, hears_only: None })
+    let joined_v6 = RefCell::default();
+    Ok(UdpSocket { socket, local, peer: config.connect, granted, features, hears_only: None, joined_v6 })
 }
 
 /// How the datagrams of one port are divided among sockets.

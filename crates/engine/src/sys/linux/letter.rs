@@ -183,7 +183,8 @@ pub(super) fn deliver(
     let local = socket.local_addr().ip();
     let to = facts.to.unwrap_or(local);
     let from = address::read(arrival.name).or(socket.peer_addr());
-    let Some(from) = from.filter(|_| socket.hears(to)) else {
+    let is_for_us = socket.hears(to) && socket.hears_by(to, facts.interface);
+    let Some(from) = from.filter(|_| is_for_us) else {
         core.stats.dropped.filtered += 1;
         core.pool.release(buffer);
         return;
