@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub use datagram::{Carrier, Datagram};
 pub use link::LinkType;
-pub use sieve::{Flaw, Sieve, Verdict};
+pub use sieve::{Flaw, Seen, Sieve, Verdict};
 
 use source::Source;
 

@@ -56,6 +56,7 @@ pub use bulk::{Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Off
 pub use campanile_engine::privilege::drop_raw;
 pub use campanile_pgm::receiver::{EndCause, JoinWish, Limits, NakConfig, OnLoss, Packets, Run, Slow};
 pub use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive, WindowSize};
+pub use campanile_pgm::wire::Session;
 pub use campanile_pgm::{Gsi, Seq, Tsi};
 pub use counts::{Counter, Counts};
 #[cfg(feature = "futures")]

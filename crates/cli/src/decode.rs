@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use campanile::capture::{Capture, CaptureError, Carrier, Datagram, Frame, Sieve, Verdict};
+use campanile::capture::{Capture, CaptureError, Carrier, Datagram, Frame, Seen, Sieve, Verdict};
+use campanile::multicast::{Receipt, Report};
 use campanile::utc::Utc;
 use serde::Serialize;
 
@@ -18,7 +19,8 @@ use crate::{arguments, output};
 /// Show the PGM packets of a capture, one a line, and what is wrong with them.
 ///
 /// Reads pcap and pcapng with Ethernet, Linux cooked, loopback or raw IP frames. PGM is found as IP protocol 113, and in UDP on
-/// any port that carried a packet with a right checksum before.
+/// any port that carried a packet with a right checksum before. What receivers of Campanile report, and the receipts for that, are
+/// shown and counted apart.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -61,8 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         printer.began = printer.began.or(frame.time);
         let Some(datagram) = Datagram::of_frame(&frame) else { continue };
         let Some(verdict) = sieve.judge(&datagram) else { continue };
-        counts.packets += 1;
-        counts.broken += u64::from(verdict.is_err());
+        counts.add(&verdict);
         printer.packet(&frame, &datagram, &verdict)?;
     };
     printer.summary(&counts)?;
@@ -96,16 +97,37 @@ fn unreadable(arguments: &Arguments, error: CaptureError) -> CommandError {
 #[derive(Debug, Default, Serialize)]
 struct Counts {
     frames: u64,
+    /// Packets of RFC 3208, the broken ones among them.
     packets: u64,
     broken: u64,
+    reports: u64,
+    receipts: u64,
     #[serde(skip)]
     unknown_links: u64,
 }
 
+impl Counts {
+    fn add(&mut self, verdict: &Verdict<'_>) {
+        match verdict {
+            Ok(Seen::Packet(_)) => self.packets += 1,
+            Ok(Seen::Report(..)) => self.reports += 1,
+            Ok(Seen::Receipt(..)) => self.receipts += 1,
+            Err(_) => {
+                self.packets += 1;
+                self.broken += 1;
+            }
+        }
+    }
+}
+
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { frames, packets, broken, .. } = *self;
-        write!(f, "{} PGM packets in {} frames, {} broken", Count(packets), Count(frames), Count(broken))
+        let Self { frames, packets, broken, reports, receipts, .. } = *self;
+        write!(f, "{} PGM packets", Count(packets))?;
+        if reports + receipts > 0 {
+            write!(f, ", {} reports and {} receipts", Count(reports), Count(receipts))?;
+        }
+        write!(f, " in {} frames, {} broken", Count(frames), Count(broken))
     }
 }
 
@@ -149,7 +171,7 @@ struct What<'v, 'a>(&'v Verdict<'a>);
 impl fmt::Display for What<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Ok(packet) => packet.fmt(f),
+            Ok(seen) => seen.fmt(f),
             Err(flaw) => {
                 write!(f, "broken: {flaw}")?;
                 flaw.section().iter().try_for_each(|section| write!(f, " (RFC 3208 §{section})"))
@@ -171,6 +193,10 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     packet: Option<Whole>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<Reported>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Received>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     broken: Option<Broken>,
 }
 
@@ -189,6 +215,48 @@ struct Whole {
 }
 
 #[derive(Serialize)]
+struct Reported {
+    receiver: String,
+    standing: String,
+    had: u32,
+    total: u32,
+    loss_percent: f64,
+    headroom: u64,
+}
+
+impl Reported {
+    fn new(report: &Report) -> Self {
+        Self {
+            receiver: report.receiver.to_string(),
+            standing: report.standing.to_string(),
+            had: report.had,
+            total: report.total,
+            loss_percent: f64::from(report.loss) / 655.36,
+            headroom: report.headroom,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Received {
+    receiver: String,
+    last: bool,
+    next_seconds: f64,
+    receivers: u32,
+}
+
+impl Received {
+    fn new(receipt: &Receipt) -> Self {
+        Self {
+            receiver: receipt.receiver.to_string(),
+            last: receipt.is_final,
+            next_seconds: receipt.interval.as_secs_f64(),
+            receivers: receipt.receivers,
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct Broken {
     rule: String,
     section: Option<&'static str>,
@@ -196,12 +264,22 @@ struct Broken {
 
 impl Line {
     fn new(frame: &Frame<'_>, datagram: &Datagram<'_>, verdict: &Verdict<'_>) -> Self {
-        let whole = verdict.as_ref().ok().map(|packet| Whole {
-            r#type: packet.packet_type().to_string(),
-            tsi: packet.session.tsi.to_string(),
-            destination_port: packet.session.destination_port,
-            text: packet.to_string(),
+        let seen = verdict.as_ref().ok();
+        let whole = seen.map(|seen| Whole {
+            r#type: match seen {
+                Seen::Packet(packet) => packet.packet_type().to_string(),
+                Seen::Report(..) => "report".to_owned(),
+                Seen::Receipt(..) => "receipt".to_owned(),
+            },
+            tsi: seen.session().tsi.to_string(),
+            destination_port: seen.session().destination_port,
+            text: seen.to_string(),
         });
+        let (report, receipt) = match seen {
+            Some(Seen::Report(_, report)) => (Some(Reported::new(report)), None),
+            Some(Seen::Receipt(_, receipt)) => (None, Some(Received::new(receipt))),
+            Some(Seen::Packet(_)) | None => (None, None),
+        };
         let flaw = verdict.as_ref().err();
         Self {
             frame: frame.number,
@@ -214,6 +292,8 @@ impl Line {
             },
             bytes: datagram.payload.len() + datagram.missing,
             packet: whole,
+            report,
+            receipt,
             broken: flaw.map(|flaw| Broken { rule: flaw.to_string(), section: flaw.section() }),
         }
     }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use campanile_pgm::wire::{HeaderView, Malformed, Packet};
+use campanile_pgm::wire::{HeaderView, Malformed, Packet, Session};
 
 use super::{Carrier, Datagram};
+use crate::multicast::{Receipt, Report};
 
 /// Tells PGM from other traffic.
 ///
@@ -17,7 +18,18 @@ pub struct Sieve {
 }
 
 /// What a payload turned out to be.
-pub type Verdict<'a> = Result<Packet<'a>, Flaw>;
+pub type Verdict<'a> = Result<Seen<'a>, Flaw>;
+
+/// A packet that breaks no rule.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    /// One of RFC 3208.
+    Packet(Packet<'a>),
+    /// What a receiver of ours tells the source (`docs/multicast.md`).
+    Report(Session, Report),
+    /// What the source answers.
+    Receipt(Session, Receipt),
+}
 
 /// What is wrong with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,17 +66,17 @@ impl Sieve {
         if datagram.missing > 0 {
             return expected.then_some(Err(Flaw::CutShort { missing: datagram.missing }));
         }
-        let parsed = Packet::parse(datagram.payload);
+        let parsed = Seen::read(datagram.payload);
         if expected {
             return Some(parsed.map_err(Flaw::Malformed));
         }
         // Without a checksum too much that is not PGM would pass.
-        let packet = parsed.ok()?;
+        let seen = parsed.ok()?;
         HeaderView::new(datagram.payload).filter(|header| header.has_checksum())?;
         if let Carrier::Udp { to, .. } = datagram.carrier {
             self.expect(to);
         }
-        Some(Ok(packet))
+        Some(Ok(seen))
     }
 
     fn expects(&self, port: u16) -> bool {
@@ -73,6 +85,37 @@ impl Sieve {
 
     fn expect(&mut self, port: u16) {
         self.ports[usize::from(port / 64)] |= 1 << (port % 64);
+    }
+}
+
+impl<'a> Seen<'a> {
+    fn read(datagram: &'a [u8]) -> Result<Self, Malformed> {
+        if let Some((session, report)) = Report::parse(datagram) {
+            return Ok(Self::Report(session, report));
+        }
+        if let Some((session, receipt)) = Receipt::parse(datagram) {
+            return Ok(Self::Receipt(session, receipt));
+        }
+        Packet::parse(datagram).map(Self::Packet)
+    }
+
+    /// The session that it belongs to.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        match self {
+            Self::Packet(packet) => packet.session,
+            Self::Report(session, _) | Self::Receipt(session, _) => *session,
+        }
+    }
+}
+
+impl fmt::Display for Seen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Packet(packet) => packet.fmt(f),
+            Self::Report(session, report) => write!(f, "{session}: {report}"),
+            Self::Receipt(session, receipt) => write!(f, "{session}: {receipt}"),
+        }
     }
 }
 

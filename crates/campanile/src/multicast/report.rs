@@ -65,6 +65,18 @@ impl Standing {
     }
 }
 
+/// In a word.
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Standing::Joined => "receiving",
+            Standing::Complete => "complete",
+            Standing::Failed => "failed",
+            Standing::Left => "left",
+        })
+    }
+}
+
 /// What a receiver says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
@@ -150,7 +162,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { receiver, standing, had, total, .. } = self;
         let loss = f64::from(self.loss) / 655.36;
-        write!(f, "report of {receiver}: {standing:?}, {had} of {total} packets, loss {loss:.1} %")
+        write!(f, "report of {receiver}: {standing}, {had} of {total} packets, loss {loss:.1} %")
     }
 }
 
@@ -212,8 +224,13 @@ impl Receipt {
 
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Receipt { receiver, interval, receivers, .. } = self;
-        write!(f, "receipt for {receiver}: next in {interval:?}, {receivers} receivers")
+        let Receipt { receiver, is_final, interval, receivers, .. } = self;
+        match (*receiver == ReceiverId::ALL, is_final) {
+            (true, _) => write!(f, "call for reports within {interval:?}")?,
+            (false, true) => write!(f, "receipt for {receiver}: it was the last")?,
+            (false, false) => write!(f, "receipt for {receiver}: next in {interval:?}")?,
+        }
+        write!(f, ", {receivers} receivers")
     }
 }
 
@@ -299,7 +316,15 @@ mod tests {
     fn display() {
         assert_eq!(
             report(Standing::Joined).to_string(),
-            "report of aabbccdd: Joined, 70000 of 80000 packets, loss 20.0 %"
+            "report of aabbccdd: receiving, 70000 of 80000 packets, loss 20.0 %"
         );
+        let receipt = |receiver, is_final| {
+            let interval = Duration::from_millis(1500);
+            Receipt { cookie: 3, receiver, is_final, interval, receivers: 40 }.to_string()
+        };
+        let receiver = ReceiverId(0xaabb_ccdd << 96);
+        assert_eq!(receipt(receiver, false), "receipt for aabbccdd: next in 1.5s, 40 receivers");
+        assert_eq!(receipt(receiver, true), "receipt for aabbccdd: it was the last, 40 receivers");
+        assert_eq!(receipt(ReceiverId::ALL, false), "call for reports within 1.5s, 40 receivers");
     }
 }

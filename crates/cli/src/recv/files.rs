@@ -84,7 +84,7 @@ impl Run {
                 }
                 None if interrupt.is_pressed() => return self.leave(),
                 None if wait.is_some_and(|wait| silence > wait) => {
-                    let message = format!("nothing came for {} s", silence.as_secs());
+                    let message = format!("nothing came for {:.1} s", silence.as_secs_f64());
                     self.receiver.leave();
                     self.part(LEAVE)?;
                     return Err(CommandError::incomplete(message).hint(AGAIN));
@@ -227,7 +227,9 @@ fn start_error(error: ReceiveStartError) -> CommandError {
     match &error {
         ReceiveStartError::Directory(error) => {
             let hint = match error.error.kind() {
-                ErrorKind::AlreadyExists | ErrorKind::NotADirectory => "give a directory with --into",
+                ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::NotFound => {
+                    "give a directory with --into"
+                }
                 _ => file_error::cure(error),
             };
             CommandError::bad_input(error).hint(hint)

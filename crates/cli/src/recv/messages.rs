@@ -90,7 +90,7 @@ impl Run {
                 return if is_good { Ok(()) } else { Err(CommandError::incomplete("interrupted")) };
             }
             if wait.is_some_and(|wait| silence > wait) {
-                let message = format!("nothing came for {} s", silence.as_secs());
+                let message = format!("nothing came for {:.1} s", silence.as_secs_f64());
                 return Err(CommandError::incomplete(message));
             }
         }

@@ -68,6 +68,9 @@ impl Run {
         if complete {
             return Ok(());
         }
+        if is_interrupted && !self.sender.is_drained() {
+            return Err(CommandError::incomplete("interrupted before all was sent").hint(AGAIN));
+        }
         let mut message =
             format!("{} of {needed} receivers are known to have everything", self.sender.complete());
         match self.sender.failed() {
@@ -75,7 +78,7 @@ impl Run {
             1 => message.push_str(", 1 has failed or left"),
             failed => message.push_str(&format!(", {failed} have failed or left")),
         }
-        Err(CommandError::incomplete(message).hint("send it again: each receiver keeps what it has"))
+        Err(CommandError::incomplete(message).hint(AGAIN))
     }
 
     fn seconds(&self) -> f64 {
@@ -90,6 +93,8 @@ impl Run {
         format!(", {complete} of {known} receivers complete, {} repairs", Count(repaired))
     }
 }
+
+const AGAIN: &str = "send it again: each receiver keeps what it has";
 
 /// How often Ctrl-C and the bar are looked after.
 const TICK: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use campanile::files::{FileSender, Listener, SendProgress};
-use campanile::multicast::{Counter, Counts, Options, Rate, Report, Standing, Tsi};
+use campanile::multicast::{Counter, Counts, Options, Rate, Report, Tsi};
 use serde::Serialize;
 
 use crate::figures::{BitRate, Count, Size};
@@ -67,7 +67,7 @@ impl fmt::Display for Started {
 pub(super) struct Receiver {
     pub(super) receiver: String,
     pub(super) address: String,
-    standing: &'static str,
+    standing: String,
     pub(super) had: u32,
     pub(super) total: u32,
     pub(super) loss_percent: f64,
@@ -83,16 +83,10 @@ impl Receiver {
     }
 
     pub(super) fn new(address: IpAddr, report: &Report) -> Self {
-        let standing = match report.standing {
-            Standing::Joined => "receiving",
-            Standing::Complete => "complete",
-            Standing::Failed => "failed",
-            Standing::Left => "left",
-        };
         Self {
             receiver: report.receiver.to_string(),
             address: address.to_string(),
-            standing,
+            standing: report.standing.to_string(),
             had: report.had,
             total: report.total,
             loss_percent: f64::from(report.loss) / 655.36,

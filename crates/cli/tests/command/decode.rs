@@ -1,5 +1,8 @@
 //! `campanile decode` over captures of ZeroMQ, and over what is none.
 
+use std::time::Duration;
+
+use campanile::multicast::{Gsi, Receipt, ReceiverId, Report, Seq, Session, Standing, Tsi};
 use serde_json::Value;
 
 use super::process::{Finished, run, run_with};
@@ -104,4 +107,73 @@ fn what_is_no_capture_is_refused() {
     let missing = run("decode no-such-file.pcap");
     assert_eq!(missing.code, Some(2));
     assert!(missing.stderr.contains("no-such-file.pcap"), "{missing:?}");
+}
+
+/// A pcap file of UDP datagrams to a port, in raw IP.
+fn captured(port: u16, datagrams: &[&[u8]]) -> Vec<u8> {
+    let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+    file.extend([0; 8]);
+    file.extend([65_535_u32, 101].map(u32::to_le_bytes).concat());
+    for datagram in datagrams {
+        let (udp, ip) = (8 + datagram.len(), 28 + datagram.len());
+        file.extend([0, 0, ip as u32, ip as u32].map(u32::to_le_bytes).concat());
+        file.extend([0x45, 0, (ip >> 8) as u8, ip as u8, 0, 0, 0, 0, 1, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        file.extend([port, port, udp as u16, 0].map(u16::to_be_bytes).concat());
+        file.extend_from_slice(datagram);
+    }
+    file
+}
+
+#[test]
+fn reports_and_receipts_are_shown_and_counted_apart() {
+    let tsi = Tsi { gsi: Gsi([1, 2, 3, 4, 5, 6]), port: 4096 };
+    let session = Session { tsi, destination_port: 7500 };
+    let (cookie, receiver) = (7, ReceiverId(0xaabb_ccdd << 96));
+    let report = Report {
+        cookie,
+        receiver,
+        standing: Standing::Failed,
+        had: 70,
+        total: 80,
+        loss: 13_107,
+        headroom: 5000,
+        lead: Seq(79),
+        heard: 71,
+    };
+    let interval = Duration::from_millis(1500);
+    let receipt = Receipt { cookie, receiver, is_final: true, interval, receivers: 40 };
+    let (mut report, receipt) = (report.emit(session), receipt.emit(session));
+    let file = captured(7500, &[&report, &receipt]);
+    let text = piped("decode -", &file);
+    assert_eq!((text.code, text.stderr.as_str()), (Some(0), ""), "{text:?}");
+    for words in [
+        "4096 to 7500: report of aabbccdd: failed, 70 of 80 packets, loss 20.0 %\n",
+        "4096 to 7500: receipt for aabbccdd: it was the last, 40 receivers\n",
+        "0 PGM packets, 1 reports and 1 receipts in 2 frames, 0 broken\n",
+    ] {
+        assert!(text.stdout.contains(words), "{words}: {}", text.stdout);
+    }
+    let json = piped("decode - --json", &file);
+    let lines: Vec<Value> =
+        json.stdout.lines().map(|line| serde_json::from_str(line).expect("one value a line")).collect();
+    assert_eq!(
+        (&lines[0]["packet"]["type"], &lines[1]["packet"]["type"]),
+        (&"report".into(), &"receipt".into())
+    );
+    let said = |value: &Value, name: &str| value[name].clone();
+    assert_eq!(
+        (said(&lines[0]["report"], "had"), said(&lines[0]["report"], "standing")),
+        (70.into(), "failed".into())
+    );
+    assert_eq!(
+        (said(&lines[1]["receipt"], "next_seconds"), said(&lines[1]["receipt"], "last")),
+        (1.5.into(), true.into())
+    );
+    assert_eq!(
+        (said(&lines[2], "reports"), said(&lines[2], "receipts"), said(&lines[2], "broken")),
+        (1.into(), 1.into(), 0.into())
+    );
+    report[30] ^= 1;
+    let broken = piped("decode - --port 7500", &captured(7500, &[&report]));
+    assert_eq!(broken.code, Some(1), "{broken:?}");
 }
