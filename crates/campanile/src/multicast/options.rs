@@ -140,8 +140,9 @@ pub struct InjectedLoss {
 pub struct Sending {
     /// The rate of everything sent.
     pub rate: Rate,
-    /// The longest burst, as a time at the rate; packets leave in trains of about half of it.
-    pub burst: Duration,
+    /// The longest burst, as a time at the rate; packets leave in trains of about half of it. If it is not said: 2 ms, and up to 10 ms for
+    /// files at a low rate, because each train costs a wake-up.
+    pub burst: Option<Duration>,
     /// How much can be repaired. A file is its own window.
     pub window: WindowSize,
     /// When the trailing edge of the window advances.
@@ -217,7 +218,7 @@ impl Default for Sending {
     fn default() -> Self {
         Sending {
             rate: Rate::Fixed(5_000_000),
-            burst: Duration::from_millis(2),
+            burst: None,
             window: WindowSize::Bytes(32 << 20),
             advance: Advance::Data,
             join: Join::Share(25),

@@ -222,7 +222,7 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Sourc
         pace: Pace {
             rate_bps: (sending.rate.initial_bps() / 8).max(1),
             overhead: options.overhead(),
-            burst: sending.burst,
+            burst: sending.burst.unwrap_or(BURST),
         },
         window: WindowConfig {
             size: sending.window,
@@ -253,6 +253,7 @@ pub(crate) fn bulk_config(
 ) -> Result<SourceConfig, ConfigError> {
     let mut config = config(options, session, ways);
     config.framing = Framing::Packed;
+    config.pace.burst = options.sending.burst.unwrap_or_else(|| file_burst(options.sending.rate));
     let block_len = config.tsdu_len().ok_or(ConfigError::PacketLen)? as u64;
     let group = config.parity.map_or(1, |parity| u64::from(parity.group));
     // The last group may be a short one, and two groups are the least.
@@ -265,6 +266,21 @@ pub(crate) fn bulk_config(
     };
     Ok(config)
 }
+
+/// The longest burst of a file at this rate: nobody waits for a single packet of it, so that at low rates several leave at a time, but
+/// no more than a small buffer on the way holds.
+fn file_burst(rate: Rate) -> Duration {
+    let most_bps = match rate {
+        Rate::Fixed(rate_bps) => rate_bps,
+        Rate::Auto { ceiling_bps, .. } => ceiling_bps,
+    };
+    Duration::from_nanos(BURST_LEN * 8 * 1_000_000_000 / most_bps.max(1)).clamp(BURST, FILE_BURST_MAX)
+}
+
+/// The longest burst if none is said; for files at a low rate so many bytes, or so long.
+const BURST: Duration = Duration::from_millis(2);
+const BURST_LEN: u64 = 32 << 10;
+const FILE_BURST_MAX: Duration = Duration::from_millis(10);
 
 /// How soon after the start all receivers are called to report, and how often at last.
 const CALL: Duration = Duration::from_millis(10);
@@ -281,5 +297,17 @@ impl Options {
         let mut config = config(self, Session::default(), &[nowhere]);
         config.framing = Framing::Packed;
         config.tsdu_len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_files_leave_in_trains() {
+        let fixed = |mbit: u64| file_burst(Rate::Fixed(mbit * 1_000_000)).as_micros();
+        assert_eq!([1, 16, 100, 1000, 100_000].map(fixed), [10_000, 10_000, 2621, 2000, 2000]);
+        assert_eq!(file_burst(Rate::AUTO), BURST, "what may become fast keeps to short ones");
     }
 }

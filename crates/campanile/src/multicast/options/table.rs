@@ -232,14 +232,14 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "burst",
-        unit: "TIME",
-        doc: "The longest burst, as a time at the rate; packets leave in trains of about half of it",
+        unit: "TIME|auto",
+        doc: "The longest burst, as a time at the rate; packets leave in trains of about half of it; auto is 2ms, and up to 10ms for files at a low rate",
         side: Side::Sending,
         set: |options, text| {
-            options.sending.burst = time(text)?;
+            options.sending.burst = if text.trim() == "auto" { None } else { Some(time(text)?) };
             Ok(())
         },
-        show: |options| show_time(options.sending.burst),
+        show: |options| options.sending.burst.map_or("auto".to_owned(), show_time),
     },
     Key {
         name: "window",
