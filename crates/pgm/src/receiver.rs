@@ -10,6 +10,7 @@ mod bulk;
 mod config;
 mod decode;
 mod event;
+mod flow;
 mod heard;
 mod hold;
 mod intervals;

@@ -149,6 +149,19 @@ impl Peer {
         }
     }
 
+    /// The source has nothing to send: packets that were confirmed this long ago are sent by now, and lost. A wait that was right while
+    /// many were asked for would make the last of them slow.
+    pub(super) fn repairs_ceased(&mut self, now: Instant, silent_ns: u64) {
+        for &key in &self.active {
+            if let Some(block) = self.window.block_mut(key)
+                && let Repair::Packets(lanes) = &mut block.repair
+                && lanes.wait_data.cut_short(now, silent_ns)
+            {
+                self.timers.set_by(Timer::Repair as usize, now);
+            }
+        }
+    }
+
     /// Data of a block came.
     pub(super) fn progress(&mut self, now: Instant, key: u64) {
         let more_ns = self.intervals.more_ns();

@@ -6,6 +6,7 @@ use super::bulk::Bulk;
 use super::config::{Consumer, JoinWish};
 use super::decode::Group;
 use super::event::EndCause;
+use super::flow::Flow;
 use super::heard::Heard;
 use super::hold::Extra;
 use super::intervals::Intervals;
@@ -32,6 +33,7 @@ pub(super) struct Peer {
     /// Where NAKs go: what the latest SPM says. None is sent before (RFC 3208 §6.2).
     pub(super) path: Option<IpAddr>,
     pub(super) last_heard: Instant,
+    flow: Flow,
     /// SPMs and data packets heard, up to a few.
     pub(super) heard: u8,
     /// What the source has shown of being it, and who else claims to be.
@@ -128,6 +130,7 @@ impl Peer {
             interface: path.interface,
             path: None,
             last_heard: now,
+            flow: Flow::default(),
             heard: 0,
             proof: Proof::default(),
             rival: None,
@@ -213,6 +216,9 @@ impl Peer {
         if let Some(reset) = spm.options.reset {
             self.end.get_or_insert(EndCause::Reset(reset));
         }
+        if let Some(silent_ns) = self.flow.ceased(now) {
+            self.repairs_ceased(now, silent_ns);
+        }
         self.detect(now, shared);
     }
 
@@ -230,6 +236,7 @@ impl Peer {
             DataKind::Repair => shared.stats.rdata += 1,
         }
         self.heard_from(now);
+        self.flow.note(now);
         (self.group, self.interface) = (path.to, path.interface);
         self.payload_len_max =
             self.payload_len_max.max(u16::try_from(data.payload.len()).unwrap_or(u16::MAX));

@@ -66,6 +66,16 @@ impl Lane {
         }
     }
 
+    /// Those that have waited for `enough_ns` need not wait longer; says whether there are any.
+    pub(super) fn cut_short(&mut self, now: Instant, enough_ns: u64) -> bool {
+        let is_enough =
+            self.elder != 0 && self.at <= now.plus_nanos(self.interval_ns.saturating_sub(enough_ns));
+        if is_enough {
+            self.at = self.at.min(now);
+        }
+        is_enough
+    }
+
     /// The packets that have waited long enough, if it is time.
     fn expire(&mut self, now: Instant) -> u128 {
         if self.at > now {
@@ -459,6 +469,19 @@ mod tests {
             (lane.expire(Instant(20)), lane.expire(Instant(30)), lane.at),
             (0b100, 0b10, Instant::FAR_FUTURE)
         );
+    }
+
+    #[test]
+    fn a_wait_is_cut_short_for_those_who_have_waited_a_while() {
+        let mut lane = Lane::EMPTY;
+        assert!(!lane.cut_short(Instant(50), 0), "nobody waits");
+        lane.add(0b1, Instant(0), 100);
+        lane.add(0b10, Instant(5), 100);
+        assert!(!lane.cut_short(Instant(3), 4));
+        assert!(lane.cut_short(Instant(8), 4));
+        assert_eq!((lane.expire(Instant(8)), lane.packets(), lane.at), (0b1, 0b10, Instant(108)));
+        assert!(!lane.cut_short(Instant(9), 4) && lane.cut_short(Instant(12), 4));
+        assert_eq!((lane.expire(Instant(12)), lane.at), (0b10, Instant::FAR_FUTURE));
     }
 
     #[test]

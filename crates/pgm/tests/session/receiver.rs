@@ -109,6 +109,27 @@ fn an_unconfirmed_nak_is_repeated_and_an_unanswered_one_begins_anew() {
 }
 
 #[test]
+fn a_source_that_has_nothing_to_send_is_asked_again_soon() {
+    let nak =
+        NakConfig { repeat: Duration::from_secs(1), rdata: Duration::from_secs(1), ..NakConfig::default() };
+    let mut rig = ReceiverRig::synchronised(with_nak(nak));
+    let mut naks = Vec::new();
+    for sqn in [0, 1, 3, 4, 5] {
+        rig.odata(sqn, b"");
+        naks.extend(rig.run_ms(2));
+    }
+    naks.extend(rig.run_ms(20));
+    assert!(only_nak(&naks).text.starts_with("NAK 2 "));
+    rig.ncf(&[2]);
+    assert_eq!(rig.run_ms(3), []);
+    // It may be what was said before the repair, whose turn comes after it.
+    rig.spm(0, 5);
+    assert_eq!(rig.run_ms(30), []);
+    rig.spm(0, 5);
+    assert!(only_nak(&rig.run_ms(30)).text.starts_with("NAK 2 "));
+}
+
+#[test]
 fn what_nobody_repairs_is_lost_in_the_end() {
     let nak = NakConfig { ncf_retries: 3, repeat: Duration::from_millis(50), ..NakConfig::default() };
     let mut rig = ReceiverRig::lacking_one(with_nak(nak));
