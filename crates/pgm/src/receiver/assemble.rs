@@ -124,8 +124,7 @@ impl Assembly {
             };
             if header.body_len > self.message_len_max {
                 stats.messages_too_long += 1;
-                self.lose_track();
-                self.cursor = payload.len();
+                self.pass_over(&header, payload.len());
                 return Found::TooLong { len: header.body_len };
             }
             let frame_len = header.len + header.body_len as usize;
@@ -138,6 +137,21 @@ impl Assembly {
             self.partial.extend_from_slice(&rest[..taken]);
             if self.partial.len() == frame_len {
                 return Found::Assembled { range: header.len..frame_len, more: header.more };
+            }
+        }
+    }
+
+    /// Goes on behind a frame. Where it ends in another packet, that one says where the next message begins.
+    fn pass_over(&mut self, header: &FrameHeader, payload_len: usize) {
+        let left = header.body_len.saturating_add((header.len - self.partial.len().min(header.len)) as u64);
+        match usize::try_from(left).ok().and_then(|left| self.cursor.checked_add(left)) {
+            Some(end) if end <= payload_len => {
+                self.cursor = end;
+                self.forget();
+            }
+            _ => {
+                self.cursor = payload_len;
+                self.lose_track();
             }
         }
     }
@@ -311,6 +325,22 @@ mod tests {
         assert_eq!(rig.packed(b"\0\0\x02\0x"), whole(&[b"x"]));
         assert_eq!(rig.packed(b"\0\x05"), [], "the offset may be that of the end, but not beyond it");
         assert_eq!(rig.packed(b"\0\0"), []);
+    }
+
+    #[test]
+    fn what_follows_a_message_that_is_too_long_comes() {
+        let mut rig = Rig::new(Framing::Packed);
+        let long = [&b"\x2a\0"[..], &[b'x'; 41]].concat();
+        assert_eq!(
+            rig.packed(&[b"\0\0\x02\0a", &long[..], b"\x02\0b"].concat()),
+            whole(&[b"a", b"b"]),
+            "within a packet"
+        );
+        assert_eq!(rig.packed(&[b"\0\0\x02\0c", &long[..30]].concat()), whole(&[b"c"]));
+        assert_eq!(rig.packed(&[b"\0\x0d", &long[30..], b"\x02\0d"].concat()), whole(&[b"d"]));
+        assert_eq!(rig.packed(b"\0\0\x02\0e\x2a"), whole(&[b"e"]), "a header in two packets");
+        assert_eq!(rig.packed(&[b"\0\x2a", &long[1..], b"\x02\0f"].concat()), whole(&[b"f"]));
+        assert_eq!(rig.too_long, [41; 3]);
     }
 
     #[test]
