@@ -1,8 +1,9 @@
 //! Each oracle fails when the fault that it is there for is put in.
 
 use campanile_pgm::receiver::Limits;
+use campanile_pgm::source::WindowSize;
 use campanile_sim::Time;
-use campanile_sim::pgm::{self, Canary, Case, Fault, Misdelivery, Mode, Promise};
+use campanile_sim::pgm::{self, Canary, Case, Fault, Kind, Misdelivery, Mode, Options, Promise};
 
 /// A small transfer that keeps every promise when it is left alone.
 fn case() -> Case {
@@ -31,6 +32,37 @@ fn alteration_omission_and_repetition() {
         let case = Case { mode: Mode::Selective, ..case() };
         let Promise::Delivery { fault, .. } = broken(&case, canary) else { panic!("{canary:?}") };
         assert_eq!(fault, expected);
+    }
+}
+
+/// Runs a world whose receivers have to tell of something; without the canary they do.
+fn concealed(options: &Options) -> Misdelivery {
+    pgm::run(options, None).expect("without the canary all is well");
+    let promise = pgm::run(options, Some(Canary::Conceal)).expect_err("the canary is seen").promise;
+    let Promise::Delivery { fault, .. } = promise else { panic!("another promise: {promise:?}") };
+    fault
+}
+
+#[test]
+fn a_loss_that_is_not_told() {
+    let mut options = Case { mode: Mode::Selective, kind: Kind::Stream, ..case() }.options();
+    let source = &mut options.sources[0];
+    (source.keeps_all, source.config.window.size) = (false, WindowSize::Packets(64));
+    // Most of the 128 packets leave the window while a receiver is cut off.
+    options.faults = vec![(Time(20_000_000), Fault::Cut(0)), (Time(250_000_000), Fault::Heal)];
+    assert_eq!(concealed(&options), Misdelivery::Content);
+}
+
+#[test]
+fn a_message_that_is_too_long_and_not_told() {
+    // Many end in the packet that they begin in, or none does.
+    for (kind, message_len) in [(Kind::Packed, 500), (Kind::Packed, 3000), (Kind::Apdu, 3000)] {
+        let mut options = Case { kind, ..case() }.options();
+        // Room for all of them, where each is a packet.
+        options.sources[0].config.window.size = WindowSize::Packets(1 << 12);
+        options.sources[0].longest = 5000;
+        options.receivers.iter_mut().for_each(|receiver| receiver.config.limits.message_len = message_len);
+        assert_eq!(concealed(&options), Misdelivery::Content, "{kind:?}");
     }
 }
 

@@ -9,7 +9,7 @@ pub enum Canary {
     Omit,
     /// A delivery comes twice.
     Repeat,
-    /// A loss is not told.
+    /// What is left out, because it is lost or too long, is not told.
     Conceal,
     /// The oracle of the rate sees each packet twice.
     Rate,

@@ -52,6 +52,8 @@ pub enum Misdelivery {
     Gap,
     /// A packet of a file delivered, or named as lost, a second time.
     Twice,
+    /// A message that was left out as too long, and is not, or is not where it was said to be.
+    TooLong,
     /// An end before all was delivered or named as lost.
     EarlyEnd,
 }
@@ -105,6 +107,23 @@ impl Delivery {
         self.delivered = content.message_start(number + 1);
         self.place = Some(self.delivered);
         (expected == bytes).then_some(()).ok_or(Misdelivery::Content)
+    }
+
+    /// A message that begins in a packet is left out, for it is longer than `most` bytes.
+    pub(crate) fn too_long(&mut self, sqn: u32, len: u64, most: usize) -> Result<(), Misdelivery> {
+        let place = self.in_turn()?;
+        let record = self.record.borrow();
+        let content = record.content();
+        let number = content.messages_before(place);
+        if number >= content.messages() || content.message_start(number) != place || self.part > 0 {
+            return Err(Misdelivery::Content);
+        }
+        self.delivered = content.message_start(number + 1);
+        self.place = Some(self.delivered);
+        let begins_there = record.start(sqn).is_some_and(|start| start <= place)
+            && record.start(sqn.wrapping_add(1)).is_some_and(|end| place < end);
+        let is_so_long = content.message(number).len() as u64 == len && len > most as u64;
+        (begins_there && is_so_long).then_some(()).ok_or(Misdelivery::TooLong)
     }
 
     /// The next bytes of a stream.
@@ -331,6 +350,27 @@ mod tests {
         assert_eq!(delivery.message(&message[..4], true), Ok(()));
         assert_eq!(delivery.clone().message(&message[5..], false), Err(Misdelivery::Content));
         assert_eq!(delivery.message(&message[4..], false), Ok(()));
+    }
+
+    #[test]
+    fn a_message_is_left_out_only_if_it_is_too_long() {
+        let (record, content) = recorded(Kind::Packed);
+        let deliver_up_to = |number| {
+            let mut delivery = Delivery::new(Rc::clone(&record));
+            delivery.start(5).unwrap();
+            (0..number).for_each(|number| delivery.message(content.message(number), false).unwrap());
+            delivery
+        };
+        let number = (1..content.messages()).find(|&number| content.message(number).len() > 10).unwrap();
+        let len = content.message(number).len();
+        let sqn = 5 + (content.message_start(number) / 100) as u32;
+        let mut delivery = deliver_up_to(number);
+        assert_eq!(delivery.too_long(sqn, len as u64, len - 1), Ok(()));
+        assert_eq!(delivery.message(content.message(number + 1), false), Ok(()));
+        assert_eq!(deliver_up_to(number).too_long(sqn, len as u64, len), Err(Misdelivery::TooLong));
+        assert_eq!(deliver_up_to(number).too_long(sqn, len as u64 + 1, 5), Err(Misdelivery::TooLong));
+        assert_eq!(deliver_up_to(number).too_long(sqn + 1, len as u64, 5), Err(Misdelivery::TooLong));
+        assert_eq!(deliver_up_to(content.messages()).too_long(14, 9, 5), Err(Misdelivery::Content));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct ReceiverNode {
     records: Records,
     sessions: Vec<(Tsi, Delivery)>,
     has_percent: u8,
+    /// The longest message that it takes.
+    message_len: usize,
     nap: Option<Nap>,
     rng: Rng,
     heap: Heap,
@@ -46,6 +48,7 @@ impl ReceiverNode {
             records,
             sessions: Vec::new(),
             has_percent: options.has_percent,
+            message_len: options.config.limits.message_len,
             nap: options.naps.map(Nap::new),
             rng,
             heap,
@@ -192,8 +195,11 @@ impl ReceiverNode {
                 Event::Packets { packets, .. } => packets.iter().try_for_each(|(sqn, bytes)| {
                     self.tally.hand_over(bytes, |bytes| session.packet(sqn.0, bytes))
                 }),
-                Event::Lost { .. } if self.tally.canary == Some(Canary::Conceal) => Ok(()),
+                Event::Lost { .. } | Event::TooLong { .. } if self.tally.canary == Some(Canary::Conceal) => {
+                    Ok(())
+                }
                 Event::Lost { first, last, .. } => session.lost(first.0, last.0),
+                Event::TooLong { sqn, len, .. } => session.too_long(sqn.0, len, self.message_len),
                 Event::Need { first, count, .. } => {
                     follow_up = FollowUp::Supply(first, count);
                     Ok(())
