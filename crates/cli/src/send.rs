@@ -6,10 +6,12 @@ mod said;
 
 use std::path::PathBuf;
 
+use campanile::files::FileSender;
 use campanile::multicast::Side;
 
 use crate::arguments;
 use crate::command_error::CommandError;
+use crate::figures::Count;
 use crate::session::{self, Kind, KindArguments, SessionArguments};
 
 /// Send files, lines or a stream to many machines at once.
@@ -60,6 +62,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let options = arguments.session.options(kind, &[("rate", arguments.rate.as_deref())])?;
     if arguments.receivers == Some(0) {
         return Err(CommandError::bad_input("no receiver is to have everything").hint("give 1 or more"));
+    }
+    if arguments.receivers > Some(FileSender::RECEIVERS_MAX) {
+        let error =
+            format!("{} receivers are known by name at most", Count(FileSender::RECEIVERS_MAX as u64));
+        return Err(CommandError::bad_input(error).hint("leave --receivers out"));
     }
     if options.mode.is_foreign() && arguments.receivers.is_some() {
         let error = CommandError::bad_input("receivers of that kind do not report");

@@ -95,6 +95,9 @@ pub struct SendProgress {
 }
 
 impl FileSender {
+    /// Receivers that are known by name: more of them cannot be waited for.
+    pub const RECEIVERS_MAX: usize = 4096;
+
     /// Starts to send. With `wanted` the session goes on until so many receivers have said that they have everything, or have come to
     /// another end while nobody else goes on; without, it ends when all was sent once and nobody asks for more.
     ///
@@ -195,7 +198,7 @@ impl FileSender {
         SendProgress { sent: self.read, total: self.total }
     }
 
-    /// The receivers that reported, at most 4096 of them.
+    /// The receivers that reported, at most [`FileSender::RECEIVERS_MAX`] of them.
     pub fn receivers(&self) -> impl Iterator<Item = &Listener> {
         self.receivers.values()
     }
@@ -227,7 +230,7 @@ impl FileSender {
 
     fn heard(&mut self, address: IpAddr, report: Report) -> Option<SendEvent> {
         let known = self.receivers.get(&report.receiver).copied();
-        if known.is_none() && self.receivers.len() == LISTENERS_MAX {
+        if known.is_none() && self.receivers.len() == Self::RECEIVERS_MAX {
             self.unnamed += 1;
             return None;
         }
@@ -285,9 +288,6 @@ const LAST_RECEIPTS: Duration = Duration::from_millis(500);
 
 /// How long after the end of a receiver a report of its progress may come that it sent before.
 const OVERTAKEN: Duration = Duration::from_secs(1);
-
-/// Receivers that are known by name.
-const LISTENERS_MAX: usize = 4096;
 
 /// Why a session is aborted, in the words of OPT_RST's number: somebody wanted it.
 const GONE: u8 = 1;

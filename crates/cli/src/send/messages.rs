@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver as Inlet, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use campanile::files::FileSender;
 use campanile::multicast::{Options, PublishError, Published, Publisher, ReceiverId, Report, Standing};
 
 use super::Arguments;
@@ -125,7 +126,7 @@ impl Run {
 
     fn heard(&mut self, from: IpAddr, report: Report) -> Result<(), CommandError> {
         let known = self.receivers.get(&report.receiver).map(|(_, known)| known.standing);
-        if known.is_none() && self.receivers.len() == RECEIVERS_MAX {
+        if known.is_none() && self.receivers.len() == FileSender::RECEIVERS_MAX {
             return Ok(());
         }
         if !known.is_some_and(Standing::is_final) {
@@ -237,6 +238,3 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// Bytes that are read of a stream at a time.
 const PIECE: usize = 64 << 10;
-
-/// Receivers that are known by name.
-const RECEIVERS_MAX: usize = 4096;

@@ -330,6 +330,7 @@ fn kinds_exclude_each_other() {
         "recv --into dir --set mode=apdu",
         "send --set lingr=2 file",
         "send --receivers 0 file",
+        "send --receivers 4097 file",
     ] {
         let refused = run(arguments);
         assert_eq!(refused.code, Some(2), "{arguments}: {refused:?}");
@@ -356,16 +357,7 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
          mount -o remount,size=16m disk || exit 78
          {transfer}; cmp disk/in/file.bin {file} && echo same"
     );
-    let mut shell = std::process::Command::new("unshare");
-    let shell =
-        shell.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).current_dir(&scratch.0);
-    let finished: Finished = match shell.output() {
-        Ok(output) if output.status.code() == Some(0) => output.into(),
-        skipped => {
-            eprintln!("skipped: no file system of the test's own can be had here: {skipped:?}");
-            return;
-        }
-    };
+    let Some(finished) = in_namespaces(&scratch, &script) else { return };
     let codes: Vec<&str> = finished.stdout.lines().filter(|line| !line.starts_with('{')).collect();
     let ends = ["receiver 1", "sender 3", "receiver 0", "sender 0", "same"];
     assert_eq!(codes, ends, "no name, then the right file: {finished:?}");
@@ -376,6 +368,30 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
         finished.stdout.lines().filter(|line| line.contains("\"begun\"")).nth(1).expect("it began again");
     let begun: Value = serde_json::from_str(begun).expect("a line of JSON");
     assert!(begun["had"].as_u64() > Some(300), "most of a megabyte was there: {begun}");
+}
+
+/// Runs a script of the shell where the user is root of namespaces of its own; `None` where they are not to be had.
+fn in_namespaces(scratch: &Scratch, script: &str) -> Option<Finished> {
+    let mut shell = std::process::Command::new("unshare");
+    let shell = shell.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+    match shell.current_dir(&scratch.0).output() {
+        Ok(output) if output.status.code() == Some(0) => Some(output.into()),
+        skipped => {
+            eprintln!("skipped: no file system of the test's own can be had here: {skipped:?}");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_is_bad_input() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.0.path().join("disk")).expect("there is room");
+    let recv = format!("{} recv {} --into disk/in", env!("CARGO_BIN_EXE_campanile"), Session::new().0);
+    let script = format!("mount -t tmpfs -o ro none disk || exit 77; {recv}; echo code $?");
+    let Some(finished) = in_namespaces(&scratch, &script) else { return };
+    assert_eq!(finished.stdout, "code 2\n", "{finished:?}");
+    assert!(finished.stderr.contains("see that this user may write there"), "{finished:?}");
 }
 
 #[test]
