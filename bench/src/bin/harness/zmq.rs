@@ -14,8 +14,13 @@ use crate::programs::build_peer;
 use crate::series::Series;
 use crate::turns::Target;
 
-const OURS: Way =
-    Way::Campanile(&["rate=4500mbit", "window=256m", "memory=256m", "send-queue=16384", "receive-queue=16384"]);
+const OURS: Way = Way::Campanile(&[
+    "rate=4500mbit",
+    "window=256m",
+    "memory=256m",
+    "send-queue=16384",
+    "receive-queue=16384",
+]);
 
 /// The bytes of a message, how many ours sends and how many ZeroMQ, some seconds of each: and whether links cut trains.
 const SCENES: [(usize, [u64; 2], bool); 4] = [

@@ -79,9 +79,9 @@ pub(crate) const CAMPANILE_NOWHERE: Contestant = Contestant {
         let mut command = node.command("sh");
         command.args(["-c", "exec \"$@\" < \"$0\""]).arg(file).arg(&tools.campanile);
         command.args(["send", "--interface", "eth0", "--group", GROUP, "--stream"]);
-        command.args(["--rate", UNPACED, "--receivers", &scene.receivers.to_string()]);
-        // A stream has no file to be repaired from: what is sent until the rate is found must find room.
-        command.args(["--set", "window=512m"]);
+        // A stream has no file to be repaired from: what is too much until the rate is found must be little, and find room.
+        command.args(["--rate", "auto:1gbit..5gbit", "--set", "window=512m"]);
+        command.args(["--receivers", &scene.receivers.to_string()]);
         command
     },
     ..CAMPANILE
