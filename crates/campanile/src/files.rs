@@ -32,6 +32,7 @@ mod digest;
 mod error;
 mod filling;
 pub mod fuzz;
+mod hasher;
 mod inbox;
 mod layout;
 mod manifest;

@@ -51,8 +51,8 @@ mod queue;
 mod report;
 mod subscriber;
 
-pub(crate) use bulk::Supplier;
 pub use bulk::{Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Offer, Progress};
+pub(crate) use bulk::{First, Supplier};
 pub use campanile_engine::privilege::drop_raw;
 pub use campanile_pgm::receiver::{EndCause, JoinWish, Limits, NakConfig, OnLoss, Packets, Run, Slow};
 pub use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive, WindowSize};
@@ -69,5 +69,7 @@ pub use options::{
 };
 pub use profile::{Cipher, Content, Hash, Profile, ProfileError};
 pub use publisher::{PublishError, Published, Publisher};
+#[cfg(test)]
+pub(crate) use queue::wait;
 pub use report::{Receipt, ReceiverId, Report, Standing};
 pub use subscriber::{Foreign, Received, SessionChannel, SessionSubscriber, Subscriber};

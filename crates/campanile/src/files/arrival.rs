@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::error::FileError;
 use super::filling::{Filling, Outcome};
+use super::hasher::Filled;
 use super::inbox::Inbox;
 use super::layout::{Head, Layout, TooLarge};
 use super::manifest::{Manifest, ManifestError};
@@ -152,6 +153,22 @@ impl Arrival {
         match &self.phase {
             Phase::Heading(heading) => heading.spool.packets() as u64,
             Phase::Filling(filling) => filling.had_blocks(),
+        }
+    }
+
+    /// A content that is all there, to be hashed.
+    pub(crate) fn next_filled(&mut self, inbox: &Inbox) -> Option<Filled> {
+        match &mut self.phase {
+            Phase::Filling(filling) => filling.next_filled(inbox),
+            Phase::Heading(_) => None,
+        }
+    }
+
+    /// Takes what was found of a content that was given to be hashed.
+    pub(crate) fn judge(&mut self, content: usize, is_right: bool, inbox: &Inbox) -> Result<(), FileError> {
+        match &mut self.phase {
+            Phase::Filling(filling) => filling.judge(content, is_right, inbox),
+            Phase::Heading(_) => Ok(()),
         }
     }
 

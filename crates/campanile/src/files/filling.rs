@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use super::error::{FileAction, FileError};
+use super::hasher::Filled;
 use super::inbox::{Inbox, Standing};
 use super::layout::{Layout, Piece};
 use super::manifest::{Entry, Manifest};
@@ -21,8 +22,10 @@ pub(crate) struct Filling {
     /// Profile, length, hash, manifest.
     head: Vec<u8>,
     stages: Vec<Stage>,
-    /// Contents that were filled since the last look.
-    filled: Vec<usize>,
+    /// Contents that were filled, and that nobody was given to hash yet.
+    filled: VecDeque<usize>,
+    /// How many contents are being hashed.
+    hashing: usize,
     partials: Opened<Partial>,
     /// Complete contents, open for reading.
     whole: Opened<File>,
@@ -75,7 +78,7 @@ pub(crate) enum Outcome {
 }
 
 impl Filling {
-    /// Looks for what is there of each file already: under its name, or in a partial. What is complete is placed at once.
+    /// Looks for what is there of each file already: under its name, or in a partial.
     pub(crate) fn open(
         inbox: &Inbox,
         manifest: Manifest,
@@ -88,7 +91,8 @@ impl Filling {
             layout,
             head,
             stages,
-            filled: Vec::new(),
+            filled: VecDeque::new(),
+            hashing: 0,
             partials: Opened::new(),
             whole: Opened::new(),
             had: 0,
@@ -196,18 +200,28 @@ impl Filling {
         Ok(())
     }
 
-    /// Saves what is known to be there, and places what is complete.
+    /// Saves what is known to be there.
     pub(crate) fn settle(&mut self, inbox: &Inbox) -> Result<(), FileError> {
         let (layout, mut saved) = (&self.layout, Ok(()));
         for (index, partial) in self.partials.iter_mut() {
             let save = |error| FileAction::Write.of(&paths(layout, index, inbox).map)(error);
             saved = saved.and(partial.save().map_err(save));
         }
-        saved?;
-        while let Some(index) = self.filled.pop() {
-            self.complete(index, inbox)?;
-        }
-        Ok(())
+        saved
+    }
+
+    /// A content that is all there, to be hashed.
+    pub(crate) fn next_filled(&mut self, inbox: &Inbox) -> Option<Filled> {
+        let index = self.filled.pop_front()?;
+        self.hashing += 1;
+        let content = &self.layout.contents()[index];
+        let path = self.paths(index, inbox).bytes;
+        Some(Filled { content: index, path, digest: content.digest, size: content.size })
+    }
+
+    /// Whether a content waits to be hashed, or is being hashed.
+    pub(crate) fn is_hashing(&self) -> bool {
+        self.hashing > 0 || !self.filled.is_empty()
     }
 
     /// The bytes of a range of the row, where they have come.
@@ -290,7 +304,7 @@ impl Filling {
     fn note(&mut self, index: usize, is_whole: bool) {
         self.stages[index] = if is_whole { Stage::Filled } else { Stage::Partial };
         if is_whole {
-            self.filled.push(index);
+            self.filled.push_back(index);
         }
     }
 
@@ -325,12 +339,10 @@ impl Filling {
         Ok(())
     }
 
-    /// Looks whether a content that is all there is right, and places its files if it is.
-    fn complete(&mut self, index: usize, inbox: &Inbox) -> Result<(), FileError> {
+    /// Places the files of a content that was hashed if it is right, and throws it away if it is not.
+    pub(crate) fn judge(&mut self, index: usize, is_right: bool, inbox: &Inbox) -> Result<(), FileError> {
+        self.hashing -= 1;
         let paths = self.paths(index, inbox);
-        let digest = self.layout.contents()[index].digest;
-        let is_right =
-            self.partial(index, inbox)?.is_right(&digest).map_err(FileAction::Read.of(&paths.bytes))?;
         // From here on nothing writes into it any more.
         self.partials.close(index);
         let files = self.layout.contents()[index].files.clone();

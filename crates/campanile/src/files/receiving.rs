@@ -10,12 +10,14 @@ use super::arrival::{Arrival, ArrivalError, Refusal};
 use super::digest::Digest;
 use super::error::FileError;
 use super::filling::{Filling, Outcome};
+use super::hasher::{Hasher, Verdict};
 use super::inbox::Inbox;
 use super::layout::Layout;
 use super::manifest::Manifest;
 use super::name::FileName;
 use crate::multicast::{
-    Batch, BulkReceived, BulkSubscriber, Counts, EndCause, Options, Progress, Seq, Standing, StartError, Tsi,
+    Batch, BulkReceived, BulkSubscriber, Counts, EndCause, First, Options, Progress, Seq, Standing,
+    StartError, Tsi,
 };
 
 /// Receives the files of a group into a directory.
@@ -23,7 +25,7 @@ use crate::multicast::{
 /// # Order of calls
 ///
 /// [`FileReceiver::next`] as long as there is something to wait for: it writes to the disk what has come, so nobody else should wait on
-/// its thread. A session that has come to its end, [`ReceiveEvent::Complete`] or [`ReceiveEvent::Incomplete`], is followed by
+/// its thread. What is complete is hashed by a thread of the receiver's own meanwhile. A session that has come to its end, [`ReceiveEvent::Complete`] or [`ReceiveEvent::Incomplete`], is followed by
 /// [`ReceiveEvent::Acknowledged`] when its source knows that, if it still lives.
 ///
 /// # Trust
@@ -33,6 +35,7 @@ use crate::multicast::{
 #[derive(Debug)]
 pub struct FileReceiver {
     subscriber: BulkSubscriber,
+    hasher: Hasher,
     // Behind the sessions, so that their files are closed when it is given up.
     sessions: BTreeMap<Tsi, Session>,
     inbox: Inbox,
@@ -54,8 +57,11 @@ pub struct ReceiveConfig {
 
 #[derive(Debug)]
 struct Session {
+    number: u64,
     /// `None` once everything is there.
     arrival: Option<Arrival>,
+    /// Why nothing more will come, while what has come is still hashed.
+    ended: Option<EndCause>,
     progress: ReceiveProgress,
     cookie: Option<u64>,
     standing: Standing,
@@ -178,8 +184,11 @@ impl FileReceiver {
     pub fn start(options: &Options, config: &ReceiveConfig) -> Result<Self, ReceiveStartError> {
         let inbox = Inbox::open(&config.into, config.replaces).map_err(ReceiveStartError::Directory)?;
         let subscriber = BulkSubscriber::start(options, &inbox.dir()).map_err(ReceiveStartError::Network)?;
+        let hasher =
+            Hasher::start().map_err(|error| ReceiveStartError::Network(StartError::Engine(error)))?;
         Ok(Self {
             subscriber,
+            hasher,
             sessions: BTreeMap::new(),
             inbox,
             owed: BTreeSet::new(),
@@ -196,7 +205,20 @@ impl FileReceiver {
         if let Some(event) = self.events.pop_front() {
             return Ok(Some(event));
         }
-        match self.subscriber.next(timeout) {
+        if !self.hasher.is_busy() {
+            self.handle(self.subscriber.next(timeout))?;
+        } else {
+            match self.subscriber.next_or(self.hasher.verdict(), timeout) {
+                Some(First::Event(event)) => self.handle(event)?,
+                Some(First::Other(verdict)) => self.judge(verdict)?,
+                None => {}
+            }
+        }
+        Ok(self.events.pop_front())
+    }
+
+    fn handle(&mut self, event: Option<BulkReceived>) -> Result<(), ReceiveError> {
+        match event {
             None => {}
             Some(BulkReceived::Start { tsi, source, .. }) => self.begin(tsi, source),
             Some(BulkReceived::Packets(batch)) => self.take(&batch)?,
@@ -210,7 +232,37 @@ impl FileReceiver {
             Some(BulkReceived::End { tsi, cause }) => self.end(tsi, cause),
             Some(BulkReceived::Failed(why)) => return Err(ReceiveError::Network(why)),
         }
-        Ok(self.events.pop_front())
+        Ok(())
+    }
+
+    /// Takes what was found of a content.
+    fn judge(&mut self, Verdict { session: number, content, is_right }: Verdict) -> Result<(), ReceiveError> {
+        self.hasher.taken();
+        self.feed_hasher();
+        // Its session may have gone.
+        let found = self.sessions.iter_mut().find(|(_, session)| session.number == number);
+        let Some((&tsi, session)) = found else { return Ok(()) };
+        let Some(arrival) = &mut session.arrival else { return Ok(()) };
+        let judged = is_right.and_then(|is_right| arrival.judge(content, is_right, &self.inbox));
+        if let Err(error) = judged {
+            return self.refuse(tsi, ArrivalError::File(error));
+        }
+        let ended = session.ended;
+        self.advance(tsi);
+        ended.into_iter().for_each(|cause| self.end(tsi, cause));
+        Ok(())
+    }
+
+    /// Gives the hasher what is complete, as far as it has room.
+    fn feed_hasher(&mut self) {
+        for session in self.sessions.values_mut() {
+            let Some(arrival) = &mut session.arrival else { continue };
+            while self.hasher.has_room()
+                && let Some(filled) = arrival.next_filled(&self.inbox)
+            {
+                self.hasher.put(session.number, filled);
+            }
+        }
     }
 
     /// Tells all senders that this receiver goes. They are served until they know, or for as long as the caller goes on.
@@ -240,7 +292,9 @@ impl FileReceiver {
         self.begun += 1;
         let spool = self.inbox.passing(&format!("session-{}", self.begun));
         let session = Session {
+            number: self.begun,
             arrival: Some(Arrival::begin(spool)),
+            ended: None,
             progress: ReceiveProgress::default(),
             cookie: None,
             standing: Standing::Joined,
@@ -307,6 +361,7 @@ impl FileReceiver {
 
     /// Tells what became of files, and whether the session is complete.
     fn advance(&mut self, tsi: Tsi) {
+        self.feed_hasher();
         let Some(session) = self.sessions.get_mut(&tsi) else { return };
         session.look();
         let Some(arrival) = &mut session.arrival else { return };
@@ -341,7 +396,13 @@ impl FileReceiver {
     }
 
     fn end(&mut self, tsi: Tsi, cause: EndCause) {
-        if self.sessions.get(&tsi).is_some_and(|session| session.arrival.is_some()) {
+        let Some(session) = self.sessions.get_mut(&tsi) else { return };
+        if session.filling().is_some_and(Filling::is_hashing) {
+            // What is found may make it complete.
+            session.ended = Some(cause);
+            return;
+        }
+        if session.arrival.is_some() {
             self.drop_session(tsi, Incomplete::Ended(cause));
         }
         self.sessions.remove(&tsi);

@@ -7,10 +7,13 @@
 mod feed;
 mod sink;
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
@@ -126,6 +129,14 @@ impl Drop for Batch {
         // A node that has gone, or has enough of them, does not want it.
         let _ = self.home.try_send(packets);
     }
+}
+
+/// What came first.
+#[derive(Debug)]
+pub(crate) enum First<T> {
+    /// An event; `None` when there will be no more.
+    Event(Option<BulkReceived>),
+    Other(T),
 }
 
 /// How far the application has got with a source, as its reports say.
@@ -323,6 +334,17 @@ impl BulkSubscriber {
     /// What happened next; `None` when nothing does for this long.
     pub fn next(&self, timeout: Duration) -> Option<BulkReceived> {
         self.events.next(timeout, self.node.waker())
+    }
+
+    /// As [`BulkSubscriber::next`], unless something else comes first; `None` when nothing does for this long.
+    pub(crate) fn next_or<T>(&self, other: impl Future<Output = T>, timeout: Duration) -> Option<First<T>> {
+        let (mut event, mut other) = (pin!(self.events.recv(self.node.waker())), pin!(other));
+        // Events may come without end.
+        let first = poll_fn(|context| match other.as_mut().poll(context) {
+            Poll::Ready(other) => Poll::Ready(First::Other(other)),
+            Poll::Pending => event.as_mut().poll(context).map(First::Event),
+        });
+        queue::wait(first, timeout)
     }
 
     /// Says which packets of a source are there already: from `first` to `last`, both included. What makes no sense is ignored.

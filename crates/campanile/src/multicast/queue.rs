@@ -287,7 +287,7 @@ impl<T> Shared<T> {
 }
 
 /// Waits for a future, at most so long; `None` when it takes longer.
-pub(super) fn wait<F: Future>(future: F, timeout: Duration) -> Option<F::Output> {
+pub(crate) fn wait<F: Future>(future: F, timeout: Duration) -> Option<F::Output> {
     let until = Instant::now().checked_add(timeout);
     let mut future = pin!(future);
     let waker = TaskWaker::from(Arc::new(Unpark(thread::current())));

@@ -85,7 +85,17 @@ impl Receiver {
         blocks: impl IntoIterator<Item = u64>,
     ) -> Option<Vec<Range<u64>>> {
         let is_known = arrival.put(&sent.packets(blocks), &self.inbox).expect("a session as it should be");
-        is_known.then(|| arrival.fill(&self.inbox).expect("a session as it should be"))
+        let had = is_known.then(|| arrival.fill(&self.inbox).expect("a session as it should be"));
+        self.hash(arrival);
+        had
+    }
+
+    /// Hashes what is complete.
+    fn hash(&self, arrival: &mut Arrival) {
+        while let Some(filled) = arrival.next_filled(&self.inbox) {
+            let is_right = filled.is_right().expect("readable");
+            arrival.judge(filled.content, is_right, &self.inbox).expect("there is room");
+        }
     }
 
     fn refusal(&self, sent: &Sent) -> Refusal {
@@ -358,6 +368,7 @@ proptest! {
         let mut arrival = receiver.begin();
         // A refusal is as good as any other end.
         let _ = arrival.put(&sent.packets(sent.all()), &receiver.inbox).map(|_| arrival.fill(&receiver.inbox));
+        receiver.hash(&mut arrival);
         let received = receiver.files();
         prop_assert!(received.values().all(|bytes| bytes == content), "{received:?}");
         prop_assert!(received.len() <= names.len());
