@@ -59,11 +59,11 @@ impl Session {
     /// Sends to a receiver, and gives how the receiver ended.
     fn brings(&self, file: &str, into: &str) -> Finished {
         let receiver = self.recv(into);
-        // It goes on until it is interrupted, if nobody ever has everything.
         let send = format!("send {} --rate 40mbit --receivers 1 --set linger=500ms {file}", self.0);
         let mut sender = Running::start(&send);
-        let received = receiver.finish();
-        sender.kill();
+        assert_eq!(sender.json()["event"], "started");
+        let (received, sent) = (receiver.finish(), sender.finish());
+        assert_eq!(sent.code == Some(0), received.code == Some(0), "{sent:?} {received:?}");
         received
     }
 
@@ -210,15 +210,14 @@ fn a_name_that_is_taken_is_an_error_and_nothing_is_lost() {
     let file = scratch.file("file.bin", &bytes);
     fs::create_dir(scratch.0.path().join("in")).expect("there is room");
     scratch.file("in/file.bin", b"mine");
-    let session = Session::new();
     let into = format!("--into {}", scratch.path("in"));
-    let received = session.brings(&file, &into);
+    let received = Session::new().brings(&file, &into);
     assert_eq!(received.code, Some(3), "{received:?}");
     assert!(received.stderr.contains("what has come is kept"), "{received:?}");
     let failed = events(&received).into_iter().find(|line| line["event"] == "failed").expect("it says which");
     assert!(failed["error"].as_str().is_some_and(|error| error.contains("--replace")), "{failed}");
     assert_eq!(scratch.read("in/file.bin"), b"mine");
-    let received = session.brings(&file, &format!("{into} --replace"));
+    let received = Session::new().brings(&file, &format!("{into} --replace"));
     assert_eq!(received.code, Some(0), "{received:?}");
     assert_eq!(scratch.read("in/file.bin"), bytes);
 }
@@ -231,8 +230,8 @@ fn a_file_where_a_directory_should_be_is_an_error_and_nothing_is_lost() {
     let bytes = content(8, 50_000);
     scratch.file("tree/deep/file.bin", &bytes);
     let in_the_way = scratch.file("in/tree", b"mine");
-    let (session, into) = (Session::new(), format!("--into {}", scratch.path("in")));
-    let received = session.brings(&scratch.path("tree"), &into);
+    let into = format!("--into {}", scratch.path("in"));
+    let received = Session::new().brings(&scratch.path("tree"), &into);
     assert_eq!(received.code, Some(3), "{received:?}");
     let failed = events(&received).into_iter().find(|line| line["event"] == "failed").expect("it says which");
     let why = failed["error"].as_str().expect("and why");
@@ -243,7 +242,7 @@ fn a_file_where_a_directory_should_be_is_an_error_and_nothing_is_lost() {
     );
     assert_eq!(fs::read(&in_the_way).expect("it is left alone"), b"mine");
     fs::remove_file(&in_the_way).expect("it is there");
-    let received = session.brings(&scratch.path("tree"), &into);
+    let received = Session::new().brings(&scratch.path("tree"), &into);
     assert_eq!(received.code, Some(0), "{received:?}");
     assert_eq!(scratch.read("in/tree/deep/file.bin"), bytes);
     let begun = events(&received).into_iter().find(|line| line["event"] == "begun").expect("it began again");
