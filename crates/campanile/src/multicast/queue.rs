@@ -31,8 +31,14 @@ pub(super) fn events<T: Weight>(len_max: usize, weight_max: usize) -> (Outlet<T>
         len: AtomicUsize::new(0),
         weight: AtomicUsize::new(0),
     });
-    let outlet =
-        Outlet { gathered: VecDeque::new(), weight: 0, shared: Arc::clone(&shared), len_max, weight_max };
+    let outlet = Outlet {
+        gathered: VecDeque::new(),
+        weight: 0,
+        was_refused: false,
+        shared: Arc::clone(&shared),
+        len_max,
+        weight_max,
+    };
     (outlet, Inlet { shared, len_max, weight_max })
 }
 
@@ -75,6 +81,8 @@ pub(super) struct Outlet<T> {
     gathered: VecDeque<T>,
     /// Its bytes.
     weight: usize,
+    /// The application was just at the queue when something was to be handed over.
+    was_refused: bool,
     shared: Arc<Shared<T>>,
     len_max: usize,
     weight_max: usize,
@@ -84,9 +92,9 @@ pub(super) struct Outlet<T> {
 const GATHERED: usize = 256;
 
 impl<T: Weight> Outlet<T> {
-    /// Whether an event would find room, or nobody listens any more.
+    /// Whether an event would find room, or nobody listens any more. What was refused is handed over first.
     pub(super) fn is_ready(&mut self) -> bool {
-        if self.gathered.len() >= GATHERED {
+        if self.gathered.len() >= GATHERED || self.was_refused {
             self.hand_over();
         }
         if self.has_room() {
@@ -125,8 +133,10 @@ impl<T: Weight> Outlet<T> {
         self.gathered.push_back(event);
     }
 
-    /// Hands over what was gathered. If the application is just at the queue, that has to wait for the next time.
+    /// Hands over what was gathered. If the application is just at the queue, that has to wait for the next time, and the application
+    /// wakes the node for it.
     pub(super) fn hand_over(&mut self) {
+        self.was_refused = false;
         if self.gathered.is_empty() {
             return;
         }
@@ -135,7 +145,10 @@ impl<T: Weight> Outlet<T> {
             return;
         }
         let waiting = {
-            let Some(mut handed) = self.shared.try_lock() else { return };
+            let Some(mut handed) = self.shared.try_lock() else {
+                self.was_refused = true;
+                return;
+            };
             self.shared.take_in(&mut handed, &mut self.gathered, &mut self.weight);
             mem::take(&mut handed.waiting)
         };
@@ -344,6 +357,21 @@ mod tests {
         assert_eq!(inlet.next(Duration::from_millis(1), &waker), None);
         drop(outlet);
         assert_eq!(inlet.next(Duration::MAX, &waker), None);
+    }
+
+    #[test]
+    fn what_is_refused_is_handed_over_when_the_node_comes_again() {
+        let engine = Engine::new(&Config::default()).unwrap();
+        let waker = engine.waker();
+        let (mut outlet, inlet) = events(4, 100);
+        let application = inlet.shared.lock();
+        outlet.put(1);
+        assert!(!outlet.is_handed_over());
+        assert!(inlet.shared.is_blocked.load(Ordering::SeqCst), "the application is to wake the node");
+        drop(application);
+        assert!(outlet.is_ready());
+        assert!(outlet.is_handed_over());
+        assert_eq!(inlet.next(Duration::ZERO, &waker), Some(1));
     }
 
     #[test]

@@ -89,6 +89,7 @@ impl Feed for MessageFeed {
     }
 
     fn serve(&mut self, now: Instant, machine: &mut Source) {
+        self.events.hand_over();
         // Not held up by an application that does not ask: but for the one end, nothing here is for it.
         while let Some(event) = machine.poll_event() {
             match event {

@@ -82,16 +82,16 @@ const BYTES: usize = 1 << 20;
 impl Speaker {
     /// Says something, if there is room now.
     pub(super) fn try_say(&self, said: Said, bytes: &[u8], node: &Waker) -> Result<(), SayError> {
-        self.write(said, bytes, None)?;
+        let done = self.write(said, bytes, None);
+        // Even where there was no room: the node does not wait for who looks, but comes again when it is woken.
         node.wake();
-        Ok(())
+        done
     }
 
     /// Says something once there is room.
     pub(super) async fn say(&self, said: Said, bytes: &[u8], node: &Waker) -> Result<(), SayError> {
         poll_fn(|context| {
             let done = self.write(said, bytes, Some(context.waker()));
-            // Even where there was no room: the node does not wait for who looks, but comes again when it is woken.
             node.wake();
             match done {
                 Err(SayError::Full) => Poll::Pending,
@@ -209,9 +209,9 @@ impl Pile {
 #[cfg(test)]
 mod tests {
     use std::thread;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
-    use campanile_engine::{Config, Engine};
+    use campanile_engine::{Config, Engine, Event};
 
     use super::*;
     use crate::multicast::queue::wait;
@@ -245,6 +245,25 @@ mod tests {
         }
         speaker.close(&waker);
         assert_eq!(speaker.try_say(Said::Finish, b"", &waker), Err(SayError::Closed));
+    }
+
+    #[test]
+    fn who_finds_no_room_wakes_the_node() {
+        let mut engine = Engine::new(&Config::default()).expect("some backend works");
+        let waker = engine.waker();
+        let (speaker, mut listener) = pile(1);
+        speaker.try_say(Said::Message, b"", &waker).expect("room");
+        let patience = || Some(Instant::now() + Duration::from_secs(60));
+        engine.poll(patience()).expect("polls");
+        assert!(matches!(engine.next_event(), Some(Event::Woken)));
+        // The node came while somebody was at the pile.
+        let open = speaker.shared.lock();
+        assert_eq!(listener.next(), None);
+        drop(open);
+        assert_eq!(speaker.try_say(Said::Message, b"", &waker), Err(SayError::Full));
+        engine.poll(patience()).expect("polls");
+        assert!(matches!(engine.next_event(), Some(Event::Woken)));
+        assert!(listener.next().is_some());
     }
 
     #[test]
