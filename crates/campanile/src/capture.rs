@@ -1,8 +1,8 @@
 //! Captures of traffic, and the PGM in them.
 //!
 //! A [`Capture`] reads the frames of a pcap or pcapng file from any reader, one at a time: [`Capture::next_frame`] until it gives
-//! `None`. [`Datagram::of_frame`] finds what may be PGM in a frame: the payload of UDP or of IP protocol 113. A [`Sieve`] tells
-//! which of it is PGM, and what is wrong with it.
+//! `None`. [`Datagram::of_frame`] finds what may be PGM in a frame: the payload of UDP or of IP protocol 113, and
+//! [`Datagram::train`] cuts apart what was captured in one piece. A [`Sieve`] tells which of it is PGM, and what is wrong with it.
 //!
 //! A file is as hostile as a network: memory is bounded by [`FRAME_MAX`] and the interfaces of one section, work by the bytes
 //! that were read, and what makes no sense is an error that says so.
@@ -14,6 +14,7 @@ mod pcap;
 mod pcapng;
 mod sieve;
 mod source;
+mod train;
 
 use std::fmt;
 use std::io::{self, Read};

@@ -62,9 +62,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         counts.unknown_links += u64::from(!frame.link.is_known());
         printer.began = printer.began.or(frame.time);
         let Some(datagram) = Datagram::of_frame(&frame) else { continue };
-        let Some(verdict) = sieve.judge(&datagram) else { continue };
-        counts.add(&verdict);
-        printer.packet(&frame, &datagram, &verdict)?;
+        for datagram in datagram.train() {
+            let Some(verdict) = sieve.judge(&datagram) else { continue };
+            counts.add(&verdict);
+            printer.packet(&frame, &datagram, &verdict)?;
+        }
     };
     printer.summary(&counts)?;
     if counts.unknown_links > 0 {

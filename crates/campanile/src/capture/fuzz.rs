@@ -17,10 +17,15 @@ pub fn capture(input: &[u8]) {
         let Some(datagram) = Datagram::of_frame(&frame) else { continue };
         assert!(datagram.payload.len() <= frame.bytes.len());
         assert_ne!(datagram.to_string(), "");
-        match sieve.judge(&datagram) {
-            Some(Ok(packet)) => assert_ne!(packet.to_string(), ""),
-            Some(Err(flaw)) => assert_ne!(flaw.to_string(), ""),
-            None => {}
+        let mut len = 0;
+        for datagram in datagram.train() {
+            len += datagram.payload.len();
+            match sieve.judge(&datagram) {
+                Some(Ok(packet)) => assert_ne!(packet.to_string(), ""),
+                Some(Err(flaw)) => assert_ne!(flaw.to_string(), ""),
+                None => {}
+            }
         }
+        assert_eq!(len, datagram.payload.len(), "a train is all of what it was cut from");
     }
 }

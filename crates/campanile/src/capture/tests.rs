@@ -306,6 +306,33 @@ fn protocol_113_is_pgm_over_both_families() {
 }
 
 #[test]
+fn a_train_is_cut_as_its_receivers_hear_it() {
+    let (read, _) = frames(&captured("zmq_repair"));
+    let is_data = |frame: &&Held| frame.bytes.get(23) == Some(&17) && frame.bytes.get(46) == Some(&4);
+    let data = read.iter().find(is_data).expect("there is ODATA in it");
+    let data = &data.bytes[42..];
+    let (from, to) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([239, 192, 1, 1]));
+    let carrier = Carrier::Udp { from: 5555, to: 5555 };
+    let datagram = |payload| Datagram { from, to, carrier, payload, missing: 0, is_fragment: false };
+    let train = [data, data, &data[..20]].concat();
+    let cut: Vec<_> = datagram(&train).train().map(|datagram| datagram.payload).collect();
+    assert_eq!(cut, [data, data, &data[..20]]);
+    let mut sieve = Sieve::new(&[]);
+    let judged: Vec<_> = datagram(&train).train().map(|datagram| sieve.judge(&datagram)).collect();
+    assert!(matches!(judged[..], [Some(Ok(_)), Some(Ok(_)), Some(Err(_))]), "{judged:?}");
+    // What follows is of no session, or of another: that is no train.
+    let longer = [data, &[0; 20]].concat();
+    let mut others = data.repeat(2);
+    others[data.len() + 9] ^= 1;
+    for payload in [&longer[..], &others, &data[..20], data, b""] {
+        let whole: Vec<_> = datagram(payload).train().map(|datagram| datagram.payload.len()).collect();
+        assert_eq!(whole, [payload.len()]);
+    }
+    let on_ip = Datagram { carrier: Carrier::Ip, ..datagram(&train) };
+    assert_eq!(on_ip.train().count(), 1);
+}
+
+#[test]
 fn what_is_no_capture_or_ends_early_says_so() {
     let whole = captured("zmq_3");
     assert!(matches!(frames(b"").1, Some(CaptureError::NotACapture)));

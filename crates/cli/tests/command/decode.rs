@@ -125,6 +125,18 @@ fn captured(port: u16, datagrams: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
+fn a_train_is_shown_packet_by_packet() {
+    let whole = capture();
+    let is_odata = |bytes: &[u8]| bytes[..2] == [0x04, 0x00] && bytes[4..] == [0xde, 0xad, 0xbe, 0xef];
+    let odata = whole.windows(8).position(is_odata).expect("there is ODATA") - 4;
+    let len = 24 + usize::from(u16::from_be_bytes([whole[odata + 14], whole[odata + 15]]));
+    let train = whole[odata..odata + len].repeat(5);
+    let shown = piped("decode -", &captured(5555, &[&train]));
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    assert!(shown.stdout.ends_with("5 PGM packets in 1 frames, 0 broken\n"), "{shown:?}");
+}
+
+#[test]
 fn reports_and_receipts_are_shown_and_counted_apart() {
     let tsi = Tsi { gsi: Gsi([1, 2, 3, 4, 5, 6]), port: 4096 };
     let session = Session { tsi, destination_port: 7500 };
