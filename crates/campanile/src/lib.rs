@@ -9,12 +9,13 @@
 //! - [`capture`] reads capture files and finds the PGM in them.
 //! - [`doctor`] finds what keeps datagrams away from this machine.
 //! - [`host`] is what the system tells of itself, [`cores`] which processors it gives.
-//! - [`utc`] is the time as text.
+//! - [`utc`] is the time as text, [`amount`] rates, bytes and lengths of time.
 //!
 //! A run is started with a configuration, watched by snapshots, ended by a [`Stopper`] or by itself, and joined. The
 //! configuration structs have a `Default` to start from. Whatever goes wrong in one worker ends the run with an error.
 #![forbid(unsafe_code)]
 
+pub mod amount;
 pub mod beacon;
 pub mod capture;
 mod clock;

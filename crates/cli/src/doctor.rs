@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use campanile::beacon;
 use campanile::doctor::{self, Complaint, Finding, Severity};
+use campanile::{amount, beacon};
 
 use crate::command_error::CommandError;
 use crate::{arguments, output};
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "group")]
     listen: bool,
     /// How long to listen
-    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds, default_value = "10", requires = "listen")]
+    #[arg(long, value_name = "TIME", value_parser = amount::time, default_value = "10s", requires = "listen")]
     duration: Duration,
     /// Print the findings as JSON, and nothing else
     #[arg(long)]

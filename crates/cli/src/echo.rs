@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use campanile::echo::{EchoConfig, EchoCounts, EchoDescription, EchoError, EchoServer, Flow};
-use campanile::{Choice, Shard};
+use campanile::{Choice, Shard, amount};
 use serde::Serialize;
 
 use crate::command_error::CommandError;
@@ -38,8 +38,8 @@ pub(crate) struct Arguments {
     /// Receive buffer of each core's socket in bytes, with k or m [default: the system's]
     #[arg(long, value_name = "BYTES", value_parser = arguments::bytes)]
     recv_buffer: Option<usize>,
-    /// Stop after this time [default: at Ctrl-C]
-    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds)]
+    /// Stop after this time, such as 60s or 10min [default: at Ctrl-C]
+    #[arg(long, value_name = "TIME", value_parser = amount::time)]
     duration: Option<Duration>,
     /// Raw echo (RFC 862): no cap on datagrams under 16 bytes, and only for this machine unless --bind says otherwise
     #[arg(long)]
@@ -47,8 +47,8 @@ pub(crate) struct Arguments {
     /// Packets per second that one source may have answered by one core, 0 for any number; loopback has no limit
     #[arg(long, value_name = "PACKETS", default_value_t = EchoConfig::default().source_limit)]
     source_limit: u32,
-    /// Report rates this often [default: only at the end]
-    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds)]
+    /// Report rates this often, such as 1s [default: only at the end]
+    #[arg(long, value_name = "TIME", value_parser = amount::time)]
     stats_interval: Option<Duration>,
     /// Print JSON, one value a line
     #[arg(long)]

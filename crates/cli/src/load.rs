@@ -12,8 +12,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use campanile::Choice;
 use campanile::load::{Histograms, Load, LoadConfig, LoadError, LoadReport, Pace};
+use campanile::{Choice, amount};
 use serde::Serialize;
 
 use crate::command_error::CommandError;
@@ -44,8 +44,8 @@ pub(crate) struct Arguments {
     /// Number of cores, a worker each [default: all that this process may use]
     #[arg(value_parser = arguments::number)]
     cores: Option<usize>,
-    /// How long to send and measure
-    #[arg(value_parser = arguments::seconds, default_value = "10")]
+    /// How long to send and measure, in seconds, or as 500ms or 10min
+    #[arg(value_parser = amount::time, default_value = "10")]
     seconds: Duration,
     /// Packets in flight on each socket, 1 to 4096
     #[arg(long, value_name = "PACKETS", value_parser = arguments::number, default_value_t = 32)]
@@ -59,8 +59,8 @@ pub(crate) struct Arguments {
     /// Sockets on each core, 1 to 1024
     #[arg(long, value_name = "NUMBER", value_parser = arguments::number, default_value_t = 4)]
     sockets: usize,
-    /// Send this long before the measurement begins
-    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds)]
+    /// Send this long, such as 2s, before the measurement begins
+    #[arg(long, value_name = "TIME", value_parser = amount::time)]
     warm_up: Option<Duration>,
     /// Measure so many times, 1 to 1000, and tell the spread
     #[arg(long, value_name = "TIMES", value_parser = arguments::repeats, default_value_t = 1)]
@@ -72,7 +72,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", default_value_t)]
     backend: Choice,
     /// A packet that is not answered for so long is lost
-    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds, default_value = "1")]
+    #[arg(long, value_name = "TIME", value_parser = amount::time, default_value = "1s")]
     timeout: Duration,
     /// Do not ask the server for its counters: nothing leaves but the packets that are measured
     #[arg(long)]

@@ -7,9 +7,9 @@ mod said;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use campanile::amount;
 use campanile::multicast::Side;
 
-use crate::arguments;
 use crate::command_error::CommandError;
 use crate::session::{self, Kind, KindArguments, SessionArguments};
 
@@ -36,8 +36,8 @@ pub(crate) struct Arguments {
     /// Receive one session after the other [default: end with the first one]
     #[arg(long)]
     stay: bool,
-    /// Give up when nothing came for so long [default: wait]
-    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds)]
+    /// Give up when nothing came for so long, such as 30s [default: wait]
+    #[arg(long, value_name = "TIME", value_parser = amount::time)]
     wait: Option<Duration>,
     /// Print JSON, one value a line
     #[arg(long, conflicts_with = "stream")]

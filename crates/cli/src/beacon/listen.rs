@@ -4,13 +4,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use campanile::Interface;
 use campanile::beacon::{Arrival, GROUP, Heard, Listener, ListenerConfig, SourceSummary};
+use campanile::{Interface, amount};
 use serde::Serialize;
 
 use crate::command_error::CommandError;
 use crate::figures::{Count, Span};
-use crate::{arguments, interrupt, output};
+use crate::{interrupt, output};
 
 /// Listen to a group: who sends, which number, when, and what was lost.
 ///
@@ -28,8 +28,8 @@ pub(crate) struct Arguments {
     /// Stop after so many datagrams [default: at Ctrl-C]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Stop after this time; with --count, fewer datagrams than that are a failure
-    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds)]
+    /// Stop after this time, such as 60s; with --count, fewer datagrams than that are a failure
+    #[arg(long, value_name = "TIME", value_parser = amount::time)]
     duration: Option<Duration>,
     /// Print JSON, one value a line
     #[arg(long)]

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use campanile::Interface;
 use campanile::beacon::{Beacon, BeaconConfig, GROUP};
+use campanile::{Interface, amount};
 use serde::Serialize;
 
 use crate::command_error::CommandError;
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = super::group, default_value_t = GROUP)]
     group: SocketAddr,
     /// Time from one datagram to the next
-    #[arg(long, value_name = "SECONDS", value_parser = arguments::seconds, default_value = "1")]
+    #[arg(long, value_name = "TIME", value_parser = amount::time, default_value = "1s")]
     every: Duration,
     /// Datagrams to send [default: until Ctrl-C]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]

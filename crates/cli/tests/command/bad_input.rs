@@ -69,9 +69,9 @@ fn rates_and_trains_that_cannot_be() {
 #[test]
 fn times_and_sizes_that_are_none() {
     for option in ["--duration", "--stats-interval"] {
-        is_refused(&format!("echo 5000 {option} 0"), option, "give a number of seconds above 0");
+        is_refused(&format!("echo 5000 {option} 0"), option, "give a time above 0");
     }
-    is_refused("load 127.0.0.1 5000 64 1 soon", "'soon'", "give a number of seconds above 0");
+    is_refused("load 127.0.0.1 5000 64 1 soon", "'soon'", "give a time above 0");
     is_refused("load 127.0.0.1 5000 --timeout -1", "-1", "");
     is_refused("echo 5000 --recv-buffer 4q", "'4q'", "give a number of bytes");
     is_refused("echo 5000 --source-limit lots", "'lots'", "--source-limit");

@@ -1,6 +1,7 @@
 //! The rate of what is sent: said, or found.
 
-use super::values::{Taken, rate, show_rate};
+use super::values::Taken;
+use crate::amount::{rate, show_rate};
 
 /// The rate of everything sent, headers of IP and UDP included, in bits a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

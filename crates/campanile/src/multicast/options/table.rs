@@ -10,10 +10,11 @@ use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive};
 
 use super::keys::{Key, PRESET, Side};
 use super::values::{
-    bytes, list, number, percent, pro_active, show_bytes, show_list, show_pro_active, show_switch, show_time,
-    show_window, switch, time, window,
+    list, number, percent, pro_active, show_list, show_pro_active, show_switch, show_window, switch, time,
+    window,
 };
 use super::{Carrier, Mode, Options, Rate};
+use crate::amount::{bytes, show_bytes, show_time};
 
 /// Every option.
 pub const KEYS: &[Key] = &[

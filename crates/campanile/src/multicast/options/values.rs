@@ -5,54 +5,18 @@ use std::time::Duration;
 
 use campanile_pgm::source::{ParityConfig, ProActive, WindowSize};
 
+use crate::amount::{self, bytes, show_bytes, show_time};
+
 /// A value, or what would be one.
 pub(super) type Taken<T> = Result<T, &'static str>;
 
-/// A rate in bits a second: `5mbit`, `800kbit`, `1gbit`, `5000000`.
-pub(super) fn rate(text: &str) -> Taken<u64> {
-    const TAKES: &str = "give a rate in bits a second, such as 5mbit, 800kbit or 1gbit";
-    let units = [("", 1), ("bit", 1), ("kbit", 1000), ("mbit", 1_000_000), ("gbit", 1_000_000_000)];
-    scaled(text, &units).filter(|&rate| (8.0..=1e12).contains(&rate)).map(|rate| rate as u64).ok_or(TAKES)
-}
-
-pub(super) fn show_rate(bps: u64) -> String {
-    let units = [(1_000_000_000, "gbit"), (1_000_000, "mbit"), (1000, "kbit")];
-    show_scaled(bps, &units, "bit")
-}
-
-/// A number of bytes: `64k`, `4m`, `1g` (powers of 1024), or plain.
-pub(super) fn bytes(text: &str) -> Taken<u64> {
-    const TAKES: &str = "give a number of bytes, such as 65536, 512k or 4m";
-    let units = [("", 1), ("b", 1), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)];
-    scaled(text, &units)
-        .filter(|&bytes| (1.0..=(1_u64 << 40) as f64).contains(&bytes))
-        .map(|bytes| bytes as u64)
-        .ok_or(TAKES)
-}
-
-pub(super) fn show_bytes(bytes: u64) -> String {
-    show_scaled(bytes, &[(1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")], "")
-}
-
-/// A length of time: `5ms`, `250us`, `2s`, `0.5` (seconds).
+/// A length of time, a day at most.
 pub(super) fn time(text: &str) -> Taken<Duration> {
-    const TAKES: &str = "give a time, such as 5ms, 250us, 2s or 0.5 (seconds)";
-    let units = [
-        ("", 1_000_000_000),
-        ("s", 1_000_000_000),
-        ("ms", 1_000_000),
-        ("us", 1000),
-        ("ns", 1),
-        ("min", 60_000_000_000),
-    ];
-    let nanos = scaled(text, &units).filter(|&nanos| (1.0..=86_400e9).contains(&nanos));
-    nanos.map(|nanos| Duration::from_nanos(nanos as u64)).ok_or(TAKES)
+    const TAKES: &str = "give a time up to 24h, such as 5ms, 250us, 2s or 0.5 (seconds)";
+    amount::time(text).ok().filter(|&time| time <= DAY).ok_or(TAKES)
 }
 
-pub(super) fn show_time(time: Duration) -> String {
-    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    show_scaled(nanos, &[(1_000_000_000, "s"), (1_000_000, "ms"), (1000, "us")], "ns")
-}
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A whole number within bounds.
 pub(super) fn number<T: FromStr + PartialOrd>(
@@ -140,62 +104,14 @@ pub(super) fn show_pro_active(parity: Option<ParityConfig>) -> String {
     }
 }
 
-/// A number with a unit, in the smallest unit.
-fn scaled(text: &str, units: &[(&str, u64)]) -> Option<f64> {
-    let text = text.trim().to_ascii_lowercase();
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = text[digits.len()..].trim();
-    let (_, scale) = units.iter().find(|(name, _)| *name == unit)?;
-    let number: f64 = digits.trim().parse().ok()?;
-    let value = number * *scale as f64;
-    value.is_finite().then_some(value.round())
-}
-
-/// The number in the greatest unit that divides it.
-fn show_scaled(value: u64, units: &[(u64, &str)], smallest: &str) -> String {
-    match units.iter().find(|(scale, _)| value > 0 && value.is_multiple_of(*scale)) {
-        Some((scale, unit)) => format!("{}{unit}", value / scale),
-        None => format!("{value}{smallest}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn rates_have_units() {
-        for (text, bps) in
-            [("5mbit", 5_000_000), ("800 kbit", 800_000), ("1.5Gbit", 1_500_000_000), ("9600", 9600)]
-        {
-            assert_eq!(rate(text), Ok(bps), "{text}");
-            assert_eq!(rate(&show_rate(bps)), Ok(bps));
-        }
-        for text in ["", "mbit", "0", "-5mbit", "5mb", "nan", "inf", "1e99"] {
-            assert!(rate(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn times_have_units() {
-        for (text, nanos) in
-            [("5ms", 5_000_000), ("0.5", 500_000_000), ("250us", 250_000), ("2min", 120_000_000_000)]
-        {
-            assert_eq!(time(text), Ok(Duration::from_nanos(nanos)), "{text}");
-            assert_eq!(time(&show_time(Duration::from_nanos(nanos))), Ok(Duration::from_nanos(nanos)));
-        }
-        for text in ["", "0", "-1s", "1h", "ms"] {
-            assert!(time(text).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn bytes_have_units() {
-        for (text, count) in [("1", 1), ("64k", 65_536), ("4M", 4 << 20)] {
-            assert_eq!(bytes(text), Ok(count), "{text}");
-            assert_eq!(bytes(&show_bytes(count)), Ok(count));
-        }
-        assert!(bytes("0").is_err() && bytes("-1k").is_err() && bytes("k").is_err());
+    fn times_end_with_the_day() {
+        assert_eq!(time("24h"), Ok(DAY));
+        assert!(time("25h").is_err());
     }
 
     #[test]
