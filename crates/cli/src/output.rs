@@ -54,6 +54,11 @@ struct Event<'a, T> {
 }
 
 /// Tells something beside the output. Whether anybody reads it makes no difference.
+pub(crate) fn aside(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The same of something odd.
 pub(crate) fn note(text: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "note: {text}");
+    aside(format_args!("note: {text}"));
 }

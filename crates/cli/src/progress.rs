@@ -44,6 +44,15 @@ impl Teller {
         }
     }
 
+    /// Tells people something beside the output; scripts see it by what follows.
+    pub(crate) fn note(&self, text: &str) {
+        match &self.bar {
+            _ if self.json => {}
+            Some(bar) => bar.suspend(|| output::note(text)),
+            None => output::note(text),
+        }
+    }
+
     /// Begins to show the way to `total` bytes, of which `had` are behind.
     pub(crate) fn begin(&self, had: u64, total: u64) {
         let Some(bar) = &self.bar else { return };

@@ -1,15 +1,17 @@
 //! `campanile recv --stream`, `--lines` and `--zmq`: a group to standard output.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Stdout, Write};
+use std::mem;
 use std::time::{Duration, Instant};
 
 use campanile::multicast::{EndCause, Options, Received, Subscriber, Tsi};
 
 use super::Arguments;
-use super::said::Message;
+use super::said::{Heard, Message};
 use crate::command_error::CommandError;
 use crate::interrupt::Interrupt;
+use crate::progress::Said;
 use crate::session::{self, Kind};
 use crate::{figures::Count, output};
 
@@ -25,8 +27,11 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         json: arguments.json,
         stays: arguments.stay,
         is_foreign: options.mode.is_foreign(),
-        live: BTreeSet::new(),
+        started: Instant::now(),
+        live: BTreeMap::new(),
         message: Vec::new(),
+        messages: 0,
+        bytes: 0,
         flaw: None,
     };
     run.serve(arguments.wait, &interrupt)
@@ -41,10 +46,14 @@ struct Run {
     stays: bool,
     /// The sources know nothing of reports.
     is_foreign: bool,
-    /// The sessions that are heard.
-    live: BTreeSet<Tsi>,
+    started: Instant,
+    /// The sessions that are heard, and whether their sources are told how far this receiver is.
+    live: BTreeMap<Tsi, bool>,
     /// The parts of a message that goes on.
     message: Vec<Vec<u8>>,
+    /// What was written.
+    messages: u64,
+    bytes: u64,
     /// Why not everything came.
     flaw: Option<String>,
 }
@@ -60,9 +69,9 @@ enum Next {
 
 impl Run {
     fn serve(mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
-        let over = self.listen(wait, interrupt);
-        self.out.flush()?;
-        over?;
+        let over = self.listen(wait, interrupt).and(self.out.flush().map_err(CommandError::from));
+        self.leave();
+        over.and(self.summary(interrupt.is_pressed()))?;
         match self.flaw {
             Some(flaw) if !self.stays => Err(CommandError::incomplete(flaw)),
             _ => Ok(()),
@@ -96,6 +105,39 @@ impl Run {
         }
     }
 
+    /// Goes: the sources whose sessions are not over are told, and nothing more is written.
+    fn leave(&mut self) {
+        let live = mem::take(&mut self.live);
+        live.keys().for_each(|tsi| self.subscriber.leave(*tsi));
+        let told = |(tsi, is_told): (Tsi, bool)| is_told.then_some(tsi);
+        let mut owing: BTreeSet<Tsi> = live.into_iter().filter_map(told).collect();
+        let until = Instant::now() + LEAVE;
+        while !owing.is_empty() && Instant::now() < until {
+            match self.subscriber.next(TICK) {
+                Some(Received::Acknowledged { tsi }) => _ = owing.remove(&tsi),
+                Some(Received::Start { tsi, .. }) => self.subscriber.leave(tsi),
+                Some(Received::Failed(_)) => return,
+                _ => {}
+            }
+        }
+    }
+
+    /// Tells what it came to: beside the output, or as the last event of it.
+    fn summary(&mut self, interrupted: bool) -> Result<(), CommandError> {
+        let heard = Heard {
+            interrupted,
+            seconds: self.started.elapsed().as_secs_f64(),
+            messages: self.messages,
+            bytes: self.bytes,
+            counts: self.subscriber.counts(),
+        };
+        if self.json {
+            return output::event(Heard::EVENT, &heard);
+        }
+        output::aside(heard);
+        Ok(())
+    }
+
     /// What comes next. Before it waits, it shows what has come.
     fn next(&mut self) -> Result<Option<Received>, CommandError> {
         if let Some(event) = self.subscriber.try_next() {
@@ -115,7 +157,7 @@ impl Run {
                     self.subscriber.leave(tsi);
                     return Ok(Next::More);
                 }
-                self.live.insert(tsi);
+                self.live.insert(tsi, first.0 == 0 && !self.is_foreign);
                 if first.0 != 0 && !self.is_foreign {
                     output::note(format_args!("session {tsi} from {source} had begun before"));
                 }
@@ -126,7 +168,10 @@ impl Run {
                     self.write_message(tsi)?;
                 }
             }
-            Received::Bytes { bytes, .. } => self.out.write_all(&bytes)?,
+            Received::Bytes { bytes, .. } => {
+                self.bytes += bytes.len() as u64;
+                self.out.write_all(&bytes)?;
+            }
             Received::Lost { tsi, first, last } => {
                 let count = Count(u64::from(last.distance_from(first)) + 1);
                 self.message.clear();
@@ -149,6 +194,7 @@ impl Run {
             Received::Acknowledged { .. } if self.live.is_empty() && !self.stays => return Ok(Next::Over),
             Received::Acknowledged { .. } => {}
             Received::Failed(why) => {
+                self.live.clear();
                 return Err(CommandError::failed(format!("the network cannot be used any more: {why}")));
             }
         }
@@ -156,7 +202,7 @@ impl Run {
     }
 
     fn end(&mut self, tsi: Tsi, cause: EndCause) -> Next {
-        let was_live = self.live.remove(&tsi);
+        let was_live = self.live.remove(&tsi).is_some();
         let why = match cause {
             EndCause::Fin => None,
             EndCause::Reset(_) => Some("its sender broke it off"),
@@ -178,7 +224,9 @@ impl Run {
 
     /// Writes a message as a line; what stands between the parts of one is a tab.
     fn write_message(&mut self, tsi: Tsi) -> Result<(), CommandError> {
-        let parts = std::mem::take(&mut self.message);
+        let parts = mem::take(&mut self.message);
+        self.messages += 1;
+        self.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         if self.json {
             return output::write_event(&mut self.out, "message", &Message::new(tsi, &parts));
         }
@@ -197,3 +245,6 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// How long a sender that does not say that it knows is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long leaving may take.
+const LEAVE: Duration = Duration::from_secs(1);

@@ -187,12 +187,7 @@ impl Said for Finished {
 
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = &self.counts;
-        let data = counts.of(Counter::OdataReceived) + counts.of(Counter::RdataReceived);
-        let (recovered, naks) = (counts.of(Counter::Recovered), counts.of(Counter::NaksSent));
-        let (data, recovered, naks) = (Count(data), Count(recovered), Count(naks));
-        write!(f, "finished after {:.1} s: {data} packets received, ", self.seconds)?;
-        write!(f, "{recovered} recovered from parity, {naks} NAKs sent")
+        write!(f, "finished after {:.1} s: {}", self.seconds, Packets(&self.counts))
     }
 }
 
@@ -208,5 +203,45 @@ impl Message {
     pub(super) fn new(tsi: Tsi, parts: &[Vec<u8>]) -> Self {
         let text = |part: &Vec<u8>| String::from_utf8_lossy(part).into_owned();
         Self { session: tsi.to_string(), parts: parts.iter().map(text).collect() }
+    }
+}
+
+/// What receiving messages or a stream came to.
+#[derive(Serialize)]
+pub(super) struct Heard {
+    pub(super) interrupted: bool,
+    pub(super) seconds: f64,
+    /// Messages and bytes written; of a stream no messages are counted.
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) counts: Counts,
+}
+
+impl Said for Heard {
+    const EVENT: &'static str = "finished";
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { interrupted, seconds, messages, bytes, counts } = self;
+        let end = if *interrupted { "interrupted" } else { "finished" };
+        write!(f, "{end} after {seconds:.1} s: {}", Size(*bytes))?;
+        if *messages > 0 {
+            write!(f, " in {} messages", Count(*messages))?;
+        }
+        write!(f, ", {}", Packets(counts))
+    }
+}
+
+/// The packets that it took.
+struct Packets<'a>(&'a Counts);
+
+impl fmt::Display for Packets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(counts) = self;
+        let data = counts.of(Counter::OdataReceived) + counts.of(Counter::RdataReceived);
+        let (recovered, naks) = (counts.of(Counter::Recovered), counts.of(Counter::NaksSent));
+        let (data, recovered, naks) = (Count(data), Count(recovered), Count(naks));
+        write!(f, "{data} packets received, {recovered} recovered from parity, {naks} NAKs sent")
     }
 }

@@ -57,7 +57,12 @@ impl Run {
             }
             if interrupt.is_pressed() && !is_interrupted {
                 is_interrupted = true;
-                if self.sender.is_drained() { self.sender.finish() } else { self.sender.abort() }
+                if self.sender.is_drained() {
+                    self.teller.note("what was sent is still repaired; Ctrl-C again ends it at once");
+                    self.sender.finish();
+                } else {
+                    self.sender.abort();
+                }
             }
         }
         self.teller.end();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver as Inlet, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         started: Instant::now(),
         receivers: BTreeMap::new(),
         input: None,
-        read: Tally::default(),
+        read: Arc::default(),
         ended: Ended::No,
         wanted: arguments.receivers.unwrap_or(0),
         linger: options.sending.linger,
@@ -45,8 +46,8 @@ struct Run {
     started: Instant,
     receivers: BTreeMap<ReceiverId, (IpAddr, Report)>,
     /// What the thread that reads will have to say, once it has begun.
-    input: Option<Inlet<Result<Tally, InputError>>>,
-    read: Tally,
+    input: Option<Inlet<Result<(), InputError>>>,
+    read: Arc<Tally>,
     ended: Ended,
     /// Receivers that are waited for.
     wanted: usize,
@@ -62,12 +63,19 @@ enum Ended {
     Interrupted,
 }
 
-/// What was read of standard input.
-#[derive(Clone, Copy, Debug, Default)]
+/// What was read of standard input and is sent, counted by the thread that reads.
+#[derive(Debug, Default)]
 struct Tally {
-    bytes: u64,
+    bytes: AtomicU64,
     /// Of a stream none are counted.
-    lines: u64,
+    lines: AtomicU64,
+}
+
+impl Tally {
+    fn count(&self, bytes: usize, lines: u64) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.lines.fetch_add(lines, Ordering::Relaxed);
+    }
 }
 
 /// Why standard input was not sent to its end.
@@ -80,7 +88,7 @@ impl Run {
     fn serve(mut self, kind: Kind, interrupt: &Interrupt) -> Result<(), CommandError> {
         loop {
             if self.input.is_none() && self.ended == Ended::No && self.receivers.len() >= self.wanted {
-                self.input = Some(read_apart(kind, Arc::clone(&self.publisher)));
+                self.input = Some(read_apart(kind, Arc::clone(&self.publisher), Arc::clone(&self.read)));
             }
             match self.publisher.next(TICK) {
                 Some(Published::Report { from, report }) => self.heard(from, report)?,
@@ -93,6 +101,7 @@ impl Run {
             if interrupt.is_pressed() && self.ended == Ended::No {
                 // What was read is sent; the thread that reads finds the session finished.
                 self.ended = Ended::Interrupted;
+                self.teller.note("what was read is still sent and repaired; Ctrl-C again ends it at once");
                 self.publisher.finish();
             }
             self.look_at_input()?;
@@ -103,8 +112,7 @@ impl Run {
     /// Sees whether all was read.
     fn look_at_input(&mut self) -> Result<(), CommandError> {
         match self.input.as_ref().map(Inlet::try_recv) {
-            Some(Ok(Ok(read))) => {
-                self.read = read;
+            Some(Ok(Ok(()))) => {
                 if self.ended == Ended::No {
                     self.ended = Ended::Whole;
                     self.publisher.finish();
@@ -158,8 +166,8 @@ impl Run {
             success,
             interrupted: self.ended == Ended::Interrupted,
             seconds: self.started.elapsed().as_secs_f64(),
-            bytes: self.read.bytes,
-            lines: self.read.lines,
+            bytes: self.read.bytes.load(Ordering::Relaxed),
+            lines: self.read.lines.load(Ordering::Relaxed),
             complete,
             receivers: self.receivers.values().map(|(from, report)| Receiver::new(*from, report)).collect(),
             counts: self.publisher.counts(),
@@ -177,30 +185,29 @@ impl Run {
 }
 
 /// Reads standard input in a thread of its own, which may wait for it for ever.
-fn read_apart(kind: Kind, publisher: Arc<Publisher>) -> Inlet<Result<Tally, InputError>> {
+fn read_apart(kind: Kind, publisher: Arc<Publisher>, read: Arc<Tally>) -> Inlet<Result<(), InputError>> {
     let (told, inlet) = channel();
     thread::spawn(move || {
-        let read = if kind == Kind::Stream { read_bytes(&publisher) } else { read_lines(&publisher) };
+        let to_the_end = if kind == Kind::Stream { read_bytes } else { read_lines };
         // Nobody listens when the session ended before.
-        let _ = told.send(read);
+        let _ = told.send(to_the_end(&publisher, &read));
     });
     inlet
 }
 
-fn read_bytes(publisher: &Publisher) -> Result<Tally, InputError> {
+fn read_bytes(publisher: &Publisher, read: &Tally) -> Result<(), InputError> {
     let mut input = io::stdin().lock();
     let mut buffer = vec![0; PIECE];
-    let mut read = Tally::default();
     loop {
         match input.read(&mut buffer) {
-            Ok(0) => return Ok(read),
+            Ok(0) => return Ok(()),
             Ok(len) => {
                 publisher.publish(&buffer[..len]).map_err(InputError::Publish)?;
                 // What comes by and by is repaired at once; what comes without end fills packets by itself.
                 if len < buffer.len() {
                     publisher.flush().map_err(InputError::Publish)?;
                 }
-                read.bytes += len as u64;
+                read.count(len, 0);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(InputError::Read(error)),
@@ -208,10 +215,9 @@ fn read_bytes(publisher: &Publisher) -> Result<Tally, InputError> {
     }
 }
 
-fn read_lines(publisher: &Publisher) -> Result<Tally, InputError> {
+fn read_lines(publisher: &Publisher, read: &Tally) -> Result<(), InputError> {
     let mut input = io::stdin().lock();
     let most = publisher.message_len_max();
-    let mut read = Tally::default();
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -219,14 +225,13 @@ fn read_lines(publisher: &Publisher) -> Result<Tally, InputError> {
         let len = input.by_ref().take(most.saturating_add(2)).read_until(b'\n', &mut line);
         let len = len.map_err(InputError::Read)?;
         if len == 0 {
-            return Ok(read);
+            return Ok(());
         }
         if line.last() == Some(&b'\n') {
             line.pop();
         }
         publisher.publish(&line).map_err(InputError::Publish)?;
-        read.bytes += len as u64;
-        read.lines += 1;
+        read.count(len, 1);
     }
 }
 

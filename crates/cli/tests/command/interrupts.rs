@@ -1,10 +1,14 @@
 //! Ctrl-C: the first ends the run with its report, the second ends the process.
 
+use std::io::Write;
 use std::net::UdpSocket;
+use std::process::ChildStdin;
+use std::thread;
 
 use campanile_rig::free_port;
 
 use super::process::{Running, Server, until};
+use super::transfers::{Session, events, next};
 
 #[test]
 fn a_server_stops_with_a_summary() {
@@ -67,4 +71,94 @@ fn the_second_one_does_not_wait() {
     }
     until(|| load.has_ended().is_some() || !load.interrupt());
     assert_eq!(load.finish().code, Some(130));
+}
+
+/// A sender of this kind of input, which goes on, and a receiver that has heard its first line.
+fn talk(kind: &str) -> (Running, ChildStdin, Running) {
+    let session = Session::new().0;
+    let mut receiver = Running::start(&format!("recv {kind} {}", session.replace(" --json", "")));
+    // Where receivers report they are waited for, at the begin and at the end. What was read is sent before it ends: a small window
+    // holds little of it.
+    let how = match kind {
+        "--zmq" => "--rate 1mbit --set window=64k --set linger=2s",
+        _ => "--rate 20mbit --set window=1m --set linger=1min --receivers 1",
+    };
+    let (mut sender, mut input) = Running::start_with_input(&format!("send {kind} {session} {how}"));
+    assert_eq!(sender.json()["event"], "started");
+    thread::scope(|scope| {
+        let hears = scope.spawn(|| assert_eq!(receiver.line(), "said"));
+        while !hears.is_finished() {
+            input.write_all(b"said\n").expect("the sender reads");
+            thread::yield_now();
+        }
+    });
+    (sender, input, receiver)
+}
+
+#[test]
+fn who_stops_listening_says_so() {
+    for kind in ["--lines", "--stream", "--zmq"] {
+        let (mut sender, _input, receiver) = talk(kind);
+        if !receiver.interrupt() {
+            eprintln!("skipped: there is no `kill` here");
+            return;
+        }
+        // What it writes is read all that time.
+        let heard = thread::scope(|scope| {
+            let ends = scope.spawn(|| receiver.finish());
+            // The receivers of ZeroMQ do not report.
+            while kind != "--zmq" && next(&mut sender, "receiver")["standing"] != "left" {}
+            ends.join().expect("it ends")
+        });
+        assert_eq!(heard.code, Some(3), "{heard:?}");
+        let told: Vec<&str> = heard.stderr.lines().collect();
+        assert!(
+            told[0].starts_with("interrupted after ") && told[0].contains(" packets received"),
+            "{told:?}"
+        );
+        assert_eq!(told[1..], ["error: interrupted"], "{kind}");
+    }
+}
+
+#[test]
+fn who_stops_sending_ends_the_session() {
+    for kind in ["--lines", "--stream", "--zmq"] {
+        let (sender, _input, receiver) = talk(kind);
+        if !sender.interrupt() {
+            eprintln!("skipped: there is no `kill` here");
+            return;
+        }
+        // What was sent is read all that time.
+        let (sent, heard) = thread::scope(|scope| {
+            let hears = scope.spawn(|| receiver.finish());
+            (sender.finish(), hears.join().expect("it ends"))
+        });
+        assert_eq!(sent.code, Some(3), "{sent:?}");
+        assert_eq!(sent.stderr, "error: interrupted before the end of standard input\n");
+        let finished = events(&sent).pop().expect("a summary");
+        assert_eq!((&finished["event"], &finished["interrupted"]), (&"finished".into(), &true.into()));
+        let lines = if kind == "--stream" { 0 } else { 1 };
+        assert!(
+            finished["bytes"].as_u64() >= Some(5) && finished["lines"].as_u64() >= Some(lines),
+            "{finished}"
+        );
+        // The receiver knows that it is over.
+        assert_eq!(heard.code, Some(0), "{heard:?}");
+        assert!(heard.stderr.starts_with("finished after "), "{heard:?}");
+    }
+}
+
+#[test]
+fn a_second_one_ends_a_sender_that_lingers() {
+    for kind in ["--lines", "--stream", "--zmq"] {
+        let arguments = format!("send {kind} {} --set linger=10min", Session::new().0);
+        let (mut sender, _input) = Running::start_with_input(&arguments);
+        assert_eq!(sender.json()["event"], "started");
+        if !sender.interrupt() {
+            eprintln!("skipped: there is no `kill` here");
+            return;
+        }
+        until(|| sender.has_ended().is_some() || !sender.interrupt());
+        assert_eq!(sender.finish().code, Some(130), "{kind}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Processes of the program, and what comes of them.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -62,6 +62,13 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn start(arguments: &str) -> Self {
         Self::spawn(&mut campanile(arguments))
+    }
+
+    /// Starts it with an input that goes on until it is dropped.
+    pub(super) fn start_with_input(arguments: &str) -> (Self, ChildStdin) {
+        let running = Self::spawn(campanile(arguments).stdin(Stdio::piped()));
+        let stdin = running.child().stdin.take().expect("it is piped");
+        (running, stdin)
     }
 
     fn spawn(command: &mut Command) -> Self {
