@@ -72,4 +72,4 @@ pub use publisher::{PublishError, Published, Publisher};
 #[cfg(test)]
 pub(crate) use queue::wait;
 pub use report::{Receipt, ReceiverId, Report, Standing};
-pub use subscriber::{Foreign, Received, SessionChannel, SessionSubscriber, Subscriber};
+pub use subscriber::{Bytes, Foreign, Received, SessionChannel, SessionSubscriber, Subscriber};

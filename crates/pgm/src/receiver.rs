@@ -15,6 +15,7 @@ mod heard;
 mod hold;
 mod intervals;
 mod leap;
+mod messages;
 mod nak;
 mod order;
 mod packets;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 pub use config::{Consumer, JoinWish, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
 pub use event::{CommandError, EndCause, Event};
+pub use messages::Messages;
 pub use packets::{Packets, Run};
 pub use stats::ReceiverStats;
 
@@ -410,15 +412,10 @@ impl Peer {
     fn event(&mut self, delivery: Delivery) -> Option<Event<'_>> {
         let tsi = self.session.tsi;
         Some(match (delivery, &mut self.sink) {
-            (Delivery::Held { key, index, range, more }, Sink::Ordered(ordered)) => {
-                let hold = self.window.block(key)?.hold.as_ref()?;
-                let bytes = hold.data(index)?.0.get(range)?;
-                message(tsi, bytes, more, ordered.assembly.framing())
-            }
-            (Delivery::Assembled { range, more }, Sink::Ordered(ordered)) => {
-                let bytes = ordered.assembly.assembled().get(range)?;
-                message(tsi, bytes, more, ordered.assembly.framing())
-            }
+            (Delivery::Messages, Sink::Ordered(ordered)) => match ordered.framing() {
+                Framing::Stream => Event::Bytes { tsi, bytes: ordered.told_mut() },
+                Framing::Packed | Framing::Apdu => Event::Messages { tsi, messages: ordered.told_mut() },
+            },
             (Delivery::Packets, Sink::Bulk(bulk)) => Event::Packets { tsi, packets: bulk.packets_mut() },
             (Delivery::Need { key }, _) => {
                 let count = self.window.block(key)?.size();
@@ -433,16 +430,8 @@ impl Peer {
             (Delivery::Stalled, _) => Event::Stalled { tsi },
             (Delivery::Resumed, _) => Event::Resumed { tsi },
             (Delivery::End(cause), _) => Event::End { tsi, cause },
-            (Delivery::Held { .. } | Delivery::Assembled { .. }, Sink::Bulk(_))
-            | (Delivery::Packets, Sink::Ordered(_)) => return None,
+            (Delivery::Messages, Sink::Bulk(_)) | (Delivery::Packets, Sink::Ordered(_)) => return None,
         })
-    }
-}
-
-fn message(tsi: Tsi, bytes: &[u8], more: bool, framing: Framing) -> Event<'_> {
-    match framing {
-        Framing::Stream => Event::Bytes { tsi, bytes },
-        Framing::Packed | Framing::Apdu => Event::Message { tsi, bytes, more },
     }
 }
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use campanile_pgm::receiver::{Consumer, Event, Packets, Receiver, ReceiverConfig};
+use campanile_pgm::receiver::{Consumer, Event, Messages, Packets, Receiver, ReceiverConfig};
 use campanile_pgm::source::{
     Endpoint, Kept, Pace, ParityConfig, ProActive, Source, SourceConfig, SourceEvent, WindowConfig,
 };
@@ -26,6 +26,7 @@ struct Bench {
     taken: Vec<u8>,
     supplied: Vec<u8>,
     packets: Packets,
+    messages: Messages,
     allocations: u64,
 }
 
@@ -45,6 +46,7 @@ impl Bench {
             taken: Vec::new(),
             supplied: Vec::new(),
             packets: Packets::default(),
+            messages: Messages::default(),
             allocations: 0,
         }
     }
@@ -132,7 +134,11 @@ impl Bench {
                             need = Some((first, usize::from(count)));
                             break;
                         }
-                        Event::Message { bytes, .. } => assert_eq!(bytes, it.message),
+                        Event::Messages { messages, .. } => {
+                            messages.iter().for_each(|(bytes, _)| assert_eq!(bytes, it.message));
+                            // As who keeps them does.
+                            std::mem::swap(messages, &mut it.messages);
+                        }
                         Event::Start { .. } => {}
                         other => panic!("nothing is lost for good: {other:?}"),
                     }

@@ -16,14 +16,42 @@ use std::time::{Duration, Instant};
 
 use campanile_engine::Waker;
 
-/// What lies in a queue and takes memory.
+/// What the application takes from a queue, which takes memory.
 pub(super) trait Weight {
     /// Its bytes, where they count.
     fn weight(&self) -> usize;
 }
 
+/// What a node puts into a queue: an event, or many of them in one.
+pub(super) trait Parcel: Sized {
+    /// What the application takes.
+    type Event: Weight;
+    /// How many events it has.
+    fn len(&self) -> usize;
+    /// Their bytes, where they count.
+    fn weight(&self) -> usize;
+    /// Takes the next event out of the parcels that wait, none of which is empty.
+    fn next(waiting: &mut VecDeque<Self>) -> Option<Self::Event>;
+}
+
+impl<T: Weight> Parcel for T {
+    type Event = T;
+
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn weight(&self) -> usize {
+        Weight::weight(self)
+    }
+
+    fn next(waiting: &mut VecDeque<Self>) -> Option<T> {
+        waiting.pop_front()
+    }
+}
+
 /// A queue of events from a node, of `len_max` places. When the events weigh `weight_max` or more there is no room either.
-pub(super) fn events<T: Weight>(len_max: usize, weight_max: usize) -> (Outlet<T>, Inlet<T>) {
+pub(super) fn events<T: Parcel>(len_max: usize, weight_max: usize) -> (Outlet<T>, Inlet<T>) {
     let shared = Arc::new(Shared {
         handed: Mutex::new(Handed { events: VecDeque::new(), is_closed: false, waiting: Vec::new() }),
         hand: Mutex::new(Hand { events: VecDeque::new(), len: 0, weight: 0 }),
@@ -33,6 +61,7 @@ pub(super) fn events<T: Weight>(len_max: usize, weight_max: usize) -> (Outlet<T>
     });
     let outlet = Outlet {
         gathered: VecDeque::new(),
+        len: 0,
         weight: 0,
         was_refused: false,
         shared: Arc::clone(&shared),
@@ -79,7 +108,8 @@ struct Hand<T> {
 pub(super) struct Outlet<T> {
     /// What is yet to be handed over.
     gathered: VecDeque<T>,
-    /// Its bytes.
+    /// Its events, and their bytes.
+    len: usize,
     weight: usize,
     /// The application was just at the queue when something was to be handed over.
     was_refused: bool,
@@ -91,10 +121,10 @@ pub(super) struct Outlet<T> {
 /// Events that are gathered at most before they are handed over: the application may as well begin.
 const GATHERED: usize = 256;
 
-impl<T: Weight> Outlet<T> {
+impl<T: Parcel> Outlet<T> {
     /// Whether an event would find room, or nobody listens any more. What was refused is handed over first.
     pub(super) fn is_ready(&mut self) -> bool {
-        if self.gathered.len() >= GATHERED || self.was_refused {
+        if self.len >= GATHERED || self.was_refused {
             self.hand_over();
         }
         if self.has_room() {
@@ -129,6 +159,7 @@ impl<T: Weight> Outlet<T> {
 
     /// As [`Outlet::put`], but the application gets it when [`Outlet::hand_over`] is called.
     pub(super) fn gather(&mut self, event: T) {
+        self.len += event.len();
         self.weight += event.weight();
         self.gathered.push_back(event);
     }
@@ -149,7 +180,7 @@ impl<T: Weight> Outlet<T> {
                 self.was_refused = true;
                 return;
             };
-            self.shared.take_in(&mut handed, &mut self.gathered, &mut self.weight);
+            self.shared.take_in(&mut handed, &mut self.gathered, (&mut self.len, &mut self.weight));
             mem::take(&mut handed.waiting)
         };
         waiting.into_iter().for_each(TaskWaker::wake);
@@ -163,13 +194,13 @@ impl<T: Weight> Outlet<T> {
     }
 
     fn has_room(&self) -> bool {
-        let len = self.gathered.len() + self.shared.len.load(Ordering::SeqCst);
+        let len = self.len + self.shared.len.load(Ordering::SeqCst);
         len < self.len_max && self.room() > 0 || self.is_deserted()
     }
 
     fn forget(&mut self) {
         self.gathered.clear();
-        self.weight = 0;
+        (self.len, self.weight) = (0, 0);
     }
 }
 
@@ -178,7 +209,7 @@ impl<T> Outlet<T> {
         let waiting = {
             // The node is about to end: only here it may wait for the application to step aside.
             let mut handed = self.shared.lock();
-            self.shared.take_in(&mut handed, &mut self.gathered, &mut self.weight);
+            self.shared.take_in(&mut handed, &mut self.gathered, (&mut self.len, &mut self.weight));
             handed.is_closed = true;
             mem::take(&mut handed.waiting)
         };
@@ -200,9 +231,9 @@ pub(super) struct Inlet<T> {
     weight_max: usize,
 }
 
-impl<T: Weight> Inlet<T> {
+impl<T: Parcel> Inlet<T> {
     /// The next event; `None` when there is none for this long, or there will be no more.
-    pub(super) fn next(&self, timeout: Duration, node: &Waker) -> Option<T> {
+    pub(super) fn next(&self, timeout: Duration, node: &Waker) -> Option<T::Event> {
         match self.poll(None, node) {
             Poll::Ready(next) => next,
             Poll::Pending if timeout.is_zero() => None,
@@ -211,12 +242,12 @@ impl<T: Weight> Inlet<T> {
     }
 
     /// The next event, whenever it comes; `None` when there will be no more.
-    pub(super) async fn recv(&self, node: &Waker) -> Option<T> {
+    pub(super) async fn recv(&self, node: &Waker) -> Option<T::Event> {
         poll_fn(|context| self.poll(Some(context.waker()), node)).await
     }
 
     /// The next event, if there is one; if there is none yet, `waiting` is told of the next.
-    fn poll(&self, waiting: Option<&TaskWaker>, node: &Waker) -> Poll<Option<T>> {
+    fn poll(&self, waiting: Option<&TaskWaker>, node: &Waker) -> Poll<Option<T::Event>> {
         let mut hand = self.shared.hand.lock().expect("nothing panics at a queue");
         if hand.events.is_empty() {
             let is_closed = self.reach(&mut hand.events, waiting, node);
@@ -224,9 +255,9 @@ impl<T: Weight> Inlet<T> {
                 return if is_closed { Poll::Ready(None) } else { Poll::Pending };
             }
         }
-        let next = hand.events.pop_front();
+        let next = T::next(&mut hand.events);
         hand.len += 1;
-        hand.weight += next.as_ref().map_or(0, T::weight);
+        hand.weight += next.as_ref().map_or(0, Weight::weight);
         let is_much = hand.len >= self.len_max / 8 || hand.weight >= self.weight_max / 8;
         if is_much || hand.events.is_empty() {
             self.count(&mut hand, node);
@@ -277,8 +308,13 @@ impl<T> Shared<T> {
     }
 
     /// Takes in what the node has gathered, and counts it before the application can.
-    fn take_in(&self, handed: &mut Handed<T>, gathered: &mut VecDeque<T>, weight: &mut usize) {
-        self.len.fetch_add(gathered.len(), Ordering::SeqCst);
+    fn take_in(
+        &self,
+        handed: &mut Handed<T>,
+        gathered: &mut VecDeque<T>,
+        (len, weight): (&mut usize, &mut usize),
+    ) {
+        self.len.fetch_add(mem::take(len), Ordering::SeqCst);
         self.weight.fetch_add(mem::take(weight), Ordering::SeqCst);
         handed.events.append(gathered);
     }

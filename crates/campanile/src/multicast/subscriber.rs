@@ -1,5 +1,6 @@
 //! Subscribers: messages, or streams of bytes, of all sources of a group.
 
+mod bytes;
 mod delivery;
 mod sessions;
 mod sink;
@@ -11,6 +12,8 @@ use async_channel::Sender;
 use campanile_pgm::receiver::{Consumer, EndCause};
 use campanile_pgm::{Seq, Tsi};
 
+pub use self::bytes::Bytes;
+use self::bytes::Delivered;
 use self::delivery::Delivery;
 pub use self::sessions::{SessionChannel, SessionSubscriber};
 use self::sink::{Command, OrderedSink};
@@ -32,11 +35,11 @@ use super::report::ReceiverId;
 ///
 /// # Bounds
 ///
-/// As many events wait as the option `receive-queue` says, of no more bytes than the option `memory` says for a source, and a
-/// message more.
+/// As many events wait as the option `receive-queue` says, of no more bytes than the option `memory` says for a source, and as many
+/// more as came at once: a thousand messages and a packet of them, or 256 KiB and a message.
 #[derive(Debug)]
 pub struct Subscriber {
-    events: Inlet<Received>,
+    events: Inlet<Delivered>,
     commands: Sender<Command>,
     node: Node,
 }
@@ -58,7 +61,7 @@ pub enum Received {
         /// The source.
         tsi: Tsi,
         /// The message.
-        bytes: Vec<u8>,
+        bytes: Bytes,
         /// Whether the message goes on in the next one.
         more: bool,
     },
@@ -67,7 +70,7 @@ pub enum Received {
         /// The source.
         tsi: Tsi,
         /// Never none.
-        bytes: Vec<u8>,
+        bytes: Bytes,
     },
     /// Packets are lost for good.
     Lost {

@@ -104,7 +104,7 @@ fn parts_and_channels_wait_without_a_thread() {
         let mut whole = Vec::new();
         while let Some(event) = channel.recv().await {
             if let Received::Message { bytes, .. } = event {
-                whole.extend(bytes);
+                whole.extend_from_slice(&bytes);
             }
         }
         (whole, channel.try_next())

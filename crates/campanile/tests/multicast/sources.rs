@@ -21,7 +21,7 @@ fn hear(subscriber: &Subscriber, sessions: usize) -> BTreeMap<Tsi, Vec<Vec<u8>>>
     let mut known = 0;
     while known < sessions {
         match subscriber.next(PATIENCE).expect("sessions go on") {
-            Received::Message { tsi, bytes, .. } => heard.entry(tsi).or_default().push(bytes),
+            Received::Message { tsi, bytes, .. } => heard.entry(tsi).or_default().push(bytes.into()),
             Received::Acknowledged { .. } => known += 1,
             Received::End { cause, .. } => assert_eq!(cause, EndCause::Fin),
             Received::Lost { .. }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Stdout, Write};
 use std::mem;
 use std::time::{Duration, Instant};
 
-use campanile::multicast::{EndCause, Options, Received, Subscriber, Tsi};
+use campanile::multicast::{Bytes, EndCause, Options, Received, Subscriber, Tsi};
 
 use super::Arguments;
 use super::said::{Heard, Message};
@@ -50,7 +50,7 @@ struct Run {
     /// The sessions that are heard, and whether their sources are told how far this receiver is.
     live: BTreeMap<Tsi, bool>,
     /// The parts of a message that goes on.
-    message: Vec<Vec<u8>>,
+    message: Vec<Bytes>,
     /// What was written.
     messages: u64,
     bytes: u64,

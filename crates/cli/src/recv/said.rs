@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use campanile::files::{Manifest, ReceiveProgress};
-use campanile::multicast::{Counter, Counts, Options, Tsi};
+use campanile::multicast::{Bytes, Counter, Counts, Options, Tsi};
 use serde::Serialize;
 
 use crate::figures::{Count, Size};
@@ -200,8 +200,8 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn new(tsi: Tsi, parts: &[Vec<u8>]) -> Self {
-        let text = |part: &Vec<u8>| String::from_utf8_lossy(part).into_owned();
+    pub(super) fn new(tsi: Tsi, parts: &[Bytes]) -> Self {
+        let text = |part: &Bytes| String::from_utf8_lossy(part).into_owned();
         Self { session: tsi.to_string(), parts: parts.iter().map(text).collect() }
     }
 }

@@ -196,7 +196,9 @@ impl Bench {
         let mut messages = 0;
         let ns = time(|| {
             while let Some(event) = self.receiver.poll_event() {
-                messages += usize::from(matches!(black_box(event), Event::Message { .. }));
+                if let Event::Messages { messages: told, .. } = black_box(event) {
+                    messages += told.len();
+                }
             }
         });
         assert_eq!(messages, BATCH, "every message arrives");

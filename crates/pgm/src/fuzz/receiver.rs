@@ -162,16 +162,17 @@ impl Stories {
             Event::End { tsi, .. } => {
                 assert!(self.0.remove(&tsi).is_some(), "a source ends once, after it started");
             }
-            Event::Message { tsi, .. }
-            | Event::TooLong { tsi, .. }
-            | Event::Stalled { tsi }
-            | Event::Resumed { tsi } => {
+            Event::TooLong { tsi, .. } | Event::Stalled { tsi } | Event::Resumed { tsi } => {
                 self.of(tsi);
                 assert!(!is_bulk);
             }
+            Event::Messages { tsi, messages } => {
+                self.of(tsi);
+                assert!(!is_bulk && !messages.is_empty());
+            }
             Event::Bytes { tsi, bytes } => {
                 self.of(tsi);
-                assert!(!is_bulk && !bytes.is_empty());
+                assert!(!is_bulk && bytes.len() == 1 && bytes.bytes_len() > 0);
             }
             Event::Packets { tsi, packets } => {
                 let told = &mut self.of(tsi).packets;

@@ -1,39 +1,45 @@
 //! Packets into messages: the three framings, from the receiving side.
 
-use std::ops::Range;
-
+use super::messages::Messages;
 use super::stats::ReceiverStats;
 use crate::framing::{FrameError, FrameHeader, Framing, NO_MESSAGE, OFFSET_LEN};
 use crate::wire::Fragment;
 
-/// Finds messages in packets that come in order. A message within one packet is not copied.
+/// Finds messages in packets that come in order. What is not whole at the end of a packet stays at the end of the messages found, which
+/// are the same from packet to packet, but for what was taken off their front.
 #[derive(Debug)]
 pub(super) struct Assembly {
     framing: Framing,
     message_len_max: u64,
     /// How far the present packet was read.
     cursor: usize,
-    /// A message that began in an earlier packet; of a packed one its header, too.
-    partial: Vec<u8>,
-    /// Whether `partial` was handed out, and is not needed any more.
-    spent: bool,
+    /// Of the message that goes on in the next packet what is not in its bytes.
+    frame: Frame,
     /// Whether the place in the stream of frames is known.
     synchronised: bool,
-    /// The APDU that `partial` is of.
+    /// The APDU that goes on in the next packet.
     apdu: Option<Fragment>,
 }
 
-/// What was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found {
-    /// A message in the packet itself.
-    InPacket { range: Range<usize>, more: bool },
-    /// A message in what was assembled.
-    Assembled { range: Range<usize>, more: bool },
-    /// A message that is longer than allowed, and is passed over.
-    TooLong { len: u64 },
-    /// No more messages in this packet.
-    PacketEnds,
+/// The place in a frame.
+#[derive(Debug, Clone, Copy)]
+enum Frame {
+    /// In its header, of which so many bytes were read; the first of them in this packet.
+    Header { bytes: [u8; FrameHeader::LEN_MAX], len: usize, begun_at: u64 },
+    /// In its body, of which so many bytes are to come.
+    Body { left: usize, more: bool },
+    /// In front of it.
+    Outside,
+}
+
+/// How far a packet was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    /// To its end.
+    Whole,
+    /// Up to a message that is longer than allowed and is passed over: the packet in which it begins, and its length. The next call
+    /// goes on with the same packet.
+    TooLong { begun_at: u64, len: u64 },
 }
 
 impl Assembly {
@@ -42,8 +48,7 @@ impl Assembly {
             framing,
             message_len_max: message_len_max as u64,
             cursor: 0,
-            partial: Vec::new(),
-            spent: false,
+            frame: Frame::Outside,
             synchronised: false,
             apdu: None,
         }
@@ -53,123 +58,147 @@ impl Assembly {
         self.framing
     }
 
-    /// What was assembled last.
-    pub(super) fn assembled(&self) -> &[u8] {
-        &self.partial
-    }
-
-    /// Whether a message goes on in the next packet.
-    pub(super) fn is_under_way(&self) -> bool {
-        !self.partial.is_empty() && !self.spent
-    }
-
     /// Something is lost between the last packet and the next one.
-    pub(super) fn interrupt(&mut self) {
-        self.forget();
+    pub(super) fn interrupt(&mut self, messages: &mut Messages) {
+        self.lose_track(messages);
         self.cursor = 0;
-        self.synchronised = false;
         self.apdu = None;
     }
 
-    /// Finds the next message in the present packet. After [`Found::PacketEnds`] the next call is for the next packet.
-    pub(super) fn next(
+    /// Reads the packet at a position, and adds the messages that it makes whole.
+    pub(super) fn read(
         &mut self,
-        payload: &[u8],
-        fragment: Option<Fragment>,
+        position: u64,
+        (payload, fragment): (&[u8], Option<Fragment>),
+        messages: &mut Messages,
         stats: &mut ReceiverStats,
-    ) -> Found {
-        if self.spent {
-            self.forget();
-        }
-        let found = match self.framing {
-            Framing::Packed => self.next_packed(payload, stats),
-            Framing::Apdu => self.next_apdu(payload, fragment, stats),
-            Framing::Stream if self.cursor < payload.len() => {
-                self.cursor = payload.len();
-                Found::InPacket { range: 0..payload.len(), more: true }
+    ) -> Read {
+        let read = match self.framing {
+            Framing::Packed => self.read_packed(position, payload, messages, stats),
+            Framing::Apdu => self.read_apdu(position, payload, fragment, messages),
+            Framing::Stream => {
+                messages.stream(payload);
+                Read::Whole
             }
-            Framing::Stream => Found::PacketEnds,
         };
-        match found {
-            Found::PacketEnds => self.cursor = 0,
-            Found::Assembled { .. } => self.spent = true,
-            Found::InPacket { .. } | Found::TooLong { .. } => {}
+        match read {
+            Read::Whole => self.cursor = 0,
+            Read::TooLong { .. } => stats.messages_too_long += 1,
         }
-        found
+        read
     }
 
-    fn next_packed(&mut self, payload: &[u8], stats: &mut ReceiverStats) -> Found {
-        if self.cursor == 0 && !self.enter_packet(payload, stats) {
-            return Found::PacketEnds;
+    fn read_packed(
+        &mut self,
+        position: u64,
+        payload: &[u8],
+        messages: &mut Messages,
+        stats: &mut ReceiverStats,
+    ) -> Read {
+        if self.cursor == 0 && !self.enter_packet(payload, messages, stats) {
+            return Read::Whole;
         }
         loop {
             let rest = &payload[self.cursor..];
-            if rest.is_empty() {
-                return Found::PacketEnds;
+            if let Frame::Body { left, more } = self.frame {
+                let taken = left.min(rest.len());
+                messages.append(&rest[..taken]);
+                self.cursor += taken;
+                if taken < left {
+                    self.frame = Frame::Body { left: left - taken, more };
+                    return Read::Whole;
+                }
+                messages.end(more);
+                self.frame = Frame::Outside;
+                continue;
             }
-            let is_begun = !self.partial.is_empty();
-            let header = match FrameHeader::parse(if is_begun { &self.partial } else { rest }) {
-                Ok(header) => header,
+            if rest.is_empty() {
+                return Read::Whole;
+            }
+            let (header, begun_at) = match self.read_header(position, rest) {
+                Ok(read) => read,
                 Err(FrameError::Empty) => {
                     stats.framing_errors += 1;
-                    return self.lose_track();
+                    self.lose_track(messages);
+                    return Read::Whole;
                 }
-                // The header itself goes on in this packet, or in the next one.
-                Err(FrameError::Short) => {
-                    let taken = if is_begun { 1 } else { rest.len() };
-                    self.partial.extend_from_slice(&rest[..taken]);
-                    self.cursor += taken;
-                    continue;
-                }
+                // The header goes on in the next packet.
+                Err(FrameError::Short) => return Read::Whole,
             };
-            if header.body_len > self.message_len_max {
-                stats.messages_too_long += 1;
-                self.pass_over(&header, payload.len());
-                return Found::TooLong { len: header.body_len };
-            }
-            let frame_len = header.len + header.body_len as usize;
-            let taken = (frame_len - self.partial.len()).min(rest.len());
-            let start = self.cursor;
-            self.cursor += taken;
-            if !is_begun && taken == frame_len {
-                return Found::InPacket { range: start + header.len..start + frame_len, more: header.more };
-            }
-            self.partial.extend_from_slice(&rest[..taken]);
-            if self.partial.len() == frame_len {
-                return Found::Assembled { range: header.len..frame_len, more: header.more };
+            match usize::try_from(header.body_len) {
+                Ok(left) if header.body_len <= self.message_len_max => {
+                    self.frame = Frame::Body { left, more: header.more };
+                }
+                _ => {
+                    self.pass_over(header.body_len, payload.len(), messages);
+                    return Read::TooLong { begun_at, len: header.body_len };
+                }
             }
         }
     }
 
-    /// Goes on behind a frame. Where it ends in another packet, that one says where the next message begins.
-    fn pass_over(&mut self, header: &FrameHeader, payload_len: usize) {
-        let left = header.body_len.saturating_add((header.len - self.partial.len().min(header.len)) as u64);
-        match usize::try_from(left).ok().and_then(|left| self.cursor.checked_add(left)) {
-            Some(end) if end <= payload_len => {
-                self.cursor = end;
-                self.forget();
+    /// Reads the header of a frame, and says in which packet it begins.
+    #[inline]
+    fn read_header(&mut self, position: u64, rest: &[u8]) -> Result<(FrameHeader, u64), FrameError> {
+        if let Frame::Header { .. } = self.frame {
+            return self.read_on(rest);
+        }
+        match FrameHeader::parse(rest) {
+            Ok(header) => {
+                self.cursor += header.len;
+                Ok((header, position))
             }
+            Err(FrameError::Short) => {
+                let mut bytes = [0; FrameHeader::LEN_MAX];
+                bytes[..rest.len()].copy_from_slice(rest);
+                self.frame = Frame::Header { bytes, len: rest.len(), begun_at: position };
+                self.cursor += rest.len();
+                Err(FrameError::Short)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a header that began in an earlier packet.
+    #[cold]
+    fn read_on(&mut self, rest: &[u8]) -> Result<(FrameHeader, u64), FrameError> {
+        let Frame::Header { bytes, len, begun_at } = &mut self.frame else { return Err(FrameError::Short) };
+        for byte in rest {
+            self.cursor += 1;
+            bytes[*len] = *byte;
+            *len += 1;
+            match FrameHeader::parse(&bytes[..*len]) {
+                Err(FrameError::Short) => {}
+                read => return read.map(|header| (header, *begun_at)),
+            }
+        }
+        Err(FrameError::Short)
+    }
+
+    /// Goes on behind a body. Where it ends in another packet, that one says where the next message begins.
+    fn pass_over(&mut self, body_len: u64, payload_len: usize, messages: &mut Messages) {
+        self.frame = Frame::Outside;
+        match usize::try_from(body_len).ok().and_then(|len| self.cursor.checked_add(len)) {
+            Some(end) if end <= payload_len => self.cursor = end,
             _ => {
                 self.cursor = payload_len;
-                self.lose_track();
+                self.lose_track(messages);
             }
         }
     }
 
     /// Reads where the first message begins; false when nothing in the packet can be made sense of.
-    fn enter_packet(&mut self, payload: &[u8], stats: &mut ReceiverStats) -> bool {
-        let Some((offset, rest)) = payload.split_first_chunk::<OFFSET_LEN>() else {
+    fn enter_packet(&mut self, payload: &[u8], messages: &mut Messages, stats: &mut ReceiverStats) -> bool {
+        let split = payload.split_first_chunk::<OFFSET_LEN>();
+        let offset = split.map(|(offset, rest)| (u16::from_be_bytes(*offset), rest.len()));
+        let Some((offset, _)) =
+            offset.filter(|&(offset, len)| offset == NO_MESSAGE || usize::from(offset) <= len)
+        else {
             stats.framing_errors += 1;
-            self.lose_track();
+            self.lose_track(messages);
             return false;
         };
         self.cursor = OFFSET_LEN;
-        let offset = u16::from_be_bytes(*offset);
-        if offset != NO_MESSAGE && usize::from(offset) > rest.len() {
-            stats.framing_errors += 1;
-            self.lose_track();
-            return false;
-        }
         if !self.synchronised {
             if offset == NO_MESSAGE {
                 return false;
@@ -180,60 +209,59 @@ impl Assembly {
         true
     }
 
-    fn next_apdu(&mut self, payload: &[u8], fragment: Option<Fragment>, stats: &mut ReceiverStats) -> Found {
+    fn read_apdu(
+        &mut self,
+        position: u64,
+        payload: &[u8],
+        fragment: Option<Fragment>,
+        messages: &mut Messages,
+    ) -> Read {
         if self.cursor > 0 {
-            return Found::PacketEnds;
+            return Read::Whole;
         }
-        // An empty packet is a message too: the cursor says that it was read.
-        self.cursor = payload.len().max(1);
         let Some(fragment) = fragment else {
-            self.forget();
-            self.apdu = None;
-            return Found::InPacket { range: 0..payload.len(), more: false };
+            self.give_up_apdu(messages);
+            messages.push(payload, false);
+            return Read::Whole;
         };
         if fragment.offset == 0 {
-            self.forget();
-            self.apdu = Some(fragment);
+            self.give_up_apdu(messages);
             if u64::from(fragment.apdu_len) > self.message_len_max {
-                stats.messages_too_long += 1;
-                self.apdu = None;
-                return Found::TooLong { len: fragment.apdu_len.into() };
+                // The cursor says that the packet was read.
+                self.cursor = payload.len().max(1);
+                return Read::TooLong { begun_at: position, len: fragment.apdu_len.into() };
             }
+            self.apdu = Some(fragment);
         }
         let continues = self.apdu.is_some_and(|apdu| {
             (apdu.first_sqn, apdu.apdu_len) == (fragment.first_sqn, fragment.apdu_len)
-                && self.partial.len() == fragment.offset as usize
+                && messages.begun_len() == fragment.offset as usize
         });
         if !continues {
             // The beginning is lost, or too long, and was told so.
+            self.give_up_apdu(messages);
+            return Read::Whole;
+        }
+        messages.append(payload);
+        if fragment.is_last(payload.len()) {
             self.apdu = None;
-            self.forget();
-            return Found::PacketEnds;
+            messages.end(false);
         }
-        self.partial.extend_from_slice(payload);
-        if !fragment.is_last(payload.len()) {
-            return Found::PacketEnds;
-        }
+        Read::Whole
+    }
+
+    fn give_up_apdu(&mut self, messages: &mut Messages) {
         self.apdu = None;
-        Found::Assembled { range: 0..self.partial.len(), more: false }
+        messages.forget_begun();
     }
 
     /// The place in the stream is lost until a packet says where a message begins.
-    fn lose_track(&mut self) -> Found {
-        self.forget();
+    fn lose_track(&mut self, messages: &mut Messages) {
+        messages.forget_begun();
+        self.frame = Frame::Outside;
         self.synchronised = false;
-        Found::PacketEnds
-    }
-
-    fn forget(&mut self) {
-        self.partial.clear();
-        self.partial.shrink_to(KEPT);
-        self.spent = false;
     }
 }
-
-/// Memory that is kept for the next message that spans packets.
-const KEPT: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -242,31 +270,36 @@ mod tests {
 
     struct Rig {
         assembly: Assembly,
+        messages: Messages,
         stats: ReceiverStats,
-        too_long: Vec<u64>,
+        position: u64,
+        too_long: Vec<(u64, u64)>,
     }
 
     impl Rig {
         fn new(framing: Framing) -> Self {
             Rig {
                 assembly: Assembly::new(framing, 40),
+                messages: Messages::default(),
                 stats: ReceiverStats::default(),
+                position: 0,
                 too_long: Vec::new(),
             }
         }
 
+        /// Reads the next packet; what is whole goes to other memory than what is not.
         fn packet(&mut self, payload: &[u8], fragment: Option<Fragment>) -> Vec<(Vec<u8>, bool)> {
-            let mut messages = Vec::new();
-            loop {
-                match self.assembly.next(payload, fragment, &mut self.stats) {
-                    Found::InPacket { range, more } => messages.push((payload[range].to_vec(), more)),
-                    Found::Assembled { range, more } => {
-                        messages.push((self.assembly.assembled()[range].to_vec(), more));
-                    }
-                    Found::TooLong { len } => self.too_long.push(len),
-                    Found::PacketEnds => return messages,
-                }
+            let Rig { assembly, messages, stats, position, too_long } = self;
+            while let Read::TooLong { begun_at, len } =
+                assembly.read(*position, (payload, fragment), messages, stats)
+            {
+                too_long.push((begun_at, len));
             }
+            *position += 1;
+            let mut next = Messages::default();
+            messages.move_begun(&mut next);
+            let whole = std::mem::replace(messages, next);
+            whole.iter().map(|(message, more)| (message.to_vec(), more)).collect()
         }
 
         fn packed(&mut self, payload: &[u8]) -> Vec<(Vec<u8>, bool)> {
@@ -309,7 +342,7 @@ mod tests {
         assert_eq!(rig.packed(b"\xff\xffrest of something"), []);
         assert_eq!(rig.packed(b"\0\x03end\x02\0x"), whole(&[b"x"]));
         assert_eq!(rig.packed(b"\0\0\x09\0lost"), []);
-        rig.assembly.interrupt();
+        rig.assembly.interrupt(&mut rig.messages);
         assert_eq!(rig.packed(b"\0\x02xx\x02\0y"), whole(&[b"y"]));
     }
 
@@ -321,7 +354,7 @@ mod tests {
         assert_eq!(rig.packed(b"\0\0\0\0"), [], "a frame without flags");
         assert_eq!(rig.packed(b"\0\0\x2a\0too long"), []);
         assert_eq!((rig.stats.framing_errors, rig.stats.messages_too_long), (3, 1));
-        assert_eq!(rig.too_long, [41]);
+        assert_eq!(rig.too_long, [(3, 41)]);
         assert_eq!(rig.packed(b"\0\0\x02\0x"), whole(&[b"x"]));
         assert_eq!(rig.packed(b"\0\x05"), [], "the offset may be that of the end, but not beyond it");
         assert_eq!(rig.packed(b"\0\0"), []);
@@ -340,7 +373,7 @@ mod tests {
         assert_eq!(rig.packed(&[b"\0\x0d", &long[30..], b"\x02\0d"].concat()), whole(&[b"d"]));
         assert_eq!(rig.packed(b"\0\0\x02\0e\x2a"), whole(&[b"e"]), "a header in two packets");
         assert_eq!(rig.packed(&[b"\0\x2a", &long[1..], b"\x02\0f"].concat()), whole(&[b"f"]));
-        assert_eq!(rig.too_long, [41; 3]);
+        assert_eq!(rig.too_long, [(0, 41), (1, 41), (3, 41)]);
     }
 
     #[test]
@@ -353,11 +386,11 @@ mod tests {
         assert_eq!(rig.packet(b"4567", fragment(4)), []);
         assert_eq!(rig.packet(b"89", fragment(8)), whole(&[b"0123456789"]));
         assert_eq!(rig.packet(b"0123", fragment(0)), []);
-        rig.assembly.interrupt();
+        rig.assembly.interrupt(&mut rig.messages);
         assert_eq!(rig.packet(b"89", fragment(8)), [], "the middle is lost");
         let too_long = Some(Fragment { first_sqn: Seq(9), offset: 0, apdu_len: 41 });
         assert_eq!(rig.packet(b"0123", too_long), []);
-        assert_eq!((rig.stats.messages_too_long, &rig.too_long[..]), (1, &[41][..]));
+        assert_eq!((rig.stats.messages_too_long, &rig.too_long[..]), (1, &[(7, 41)][..]));
         assert_eq!(rig.packet(b"x", None), whole(&[b"x"]));
     }
 

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::messages::Messages;
 use super::packets::Packets;
 use crate::wire::Reset;
 use crate::{Seq, Tsi};
@@ -18,21 +19,19 @@ pub enum Event<'a> {
         /// The first sequence number that will be delivered, or told lost.
         first: Seq,
     },
-    /// A message, or a part of one.
-    Message {
+    /// Messages, or parts of them.
+    Messages {
         /// The source.
         tsi: Tsi,
-        /// The message.
-        bytes: &'a [u8],
-        /// Whether the message goes on in the next one.
-        more: bool,
+        /// Some messages. Who keeps them swaps them for others, whose memory is used for what comes next.
+        messages: &'a mut Messages,
     },
     /// The next bytes of a stream.
     Bytes {
         /// The source.
         tsi: Tsi,
-        /// Never none.
-        bytes: &'a [u8],
+        /// The bytes, as one message; never none. They are kept as messages are.
+        bytes: &'a mut Messages,
     },
     /// Packets as they came or as they were recovered (bulk).
     Packets {

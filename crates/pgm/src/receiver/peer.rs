@@ -119,7 +119,7 @@ impl Peer {
         let window = Window::new(first);
         let sink = match config.consumer {
             Consumer::Ordered { framing, on_loss, slow } => {
-                Sink::Ordered(Ordered::new(framing, config.limits.message_len, on_loss, slow))
+                Sink::Ordered(Ordered::new(framing, &config.limits, on_loss, slow))
             }
             Consumer::Bulk => Sink::Bulk(Bulk::default()),
         };
@@ -401,6 +401,9 @@ impl Peer {
         if is_old || known.is_some_and(|block| block.present & bit != 0 || index >= block.size()) {
             shared.stats.duplicates += 1;
             self.learn_size(key, index, data, shared);
+            return;
+        }
+        if self.read_at_once(position, data, shared) {
             return;
         }
         if !self.has_room(position, data.payload.len(), shared) {

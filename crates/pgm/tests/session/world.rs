@@ -32,13 +32,17 @@ pub(crate) enum Told {
     End(campanile_pgm::receiver::EndCause),
 }
 
-/// An event, with its bytes; packets one by one.
+/// An event, with its bytes; packets and messages one by one.
 pub(crate) fn read(event: &Event<'_>) -> Vec<Told> {
     let told = match *event {
         Event::Start { first, .. } => Told::Start(first.0),
-        Event::Message { bytes, more: false, .. } => Told::Message(bytes.to_vec()),
-        Event::Message { bytes, more: true, .. } => Told::Part(bytes.to_vec()),
-        Event::Bytes { bytes, .. } => Told::Bytes(bytes.to_vec()),
+        Event::Messages { ref messages, .. } => {
+            let kind = |more| if more { Told::Part } else { Told::Message };
+            return messages.iter().map(|(bytes, more)| kind(more)(bytes.to_vec())).collect();
+        }
+        Event::Bytes { ref bytes, .. } => {
+            return bytes.iter().map(|(bytes, _)| Told::Bytes(bytes.to_vec())).collect();
+        }
         Event::Packets { ref packets, .. } => {
             return packets.iter().map(|(sqn, bytes)| Told::Packet(sqn.0, bytes.to_vec())).collect();
         }

@@ -100,14 +100,14 @@ fn subscribe(count: usize, plan: &Traffic, options: &Options) -> Result<(), Box<
         match event {
             Received::Message { tsi, bytes, more } => {
                 let source = sources.entry(tsi).or_default();
-                source.parts.push(bytes);
+                source.parts.push(bytes.into());
                 if !more {
                     source.judge(plan, tsi)?;
                 }
             }
             Received::Bytes { tsi, bytes } => {
                 let source = sources.entry(tsi).or_default();
-                source.stream.extend(bytes);
+                source.stream.extend_from_slice(&bytes);
                 loop {
                     let len = plan.message(source.next)[0].len();
                     if source.stream.len() < len || source.next == count {

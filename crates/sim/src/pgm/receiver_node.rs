@@ -188,10 +188,12 @@ impl ReceiverNode {
                     follow_up = FollowUp::Have(first);
                     session.start(first.0)
                 }
-                Event::Message { bytes, more, .. } => {
+                Event::Messages { messages, .. } => messages.iter().try_for_each(|(bytes, more)| {
                     self.tally.hand_over(bytes, |bytes| session.message(bytes, more))
-                }
-                Event::Bytes { bytes, .. } => self.tally.hand_over(bytes, |bytes| session.bytes(bytes)),
+                }),
+                Event::Bytes { bytes, .. } => bytes
+                    .iter()
+                    .try_for_each(|(bytes, _)| self.tally.hand_over(bytes, |bytes| session.bytes(bytes))),
                 Event::Packets { packets, .. } => packets.iter().try_for_each(|(sqn, bytes)| {
                     self.tally.hand_over(bytes, |bytes| session.packet(sqn.0, bytes))
                 }),
@@ -359,7 +361,7 @@ fn session<'a>(
 fn tsi_of(event: &Event<'_>) -> Tsi {
     match *event {
         Event::Start { tsi, .. }
-        | Event::Message { tsi, .. }
+        | Event::Messages { tsi, .. }
         | Event::Bytes { tsi, .. }
         | Event::Packets { tsi, .. }
         | Event::Need { tsi, .. }

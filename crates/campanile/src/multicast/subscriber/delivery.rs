@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use campanile_pgm::{Seq, Tsi};
 
 use super::Received;
+use super::bytes::Delivered;
 use crate::multicast::queue::{self, Inlet, Outlet, Weight};
 
 /// The queues to the application.
 #[derive(Debug)]
 pub(super) enum Delivery {
     /// All sources in one queue.
-    Together(Outlet<Received>),
+    Together(Outlet<Delivered>),
     /// A queue for each source.
     Apart(Apart),
 }
@@ -31,7 +32,7 @@ pub(super) struct Found {
     pub(super) tsi: Tsi,
     pub(super) source: IpAddr,
     pub(super) first: Seq,
-    pub(super) events: Inlet<Received>,
+    pub(super) events: Inlet<Delivered>,
 }
 
 impl Weight for Found {
@@ -43,7 +44,7 @@ impl Weight for Found {
 #[derive(Debug)]
 struct Queue {
     tsi: Tsi,
-    outlet: Outlet<Received>,
+    outlet: Outlet<Delivered>,
     /// Nothing more will be put into it.
     is_over: bool,
 }
@@ -68,8 +69,8 @@ impl Apart {
         is_ready
     }
 
-    fn put(&mut self, tsi: Tsi, event: Received) {
-        if let Received::Start { source, first, .. } = event {
+    fn put(&mut self, tsi: Tsi, event: Delivered) {
+        if let Delivered::Event(Received::Start { source, first, .. }) = event {
             let (outlet, events) = queue::events(self.len, self.weight_max);
             self.queues.push(Queue { tsi, outlet, is_over: false });
             self.found.gather(Found { tsi, source, first, events });
@@ -98,8 +99,8 @@ impl Delivery {
         }
     }
 
-    /// Gives the application an event of a source, when it is handed over.
-    pub(super) fn put(&mut self, tsi: Tsi, event: Received) {
+    /// Gives the application what there is of a source, when it is handed over.
+    pub(super) fn put(&mut self, tsi: Tsi, event: Delivered) {
         match self {
             Delivery::Together(outlet) => outlet.gather(event),
             Delivery::Apart(apart) => apart.put(tsi, event),
@@ -135,7 +136,7 @@ impl Delivery {
 
     /// Tells the application that there is no more of anything, and why.
     pub(super) fn fail(&mut self, why: &str) {
-        let failed = || Received::Failed(why.to_owned());
+        let failed = || Delivered::Event(Received::Failed(why.to_owned()));
         match self {
             Delivery::Together(outlet) => outlet.end_with(failed()),
             Delivery::Apart(apart) => {

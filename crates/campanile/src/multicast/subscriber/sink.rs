@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::io;
 
 use async_channel::Receiver as Orders;
-use campanile_pgm::receiver::{EndCause, Event, Receiver};
+use campanile_pgm::receiver::{EndCause, Event, Messages, Receiver};
 use campanile_pgm::{Instant, Seq, Tsi};
 
+use super::bytes::{Batch, Delivered, Lent};
 use super::delivery::Delivery;
 use super::{Foreign, Received};
 use crate::multicast::bulk::Progress;
@@ -26,6 +27,7 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct OrderedSink {
     delivery: Delivery,
+    lent: Lent,
     commands: Orders<Command>,
     mode: Mode,
     sessions: HashMap<Tsi, Session>,
@@ -61,6 +63,7 @@ impl OrderedSink {
     pub(super) fn new(delivery: Delivery, commands: Orders<Command>, mode: Mode) -> Self {
         OrderedSink {
             delivery,
+            lent: Lent::default(),
             commands,
             mode,
             sessions: HashMap::new(),
@@ -112,7 +115,7 @@ impl OrderedSink {
             Err(why) => {
                 session.front = Front::Foreign;
                 self.leaving.push(tsi);
-                self.delivery.put(tsi, Received::Foreign { tsi, why });
+                self.put(tsi, Received::Foreign { tsi, why });
                 None
             }
         }
@@ -126,12 +129,44 @@ impl OrderedSink {
         }
     }
 
+    /// Gives messages to the application, but for the front of their session.
+    fn messages(&mut self, tsi: Tsi, messages: &mut Messages) {
+        let mut taken = 0;
+        while self.settled != Some(tsi)
+            && let Some((bytes, _)) = messages.get(taken)
+        {
+            match self.front(tsi, bytes) {
+                None => return,
+                Some(0) => break,
+                Some(_) => taken += 1,
+            }
+        }
+        if taken < messages.len() {
+            let memory = self.lent.lend(messages);
+            self.delivery
+                .put(tsi, Delivered::Batch(Batch { tsi, memory, taken, front: 0, is_stream: false }));
+        }
+    }
+
+    /// Gives bytes of a stream to the application, but for the front of their session.
+    fn stream(&mut self, tsi: Tsi, bytes: &mut Messages) {
+        let Some(front) = self.front(tsi, bytes.bytes()) else { return };
+        if front < bytes.bytes_len() {
+            let memory = self.lent.lend(bytes);
+            self.delivery.put(tsi, Delivered::Batch(Batch { tsi, memory, taken: 0, front, is_stream: true }));
+        }
+    }
+
+    fn put(&mut self, tsi: Tsi, event: Received) {
+        self.delivery.put(tsi, Delivered::Event(event));
+    }
+
     fn end(&mut self, tsi: Tsi, cause: EndCause) {
         let lost = self.sessions.get(&tsi).is_some_and(|session| session.lost);
         let standing = if cause == EndCause::Fin && !lost { Standing::Complete } else { Standing::Failed };
         self.tell(tsi, standing);
         let session = self.sessions.remove(&tsi);
-        self.delivery.put(tsi, Received::End { tsi, cause });
+        self.put(tsi, Received::End { tsi, cause });
         // Where nothing was reported, nothing is acknowledged.
         if !matches!(session, Some(Session { front: Front::Known(_), .. })) {
             self.delivery.close(tsi);
@@ -168,14 +203,8 @@ impl Sink for OrderedSink {
                 self.begin(tsi, first);
                 (tsi, Received::Start { tsi, source, first })
             }
-            Event::Message { tsi, bytes, more } => match self.front(tsi, bytes) {
-                Some(0) => (tsi, Received::Message { tsi, bytes: bytes.to_vec(), more }),
-                _ => return,
-            },
-            Event::Bytes { tsi, bytes } => match self.front(tsi, bytes).map(|taken| &bytes[taken..]) {
-                Some(rest) if !rest.is_empty() => (tsi, Received::Bytes { tsi, bytes: rest.to_vec() }),
-                _ => return,
-            },
+            Event::Messages { tsi, messages } => return self.messages(tsi, messages),
+            Event::Bytes { tsi, bytes } => return self.stream(tsi, bytes),
             Event::Lost { tsi, first, last } => {
                 self.lose(tsi);
                 (tsi, Received::Lost { tsi, first, last })
@@ -190,7 +219,7 @@ impl Sink for OrderedSink {
             // These are of receivers in bulk.
             _ => return,
         };
-        self.delivery.put(tsi, event);
+        self.put(tsi, event);
     }
 
     fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter) {
@@ -207,7 +236,7 @@ impl Sink for OrderedSink {
     }
 
     fn acknowledge(&mut self, tsi: Tsi) {
-        self.delivery.put(tsi, Received::Acknowledged { tsi });
+        self.put(tsi, Received::Acknowledged { tsi });
         self.delivery.close(tsi);
     }
 

@@ -1,0 +1,215 @@
+//! Bytes that were received, lent from where they lie.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use campanile_pgm::Tsi;
+use campanile_pgm::receiver::Messages;
+
+use super::Received;
+use crate::multicast::queue::Parcel;
+
+/// Bytes that were received, where they lie: a slice that can be kept and cloned at little cost.
+///
+/// They share memory with what came with them, 256 KiB or a single message more. Who keeps a few bytes for long copies them
+/// (`to_vec`), so that the rest can go.
+// `bytes::Bytes` would make and free an owner for each batch, on two threads, and a batch of a slow feed is a single message: nothing is
+// allocated for it here.
+#[derive(Clone)]
+pub struct Bytes {
+    memory: Arc<Messages>,
+    range: Range<usize>,
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.memory.bytes()[self.range.clone()]
+    }
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for Bytes {
+    fn eq(&self, other: &T) -> bool {
+        **self == *other.as_ref()
+    }
+}
+
+impl Eq for Bytes {}
+
+impl From<Bytes> for Vec<u8> {
+    fn from(bytes: Bytes) -> Self {
+        bytes.to_vec()
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// What goes to the application at once: an event, or what was read together.
+#[derive(Debug)]
+pub(super) enum Delivered {
+    Event(Received),
+    Batch(Batch),
+}
+
+/// Messages of one source, or the next bytes of its stream. Never empty.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) tsi: Tsi,
+    pub(super) memory: Arc<Messages>,
+    /// How many messages are taken.
+    pub(super) taken: usize,
+    /// Bytes in front of the next one that are not the application's.
+    pub(super) front: usize,
+    pub(super) is_stream: bool,
+}
+
+impl Batch {
+    /// The next message, or bytes of the stream.
+    fn take(&mut self) -> Option<Received> {
+        let Batch { tsi, is_stream, .. } = *self;
+        let (Range { start, end }, more) = self.memory.range(self.taken)?;
+        let bytes =
+            Bytes { memory: Arc::clone(&self.memory), range: start + mem::take(&mut self.front)..end };
+        self.taken += 1;
+        Some(if is_stream { Received::Bytes { tsi, bytes } } else { Received::Message { tsi, bytes, more } })
+    }
+
+    fn len(&self) -> usize {
+        self.memory.len() - self.taken
+    }
+}
+
+impl Parcel for Delivered {
+    type Event = Received;
+
+    fn len(&self) -> usize {
+        match self {
+            Delivered::Event(_) => 1,
+            Delivered::Batch(batch) => batch.len(),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Delivered::Event(_) => 0,
+            Delivered::Batch(Batch { memory, taken, front, .. }) => {
+                let start = memory.range(*taken).map_or(0, |(range, _)| range.start);
+                memory.bytes_len() - start - front
+            }
+        }
+    }
+
+    fn next(waiting: &mut VecDeque<Self>) -> Option<Received> {
+        if let Delivered::Batch(batch) = waiting.front_mut()? {
+            let next = batch.take();
+            if batch.len() == 0 {
+                waiting.pop_front();
+            }
+            return next;
+        }
+        match waiting.pop_front()? {
+            Delivered::Event(event) => Some(event),
+            Delivered::Batch(_) => unreachable!("it was looked at"),
+        }
+    }
+}
+
+/// Memory that is lent to the application, and used again when it has let go of all of it.
+#[derive(Debug, Default)]
+pub(super) struct Lent {
+    /// In the order in which it was lent, which is that in which it mostly comes free.
+    memory: VecDeque<Arc<Messages>>,
+}
+
+impl Lent {
+    /// Takes messages as they are, and leaves other memory for the next ones.
+    pub(super) fn lend(&mut self, messages: &mut Messages) -> Arc<Messages> {
+        let free = self.memory.pop_front_if(|oldest| Arc::get_mut(oldest).is_some());
+        let mut lent = free.unwrap_or_default();
+        mem::swap(Arc::get_mut(&mut lent).expect("nobody else has it"), messages);
+        if self.memory.len() == LENT_MAX {
+            // Who keeps it for so long frees it, too.
+            self.memory.pop_front();
+        }
+        self.memory.push_back(Arc::clone(&lent));
+        lent
+    }
+}
+
+/// Pieces of memory that are waited for.
+const LENT_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::multicast::queue::Weight;
+
+    fn messages(all: &[&str]) -> Messages {
+        let mut messages = Messages::default();
+        all.iter().for_each(|message| messages.push(message.as_bytes(), false));
+        messages
+    }
+
+    #[test]
+    fn a_batch_is_taken_message_by_message() {
+        let mut lent = Lent::default();
+        let mut batch = |all: &[&str], taken, front, is_stream| {
+            let memory = lent.lend(&mut messages(all));
+            Delivered::Batch(Batch { tsi: Tsi::default(), memory, taken, front, is_stream })
+        };
+        let stalled = Delivered::Event(Received::Stalled { tsi: Tsi::default() });
+        let mut waiting = VecDeque::from([
+            batch(&["profile", "one", ""], 1, 0, false),
+            stalled,
+            batch(&["profilestream"], 0, 7, true),
+        ]);
+        let sizes: Vec<_> = waiting.iter().map(|parcel| (parcel.len(), Parcel::weight(parcel))).collect();
+        assert_eq!(sizes, [(2, 3), (1, 0), (1, 6)]);
+        let mut text = Vec::new();
+        let mut weight = 0;
+        while let Some(event) = Delivered::next(&mut waiting) {
+            weight += Weight::weight(&event);
+            text.push(match event {
+                Received::Message { bytes, .. } => format!("message {:?}", String::from_utf8_lossy(&bytes)),
+                Received::Bytes { bytes, .. } => format!("bytes {:?}", String::from_utf8_lossy(&bytes)),
+                _ => "event".to_owned(),
+            });
+        }
+        assert_eq!(text, ["message \"one\"", "message \"\"", "event", "bytes \"stream\""]);
+        assert_eq!(weight, 9, "what was put is what is taken");
+    }
+
+    #[test]
+    fn memory_that_was_let_go_of_is_lent_again() {
+        let mut lent = Lent::default();
+        let mut first = messages(&["first"]);
+        let held = lent.lend(&mut first);
+        assert!(first.is_empty(), "nothing is free yet");
+        let mut second = messages(&["second"]);
+        drop(lent.lend(&mut second));
+        assert!(second.is_empty(), "the oldest one is held");
+        drop(held);
+        let mut third = messages(&["third"]);
+        let held = lent.lend(&mut third);
+        assert_eq!((third.get(0), held.get(0)), (Some((&b"first"[..], false)), Some((&b"third"[..], false))));
+        for _ in 0..2 * LENT_MAX {
+            lent.lend(&mut messages(&["more"]));
+        }
+        assert!(lent.memory.len() <= LENT_MAX);
+    }
+}
