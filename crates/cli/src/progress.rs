@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -33,6 +34,11 @@ impl Teller {
     /// Whether scripts are told.
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether people see a bar.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.bar.is_some()
     }
 
     /// Says something, above the bar if there is one.
@@ -71,6 +77,12 @@ impl Teller {
         bar.set_message(message());
     }
 
+    /// Lines that may stand below the bar and one more without what was there before being lost.
+    pub(crate) fn room(&self) -> usize {
+        let (rows, _) = Term::stderr().size();
+        usize::from(rows).saturating_sub(3)
+    }
+
     /// Takes the bar away.
     pub(crate) fn end(&self) {
         if let Some(bar) = &self.bar {
@@ -79,7 +91,8 @@ impl Teller {
     }
 }
 
-const FORM: &str = "[{bar:30}] {percent:>3} % of {total_bytes}, {bytes_per_sec}, {eta} left{msg}";
+const FORM: &str =
+    "[{bar:30}] {percent:>3} % of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left{msg}";
 
 /// A time that comes round.
 pub(crate) struct Every {

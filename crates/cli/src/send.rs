@@ -1,6 +1,7 @@
 //! `campanile send`: files, or standard input, to a group.
 
 mod files;
+mod group;
 mod messages;
 mod said;
 

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use campanile::files::{FileSender, Listener, Offering, OfferingError, SendError, SendEvent, SendStartError};
-use campanile::multicast::{Counter, Options, Standing};
+use campanile::files::{FileSender, Offering, OfferingError, SendError, SendEvent, SendStartError};
+use campanile::multicast::{Counter, Options};
 
 use super::Arguments;
+use super::group::Group;
 use super::said::{Drained, Finished, Receiver, Sending, Started};
 use crate::command_error::CommandError;
 use crate::figures::Count;
@@ -42,16 +43,22 @@ impl Run {
         self.teller.tell(&Started::files(&self.sender, options))?;
         self.teller.begin(0, self.sender.progress().total);
         let mut second = Every::new(Duration::from_secs(1));
+        let mut glance = Every::new(GLANCE);
         let mut is_interrupted = false;
         loop {
             let event = self.sender.next(TICK).map_err(send_error)?;
             match event {
+                // Those that go on have their lines below the bar, if there is one.
+                Some(SendEvent::Receiver(listener))
+                    if self.teller.is_shown() && !listener.report.standing.is_final() => {}
                 Some(SendEvent::Receiver(listener)) => self.teller.tell(&Receiver::of(&listener))?,
                 Some(SendEvent::Drained) => self.teller.tell(&Drained { seconds: self.seconds() })?,
                 Some(SendEvent::Finished) => break,
                 None => {}
             }
-            self.teller.show(self.sender.progress().sent, || self.message());
+            if glance.is_due() {
+                self.teller.show(self.sender.progress().sent, || self.message());
+            }
             if self.teller.is_json() && second.is_due() {
                 self.teller.tell(&Sending::new(&self.sender, self.seconds()))?;
             }
@@ -93,32 +100,18 @@ impl Run {
     fn message(&self) -> String {
         let counts = self.sender.counts();
         let repaired = counts.of(Counter::RdataSent) + counts.of(Counter::RdataParitySent);
-        format!(", {}, {} repairs", standing(self.sender.receivers()), Count(repaired))
+        let group = Group::new(self.sender.receivers(), self.teller.room());
+        format!(", {} repairs\n{group}", Count(repaired))
     }
-}
-
-/// How far the receivers are, in a few words.
-fn standing<'a>(receivers: impl Iterator<Item = &'a Listener>) -> String {
-    let (mut known, mut complete, mut loss, mut slowest) = (0, 0, 0, None);
-    for Listener { report, .. } in receivers {
-        known += 1;
-        complete += usize::from(report.standing == Standing::Complete);
-        loss = loss.max(report.loss);
-        if report.standing == Standing::Joined {
-            let percent = 100 * u64::from(report.had) / u64::from(report.total.max(1));
-            slowest = Some(slowest.map_or(percent, |least: u64| least.min(percent)));
-        }
-    }
-    let slowest = slowest.map_or(String::new(), |percent| format!(", the slowest has {percent} %"));
-    let loss =
-        if loss > 0 { format!(", loss up to {:.1} %", f64::from(loss) / 655.36) } else { String::new() };
-    format!("{complete} of {known} receivers complete{slowest}{loss}")
 }
 
 const AGAIN: &str = "send it again: each receiver keeps what it has";
 
 /// How often Ctrl-C and the bar are looked after.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How often people can see what is new.
+const GLANCE: Duration = Duration::from_millis(200);
 
 fn offering_error(error: OfferingError) -> CommandError {
     match &error {
@@ -145,35 +138,5 @@ fn send_error(error: SendError) -> CommandError {
     match error {
         SendError::File(error) => file_error::told(&error).hint("send it again once it stays as it is"),
         SendError::Network(_) => CommandError::failed(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use campanile::multicast::{ReceiverId, Report, Seq};
-
-    use super::*;
-
-    #[test]
-    fn the_slowest_and_the_worst_are_told() {
-        let listener = |standing, had, loss| {
-            let (cookie, receiver, lead) = (1, ReceiverId(u128::from(had)), Seq(0));
-            let report =
-                Report { cookie, receiver, standing, had, total: 200, loss, headroom: 0, lead, heard: 0 };
-            Listener { address: Ipv4Addr::LOCALHOST.into(), report }
-        };
-        let told = |all: &[Listener]| standing(all.iter());
-        assert_eq!(told(&[]), "0 of 0 receivers complete");
-        let complete = listener(Standing::Complete, 200, 0);
-        assert_eq!(told(&[complete]), "1 of 1 receivers complete");
-        let all = [
-            complete,
-            listener(Standing::Joined, 150, 13_107),
-            listener(Standing::Joined, 91, 655),
-            listener(Standing::Left, 3, 0),
-        ];
-        assert_eq!(told(&all), "1 of 4 receivers complete, the slowest has 45 %, loss up to 20.0 %");
     }
 }

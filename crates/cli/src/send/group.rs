@@ -1,0 +1,154 @@
+//! How the receivers of a session stand, for a terminal.
+
+use std::fmt;
+
+use campanile::files::Listener;
+use campanile::multicast::Standing;
+
+/// The receivers, a line each as long as there is room: those with the farthest to go first, and the rest in one line.
+pub(super) struct Group<'a> {
+    /// From the worst on.
+    listeners: Vec<&'a Listener>,
+    /// Lines that they may have, besides the one that sums up all.
+    room: usize,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new(listeners: impl Iterator<Item = &'a Listener>, room: usize) -> Self {
+        let mut listeners: Vec<&Listener> = listeners.collect();
+        listeners.sort_by_key(|listener| {
+            let rank = match listener.report.standing {
+                Standing::Failed | Standing::Left => 0,
+                Standing::Joined => 1,
+                Standing::Complete => 2,
+            };
+            // A percent does not change places with every packet.
+            (rank, percent(listener), listener.report.receiver)
+        });
+        Self { listeners, room: room.max(1) }
+    }
+}
+
+impl fmt::Display for Group<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listeners, room } = self;
+        let (known, all) = (listeners.len(), Others(listeners));
+        write!(f, "  {} of {known} receivers complete{all}", complete(listeners))?;
+        let shown = if listeners.len() > *room { room - 1 } else { listeners.len() };
+        for listener in &listeners[..shown] {
+            write!(f, "\n  {}", Line(listener))?;
+        }
+        match &listeners[shown..] {
+            [] => Ok(()),
+            rest => write!(f, "\n  and {} more: {} complete{}", rest.len(), complete(rest), Others(rest)),
+        }
+    }
+}
+
+/// One receiver.
+struct Line<'a>(&'a Listener);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(listener @ Listener { address, report }) = self;
+        let address = address.to_string();
+        write!(f, "{:8}  {address:15} {:>3} %  loss ", report.receiver.to_string(), percent(listener))?;
+        write!(f, "{:4.1} %", f64::from(report.loss) / 655.36)?;
+        match report.standing {
+            Standing::Joined => Ok(()),
+            standing => write!(f, "  {standing}"),
+        }
+    }
+}
+
+/// What there is to say of those that are not complete, and of the loss of all.
+struct Others<'a>(&'a [&'a Listener]);
+
+impl fmt::Display for Others<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(listeners) = self;
+        let (mut gone, mut loss, mut least) = (0, 0, None);
+        for listener in *listeners {
+            loss = loss.max(listener.report.loss);
+            match listener.report.standing {
+                Standing::Complete => {}
+                Standing::Failed | Standing::Left => gone += 1,
+                Standing::Joined => {
+                    least = least.into_iter().chain([percent(listener)]).min();
+                }
+            }
+        }
+        if gone > 0 {
+            write!(f, ", {gone} failed or left")?;
+        }
+        if let Some(least) = least {
+            write!(f, ", the slowest has {least} %")?;
+        }
+        if loss > 0 {
+            write!(f, ", loss up to {:.1} %", f64::from(loss) / 655.36)?;
+        }
+        Ok(())
+    }
+}
+
+fn complete(listeners: &[&Listener]) -> usize {
+    let is_complete = |listener: &&&Listener| listener.report.standing == Standing::Complete;
+    listeners.iter().filter(is_complete).count()
+}
+
+fn percent(listener: &Listener) -> u64 {
+    100 * u64::from(listener.report.had) / u64::from(listener.report.total.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use campanile::multicast::{ReceiverId, Report, Seq};
+
+    use super::*;
+
+    fn listener(number: u128, standing: Standing, had: u32, loss: u16) -> Listener {
+        let (cookie, receiver, lead) = (1, ReceiverId(number << 96), Seq(0));
+        let report =
+            Report { cookie, receiver, standing, had, total: 200, loss, headroom: 0, lead, heard: 0 };
+        Listener { address: Ipv4Addr::LOCALHOST.into(), report }
+    }
+
+    fn told(listeners: &[Listener], room: usize) -> String {
+        Group::new(listeners.iter(), room).to_string()
+    }
+
+    #[test]
+    fn each_has_a_line() {
+        assert_eq!(told(&[], 3), "  0 of 0 receivers complete");
+        let all = [
+            listener(1, Standing::Complete, 200, 0),
+            listener(2, Standing::Joined, 150, 13_107),
+            listener(3, Standing::Joined, 9, 655),
+            listener(4, Standing::Left, 3, 0),
+        ];
+        let lines = "  1 of 4 receivers complete, 1 failed or left, the slowest has 4 %, loss up to 20.0 %
+  00000004  127.0.0.1         1 %  loss  0.0 %  left
+  00000003  127.0.0.1         4 %  loss  1.0 %
+  00000002  127.0.0.1        75 %  loss 20.0 %
+  00000001  127.0.0.1       100 %  loss  0.0 %  complete";
+        assert_eq!(told(&all, 4), lines);
+        assert_eq!(told(&all, 400), lines);
+    }
+
+    #[test]
+    fn what_has_no_room_is_summed_up() {
+        let many: Vec<Listener> = (1..=40)
+            .map(|number| listener(number, Standing::Joined, 4 * number as u32, 65 * number as u16))
+            .collect();
+        let lines = "  0 of 40 receivers complete, the slowest has 2 %, loss up to 4.0 %
+  00000001  127.0.0.1         2 %  loss  0.1 %
+  00000002  127.0.0.1         4 %  loss  0.2 %
+  and 38 more: 0 complete, the slowest has 6 %, loss up to 4.0 %";
+        assert_eq!(told(&many, 3), lines);
+        for room in [0, 1] {
+            assert_eq!(told(&many, room).lines().count(), 2);
+        }
+    }
+}
