@@ -167,6 +167,11 @@ fn openpgm_hears_a_stream_of_ours_over_udp() {
 }
 
 #[test]
+fn openpgm_hears_a_stream_of_ours_over_ip() {
+    our_source(Framing::Stream, Carrier::Raw, GROUP);
+}
+
+#[test]
 fn we_hear_openpgm_over_ipv6() {
     their_source(Framing::Apdu, Carrier::Udp, GROUP_V6);
 }

@@ -10,8 +10,6 @@ const SIZES: &str = "1,2,25,1425,1426,1427,1428,1500,3000,20000,100000,1000000";
 
 /// A fifth of all packets, both ways: ZeroMQ's publishers and subscribers get through that among themselves, too.
 const LOSS: Loss = Loss { down: 200, up: 200 };
-/// A tenth: a fifth of what ZeroMQ publishes over raw IP is not always repaired in time.
-const LOSS_OF_THEIRS: Loss = Loss { down: 100, up: 100 };
 
 fn plan(carrier: Carrier) -> Plan {
     Plan { carrier, group: GROUP, count: 24, sizes: SIZES, parts: "multi" }
@@ -31,7 +29,7 @@ fn their_publisher(plan: Plan) {
             // Without OPT_JOIN nobody gets what was sent before the first packet that it hears.
             subscriber.line(PATIENCE, |line| line.starts_with("Start")).expect("it hears the publisher");
         }
-        lossy(nodes, LOSS_OF_THEIRS);
+        lossy(nodes, LOSS);
         subscribers.iter_mut().for_each(|subscriber| plan.is_whole(subscriber, 1));
     });
     verdict.with_repair();
