@@ -133,18 +133,24 @@ fn a_wildcard_socket_answers_from_the_address_that_was_asked() {
 #[test]
 fn an_icmp_error_is_said_and_does_not_deafen_the_socket() {
     on_each_backend(|backend| {
-        let closed = peer().local_addr().expect("bound and, with the end of this line, closed");
+        // Nobody else binds that address: the port stays closed when it has been let go.
+        let closed =
+            peer_at("127.9.8.7:0").local_addr().expect("bound and, with the end of this line, closed");
         // Linux tells connected sockets only. Windows would tell the others too, and end their receives, but for SIO_UDP_CONNRESET.
         let connect = (backend != campanile_engine::Choice::Iocp).then_some(closed);
         let config = udp::UdpConfig { connect, ..udp::UdpConfig::new(local()) };
         let mut host = Host::with(&Config { backend, ..Config::default() }, &config);
+        let mut failures = Vec::new();
         for _ in 0..3 {
             host.send(&Transmit::datagram(Some(closed), 4), b"ping");
             host.flush();
-            let heard = host.engine.poll(Some(Instant::now() + Duration::from_millis(50)));
-            heard.expect("an error of a socket is not the engine's");
+            if connect.is_some() {
+                failures.extend(host.listen());
+            } else {
+                host.engine.poll(Some(Instant::now() + Duration::from_millis(50))).expect("polls");
+                failures.extend(host.said());
+            }
         }
-        let failures = host.said();
         assert!(failures.iter().all(|said| matches!(said, Said::Failed(_))), "{failures:?}");
         if connect.is_some() {
             let Some(Said::Failed(failure)) = failures.first() else { panic!("no failure was said") };
@@ -237,12 +243,13 @@ fn timestamps_come_when_asked_for() {
             println!("no timestamps on {backend}");
             return;
         }
-        let before = SystemTime::now() - Duration::from_millis(10);
+        // Somebody may set the system's clock meanwhile.
+        let (minute, now) = (Duration::from_secs(60), SystemTime::now());
         peer.send_to(b"now", host.address).expect("loopback takes it");
         host.engine.poll(Some(Instant::now() + PATIENCE)).expect("polls");
         let Some(Event::Train(train)) = host.engine.next_event() else { panic!("no train") };
         let arrived = train.arrived().expect("asked for");
-        assert!(arrived >= before && arrived <= SystemTime::now() + Duration::from_millis(10), "{arrived:?}");
+        assert!(arrived >= now - minute && arrived <= SystemTime::now() + minute, "{arrived:?}");
     });
 }
 
@@ -260,16 +267,15 @@ fn what_the_kernel_dropped_is_counted() {
         for _ in 0..500 {
             peer.send_to(&[7; 1000], host.address).expect("loopback takes it");
         }
-        let mut heard = 0;
-        while let Ok(()) = host.engine.poll(Some(Instant::now() + Duration::from_millis(20))) {
-            match host.said().len() {
-                0 => break,
-                more => heard += more as u64,
-            }
+        let (mut sent, mut heard) = (500, host.listen().len() as u64);
+        // The counter travels with the next datagram that is not dropped, which may stand behind many.
+        while host.engine.stats().dropped.kernel + heard < sent {
+            peer.send_to(&[7; 1000], host.address).expect("loopback takes it");
+            sent += 1;
+            heard += host.listen().len() as u64;
+            assert!(sent < 2000, "{heard} of {sent}: {:?}", host.engine.stats());
         }
-        // The counter travels with the next datagram that is not dropped.
-        peer.send_to(&[7; 1000], host.address).expect("loopback takes it");
-        heard += host.listen().len() as u64;
-        assert_eq!(host.engine.stats().dropped.kernel + heard, 501, "{:?}", host.engine.stats());
+        assert_eq!(host.engine.stats().dropped.kernel + heard, sent, "{:?}", host.engine.stats());
+        assert!(host.engine.stats().dropped.kernel > 0, "{:?}", host.engine.stats());
     });
 }

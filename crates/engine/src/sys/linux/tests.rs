@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use super::check;
 use crate::{Choice, Config, Engine, Event, Interface, Transmit, multicast, udp};
 
+/// Nothing on one machine takes this long, however slow it is.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 fn config(backend: Choice) -> Config {
     Config { backend, ..Config::default() }
 }
@@ -71,10 +74,10 @@ fn mirror_one(engine: &mut Engine) {
     let socket = udp::bind(&udp::UdpConfig::new("127.0.0.1:0".parse().expect("a literal address")));
     let socket = socket.expect("loopback binds");
     let peer = UdpSocket::bind("127.0.0.1:0").expect("loopback binds");
-    peer.set_read_timeout(Some(Duration::from_secs(5))).expect("above zero");
+    peer.set_read_timeout(Some(PATIENCE)).expect("above zero");
     peer.send_to(b"hello", socket.local_addr()).expect("loopback takes it");
     engine.add(socket).expect("a bound socket is accepted");
-    engine.poll(Some(Instant::now() + Duration::from_secs(5))).expect("polls");
+    engine.poll(Some(Instant::now() + PATIENCE)).expect("polls");
     while let Some(event) = engine.next_event() {
         let Event::Train(train) = event else { panic!("{event:?}") };
         train.reply();
@@ -135,8 +138,7 @@ fn an_interface_that_vanishes_takes_nothing_else_with_it() {
             let mut slot = engine.transmit_slot().expect("a new engine has slots");
             slot.bytes_mut()[0] = 1;
             slot.send(id, &Transmit::datagram(Some((group, 7500).into()), 1));
-            engine.poll(Some(Instant::now())).expect("polls");
-            engine.poll(Some(Instant::now())).expect("polls");
+            engine.poll(Some(Instant::now() + PATIENCE)).expect("polls");
             match engine.next_event() {
                 Some(Event::Failed(failure)) => {
                     assert_eq!(failure.error().kind(), io::ErrorKind::NetworkUnreachable);
@@ -164,7 +166,10 @@ fn a_train_of_datagrams_beyond_the_mtu_leaves_in_pieces() {
             let to = Some("10.9.8.2:7500".parse().expect("a literal address"));
             let slot = engine.transmit_slot().expect("a new engine has slots");
             slot.send(id, &Transmit::train(to, 4000, 10_000));
-            (0..3).for_each(|_| engine.poll(Some(Instant::now())).expect("polls"));
+            let limit = Instant::now() + PATIENCE;
+            while engine.stats().transmit_buffers_in_use > 0 && Instant::now() < limit {
+                engine.poll(Some(Instant::now())).expect("polls");
+            }
             let stats = engine.stats();
             assert_eq!((stats.sent.datagrams, stats.split, stats.dropped.send), (3, 1, 0), "{stats:?}");
         });
@@ -177,14 +182,14 @@ fn a_full_socket_buffer_holds_sends_back_and_loses_none() {
     const COUNT: u8 = 60;
     for backend in [Choice::Epoll, Choice::Uring] {
         in_a_namespace(move || {
-            // A link of 8 Mbit/s: what was sent stays on the socket's account until it has left.
-            let link = "qdisc add dev lo root tbf rate 8mbit burst 16kb limit 4mb";
+            // A slow link: what was sent stays on the socket's account until it has left.
+            let link = "qdisc add dev lo root tbf rate 1mbit burst 16kb limit 4mb";
             if !run("tc", link).is_ok_and(|success| success) {
                 println!("skipped: this kernel has no token bucket (tc qdisc tbf)");
                 return;
             }
             let peer = UdpSocket::bind("127.0.0.1:0").expect("loopback binds");
-            peer.set_read_timeout(Some(Duration::from_secs(10))).expect("above zero");
+            peer.set_read_timeout(Some(PATIENCE)).expect("above zero");
             let local = "127.0.0.1:0".parse().expect("a literal address");
             let small = udp::UdpConfig { send_buffer: Some(4096), ..udp::UdpConfig::new(local) };
             let mut engine = Engine::new(&config(backend)).expect("a backend works");
@@ -197,11 +202,12 @@ fn a_full_socket_buffer_holds_sends_back_and_loses_none() {
                     slot.send(id, &Transmit::datagram(to, 1000));
                     sent += 1;
                 } else {
-                    engine.poll(Some(Instant::now() + Duration::from_secs(5))).expect("polls");
+                    engine.poll(Some(Instant::now() + PATIENCE)).expect("polls");
                 }
             }
+            // The last one leaves while the engine waits for something to tell.
             while engine.stats().sent.trains < u64::from(COUNT) {
-                engine.poll(Some(Instant::now() + Duration::from_millis(20))).expect("polls");
+                engine.poll(Some(Instant::now() + Duration::from_millis(500))).expect("polls");
             }
             assert!(engine.stats().blocked > 0, "{:?}", engine.stats());
             // The socket is waited for, not asked again and again.
@@ -231,10 +237,15 @@ fn a_port_is_divided_by_the_processor_that_the_packet_arrives_on() {
         })
         .join()
         .expect("it only sent");
-        for (other, socket) in group.sockets.iter().enumerate() {
-            let expected = if other == place { 10 } else { 0 };
-            assert_eq!(waiting(socket), expected, "socket {other}, sent from processor {cpu}");
+        // A kernel with other work may deliver them a little later.
+        let limit = Instant::now() + PATIENCE;
+        let mut arrived = vec![0; group.sockets.len()];
+        while arrived.iter().sum::<usize>() < 10 && Instant::now() < limit {
+            arrived.iter_mut().zip(&group.sockets).for_each(|(count, socket)| *count += waiting(socket));
         }
+        let mut expected = vec![0; group.sockets.len()];
+        expected[place] = 10;
+        assert_eq!(arrived, expected, "sent from processor {cpu}");
     }
 }
 

@@ -233,10 +233,10 @@ mod tests {
         let doorbell = port.doorbell();
         let other = std::thread::spawn(move || doorbell.ring());
         let start = Instant::now();
-        port.wait(Some(start + Duration::from_secs(10))).expect("waits");
+        port.wait(Some(start + Duration::from_secs(600))).expect("waits");
         assert_eq!(port.count(), 1);
         assert!(matches!(port.packet(0), Packet::Doorbell));
-        assert!(start.elapsed() < Duration::from_secs(5));
+        assert!(start.elapsed() < Duration::from_secs(300));
         other.join().expect("it only rang");
     }
 

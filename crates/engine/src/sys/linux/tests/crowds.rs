@@ -1,9 +1,9 @@
 //! Multicast and broadcast on two cables: by which interface it leaves, how far it goes, who hears it.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{config, in_a_namespace, ip};
+use super::{PATIENCE, config, in_a_namespace, ip};
 use crate::multicast::{self, Membership, Sending};
 use crate::{Cast, Choice, Engine, Event, Failure, Interface, Path, Transmit, udp};
 
@@ -37,7 +37,7 @@ impl Party {
 
     /// The next thing that it is told.
     fn hear(&mut self) -> Result<(Path, Vec<u8>), Failure> {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             self.0.poll(Some(deadline)).expect("polls");
             match self.0.next_event() {
