@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::RigError;
 use crate::link::slow_way;
@@ -126,7 +127,8 @@ impl Node {
             IpAddr::V4(group) => ("/proc/net/igmp", format!("{:08X}", u32::from_ne_bytes(group.octets()))),
             IpAddr::V6(group) => ("/proc/net/igmp6", format!("{:032x}", group.to_bits())),
         };
-        for _ in 0..5000 {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
             let output = self.command("cat").arg(file).output()?;
             if String::from_utf8_lossy(&output.stdout).contains(&listed) {
                 return Ok(());
@@ -148,3 +150,6 @@ impl Node {
         format!("port{}", self.number)
     }
 }
+
+/// Longer than any program takes to begin.
+const PATIENCE: Duration = Duration::from_secs(120);
