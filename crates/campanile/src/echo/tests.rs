@@ -1,9 +1,17 @@
 //! The server with real sockets on loopback.
 
 use std::net::UdpSocket;
+use std::time::Instant;
+
+use campanile_rig::free_port;
 
 use super::*;
 use crate::packet::Header;
+
+/// No answer takes this long, however slow the machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a server surely knows its replies (`replies.rs`).
+const KNOWN: Duration = Duration::from_millis(900);
 
 fn one_core() -> Vec<usize> {
     cores::first(1).expect("there is always one")
@@ -16,7 +24,7 @@ fn loopback() -> EchoConfig {
 fn client(server: &EchoServer) -> UdpSocket {
     let client = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
     client.connect(server.description().address).expect("loopback is reachable");
-    client.set_read_timeout(Some(Duration::from_secs(20))).expect("a valid timeout");
+    client.set_read_timeout(Some(PATIENCE)).expect("a valid timeout");
     client
 }
 
@@ -55,21 +63,30 @@ fn every_address_of_the_machine_is_served() {
         EchoServer::start(&EchoConfig { cores: one_core(), ..EchoConfig::default() }).expect("starts");
     let client = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
     client.connect(("127.0.0.1", server.description().address.port())).expect("loopback is reachable");
-    client.set_read_timeout(Some(Duration::from_secs(20))).expect("a valid timeout");
+    client.set_read_timeout(Some(PATIENCE)).expect("a valid timeout");
     assert_eq!(ask(&client, &packet(1)), packet(1));
 }
 
 #[test]
 fn a_repeated_packet_is_dropped_and_counted() {
-    let server = EchoServer::start(&loopback()).expect("it starts");
-    let client = client(&server);
-    assert_eq!(ask(&client, &packet(1)), packet(1));
-    client.send(&packet(1)).expect("sent");
-    assert_eq!(ask(&client, &packet(2)), packet(2), "the answer to the second copy would come first");
-    server.stop();
-    let counts = server.join().expect("no worker fails").total;
-    assert_eq!(counts.dropped.iter().collect::<Vec<_>>(), [(Cause::Repeated, 1)]);
-    assert_eq!((counts.received.packets, counts.replied.packets), (3, 2));
+    loop {
+        let server = EchoServer::start(&loopback()).expect("it starts");
+        let client = client(&server);
+        let start = Instant::now();
+        assert_eq!(ask(&client, &packet(1)), packet(1));
+        client.send(&packet(1)).expect("sent");
+        let next = ask(&client, &packet(2));
+        if start.elapsed() > KNOWN {
+            // This system stood still for so long that the second copy is rightly answered.
+            continue;
+        }
+        assert_eq!(next, packet(2), "the answer to the second copy would come first");
+        server.stop();
+        let counts = server.join().expect("no worker fails").total;
+        assert_eq!(counts.dropped.iter().collect::<Vec<_>>(), [(Cause::Repeated, 1)]);
+        assert_eq!((counts.received.packets, counts.replied.packets), (3, 2));
+        return;
+    }
 }
 
 #[test]
@@ -122,17 +139,20 @@ fn a_foreign_address_is_named() {
 fn two_servers_set_on_each_other_come_to_rest() {
     for count in [1, 100] {
         let waiting = Bound::new(&loopback()).expect("the first port");
-        let forger = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
-        let second_port = forger.local_addr().expect("it is bound").port();
+        let second_port = free_port();
+        let forger = UdpSocket::bind(("127.0.0.1", second_port)).expect("it is free");
         for seq in 0..count {
             forger.send_to(&packet(seq), waiting.address).expect("sent");
         }
         drop(forger);
+        let start = Instant::now();
         let second = EchoServer::start(&EchoConfig { port: second_port, ..loopback() }).expect("it starts");
         let first = waiting.start().expect("it starts");
 
-        // The first answers the second, the second answers the first, the first knows them all.
-        settle(&first, Cause::Repeated, count);
+        // The first answers the second, the second answers the first, the first knows them all. Where this system stands still,
+        // some of them are forgotten meanwhile, and go on until they are known.
+        settle(&[&first, &second], Cause::Repeated, count);
+        let is_prompt = start.elapsed() < KNOWN;
         // What these ask stands behind anything that is still on its way.
         assert_eq!(ask(&client(&first), &packet(count)), packet(count));
         assert_eq!(ask(&client(&second), &packet(count)), packet(count));
@@ -141,17 +161,22 @@ fn two_servers_set_on_each_other_come_to_rest() {
         second.stop();
         let first = first.join().expect("no worker fails").total;
         let second = second.join().expect("no worker fails").total;
-        assert_eq!((first.received.packets, first.replied.packets), (2 * count + 2, count + 2));
-        assert_eq!((second.received.packets, second.replied.packets), (count + 1, count + 1));
-        assert_eq!((first.dropped.total(), second.dropped.total()), (count, 0));
+        assert_eq!(first.dropped.total() + second.dropped.total(), count, "each of them has an end");
+        assert_eq!(first.received.packets, count + second.replied.packets - 1 + 2);
+        assert_eq!(second.received.packets, first.replied.packets - 2 + 1);
+        if is_prompt {
+            assert_eq!((first.received.packets, first.replied.packets), (2 * count + 2, count + 2));
+            assert_eq!((second.received.packets, second.replied.packets), (count + 1, count + 1));
+        }
     }
 }
 
-/// Waits until a server has dropped so many packets.
-fn settle(server: &EchoServer, cause: Cause, count: u64) {
-    let start = std::time::Instant::now();
-    while server.snapshot().total.dropped.of(cause) < count {
-        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", server.snapshot());
+/// Waits until servers have dropped so many packets together.
+fn settle(servers: &[&EchoServer], cause: Cause, count: u64) {
+    let start = Instant::now();
+    let dropped = |server: &&EchoServer| server.snapshot().total.dropped.of(cause);
+    while servers.iter().map(dropped).sum::<u64>() < count {
+        assert!(start.elapsed() < PATIENCE, "{:?}", servers[0].snapshot());
         std::thread::yield_now();
     }
 }

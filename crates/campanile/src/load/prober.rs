@@ -54,7 +54,7 @@ enum Answer {
 
 const EVERY: Duration = Duration::from_millis(100);
 /// Asks before it is given up, and how long each may take.
-const TRIES: usize = 4;
+const TRIES: usize = 8;
 const PATIENCE: Duration = Duration::from_millis(250);
 
 impl Prober {

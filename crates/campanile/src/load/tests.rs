@@ -2,6 +2,9 @@
 
 use std::net::UdpSocket;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use campanile_rig::free_port;
 
 use super::*;
 use crate::echo::{EchoConfig, EchoServer};
@@ -13,7 +16,7 @@ fn gentle(target: SocketAddr) -> LoadConfig {
         duration: Duration::from_millis(300),
         pace: Pace::Window(4),
         sockets: 2,
-        timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(60),
         // The servers here count what comes.
         probe: false,
         ..LoadConfig::new(target)
@@ -100,6 +103,17 @@ fn a_classic_server_is_as_good() {
     assert_eq!((report.sent.packets, report.lost), (report.received.packets, 0));
 }
 
+/// Runs a load until it has seen what a test is about.
+fn run_until(config: &LoadConfig, is_enough: impl Fn(&Load) -> bool) -> LoadReport {
+    let config = LoadConfig { duration: Duration::from_secs(3600), ..config.clone() };
+    let load = Load::start(&config).expect("it starts");
+    while !is_enough(&load) {
+        thread::yield_now();
+    }
+    load.stopper().stop();
+    load.join().expect("the server answers")
+}
+
 #[test]
 fn every_packet_is_accounted_for() {
     // Of ten packets one is not answered, one twice, and one with another payload.
@@ -110,25 +124,31 @@ fn every_packet_is_accounted_for() {
         _ => (1, packet.to_vec()),
     });
     let config = LoadConfig { timeout: Duration::from_millis(50), ..gentle(address) };
-    let report = run(&config).expect("the server answers");
+    let report = run_until(&config, |load| {
+        let counts = load.progress();
+        counts.answered > 0 && counts.lost > 0 && counts.odd.foreign > 0 && counts.odd.duplicate > 0
+    });
     end(address, thread);
     assert_eq!(report.sent.packets, report.received.packets + report.lost);
-    assert!(report.lost > 0 && report.odd.foreign > 0 && report.odd.duplicate > 0, "{report:?}");
     let percent = report.lost as f64 * 100.0 / report.sent.packets as f64;
     assert!((report.lost_percent - percent).abs() < 1e-9);
 }
 
 #[test]
 fn an_empty_port_ends_the_run_at_once() {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
-    let address = socket.local_addr().expect("it is bound");
-    drop(socket);
-    let config =
-        LoadConfig { duration: Duration::from_secs(8), timeout: Duration::from_secs(1), ..gentle(address) };
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let config = LoadConfig {
+        duration: Duration::from_secs(3600),
+        timeout: Duration::from_millis(500),
+        ..gentle(address)
+    };
     let mut load = Load::start(&config).expect("it starts");
-    let quick = load.wait(Duration::from_secs(4));
+    // Where the system reports it, that comes long before so many have been waited for in vain.
+    while !load.wait(Duration::from_millis(10)) && load.progress().lost < 10 * 8 {}
+    let by_itself = load.wait(Duration::ZERO);
+    load.stopper().stop();
     match load.join().expect_err("nothing is there") {
-        LoadError::Refused { target, answered: 0 } => assert!(quick && target == address),
+        LoadError::Refused { target, answered: 0 } => assert!(by_itself && target == address),
         // Not every system reports what the target's host says.
         LoadError::NoReply { target, .. } => assert_eq!(target, address),
         other => panic!("{other}"),
@@ -190,10 +210,11 @@ fn more_room_than_transmit_memory_is_used_too() {
 /// An open loop sends what was asked for, whatever comes back and however late this system lets it.
 #[test]
 fn an_open_loop_is_paced_by_the_clock() {
-    for (rate, train, answers) in [(500, 1, 1), (2000, 8, 1), (500, 1, 0)] {
+    // The server has room for all of it, should it not get to answer before the end.
+    for (rate, train, answers) in [(500, 1, 1), (800, 8, 1), (500, 1, 0)] {
         let (address, thread) =
             classic(move |index, packet| (answers.max(usize::from(index == 0)), packet.to_vec()));
-        let timeout = Duration::from_millis(if answers > 0 { 10_000 } else { 100 });
+        let timeout = Duration::from_secs(if answers > 0 { 60 } else { 5 });
         let config = LoadConfig { pace: Pace::Rate(rate), train, timeout, ..gentle(address) };
         let report = run(&config).expect("the server answers");
         end(address, thread);
@@ -224,9 +245,10 @@ fn an_open_loop_does_not_wait_for_the_server() {
         }
         (1, packet.to_vec())
     });
-    let report = run(&LoadConfig { pace: Pace::Rate(1000), ..gentle(address) }).expect("the server answers");
+    // It has room for all of it.
+    let report = run(&LoadConfig { pace: Pace::Rate(800), ..gentle(address) }).expect("the server answers");
     end(address, thread);
-    assert!(report.sent.packets == 300 || is_behind(&report), "{report:?}");
+    assert!(report.sent.packets == 240 || is_behind(&report), "{report:?}");
     assert_eq!(report.lost, 0);
     let latency = report.from_due.expect("there were replies");
     assert!(latency.max_ns >= 140_000_000 && latency.p90_ns >= 50_000_000, "{latency:?}");
@@ -235,7 +257,7 @@ fn an_open_loop_does_not_wait_for_the_server() {
 #[test]
 fn what_cannot_be_sent_spoils_the_run() {
     let server = server();
-    let timeout = Duration::from_millis(200);
+    let timeout = Duration::from_secs(5);
     let config =
         LoadConfig { pace: Pace::Rate(Pace::RATE_MAX), timeout, ..gentle(server.description().address) };
     let report = run(&config).expect("the server answers");
@@ -248,14 +270,19 @@ fn the_warm_up_is_not_measured() {
     for pace in [Pace::Rate(1000), Pace::Window(4)] {
         let server = server();
         let (warm_up, target) = (Duration::from_millis(200), server.description().address);
+        let start = Instant::now();
         let load = Load::start(&LoadConfig { pace, warm_up, ..gentle(target) }).expect("it starts");
         let report = load.join().expect("the server answers");
+        let took = start.elapsed().as_secs_f64();
         server.stop();
         let answered = server.join().expect("no worker fails").total.replied.packets;
         assert!(answered > report.received.packets && report.lost == 0, "{answered}: {report:?}");
-        assert!(report.seconds < 0.45 && report.warm_up_seconds > 0.19, "{report:?}");
+        assert!(
+            report.warm_up_seconds > 0.19 && report.seconds + report.warm_up_seconds <= took,
+            "{report:?}"
+        );
         if pace == Pace::Rate(1000) && !is_behind(&report) {
-            assert_eq!((answered, report.sent.packets), (500, 300));
+            assert_eq!(report.sent.packets, 300);
         }
     }
 }
@@ -273,7 +300,11 @@ fn trains_in_a_closed_loop_are_answered_whole() {
 fn our_server_s_account_splits_the_loss_and_closes_the_books() {
     let server = server();
     let config = LoadConfig { probe: true, ..gentle(server.description().address) };
-    let report = run(&config).expect("the server answers");
+    // Some systems count processor time in steps of 15 ms.
+    let until = Instant::now() + Duration::from_secs(1);
+    let report = run_until(&config, |load| {
+        Instant::now() > until && load.server_busy_percent() > Some(0.0) && load.progress().answered > 0
+    });
     server.stop();
     let counts = server.join().expect("no worker fails").total;
     let share = report.server.expect("it keeps an account");
@@ -289,8 +320,8 @@ fn our_server_s_account_splits_the_loss_and_closes_the_books() {
 #[test]
 fn a_mirror_without_account_is_named_and_its_loss_unexplained() {
     let (address, thread) = classic(|index, packet| (usize::from(index % 10 != 5), packet.to_vec()));
-    let config = LoadConfig { probe: true, timeout: Duration::from_millis(50), ..gentle(address) };
-    let report = run(&config).expect("the server answers");
+    let config = LoadConfig { probe: true, timeout: Duration::from_secs(5), ..gentle(address) };
+    let report = run_until(&config, |load| load.progress().lost > 0);
     end(address, thread);
     assert_eq!((report.server_kind, report.server), (ServerKind::Mirror, None));
     assert!(report.lost > 0 && report.books.unexplained == report.lost, "{report:?}");
@@ -304,12 +335,15 @@ fn replies_out_of_order_are_counted_by_distance() {
         6 => (1, std::mem::take(&mut held)),
         _ => (1, packet.to_vec()),
     });
-    let timeout = Duration::from_millis(300);
+    let timeout = Duration::from_secs(5);
     let config = LoadConfig { pace: Pace::Rate(400), sockets: 1, timeout, ..gentle(address) };
     let report = run(&config).expect("the server answers");
     end(address, thread);
     let Reordered { replies, distance_max, by_distance } = report.reordered;
-    assert_eq!((replies, distance_max, by_distance[1]), (15, 2, 15), "{report:?}");
+    // The fourth of every eight comes when the seventh was heard: 15 times, if nothing kept the client from its work.
+    let late = (report.sent.packets + 1) / 8;
+    assert!(late == 15 || is_behind(&report), "{report:?}");
+    assert_eq!((replies, distance_max, by_distance[1]), (late, 2, late), "{report:?}");
 }
 
 #[test]

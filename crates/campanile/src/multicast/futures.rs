@@ -142,8 +142,9 @@ impl Stream for SubscriberStream {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
     use std::time::Duration;
+
+    use campanile_rig::free_port;
 
     use super::*;
     use crate::multicast::options::Options;
@@ -151,11 +152,11 @@ mod tests {
 
     #[test]
     fn what_goes_into_a_sink_comes_out_of_a_stream() {
-        let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).unwrap().port();
         let mut options = Options::default();
-        options.network.group.set_port(port);
+        options.network.group.set_port(free_port());
+        options.set("unicast-port", &free_port().to_string()).unwrap();
         options.set("interface", "127.0.0.1").unwrap();
-        options.set("linger", "200ms").unwrap();
+        options.set("linger", "2s").unwrap();
         let mut stream = Subscriber::start(&options).unwrap().into_stream();
         let mut sink = Publisher::start(&options).unwrap().into_sink();
         let talk = async {
@@ -166,10 +167,10 @@ mod tests {
             std::future::poll_fn(|context| Pin::new(&mut sink).poll_flush(context)).await?;
             std::future::poll_fn(|context| Pin::new(&mut sink).poll_close(context)).await
         };
-        assert_eq!(wait(talk, Duration::from_secs(60)), Some(Ok(())));
+        assert_eq!(wait(talk, Duration::from_secs(300)), Some(Ok(())));
         assert_eq!(Pin::new(&mut sink).start_send(Vec::new()), Ok(()));
         let late = std::future::poll_fn(|context| Pin::new(&mut sink).poll_ready(context));
-        assert_eq!(wait(late, Duration::from_secs(60)), Some(Err(PublishError::Finished)));
+        assert_eq!(wait(late, Duration::from_secs(300)), Some(Err(PublishError::Finished)));
         let listen = async {
             let mut heard = 0;
             loop {
@@ -184,6 +185,6 @@ mod tests {
                 }
             }
         };
-        assert_eq!(wait(listen, Duration::from_secs(60)), Some(2000));
+        assert_eq!(wait(listen, Duration::from_secs(300)), Some(2000));
     }
 }

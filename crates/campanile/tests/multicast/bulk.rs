@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use campanile::multicast::{
@@ -12,6 +13,8 @@ use campanile::multicast::{
 };
 
 use super::group::options;
+
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The bytes of an offer: a profile, and what follows from a number.
 fn content(profile: Profile, len: usize) -> Arc<[u8]> {
@@ -27,11 +30,22 @@ fn content(profile: Profile, len: usize) -> Arc<[u8]> {
     bytes.into()
 }
 
-/// Sends until the session is over, or so many receivers are complete; the reports by receiver.
-fn publish(publisher: &BulkPublisher, content: &[u8], receivers: usize) -> usize {
+/// Sends until the session is over, which it is when so many receivers are complete and all was heard; the reports by receiver.
+fn publish(
+    publisher: &BulkPublisher,
+    content: &[u8],
+    receivers: usize,
+    is_heard: impl Fn() -> bool,
+) -> usize {
     let mut complete = BTreeMap::new();
+    let deadline = Instant::now() + PATIENCE;
     loop {
-        match publisher.next(Duration::from_secs(30)).expect("a session ends") {
+        assert!(Instant::now() < deadline, "the session does not end: {:?}", publisher.counts());
+        if is_heard() {
+            publisher.set_linger(Duration::ZERO);
+        }
+        let Some(event) = publisher.next(Duration::from_millis(20)) else { continue };
+        match event {
             BulkSent::Need(range) => {
                 let mut buffer = publisher.buffer();
                 buffer.extend_from_slice(&content[range.start as usize..range.end as usize]);
@@ -85,11 +99,11 @@ impl Incoming {
 
     /// Takes part until all is there and the source knows it; all bytes in their order.
     fn run(mut self, subscriber: &BulkSubscriber, total: usize) -> Vec<u8> {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         let mut is_told = false;
         loop {
             assert!(Instant::now() < deadline, "{} of {total}, {:?}", self.len(), subscriber.counts());
-            let event = subscriber.next(Duration::from_secs(5));
+            let event = subscriber.next(PATIENCE);
             let event = event
                 .unwrap_or_else(|| panic!("{} of {total} {is_told} {:?}", self.len(), subscriber.counts()));
             match event {
@@ -131,7 +145,8 @@ fn transfer(options: &Options, receivers: usize, len: usize) -> (BulkPublisher, 
     let offer = Offer { profile, bytes: len as u64 };
     let publisher = BulkPublisher::start(options, offer).expect("the port is free");
     assert_eq!(Some(publisher.block_len()), options.block_len());
-    assert_eq!(publish(&publisher, &content, receivers), receivers);
+    let is_heard = || listening.iter().all(JoinHandle::is_finished);
+    assert_eq!(publish(&publisher, &content, receivers, is_heard), receivers);
     let subscribers = listening.into_iter().map(|thread| {
         let (bytes, subscriber) = thread.join().expect("it did not panic");
         assert!(bytes == content[..], "the bytes are others");
@@ -154,14 +169,16 @@ fn a_receiver_that_is_started_again_counts_once() {
     let content = content(profile, 100_000);
     let offer = Offer { profile, bytes: content.len() as u64 };
     let publisher = BulkPublisher::start(&options, offer).expect("the port is free");
+    let is_heard = Arc::new(AtomicBool::new(false));
     let publishing = thread::spawn({
-        let content = Arc::clone(&content);
-        move || publish(&publisher, &content, 2)
+        let (content, is_heard) = (Arc::clone(&content), Arc::clone(&is_heard));
+        move || publish(&publisher, &content, 2, || is_heard.load(Ordering::Relaxed))
     });
     for place in ["a", "a", "b"] {
         let subscriber = BulkSubscriber::start(&options, Path::new(place)).expect("loopback has groups");
         assert!(Incoming::default().run(&subscriber, content.len()) == content[..]);
     }
+    is_heard.store(true, Ordering::Relaxed);
     assert_eq!(publishing.join().expect("it did not panic"), 2);
 }
 
@@ -189,7 +206,7 @@ fn a_session_arrives_through_loss_by_repetition() {
 
 /// Looks until it is so.
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}");
         thread::park_timeout(Duration::from_millis(5));
@@ -206,9 +223,10 @@ fn who_takes_nothing_for_a_while_loses_nothing() {
     let subscriber = BulkSubscriber::start(&options, Path::new("late")).expect("loopback has groups");
     let offer = Offer { profile, bytes: content.len() as u64 };
     let publisher = BulkPublisher::start(&options, offer).expect("the port is free");
+    let is_heard = Arc::new(AtomicBool::new(false));
     let publishing = thread::spawn({
-        let content = Arc::clone(&content);
-        move || publish(&publisher, &content, 1)
+        let (content, is_heard) = (Arc::clone(&content), Arc::clone(&is_heard));
+        move || publish(&publisher, &content, 1, || is_heard.load(Ordering::Relaxed))
     });
     let counted = |counter| subscriber.counts().of(counter);
     wait_until("packets find no room", || counted(Counter::DroppedOverrun) > 1000);
@@ -216,5 +234,6 @@ fn who_takes_nothing_for_a_while_loses_nothing() {
     let back = Instant::now() + Duration::from_secs(2);
     wait_until("the application is back", || Instant::now() > back);
     assert!(Incoming::default().run(&subscriber, content.len()) == content[..]);
+    is_heard.store(true, Ordering::Relaxed);
     assert_eq!((publishing.join().expect("it did not panic"), counted(Counter::Lost)), (1, 0));
 }

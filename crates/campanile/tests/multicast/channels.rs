@@ -11,7 +11,7 @@ use campanile::multicast::{
 use super::group::options;
 use super::wait::wait;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 const MESSAGES: usize = 500;
 
 fn lossy() -> Options {
@@ -110,6 +110,7 @@ fn parts_and_channels_wait_without_a_thread() {
         (whole, channel.try_next())
     };
     assert_eq!(wait(listen, PATIENCE), Some((b"one and another".to_vec(), None)));
+    publisher.set_linger(Duration::ZERO);
     let end = async {
         loop {
             match publisher.recv().await {

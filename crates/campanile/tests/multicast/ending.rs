@@ -1,24 +1,30 @@
 //! How a session ends for its publisher.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use campanile::multicast::{Published, Publisher, Standing};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Waits until a session is over; how many receivers said at the end that they have all.
-pub(crate) fn finish(publisher: &Publisher) -> usize {
+/// Waits until a session is over, which goes on until it was heard; how many receivers said at the end that they have all.
+pub(crate) fn finish(publisher: &Publisher, is_heard: impl Fn() -> bool) -> usize {
     publisher.finish();
+    let deadline = Instant::now() + PATIENCE;
     let mut complete = Vec::new();
     loop {
-        match publisher.next(PATIENCE).expect("a session ends") {
-            Published::Report { report, .. } => {
-                if report.standing == Standing::Complete && !complete.contains(&report.receiver) {
-                    complete.push(report.receiver);
-                }
+        assert!(Instant::now() < deadline, "the session does not end: {:?}", publisher.counts());
+        if is_heard() {
+            publisher.set_linger(Duration::ZERO);
+        }
+        match publisher.next(Duration::from_millis(20)) {
+            Some(Published::Report { report, .. })
+                if report.standing == Standing::Complete && !complete.contains(&report.receiver) =>
+            {
+                complete.push(report.receiver);
             }
-            Published::Finished => return complete.len(),
-            Published::Failed(error) => panic!("{error}"),
+            Some(Published::Finished) => return complete.len(),
+            Some(Published::Failed(error)) => panic!("{error}"),
+            Some(Published::Report { .. }) | None => {}
         }
     }
 }

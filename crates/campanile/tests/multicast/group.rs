@@ -12,6 +12,7 @@ pub(crate) fn options() -> Options {
     options.set("unicast-port", &free_port().to_string()).expect("an option");
     options.set("interface", "127.0.0.1").expect("an option");
     options.set("rate", "200mbit").expect("an option");
-    options.set("linger", "1s").expect("an option");
+    // Repair goes on until all was heard, however long that takes here.
+    options.set("linger", "600s").expect("an option");
     options
 }

@@ -1,8 +1,8 @@
 //! Messages and streams: what is published arrives in order, whatever is lost on the way.
 
 use std::fs;
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use campanile::multicast::{
     Content, Counter, EndCause, Foreign, Mode, Options, PublishError, Published, Publisher, Received, Seq,
@@ -12,7 +12,7 @@ use campanile::multicast::{
 use super::ending::finish;
 use super::group::options;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Hears one session to its end, and until the source knows; its messages without the seams of their parts, or its bytes as one.
 fn hear(subscriber: &Subscriber, is_known: bool) -> Vec<Vec<u8>> {
@@ -57,7 +57,7 @@ fn converse(options: &Options, subscribers: usize, messages: usize) {
         .collect();
     let publisher = Publisher::start(options).expect("the port is free");
     (0..messages).for_each(|number| publisher.publish(&message(number)).expect("it is short and in time"));
-    let complete = finish(&publisher);
+    let complete = finish(&publisher, || hearing.iter().all(JoinHandle::is_finished));
     for thread in hearing {
         let heard = thread.join().expect("it did not panic");
         assert_eq!(heard.len(), messages + 1);
@@ -110,7 +110,7 @@ fn a_stream_arrives_byte_for_byte() {
     let publisher = Publisher::start(&options).expect("the port is free");
     let bytes: Vec<u8> = (0..1_000_000_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
     bytes.chunks(77_777).for_each(|piece| publisher.publish(piece).expect("in time"));
-    assert_eq!(finish(&publisher), 1);
+    assert_eq!(finish(&publisher, || hearing.is_finished()), 1);
     assert!(hearing.join().expect("it did not panic") == [bytes]);
 }
 
@@ -184,7 +184,11 @@ fn who_does_not_listen_holds_nobody_up() {
     options.set("receive-queue", "2").expect("an option");
     let idle = Subscriber::start(&options).expect("loopback has groups");
     converse(&options, 1, 500);
-    assert!(idle.counts().of(Counter::OdataReceived) > 0);
+    let deadline = Instant::now() + PATIENCE;
+    while idle.counts().of(Counter::OdataReceived) == 0 {
+        assert!(Instant::now() < deadline, "{:?}", idle.counts());
+        thread::yield_now();
+    }
 }
 
 /// The headroom of the next report that says what is awaited.

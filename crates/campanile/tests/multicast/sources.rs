@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use campanile::multicast::{
@@ -13,7 +13,7 @@ use campanile::multicast::{
 use super::ending::finish;
 use super::group::options;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Hears so many sessions to their ends, and until the sources know; the messages of each.
 fn hear(subscriber: &Subscriber, sessions: usize) -> BTreeMap<Tsi, Vec<Vec<u8>>> {
@@ -35,10 +35,10 @@ fn hear(subscriber: &Subscriber, sessions: usize) -> BTreeMap<Tsi, Vec<Vec<u8>>>
     heard
 }
 
-/// Says messages that differ from those of other numbers, and waits until so many receivers have said that they have them.
-fn say(publisher: &Publisher, number: usize, receivers: usize) {
+/// Says messages that differ from those of other numbers, and waits until all that hear have said that they have them.
+fn say<T>(publisher: &Publisher, number: usize, hearing: &[JoinHandle<T>]) {
     (0..MESSAGES).for_each(|at| publisher.publish(&message(number, at)).expect("in time"));
-    assert_eq!(finish(publisher), receivers);
+    assert_eq!(finish(publisher, || hearing.iter().all(JoinHandle::is_finished)), hearing.len());
 }
 
 fn message(number: usize, at: usize) -> Vec<u8> {
@@ -53,16 +53,14 @@ fn converse(options: &Options, publishers: usize) {
             thread::spawn(move || hear(&subscriber, publishers))
         })
         .collect();
-    let saying: Vec<_> = (0..publishers)
-        .map(|number| {
-            let publisher = Publisher::start(options).expect("sources of one process share a port");
-            thread::spawn(move || {
-                say(&publisher, number, 2);
-                publisher
-            })
-        })
-        .collect();
-    let publishers: Vec<_> = saying.into_iter().map(|thread| thread.join().expect("no panic")).collect();
+    let start = || Publisher::start(options).expect("sources of one process share a port");
+    let publishers: Vec<_> = (0..publishers).map(|_| start()).collect();
+    thread::scope(|scope| {
+        for (number, publisher) in publishers.iter().enumerate() {
+            let hearing = &hearing;
+            scope.spawn(move || say(publisher, number, hearing));
+        }
+    });
     for heard in hearing {
         let heard = heard.join().expect("no panic");
         for (number, publisher) in publishers.iter().enumerate() {
@@ -142,8 +140,9 @@ fn the_port_is_held_as_long_as_one_source_is_there() {
     let third = Publisher::start(&options).expect("it is shared");
     drop(second);
     let subscriber = Subscriber::start(&options).expect("loopback has groups");
-    let hearing = thread::spawn(move || hear(&subscriber, 1));
-    say(&third, 3, 1);
+    let hearing = [thread::spawn(move || hear(&subscriber, 1))];
+    say(&third, 3, &hearing);
+    let [hearing] = hearing;
     assert_eq!(hearing.join().expect("no panic")[&third.tsi()].len(), MESSAGES);
     drop(third);
     UdpSocket::bind(address).expect("nobody holds it");
@@ -171,8 +170,9 @@ fn a_source_that_cannot_be_leaves_the_others_in_peace() {
     let offer = Offer { profile: Profile::new(Content::Files), bytes: 0 };
     assert!(BulkPublisher::start(&options, offer).is_err());
     let subscriber = Subscriber::start(&options).expect("loopback has groups");
-    let hearing = thread::spawn(move || hear(&subscriber, 1));
-    say(&first, 1, 1);
+    let hearing = [thread::spawn(move || hear(&subscriber, 1))];
+    say(&first, 1, &hearing);
+    let [hearing] = hearing;
     assert_eq!(hearing.join().expect("no panic").len(), 1);
 }
 
@@ -197,15 +197,17 @@ fn a_subscriber_hears_several_groups_and_no_other() {
     let mut several = group(1);
     several.set("groups", "239.192.7.2,239.192.7.3").expect("an option");
     let subscriber = Subscriber::start(&several).expect("loopback has groups");
-    let hearing = thread::spawn(move || (hear(&subscriber, 3), subscriber));
+    let hearing = [thread::spawn(move || (hear(&subscriber, 3), subscriber))];
     let silent = Subscriber::start(&group(4)).expect("loopback has groups");
-    let saying: Vec<_> = [1, 2, 3]
-        .map(|number| {
-            let publisher = Publisher::start(&group(number)).expect("a port is shared");
-            thread::spawn(move || say(&publisher, number.into(), 1))
-        })
-        .into();
-    saying.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    let start = |number| Publisher::start(&group(number)).expect("a port is shared");
+    let publishers = [1, 2, 3].map(|number| (number, start(number)));
+    thread::scope(|scope| {
+        for (number, publisher) in &publishers {
+            let hearing = &hearing;
+            scope.spawn(move || say(publisher, (*number).into(), hearing));
+        }
+    });
+    let [hearing] = hearing;
     let (heard, subscriber) = hearing.join().expect("no panic");
     assert!(heard.len() == 3 && heard.values().all(|messages| messages.len() == MESSAGES));
     assert!(subscriber.counts().of(Counter::NaksSent) > 0);
@@ -218,7 +220,8 @@ fn an_interface_that_is_named_twice_is_one() {
     options.set("interface", "127.0.0.1,127.0.0.1").expect("an option");
     let publisher = Publisher::start(&options).expect("it is one");
     let subscriber = Subscriber::start(&options).expect("it is one");
-    let hearing = thread::spawn(move || hear(&subscriber, 1));
-    say(&publisher, 1, 1);
+    let hearing = [thread::spawn(move || hear(&subscriber, 1))];
+    say(&publisher, 1, &hearing);
+    let [hearing] = hearing;
     assert_eq!(hearing.join().expect("no panic")[&publisher.tsi()].len(), MESSAGES);
 }
