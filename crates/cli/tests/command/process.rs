@@ -164,7 +164,7 @@ fn watch(child: &Arc<Mutex<Child>>) -> Sender<()> {
 }
 
 /// Longer than any of them takes, also where much else goes on.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An echo server on loopback that reports in JSON. It ends by itself after a while, should nothing else end it.
 pub(super) struct Server {
@@ -176,7 +176,8 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn start(options: &str) -> Self {
         let port = free_port();
-        let arguments = format!("echo {port} 1 --bind 127.0.0.1 --json --duration 20 {options}");
+        // The time is for systems without Ctrl-C, where it ends the server.
+        let arguments = format!("echo {port} 1 --bind 127.0.0.1 --json --duration 30 {options}");
         let mut process = Running::start(&arguments);
         let started = process.json();
         assert_eq!(started["event"], "started");
@@ -201,7 +202,7 @@ impl Server {
 pub(super) fn until(mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(30), "it does not come to that");
+        assert!(start.elapsed() < PATIENCE, "it does not come to that");
         thread::yield_now();
     }
 }

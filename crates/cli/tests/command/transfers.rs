@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Output;
-use std::time::{Duration, Instant};
 
 use campanile_rig::free_port;
 use serde_json::Value;
@@ -84,8 +83,9 @@ impl Session {
             };
             let heard: Vec<_> = (1..=receivers).map(hear).collect();
             // Repair takes as long as a machine with other work needs for it.
-            let send =
-                format!("send {kind} {place} --json --rate 20mbit --set linger=30 --receivers {receivers}");
+            let send = format!(
+                "send {kind} {place} --json --rate 20mbit --set linger=3600s --receivers {receivers}"
+            );
             let sent = run_with(&send, input).into();
             (heard.into_iter().map(|heard| heard.join().expect("it runs")).collect(), sent)
         })
@@ -148,10 +148,10 @@ fn who_was_killed_keeps_what_it_has() {
     let session = Session::new();
     let into = format!("--into {}", scratch.path("in"));
     let mut receiver = session.recv(&into);
-    let mut sender = Running::start(&format!("send {} --rate 8mbit {file}", session.0));
-    // After a second of it a quarter has come.
+    // Most of it is still to come long after the first of it was told.
+    let mut sender = Running::start(&format!("send {} --rate 1mbit {file}", session.0));
     let had = |progress: &Value| progress["had"].as_u64().expect("a number");
-    while had(&next(&mut receiver, "progress")) < 300 {}
+    while had(&next(&mut receiver, "progress")) < 70 {}
     // Both are killed: nobody has a chance to save anything.
     receiver.kill();
     sender.kill();
@@ -161,7 +161,7 @@ fn who_was_killed_keeps_what_it_has() {
         let send =
             scope.spawn(|| session.send(&format!("--rate 80mbit --receivers 1 --set linger=500ms {file}")));
         let begun = next(&mut receiver, "begun");
-        assert!(had(&begun) >= 300, "{begun}");
+        assert!(had(&begun) >= 70, "{begun}");
         send.join().expect("it runs")
     });
     assert_eq!(sent.code, Some(0), "{sent:?}");
@@ -198,8 +198,8 @@ fn what_everybody_has_is_not_sent_again() {
     };
     let first = exchange("40mbit");
     assert_eq!(first["sent"], first["total"]);
-    // Slow enough to see that it ends before all is sent.
-    let second = exchange("2mbit");
+    // Slow enough to see that it ends before all is sent, however long that takes to be noticed.
+    let second = exchange("100kbit");
     assert!(second["sent"].as_u64() < second["total"].as_u64(), "{second}");
 }
 
@@ -255,7 +255,9 @@ fn without_receivers_it_sends_once() {
     let file = scratch.file("file.bin", b"short");
     let sent = Session::new().send(&format!("--set linger=200ms {file}"));
     assert_eq!((sent.code, sent.stderr.as_str()), (Some(0), ""));
-    let names: Vec<Value> = events(&sent).into_iter().map(|line| line["event"].clone()).collect();
+    let mut names: Vec<Value> = events(&sent).into_iter().map(|line| line["event"].clone()).collect();
+    // A system that stands still for a second sees that it goes on.
+    names.retain(|name| name != "progress");
     assert_eq!(names, ["started", "sent_once", "finished"]);
 }
 
@@ -264,8 +266,9 @@ fn silence_has_an_end_where_one_is_wanted() {
     let scratch = Scratch::new();
     let received = Session::new().recv(&format!("--into {} --wait 0.3", scratch.path("in"))).finish();
     assert_eq!(received.code, Some(3));
-    let told = received.stderr.strip_prefix("error: nothing came for 0.");
-    assert!(told.is_some_and(|told| told.contains(" s; run it again")), "{received:?}");
+    let told = received.stderr.strip_prefix("error: nothing came for ");
+    let seconds: Option<f64> = told.and_then(|told| told.split_once(" s; run it again")?.0.parse().ok());
+    assert!(seconds >= Some(0.3), "{received:?}");
 }
 
 #[test]
@@ -350,10 +353,10 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
     fs::create_dir(scratch.0.path().join("disk")).expect("there is room");
     let session = Session::new();
     let campanile = env!("CARGO_BIN_EXE_campanile");
-    let recv = format!("{campanile} recv {} --into disk/in --wait 60", session.0);
-    let send = format!("{campanile} send {} --rate 40mbit --receivers 1 --set linger=30s {file}", session.0);
+    let recv = format!("{campanile} recv {} --into disk/in --wait 120", session.0);
+    let send = format!("{campanile} send {} --rate 40mbit --receivers 1 --set linger=600s {file}", session.0);
     let transfer =
-        format!("timeout 25 {send} > /dev/null & {recv}; echo receiver $?; wait $!; echo sender $?");
+        format!("timeout 300 {send} > /dev/null & {recv}; echo receiver $?; wait $!; echo sender $?");
     let script = format!(
         "mount -t tmpfs -o size=1m none disk || exit 77
          {transfer}; ls disk/in
@@ -413,7 +416,7 @@ fn an_interrupted_sender_tells_and_an_interrupted_receiver_keeps() {
     let file = scratch.file("file.bin", &content(8, 3_000_000));
     let session = Session::new();
     let mut receiver = session.recv(&format!("--into {}", scratch.path("in")));
-    let mut sender = Running::start(&format!("send {} --rate 4mbit --set linger=500ms {file}", session.0));
+    let mut sender = Running::start(&format!("send {} --rate 1mbit --set linger=500ms {file}", session.0));
     assert_eq!(sender.json()["event"], "started");
     next(&mut receiver, "begun");
     if !sender.interrupt() {
@@ -457,21 +460,19 @@ fn an_interrupted_sender_that_has_sent_all_ends_properly() {
     assert_eq!(scratch.read("in/file.bin"), bytes);
 }
 
-/// A sender that knows all that it waits for to be complete does not linger for the rest of the half minute that it might.
+/// A sender that knows all that it waits for to be complete does not linger for the rest of the hour that it might.
 #[test]
 fn a_sender_ends_when_all_that_it_waits_for_are_complete() {
     let scratch = Scratch::new();
     let file = scratch.file("file.bin", &content(10, 300_000));
     let session = Session::new();
     let receivers = ["in1", "in2"].map(|into| session.recv(&format!("--into {}", scratch.path(into))));
-    let start = Instant::now();
-    let sent = session.send(&format!("--rate 40mbit --receivers 2 --set linger=30s {file}"));
+    let sent = session.send(&format!("--rate 40mbit --receivers 2 --set linger=3600s {file}"));
     assert_eq!(sent.code, Some(0), "{sent:?}");
     receivers.into_iter().for_each(|receiver| assert_eq!(receiver.finish().code, Some(0)));
-    let (heard, said) = session.convey("--lines --set linger=30s", b"one\ntwo\n", 2);
+    let (heard, said) = session.convey("--lines", b"one\ntwo\n", 2);
     assert_eq!(said.code, Some(0), "{said:?}");
     heard.iter().for_each(|heard| assert_eq!(heard.stdout, b"one\ntwo\n"));
-    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
 }
 
 /// Who will never have everything is not waited for, and costs no linger.
@@ -483,14 +484,12 @@ fn a_sender_ends_when_nobody_goes_on() {
     fs::create_dir(scratch.0.path().join("taken")).expect("there is room");
     scratch.file("taken/file.bin", b"mine");
     let receivers = ["free", "taken"].map(|into| session.recv(&format!("--into {}", scratch.path(into))));
-    let start = Instant::now();
-    let sent = session.send(&format!("--rate 40mbit --receivers 2 --set linger=30s {file}"));
+    let sent = session.send(&format!("--rate 40mbit --receivers 2 --set linger=3600s {file}"));
     assert_eq!(sent.code, Some(3), "{sent:?}");
     let why = "error: 1 of 2 receivers are known to have everything, 1 has failed or left; ";
     assert!(sent.stderr.starts_with(why), "{sent:?}");
     let codes = receivers.map(|receiver| receiver.finish().code);
     assert_eq!(codes, [Some(0), Some(3)]);
-    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
 }
 
 /// Who left and comes again is waited for again.

@@ -3,23 +3,24 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use campanile_rig::{Ended, Loss, Network, Process, Transfer, network};
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Longer than anything here takes, however slow the machine.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The most memory that a process may ever have had, in KiB: what the options let it keep for a source, and as much for all else.
 const MEMORY_KIB: u64 = 64 * 1024;
 
-/// The most processor time that a process may take in the second after the last hostile packet, in hundredths of it: the transfer takes
-/// two or three.
-const QUIET_TICKS: u64 = 20;
+/// The most processor time that a process may take in a second once the last hostile packet was handled, in hundredths of it: the
+/// transfer takes two or three, and a loop that never waits all of it.
+const QUIET_TICKS: u64 = 50;
 
 #[test]
 fn a_transfer_completes_among_hostile_packets() {
-    let Some(network) = network(4) else { return };
+    let Some(network) = network(5) else { return };
     let (receivers, sender) = besieged(&network, "kinds");
     receivers.iter().for_each(|ended| named(ended, &["malformed", "ignored", "strangers"]));
     named(&sender, &["malformed", "reports_forged", "nak_sqns_outside", "ignored"]);
@@ -28,30 +29,30 @@ fn a_transfer_completes_among_hostile_packets() {
 /// What the system drops where its buffers are full costs repair, and nobody more than its own time.
 #[test]
 fn a_transfer_completes_in_a_flood() {
-    let Some(network) = network(4) else { return };
+    let Some(network) = network(5) else { return };
     let (receivers, sender) = besieged(&network, "flood");
     receivers.iter().for_each(|ended| named(ended, &["strangers"]));
     named(&sender, &["reports_forged", "nak_sqns_merged"]);
 }
 
-/// A transfer from the first node to the next two, and an attack from the last that ends before it. All are complete in the end, at a
-/// bounded cost.
+/// A transfer from the first node to the next two, and an attack from the last. One that comes late keeps the transfer going until the
+/// attack is over, whatever that takes. All are complete in the end, at a bounded cost.
 fn besieged(network: &Network, attack: &str) -> (Vec<Ended>, Ended) {
-    let [sender, receivers @ .., attacker] = network.nodes() else { panic!("there are four") };
+    let [sender, receivers @ .., late, attacker] = network.nodes() else { panic!("there are five") };
     let program = Path::new(env!("CARGO_BIN_EXE_campanile"));
     let transfer = Transfer::new(program, 5_000_000, 7).expect("a file can be written");
     let mut running: Vec<Process> = receivers
         .iter()
         .map(|node| {
             node.lose(Loss { down: 100, up: 100 }).expect("a rule");
-            transfer.receive(node, &["--wait", "60"]).expect("it starts")
+            transfer.receive(node, &["--wait", "240"]).expect("it starts")
         })
         .collect();
     let group = IpAddr::from([239, 192, 7, 1]);
     receivers.iter().for_each(|node| node.wait_for_member(group).expect("it joins"));
-    let mut sending = transfer.send(sender, &["--rate", "8mbit", "--receivers", "2"]).expect("it starts");
+    let mut sending = transfer.send(sender, &["--rate", "8mbit", "--receivers", "3"]).expect("it starts");
     let started = sending.line(PATIENCE, |line| line.contains("\"started\"")).expect("it sends");
-    running.push(sending);
+    running.insert(0, sending);
     let started: Value = serde_json::from_str(&started).expect("a line of JSON");
     let session = started["session"].as_str().expect("a session has a name");
     let (gsi, port) = session.rsplit_once('.').expect("and a port in it");
@@ -64,26 +65,36 @@ fn besieged(network: &Network, attack: &str) -> (Vec<Ended>, Ended) {
     assert!(all.is_some(), "{}", attacking.kill().story());
     is_quiet(&running);
 
+    let late = (late, transfer.receive(late, &[]).expect("it starts"));
     let mut ended: Vec<Ended> = running.into_iter().map(|process| process.finish(PATIENCE)).collect();
-    ended.iter().for_each(|ended| assert_eq!(ended.code, Some(0), "{}", ended.story()));
-    receivers.iter().for_each(|node| assert_eq!(transfer.has_file(node), Ok(true)));
-    let sender = ended.pop().expect("the sender is the last");
+    let stories: String = ended.iter().map(Ended::story).collect();
+    ended.iter().for_each(|ended| assert_eq!(ended.code, Some(0), "{stories}"));
+    assert_eq!(late.1.finish(PATIENCE).code, Some(0));
+    receivers.iter().chain([late.0]).for_each(|node| assert_eq!(transfer.has_file(node), Ok(true)));
+    let sender = ended.remove(0);
     (ended, sender)
 }
 
-/// Memory has stayed within its bound, and in the second from now on the processors are free again.
+/// Memory has stayed within its bound, and soon there is a second in which the processors are free again. Who is complete by then has
+/// nothing to show.
 #[track_caller]
 fn is_quiet(running: &[Process]) {
-    let all = |what: fn(&Process) -> Option<u64>| -> Vec<u64> {
-        running.iter().map(|process| what(process).expect("the attack ends before the transfer")).collect()
-    };
-    let before = all(ticks);
-    // The second that is measured.
-    std::thread::sleep(Duration::from_secs(1));
-    let used: Vec<u64> = all(ticks).iter().zip(before).map(|(after, before)| after - before).collect();
-    assert!(used.iter().all(|&ticks| ticks < QUIET_TICKS), "{used:?} hundredths of a second");
+    let all = |what: fn(&Process) -> Option<u64>| -> Vec<Option<u64>> { running.iter().map(what).collect() };
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let before = all(ticks);
+        // The second that is measured.
+        std::thread::sleep(Duration::from_secs(1));
+        let used: Vec<_> =
+            before.iter().zip(all(ticks)).map(|(before, now)| Some(now? - (*before)?)).collect();
+        if used.iter().flatten().all(|&ticks| ticks < QUIET_TICKS) {
+            break;
+        }
+        assert!(Instant::now() < end, "{used:?} hundredths of a second");
+    }
     let peaks = all(peak_kib);
-    assert!(peaks.iter().all(|&peak| peak < MEMORY_KIB), "{peaks:?} KiB");
+    assert!(peaks[0].is_some(), "the sender waits for one more");
+    assert!(peaks.iter().flatten().all(|&peak| peak < MEMORY_KIB), "{peaks:?} KiB");
 }
 
 /// What came is named by the counters of the last line.

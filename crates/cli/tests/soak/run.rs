@@ -166,7 +166,7 @@ impl Run<'_> {
                 // It may have ended by itself.
                 let _ = sender.signal("INT");
             }
-            let ended = sender.finish(Duration::from_secs(20));
+            let ended = sender.finish(PATIENCE);
             if ended.code.is_none() || ended.code != Some(0) && !waits {
                 outcome.wrong.push(format!("the sender ended with {:?}", ended.code));
                 outcome.told.push(ended.story());
@@ -179,4 +179,4 @@ impl Run<'_> {
 /// Seconds of silence after which a receiver gives up.
 const WAIT: &str = "20";
 /// How long the last receiver may take: what is lost is asked for again and again, at half the packets lost.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
