@@ -186,7 +186,8 @@ impl Receiver {
     }
 
     /// Says which packets of a source are there already (bulk): from `first` to `last`, both included. Best told right after
-    /// [`Event::Start`].
+    /// [`Event::Start`], or within the time that [`ReceiverConfig::front`] gives; what includes the first packet of all comes last, and
+    /// ends that time.
     ///
     /// # Errors
     ///
@@ -362,6 +363,7 @@ impl Peer {
                 Timer::Repair => self.expire_repairs(now, shared),
                 Timer::Spmr => self.request_spm(now, shared),
                 Timer::Begin => self.begun = true,
+                Timer::Front => self.detect(now, shared),
                 Timer::Expiry => {
                     let expires_at = self.last_heard + shared.config.expiry;
                     if expires_at <= now {
@@ -388,6 +390,9 @@ impl Peer {
             shared.pool.put(hold);
         };
         self.window.have(first..last + 1, &mut recycle);
+        if first <= self.first {
+            self.timers.stop(Timer::Front as usize);
+        }
         let (from, to) = (self.window.key(first), self.window.key(last));
         let settled: Vec<u64> = self.active.iter().copied().filter(|key| (from..=to).contains(key)).collect();
         settled.into_iter().for_each(|key| self.rest(key));

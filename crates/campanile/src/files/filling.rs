@@ -116,7 +116,7 @@ impl Filling {
         &self.layout
     }
 
-    /// The blocks of the row that are there, ascending.
+    /// The blocks of the row that are there, those of its head last: with them all is said.
     pub(crate) fn had_ranges(&mut self, inbox: &Inbox) -> Result<Vec<Range<u64>>, FileError> {
         let mut ranges = Vec::new();
         for index in 0..self.stages.len() {
@@ -130,6 +130,7 @@ impl Filling {
                 }
             }
         }
+        ranges.push(0..self.layout.head_blocks());
         Ok(ranges)
     }
 

@@ -214,7 +214,7 @@ fn config(choices: &mut Choices<'_>) -> ReceiverConfig {
     let framing = [Framing::Packed, Framing::Apdu, Framing::Stream][usize::from(choices.below(3))];
     let on_loss = if choices.flag() { OnLoss::Stop } else { OnLoss::Continue };
     let slow = if choices.flag() { Slow::Lose } else { Slow::Stall };
-    ReceiverConfig {
+    let config = ReceiverConfig {
         seed: choices.u8().into(),
         consumer: if choices.flag() { Consumer::Bulk } else { Consumer::Ordered { framing, on_loss, slow } },
         join: match choices.u8() % 2 {
@@ -240,7 +240,9 @@ fn config(choices: &mut Choices<'_>) -> ReceiverConfig {
         },
         expiry: choices.duration().max(MS),
         ..ReceiverConfig::new(7500)
-    }
+    };
+    // Not drawn, so that the corpus goes on meaning what it did.
+    ReceiverConfig { front: config.expiry / 2, ..config }
 }
 
 const START: Instant = Instant(1_000_000_000_000);

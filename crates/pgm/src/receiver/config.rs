@@ -15,6 +15,9 @@ pub struct ReceiverConfig {
     pub consumer: Consumer,
     /// Where reception of a source that has begun before starts.
     pub join: JoinWish,
+    /// In bulk, how long at most the application of one that joins late takes to say what it has ([`super::Receiver::have`]). Until then
+    /// the first packets alone are asked for, a block after the other.
+    pub front: Duration,
     /// When and how often repairs are asked for.
     pub nak: NakConfig,
     /// How much is kept.
@@ -34,6 +37,7 @@ impl ReceiverConfig {
             seed: 0,
             consumer: Consumer::default(),
             join: JoinWish::default(),
+            front: Duration::ZERO,
             nak: NakConfig::default(),
             limits: Limits::default(),
             expiry: Duration::from_secs(60),
@@ -48,6 +52,7 @@ impl ReceiverConfig {
         for interval in [repeat, rdata, spmr, &mut self.expiry] {
             *interval = (*interval).clamp(INTERVAL_MIN, INTERVAL_MAX);
         }
+        self.front = self.front.min(INTERVAL_MAX);
         *backoff = (*backoff).clamp(BACKOFF_MIN, INTERVAL_MAX);
         *outstanding = (*outstanding).max(1);
         let limits = &mut self.limits;

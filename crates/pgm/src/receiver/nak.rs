@@ -42,6 +42,9 @@ impl Peer {
         let known = self.detection_limit();
         let limit = match self.sink {
             Sink::Ordered(_) => known.min(self.window.floor() + u64::from(shared.config.limits.packets)),
+            Sink::Bulk(_) if self.timers.is_set(Timer::Front as usize) => {
+                known.min(self.window.start(self.window.key(self.window.floor()) + 1))
+            }
             Sink::Bulk(_) => known,
         };
         self.waits_for_room = limit < known;
@@ -58,6 +61,15 @@ impl Peer {
             }
             let Some((key, missing)) = self.window.detect(limit) else { break };
             self.back_off(now, key, missing, &chance);
+        }
+    }
+
+    /// Who joins late may have much of what was sent before, and its application knows that by the first packets alone: they are asked
+    /// for first.
+    pub(super) fn await_front(&mut self, now: Instant, lead: u64, shared: &Shared) {
+        let is_late = lead >= self.window.start(self.window.key(self.first) + 1);
+        if matches!(self.sink, Sink::Bulk(_)) && is_late && !shared.config.front.is_zero() {
+            self.timers.set(Timer::Front as usize, now + shared.config.front);
         }
     }
 

@@ -101,12 +101,15 @@ pub(super) enum Timer {
     Spmr,
     /// Delivery has waited long enough for the first SPM.
     Begin,
+    /// The application has had long enough to say what it has.
+    Front,
     /// The source may have been silent for too long.
     Expiry,
 }
 
 impl Timer {
-    pub(super) const ALL: [Timer; 4] = [Timer::Repair, Timer::Spmr, Timer::Begin, Timer::Expiry];
+    pub(super) const ALL: [Timer; 5] =
+        [Timer::Repair, Timer::Spmr, Timer::Begin, Timer::Front, Timer::Expiry];
     pub(super) const COUNT: usize = Self::ALL.len();
 }
 
@@ -206,6 +209,7 @@ impl Peer {
         }
         if !self.begun {
             self.begin(spm, lead, trail, shared);
+            self.await_front(now, lead, shared);
         }
         self.advance_trail(trail, shared);
         self.window.set_spm_lead(lead);

@@ -1,6 +1,7 @@
 //! Delivery in bulk: out of order, around what is there already, and with what was handed over handed back for decoding.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use campanile_pgm::Seq;
 use campanile_pgm::receiver::{CommandError, Consumer, ReceiverConfig};
@@ -44,6 +45,37 @@ fn what_is_there_already_is_not_asked_for() {
     assert_eq!((rig.told(), rig.receiver.stats().duplicates), (vec![], 1), "nor taken");
     let backwards = rig.receiver.have(rig.now, tsi(), Seq(9), Seq(8));
     assert_eq!(backwards, Err(CommandError::Range));
+}
+
+/// Who finds a session with 200 packets sent, and how many of them it has asked for after 15 ms.
+fn late(front: Duration, has: impl FnOnce(&mut ReceiverRig)) -> (ReceiverRig, u64) {
+    let mut rig = ReceiverRig::new(ReceiverConfig { front, ..config() });
+    for _ in 0..2 {
+        rig.spm_with(0, 199, SpmOptions { join: Some(Seq(0)), ..SpmOptions::default() });
+    }
+    has(&mut rig);
+    rig.run_ms(15);
+    let asked = rig.receiver.stats().nak_sqns;
+    (rig, asked)
+}
+
+#[test]
+fn who_comes_late_asks_for_the_front_first() {
+    let nothing = |_: &mut ReceiverRig| {};
+    assert_eq!(late(Duration::ZERO, nothing).1, 200, "all is asked for at once");
+    assert_eq!(late(Duration::from_millis(2), nothing).1, 200, "after a moment, too");
+    let moment = Duration::from_secs(1);
+    let (mut rig, asked) = late(moment, nothing);
+    assert_eq!(asked, 64, "the first block alone");
+    (0..64).for_each(|sqn| rig.data(DataKind::Repair, sqn, 0, b""));
+    rig.run_ms(15);
+    assert_eq!(rig.receiver.stats().nak_sqns, 128, "and then the second one");
+    let (mut rig, _) = late(moment, nothing);
+    (0..64).for_each(|sqn| rig.data(DataKind::Repair, sqn, 0, b""));
+    rig.receiver.have(rig.now, tsi(), Seq(70), Seq(199)).unwrap();
+    rig.receiver.have(rig.now, tsi(), Seq(0), Seq(0)).unwrap();
+    rig.run_ms(15);
+    assert_eq!(rig.receiver.stats().nak_sqns, 64 + 6, "what is not there after all");
 }
 
 #[test]
@@ -139,7 +171,7 @@ fn a_file_is_completed_by_who_has_half_of_it() {
     let mut world = World::new(
         SourceConfig { window, parity, ..apdu_source() },
         vec![config(), config()],
-        std::time::Duration::from_millis(1),
+        Duration::from_millis(1),
     );
     world.file = (0..200_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     world.run_ms(10);

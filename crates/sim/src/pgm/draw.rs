@@ -159,6 +159,7 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     let mut config = ReceiverConfig::new(PORT);
     config.seed = rng.next_u64();
     config.consumer = consumer(kind);
+    config.front = Duration::from_millis(300);
     config.limits =
         Limits { sources: 5, unproven: 4, bytes: ROOMY_BYTES, message_len: 64 << 10, ..Limits::default() };
     if rng.below(8) == 0 {

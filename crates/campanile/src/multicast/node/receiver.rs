@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use campanile_pgm::receiver::{Consumer, Event, Limits, Receiver, ReceiverConfig};
 use campanile_pgm::wire::PrivateType;
@@ -57,6 +58,7 @@ impl<S: Sink> ReceiverSeat<S> {
             seed: chance::word(),
             consumer,
             join: receiving.join,
+            front: FRONT,
             nak: receiving.nak,
             limits: receiving.limits,
             expiry: receiving.expiry,
@@ -197,3 +199,7 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
         self.sink.fail(error);
     }
 }
+
+/// How long receivers in bulk that join late ask for the front of a session alone: it says what the session brings, and much of that may
+/// be there. A front that is lost again and again does not hold up the rest for good.
+const FRONT: Duration = Duration::from_secs(1);
