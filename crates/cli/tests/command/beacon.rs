@@ -102,7 +102,7 @@ fn what_cannot_be_is_refused_with_its_reason() {
         ("send --size 31 --count 1 --interface 127.0.0.1", "they have 59 to 65507"),
         ("send --size 65508 --count 1 --interface 127.0.0.1", "they have 59 to 65507"),
         ("send --count 0", "--count"),
-        ("send --every 0", "give a number of seconds"),
+        ("send --every 0", "give a time above 0"),
         ("send --interface nowhere0", "no interface nowhere0"),
         ("listen --interface nowhere0", "no interface nowhere0"),
         ("listen --group here", "give a multicast group"),
