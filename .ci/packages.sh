@@ -16,10 +16,10 @@ packages() {
         fi
         as_root=(sudo -n)
     fi
-    "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=300 update >&2 || return
+    "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=5 update >&2 || return
     for name in "${missing[@]}"; do
         echo "installing $name" >&2
-        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
+        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=5 \
             install --yes --no-install-recommends "$name" </dev/null >/dev/null || return
     done
 }
