@@ -287,36 +287,47 @@ impl Receiver {
             Body::Nnak(_) | Body::Poll(_) | Body::Polr(_) | Body::Ack(_) => shared.stats.ignored += 1,
         }
         self.next = self.next.min(peer.timers.next());
-        self.peers.queue(at);
+        if !(peer.is_ready && peer.is_sending) {
+            self.peers.queue(at);
+        }
     }
 
     /// The peer that a packet is of; a new one for an SPM or data of a source that is not known.
     fn peer_for(&mut self, now: Instant, path: &Path, packet: &Packet<'_>) -> Option<usize> {
-        let stats = &mut self.shared.stats;
-        let tsi = &packet.session.tsi;
-        if let Some(at) = self.peers.find(tsi) {
+        if let Some(at) = self.peers.find(&packet.session.tsi) {
             let peer = self.peers.get_mut(at)?;
-            if packet.packet_type().is_upstream() {
-                return Some(at);
-            }
             if peer.source == path.from {
                 if peer.proof.is_missing() {
                     peer.proof.note(&packet.body);
                 }
                 return Some(at);
             }
-            // Another address under the same name: believed when it proves itself and the first one shows nothing, or that one is silent.
-            stats.strangers += 1;
-            if peer.proof.is_missing() && Rival::note(&mut peer.rival, path.from, &packet.body) {
-                return self.depose(now, at, path, packet);
+            if packet.packet_type().is_upstream() {
+                return Some(at);
             }
-            peer.rivals = peer.rivals.saturating_add(1);
-            if peer.rivals >= RIVALS && now.nanos_since(peer.last_heard) > RIVAL_SILENCE_NS {
-                peer.end.get_or_insert(EndCause::Expired);
-                self.peers.queue(at);
-            }
-            return None;
+            return self.heard_stranger(now, at, path, packet);
         }
+        self.new_peer(now, path, packet)
+    }
+
+    /// Another address under the same name: believed when it proves itself and the first one shows nothing, or that one is silent.
+    fn heard_stranger(&mut self, now: Instant, at: usize, path: &Path, packet: &Packet<'_>) -> Option<usize> {
+        self.shared.stats.strangers += 1;
+        let peer = self.peers.get_mut(at)?;
+        if peer.proof.is_missing() && Rival::note(&mut peer.rival, path.from, &packet.body) {
+            return self.depose(now, at, path, packet);
+        }
+        peer.rivals = peer.rivals.saturating_add(1);
+        if peer.rivals >= RIVALS && now.nanos_since(peer.last_heard) > RIVAL_SILENCE_NS {
+            peer.end.get_or_insert(EndCause::Expired);
+            self.peers.queue(at);
+        }
+        None
+    }
+
+    fn new_peer(&mut self, now: Instant, path: &Path, packet: &Packet<'_>) -> Option<usize> {
+        let stats = &mut self.shared.stats;
+        let tsi = &packet.session.tsi;
         if self.peers.is_over(*tsi, now + self.shared.config.expiry.max(OVER), now) {
             stats.ignored += 1;
             return None;

@@ -46,7 +46,7 @@ use crate::pacer::Pacer;
 use crate::path::{Path, Transmit};
 use crate::rng::Rng;
 use crate::timers::Timers;
-use crate::wire::Reset;
+use crate::wire::{DataKind, Reset, Stamp};
 use crate::{Instant, Seq};
 
 /// The source of one transport session.
@@ -63,6 +63,9 @@ use crate::{Instant, Seq};
 #[derive(Debug)]
 pub struct Source {
     config: SourceConfig,
+    /// The headers of new data and of repairs without options and parity.
+    odata: Stamp,
+    rdata: Stamp,
     window: Window,
     store: Store,
     packer: Packer,
@@ -148,7 +151,11 @@ impl Source {
             ProActive::Off | ProActive::Fixed(_) => None,
         });
         let window = &config.window;
+        let [odata, rdata] =
+            [DataKind::Original, DataKind::Repair].map(|kind| kind.stamp(config.endpoint.session));
         let mut source = Source {
+            odata,
+            rdata,
             window: Window::new(
                 config.first_sqn,
                 derived.packets,
@@ -436,9 +443,15 @@ impl Source {
     }
 
     /// Makes packets of what was offered, as they are needed.
+    #[inline]
     fn refill(&mut self) {
-        let Store::Elsewhere(cache) = &self.store else { return };
-        let total = cache.packets();
+        if let Store::Elsewhere(cache) = &self.store {
+            self.make_packets(cache.packets());
+        }
+    }
+
+    #[inline(never)]
+    fn make_packets(&mut self, total: u64) {
         while self.window.made() < total && self.window.waiting() < u64::from(self.window.group_len()) {
             if self.config.window.advance == Advance::Data {
                 self.window.make_room(1);
@@ -487,6 +500,7 @@ impl Source {
     }
 
     /// Says when all was sent, and enters the linger then if the session is finished.
+    #[inline]
     fn check_drained(&mut self, now: Instant) {
         if !self.is_drained() {
             return;

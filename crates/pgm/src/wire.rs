@@ -30,6 +30,7 @@ mod window;
 
 pub use ack::Ack;
 pub use data::{Content, Data, DataHead, DataKind, DataOptions};
+pub(crate) use header::Stamp;
 pub use header::{HEADER_LEN, HeaderView, PacketType, Session};
 pub use malformed::Malformed;
 pub use nak::{Nak, Ncf, Reach, Request};

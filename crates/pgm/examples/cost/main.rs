@@ -20,16 +20,19 @@ fn main() -> ExitCode {
                 "{:7}  {part:20} {median:8.1} ({q1:5.1} to {q3:5.1}) {ratio:16.2} ({r1:4.2} to {r3:4.2})",
                 report.payload
             );
-            is_met &= payload < FULL || ratio <= RATIO_MAX;
+            let is_judged = payload >= FULL || SMALL_JUDGED.contains(part);
+            is_met &= !is_judged || ratio <= RATIO_MAX;
         }
     }
     println!(
-        "full packets: every part within {RATIO_MAX} x copy + checksum: {}",
+        "{}, and of full packets every part, within {RATIO_MAX} x copy + checksum: {}",
+        SMALL_JUDGED.join(", "),
         if is_met { "yes" } else { "NO" }
     );
     if is_met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What a part may cost for a full packet.
+/// What a part may cost for a full packet, and these parts for any.
 const RATIO_MAX: f64 = 2.5;
+const SMALL_JUDGED: [&str; 3] = ["parse + handle", "poll_transmit, one", "poll_transmit, train"];
 const FULL: usize = 1400;

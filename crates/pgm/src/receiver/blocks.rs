@@ -85,6 +85,7 @@ impl Blocks {
         order.into_iter().skip(start).map(|(key, block)| (key, *block))
     }
 
+    #[cold]
     fn insert(&mut self, at: usize, key: u64, block: Block) {
         let place = match self.free.pop() {
             Some(mut place) => {

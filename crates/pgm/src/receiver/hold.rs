@@ -45,6 +45,7 @@ impl Hold {
     }
 
     /// Adds a symbol that is not there yet.
+    #[inline(always)]
     pub(super) fn push(&mut self, index: u8, payload: &[u8], extra: Extra) {
         let start = u32::try_from(self.bytes.len()).expect("a group is at most 255 datagrams");
         let len = u16::try_from(payload.len()).expect("a payload fits a datagram");

@@ -33,13 +33,24 @@ pub(super) struct SpmRequest {
 
 impl Peer {
     /// Begins the repair of what is newly found missing, as far as there are not too many repairs already.
+    #[inline(always)]
     pub(super) fn detect(&mut self, now: Instant, shared: &mut Shared) {
-        self.settle(shared);
-        let no_repair = matches!(self.end, Some(super::EndCause::Reset(reset)) if reset.no_repair());
-        if self.path.is_none() || no_repair {
-            return;
+        if let Sink::Bulk(_) = self.sink {
+            self.settle(shared);
         }
         let known = self.detection_limit();
+        self.waits_for_room = false;
+        if self.window.detected() < known && self.path.is_some() {
+            self.find_gaps(now, known, shared);
+        }
+    }
+
+    /// Looks for gaps up to a position.
+    fn find_gaps(&mut self, now: Instant, known: u64, shared: &mut Shared) {
+        let no_repair = matches!(self.end, Some(super::EndCause::Reset(reset)) if reset.no_repair());
+        if no_repair {
+            return;
+        }
         let limit = match self.sink {
             Sink::Ordered(_) => known.min(self.window.floor() + u64::from(shared.config.limits.packets)),
             Sink::Bulk(_) if self.timers.is_set(Timer::Front as usize) => {
@@ -75,11 +86,16 @@ impl Peer {
 
     /// Where the search for gaps ends, were there room for everything: behind the lead; with parity behind the last group of which
     /// nothing more comes unasked.
+    #[inline]
     fn detection_limit(&self) -> u64 {
-        let Some(lead) = self.window.lead() else { return 0 };
-        if self.parity.is_none() {
-            return lead + 1;
+        match (self.window.lead(), self.parity) {
+            (None, _) => 0,
+            (Some(lead), None) => lead + 1,
+            (Some(lead), Some(_)) => self.closed_up_to(lead),
         }
+    }
+
+    fn closed_up_to(&self, lead: u64) -> u64 {
         let key = self.window.key(lead);
         let is_closed = self.window.block(key).is_some_and(|block| block.closed) || self.window.is_done(key);
         self.window.start(if is_closed { key + 1 } else { key })

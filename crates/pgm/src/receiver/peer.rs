@@ -64,7 +64,7 @@ pub(super) struct Peer {
     /// Since when repairs find no room, or when one was last asked for nevertheless.
     pub(super) shortage: Option<Instant>,
     /// The longest payload of a packet so far.
-    pub(super) payload_len_max: u16,
+    pub(super) payload_len_max: usize,
     /// Bytes and blocks in memory.
     pub(super) held_bytes: usize,
     pub(super) held_blocks: usize,
@@ -187,7 +187,7 @@ impl Peer {
             return;
         };
         let (trail, lead) = (self.window.position(edges.trail()), self.window.position(edges.lead()));
-        let known = self.window.lead().unwrap_or(self.window.floor());
+        let known = self.window.reference();
         if !self.data_leap.admit(lead, known, HORIZON) {
             shared.stats.leaps += 1;
             return;
@@ -211,7 +211,9 @@ impl Peer {
             self.begin(spm, lead, trail, shared);
             self.await_front(now, lead, shared);
         }
-        self.advance_trail(trail, shared);
+        if trail > self.window.trail() {
+            self.advance_trail(trail, shared);
+        }
         self.window.set_spm_lead(lead);
         self.close_at(lead, spm, shared);
         if spm.options.fin {
@@ -230,7 +232,7 @@ impl Peer {
     pub(super) fn handle_data(&mut self, now: Instant, path: &Path, data: &Data<'_>, shared: &mut Shared) {
         let head = &data.head;
         let (position, trail) = (self.window.position(head.sqn), self.window.position(head.trail));
-        let known = self.window.lead().unwrap_or(self.window.floor());
+        let known = self.window.reference();
         if !self.data_leap.admit(position.max(trail), known, HORIZON) {
             shared.stats.leaps += 1;
             return;
@@ -242,9 +244,10 @@ impl Peer {
         self.heard_from(now);
         self.flow.note(now);
         (self.group, self.interface) = (path.to, path.interface);
-        self.payload_len_max =
-            self.payload_len_max.max(u16::try_from(data.payload.len()).unwrap_or(u16::MAX));
-        self.advance_trail(trail, shared);
+        self.payload_len_max = self.payload_len_max.max(data.payload.len());
+        if trail > self.window.trail() {
+            self.advance_trail(trail, shared);
+        }
         if head.kind == DataKind::Repair && self.by_group() {
             self.repair_heard(now, self.window.key(position));
         }
@@ -314,9 +317,6 @@ impl Peer {
     }
 
     fn advance_trail(&mut self, trail: u64, shared: &mut Shared) {
-        if trail <= self.window.trail() {
-            return;
-        }
         let Sink::Bulk(bulk) = &mut self.sink else {
             // In order the loss is found when delivery gets there.
             self.window.advance_trail(trail, |_| {});
@@ -398,10 +398,12 @@ impl Peer {
         let (key, index) = (self.window.key(position), self.window.index(position));
         let bit = 1 << index;
         let known = self.window.block(key);
-        // In bulk a loss is told when it is known, and stands.
-        let was_given_up = matches!(self.sink, Sink::Bulk(_))
-            && (position < self.window.trail() || known.is_some_and(|block| block.lost & bit != 0));
-        let is_old = position < self.window.floor() || self.window.is_done(key) || was_given_up;
+        // In bulk a loss is told when it is known, and stands; and blocks that are complete are not kept.
+        let is_over = matches!(self.sink, Sink::Bulk(_))
+            && (position < self.window.trail()
+                || self.window.is_done(key)
+                || known.is_some_and(|block| block.lost & bit != 0));
+        let is_old = position < self.window.floor() || is_over;
         if is_old || known.is_some_and(|block| block.present & bit != 0 || index >= block.size()) {
             shared.stats.duplicates += 1;
             self.learn_size(key, index, data, shared);
@@ -471,6 +473,8 @@ impl Peer {
         }
     }
 
+    /// Compiled by itself: source data, which come in between and are far more, would pay for its registers.
+    #[inline(never)]
     fn take_parity(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {
         shared.stats.parity += 1;
         let Content::Parity { group, var_pktlen, fragment } = data.head.content else { return };
@@ -556,7 +560,7 @@ impl Peer {
     /// Raises the floor over what needs no more attention (bulk); not before it is known where delivery begins, which may be further
     /// back.
     pub(super) fn settle(&mut self, shared: &mut Shared) {
-        if !self.begun || matches!(self.sink, Sink::Ordered(_)) {
+        if !self.begun {
             return;
         }
         let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);

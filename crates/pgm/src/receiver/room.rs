@@ -12,6 +12,7 @@ use crate::wire::NakList;
 
 impl Peer {
     /// Whether a packet may be kept. What is next always may; else there are limits, and in order a policy for who does not keep up.
+    #[inline(always)]
     pub(super) fn has_room(&mut self, position: u64, len: usize, shared: &mut Shared) -> bool {
         let limits = &shared.config.limits;
         // The last quarter is for repairs: what is new must not take the place of what it waits for.
@@ -19,19 +20,25 @@ impl Peer {
         let bytes_max = if is_new { limits.bytes - limits.bytes / 4 } else { limits.bytes };
         let is_next = self.window.key(position) == self.window.key(self.window.floor());
         let fits = self.held_bytes + len <= bytes_max || is_next;
-        let Sink::Ordered(ordered) = &mut self.sink else {
+        let Sink::Ordered(_) = &self.sink else {
             // However many groups have gaps at a time, what is known of them has a bound.
             let key = self.window.key(position);
             return fits && (self.window.block_count() < BLOCKS_MAX || self.window.block(key).is_some());
         };
-        let span = u64::from(limits.packets);
-        if fits && position < self.window.floor() + span {
+        if fits && position < self.window.floor() + u64::from(limits.packets) {
             return true;
         }
+        self.make_room(position, len, bytes_max, shared)
+    }
+
+    /// Makes room for a packet if the application does not keep up and that is the policy.
+    fn make_room(&mut self, position: u64, len: usize, bytes_max: usize, shared: &mut Shared) -> bool {
+        let Sink::Ordered(ordered) = &mut self.sink else { return false };
         if ordered.slow != Slow::Lose || !ordered.is_paused() {
             ordered.stalled = true;
             return false;
         }
+        let span = u64::from(shared.config.limits.packets);
         while self.window.floor() < position
             && (self.held_bytes + len > bytes_max || position >= self.window.floor() + span)
         {
@@ -98,7 +105,7 @@ impl Peer {
 
     /// Whether there will be room for the repair of one more block: else it would be asked for again and again, and dropped.
     pub(super) fn has_room_to_repair(&self, shared: &Shared) -> bool {
-        let block_bytes = usize::from(self.window.block_len()) * usize::from(self.payload_len_max);
+        let block_bytes = usize::from(self.window.block_len()) * self.payload_len_max;
         let expected = (self.active.len() + 1).saturating_mul(block_bytes);
         let next = self.window.key(self.window.detected());
         let is_begun = next == self.window.key(self.window.floor()) || self.active.contains(&next);

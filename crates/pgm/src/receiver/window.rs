@@ -21,9 +21,10 @@ pub(super) struct Window {
     floor: u64,
     /// Nothing below can be repaired (RXW_TRAIL).
     trail: u64,
-    /// The newest position of which data came, and the newest one that the latest SPM tells of.
+    /// The newest position of which data came, the newest one that the latest SPM tells of, and the newer one of the two.
     data_lead: Option<u64>,
     spm_lead: Option<u64>,
+    lead: Option<u64>,
     blocks: Blocks,
     /// Blocks that are complete, where complete blocks are not kept.
     done: Ranges,
@@ -52,6 +53,7 @@ impl Window {
             trail: floor,
             data_lead: None,
             spm_lead: None,
+            lead: None,
             blocks: Blocks::default(),
             done: Ranges::default(),
             detected: floor,
@@ -60,8 +62,13 @@ impl Window {
 
     /// The position of a sequence number, taken for the nearest one to what is known.
     pub(super) fn position(&self, sqn: Seq) -> u64 {
-        let reference = self.lead().unwrap_or(self.floor);
+        let reference = self.reference();
         reference.wrapping_add_signed(sqn.signed_distance_from(Seq(reference as u32)).into())
+    }
+
+    /// The lead, or where the window begins while there is none.
+    pub(super) fn reference(&self) -> u64 {
+        self.lead.unwrap_or(self.floor)
     }
 
     pub(super) fn seq(position: u64) -> Seq {
@@ -94,7 +101,7 @@ impl Window {
 
     /// The newest position known to exist (RXW_LEAD).
     pub(super) fn lead(&self) -> Option<u64> {
-        self.data_lead.max(self.spm_lead)
+        self.lead
     }
 
     pub(super) fn detected(&self) -> u64 {
@@ -110,6 +117,7 @@ impl Window {
     }
 
     /// The block, made if there is none.
+    #[inline]
     pub(super) fn ensure(&mut self, key: u64) -> &mut Block {
         let block_len = self.block_len();
         self.blocks.ensure(key, block_len)
@@ -165,21 +173,27 @@ impl Window {
     }
 
     /// Data came at a position; below the detection frontier or at it there is no gap.
+    #[inline]
     pub(super) fn arrived(&mut self, position: u64, moves_frontier: bool) {
-        self.data_lead = self.data_lead.max(Some(position));
+        self.heard_of(position);
         if moves_frontier && position == self.detected {
             self.detected += 1;
         }
     }
 
     /// Data that were not taken show that a position exists.
+    #[inline]
     pub(super) fn heard_of(&mut self, position: u64) {
-        self.data_lead = self.data_lead.max(Some(position));
+        if self.data_lead.is_none_or(|lead| lead < position) {
+            self.data_lead = Some(position);
+            self.lead = self.data_lead.max(self.spm_lead);
+        }
     }
 
     /// The latest SPM tells of a lead. A lower one than before stands: the earlier one may have been forged.
     pub(super) fn set_spm_lead(&mut self, lead: u64) {
         let is_back = self.spm_lead.replace(lead).is_some_and(|earlier| lead < earlier);
+        self.lead = self.data_lead.max(self.spm_lead);
         if is_back {
             let end = self.lead().map_or(self.floor, |lead| lead + 1);
             self.detected = self.detected.min(end.max(self.floor));

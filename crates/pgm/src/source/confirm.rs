@@ -12,6 +12,8 @@ use crate::{Instant, Seq};
 #[derive(Debug)]
 pub(super) struct Confirmations {
     entries: Vec<Entry>,
+    /// When the next of them is due: asked for with each packet that is sent.
+    next_due: Instant,
     /// The time within which NAKs belong to one round.
     round_ns: u64,
     /// All but the bits of a sequence number that say the place in a group.
@@ -31,11 +33,36 @@ struct Entry {
 impl Confirmations {
     pub(super) fn new(round_ns: u64, group_len: u8) -> Self {
         let group_mask = !(u32::from(group_len) - 1);
-        Confirmations { entries: Vec::with_capacity(CAPACITY), round_ns, group_mask }
+        let entries = Vec::with_capacity(CAPACITY);
+        Confirmations { entries, next_due: Instant::FAR_FUTURE, round_ns, group_mask }
     }
 
     /// Takes note of a request; false when there is no room for it.
     pub(super) fn note(&mut self, now: Instant, request: &Request<'_>) -> bool {
+        let is_noted = self.enter(now, request);
+        self.next_due = self.earliest();
+        is_noted
+    }
+
+    /// When the next confirmation is due.
+    pub(super) fn next_due(&self) -> Instant {
+        self.next_due
+    }
+
+    /// A confirmation that is due: what was asked for, and whether by parity.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(NakList<'_>, bool)> {
+        let at = self.entries.iter().position(|entry| entry.due == self.next_due && entry.due <= now)?;
+        self.entries[at].due = Instant::FAR_FUTURE;
+        self.entries[at].confirmed_at = now;
+        self.next_due = self.earliest();
+        Some((self.entries[at].list(), self.entries[at].parity))
+    }
+
+    fn earliest(&self) -> Instant {
+        self.entries.iter().map(|entry| entry.due).min().unwrap_or(Instant::FAR_FUTURE)
+    }
+
+    fn enter(&mut self, now: Instant, request: &Request<'_>) -> bool {
         let gap_ns = self.round_ns / 4;
         if request.parity && request.sqns.len() == 1 {
             let (asked, mask) = (request.sqns.first(), self.group_mask);
@@ -70,22 +97,6 @@ impl Confirmations {
         entry.parity = request.parity;
         entry.due = now;
         true
-    }
-
-    /// When the next confirmation is due.
-    pub(super) fn next_due(&self) -> Instant {
-        self.entries.iter().map(|entry| entry.due).min().unwrap_or(Instant::FAR_FUTURE)
-    }
-
-    /// A confirmation that is due: what was asked for, and whether by parity.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<(NakList<'_>, bool)> {
-        let entry = self.entries.iter_mut().min_by_key(|entry| entry.due)?;
-        if entry.due > now {
-            return None;
-        }
-        entry.due = Instant::FAR_FUTURE;
-        entry.confirmed_at = now;
-        Some((entry.list(), entry.parity))
     }
 }
 

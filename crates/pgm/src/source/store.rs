@@ -32,6 +32,7 @@ impl Store {
     }
 
     /// The payload at a position, and its place in its APDU; `None` when there is none, or it is not at hand.
+    #[inline(always)]
     pub(super) fn packet(&self, window: &Window, position: u64) -> Option<(&[u8], Option<Fragment>)> {
         let packet = window.packet(position)?;
         match self {

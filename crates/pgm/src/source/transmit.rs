@@ -58,7 +58,10 @@ impl Source {
         }
         // Who asks and asks must not keep the source from answering: work has its turn after some confirmations.
         let is_turn_of_work = self.urgent_run >= URGENT_RUN && self.has_work();
-        let mut transmit = if is_turn_of_work { None } else { self.transmit_urgent(now, buffer) };
+        let mut transmit = None;
+        if !is_turn_of_work && self.is_urgent_due(now) {
+            transmit = self.transmit_urgent(now, buffer);
+        }
         // Work may turn out to be needless, or a group may have made room for another one that is kept elsewhere.
         for _ in 0..TURNS {
             if transmit.is_some() {
@@ -74,11 +77,15 @@ impl Source {
             self.urgent_run = 0;
         }
         // Nothing could be done although the rate would let it: it waits for data that are kept elsewhere.
-        if transmit.is_none() && is_turn_of_work && self.pacer.is_open(now) {
+        if transmit.is_none() && is_turn_of_work && self.is_urgent_due(now) && self.pacer.is_open(now) {
             transmit = self.transmit_urgent(now, buffer);
         }
         self.schedule_pace(now);
         transmit
+    }
+
+    fn is_urgent_due(&self, now: Instant) -> bool {
+        self.is_spm_due() || self.confirmations.next_due() <= now
     }
 
     /// Confirmations and SPMs, one by one.
@@ -124,7 +131,7 @@ impl Source {
             return self.store.want(Purpose::Send, group).then_some(Work::ProActive);
         }
         let has_data = self.is_data_ready();
-        let has_repair = self.is_repair_ready();
+        let has_repair = self.repairs.len() > 0 && self.is_repair_ready();
         if self.share.is_repairs_turn(has_repair, has_data) {
             return Some(Work::Repair);
         }
@@ -322,11 +329,14 @@ impl Source {
         };
         let sqn = self.window.seq(position);
         let trail = self.window.seq(self.window.trail().min(position));
-        let session = self.config.endpoint.session;
         if fragment.is_none() && short.is_none() && position > 0 {
             let packet_len = DataHead::LEN_MIN + payload.len();
             return train.takes(packet_len).then(|| {
-                DataHead::emit_plain(kind, (sqn, trail), session, payload, train.space());
+                let stamp = match kind {
+                    DataKind::Original => &self.odata,
+                    DataKind::Repair => &self.rdata,
+                };
+                DataHead::emit_plain(stamp, (sqn, trail), payload, train.space());
                 train.payload_len += payload.len();
                 train.push(packet_len);
                 packet_len
@@ -346,7 +356,7 @@ impl Source {
         if !train.takes(packet_len) {
             return None;
         }
-        data.emit(session, train.space());
+        data.emit(self.config.endpoint.session, train.space());
         train.payload_len += payload.len();
         train.push(packet_len);
         Some(packet_len)

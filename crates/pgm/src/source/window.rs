@@ -168,9 +168,12 @@ impl Window {
     /// Ends the group that is being filled, if there is one: the next packet begins a new one.
     pub(super) fn close_group(&mut self) {
         if self.index_of(self.head) != 0 {
-            let group = self.group_of(self.head);
+            let next = self.start_of(self.group_of(self.head) + 1);
             self.groups.back_mut().expect("the group that is being filled").closed = true;
-            self.head = self.start_of(group + 1);
+            if self.cursor == self.head {
+                self.cursor = next;
+            }
+            self.head = next;
         }
     }
 
@@ -185,23 +188,19 @@ impl Window {
     }
 
     /// The next position to send.
-    pub(super) fn next_unsent(&mut self) -> Option<u64> {
-        if self.waiting() == 0 {
-            return None;
-        }
-        if self.packet(self.cursor).is_none() {
-            self.cursor = self.start_of(self.group_of(self.cursor) + 1);
-        }
-        Some(self.cursor)
+    pub(super) fn next_unsent(&self) -> Option<u64> {
+        (self.waiting() > 0).then_some(self.cursor)
     }
 
     /// Notes that the position given by [`Self::next_unsent`] was sent.
     pub(super) fn mark_sent(&mut self, now: Instant) {
-        debug_assert!(self.waiting() > 0 && self.packet(self.cursor).is_some());
-        let group = self.group_of(self.cursor);
-        self.group_mut(group).expect("what waits is in the window").sent_at = now;
+        debug_assert!(self.waiting() > 0 && self.packet(self.cursor) == Some(self.sent));
+        let (group, index) = (self.group_of(self.cursor), self.index_of(self.cursor));
+        let state = self.group_mut(group).expect("what waits is in the window");
+        state.sent_at = now;
+        let is_last = state.closed && index + 1 == state.count;
         self.lead = Some(self.cursor);
-        self.cursor += 1;
+        self.cursor = if is_last { self.start_of(group + 1) } else { self.cursor + 1 };
         self.sent += 1;
     }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use super::checksum::Sum;
 use super::cursor::{Reader, Writer};
-use super::header::{PARITY, VAR_PKTLEN};
+use super::header::{PARITY, Stamp, VAR_PKTLEN};
 use super::options::{
     EncodedFragment, Fragment, OptionKind, OptionsWriter, PgmccData, RawOption, RawOptions, emit_curr_tgsize,
     emit_parity_grp, options_len, parse_curr_tgsize, parse_parity_grp,
@@ -47,6 +47,11 @@ pub enum DataKind {
 }
 
 impl DataKind {
+    /// The header of packets of this kind that bear neither options nor parity.
+    pub(crate) fn stamp(self, session: Session) -> Stamp {
+        Stamp::new(session, self.packet_type(), 0)
+    }
+
     fn packet_type(self) -> PacketType {
         match self {
             DataKind::Original => PacketType::Odata,
@@ -113,7 +118,7 @@ impl<'a> Data<'a> {
         let (header, fields) = head.split_first_chunk_mut().expect("fields stand behind the header");
         // One pass over the payload copies and sums it. Options are an even number of bytes.
         let sum = Sum::of(fields).then(Sum::of_copy(self.payload, &mut behind[..self.payload.len()]));
-        packet::seal_head(session, self.head.packet_type(), flags, (self.payload.len(), sum), header);
+        Stamp::new(session, self.head.packet_type(), flags).seal(self.payload.len(), sum, header);
         head_len + self.payload.len()
     }
 
@@ -179,9 +184,8 @@ impl DataHead {
     /// As [`Self::emit_around`].
     #[inline]
     pub(crate) fn emit_plain(
-        kind: DataKind,
+        stamp: &Stamp,
         (sqn, trail): (Seq, Seq),
-        session: Session,
         payload: &[u8],
         buffer: &mut [u8],
     ) -> usize {
@@ -192,7 +196,7 @@ impl DataHead {
         fields[4..].copy_from_slice(&trail.0.to_be_bytes());
         let payload_sum = Sum::of_copy(payload, &mut behind[..payload.len()]);
         let sum = Sum::of_u32(sqn.0).then(Sum::of_u32(trail.0)).then(payload_sum);
-        packet::seal_head(session, kind.packet_type(), 0, (payload.len(), sum), header);
+        stamp.seal(payload.len(), sum, header);
         Self::LEN_MIN + payload.len()
     }
 

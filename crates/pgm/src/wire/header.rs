@@ -96,23 +96,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Writes the common header with a checksum of zero, and returns its sum: adding up what is at hand is quicker than reading what
-    /// was just written.
-    #[inline]
-    pub(crate) fn emit(
-        self,
-        packet_type: PacketType,
-        flags: u8,
-        tsdu_len: u16,
-        header: &mut [u8; HEADER_LEN],
-    ) -> Sum {
-        let sum = self.emit_typed(packet_type as u8, packet_type.is_upstream(), header);
-        header[FLAGS] = flags;
-        header[TSDU_LENGTH..][..2].copy_from_slice(&tsdu_len.to_be_bytes());
-        sum.then(Sum::of_u16(flags.into())).then(Sum::of_u16(tsdu_len))
-    }
-
-    /// Writes the common header of a packet without options and data, and a checksum of zero; returns its sum.
+    /// Writes the common header of a packet without options and data, and a checksum of zero; returns its sum: adding up what is at hand
+    /// is quicker than reading what was just written.
     #[inline]
     pub(crate) fn emit_typed(self, type_byte: u8, upstream: bool, header: &mut [u8; HEADER_LEN]) -> Sum {
         let (first, second) = if upstream {
@@ -135,6 +120,34 @@ impl Session {
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} to {}", self.tsi, self.destination_port)
+    }
+}
+
+/// The common header of a session's packets of one kind, made once for any number of them: the length of their data and the checksum
+/// are what differs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    header: [u8; HEADER_LEN],
+    sum: Sum,
+}
+
+impl Stamp {
+    #[inline]
+    pub(crate) fn new(session: Session, packet_type: PacketType, flags: u8) -> Self {
+        let mut header = [0; HEADER_LEN];
+        let sum = session.emit_typed(packet_type as u8, packet_type.is_upstream(), &mut header);
+        header[FLAGS] = flags;
+        Stamp { header, sum: sum.then(Sum::of_u16(flags.into())) }
+    }
+
+    /// Writes the header of a packet with `tsdu_len` bytes of data, where what follows the header sums up to `behind`.
+    #[inline]
+    pub(crate) fn seal(&self, tsdu_len: usize, behind: Sum, header: &mut [u8; HEADER_LEN]) {
+        let tsdu_len = u16::try_from(tsdu_len).expect("a TSDU fits a datagram");
+        let checksum = self.sum.then(Sum::of_u16(tsdu_len)).then(behind).field();
+        *header = self.header;
+        header[CHECKSUM..][..2].copy_from_slice(&checksum);
+        header[TSDU_LENGTH..][..2].copy_from_slice(&tsdu_len.to_be_bytes());
     }
 }
 
@@ -267,12 +280,15 @@ mod tests {
         let session =
             Session { tsi: Tsi { gsi: Gsi([1, 2, 3, 4, 5, 6]), port: 0x1111 }, destination_port: 0x2222 };
         let mut bytes = [0xee; HEADER_LEN];
-        let sum = session.emit(PacketType::Odata, 0, 7, &mut bytes);
-        assert_eq!(sum.field(), Sum::of(&bytes).field());
+        let behind = Sum::of(b"behind");
+        Stamp::new(session, PacketType::Odata, 0).seal(7, behind, &mut bytes);
+        assert!(Sum::of(&bytes).then(behind).is_valid());
+        bytes[CHECKSUM..][..2].fill(0);
         assert_eq!(bytes, *b"\x11\x11\x22\x22\x04\x00\x00\x00\x01\x02\x03\x04\x05\x06\x00\x07");
         assert_eq!(HeaderView::new(&bytes).unwrap().session(), Some(session));
-        let sum = session.emit(PacketType::Nak, 3, 0, &mut bytes);
-        assert_eq!(sum.field(), Sum::of(&bytes).field());
+        Stamp::new(session, PacketType::Nak, 3).seal(0, behind, &mut bytes);
+        assert!(Sum::of(&bytes).then(behind).is_valid());
+        bytes[CHECKSUM..][..2].fill(0);
         assert_eq!(bytes, *b"\x22\x22\x11\x11\x08\x03\x00\x00\x01\x02\x03\x04\x05\x06\x00\x00");
         assert_eq!(HeaderView::new(&bytes).unwrap().session(), Some(session));
         assert!(HeaderView::new(&bytes[1..]).is_none());

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::checksum::Sum;
 use super::cursor::{Reader, Writer};
-use super::header::{self, HeaderView, OPTIONS_PRESENT, PARITY, VAR_PKTLEN};
+use super::header::{HeaderView, OPTIONS_PRESENT, PARITY, Stamp, VAR_PKTLEN};
 use super::options::RawOptions;
 use super::{
     Ack, Data, DataHead, DataKind, HEADER_LEN, Malformed, Nak, Ncf, PacketType, Poll, Polr, Request, Session,
@@ -62,6 +62,13 @@ impl<'a> Packet<'a> {
         } else if packet_type.is_data() {
             return Err(Malformed::NoChecksum);
         }
+        // Most packets of a session are data without options and parity: made here and now, they are not moved about.
+        if packet_type.is_data() && flags & (OPTIONS_PRESENT | VAR_PKTLEN | PARITY) == 0 {
+            let kind = if packet_type == PacketType::Odata { DataKind::Original } else { DataKind::Repair };
+            let (sqn, trail, payload) = DataHead::parse_plain(datagram, header.tsdu_len())?;
+            let data = Data { head: DataHead::new(kind, sqn, trail), payload };
+            return Ok(Packet { session: header.session_towards(false), body: Body::Data(data) });
+        }
         if flags & PARITY != 0 && !packet_type.may_be_parity() {
             return Err(Malformed::ParityMisplaced);
         }
@@ -72,13 +79,6 @@ impl<'a> Packet<'a> {
             return Err(Malformed::TsduMisplaced);
         }
         let session = header.session_of(packet_type);
-        // Most packets of a session are data without options and parity: made here and now, they are not moved about.
-        if packet_type.is_data() && flags & (OPTIONS_PRESENT | PARITY) == 0 {
-            let kind = if packet_type == PacketType::Odata { DataKind::Original } else { DataKind::Repair };
-            let (sqn, trail, payload) = DataHead::parse_plain(datagram, header.tsdu_len())?;
-            let data = Data { head: DataHead::new(kind, sqn, trail), payload };
-            return Ok(Packet { session, body: Body::Data(data) });
-        }
         let reader = Reader::new(&datagram[HEADER_LEN..], Malformed::ShortBody);
         let data = |kind| Data::parse(kind, flags, header.tsdu_len(), reader).map(Body::Data);
         let body = match packet_type {
@@ -157,21 +157,7 @@ impl<'a> Packet<'a> {
 /// Writes the common header into the front of a packet and the checksum of the whole into the header.
 pub(crate) fn seal(session: Session, packet_type: PacketType, flags: u8, tsdu_len: usize, packet: &mut [u8]) {
     let (head, behind) = packet.split_first_chunk_mut().expect("a packet is longer than its header");
-    seal_head(session, packet_type, flags, (tsdu_len, Sum::of(behind)), head);
-}
-
-/// Writes the common header in front of what has the given sum, and the checksum of both into it.
-#[inline]
-pub(crate) fn seal_head(
-    session: Session,
-    packet_type: PacketType,
-    flags: u8,
-    (tsdu_len, behind): (usize, Sum),
-    head: &mut [u8; HEADER_LEN],
-) {
-    let tsdu_len = u16::try_from(tsdu_len).expect("a TSDU fits a datagram");
-    let checksum = session.emit(packet_type, flags, tsdu_len, head).then(behind).field();
-    head[header::CHECKSUM..][..2].copy_from_slice(&checksum);
+    Stamp::new(session, packet_type, flags).seal(tsdu_len, Sum::of(behind), head);
 }
 
 /// An SPMR has no fixed part, and the RFC defines no option for it (§13.6).
