@@ -3,6 +3,7 @@
 //! A [`Receiver`] finds the sources of a group and port, asks for what is missing of their data, recovers it from parity where there is
 //! some, and delivers: in order, or in bulk.
 
+mod arrival;
 mod assemble;
 mod block;
 mod blocks;

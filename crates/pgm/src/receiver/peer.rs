@@ -1,10 +1,9 @@
-//! What a receiver knows of one source, and what the source's packets do to it.
+//! What a receiver knows of one source, and what the source's SPMs say of it.
 
 use std::net::IpAddr;
 
 use super::bulk::Bulk;
 use super::config::{Consumer, JoinWish};
-use super::decode::Group;
 use super::event::EndCause;
 use super::flow::Flow;
 use super::heard::Heard;
@@ -14,12 +13,11 @@ use super::leap::Leap;
 use super::nak::SpmRequest;
 use super::order::Ordered;
 use super::proof::{Proof, Rival};
-use super::repair::Repair;
 use super::shared::Shared;
 use super::window::{Window, runs};
 use crate::path::Path;
 use crate::timers::Timers;
-use crate::wire::{Content, Data, DataKind, Session, Spm, WindowState};
+use crate::wire::{Session, Spm, WindowState};
 use crate::{Instant, Seq};
 
 /// One source.
@@ -33,7 +31,7 @@ pub(super) struct Peer {
     /// Where NAKs go: what the latest SPM says. None is sent before (RFC 3208 §6.2).
     pub(super) path: Option<IpAddr>,
     pub(super) last_heard: Instant,
-    flow: Flow,
+    pub(super) flow: Flow,
     /// SPMs and data packets heard, up to a few.
     pub(super) heard: u8,
     /// What the source has shown of being it, and who else claims to be.
@@ -43,7 +41,7 @@ pub(super) struct Peer {
     pub(super) rivals: u8,
     spm_sqn: Option<u64>,
     spm_leap: Leap,
-    data_leap: Leap,
+    pub(super) data_leap: Leap,
     pub(super) window: Window,
     pub(super) parity: Option<Parity>,
     pub(super) sink: Sink,
@@ -228,49 +226,7 @@ impl Peer {
         self.detect(now, shared);
     }
 
-    /// Takes a data packet, original or repair, source or parity.
-    pub(super) fn handle_data(&mut self, now: Instant, path: &Path, data: &Data<'_>, shared: &mut Shared) {
-        let head = &data.head;
-        let (position, trail) = (self.window.position(head.sqn), self.window.position(head.trail));
-        let known = self.window.reference();
-        if !self.data_leap.admit(position.max(trail), known, HORIZON) {
-            shared.stats.leaps += 1;
-            return;
-        }
-        match head.kind {
-            DataKind::Original => shared.stats.odata += 1,
-            DataKind::Repair => shared.stats.rdata += 1,
-        }
-        self.heard_from(now);
-        self.flow.note(now);
-        (self.group, self.interface) = (path.to, path.interface);
-        self.payload_len_max = self.payload_len_max.max(data.payload.len());
-        if trail > self.window.trail() {
-            self.advance_trail(trail, shared);
-        }
-        if head.kind == DataKind::Repair && self.by_group() {
-            self.repair_heard(now, self.window.key(position));
-        }
-        match head.content {
-            Content::Source { .. } => self.take_source(now, position, data, shared),
-            Content::Parity { .. } => self.take_parity(now, position, data, shared),
-        }
-        if self.path.is_none() {
-            self.want_spm(now, shared);
-        }
-        if !self.begun {
-            match shared.config.join {
-                JoinWish::Recent => self.begun = true,
-                JoinWish::History { wait } if !self.timers.is_set(Timer::Begin as usize) => {
-                    self.timers.set(Timer::Begin as usize, now + wait);
-                }
-                JoinWish::History { .. } => {}
-            }
-        }
-        self.detect(now, shared);
-    }
-
-    fn heard_from(&mut self, now: Instant) {
+    pub(super) fn heard_from(&mut self, now: Instant) {
         self.last_heard = now;
         self.heard = self.heard.saturating_add(1);
         self.rivals = 0;
@@ -316,7 +272,7 @@ impl Peer {
         }
     }
 
-    fn advance_trail(&mut self, trail: u64, shared: &mut Shared) {
+    pub(super) fn advance_trail(&mut self, trail: u64, shared: &mut Shared) {
         let Sink::Bulk(bulk) = &mut self.sink else {
             // In order the loss is found when delivery gets there.
             self.window.advance_trail(trail, |_| {});
@@ -393,212 +349,8 @@ impl Peer {
         block.closed |= index + 1 == block.size();
         self.complete(key, shared);
     }
-
-    fn take_source(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {
-        let (key, index) = (self.window.key(position), self.window.index(position));
-        let bit = 1 << index;
-        let known = self.window.block(key);
-        // In bulk a loss is told when it is known, and stands; and blocks that are complete are not kept.
-        let is_over = matches!(self.sink, Sink::Bulk(_))
-            && (position < self.window.trail()
-                || self.window.is_done(key)
-                || known.is_some_and(|block| block.lost & bit != 0));
-        let is_old = position < self.window.floor() || is_over;
-        if is_old || known.is_some_and(|block| block.present & bit != 0 || index >= block.size()) {
-            shared.stats.duplicates += 1;
-            self.learn_size(key, index, data, shared);
-            return;
-        }
-        if self.read_at_once(position, data, shared) {
-            return;
-        }
-        if !self.has_room(position, data.payload.len(), shared) {
-            self.window.heard_of(position);
-            shared.stats.dropped_full += 1;
-            self.refuse(now, key);
-            return;
-        }
-        let fragment = match data.head.content {
-            Content::Source { fragment } => fragment,
-            Content::Parity { .. } => None,
-        };
-        if let Sink::Bulk(bulk) = &mut self.sink
-            && !bulk.push(position, data.payload)
-        {
-            self.window.heard_of(position);
-            shared.stats.dropped_overrun += 1;
-            self.refuse(now, key);
-            return;
-        }
-        let is_ordered = matches!(self.sink, Sink::Ordered(_));
-        let block = self.window.ensure(key);
-        if is_ordered {
-            let held_blocks = &mut self.held_blocks;
-            let hold = block.hold.get_or_insert_with(|| {
-                *held_blocks += 1;
-                shared.pool.take()
-            });
-            hold.push(index, data.payload, Extra::Data(fragment));
-            self.held_bytes += data.payload.len();
-        }
-        block.present |= bit;
-        block.lost &= !bit;
-        if data.head.options.curr_tgsize.is_some_and(|size| size.get() == u32::from(index) + 1) {
-            block.set_size(index + 1);
-        }
-        // With nothing to come unasked, the last packet of a group ends it (§11.5).
-        let is_last = index + 1 == block.size();
-        block.closed |= is_last && self.parity.is_some_and(|parity| !parity.pro_active);
-        if let Repair::Packets(lanes) = &mut block.repair
-            && let Some(after_ns) = lanes.arrived(bit, now)
-        {
-            self.intervals.repaired(after_ns);
-        }
-        // What comes in order, without loss, ends here: there is no repair to end and nothing to decode.
-        let is_quiet = is_ordered && block.repair.is_idle() && block.parity_count() == 0;
-        self.window.arrived(position, self.parity.is_none());
-        if !is_quiet {
-            self.progress(now, key);
-            self.complete(key, shared);
-        }
-    }
-
-    /// A packet that is there already may tell that its group is a short one.
-    fn learn_size(&mut self, key: u64, index: u8, data: &Data<'_>, shared: &mut Shared) {
-        let is_last = data.head.options.curr_tgsize.is_some_and(|size| size.get() == u32::from(index) + 1);
-        if let Some(block) = self.window.block_mut(key).filter(|_| is_last)
-            && block.set_size(index + 1)
-        {
-            self.complete(key, shared);
-        }
-    }
-
-    /// Compiled by itself: source data, which come in between and are far more, would pay for its registers.
-    #[inline(never)]
-    fn take_parity(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {
-        shared.stats.parity += 1;
-        let Content::Parity { group, var_pktlen, fragment } = data.head.content else { return };
-        let Some(parity) = self.parity else {
-            shared.stats.ignored += 1;
-            return;
-        };
-        let key = self.window.key(position);
-        let run = u64::from(group.map_or(0, |run| run.get()));
-        let group_len = u64::from(parity.group_len);
-        let symbol = u8::try_from(group_len + run * group_len + u64::from(self.window.index(position)));
-        let Some(symbol) = symbol.ok().filter(|&symbol| symbol < u8::MAX) else {
-            shared.stats.parity_mismatches += 1;
-            return;
-        };
-        let start = self.window.start(key);
-        if self.window.start(key + 1) <= self.window.floor() || self.window.is_done(key) {
-            shared.stats.duplicates += 1;
-            return;
-        }
-        if !self.has_room(start, data.payload.len(), shared) {
-            shared.stats.dropped_full += 1;
-            self.refuse(now, key);
-            return;
-        }
-        let curr_tgsize = data.head.options.curr_tgsize.map_or(parity.group_len.into(), |size| size.get());
-        let size = u8::try_from(curr_tgsize).unwrap_or(0);
-        let block = self.window.ensure(key);
-        if !block.set_size(size) {
-            shared.stats.parity_mismatches += 1;
-            return;
-        }
-        // On demand it comes after all that comes unasked (§11.4).
-        block.closed |= data.head.kind == DataKind::Repair || !parity.pro_active;
-        self.window.heard_of(start + u64::from(size) - 1);
-        let is_wanted = self.window.wanted(key) != 0;
-        let block = self.window.ensure(key);
-        let is_new = block.hold.as_ref().is_none_or(|hold| !hold.has_parity(symbol));
-        if !is_wanted || !is_new || block.lacking() == 0 {
-            shared.stats.duplicates += 1;
-            return;
-        }
-        if !self.may_hold(key, shared) {
-            shared.stats.dropped_full += 1;
-            self.refuse(now, key);
-            return;
-        }
-        self.hold(key, symbol, data.payload, Extra::Parity { var_pktlen, fragment }, shared);
-        self.progress(now, key);
-        self.complete(key, shared);
-    }
-
-    /// Keeps a symbol in memory.
-    fn hold(&mut self, key: u64, index: u8, payload: &[u8], extra: Extra, shared: &mut Shared) {
-        let held_blocks = &mut self.held_blocks;
-        let hold = self.window.ensure(key).hold.get_or_insert_with(|| {
-            *held_blocks += 1;
-            shared.pool.take()
-        });
-        hold.push(index, payload, extra);
-        self.held_bytes += payload.len();
-    }
-
-    /// Something came of a block: if it is complete, or can be made so, it is.
-    pub(super) fn complete(&mut self, key: u64, shared: &mut Shared) {
-        let Some(block) = self.window.block(key) else { return };
-        let (all_there, can_decode) =
-            (block.missing() == 0, block.parity_count() > 0 && block.lacking() == 0);
-        if !all_there && can_decode {
-            match &mut self.sink {
-                Sink::Bulk(bulk) => bulk.want(key),
-                Sink::Ordered(_) => self.decode(key, shared),
-            }
-        }
-        let is_bulk = matches!(self.sink, Sink::Bulk(_));
-        if all_there && is_bulk {
-            let hold = self.window.finish(key).and_then(|block| block.hold);
-            hold.into_iter().for_each(|hold| self.release(hold, shared));
-        }
-        self.rest(key);
-    }
-
-    /// Raises the floor over what needs no more attention (bulk); not before it is known where delivery begins, which may be further
-    /// back.
-    pub(super) fn settle(&mut self, shared: &mut Shared) {
-        if !self.begun {
-            return;
-        }
-        let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
-        self.window.settle(&mut |hold| {
-            *held_blocks -= 1;
-            *held_bytes -= hold.len();
-            shared.pool.put(hold);
-        });
-    }
-
-    /// Recovers what a group in memory lacks.
-    fn decode(&mut self, key: u64, shared: &mut Shared) {
-        let group_len = self.window.block_len();
-        let start = self.window.start(key);
-        let Some(block) = self.window.block_mut(key) else { return };
-        let (size, present) = (block.size(), block.present);
-        let Some(hold) = &mut block.hold else { return };
-        let group = Group { group_len, size, present, hold, kept: None };
-        if shared.workshop.recover(&group).is_err() {
-            shared.stats.parity_mismatches += 1;
-            self.held_bytes -= hold.drop_parity();
-            self.window.look_again(key);
-            return;
-        }
-        let mut recovered = 0;
-        for (index, payload, fragment) in shared.workshop.recovered() {
-            let sqn = Window::seq(start + u64::from(index));
-            let fragment = fragment.filter(|fragment| fragment.check(sqn, payload.len()).is_ok());
-            hold.push(index, payload, Extra::Data(fragment));
-            self.held_bytes += payload.len();
-            recovered |= 1_u128 << index;
-        }
-        block.present |= recovered;
-        block.lost &= !recovered;
-        shared.stats.recovered += u64::from(recovered.count_ones());
-    }
 }
 
 /// Steps ahead that are nothing unusual, of data and of SPMs.
-const HORIZON: u64 = 1 << 16;
+pub(super) const HORIZON: u64 = 1 << 16;
 const SPM_HORIZON: u64 = 1 << 10;
