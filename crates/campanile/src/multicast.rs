@@ -29,8 +29,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where an executor waits instead of a thread, [`Publisher::send`], [`Publisher::recv`] and [`Subscriber::recv`] are futures of no
-//! particular one; with the feature `futures` publishers are sinks and subscribers are streams.
+//! Where an executor waits instead of a thread, [`Publisher::send`], [`Publisher::recv`], [`Subscriber::recv`] and their like are
+//! futures of no particular one; with the feature `futures` publishers are sinks, and subscribers and session channels are streams.
 //!
 //! Raw IP needs a privilege for its sockets only: once all sessions are started, [`drop_raw`] gives it up.
 //!
@@ -60,7 +60,7 @@ pub use campanile_pgm::wire::Session;
 pub use campanile_pgm::{Gsi, Seq, Tsi};
 pub use counts::{Counter, Counts};
 #[cfg(feature = "futures")]
-pub use futures::{PublisherSink, SubscriberStream};
+pub use futures::{PublisherSink, SessionStream, SubscriberStream};
 pub use links::SocketError;
 pub use node::StartError;
 pub use options::{

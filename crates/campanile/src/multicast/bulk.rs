@@ -2,7 +2,8 @@
 //!
 //! A [`BulkPublisher`] offers so many bytes and asks for ranges of them when they are to be sent. A [`BulkSubscriber`] hands over
 //! packets as they come, with their sequence numbers, and asks for a group of them when it can be decoded. Neither ever waits for
-//! the application: what it does not take in time is repaired later.
+//! the application: what it does not take in time is repaired later. Nor does the application wait for more than a turn of the node
+//! when it commands something.
 
 mod feed;
 mod sink;
@@ -255,6 +256,16 @@ impl BulkPublisher {
         self.supplier.events.next(timeout, self.node.waker())
     }
 
+    /// What has happened, if anything has.
+    pub fn try_next(&self) -> Option<BulkSent> {
+        self.next(Duration::ZERO)
+    }
+
+    /// What happened next, whenever it does; `None` when the session is over and all was told.
+    pub async fn recv(&self) -> Option<BulkSent> {
+        self.supplier.events.recv(self.node.waker()).await
+    }
+
     /// The way to the node, for a thread that serves it.
     pub(crate) fn supplier(&self) -> Supplier {
         self.supplier.clone()
@@ -336,6 +347,16 @@ impl BulkSubscriber {
         self.events.next(timeout, self.node.waker())
     }
 
+    /// What has happened, if anything has.
+    pub fn try_next(&self) -> Option<BulkReceived> {
+        self.next(Duration::ZERO)
+    }
+
+    /// What happens next, whenever it does; `None` when nothing more will.
+    pub async fn recv(&self) -> Option<BulkReceived> {
+        self.events.recv(self.node.waker()).await
+    }
+
     /// As [`BulkSubscriber::next`], unless something else comes first; `None` when nothing does for this long.
     pub(crate) fn next_or<T>(&self, other: impl Future<Output = T>, timeout: Duration) -> Option<First<T>> {
         let (mut event, mut other) = (pin!(self.events.recv(self.node.waker())), pin!(other));
@@ -348,6 +369,9 @@ impl BulkSubscriber {
     }
 
     /// Says which packets of a source are there already: from `first` to `last`, both included. What makes no sense is ignored.
+    ///
+    /// Who joins late asks for the front of the session alone until what is said includes its first packet, for a second at most: what
+    /// the front tells to be there is said before that.
     pub fn have(&self, tsi: Tsi, first: Seq, last: Seq) {
         self.command(sink::Command::Have(tsi, first, last));
     }

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 
 use super::publisher::{PublishError, Published, Publisher};
-use super::subscriber::{Received, Subscriber};
+use super::subscriber::{Received, SessionChannel, Subscriber};
 
 /// A publisher as a sink of messages, or of a stream's bytes.
 ///
@@ -96,16 +96,14 @@ impl Sink<Vec<u8>> for PublisherSink {
 }
 
 /// A subscriber as a stream of what it receives. It ends when the subscriber cannot go on.
-pub struct SubscriberStream {
-    subscriber: Arc<Subscriber>,
-    next: Option<Pin<Box<dyn Future<Output = Option<Received>> + Send>>>,
-}
+#[derive(Debug)]
+pub struct SubscriberStream(Subscriber);
 
 impl Subscriber {
     /// The subscriber as a stream.
     #[must_use]
     pub fn into_stream(self) -> SubscriberStream {
-        SubscriberStream { subscriber: Arc::new(self), next: None }
+        SubscriberStream(self)
     }
 }
 
@@ -113,35 +111,49 @@ impl SubscriberStream {
     /// The subscriber itself.
     #[must_use]
     pub fn subscriber(&self) -> &Subscriber {
-        &self.subscriber
-    }
-}
-
-impl std::fmt::Debug for SubscriberStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SubscriberStream").field("subscriber", &self.subscriber).finish_non_exhaustive()
+        &self.0
     }
 }
 
 impl Stream for SubscriberStream {
     type Item = Received;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
-        if self.next.is_none()
-            && let Some(received) = self.subscriber.try_next()
-        {
-            return Poll::Ready(Some(received));
-        }
-        let subscriber = Arc::clone(&self.subscriber);
-        let next = self.next.get_or_insert_with(|| Box::pin(async move { subscriber.recv().await }));
-        let received = ready!(next.as_mut().poll(context));
-        self.next = None;
-        Poll::Ready(received)
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
+        self.0.poll(context)
+    }
+}
+
+/// A session's channel as a stream of what comes of its source. It ends when nothing more will.
+#[derive(Debug)]
+pub struct SessionStream(SessionChannel);
+
+impl SessionChannel {
+    /// The channel as a stream.
+    #[must_use]
+    pub fn into_stream(self) -> SessionStream {
+        SessionStream(self)
+    }
+}
+
+impl SessionStream {
+    /// The channel itself.
+    #[must_use]
+    pub fn channel(&self) -> &SessionChannel {
+        &self.0
+    }
+}
+
+impl Stream for SessionStream {
+    type Item = Received;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
+        self.0.poll(context)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::time::Duration;
 
     use campanile_rig::free_port;
@@ -149,42 +161,59 @@ mod tests {
     use super::*;
     use crate::multicast::options::Options;
     use crate::multicast::queue::wait;
+    use crate::multicast::subscriber::SessionSubscriber;
 
-    #[test]
-    fn what_goes_into_a_sink_comes_out_of_a_stream() {
+    const PATIENCE: Duration = Duration::from_secs(300);
+
+    fn options(mode: &str) -> Options {
         let mut options = Options::default();
         options.network.group.set_port(free_port());
         options.set("unicast-port", &free_port().to_string()).unwrap();
-        options.set("interface", "127.0.0.1").unwrap();
-        options.set("linger", "2s").unwrap();
-        let mut stream = Subscriber::start(&options).unwrap().into_stream();
-        let mut sink = Publisher::start(&options).unwrap().into_sink();
-        let talk = async {
-            for number in 0..2000_u32 {
-                std::future::poll_fn(|context| Pin::new(&mut sink).poll_ready(context)).await?;
-                Pin::new(&mut sink).start_send(number.to_be_bytes().to_vec())?;
+        for (name, value) in [("interface", "127.0.0.1"), ("linger", "2s"), ("mode", mode)] {
+            options.set(name, value).unwrap();
+        }
+        options
+    }
+
+    /// Sends two thousand numbers through a sink, and closes it.
+    async fn talk(sink: &mut PublisherSink) -> Result<(), PublishError> {
+        for number in 0..2000_u32 {
+            poll_fn(|context| Pin::new(&mut *sink).poll_ready(context)).await?;
+            Pin::new(&mut *sink).start_send(number.to_be_bytes().to_vec())?;
+        }
+        poll_fn(|context| Pin::new(&mut *sink).poll_flush(context)).await?;
+        poll_fn(|context| Pin::new(&mut *sink).poll_close(context)).await
+    }
+
+    /// All that is said in a stream until its session ends.
+    async fn listen(mut stream: impl Stream<Item = Received> + Unpin) -> Vec<u8> {
+        let mut heard = Vec::new();
+        loop {
+            let next = poll_fn(|context| Pin::new(&mut stream).poll_next(context));
+            match next.await.unwrap() {
+                Received::Message { bytes, .. } => heard.extend_from_slice(&bytes),
+                Received::Bytes { bytes, .. } => heard.extend_from_slice(&bytes),
+                Received::End { .. } => return heard,
+                _ => {}
             }
-            std::future::poll_fn(|context| Pin::new(&mut sink).poll_flush(context)).await?;
-            std::future::poll_fn(|context| Pin::new(&mut sink).poll_close(context)).await
-        };
-        assert_eq!(wait(talk, Duration::from_secs(300)), Some(Ok(())));
-        assert_eq!(Pin::new(&mut sink).start_send(Vec::new()), Ok(()));
-        let late = std::future::poll_fn(|context| Pin::new(&mut sink).poll_ready(context));
-        assert_eq!(wait(late, Duration::from_secs(300)), Some(Err(PublishError::Finished)));
-        let listen = async {
-            let mut heard = 0;
-            loop {
-                let next = std::future::poll_fn(|context| Pin::new(&mut stream).poll_next(context));
-                match next.await.unwrap() {
-                    Received::Message { bytes, .. } => {
-                        assert_eq!(bytes, u32::to_be_bytes(heard));
-                        heard += 1;
-                    }
-                    Received::End { .. } => return heard,
-                    _ => {}
-                }
-            }
-        };
-        assert_eq!(wait(listen, Duration::from_secs(300)), Some(2000));
+        }
+    }
+
+    #[test]
+    fn what_goes_into_a_sink_comes_out_of_a_stream() {
+        let said: Vec<u8> = (0..2000_u32).flat_map(u32::to_be_bytes).collect();
+        for mode in ["messages", "apdu", "stream", "zmq"] {
+            let options = options(mode);
+            let stream = Subscriber::start(&options).unwrap().into_stream();
+            let sessions = SessionSubscriber::start(&options).unwrap();
+            let mut sink = Publisher::start(&options).unwrap().into_sink();
+            assert_eq!(wait(talk(&mut sink), PATIENCE), Some(Ok(())), "{mode}");
+            assert_eq!(Pin::new(&mut sink).start_send(vec![0]), Ok(()));
+            let late = poll_fn(|context| Pin::new(&mut sink).poll_ready(context));
+            assert_eq!(wait(late, PATIENCE), Some(Err(PublishError::Finished)), "{mode}");
+            assert_eq!(wait(listen(stream), PATIENCE), Some(said.clone()), "{mode}");
+            let channel = wait(sessions.accepted(), PATIENCE).flatten().unwrap();
+            assert_eq!(wait(listen(channel.into_stream()), PATIENCE), Some(said.clone()), "{mode}");
+        }
     }
 }

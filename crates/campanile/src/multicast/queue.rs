@@ -247,7 +247,7 @@ impl<T: Parcel> Inlet<T> {
     }
 
     /// The next event, if there is one; if there is none yet, `waiting` is told of the next.
-    fn poll(&self, waiting: Option<&TaskWaker>, node: &Waker) -> Poll<Option<T::Event>> {
+    pub(super) fn poll(&self, waiting: Option<&TaskWaker>, node: &Waker) -> Poll<Option<T::Event>> {
         let mut hand = self.shared.hand.lock().expect("nothing panics at a queue");
         if hand.events.is_empty() {
             let is_closed = self.reach(&mut hand.events, waiting, node);

@@ -6,6 +6,8 @@ mod sessions;
 mod sink;
 
 use std::net::IpAddr;
+#[cfg(feature = "futures")]
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_channel::Sender;
@@ -180,6 +182,12 @@ impl Subscriber {
     /// What comes next, whenever it does; `None` when nothing more will.
     pub async fn recv(&self) -> Option<Received> {
         self.events.recv(self.node.waker()).await
+    }
+
+    /// As [`Subscriber::recv`], for who polls.
+    #[cfg(feature = "futures")]
+    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Option<Received>> {
+        self.events.poll(Some(context.waker()), self.node.waker())
     }
 
     /// Wants nothing more of a source. Its packets are ignored from now on.

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use campanile::multicast::{
     Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Content, Counter, EndCause, Offer, Options,
-    Profile, Progress, Seq, Standing, Tsi,
+    Profile, Progress, ReceiverId, Seq, Standing, Tsi,
 };
 
 use super::group::options;
+use super::wait::wait;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -45,25 +46,39 @@ fn publish(
             publisher.set_linger(Duration::ZERO);
         }
         let Some(event) = publisher.next(Duration::from_millis(20)) else { continue };
-        match event {
-            BulkSent::Need(range) => {
-                let mut buffer = publisher.buffer();
-                buffer.extend_from_slice(&content[range.start as usize..range.end as usize]);
-                publisher.supply(range, buffer);
-            }
-            BulkSent::Report { report, .. } => {
-                if report.standing == Standing::Complete {
-                    complete.insert(report.receiver, report.had);
-                }
-                if complete.len() == receivers {
-                    publisher.finish();
-                }
-            }
-            BulkSent::Drained => {}
-            BulkSent::Finished => return complete.len(),
-            BulkSent::Failed(error) => panic!("{error}"),
+        if serve(publisher, event, content, receivers, &mut complete) {
+            return complete.len();
         }
     }
+}
+
+/// Does what a publisher asks for, and ends when so many receivers are complete; whether it is over.
+fn serve(
+    publisher: &BulkPublisher,
+    event: BulkSent,
+    content: &[u8],
+    receivers: usize,
+    complete: &mut BTreeMap<ReceiverId, u32>,
+) -> bool {
+    match event {
+        BulkSent::Need(range) => {
+            let mut buffer = publisher.buffer();
+            buffer.extend_from_slice(&content[range.start as usize..range.end as usize]);
+            publisher.supply(range, buffer);
+        }
+        BulkSent::Report { report, .. } => {
+            if report.standing == Standing::Complete {
+                complete.insert(report.receiver, report.had);
+            }
+            if complete.len() == receivers {
+                publisher.finish();
+            }
+        }
+        BulkSent::Drained => {}
+        BulkSent::Finished => return true,
+        BulkSent::Failed(error) => panic!("{error}"),
+    }
+    false
 }
 
 /// A session as it comes in.
@@ -72,6 +87,7 @@ struct Incoming {
     tsi: Option<Tsi>,
     packets: BTreeMap<u32, Vec<u8>>,
     block_len: usize,
+    is_told: bool,
 }
 
 impl Incoming {
@@ -100,35 +116,46 @@ impl Incoming {
     /// Takes part until all is there and the source knows it; all bytes in their order.
     fn run(mut self, subscriber: &BulkSubscriber, total: usize) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
-        let mut is_told = false;
         loop {
             assert!(Instant::now() < deadline, "{} of {total}, {:?}", self.len(), subscriber.counts());
             let event = subscriber.next(PATIENCE);
-            let event = event
-                .unwrap_or_else(|| panic!("{} of {total} {is_told} {:?}", self.len(), subscriber.counts()));
-            match event {
-                BulkReceived::Start { tsi, first, .. } => {
-                    assert_eq!((first, self.tsi.replace(tsi)), (Seq(0), None));
-                }
-                BulkReceived::Packets(batch) => self.take(&batch),
-                BulkReceived::Need { tsi, first, count } => {
-                    let bytes = self.group(first, count);
-                    subscriber.supply(tsi, first, self.block_len, bytes);
-                }
-                BulkReceived::Acknowledged { .. } => return self.packets.into_values().flatten().collect(),
-                BulkReceived::Lost { first, last, .. } => panic!("lost {first:?} to {last:?}"),
-                BulkReceived::End { cause, .. } => assert_eq!(cause, EndCause::Fin),
-                BulkReceived::Failed(error) => panic!("{error}"),
-            }
-            if self.len() == total && !is_told {
-                is_told = true;
-                let profile = Profile::parse(&self.packets[&0]).expect("packet 0 begins with it");
-                let had = self.packets.len() as u32;
-                let (cookie, standing) = (profile.cookie, Standing::Complete);
-                let progress = Progress { cookie, standing, had, total: had };
-                subscriber.report(self.tsi.expect("it has begun"), progress);
+            let event =
+                event.unwrap_or_else(|| panic!("{} of {total} {:?}", self.len(), subscriber.counts()));
+            if self.handle(subscriber, event, total) {
+                return self.into_bytes();
             }
         }
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        self.packets.into_values().flatten().collect()
+    }
+
+    /// Takes an event; whether all is there and the source knows it.
+    fn handle(&mut self, subscriber: &BulkSubscriber, event: BulkReceived, total: usize) -> bool {
+        match event {
+            BulkReceived::Start { tsi, first, .. } => {
+                assert_eq!((first, self.tsi.replace(tsi)), (Seq(0), None));
+            }
+            BulkReceived::Packets(batch) => self.take(&batch),
+            BulkReceived::Need { tsi, first, count } => {
+                let bytes = self.group(first, count);
+                subscriber.supply(tsi, first, self.block_len, bytes);
+            }
+            BulkReceived::Acknowledged { .. } => return true,
+            BulkReceived::Lost { first, last, .. } => panic!("lost {first:?} to {last:?}"),
+            BulkReceived::End { cause, .. } => assert_eq!(cause, EndCause::Fin),
+            BulkReceived::Failed(error) => panic!("{error}"),
+        }
+        if self.len() == total && !self.is_told {
+            self.is_told = true;
+            let profile = Profile::parse(&self.packets[&0]).expect("packet 0 begins with it");
+            let had = self.packets.len() as u32;
+            let (cookie, standing) = (profile.cookie, Standing::Complete);
+            let progress = Progress { cookie, standing, had, total: had };
+            subscriber.report(self.tsi.expect("it has begun"), progress);
+        }
+        false
     }
 }
 
@@ -161,6 +188,42 @@ fn a_session_arrives_without_loss() {
     let sent = publisher.counts();
     assert!(sent.of(Counter::OdataSent) >= 690, "{sent:?}");
     assert_eq!(subscribers[0].counts().of(Counter::Malformed), 0);
+}
+
+#[test]
+fn a_session_can_be_awaited() {
+    let (options, profile) = (options(), Profile::new(Content::Files));
+    let content = content(profile, 100_000);
+    let subscriber = BulkSubscriber::start(&options, Path::new("place")).expect("loopback has groups");
+    assert!(subscriber.try_next().is_none());
+    let offer = Offer { profile, bytes: content.len() as u64 };
+    let publisher = Arc::new(BulkPublisher::start(&options, offer).expect("the port is free"));
+    let hearing = {
+        let (total, publisher) = (content.len(), Arc::clone(&publisher));
+        let hear = async move {
+            let mut incoming = Incoming::default();
+            while let Some(event) = subscriber.recv().await {
+                if incoming.handle(&subscriber, event, total) {
+                    break;
+                }
+            }
+            publisher.set_linger(Duration::ZERO);
+            incoming.into_bytes()
+        };
+        thread::spawn(|| wait(hear, PATIENCE))
+    };
+    let mut complete = BTreeMap::new();
+    let say = async {
+        while let Some(event) = publisher.recv().await {
+            if serve(&publisher, event, &content, 1, &mut complete) {
+                break;
+            }
+        }
+    };
+    assert_eq!(wait(say, PATIENCE), Some(()));
+    assert_eq!(publisher.try_next(), None);
+    assert_eq!(complete.len(), 1);
+    assert!(hearing.join().expect("it did not panic").as_deref() == Some(&content[..]));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Session channels: each source's messages through a channel of its own.
 
 use std::net::IpAddr;
+#[cfg(feature = "futures")]
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_channel::Sender;
@@ -113,6 +115,12 @@ impl SessionChannel {
     /// What comes next, whenever it does; `None` when nothing more will.
     pub async fn recv(&self) -> Option<Received> {
         self.found.events.recv(&self.waker).await
+    }
+
+    /// As [`SessionChannel::recv`], for who polls.
+    #[cfg(feature = "futures")]
+    pub(in crate::multicast) fn poll(&self, context: &Context<'_>) -> Poll<Option<Received>> {
+        self.found.events.poll(Some(context.waker()), &self.waker)
     }
 }
 
