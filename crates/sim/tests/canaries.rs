@@ -56,7 +56,7 @@ fn a_loss_that_is_not_told() {
 #[test]
 fn a_message_that_is_too_long_and_not_told() {
     // Many end in the packet that they begin in, or none does.
-    for (kind, message_len) in [(Kind::Packed, 500), (Kind::Packed, 3000), (Kind::Apdu, 3000)] {
+    for (kind, message_len) in [(Kind::Packed, 500), (Kind::Packed, 3000), (Kind::Apdu, 500), (Kind::Apdu, 3000)] {
         let mut options = Case { kind, ..case() }.options();
         // Room for all of them, where each is a packet.
         options.sources[0].config.window.size = WindowSize::Packets(1 << 12);

@@ -219,20 +219,20 @@ impl Assembly {
         if self.cursor > 0 {
             return Read::Whole;
         }
-        let Some(fragment) = fragment else {
+        if fragment.is_none_or(|fragment| fragment.offset == 0) {
             self.give_up_apdu(messages);
+            let len = fragment.map_or(payload.len() as u64, |fragment| fragment.apdu_len.into());
+            if len > self.message_len_max {
+                // The cursor says that the packet was read.
+                self.cursor = payload.len().max(1);
+                return Read::TooLong { begun_at: position, len };
+            }
+            self.apdu = fragment;
+        }
+        let Some(fragment) = fragment else {
             messages.push(payload, false);
             return Read::Whole;
         };
-        if fragment.offset == 0 {
-            self.give_up_apdu(messages);
-            if u64::from(fragment.apdu_len) > self.message_len_max {
-                // The cursor says that the packet was read.
-                self.cursor = payload.len().max(1);
-                return Read::TooLong { begun_at: position, len: fragment.apdu_len.into() };
-            }
-            self.apdu = Some(fragment);
-        }
         let continues = self.apdu.is_some_and(|apdu| {
             (apdu.first_sqn, apdu.apdu_len) == (fragment.first_sqn, fragment.apdu_len)
                 && messages.begun_len() == fragment.offset as usize
@@ -392,6 +392,10 @@ mod tests {
         assert_eq!(rig.packet(b"0123", too_long), []);
         assert_eq!((rig.stats.messages_too_long, &rig.too_long[..]), (1, &[(7, 41)][..]));
         assert_eq!(rig.packet(b"x", None), whole(&[b"x"]));
+        assert_eq!(rig.packet(&[b'x'; 40], None), whole(&[&[b'x'; 40]]));
+        assert_eq!(rig.packet(&[b'x'; 41], None), [], "a packet of its own makes it no shorter");
+        assert_eq!(rig.packet(b"y", None), whole(&[b"y"]));
+        assert_eq!((rig.stats.messages_too_long, &rig.too_long[1..]), (2, &[(10, 41)][..]));
     }
 
     #[test]

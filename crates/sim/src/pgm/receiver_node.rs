@@ -189,6 +189,9 @@ impl ReceiverNode {
                     session.start(first.0)
                 }
                 Event::Messages { messages, .. } => messages.iter().try_for_each(|(bytes, more)| {
+                    if bytes.len() > self.message_len {
+                        return Err(Misdelivery::TooLong);
+                    }
                     self.tally.hand_over(bytes, |bytes| session.message(bytes, more))
                 }),
                 Event::Bytes { bytes, .. } => bytes
