@@ -8,6 +8,7 @@ mod draw;
 pub mod figures;
 mod heap;
 mod hostile;
+mod join;
 mod measure;
 mod node;
 mod options;

@@ -1,7 +1,7 @@
 //! Each oracle fails when the fault that it is there for is put in.
 
 use campanile_pgm::receiver::Limits;
-use campanile_pgm::source::WindowSize;
+use campanile_pgm::source::{Join, WindowSize};
 use campanile_sim::Time;
 use campanile_sim::pgm::{self, Canary, Case, Fault, Kind, Misdelivery, Mode, Options, Promise};
 
@@ -56,13 +56,46 @@ fn a_loss_that_is_not_told() {
 #[test]
 fn a_message_that_is_too_long_and_not_told() {
     // Many end in the packet that they begin in, or none does.
-    for (kind, message_len) in [(Kind::Packed, 500), (Kind::Packed, 3000), (Kind::Apdu, 500), (Kind::Apdu, 3000)] {
+    for (kind, message_len) in
+        [(Kind::Packed, 500), (Kind::Packed, 3000), (Kind::Apdu, 500), (Kind::Apdu, 3000)]
+    {
         let mut options = Case { kind, ..case() }.options();
         // Room for all of them, where each is a packet.
         options.sources[0].config.window.size = WindowSize::Packets(1 << 12);
         options.sources[0].longest = 5000;
         options.receivers.iter_mut().for_each(|receiver| receiver.config.limits.message_len = message_len);
         assert_eq!(concealed(&options), Misdelivery::Content, "{kind:?}");
+    }
+}
+
+/// A world in which some join while the window goes on, and are let ask for so much of it.
+fn joined_late(join: Join, kind: Kind, mode: Mode) -> Options {
+    let mut options = Case { receivers: 8, groups: 16, k: 16, loss: 0.05, mode, kind, ..case() }.options();
+    options.sources[0].config.window.join = join;
+    for (receiver, joins) in options.receivers.iter_mut().skip(2).zip([50, 60, 70, 80, 90, 100]) {
+        receiver.joins = Time(joins * 1_000_000);
+    }
+    options
+}
+
+#[test]
+fn a_share_for_who_joins_late_that_is_not_what_was_promised() {
+    let [none, share, all] = [Join::None, Join::Share(10), Join::All];
+    for kind in [Kind::File, Kind::Packed, Kind::Stream] {
+        for mode in [Mode::Selective, Mode::Both] {
+            for (join, canary) in [
+                (none, Canary::Lavish),
+                (share, Canary::Lavish),
+                (share, Canary::Forego),
+                (all, Canary::Forego),
+            ] {
+                let options = joined_late(join, kind, mode);
+                pgm::run(&options, None).expect("without the canary all is well");
+                let seen = pgm::run(&options, Some(canary)).map_err(|violation| violation.promise);
+                let is_reach = matches!(seen, Err(Promise::Delivery { fault: Misdelivery::Reach, .. }));
+                assert!(is_reach, "{kind:?}, {mode:?}, {join:?}, {canary:?}: {seen:?}");
+            }
+        }
     }
 }
 

@@ -23,6 +23,10 @@ pub enum Canary {
     Undead,
     /// A receiver keeps 64 KiB for each train that it takes.
     Hoard,
+    /// A receiver that joins late asks for nothing of what was sent before.
+    Forego,
+    /// A source lets who joins late ask for all of its window.
+    Lavish,
     /// A receiver always asks to be called at once.
     Spin,
 }

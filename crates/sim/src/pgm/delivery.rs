@@ -46,6 +46,8 @@ pub enum Misdelivery {
     OutOfTurn,
     /// The start, a gap or a packet of a file has a sequence number that no packet had.
     NeverSent,
+    /// A start that is not as far back, or farther, than the source's option lets who joins late ask for.
+    Reach,
     /// Bytes other than those that come next.
     Content,
     /// A gap that does not begin where delivery stands: what lies between is neither delivered nor named.

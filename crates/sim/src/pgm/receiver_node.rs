@@ -1,15 +1,18 @@
 //! A receiver in the world: its machine, its application, and the oracles that watch what it delivers.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
-use campanile_pgm::receiver::{CommandError, EndCause, Event, Receiver};
-use campanile_pgm::{Instant, Seq, Tsi};
+use campanile_pgm::receiver::{CommandError, EndCause, Event, JoinWish, Receiver};
+use campanile_pgm::{Gsi, Instant, Seq, Tsi};
 
 use super::address;
 use super::canary::Canary;
 use super::delivery::{Delivery, Misdelivery};
 use super::heap::Heap;
+use super::join::{Joining, Share};
 use super::options::{Naps, ReceiverOptions};
 use super::record::Record;
 use super::violation::Promise;
@@ -24,6 +27,8 @@ pub struct ReceiverNode {
     machine: Receiver,
     records: Records,
     sessions: Vec<(Tsi, Delivery)>,
+    /// Of the sources whose share of the window for who joins late is watched.
+    joinings: Vec<(Tsi, Joining)>,
     has_percent: u8,
     /// The longest message that it takes.
     message_len: usize,
@@ -40,13 +45,28 @@ pub struct ReceiverNode {
 }
 
 impl ReceiverNode {
-    pub(crate) fn new(options: &ReceiverOptions, records: Records, rng: Rng, canary: Option<Canary>) -> Self {
+    /// A receiver that has just joined. Of some sources it is watched how far back it begins.
+    pub(crate) fn new(
+        options: &ReceiverOptions,
+        records: Records,
+        shares: &[(Tsi, Share)],
+        rng: Rng,
+        canary: Option<Canary>,
+    ) -> Self {
         let mut heap = Heap::default();
-        let machine = heap.within(|| Receiver::new(options.config.clone()));
+        let mut config = options.config.clone();
+        if canary == Some(Canary::Forego) {
+            config.join = JoinWish::Recent;
+        }
+        let machine = heap.within(|| Receiver::new(config));
+        // Who forgets a source between two of its packets begins anew with each, unseen.
+        let watched = if options.config.expiry >= EXPIRY_WATCHED { shares } else { &[] };
+        let joinings = watched.iter().map(|&(tsi, share)| (tsi, Joining::new(share, &options.config)));
         Self {
             machine,
             records,
             sessions: Vec::new(),
+            joinings: joinings.collect(),
             has_percent: options.has_percent,
             message_len: options.config.limits.message_len,
             nap: options.naps.map(Nap::new),
@@ -111,6 +131,10 @@ impl ReceiverNode {
         if self.tally.canary == Some(Canary::Deaf) && self.tally.bytes > 0 {
             return;
         }
+        for packet in bytes.chunks(stride.max(1)) {
+            let of = tsi_of_downstream(packet).and_then(|tsi| joining(&mut self.joinings, tsi));
+            of.into_iter().for_each(|joining| joining.note(now, packet));
+        }
         let machine = &mut self.machine;
         self.heap.within(|| machine.handle_train(Instant(now.0), &address::path(path), stride, bytes));
         if self.tally.canary == Some(Canary::Hoard) {
@@ -167,11 +191,7 @@ impl ReceiverNode {
             let Some(event) = self.heap.within(|| machine.poll_event()) else { break };
             let tsi = tsi_of(&event);
             if let Event::Start { source, .. } = event
-                && self
-                    .records
-                    .iter()
-                    .position(|(of, _)| *of == tsi)
-                    .is_some_and(|at| source != address::of_source(at))
+                && is_other(&self.records, tsi, source)
             {
                 self.hijacked.push(tsi);
             }
@@ -182,11 +202,17 @@ impl ReceiverNode {
                 self.strays += 1;
                 continue;
             };
+            let mut joining = joining(&mut self.joinings, tsi);
+            if let (Some(joining), Event::End { .. }) = (&mut joining, &event) {
+                joining.forget();
+            }
             let mut follow_up = FollowUp::None;
             let outcome = match event {
                 Event::Start { first, .. } => {
                     follow_up = FollowUp::Have(first);
-                    session.start(first.0)
+                    let is_promised = joining.is_none_or(|joining| joining.begin(now, first.0));
+                    let outcome = session.start(first.0);
+                    if is_promised { outcome } else { Err(Misdelivery::Reach) }
                 }
                 Event::Messages { messages, .. } => messages.iter().try_for_each(|(bytes, more)| {
                     if bytes.len() > self.message_len {
@@ -264,6 +290,9 @@ impl ReceiverNode {
         }
     }
 }
+
+/// Longer than a source of these worlds is silent.
+const EXPIRY_WATCHED: Duration = Duration::from_secs(60);
 
 /// The naps of an application.
 #[derive(Debug)]
@@ -375,4 +404,21 @@ fn tsi_of(event: &Event<'_>) -> Tsi {
         | Event::End { tsi, .. } => tsi,
         _ => Tsi::default(),
     }
+}
+
+/// Whether a session is known to be of a source with another address.
+fn is_other(records: &Records, tsi: Tsi, source: IpAddr) -> bool {
+    let at = records.iter().position(|(of, _)| *of == tsi);
+    at.is_some_and(|at| source != address::of_source(at))
+}
+
+/// What is watched of joining a session.
+fn joining(joinings: &mut [(Tsi, Joining)], tsi: Tsi) -> Option<&mut Joining> {
+    joinings.iter_mut().find(|(of, _)| *of == tsi).map(|(_, joining)| joining)
+}
+
+/// The session of a packet of a source (RFC 3208 §8).
+fn tsi_of_downstream(packet: &[u8]) -> Option<Tsi> {
+    let (port, gsi) = (packet.get(..2)?, packet.get(8..14)?);
+    Some(Tsi { gsi: Gsi(gsi.try_into().ok()?), port: u16::from_be_bytes(port.try_into().ok()?) })
 }

@@ -3,10 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use campanile_pgm::Tsi;
+use campanile_pgm::source::SourceConfig;
+
 use super::address;
 use super::canary::Canary;
 use super::content::Content;
 use super::hostile::Hostile;
+use super::join::Share;
 use super::node::Node;
 use super::options::{Fault, Options};
 use super::receiver_node::{ReceiverNode, Records};
@@ -110,8 +114,18 @@ impl<'a> Scenario<'a> {
 
     fn receiver(&mut self, number: u32) -> Node {
         let options = &self.options.receivers[number as usize];
-        let node = ReceiverNode::new(options, Rc::clone(&self.records), self.rng.fork(), self.canary);
+        let (records, rng) = (Rc::clone(&self.records), self.rng.fork());
+        let node = ReceiverNode::new(options, records, &self.shares(), rng, self.canary);
         Node::Receiver(Box::new(node))
+    }
+
+    /// What sources let who joins late ask for. Who forges their packets, or ends in the middle of them, may have others begin elsewhere.
+    fn shares(&self) -> Vec<(Tsi, Share)> {
+        let watched = (0..)
+            .zip(&self.options.sources)
+            .filter(|(source, _)| self.options.hostile.is_none() && !self.options.is_failing(*source));
+        let of = |config: &SourceConfig| (config.endpoint.session.tsi, Share::of(config));
+        watched.map(|(_, source)| of(&source.config)).collect()
     }
 
     fn plan(&mut self, at: Time, fault: Fault) {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use campanile_pgm::source::{PublishError, Source, SourceEvent};
+use campanile_pgm::source::{Join, PublishError, Source, SourceEvent};
 use campanile_pgm::wire::Reset;
 use campanile_pgm::{Instant, Seq};
 
@@ -48,7 +48,10 @@ impl SourceNode {
         content: Rc<Content>,
         canary: Option<Canary>,
     ) -> Self {
-        let config = &options.config;
+        let mut config = options.config.clone();
+        if canary == Some(Canary::Lavish) {
+            config.window.join = Join::All;
+        }
         let machine = Source::new(Instant(now.0), config.clone()).expect("drawn configurations are valid");
         let pace = config.pace;
         let overhead = u64::from(pace.overhead);

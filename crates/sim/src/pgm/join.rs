@@ -1,0 +1,169 @@
+//! The oracle of joining: data begin exactly as far back as the source's option lets who joins late ask for them (RFC 3208 §9.4).
+
+use std::time::Duration;
+
+use campanile_pgm::receiver::{Consumer, JoinWish, ReceiverConfig};
+use campanile_pgm::source::{Join, SourceConfig, WindowSize};
+
+use crate::Time;
+
+/// What a source lets who joins late ask for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    join: Join,
+    /// Packets that its window holds.
+    capacity: u64,
+    /// Packets of a transmission group, which are asked for as a whole; 1 without parity.
+    group: u32,
+}
+
+impl Share {
+    pub(crate) fn of(config: &SourceConfig) -> Self {
+        let group = config.parity.map_or(1, |parity| u32::from(parity.group));
+        let tsdu_len = config.tsdu_len().unwrap_or(1) as u64;
+        let capacity = match config.window.size {
+            WindowSize::Packets(packets) => packets.into(),
+            WindowSize::Bytes(bytes) => bytes / tsdu_len,
+            WindowSize::Time(time) => {
+                (u128::from(config.pace.rate_bps) * time.as_nanos() / 1_000_000_000) as u64 / tsdu_len
+            }
+        };
+        Self { join: config.window.join, capacity: capacity.max(2 * u64::from(group)), group }
+    }
+
+    /// The first packet that may be asked for when the window goes from `trail` to `lead`; `None` when none may.
+    fn from(&self, trail: u32, lead: u32) -> Option<u32> {
+        let share = match self.join {
+            Join::None => return None,
+            Join::All => return Some(trail),
+            Join::Share(percent) => self.capacity * u64::from(percent.min(100)) / 100,
+        };
+        let end = lead.wrapping_add(1);
+        let begin = end.wrapping_sub(share as u32);
+        Some(later(begin / self.group * self.group, trail))
+    }
+}
+
+/// What a receiver has heard of a session of which no data were delivered yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Joining {
+    share: Share,
+    /// How long it waits to hear how far back it may begin; `None` when it does not want to know.
+    wait: Option<Duration>,
+    /// How far it can go back, where it delivers in order.
+    packets_most: Option<u32>,
+    heard: Option<Heard>,
+    has_begun: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    /// The first number: of data, or the one that an SPM says is next.
+    first: u32,
+    /// When data came first.
+    data_at: Option<Time>,
+    /// Whether what is before the first number was given up before an SPM came.
+    is_gone: bool,
+    /// Trail and lead of the first SPM, and when it came.
+    spm: Option<(u32, u32, Time)>,
+}
+
+impl Joining {
+    pub(crate) fn new(share: Share, config: &ReceiverConfig) -> Self {
+        let wait = match config.join {
+            JoinWish::History { wait } => Some(wait),
+            JoinWish::Recent => None,
+        };
+        let packets_most =
+            matches!(config.consumer, Consumer::Ordered { .. }).then_some(config.limits.packets);
+        Self { share, wait, packets_most, heard: None, has_begun: false }
+    }
+
+    /// Takes note of a packet of the session.
+    pub(crate) fn note(&mut self, now: Time, packet: &[u8]) {
+        let &[_, _, _, _, kind, flags, ..] = packet else { return };
+        if self.has_begun {
+            return;
+        }
+        let fields =
+            [16, 20, 24].map(|at| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?)));
+        let (Some(sqn), Some(trail)) = (fields[0], fields[1]) else { return };
+        // The trail stands in the same place of SPMs and data.
+        match (kind, fields[2]) {
+            (SPM, Some(lead)) => {
+                let heard = self.heard.get_or_insert(Heard::new(lead.wrapping_add(1)));
+                heard.spm.get_or_insert((trail, lead, now));
+            }
+            (ODATA | RDATA, _) => {
+                if self.heard.is_none() && kind == ODATA && flags & PARITY == 0 {
+                    self.heard = Some(Heard::new(sqn));
+                }
+                let Some(heard) = &mut self.heard else { return };
+                heard.data_at.get_or_insert(now);
+                heard.is_gone |= heard.spm.is_none() && is_later(trail, heard.first);
+            }
+            _ => {}
+        }
+    }
+
+    /// The session is over: what is heard from now on is another one.
+    pub(crate) fn forget(&mut self) {
+        self.heard = None;
+        self.has_begun = false;
+    }
+
+    /// Data begin with this packet, now: whether they may.
+    pub(crate) fn begin(&mut self, now: Time, first: u32) -> bool {
+        self.has_begun = true;
+        let Some(heard) = self.heard else { return false };
+        let Some(wait) = self.wait else { return first == heard.first };
+        // An SPM that comes when the time to wait for it is over may be too late, or just in time.
+        let may_be_late = |at: Time| heard.data_at.is_some_and(|data_at| at >= data_at + wait);
+        match heard.spm {
+            None => may_be_late(now) && first == heard.first,
+            Some((trail, lead, at)) => {
+                let reached =
+                    if heard.is_gone { heard.first } else { self.reaches(heard.first, trail, lead) };
+                first == reached || may_be_late(at) && first == heard.first
+            }
+        }
+    }
+
+    /// How far back a receiver gets by an SPM with this trail and lead.
+    fn reaches(&self, heard_first: u32, trail: u32, lead: u32) -> u32 {
+        let Some(mut first) = self.share.from(trail, lead) else { return heard_first };
+        let end = lead.wrapping_add(1);
+        if let Some(most) = self.packets_most {
+            // It begins with a group: the middle of one may be what a short group left out.
+            let group = self.share.group;
+            let bounded = later(first, end.wrapping_sub(most));
+            let begun = bounded / group * group;
+            first = if begun == bounded { bounded } else { earlier(begun.wrapping_add(group), end) };
+        }
+        earlier(first, heard_first)
+    }
+}
+
+impl Heard {
+    fn new(first: u32) -> Self {
+        Self { first, data_at: None, is_gone: false, spm: None }
+    }
+}
+
+fn is_later(one: u32, other: u32) -> bool {
+    (one.wrapping_sub(other) as i32) > 0
+}
+
+fn later(one: u32, other: u32) -> u32 {
+    if is_later(one, other) { one } else { other }
+}
+
+fn earlier(one: u32, other: u32) -> u32 {
+    if is_later(one, other) { other } else { one }
+}
+
+/// Types of packets and a flag (RFC 3208 §8), read by no code of the machines.
+const SPM: u8 = 0x00;
+const ODATA: u8 = 0x04;
+const RDATA: u8 = 0x05;
+const PARITY: u8 = 0x80;
