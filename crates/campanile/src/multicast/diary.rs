@@ -131,13 +131,21 @@ impl Book {
         if self.len > 0 && self.len + line.len() as u64 > self.len_max {
             self.rotate()?;
         }
-        let file = match &mut self.file {
+        let mut file = match self.file.take() {
             Some(file) => file,
-            None => self.file.insert(OpenOptions::new().create(true).append(true).open(&self.path)?),
+            None => self.reopen()?,
         };
         file.write_all(&line)?;
+        self.file = Some(file);
         self.len += line.len() as u64;
         Ok(())
+    }
+
+    /// Opens the file anew, without what there was room for of a line that failed.
+    fn reopen(&self) -> io::Result<File> {
+        let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        file.set_len(self.len)?;
+        Ok(file)
     }
 
     /// Moves each file one number up; the last one goes.
@@ -209,6 +217,23 @@ mod tests {
         assert!(lines.len() < 12 && lines.iter().all(|line| line["counts"]["lost"] != 1), "old files go");
         assert_eq!(lines[0]["sources"][0]["loss_percent"], 2.5);
         assert_eq!(lines[0]["missed"], 0);
+    }
+
+    #[test]
+    fn what_was_written_of_a_line_goes_if_the_rest_fails() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("test.jsonl");
+        let mut book = Book::open(path.clone(), 1 << 20, 1).unwrap();
+        book.write(&entry(1)).unwrap();
+        // As on a disk that is full in the middle of a line.
+        book.file.as_mut().unwrap().write_all(b"{\"time\":").unwrap();
+        book.file = Some(File::open(&path).unwrap());
+        assert!(book.write(&entry(2)).is_err());
+        book.write(&entry(3)).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let lost =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["counts"]["lost"].clone();
+        assert_eq!(text.lines().map(lost).collect::<Vec<_>>(), [1, 3]);
     }
 
     #[test]
