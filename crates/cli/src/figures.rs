@@ -21,6 +21,17 @@ impl fmt::Display for Count {
     }
 }
 
+/// So many of something, one of which has this name: `1 line`, `6,000 lines`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Things(pub(crate) u64, pub(crate) &'static str);
+
+impl fmt::Display for Things {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, name) = *self;
+        write!(f, "{} {name}{}", Count(count), if count == 1 { "" } else { "s" })
+    }
+}
+
 impl Count {
     /// A rate, rounded to whole things.
     pub(crate) fn rounded(rate: f64) -> Self {
@@ -84,7 +95,7 @@ impl fmt::Display for Size {
         let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
         match units.into_iter().find(|&(scale, _)| bytes >= scale) {
             Some((scale, unit)) => f.pad(&format!("{:.1} {unit}", bytes / scale)),
-            None => f.pad(&format!("{} bytes", self.0)),
+            None => f.pad(&Things(self.0, "byte").to_string()),
         }
     }
 }

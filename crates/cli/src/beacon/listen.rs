@@ -9,7 +9,7 @@ use campanile::{Interface, amount};
 use serde::Serialize;
 
 use crate::command_error::CommandError;
-use crate::figures::{Count, Span};
+use crate::figures::{Count, Span, Things};
 use crate::{interrupt, output};
 
 /// Listen to a group: who sends, which number, when, and what was lost.
@@ -214,7 +214,8 @@ const TEXT_MAX: usize = 200;
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let received: u64 = self.sources.iter().map(|source| source.received).sum();
-        write!(f, "stopped: {} datagrams of {} sources", Count(received), Count(self.sources.len() as u64))?;
+        let sources = Things(self.sources.len() as u64, "source");
+        write!(f, "stopped: {} of {sources}", Things(received, "datagram"))?;
         for (count, what) in
             [(self.foreign, "of no beacon"), (self.dropped_by_kernel, "dropped by the kernel")]
         {

@@ -8,7 +8,7 @@ use campanile::{Interface, amount};
 use serde::Serialize;
 
 use crate::command_error::CommandError;
-use crate::figures::Count;
+use crate::figures::Things;
 use crate::{arguments, interrupt, output};
 
 /// Send numbered datagrams to a group.
@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     if arguments.json {
         output::json(&Line::Stopped { sent: count })
     } else {
-        output::line(format_args!("stopped: {} datagrams sent", Count(count)))
+        output::line(format_args!("stopped: {} sent", Things(count, "datagram")))
     }
 }
 

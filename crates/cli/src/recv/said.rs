@@ -7,7 +7,7 @@ use campanile::files::{Manifest, ReceiveProgress};
 use campanile::multicast::{Bytes, Counter, Counts, Options, Tsi};
 use serde::Serialize;
 
-use crate::figures::{Count, Size};
+use crate::figures::{Count, Size, Things};
 use crate::progress::Said;
 
 /// Where files are received, and from where.
@@ -76,8 +76,8 @@ impl Begun {
 impl fmt::Display for Begun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { session, files, bytes, had, total, .. } = self;
-        let plural = if *files == 1 { "file" } else { "files" };
-        write!(f, "session {session} brings {files} {plural}, {}: ", Size(*bytes))?;
+        let files = Things(*files as u64, "file");
+        write!(f, "session {session} brings {files}, {}: ", Size(*bytes))?;
         write!(f, "{} of {} packets are here", Count(*had), Count(*total))
     }
 }
@@ -227,7 +227,7 @@ impl fmt::Display for Heard {
         let end = if *interrupted { "interrupted" } else { "finished" };
         write!(f, "{end} after {seconds:.1} s: {}", Size(*bytes))?;
         if *messages > 0 {
-            write!(f, " in {} messages", Count(*messages))?;
+            write!(f, " in {}", Things(*messages, "message"))?;
         }
         write!(f, ", {}", Packets(counts))
     }

@@ -7,7 +7,7 @@ use campanile::files::{FileSender, Listener, SendProgress};
 use campanile::multicast::{Counter, Counts, Options, Rate, Report, Tsi};
 use serde::Serialize;
 
-use crate::figures::{BitRate, Count, Size};
+use crate::figures::{BitRate, Count, Size, Things};
 use crate::progress::Said;
 
 /// What is sent, and where to.
@@ -49,8 +49,9 @@ impl fmt::Display for Started {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { session, group, rate_bps, files, bytes } = self;
         match (files, bytes) {
-            (Some(1), Some(bytes)) => write!(f, "sending 1 file, {},", Size(*bytes))?,
-            (Some(files), Some(bytes)) => write!(f, "sending {files} files, {},", Size(*bytes))?,
+            (Some(files), Some(bytes)) => {
+                write!(f, "sending {}, {},", Things(*files as u64, "file"), Size(*bytes))?;
+            }
             _ => f.write_str("sending standard input")?,
         }
         write!(f, " to {group} at ")?;
@@ -217,7 +218,7 @@ impl fmt::Display for InputFinished {
         let end = if self.interrupted { "interrupted" } else { "finished" };
         write!(f, "{end} after {seconds:.1} s: {} of standard input", Size(*bytes))?;
         if *lines > 0 {
-            write!(f, " in {} lines", Count(*lines))?;
+            write!(f, " in {}", Things(*lines, "line"))?;
         }
         writeln!(f, ", {} sent", Size(counts.of(Counter::BytesSent)))?;
         write!(f, "  receivers  {complete} of {} that reported are complete", receivers.len())

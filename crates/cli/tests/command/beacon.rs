@@ -55,12 +55,12 @@ fn any_text_is_said_and_shown() {
         run(&format!("beacon send --group {group} --interface 127.0.0.1 --text hello --size 9000 --count 1"));
     assert_eq!(sent.code, Some(0), "{sent:?}");
     assert!(sent.stdout.contains("9000 bytes to "), "{sent:?}");
-    assert!(sent.stdout.ends_with("stopped: 1 datagrams sent\n"), "{sent:?}");
+    assert!(sent.stdout.ends_with("stopped: 1 datagram sent\n"), "{sent:?}");
     let heard = listener.finish();
     assert_eq!(heard.code, Some(0), "{heard:?}");
     let lines: Vec<&str> = heard.stdout.lines().collect();
     assert!(lines[0].contains("9000 bytes") && lines[0].ends_with("  hello"), "{lines:?}");
-    assert_eq!(lines[1], "stopped: 1 datagrams of 1 sources");
+    assert_eq!(lines[1], "stopped: 1 datagram of 1 source");
     assert!(lines[2].ends_with(" 1 from number 0 on, 0 lost (0.000 %)"), "{lines:?}");
 }
 
