@@ -127,14 +127,28 @@ impl Node {
             IpAddr::V4(group) => ("/proc/net/igmp", format!("{:08X}", u32::from_ne_bytes(group.octets()))),
             IpAddr::V6(group) => ("/proc/net/igmp6", format!("{:032x}", group.to_bits())),
         };
+        self.wait_for(&format!("a member of {group}"), file, |text| text.contains(&listed))
+    }
+
+    /// Waits until a program on it has a socket of UDP.
+    ///
+    /// # Errors
+    /// No program has, for longer than anyone is willing to wait.
+    pub fn wait_for_socket(&self) -> Result<(), RigError> {
+        // The first line is a head.
+        self.wait_for("a socket of UDP", "/proc/net/udp", |text| text.lines().count() > 1)
+    }
+
+    /// Waits until a file of the node's namespace says something.
+    fn wait_for(&self, what: &str, file: &str, is_there: impl Fn(&str) -> bool) -> Result<(), RigError> {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             let output = self.command("cat").arg(file).output()?;
-            if String::from_utf8_lossy(&output.stdout).contains(&listed) {
+            if is_there(&String::from_utf8_lossy(&output.stdout)) {
                 return Ok(());
             }
         }
-        Err(RigError::Command { what: format!("a member of {group}"), said: "there is none".to_owned() })
+        Err(RigError::Command { what: what.to_owned(), said: "there is none".to_owned() })
     }
 
     pub(crate) fn space(&self) -> &Space {

@@ -152,7 +152,7 @@ const WORTH_LENDING: usize = 16 * 1024;
 const MOST_SEGMENTS: usize = 64;
 const NOTHING_TRIES: u32 = 10;
 const NOTHING_SAMPLES: u32 = 100;
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(120);
 const PROBE_INTERVAL: Duration = Duration::from_millis(5);
 /// Longer than any answer takes.
 const QUIET: Duration = Duration::from_millis(20);

@@ -53,7 +53,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
 fn sink(flood: &Path) -> Result<(Process, String), Box<dyn Error>> {
     let port = free_port().to_string();
     let mut sink = Process::start("sink", Command::new(flood).args(["sink", &port]))?;
-    match sink.line(Duration::from_secs(5), |line| line == "ready") {
+    match sink.line(Duration::from_secs(120), |line| line == "ready") {
         Some(_) => Ok((sink, port)),
         None => Err(format!("the sink does not begin: {}", sink.kill().story()).into()),
     }

@@ -19,6 +19,8 @@ fn a_reply_is_the_datagram_as_it_came() {
         assert_eq!((stats.received.trains, stats.sent.trains), (5, 5));
         assert_eq!(stats.received.bytes, stats.sent.bytes);
         assert_eq!(stats.receive_buffers_in_use, 0);
+        assert!(stats.polls >= 5 && stats.completions >= 10, "{stats:?}");
+        assert!((1..=stats.completions).contains(&stats.completions_max), "{stats:?}");
     });
 }
 

@@ -97,7 +97,10 @@ impl Bench {
             running.push(Process::start("receiver", &mut command)?);
             places.push(into);
         }
-        // Nobody's receivers say in a common way that they listen.
+        // Nobody's receivers say in a common way that they listen: they have a socket then, or will soon.
+        for node in receivers {
+            node.wait_for_socket()?;
+        }
         thread::sleep(Duration::from_millis(1500));
         let before = sender.sent_bytes()?;
         let (start, ended_before) = (SystemTime::now(), ended_children());
@@ -107,7 +110,7 @@ impl Bench {
         let wire = (sender.sent_bytes()? - before) as f64 / self.scene.bytes as f64;
         let counted = ended_children();
         // udpcast's receivers leave when the sender has, others never do.
-        let patience = Duration::from_secs(if contestant.stays { 0 } else { 10 });
+        let patience = Duration::from_secs(if contestant.stays { 0 } else { 120 });
         let receivers: Vec<Ended> = running.into_iter().map(|receiver| receiver.finish(patience)).collect();
         let receivers_spent = ended_children() - counted;
         if ended.code != Some(0) {
@@ -135,7 +138,7 @@ impl Bench {
         command.args(["send", "raw", &format!("{packets:.0}"), "1472", &format!("{rate:.0}")]);
         let before = ended_children();
         let mut process = Process::start("raw sender", &mut command)?;
-        process.line(Duration::from_secs(60), |line| line == "sent").ok_or("the raw sender does not end")?;
+        process.line(Duration::from_secs(300), |line| line == "sent").ok_or("the raw sender does not end")?;
         process.kill();
         Ok((ended_children() - before).as_secs_f64())
     }
