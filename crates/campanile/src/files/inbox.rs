@@ -203,7 +203,12 @@ impl Drop for Inbox {
         if is_empty {
             // While it is locked, so that nobody locks what is gone. Windows keeps it until it is closed.
             let _ = fs::remove_file(self.ours.join(LOCK));
-            self.lock = None;
+        }
+        if let Some(lock) = self.lock.take() {
+            // A child that this process begins has its files too for a moment, and would hold the lock with them.
+            let _ = lock.unlock();
+        }
+        if is_empty {
             let _ = fs::remove_dir(&self.ours);
         }
     }

@@ -8,14 +8,17 @@ use super::group::options;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Everything up to the end of a session: its cause, messages, and packets lost.
-fn hear(subscriber: &Subscriber) -> (EndCause, u32, u32) {
-    let (mut messages, mut lost) = (0, 0);
+/// Everything up to the end of a session: its cause, the first bytes of messages, and the numbers of packets lost.
+fn hear(subscriber: &Subscriber) -> (EndCause, Vec<u32>, Vec<u32>) {
+    let (mut messages, mut lost) = (Vec::new(), Vec::new());
     loop {
         match subscriber.next(PATIENCE).expect("a session ends") {
             Received::End { cause, .. } => return (cause, messages, lost),
-            Received::Message { .. } => messages += 1,
-            Received::Lost { first, last, .. } => lost += last.0.wrapping_sub(first.0) + 1,
+            Received::Message { bytes, .. } => {
+                let number = bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+                messages.extend(number);
+            }
+            Received::Lost { first, last, .. } => lost.extend(first.0..=last.0),
             _ => {}
         }
     }
@@ -35,7 +38,8 @@ fn forgetful(on_loss: &str) -> Options {
 /// Publishes one message a packet, without ever asking the publisher for anything.
 fn say(options: &Options, messages: usize) -> Publisher {
     let publisher = Publisher::start(options).expect("the port is free");
-    (0..messages).for_each(|_| publisher.publish(&[0; 1000]).expect("in time"));
+    let message = |number: usize| [&(number as u32).to_be_bytes(), &[0; 996][..]].concat();
+    (0..messages).for_each(|number| publisher.publish(&message(number)).expect("in time"));
     publisher.finish();
     publisher
 }
@@ -47,8 +51,14 @@ fn what_is_lost_for_good_is_told_and_the_rest_comes() {
     let _publisher = say(&options, 500);
     let (cause, messages, lost) = hear(&subscriber);
     assert_eq!(cause, EndCause::Fin);
-    assert!(messages > 0 && lost > 0, "{messages} came, {lost} packets were lost");
-    assert_eq!(messages + lost, 500, "each packet bears one message");
+    assert!(!messages.is_empty() && !lost.is_empty(), "{messages:?} came, {lost:?} were lost");
+    // Each packet bears one message, and the first one has the number 0.
+    assert!(
+        messages.is_sorted() && messages.iter().all(|came| !lost.contains(came)),
+        "{messages:?}, {lost:?}"
+    );
+    let told = |number: &u32| messages.contains(number) || lost.contains(number);
+    assert!((0..500).all(|number| told(&number)), "{messages:?} came, {lost:?} were lost");
 }
 
 #[test]
@@ -85,6 +95,6 @@ fn sources_come_and_go() {
         assert!(matches!(subscriber.next(PATIENCE), Some(Received::Message { .. })));
         // It ends without a word.
         drop(publisher);
-        assert_eq!(hear(&subscriber), (EndCause::Expired, 0, 0));
+        assert_eq!(hear(&subscriber), (EndCause::Expired, vec![], vec![]));
     }
 }
