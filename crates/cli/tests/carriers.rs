@@ -263,7 +263,9 @@ fn router_alert_is_on_what_network_elements_look_at() {
     assert_eq!(second.code, Some(0), "{second:?}");
     assert_eq!(receiver.finish(PATIENCE).code, Some(0));
     mark("7778");
-    let mut seen = watch.kill().lines;
+    // The program that captures for it ends with it only if it is asked to, and until then nobody sees the end of its output.
+    watch.signal("INT").expect("it runs");
+    let mut seen = watch.finish(PATIENCE).lines;
     seen.retain(|line| !line.ends_with(";7777") && !line.ends_with(";7778"));
     for (kind, len) in [("0x00", 24), ("0x04", 20), ("0x05", 24), ("0x08", 24), ("0x0a", 24)] {
         let mut of_kind = seen.iter().filter_map(|line| line.strip_prefix(kind)).peekable();

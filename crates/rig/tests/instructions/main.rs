@@ -26,12 +26,17 @@ fn main() -> ExitCode {
         println!("skipped: the table is of {}", table::ARCH);
         return ExitCode::SUCCESS;
     }
+    let is_recorded = arguments.iter().any(|argument| argument == "--record");
+    if !is_recorded && let Some(compiler) = table::other_compiler() {
+        println!("skipped: the table is of what another compiler made, and this is {compiler}");
+        return ExitCode::SUCCESS;
+    }
     if !has("valgrind", &["--version"]) {
         return ExitCode::SUCCESS;
     }
     let program = count::build();
     let rows = table::WORKS.map(|(work, _)| count::row(&program, work));
-    if arguments.iter().any(|argument| argument == "--record") {
+    if is_recorded {
         table::write(&rows).expect("docs/instructions.md can be written");
         return ExitCode::SUCCESS;
     }

@@ -55,10 +55,20 @@ pub(crate) fn write(rows: &[Row; WORKS.len()]) -> io::Result<()> {
     for ((_, name), row) in WORKS.iter().zip(rows) {
         writeln!(page, "| {name} | {} |", row.text()).expect("a text grows");
     }
-    let compiler = Command::new("rustc").arg("--version").output()?;
-    let compiler = String::from_utf8_lossy(&compiler.stdout);
-    write!(page, "\nCounted for {ARCH}, compiled by {}.\n", compiler.trim()).expect("a text grows");
+    write!(page, "\nCounted for {ARCH}, compiled by {}.\n", compiler()?).expect("a text grows");
     fs::write(PAGE, page)
+}
+
+/// The compiler, if it is not the one that the table is of.
+pub(crate) fn other_compiler() -> Option<String> {
+    let compiler = compiler().ok()?;
+    let page = fs::read_to_string(PAGE).unwrap_or_default();
+    (!page.contains(&format!("compiled by {compiler}."))).then_some(compiler)
+}
+
+fn compiler() -> io::Result<String> {
+    let version = Command::new("rustc").arg("--version").output()?;
+    Ok(String::from_utf8_lossy(&version.stdout).trim().to_owned())
 }
 
 /// The arguments of what is counted, and how the table names it.

@@ -64,7 +64,9 @@ impl<'n> Judge<'n> {
     /// Judges all packets, and returns their types.
     fn verdict(mut self) -> Vec<u8> {
         self.sees(END);
-        let ended = self.tshark.kill();
+        // The program that captures for it ends with it only if it is asked to, and until then nobody sees the end of its output.
+        self.tshark.signal("INT").expect("it runs");
+        let ended = self.tshark.finish(PATIENCE);
         let is_mark = |line: &&String| [BEGIN, END].iter().any(|port| line.starts_with(&format!("{port};")));
         ended.lines.iter().filter(|line| !is_mark(line)).map(|line| kind(line)).collect()
     }
