@@ -279,7 +279,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 #[test]
 fn who_takes_nothing_for_a_while_loses_nothing() {
     let mut options = options();
-    options.set("nak-retries", "4").unwrap();
+    options.set("nak-retries", "10").unwrap();
     let profile = Profile::new(Content::Files);
     // More than finds room on the way to the application.
     let content = content(profile, 12_000_000);
@@ -294,7 +294,7 @@ fn who_takes_nothing_for_a_while_loses_nothing() {
     let counted = |counter| subscriber.counts().of(counter);
     wait_until("packets find no room", || counted(Counter::DroppedOverrun) > 1000);
     // Long enough for what is asked for once more to be given up.
-    let back = Instant::now() + Duration::from_secs(2);
+    let back = Instant::now() + Duration::from_secs(3);
     wait_until("the application is back", || Instant::now() > back);
     assert!(Incoming::default().run(&subscriber, content.len()) == content[..]);
     is_heard.store(true, Ordering::Relaxed);
