@@ -253,6 +253,13 @@ impl Receiver {
         self.peers.iter().map(|peer| peer.session.tsi)
     }
 
+    /// The first packet of a source that may still be needed: all before were delivered, told lost, or are not wanted.
+    #[must_use]
+    pub fn needs(&self, tsi: &Tsi) -> Option<Seq> {
+        let peer = self.peers.iter().find(|peer| peer.session.tsi == *tsi)?;
+        Some(Window::seq(peer.window.floor()))
+    }
+
     /// Bytes of payload that are kept, of all sources.
     #[must_use]
     pub fn held_bytes(&self) -> usize {

@@ -81,6 +81,8 @@ pub struct Source {
     owed: Option<(u64, u8)>,
     /// Confirmations and SPMs sent since data or repairs were.
     urgent_run: u8,
+    /// Data packets that may be sent in all.
+    sent_max: u64,
     phase: Phase,
     reset: Option<Reset>,
     signals: Signals,
@@ -174,6 +176,7 @@ impl Source {
             adapt,
             owed: None,
             urgent_run: 0,
+            sent_max: u64::MAX,
             phase: Phase::Open,
             reset: None,
             signals: Signals::default(),
@@ -337,6 +340,14 @@ impl Source {
         self.timers.set(Timer::Pace as usize, now);
     }
 
+    /// Says how many data packets may be sent in all, from now on. Others wait; repairs, and what else there is, do not.
+    pub fn set_sent_max(&mut self, now: Instant, packets: u64) {
+        if packets > self.sent_max {
+            self.timers.set(Timer::Pace as usize, now);
+        }
+        self.sent_max = packets;
+    }
+
     /// The next train to send; asked for only while a transmit slot is free. A longer buffer gets longer trains.
     ///
     /// # Panics
@@ -395,6 +406,12 @@ impl Source {
         self.window.edges()
     }
 
+    /// How many packets the window holds, of which half may wait to be sent.
+    #[must_use]
+    pub fn window_packets(&self) -> u64 {
+        self.window.capacity()
+    }
+
     /// The rate, in bytes a second.
     #[must_use]
     pub fn rate_bps(&self) -> u64 {
@@ -407,6 +424,12 @@ impl Source {
     pub fn packets_until(&self, sqn: Seq) -> Option<u64> {
         let position = self.window.position(sqn)?;
         Some(self.window.packet(position)? + 1)
+    }
+
+    /// How many data packets were made before a sequence number; `None` for one that has left the window, or is far ahead of it.
+    #[must_use]
+    pub fn packets_before(&self, sqn: Seq) -> Option<u64> {
+        self.window.packets_before(sqn)
     }
 
     /// The sequence number of the packet that is made next.

@@ -110,8 +110,18 @@ mod tests {
 
     fn listener(number: u128, standing: Standing, had: u32, loss: u16) -> Listener {
         let (cookie, receiver, lead) = (1, ReceiverId(number << 96), Seq(0));
-        let report =
-            Report { cookie, receiver, standing, had, total: 200, loss, headroom: 0, lead, heard: 0 };
+        let report = Report {
+            cookie,
+            receiver,
+            standing,
+            had,
+            total: 200,
+            loss,
+            headroom: 0,
+            lead,
+            heard: 0,
+            needs: lead,
+        };
         Listener { address: Ipv4Addr::LOCALHOST.into(), report }
     }
 

@@ -151,6 +151,7 @@ fn reports_and_receipts_are_shown_and_counted_apart() {
         headroom: 5000,
         lead: Seq(79),
         heard: 71,
+        needs: Seq(70),
     };
     let interval = Duration::from_millis(1500);
     let receipt = Receipt { cookie, receiver, is_final: true, interval, receivers: 40 };

@@ -140,7 +140,7 @@ impl Source {
 
     fn is_data_ready(&mut self) -> bool {
         self.refill();
-        if self.reset.is_some() {
+        if self.reset.is_some() || self.is_held() {
             return false;
         }
         let Some(position) = self.window.next_unsent() else { return false };
@@ -186,7 +186,7 @@ impl Source {
                 self.group_completed(now);
                 break;
             }
-            if train.is_closed || !self.pacer.is_open(now) {
+            if train.is_closed || self.is_held() || !self.pacer.is_open(now) {
                 break;
             }
             self.refill();
@@ -454,8 +454,13 @@ impl Source {
         self.timers.set(Timer::Pace as usize, at);
     }
 
+    /// Whether no more data may be sent for now.
+    fn is_held(&self) -> bool {
+        self.window.sent() >= self.sent_max
+    }
+
     fn has_work(&self) -> bool {
-        let has_data = self.window.waiting() > 0 && self.reset.is_none();
+        let has_data = self.window.waiting() > 0 && self.reset.is_none() && !self.is_held();
         has_data || self.owed.is_some() || self.repairs.len() > 0
     }
 }

@@ -118,6 +118,16 @@ impl Window {
         (index < group.count).then(|| group.first_packet + u64::from(index))
     }
 
+    /// How many packets were made before a sequence number, if it is in the window or next.
+    pub(super) fn packets_before(&self, sqn: Seq) -> Option<u64> {
+        let position = self.head.checked_add_signed(sqn.signed_distance_from(self.seq(self.head)).into())?;
+        if position >= self.head {
+            return (position == self.head).then_some(self.made);
+        }
+        let group = self.group(self.group_of(position))?;
+        Some(group.first_packet + u64::from(self.index_of(position).min(group.count)))
+    }
+
     /// The oldest position that can be repaired; one past the lead when none can.
     pub(super) fn trail(&self) -> u64 {
         self.start_of(self.first_group).min(self.lead.map_or(0, |lead| lead + 1))
@@ -132,6 +142,11 @@ impl Window {
     pub(super) fn edges(&self) -> wire::Window {
         let lead = self.lead.map_or(self.first_sqn.previous(), |lead| self.seq(lead));
         wire::Window::new(self.seq(self.trail()), lead).expect("a window spans less than 2^30 positions")
+    }
+
+    /// How many packets were ever sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// How many packets wait to be sent.

@@ -317,3 +317,22 @@ fn each_interface_is_told_its_own_address() {
     assert!(!of("RDATA 2").is_empty() && of("RDATA 2").iter().all(|sent| !sent.transmit.apart));
     assert_eq!((rig.source.stats().naks, rig.source.stats().naks_misdirected), (2, 1));
 }
+
+#[test]
+fn data_are_held_back_and_repairs_are_not() {
+    let mut rig = SourceRig::having_sent(apdu_source(), 3);
+    rig.source.set_sent_max(rig.now, 4);
+    rig.publish(3);
+    assert_eq!(odata(&rig.run_ms(100)), 1);
+    assert!(rig.source.poll_timeout().is_none_or(|at| at > rig.now), "there is nothing to do");
+    rig.nak(&[1]);
+    let sent = rig.run_ms(100);
+    assert!(texts(&sent).iter().any(|text| text.starts_with("RDATA")), "{sent:?}");
+    assert_eq!(odata(&sent), 0);
+    rig.source.set_sent_max(rig.now, 10);
+    assert_eq!(odata(&rig.run_ms(100)), 2);
+}
+
+fn odata(sent: &[Sent]) -> usize {
+    sent.iter().filter(|sent| sent.text.starts_with("ODATA")).count()
+}

@@ -172,6 +172,7 @@ mod tests {
             headroom: 0,
             lead: campanile_pgm::Seq(0),
             heard: 1,
+            needs: campanile_pgm::Seq(0),
         }
     }
 

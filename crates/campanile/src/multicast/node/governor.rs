@@ -4,6 +4,9 @@
 //! limits. What was lost says when the way is full: the rate grows until something is lost, falls to what came through, and grows again
 //! by small steps. What the buffers take says when a receiver is behind, before anything is lost.
 //!
+//! A report says, too, from which packet on the receiver may need repair. New data are held back before they push that out of the
+//! window, whatever the rate; repairs are not.
+//!
 //! Judgement is passed in rounds. A round is over when each receiver has heard what was sent after it began, so that it tells of this
 //! rate and of no other, however long the way is. A loss that a lower rate does not lessen is the link's and not ours: from then on it
 //! counts as given.
@@ -19,7 +22,7 @@ use crate::multicast::report::{ReceiverId, Report};
 ///
 /// # Order of calls
 ///
-/// [`Governor::take`] with each report; [`Governor::rate`] before each turn of sending.
+/// [`Governor::take`] with each report; [`Governor::rate`], then [`Governor::sent_max`], before each turn of sending.
 #[derive(Debug)]
 pub(crate) struct Governor {
     floor_bps: f64,
@@ -32,8 +35,11 @@ pub(crate) struct Governor {
     listeners: HashMap<ReceiverId, Listener>,
     /// Listeners that have yet to hear of this round.
     behind: usize,
-    /// The first packet that would find no room somewhere.
+    /// Packets that may be sent from the first one on that somebody needs.
+    window: u64,
+    /// The first packet that would find no room somewhere, or push out of the window what somebody needs.
     room_end: u64,
+    shortage: Option<Shortage>,
     round: Round,
     trial: Option<Trial>,
     /// When those that are silent are looked for.
@@ -62,8 +68,18 @@ struct Listener {
     /// When it last heard something new.
     at: Instant,
     room_end: u64,
+    /// How many packets it is behind with: from the first one that it needs to the last one that it heard.
+    behind: u64,
     /// The share that its link loses at any rate.
     given: f64,
+}
+
+/// There is no room for more: packets leave one by one.
+#[derive(Debug, Clone, Copy)]
+struct Shortage {
+    sent_max: u64,
+    /// When the floor lets another one through.
+    next_at: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,12 +101,14 @@ struct Trial {
 }
 
 impl Governor {
-    /// A session that begins now. The rates are in bytes a second, and `packet_len` is what a packet counts for them.
+    /// A session that begins now. The rates are in bytes a second, and `packet_len` is what a packet counts for them. `window` packets may
+    /// be sent from the first one on that a receiver needs.
     pub(super) fn new(
         now: Instant,
         (floor_bps, ceiling_bps): (u64, u64),
         initial_bps: u64,
         packet_len: u64,
+        window: u64,
     ) -> Self {
         Governor {
             floor_bps: floor_bps as f64,
@@ -100,7 +118,9 @@ impl Governor {
             clean: None,
             listeners: HashMap::new(),
             behind: 0,
+            window,
             room_end: u64::MAX,
+            shortage: None,
             round: Round { began: now, sent: Sent::default() },
             trial: None,
             sweep_at: now + SWEEP,
@@ -108,8 +128,8 @@ impl Governor {
         }
     }
 
-    /// Takes a report whose last packet heard was the `said`th that was sent.
-    pub(super) fn take(&mut self, now: Instant, report: &Report, said: u64) {
+    /// Takes a report of a receiver that needs what was sent after so many packets, and heard the `said`th last.
+    pub(super) fn take(&mut self, now: Instant, report: &Report, (passed, said): (u64, u64)) {
         if report.standing.is_final() {
             self.listeners.remove(&report.receiver);
             self.look();
@@ -118,7 +138,7 @@ impl Governor {
         if !self.listeners.contains_key(&report.receiver) && self.listeners.len() == LISTENERS_MAX {
             return;
         }
-        let new = Listener { said, heard: 0, since: None, at: now, room_end: 0, given: 0.0 };
+        let new = Listener { said, heard: 0, since: None, at: now, room_end: 0, behind: 0, given: 0.0 };
         let listener = self.listeners.entry(report.receiver).or_insert(new);
         // Reports may overtake each other.
         if said < listener.said {
@@ -128,7 +148,9 @@ impl Governor {
             listener.at = now;
         }
         let room = (report.headroom as f64 / self.packet_len) as u64;
-        (listener.said, listener.heard, listener.room_end) = (said, report.heard, said.saturating_add(room));
+        listener.behind = said.saturating_sub(passed);
+        listener.room_end = said.saturating_add(room.min(self.window.saturating_sub(listener.behind)));
+        (listener.said, listener.heard) = (said, report.heard);
         if said >= self.round.sent.packets {
             listener.since.get_or_insert((now, said, report.heard));
         }
@@ -151,15 +173,33 @@ impl Governor {
         if self.behind == 0 && !self.listeners.is_empty() {
             self.judge(now, sent);
         }
-        // What the tightest buffer takes is used up in the time in which it can say that there is more.
+        // What the tightest buffer takes is used up in the time in which it can say that there is more. Repairs need some rate all the
+        // same: it may be they that make room.
         let room = self.room_end.saturating_sub(sent.packets) as f64 * self.packet_len;
         let horizon = self.interval().as_secs_f64() * HORIZON;
-        self.rate_bps.min(room / horizon).clamp(self.floor_bps, self.ceiling_bps) as u64
+        let rate_bps = self.rate_bps.min((room / horizon).max(self.rate_bps * REPAIRS_SHARE));
+        rate_bps.clamp(self.floor_bps, self.ceiling_bps) as u64
+    }
+
+    /// How many packets may be sent in all, repairs aside, when so much was sent: what there is room for, and beyond that what the floor
+    /// lets through, whatever is reported.
+    pub(super) fn sent_max(&mut self, now: Instant, sent: Sent) -> u64 {
+        if sent.packets < self.room_end {
+            self.shortage = None;
+            return self.room_end;
+        }
+        let packet = Duration::from_secs_f64(self.packet_len / self.floor_bps);
+        let new = Shortage { sent_max: sent.packets, next_at: now + packet };
+        let shortage = self.shortage.get_or_insert(new);
+        if shortage.next_at <= now {
+            *shortage = Shortage { sent_max: sent.packets + 1, next_at: now + packet };
+        }
+        shortage.sent_max
     }
 
     /// When [`Governor::rate`] is to be asked again at the latest.
     pub(super) fn poll_timeout(&self) -> Instant {
-        self.sweep_at
+        self.shortage.map_or(self.sweep_at, |shortage| shortage.next_at.min(self.sweep_at))
     }
 
     /// A round is over: each receiver has told enough of it.
@@ -201,6 +241,11 @@ impl Governor {
     /// Goes on to a greater rate, and not far beyond what comes through: what does not waits in a queue, or will be lost; and a rate that
     /// is not used tells nothing.
     fn raise(&mut self) {
+        if self.listeners.values().any(|listener| listener.behind > self.window / STRAIN) {
+            // Who falls behind at this rate will lose something at the next one.
+            self.clean.get_or_insert_default();
+            return;
+        }
         let (growth, reach) = match &mut self.clean {
             None => (GROWTH_MAX, GROWTH_MAX),
             Some(rounds) => {
@@ -313,6 +358,10 @@ const SAMPLE: u64 = 32;
 const SAMPLE_OF_LOSS: u64 = 256;
 /// Intervals in which what the buffers take is used up.
 const HORIZON: f64 = 2.0;
+/// The part of the window that a receiver may be behind while the rate grows.
+const STRAIN: u64 = 4;
+/// The part of the rate that stays for repairs when there is no room for new data.
+const REPAIRS_SHARE: f64 = 0.25;
 /// The share of the rate that all reports together may take, and what one takes.
 const REPORTS_SHARE: f64 = 0.01;
 const REPORT_LEN: f64 = 120.0;

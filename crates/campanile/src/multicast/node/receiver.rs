@@ -143,15 +143,15 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
         if let Some(transmit) = self.machine.poll_transmit(now, buffer) {
             return Some(Departure::of(&transmit));
         }
-        let headroom = || {
+        let look = |tsi: &Tsi| {
             let kept = match self.consumer {
                 // Packets go right on: what the queue does not take is dropped.
                 Consumer::Bulk => 0,
                 Consumer::Ordered { .. } => self.limits.bytes.saturating_sub(self.machine.held_bytes()),
             };
-            (self.sink.headroom() + kept) as u64
+            ((self.sink.headroom() + kept) as u64, self.machine.needs(tsi))
         };
-        self.reporter.poll_transmit(now, buffer, headroom)
+        self.reporter.poll_transmit(now, buffer, look)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

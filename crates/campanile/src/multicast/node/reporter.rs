@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use campanile_pgm::wire::{HeaderView, Session};
-use campanile_pgm::{Destination, Instant, Tsi};
+use campanile_pgm::{Destination, Instant, Seq, Tsi};
 
 use self::heard::Heard;
 use super::{Departure, To};
@@ -174,12 +174,12 @@ impl Reporter {
         None
     }
 
-    /// The next report to send, with how much there still is room for.
+    /// The next report to send, with how much there still is room for, and what is needed first of a source.
     pub(super) fn poll_transmit(
         &mut self,
         now: Instant,
         buffer: &mut [u8],
-        headroom: impl FnOnce() -> u64,
+        look: impl FnOnce(&Tsi) -> (u64, Option<Seq>),
     ) -> Option<Departure> {
         if now < self.next {
             return None;
@@ -191,6 +191,7 @@ impl Reporter {
             0 => (subject.heard.packets(), subject.heard.said()),
             total => (progress.had, total),
         };
+        let (headroom, needs) = look(tsi);
         let report = Report {
             cookie: progress.cookie,
             receiver: self.receiver,
@@ -198,9 +199,10 @@ impl Reporter {
             had,
             total,
             loss: subject.heard.loss(),
-            headroom: headroom(),
+            headroom,
             lead: subject.heard.last(),
             heard: subject.heard.packets(),
+            needs: needs.unwrap_or(subject.heard.last().next()),
         };
         let session = Session { tsi: *tsi, destination_port: self.destination_port };
         let packet = report.emit(session);
@@ -268,7 +270,7 @@ mod tests {
         while reporter.poll_timeout() <= until {
             let now = reporter.poll_timeout();
             let mut buffer = [0; 512];
-            if let Some(departure) = reporter.poll_transmit(now, &mut buffer, || HEADROOM) {
+            if let Some(departure) = reporter.poll_transmit(now, &mut buffer, |_| (HEADROOM, None)) {
                 said.push((now, Report::parse(&buffer[..departure.len]).unwrap().1));
             }
         }

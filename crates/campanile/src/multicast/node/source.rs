@@ -63,18 +63,23 @@ impl<F: Feed> SourceSeat<F> {
         cookie: u64,
         feed: F,
     ) -> Result<Self, ConfigError> {
-        let endpoint = config.endpoint;
+        let (endpoint, kept) = (config.endpoint, config.window.kept);
+        let packet_len = config.packet_len as u64 + u64::from(config.pace.overhead);
+        let machine = Source::new(now, config)?;
         let desk = Desk::new(endpoint.session, cookie);
         let pilot = match rate {
             Rate::Fixed(_) => None,
             Rate::Auto { floor_bps, ceiling_bps } => {
                 let bounds = (floor_bps / 8, ceiling_bps / 8);
-                let packet_len = config.packet_len as u64 + u64::from(config.pace.overhead);
-                let governor = Governor::new(now, bounds, config.pace.rate_bps, packet_len);
+                let window = match kept {
+                    Kept::Here => machine.window_packets() * REPAIRABLE_PERCENT / 100,
+                    Kept::Elsewhere { .. } => u64::MAX,
+                };
+                let governor = Governor::new(now, bounds, machine.rate_bps(), packet_len, window);
                 Some(Pilot { governor, call_at: now + CALL, again: CALL })
             }
         };
-        Ok(SourceSeat { machine: Source::new(now, config)?, endpoint, feed, desk, pilot })
+        Ok(SourceSeat { machine, endpoint, feed, desk, pilot })
     }
 
     /// The machine, for what is to be said to it before all else.
@@ -87,7 +92,9 @@ impl<F: Feed> SourceSeat<F> {
         let mut interval = Duration::MAX;
         if let Some(Pilot { governor, .. }) = &mut self.pilot {
             if let Some(said) = self.machine.packets_until(report.lead) {
-                governor.take(now, &report, said);
+                // What is before the window is nothing that anybody could still get.
+                let passed = self.machine.packets_before(report.needs).unwrap_or(0);
+                governor.take(now, &report, (passed, said));
             }
             interval = governor.interval();
         }
@@ -101,7 +108,9 @@ impl<F: Feed> SourceSeat<F> {
     fn steer(&mut self, now: Instant) {
         let Some(Pilot { governor, call_at, again }) = &mut self.pilot else { return };
         let stats = self.machine.stats();
-        let rate_bps = governor.rate(now, Sent { packets: stats.odata, bytes: stats.bytes });
+        let sent = Sent { packets: stats.odata, bytes: stats.bytes };
+        let rate_bps = governor.rate(now, sent);
+        self.machine.set_sent_max(now, governor.sent_max(now, sent));
         // Steps that nobody notices are spared the machine.
         if rate_bps.abs_diff(self.machine.rate_bps()) > self.machine.rate_bps() / 64 {
             self.machine.set_rate(now, rate_bps);
@@ -285,6 +294,9 @@ const FILE_BURST_MAX: Duration = Duration::from_millis(10);
 /// How soon after the start all receivers are called to report, and how often at last.
 const CALL: Duration = Duration::from_millis(10);
 const CALL_MAX: Duration = Duration::from_secs(1);
+
+/// The part of a window that surely holds what was sent: half of it may wait, it moves on in steps, and reports take their time.
+const REPAIRABLE_PERCENT: u64 = 40;
 
 /// Groups of data that are in memory at a time: several to send and several to repair.
 const GROUPS: u8 = 16;

@@ -1,5 +1,7 @@
 //! The governor against ways of which everything is known.
 
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -8,6 +10,7 @@ use crate::multicast::report::Standing;
 
 const PACKET: u64 = 1500;
 const MS: u64 = 1_000_000;
+const REPAIR_NS: u64 = 60 * MS;
 
 /// A way to one receiver: a queue before a bottleneck, chance behind it, and an application that reads.
 #[derive(Debug, Clone, Copy)]
@@ -34,28 +37,48 @@ struct Party {
     heard: u32,
     report_at: u64,
     /// Reports on their way: when they arrive, and what they say.
-    reports: Vec<(u64, Report, u64)>,
+    reports: Vec<(u64, Report, (u64, u64))>,
     dropped: u64,
     overrun: u64,
+    /// What it lacks, and when that is repaired. Repairs take nothing of the rate here.
+    holes: VecDeque<(u64, u64)>,
+    /// What left the source's window before it was repaired.
+    gone: u64,
 }
 
 impl Party {
+    /// Takes repairs, of what a window of so many packets still holds.
+    fn repair(&mut self, now: u64, sent: u64, window: u64) {
+        let before = self.holes.len();
+        self.holes.retain(|(packet, _)| sent - packet < window);
+        self.gone += (before - self.holes.len()) as u64;
+        self.holes.retain(|(_, at)| *at > now);
+    }
+
+    fn lack(&mut self, packet: u64, now: u64) {
+        self.holes.push_back((packet, now + REPAIR_NS));
+    }
+
     fn hear(&mut self, packet: u64, now: u64, chance: &mut Chance) {
         if self.queued + PACKET as f64 > self.way.queue {
             self.dropped += 1;
-            return;
+            return self.lack(packet, now);
         }
         self.queued += PACKET as f64;
         if chance.happens(self.way.loss) {
-            return;
+            return self.lack(packet, now);
         }
         self.heard = self.heard.wrapping_add(1);
         if self.unread + PACKET as f64 > self.way.room {
             self.overrun += 1;
+            self.lack(packet, now);
         } else {
             self.unread += PACKET as f64;
         }
         if self.report_at <= now {
+            // What follows on a hole is kept.
+            let needs = self.holes.front().map_or(packet + 1, |(first, _)| *first);
+            let kept = ((packet + 1 - needs) * PACKET) as f64;
             let report = Report {
                 cookie: 0,
                 receiver: self.id,
@@ -63,13 +86,14 @@ impl Party {
                 had: 0,
                 total: 0,
                 loss: 0,
-                headroom: (self.way.room - self.unread) as u64,
+                headroom: (self.way.room - self.unread - kept).max(0.0) as u64,
                 lead: campanile_pgm::Seq(0),
                 heard: self.heard,
+                needs: campanile_pgm::Seq(0),
             };
             // What it heard has waited in the queue.
             let queued_ns = (self.queued / self.way.capacity * 1e9) as u64;
-            self.reports.push((now + queued_ns + 2 * self.way.delay_ns, report, packet));
+            self.reports.push((now + queued_ns + 2 * self.way.delay_ns, report, (needs - 1, packet)));
             self.report_at = u64::MAX;
         }
     }
@@ -81,12 +105,20 @@ struct Outcome {
     rate_bps: f64,
     /// Packets that overran the tightest queue or buffer, as a share of what was sent.
     overrun: f64,
+    /// Packets that were lost for good, from the beginning on.
+    gone: u64,
 }
 
-/// Sends for some seconds.
+/// Sends what can be repaired at any time, for some seconds.
 fn run(ways: &[Way], seconds: u64, seed: u64) -> Outcome {
+    run_window(ways, seconds, seed, 1 << 40)
+}
+
+/// Sends from a window of so many packets.
+fn run_window(ways: &[Way], seconds: u64, seed: u64, window: u64) -> Outcome {
     let mut chance = Chance::new(seed);
-    let mut governor = Governor::new(Instant(1), (125_000, 12_500_000_000), 1_250_000, PACKET);
+    let mut governor =
+        Governor::new(Instant(1), (125_000, 12_500_000_000), 1_250_000, PACKET, window / 4 * 3);
     let party = |(number, way): (usize, &Way)| Party {
         way: *way,
         id: ReceiverId(number as u128 + 1),
@@ -97,6 +129,8 @@ fn run(ways: &[Way], seconds: u64, seed: u64) -> Outcome {
         reports: Vec::new(),
         dropped: 0,
         overrun: 0,
+        holes: VecDeque::new(),
+        gone: 0,
     };
     let mut parties: Vec<Party> = ways.iter().enumerate().map(party).collect();
     let step = MS / 4;
@@ -112,9 +146,11 @@ fn run(ways: &[Way], seconds: u64, seed: u64) -> Outcome {
                 party.report_at = now + governor.interval().as_nanos() as u64;
             }
         }
+        parties.iter_mut().for_each(|party| party.repair(now, sent.packets, window));
         let rate = governor.rate(Instant(now), sent);
+        let sent_max = governor.sent_max(Instant(now), sent);
         credit = (credit + rate as f64 * step as f64 / 1e9).min(rate as f64 / 1000.0 + PACKET as f64);
-        while credit >= PACKET as f64 {
+        while credit >= PACKET as f64 && sent.packets < sent_max {
             credit -= PACKET as f64;
             sent = Sent { packets: sent.packets + 1, bytes: sent.bytes + PACKET };
             parties.iter_mut().for_each(|party| party.hear(sent.packets, now, &mut chance));
@@ -129,6 +165,7 @@ fn run(ways: &[Way], seconds: u64, seed: u64) -> Outcome {
     Outcome {
         rate_bps: (sent.bytes - mark.bytes) as f64 / (seconds - 1) as f64,
         overrun: (all - lost) as f64 / packets as f64,
+        gone: parties.iter().map(|party| party.gone).sum(),
     }
 }
 
@@ -149,6 +186,34 @@ fn who_reads_slowly_is_not_overrun() {
 }
 
 #[test]
+fn what_is_lost_is_repaired_while_the_window_holds_it() {
+    // As a stream has it: 32 MB, of which half waits, and a way that takes far more in the time of a repair.
+    let window = (32 << 20) / PACKET / 2;
+    for (queue, loss) in [(4e6, 0.0), (1e9, 0.01), (4e6, 0.05)] {
+        let way = Way { capacity: 600e6, queue, loss, room: 64e6, ..WIDE };
+        let outcome = run_window(&[WIDE, way], 3, 1, window);
+        assert_eq!(outcome.gone, 0, "{outcome:?}");
+        assert!(outcome.rate_bps > 50e6, "{outcome:?}");
+    }
+}
+
+#[test]
+fn who_reads_slowly_holds_the_source_within_its_window() {
+    let window = (32 << 20) / PACKET / 2;
+    let slow = Way { reads: 40e6, room: 64e6, loss: 0.001, ..WIDE };
+    let outcome = run_window(&[WIDE, slow], 5, 1, window);
+    assert_eq!((outcome.gone, outcome.overrun), (0, 0.0), "{outcome:?}");
+    assert!((0.85..=1.05).contains(&(outcome.rate_bps / 40e6)), "{outcome:?}");
+}
+
+#[test]
+fn who_has_no_room_gets_what_the_floor_lets_through() {
+    let stuck = Way { reads: 0.0, room: 1e6, ..WIDE };
+    let outcome = run_window(&[stuck], 5, 1, 1 << 14);
+    assert!((0.9..=1.1).contains(&(outcome.rate_bps / 125e3)), "{outcome:?}");
+}
+
+#[test]
 fn a_loss_that_is_the_links_does_not_slow_it_down() {
     let radio = Way { capacity: 2e6, queue: 100e3, loss: 0.2, delay_ns: 2 * MS, ..WIDE };
     let outcome = run(&[radio, Way { loss: 0.0, ..radio }], 20, 1);
@@ -158,7 +223,7 @@ fn a_loss_that_is_the_links_does_not_slow_it_down() {
 
 #[test]
 fn without_reports_it_falls_to_the_floor() {
-    let mut governor = Governor::new(Instant(0), (1000, 1_000_000), 500_000, PACKET);
+    let mut governor = Governor::new(Instant(0), (1000, 1_000_000), 500_000, PACKET, 1 << 40);
     let mut now = Instant(0);
     for _ in 0..2000 {
         now = governor.poll_timeout().max(now);
@@ -169,7 +234,7 @@ fn without_reports_it_falls_to_the_floor() {
 
 #[test]
 fn receivers_that_are_forged_take_bounded_memory() {
-    let mut governor = Governor::new(Instant(0), (1000, 1_000_000), 500_000, PACKET);
+    let mut governor = Governor::new(Instant(0), (1000, 1_000_000), 500_000, PACKET, 1 << 40);
     for receiver in 0..2 * LISTENERS_MAX as u128 {
         let report = Report {
             cookie: 0,
@@ -181,8 +246,9 @@ fn receivers_that_are_forged_take_bounded_memory() {
             headroom: 0,
             lead: campanile_pgm::Seq(0),
             heard: u32::MAX,
+            needs: campanile_pgm::Seq(0),
         };
-        governor.take(Instant(1), &report, u64::MAX);
+        governor.take(Instant(1), &report, (0, u64::MAX));
     }
     assert_eq!(governor.listeners.len(), LISTENERS_MAX);
     assert_eq!(
