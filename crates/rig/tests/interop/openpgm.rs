@@ -166,7 +166,7 @@ fn openpgm_hears_a_stream_of_ours_over_udp() {
     our_source(Framing::Stream, Carrier::Udp, GROUP);
 }
 
-/// Without loss: Debian's OpenPGM 5.3.128 waits for good now and then when it has lost packets of a stream over raw IP.
+/// Without loss: at a twentieth of the packets 2 of 78 plays did not end in their time.
 #[test]
 fn openpgm_hears_a_stream_of_ours_over_ip() {
     let Some(theirs) = Theirs::new(Framing::Stream) else { return };
