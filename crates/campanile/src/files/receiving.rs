@@ -25,8 +25,9 @@ use crate::multicast::{
 /// # Order of calls
 ///
 /// [`FileReceiver::next`] as long as there is something to wait for: it writes to the disk what has come, so nobody else should wait on
-/// its thread. What is complete is hashed by a thread of the receiver's own meanwhile. A session that has come to its end, [`ReceiveEvent::Complete`] or [`ReceiveEvent::Incomplete`], is followed by
-/// [`ReceiveEvent::Acknowledged`] when its source knows that, if it still lives.
+/// its thread. What is complete is hashed by a thread of the receiver's own meanwhile. A session that has come to its end,
+/// [`ReceiveEvent::Complete`] or [`ReceiveEvent::Incomplete`], is followed by [`ReceiveEvent::Acknowledged`] when its source knows that,
+/// if it still lives.
 ///
 /// # Trust
 ///
