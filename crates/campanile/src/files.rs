@@ -1,6 +1,7 @@
 //! Files by multicast: one machine sends, many have them.
 //!
-//! - An [`Offering`] is what is sent: files and directories, looked through and hashed. A [`FileSender`] sends it.
+//! - An [`Offering`] is what is sent: files and directories, looked through and hashed, by a thread of its own if that takes long
+//!   ([`Collecting`]). A [`FileSender`] sends it.
 //! - A [`FileReceiver`] puts what it hears into a directory.
 //!
 //! ```no_run
@@ -28,14 +29,16 @@
 
 mod arrival;
 mod blocks;
+mod collecting;
 mod digest;
 mod error;
 mod filling;
+mod finisher;
 pub mod fuzz;
-mod hasher;
 mod inbox;
 mod layout;
 mod manifest;
+mod meter;
 mod name;
 mod offering;
 mod opened;
@@ -47,8 +50,11 @@ mod receiving;
 mod scratch;
 mod sending;
 mod spool;
+mod thread;
+mod writer;
 
 pub use arrival::Refusal;
+pub use collecting::{CollectProgress, Collecting};
 pub use digest::{Digest, NoDigest};
 pub use error::{FileAction, FileError};
 pub use layout::TooLarge;

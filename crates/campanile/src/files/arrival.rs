@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::error::FileError;
 use super::filling::{Filling, Outcome};
-use super::hasher::Filled;
+use super::finisher::{Finding, Job};
 use super::inbox::Inbox;
 use super::layout::{Head, Layout, TooLarge};
 use super::manifest::{Manifest, ManifestError};
@@ -98,16 +98,23 @@ impl Arrival {
         }
     }
 
-    /// Puts what came into the files of the manifest, which are nobody else's from now on, and tells which blocks need not be sent.
-    pub(crate) fn fill(&mut self, inbox: &Inbox) -> Result<Vec<Range<u64>>, ArrivalError> {
-        let Phase::Heading(heading) = &mut self.phase else { return Ok(Vec::new()) };
-        let Some((manifest, layout)) = heading.found.take() else { return Ok(Vec::new()) };
+    /// Puts what came into the files of the manifest, which are nobody else's from now on.
+    pub(crate) fn fill(&mut self, inbox: &Inbox) -> Result<(), ArrivalError> {
+        let Phase::Heading(heading) = &mut self.phase else { return Ok(()) };
+        let Some((manifest, layout)) = heading.found.take() else { return Ok(()) };
         let head = std::mem::take(&mut heading.bytes);
         let mut filling = Box::new(Filling::open(inbox, manifest, layout, head)?);
         heading.replay(&mut filling, inbox)?;
-        let had = filling.had_ranges(inbox)?;
         self.phase = Phase::Filling(filling);
-        Ok(had)
+        Ok(())
+    }
+
+    /// The blocks that need not be sent.
+    pub(crate) fn had_ranges(&mut self, inbox: &Inbox) -> Result<Vec<Range<u64>>, FileError> {
+        match &mut self.phase {
+            Phase::Filling(filling) => filling.had_ranges(inbox),
+            Phase::Heading(_) => Ok(Vec::new()),
+        }
     }
 
     /// The packets of some blocks where they have come, and at multiples of what each one stands.
@@ -156,18 +163,18 @@ impl Arrival {
         }
     }
 
-    /// A content that is all there, to be hashed.
-    pub(crate) fn next_filled(&mut self, inbox: &Inbox) -> Option<Filled> {
+    /// The next content that is to be looked at or finished, and how.
+    pub(crate) fn next_job(&mut self, inbox: &Inbox) -> Option<(usize, Job)> {
         match &mut self.phase {
-            Phase::Filling(filling) => filling.next_filled(inbox),
+            Phase::Filling(filling) => filling.next_job(inbox),
             Phase::Heading(_) => None,
         }
     }
 
-    /// Takes what was found of a content that was given to be hashed.
-    pub(crate) fn judge(&mut self, content: usize, is_right: bool, inbox: &Inbox) -> Result<(), FileError> {
+    /// Takes what was found of a content that a job was for.
+    pub(crate) fn judge(&mut self, content: usize, finding: Finding, inbox: &Inbox) -> Result<(), FileError> {
         match &mut self.phase {
-            Phase::Filling(filling) => filling.judge(content, is_right, inbox),
+            Phase::Filling(filling) => filling.judge(content, finding, inbox),
             Phase::Heading(_) => Ok(()),
         }
     }

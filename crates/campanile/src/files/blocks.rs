@@ -8,6 +8,8 @@ pub(crate) struct BlockMap {
     bits: Vec<u8>,
     blocks: u64,
     had: u64,
+    /// The first block that is not there.
+    front: u64,
     /// Bytes that changed since they were saved.
     dirty: Range<usize>,
 }
@@ -16,7 +18,7 @@ impl BlockMap {
     /// A map of blocks none of which is there.
     pub(crate) fn new(blocks: u64) -> Self {
         let len = usize::try_from(blocks.div_ceil(8)).expect("a session has 2^30 blocks at most");
-        Self { bits: vec![0; len], blocks, had: 0, dirty: 0..0 }
+        Self { bits: vec![0; len], blocks, had: 0, front: 0, dirty: 0..0 }
     }
 
     /// The map that these bytes are. `None` if they are the map of another number of blocks.
@@ -30,14 +32,16 @@ impl BlockMap {
             return None;
         }
         let had = bits.iter().map(|byte| u64::from(byte.count_ones())).sum();
-        Some(Self { bits, blocks, had, dirty: 0..0 })
+        let mut map = Self { bits, blocks, had, front: 0, dirty: 0..0 };
+        map.front = map.next(0, false).unwrap_or(blocks);
+        Some(map)
     }
 
     /// Marks blocks as there, and tells how many of them were not.
     pub(crate) fn set(&mut self, range: Range<u64>) -> u64 {
         assert!(range.end <= self.blocks, "a block of this content");
         let before = self.had;
-        for block in range {
+        for block in range.clone() {
             let (byte, bit) = (place(block), 1 << (block % 8));
             if self.bits[byte] & bit == 0 {
                 self.bits[byte] |= bit;
@@ -45,7 +49,22 @@ impl BlockMap {
                 self.touch(byte);
             }
         }
+        if range.contains(&self.front) {
+            self.front = self.next(self.front, false).unwrap_or(self.blocks);
+        }
         self.had - before
+    }
+
+    /// The first run of blocks in a range that are not there.
+    pub(crate) fn gap(&self, mut range: Range<u64>) -> Option<Range<u64>> {
+        let start = range.find(|&block| !self.has(block))?;
+        let end = range.find(|&block| self.has(block)).unwrap_or(range.end);
+        Some(start..end)
+    }
+
+    /// How many blocks from the first one on are there without a gap.
+    pub(crate) fn front(&self) -> u64 {
+        self.front
     }
 
     pub(crate) fn has(&self, block: u64) -> bool {
@@ -126,8 +145,15 @@ mod tests {
         assert_eq!(map.set(9..10), 1);
         assert_eq!(map.unsaved(), Some((1, &[0b10][..])));
         assert_eq!(map.runs().collect::<Vec<_>>(), [3..6, 9..10]);
+        assert_eq!(
+            (map.front(), map.gap(0..5), map.gap(4..10), map.gap(4..6)),
+            (0, Some(0..3), Some(6..9), None)
+        );
+        map.set(0..3);
+        assert_eq!((map.front(), map.gap(7..8)), (6, Some(7..8)));
         map.set(0..10);
         assert!(map.is_whole() && map.has(9) && !map.has(10));
+        assert_eq!((map.front(), map.gap(0..10)), (10, None));
     }
 
     #[test]
@@ -156,7 +182,8 @@ mod tests {
             prop_assert_eq!(&found, &expected);
             prop_assert_eq!(map.had() as usize, expected.iter().filter(|&&had| had).count());
             let again = BlockMap::from_bytes(map.bits.clone(), blocks).expect("its own bytes");
-            prop_assert_eq!(again.bits, map.bits);
+            prop_assert_eq!(&again, &BlockMap { dirty: 0..0, ..map });
+            prop_assert_eq!(again.front() as usize, expected.iter().position(|&had| !had).unwrap_or(expected.len()));
         }
     }
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::meter::Meter;
+
 /// The BLAKE3 hash of a content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; Digest::LEN]);
@@ -20,27 +22,6 @@ impl Digest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
-    /// The hash of all that a reader gives, and how much that is.
-    ///
-    /// # Errors
-    /// The reader's.
-    pub fn read(reader: &mut impl Read) -> io::Result<(Self, u64)> {
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; PIECE];
-        let mut len = 0;
-        loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => return Ok((Self(*hasher.finalize().as_bytes()), len)),
-                Ok(count) => {
-                    hasher.update(&buffer[..count]);
-                    len += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
     pub(crate) fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
@@ -50,8 +31,55 @@ impl Digest {
     }
 }
 
-/// Enough for the hash to work on many pieces at a time.
-const PIECE: usize = 128 * 1024;
+/// A hash on its way: of the bytes that were taken so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hashing {
+    hasher: blake3::Hasher,
+    len: u64,
+}
+
+impl Hashing {
+    /// Bytes that are read at a time: enough for the hash to work on many of its chunks at once.
+    pub(crate) const PIECE: usize = 128 * 1024;
+
+    /// How many bytes it is the hash of.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Takes what follows.
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+    }
+
+    /// Takes all that a reader gives.
+    ///
+    /// # Errors
+    /// The reader's, or the meter was stopped.
+    pub(crate) fn read(&mut self, reader: &mut impl Read, meter: &Meter) -> io::Result<()> {
+        let mut buffer = vec![0; Self::PIECE];
+        loop {
+            if meter.is_stopped() {
+                return Err(io::Error::other("nobody waits for its hash"));
+            }
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => {
+                    self.take(&buffer[..count]);
+                    meter.add(count as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The hash of what was taken, and how much that is.
+    pub(crate) fn end(&self) -> (Digest, u64) {
+        (Digest(*self.hasher.finalize().as_bytes()), self.len)
+    }
+}
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,9 +157,20 @@ mod tests {
     }
 
     #[test]
-    fn read_in_pieces_is_the_same() {
-        let bytes: Vec<u8> = (0..PIECE * 2 + 7).map(|at| (at % 251) as u8).collect();
-        let read = Digest::read(&mut bytes.as_slice()).expect("memory is readable");
-        assert_eq!(read, (Digest::of(&bytes), bytes.len() as u64));
+    fn in_pieces_it_is_the_same() {
+        let bytes: Vec<u8> = (0..Hashing::PIECE * 2 + 7).map(|at| (at % 251) as u8).collect();
+        let (meter, mut hashing) = (Meter::default(), Hashing::default());
+        hashing.take(&bytes[..5]);
+        hashing.read(&mut &bytes[5..], &meter).expect("memory is readable");
+        assert_eq!(hashing.end(), (Digest::of(&bytes), bytes.len() as u64));
+        assert_eq!(meter.bytes(), bytes.len() as u64 - 5);
+    }
+
+    #[test]
+    fn it_ends_when_nobody_waits() {
+        let meter = Meter::default();
+        meter.stop();
+        // A reader without an end.
+        assert!(Hashing::default().read(&mut io::repeat(7), &meter).is_err());
     }
 }

@@ -6,8 +6,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use super::error::{FileAction, FileError};
-use super::hasher::Filled;
-use super::inbox::{Inbox, Standing};
+use super::finisher::{Filled, Finding, Job};
+use super::inbox::Inbox;
 use super::layout::{Layout, Piece};
 use super::manifest::{Entry, Manifest};
 use super::opened::Opened;
@@ -22,10 +22,14 @@ pub(crate) struct Filling {
     /// Profile, length, hash, manifest.
     head: Vec<u8>,
     stages: Vec<Stage>,
-    /// Contents that were filled, and that nobody was given to hash yet.
+    /// Contents whose files may be there already, and that nobody was asked to look at yet.
+    looks: VecDeque<usize>,
+    /// How many contents are being looked at.
+    looking: usize,
+    /// Contents that were filled, and that nobody was given to finish yet.
     filled: VecDeque<usize>,
-    /// How many contents are being hashed.
-    hashing: usize,
+    /// How many contents are being finished.
+    finishing: usize,
     partials: Opened<Partial>,
     /// Complete contents, open for reading.
     whole: Opened<File>,
@@ -47,6 +51,8 @@ enum Stage {
     Partial,
     /// All of it is in its partial; this is not known to be right yet.
     Filled,
+    /// As that, and it is being hashed, or just gets its names.
+    Finishing,
     /// It is right, and at least one file of the manifest has it.
     Placed,
     /// Its hash was wrong, and it was thrown away.
@@ -78,7 +84,7 @@ pub(crate) enum Outcome {
 }
 
 impl Filling {
-    /// Looks for what is there of each file already: under its name, or in a partial.
+    /// Looks for what is there of each content in a partial. What may be there under its names is for jobs to find out.
     pub(crate) fn open(
         inbox: &Inbox,
         manifest: Manifest,
@@ -91,8 +97,10 @@ impl Filling {
             layout,
             head,
             stages,
+            looks: VecDeque::new(),
+            looking: 0,
             filled: VecDeque::new(),
-            hashing: 0,
+            finishing: 0,
             partials: Opened::new(),
             whole: Opened::new(),
             had: 0,
@@ -123,7 +131,7 @@ impl Filling {
             let blocks = self.layout.contents()[index].blocks.clone();
             match self.stages[index] {
                 Stage::Missing | Stage::Wrong => {}
-                Stage::Filled | Stage::Placed | Stage::Kept => ranges.push(blocks),
+                Stage::Filled | Stage::Finishing | Stage::Placed | Stage::Kept => ranges.push(blocks),
                 Stage::Partial => {
                     let runs = self.partial(index, inbox)?.map().runs();
                     ranges.extend(runs.map(|run| blocks.start + run.start..blocks.start + run.end));
@@ -211,18 +219,51 @@ impl Filling {
         saved
     }
 
-    /// A content that is all there, to be hashed.
-    pub(crate) fn next_filled(&mut self, inbox: &Inbox) -> Option<Filled> {
-        let index = self.filled.pop_front()?;
-        self.hashing += 1;
-        let content = &self.layout.contents()[index];
-        let path = self.paths(index, inbox).bytes;
-        Some(Filled { content: index, path, digest: content.digest, size: content.size })
+    /// The next content that is to be looked at or finished, and how.
+    pub(crate) fn next_job(&mut self, inbox: &Inbox) -> Option<(usize, Job)> {
+        if let Some(index) = self.looks.pop_front() {
+            self.looking += 1;
+            return Some((index, Job::Look(self.entries(index))));
+        }
+        // It may have turned out to be there while it waited.
+        let is_due = |index: &usize| self.stages[*index] == Stage::Filled;
+        let index = std::iter::from_fn(|| self.filled.pop_front()).find(is_due)?;
+        self.finishing += 1;
+        self.stages[index] = Stage::Finishing;
+        // Nothing writes into it any more. What was closed in between is hashed anew.
+        let hashing = self.partials.close(index).map(Partial::into_hashing).unwrap_or_default();
+        let (paths, entries) = (self.paths(index, inbox), self.entries(index));
+        Some((index, Job::Finish(Box::new(Filled { paths, entries, hashing }))))
     }
 
-    /// Whether a content waits to be hashed, or is being hashed.
-    pub(crate) fn is_hashing(&self) -> bool {
-        self.hashing > 0 || !self.filled.is_empty()
+    /// Takes what was found of a content.
+    pub(crate) fn judge(&mut self, index: usize, finding: Finding, inbox: &Inbox) -> Result<(), FileError> {
+        match finding {
+            Finding::Looked(is_there) => {
+                self.looking -= 1;
+                if is_there { self.skip(index, inbox) } else { Ok(()) }
+            }
+            Finding::Right(results) => {
+                self.finishing -= 1;
+                self.place(index, results);
+                Ok(())
+            }
+            Finding::Wrong => {
+                self.finishing -= 1;
+                self.forget(index);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether it is not known yet which files are there already.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.looking > 0 || !self.looks.is_empty()
+    }
+
+    /// Whether a content waits for a finding.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.is_looking() || self.finishing > 0 || !self.filled.is_empty()
     }
 
     /// The bytes of a range of the row, where they have come.
@@ -265,10 +306,13 @@ impl Filling {
                 let read = self.partial(index, inbox)?.read(offset, buffer);
                 read.map_err(|error| FileAction::Read.of(&self.paths(index, inbox).bytes)(error))
             }
-            Stage::Placed => {
+            Stage::Finishing | Stage::Placed => {
                 let file = self.layout.contents()[index].files[0];
                 let path = inbox.target(&self.manifest.entries()[file]);
-                let file = self.whole.get(index, || File::open(&path).map_err(FileAction::Open.of(&path)))?;
+                let partial = self.paths(index, inbox).bytes;
+                // It is here until it is there.
+                let open = || File::open(&partial).or_else(|_| File::open(&path));
+                let file = self.whole.get(index, || open().map_err(FileAction::Open.of(&path)))?;
                 let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer));
                 read.map_err(FileAction::Read.of(&path))
             }
@@ -277,21 +321,14 @@ impl Filling {
 
     /// Finds out what is there of a content.
     fn look_for(&mut self, index: usize, inbox: &Inbox) -> Result<(), FileError> {
-        let content = &self.layout.contents()[index];
-        let blocks = content.blocks.end - content.blocks.start;
-        let stands = |&file: &usize| inbox.standing(&self.manifest.entries()[file]);
-        let standings = content.files.iter().map(stands).collect::<Result<Vec<_>, _>>()?;
-        let paths = self.paths(index, inbox);
-        if standings.iter().all(|standing| *standing == Standing::Same) {
-            self.had += blocks;
-            self.stages[index] = Stage::Placed;
-            for file in self.layout.contents()[index].files.clone() {
-                self.placed += 1;
-                self.outcomes.push_back(Outcome::Placed { file });
-            }
-            // What was left of it is not needed.
-            return paths.remove().map_err(FileAction::Remove.of(&paths.bytes));
+        let (mut all, mut files) = (true, self.layout.contents()[index].files.iter());
+        while all && let Some(&file) = files.next() {
+            all = inbox.may_have(&self.manifest.entries()[file])?;
         }
+        if all {
+            self.looks.push_back(index);
+        }
+        let paths = self.paths(index, inbox);
         if paths.exist() {
             let map = self.partial(index, inbox)?.map();
             let (had, is_whole) = (map.had(), map.is_whole());
@@ -329,37 +366,45 @@ impl Filling {
 
     /// Writes blocks of a content, and sees whether it is complete now.
     fn write(&mut self, content: usize, first: u64, bytes: &[u8], inbox: &Inbox) -> Result<(), FileError> {
+        if self.partials.is_full() {
+            // One may be closed for another, and what is not saved by then is forgotten.
+            self.settle(inbox)?;
+        }
         let partial = self.partial(content, inbox)?;
         let written = partial.write(first, bytes);
         let is_whole = partial.map().is_whole();
-        match written {
-            Ok(new) => self.had += new,
-            Err(error) => return Err(FileAction::Write.of(&self.paths(content, inbox).bytes)(error)),
-        }
+        self.had +=
+            written.map_err(|error| FileAction::Write.of(&self.paths(content, inbox).bytes)(error))?;
         self.note(content, is_whole);
         Ok(())
     }
 
-    /// Places the files of a content that was hashed if it is right, and throws it away if it is not.
-    pub(crate) fn judge(&mut self, index: usize, is_right: bool, inbox: &Inbox) -> Result<(), FileError> {
-        self.hashing -= 1;
-        let paths = self.paths(index, inbox);
-        // From here on nothing writes into it any more.
-        self.partials.close(index);
-        let files = self.layout.contents()[index].files.clone();
-        if !is_right {
-            paths.remove().map_err(FileAction::Remove.of(&paths.bytes))?;
-            let content = &self.layout.contents()[index];
-            self.had -= content.blocks.end - content.blocks.start;
-            self.stages[index] = Stage::Wrong;
-            self.failed += files.len();
-            self.outcomes.extend(files.into_iter().map(|file| Outcome::Wrong { file }));
-            return Ok(());
+    /// All files of a content turned out to be there.
+    fn skip(&mut self, index: usize, inbox: &Inbox) -> Result<(), FileError> {
+        let blocks = self.layout.contents()[index].blocks.clone();
+        let had = match self.stages[index] {
+            Stage::Missing => 0,
+            Stage::Partial => self.partial(index, inbox)?.map().had(),
+            Stage::Filled => blocks.end - blocks.start,
+            // It has gone its way meanwhile.
+            Stage::Finishing | Stage::Placed | Stage::Wrong | Stage::Kept => return Ok(()),
+        };
+        self.had += blocks.end - blocks.start - had;
+        self.stages[index] = Stage::Placed;
+        for file in self.layout.contents()[index].files.clone() {
+            self.placed += 1;
+            self.outcomes.push_back(Outcome::Placed { file });
         }
-        let entries: Vec<&Entry> = files.iter().map(|&file| &self.manifest.entries()[file]).collect();
-        let results = inbox.place(&paths, &entries);
+        // What has come of it is not needed.
+        self.partials.close(index);
+        let paths = self.paths(index, inbox);
+        paths.remove().map_err(FileAction::Remove.of(&paths.bytes))
+    }
+
+    /// A content was right, and so its files have their names, or cannot have them.
+    fn place(&mut self, index: usize, results: Vec<Result<(), FileError>>) {
         self.stages[index] = if results.iter().all(Result::is_ok) { Stage::Placed } else { Stage::Kept };
-        for (file, result) in files.into_iter().zip(results) {
+        for (file, result) in self.layout.contents()[index].files.clone().into_iter().zip(results) {
             self.outcomes.push_back(match result {
                 Ok(()) => {
                     self.placed += 1;
@@ -371,7 +416,20 @@ impl Filling {
                 }
             });
         }
-        Ok(())
+    }
+
+    /// A content was wrong, and thrown away.
+    fn forget(&mut self, index: usize) {
+        let content = &self.layout.contents()[index];
+        self.had -= content.blocks.end - content.blocks.start;
+        self.stages[index] = Stage::Wrong;
+        self.failed += content.files.len();
+        self.outcomes.extend(content.files.iter().map(|&file| Outcome::Wrong { file }));
+    }
+
+    fn entries(&self, index: usize) -> Vec<Entry> {
+        let files = &self.layout.contents()[index].files;
+        files.iter().map(|&file| self.manifest.entries()[file].clone()).collect()
     }
 
     fn paths(&self, index: usize, inbox: &Inbox) -> PartialPaths {

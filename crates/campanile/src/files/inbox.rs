@@ -7,9 +7,10 @@ use std::time::SystemTime;
 
 use campanile_engine::mode;
 
-use super::digest::Digest;
+use super::digest::{Digest, Hashing};
 use super::error::{FileAction, FileError};
 use super::manifest::Entry;
+use super::meter::Meter;
 use super::name::OURS;
 use super::partial::PartialPaths;
 
@@ -23,17 +24,6 @@ pub(crate) struct Inbox {
     replaces: bool,
     /// Locked as long as this process receives here.
     lock: Option<File>,
-}
-
-/// What stands where a file is to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// Nothing.
-    Free,
-    /// That very file.
-    Same,
-    /// Something else.
-    Other,
 }
 
 impl Inbox {
@@ -61,12 +51,12 @@ impl Inbox {
         Ok(inbox)
     }
 
-    /// Where a content is kept until it is complete.
     /// The directory by its one name, whatever it was called.
     pub(crate) fn dir(&self) -> PathBuf {
         self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone())
     }
 
+    /// Where a content is kept until it is complete.
     pub(crate) fn partial(&self, digest: &Digest, block_len: usize) -> PartialPaths {
         PartialPaths::new(&self.ours, digest, block_len)
     }
@@ -81,23 +71,31 @@ impl Inbox {
         self.ours.join(format!("{name}{PASSING}"))
     }
 
-    /// What stands where a file is to go. A file of the same size is read to know.
-    pub(crate) fn standing(&self, entry: &Entry) -> Result<Standing, FileError> {
+    /// Whether a file may be there already: one of its size has its name.
+    pub(crate) fn may_have(&self, entry: &Entry) -> Result<bool, FileError> {
         let path = self.target(entry);
-        let metadata = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata,
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => {
+                Ok(metadata.is_file() && metadata.len() == entry.size && !self.way_is_barred(entry))
+            }
             // Which of the two it is where a file stands on the way, systems do not agree on.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(if self.way_is_barred(entry) { Standing::Other } else { Standing::Free });
+                Ok(false)
             }
-            Err(error) => return Err(FileAction::Open.of(&path)(error)),
-        };
-        if !metadata.is_file() || metadata.len() != entry.size || self.way_is_barred(entry) {
-            return Ok(Standing::Other);
+            Err(error) => Err(FileAction::Open.of(&path)(error)),
         }
+    }
+
+    /// Whether a file is there already. One of the same size is read to know.
+    pub(crate) fn has(&self, entry: &Entry, meter: &Meter) -> Result<bool, FileError> {
+        if !self.may_have(entry)? {
+            return Ok(false);
+        }
+        let path = self.target(entry);
         let mut file = File::open(&path).map_err(FileAction::Open.of(&path))?;
-        let digest = Digest::read(&mut file).map_err(FileAction::Read.of(&path))?;
-        Ok(if digest == (entry.digest, entry.size) { Standing::Same } else { Standing::Other })
+        let mut hashing = Hashing::default();
+        hashing.read(&mut file, meter).map_err(FileAction::Read.of(&path))?;
+        Ok(hashing.end() == (entry.digest, entry.size))
     }
 
     /// Gives a complete content the names of its files, each with its mode and time, and forgets the partial. A name that is taken by
@@ -105,14 +103,24 @@ impl Inbox {
     ///
     /// # Errors
     /// For each file that has no name now: why. The partial is kept.
-    pub(crate) fn place(&self, paths: &PartialPaths, entries: &[&Entry]) -> Vec<Result<(), FileError>> {
+    pub(crate) fn place(
+        &self,
+        paths: &PartialPaths,
+        entries: &[Entry],
+        meter: &Meter,
+    ) -> Vec<Result<(), FileError>> {
         // The content itself becomes the last of the files; the others are copies of it.
         let last = entries.len() - 1;
         let mut results = Vec::with_capacity(entries.len());
         for (index, entry) in entries.iter().enumerate() {
             let is_whole = results.iter().all(Result::is_ok);
             let copied = index < last || !is_whole;
-            results.push(self.place_one(&paths.bytes, entry, copied));
+            let placed = match self.has(entry, meter) {
+                Ok(true) => Ok(()),
+                Ok(false) => self.place_one(&paths.bytes, entry, copied),
+                Err(error) => Err(error),
+            };
+            results.push(placed);
         }
         if results.iter().all(Result::is_ok) {
             // What cannot be removed is in nobody's way.
@@ -123,6 +131,9 @@ impl Inbox {
 
     /// Makes an empty file.
     pub(crate) fn place_empty(&self, entry: &Entry) -> Result<(), FileError> {
+        if self.may_have(entry)? {
+            return Ok(());
+        }
         let path = self.passing(&entry.digest.to_string());
         File::create(&path).map_err(FileAction::Create.of(&path))?;
         let placed = self.place_one(&path, entry, false);
@@ -132,9 +143,6 @@ impl Inbox {
 
     fn place_one(&self, content: &Path, entry: &Entry, copied: bool) -> Result<(), FileError> {
         let target = self.target(entry);
-        if self.standing(entry)? == Standing::Same {
-            return Ok(());
-        }
         self.make_parents(entry)?;
         if !copied {
             return self.name(content, entry).map_err(FileAction::Name.of(&target));
@@ -302,7 +310,7 @@ mod tests {
             partial.save().expect("there is room");
             drop(partial);
             let entries: Vec<Entry> = names.iter().map(|name| entry(name)).collect();
-            let placed = self.inbox.place(&paths, &entries.iter().collect::<Vec<_>>());
+            let placed = self.inbox.place(&paths, &entries, &Meter::default());
             assert_eq!(paths.exist(), placed.iter().any(Result::is_err), "kept as long as it is needed");
             placed.into_iter().map(|placed| placed.map_err(|error| error.error.kind())).collect()
         }
@@ -339,7 +347,7 @@ mod tests {
         let place = || {
             let mut partial = Partial::open(&paths, entry.size, 4).expect("it may be written");
             partial.write(0, CONTENT).expect("there is room");
-            fixture.inbox.place(&paths, &[&entry]).remove(0)
+            fixture.inbox.place(&paths, std::slice::from_ref(&entry), &Meter::default()).remove(0)
         };
         assert!(place().is_err());
         let target = fixture.inbox.target(&entry);
@@ -385,14 +393,13 @@ mod tests {
     fn the_same_file_is_as_good_as_received() {
         let fixture = Fixture::new(false);
         fixture.put("a", CONTENT);
-        assert_eq!(fixture.inbox.standing(&entry("a")).expect("readable"), Standing::Same);
-        assert_eq!(fixture.inbox.standing(&entry("b")).expect("readable"), Standing::Free);
+        let has = |name: &str| fixture.inbox.has(&entry(name), &Meter::default()).expect("readable");
+        assert!(has("a") && !has("b"));
         assert_eq!(fixture.place(&["a"]), [Ok(())]);
         fixture.put("a", &[b'x'; CONTENT.len()]);
-        assert_eq!(fixture.inbox.standing(&entry("a")).expect("readable"), Standing::Other);
-        assert_eq!(fixture.inbox.standing(&entry("a/b")).expect("readable"), Standing::Other);
-        assert_eq!(fixture.inbox.standing(&entry("a/b/c")).expect("readable"), Standing::Other);
-        assert_eq!(fixture.inbox.standing(&entry("b/c")).expect("readable"), Standing::Free);
+        for name in ["a", "a/b", "a/b/c", "b/c"] {
+            assert!(!has(name), "{name}");
+        }
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::time::SystemTime;
 
 use campanile_engine::mode;
 
-use super::digest::Digest;
+use super::digest::Hashing;
 use super::error::{FileAction, FileError};
 use super::manifest::{Entry, Manifest, ManifestError};
+use super::meter::Meter;
 use super::name::{FileName, NameError};
 
 /// Files to be sent, and their manifest.
@@ -43,27 +44,14 @@ pub enum OfferingError {
 }
 
 impl Offering {
-    /// Looks through files and directories and hashes what is there. A file goes by its own name, a directory's files by names that
-    /// begin with the directory's. Links and whatever else is no file are left out of directories.
+    /// Looks through files and directories and hashes what is there, which takes a second for some gigabytes: [`super::Collecting`] is for who
+    /// cannot wait. A file goes by its own name, a directory's files by names that begin with the directory's. Links and whatever else
+    /// is no file are left out of directories.
     ///
     /// # Errors
     /// The first file that cannot be sent.
     pub fn collect(paths: &[PathBuf]) -> Result<Self, OfferingError> {
-        let mut found = Found::default();
-        for path in paths {
-            let metadata = fs::metadata(path).map_err(FileAction::Open.of(path))?;
-            let name = own_name(path)?;
-            found.add(path.clone(), name, metadata.file_type())?;
-        }
-        let mut entries = Vec::with_capacity(found.files.len());
-        let mut sources = Vec::with_capacity(found.files.len());
-        for (path, name) in found.files {
-            let (entry, original) = hashed(path, name)?;
-            entries.push(entry);
-            sources.push(original);
-        }
-        let manifest = Manifest::new(entries).map_err(OfferingError::Manifest)?;
-        Ok(Self { manifest, sources, skipped: found.skipped })
+        Found::below(paths)?.hashed(&Meter::default())
     }
 
     /// What is sent.
@@ -102,12 +90,41 @@ impl Offering {
 
 /// Files found, in the order in which they are sent.
 #[derive(Debug, Default)]
-struct Found {
+pub(super) struct Found {
     files: Vec<(PathBuf, String)>,
     skipped: Vec<PathBuf>,
 }
 
 impl Found {
+    /// The files that these paths lead to.
+    pub(super) fn below(paths: &[PathBuf]) -> Result<Self, OfferingError> {
+        let mut found = Self::default();
+        for path in paths {
+            let metadata = fs::metadata(path).map_err(FileAction::Open.of(path))?;
+            let name = own_name(path)?;
+            found.add(path.clone(), name, metadata.file_type())?;
+        }
+        Ok(found)
+    }
+
+    /// Bytes of all files, of those that there are now.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().filter_map(|(path, _)| Some(fs::metadata(path).ok()?.len())).sum()
+    }
+
+    /// Reads all of them.
+    pub(super) fn hashed(self, meter: &Meter) -> Result<Offering, OfferingError> {
+        let mut entries = Vec::with_capacity(self.files.len());
+        let mut sources = Vec::with_capacity(self.files.len());
+        for (path, name) in self.files {
+            let (entry, original) = hashed(path, name, meter)?;
+            entries.push(entry);
+            sources.push(original);
+        }
+        let manifest = Manifest::new(entries).map_err(OfferingError::Manifest)?;
+        Ok(Offering { manifest, sources, skipped: self.skipped })
+    }
+
     /// Adds a file, or what is below a directory.
     fn add(&mut self, path: PathBuf, name: String, kind: FileType) -> Result<(), OfferingError> {
         if !kind.is_file() && !kind.is_dir() {
@@ -161,13 +178,15 @@ fn text(path: &Path, name: &OsStr) -> Result<String, OfferingError> {
     name.to_str().map(str::to_owned).ok_or_else(refused)
 }
 
-fn hashed(path: PathBuf, name: String) -> Result<(Entry, Original), OfferingError> {
+fn hashed(path: PathBuf, name: String, meter: &Meter) -> Result<(Entry, Original), OfferingError> {
     let name = FileName::parse(&name).map_err(|rule| OfferingError::Name(path.clone(), rule))?;
     let mut file = File::open(&path).map_err(FileAction::Open.of(&path))?;
     // Looked at before it is read: what is changed later is seen by its time.
     let metadata = file.metadata().map_err(FileAction::Open.of(&path))?;
     let modified = metadata.modified().ok();
-    let (digest, size) = Digest::read(&mut file).map_err(FileAction::Read.of(&path))?;
+    let mut hashing = Hashing::default();
+    hashing.read(&mut file, meter).map_err(FileAction::Read.of(&path))?;
+    let (digest, size) = hashing.end();
     let entry = Entry { name, size, digest, mode: mode::of(&metadata), modified };
     Ok((entry, Original { path, modified }))
 }
@@ -196,6 +215,7 @@ impl std::error::Error for OfferingError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::digest::Digest;
     use crate::files::scratch::Scratch;
 
     fn names(offering: &Offering) -> Vec<&str> {

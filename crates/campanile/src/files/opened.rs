@@ -35,9 +35,15 @@ impl<T> Opened<T> {
         Ok(&mut self.open.last_mut().expect("it was put there").1)
     }
 
-    /// Closes the thing of this number, if it is open.
-    pub(crate) fn close(&mut self, index: usize) {
-        self.open.retain(|(known, _)| *known != index);
+    /// Gives the thing of this number away, if it is open.
+    pub(crate) fn close(&mut self, index: usize) -> Option<T> {
+        let at = self.open.iter().position(|(known, _)| *known == index)?;
+        Some(self.open.remove(at).1)
+    }
+
+    /// Whether the next one that is opened closes another.
+    pub(crate) fn is_full(&self) -> bool {
+        self.open.len() == Self::MAX
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
@@ -69,7 +75,10 @@ mod tests {
         assert!(get(&mut opened, 1000));
         assert_eq!((get(&mut opened, 0), get(&mut opened, 1)), (false, true));
         assert_eq!(opened.iter_mut().count(), Opened::<String>::MAX);
-        opened.close(0);
+        assert!(opened.is_full());
+        assert_eq!(opened.close(0).as_deref(), Some("0"));
+        assert!(!opened.is_full());
+        assert_eq!(opened.close(0), None);
         assert!(get(&mut opened, 0));
     }
 

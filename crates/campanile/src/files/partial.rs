@@ -5,7 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::blocks::BlockMap;
-use super::digest::Digest;
+use super::digest::{Digest, Hashing};
+use super::meter::Meter;
 
 /// A content of which blocks are missing, in two files: its bytes, and its map of blocks.
 ///
@@ -21,6 +22,8 @@ pub(crate) struct Partial {
     block: u64,
     /// Where the file's cursor stands, so that runs of blocks need no seek.
     cursor: u64,
+    /// The hash of the front, as far as that was there without a gap when it was last looked at.
+    hashing: Hashing,
 }
 
 /// The names of a partial's two files.
@@ -58,7 +61,7 @@ impl Partial {
     pub(crate) fn open(paths: &PartialPaths, size: u64, block_len: usize) -> io::Result<Self> {
         let blocks = size.div_ceil(block_len as u64);
         if let Some((bytes, saved, map)) = known(paths, size, blocks)? {
-            return Ok(Self { bytes, saved, map, size, block: block_len as u64, cursor: u64::MAX });
+            return Ok(Self::of(bytes, saved, map, (size, block_len)));
         }
         // New files, never the old ones made empty: a content that has its name already may be one of them.
         paths.remove()?;
@@ -68,8 +71,12 @@ impl Partial {
         let mut saved = create(&paths.map)?;
         saved.set_len(HEADER as u64 + blocks.div_ceil(8))?;
         saved.write_all(&header(size))?;
-        let map = BlockMap::new(blocks);
-        Ok(Self { bytes, saved, map, size, block: block_len as u64, cursor: u64::MAX })
+        Ok(Self::of(bytes, saved, BlockMap::new(blocks), (size, block_len)))
+    }
+
+    fn of(bytes: File, saved: File, map: BlockMap, (size, block_len): (u64, usize)) -> Self {
+        let (block, hashing) = (block_len as u64, Hashing::default());
+        Self { bytes, saved, map, size, block, cursor: u64::MAX, hashing }
     }
 
     /// Writes blocks that follow each other, and tells how many of them were missing. What the last block of the content has beyond
@@ -82,17 +89,21 @@ impl Partial {
         let len = (bytes.len() as u64).min(self.size - start);
         let end = first + len.div_ceil(self.block);
         assert!(start + len == self.size || len.is_multiple_of(self.block), "whole blocks");
-        if (first..end).all(|block| self.map.has(block)) {
-            return Ok(0);
+        let (mut new, mut at) = (0, first);
+        // What is there stays as it is, for it may be hashed.
+        while let Some(gap) = self.map.gap(at..end) {
+            let place = gap.start * self.block;
+            let within = |place: u64| usize::try_from(place - start).expect("a part of these bytes");
+            let bytes = &bytes[within(place)..within((gap.end * self.block).min(self.size))];
+            self.write_at(place, bytes)?;
+            at = gap.end;
+            new += self.map.set(gap);
+            if place == self.hashing.len() {
+                self.hashing.take(bytes);
+            }
         }
-        self.go_to(start)?;
-        let bytes = &bytes[..usize::try_from(len).expect("a part of these bytes")];
-        if let Err(error) = self.bytes.write_all(bytes) {
-            self.cursor = u64::MAX;
-            return Err(error);
-        }
-        self.cursor = start + len;
-        Ok(self.map.set(first..end))
+        self.catch_up(len)?;
+        Ok(new)
     }
 
     /// Saves the map of what was written.
@@ -116,10 +127,37 @@ impl Partial {
         &self.map
     }
 
+    /// What is hashed of the front: the rest is for who hashes on.
+    pub(crate) fn into_hashing(self) -> Hashing {
+        self.hashing
+    }
+
     /// The file that holds the bytes.
     #[cfg(test)]
     fn file(&self) -> &File {
         &self.bytes
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.go_to(offset)?;
+        self.cursor = u64::MAX;
+        self.bytes.write_all(bytes)?;
+        self.cursor = offset + bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Reads back, to hash it, what stands behind what is hashed without a gap: what came before its turn, or from an earlier session.
+    /// At most twice as much as was written, so that it gets there and the next packets need not wait long.
+    fn catch_up(&mut self, written: u64) -> io::Result<()> {
+        let front = (self.map.front() * self.block).min(self.size);
+        let behind = front - self.hashing.len();
+        if behind < Hashing::PIECE as u64 {
+            return Ok(());
+        }
+        self.go_to(self.hashing.len())?;
+        self.cursor = u64::MAX;
+        let most = (written * 2).max(Hashing::PIECE as u64);
+        self.hashing.read(&mut (&self.bytes).take(behind.min(most)), &Meter::default())
     }
 
     fn go_to(&mut self, offset: u64) -> io::Result<()> {
@@ -208,6 +246,51 @@ mod tests {
         assert!(partial.map().is_whole());
         assert!(fixture.is(CONTENT));
         assert!(!fixture.is(b"other"));
+    }
+
+    #[test]
+    fn what_is_there_is_not_written_over() {
+        let fixture = Fixture::new();
+        let mut partial = fixture.open();
+        write(&mut partial, 1..3);
+        assert_eq!(partial.write(0, b"0123XXXXXXXXcdef").expect("there is room"), 2);
+        write(&mut partial, 0..7);
+        assert!(fixture.is(CONTENT));
+        let (digest, len) = partial.into_hashing().end();
+        assert!(len < CONTENT.len() as u64 || digest == Digest::of(CONTENT));
+    }
+
+    #[test]
+    fn what_comes_in_order_is_hashed_as_it_comes() {
+        let fixture = Fixture::new();
+        let mut partial = fixture.open();
+        write(&mut partial, 0..3);
+        write(&mut partial, 2..7);
+        assert_eq!(partial.into_hashing().end(), (Digest::of(CONTENT), CONTENT.len() as u64));
+    }
+
+    #[test]
+    fn what_came_before_its_turn_is_hashed_little_by_little() {
+        const BLOCK: usize = 1000;
+        let scratch = Scratch::new();
+        let content: Vec<u8> = (0..1000 * BLOCK).map(|at| (at % 251) as u8).collect();
+        let paths = PartialPaths::new(scratch.path(), &Digest::of(&content), BLOCK);
+        let open = || Partial::open(&paths, content.len() as u64, BLOCK).expect("a directory of our own");
+        let write = |partial: &mut Partial, blocks: std::ops::Range<usize>| {
+            let bytes = &content[blocks.start * BLOCK..blocks.end * BLOCK];
+            partial.write(blocks.start as u64, bytes).expect("there is room");
+            partial.hashing.len()
+        };
+        let mut partial = open();
+        assert_eq!(write(&mut partial, 1..600), 0, "the first one is missing");
+        assert_eq!(write(&mut partial, 0..1), (BLOCK + Hashing::PIECE) as u64);
+        assert_eq!(write(&mut partial, 600..700), 332_072, "twice as much as was written");
+        partial.save().expect("there is room");
+        // Another process goes on: nothing is hashed.
+        let mut partial = open();
+        assert_eq!(write(&mut partial, 700..1000), 600_000);
+        assert_eq!(write(&mut partial, 0..1000), 1_000_000);
+        assert_eq!(partial.into_hashing().end(), (Digest::of(&content), content.len() as u64));
     }
 
     #[test]

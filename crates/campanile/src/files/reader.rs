@@ -3,13 +3,11 @@
 use std::io;
 use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-use campanile_engine::privilege;
 
 use super::error::FileError;
 use super::reading::Reading;
+use super::thread::DiskThread;
 use crate::multicast::{BulkPublisher, BulkSent, Supplier};
 
 /// Serves a session's wish for bytes on a thread of its own, and hands on what else the session tells.
@@ -18,10 +16,10 @@ use crate::multicast::{BulkPublisher, BulkSent, Supplier};
 /// a session keeps.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    /// `None` only while this is dropped.
-    publisher: Option<BulkPublisher>,
-    told: Option<Receiver<Told>>,
-    thread: Option<JoinHandle<()>>,
+    // The session's end wakes the thread, wherever it waits: it goes first.
+    publisher: BulkPublisher,
+    told: Receiver<Told>,
+    _thread: DiskThread,
 }
 
 /// What the thread has to tell: an event of the session, served already, or why it cannot go on.
@@ -32,33 +30,17 @@ impl Reader {
     pub(crate) fn start(publisher: BulkPublisher, reading: Reading) -> io::Result<Self> {
         let (teller, told) = mpsc::sync_channel(EVENTS);
         let work = Work { supplier: publisher.supplier(), reading, teller };
-        let thread = thread::Builder::new().name("file-reader".to_owned()).spawn(move || {
-            // Who reads files needs no raw sockets. Where the privilege cannot be given up the node has failed of the same.
-            let _ = privilege::drop_raw();
-            work.run();
-        })?;
-        Ok(Self { publisher: Some(publisher), told: Some(told), thread: Some(thread) })
+        let thread = DiskThread::start("file-reader", || work.run())?;
+        Ok(Self { publisher, told, _thread: thread })
     }
 
     pub(crate) fn publisher(&self) -> &BulkPublisher {
-        self.publisher.as_ref().expect("it is there until this is dropped")
+        &self.publisher
     }
 
     /// What happened next; `None` when nothing does for this long, or there will be no more.
     pub(crate) fn next(&self, timeout: Duration) -> Option<Told> {
-        self.told.as_ref()?.recv_timeout(timeout).ok()
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // The session's end wakes the thread, wherever it waits.
-        self.publisher = None;
-        self.told = None;
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has nothing to add to the panic.
-            let _ = thread.join();
-        }
+        self.told.recv_timeout(timeout).ok()
     }
 }
 

@@ -1,33 +1,35 @@
 //! The run that receives files.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
 
-use super::arrival::{Arrival, ArrivalError, Refusal};
-use super::digest::Digest;
+use async_channel::Sender;
+
+use super::arrival::Refusal;
 use super::error::FileError;
-use super::filling::{Filling, Outcome};
-use super::hasher::{Hasher, Verdict};
 use super::inbox::Inbox;
-use super::layout::Layout;
 use super::manifest::Manifest;
+use super::meter::Meter;
 use super::name::FileName;
-use crate::multicast::{
-    Batch, BulkReceived, BulkSubscriber, Counts, EndCause, First, Options, Progress, Seq, Standing,
-    StartError, Tsi,
-};
+use super::thread::DiskThread;
+use super::writer::{Leave, Told, Writer};
+use crate::multicast::{BulkSubscriber, Counts, EndCause, Options, StartError, Tsi};
 
 /// Receives the files of a group into a directory.
 ///
 /// # Order of calls
 ///
-/// [`FileReceiver::next`] as long as there is something to wait for: it writes to the disk what has come, so nobody else should wait on
-/// its thread. What is complete is hashed by a thread of the receiver's own meanwhile. A session that has come to its end,
-/// [`ReceiveEvent::Complete`] or [`ReceiveEvent::Incomplete`], is followed by [`ReceiveEvent::Acknowledged`] when its source knows that,
-/// if it still lives.
+/// [`FileReceiver::next`] as long as there is something to wait for. What comes is written to the disk by a thread of the receiver's
+/// own, whatever the application does, as long as there is room for what it is to be told; another one looks what is there already,
+/// hashes, and gives files their names. A session that has come to its end, [`ReceiveEvent::Complete`] or
+/// [`ReceiveEvent::Incomplete`], is followed by [`ReceiveEvent::Acknowledged`] when its source knows that, if it still lives.
+///
+/// Dropping a receiver ends it where it is: what was written is kept, hashing is given up.
 ///
 /// # Trust
 ///
@@ -35,16 +37,18 @@ use crate::multicast::{
 /// Of two sessions that bring one content the later one counts: a sender that was started again takes over from itself.
 #[derive(Debug)]
 pub struct FileReceiver {
-    subscriber: BulkSubscriber,
-    hasher: Hasher,
-    // Behind the sessions, so that their files are closed when it is given up.
-    sessions: BTreeMap<Tsi, Session>,
-    inbox: Inbox,
+    // The thread ends when one of these has gone.
+    orders: Sender<Leave>,
+    told: Receiver<Told>,
+    _thread: DiskThread,
+    subscriber: Arc<BulkSubscriber>,
+    meter: Arc<Meter>,
+    /// How far the sessions are that go on, as last told.
+    progress: BTreeMap<Tsi, ReceiveProgress>,
     /// Sessions that are over here, and whose sources do not know it yet.
     owed: BTreeSet<Tsi>,
-    /// Numbers the spools.
-    begun: u64,
-    events: VecDeque<ReceiveEvent>,
+    /// It was said that this receiver goes, and not yet which sources that is owed to.
+    is_leaving: bool,
 }
 
 /// Where files are received.
@@ -54,20 +58,6 @@ pub struct ReceiveConfig {
     pub into: PathBuf,
     /// Whether a file that is there gives way to one that is received under its name.
     pub replaces: bool,
-}
-
-#[derive(Debug)]
-struct Session {
-    number: u64,
-    /// `None` once everything is there.
-    arrival: Option<Arrival>,
-    /// Why nothing more will come, while what has come is still hashed.
-    ended: Option<EndCause>,
-    progress: ReceiveProgress,
-    cookie: Option<u64>,
-    standing: Standing,
-    /// When progress is told next.
-    report_at: Instant,
 }
 
 /// How far a session is.
@@ -185,102 +175,87 @@ impl FileReceiver {
     pub fn start(options: &Options, config: &ReceiveConfig) -> Result<Self, ReceiveStartError> {
         let inbox = Inbox::open(&config.into, config.replaces).map_err(ReceiveStartError::Directory)?;
         let subscriber = BulkSubscriber::start(options, &inbox.dir()).map_err(ReceiveStartError::Network)?;
-        let hasher =
-            Hasher::start().map_err(|error| ReceiveStartError::Network(StartError::Engine(error)))?;
+        let subscriber = Arc::new(subscriber);
+        let (orders, taken) = async_channel::bounded(1);
+        let (teller, told) = mpsc::sync_channel(EVENTS);
+        let meter = Arc::new(Meter::default());
+        let writer = Writer::new(Arc::clone(&subscriber), inbox, Arc::clone(&meter), (taken, teller));
+        let thread = writer.and_then(|writer| DiskThread::start("file-writer", || writer.run()));
+        let thread = thread.map_err(|error| ReceiveStartError::Network(StartError::Engine(error)))?;
         Ok(Self {
+            orders,
+            told,
+            _thread: thread,
             subscriber,
-            hasher,
-            sessions: BTreeMap::new(),
-            inbox,
+            meter,
+            progress: BTreeMap::new(),
             owed: BTreeSet::new(),
-            begun: 0,
-            events: VecDeque::new(),
+            is_leaving: false,
         })
     }
 
-    /// Serves the group for this long, or until something happened.
+    /// What happened next; `None` when nothing does for this long, or nothing but progress.
     ///
     /// # Errors
     /// What keeps it from going on.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<ReceiveEvent>, ReceiveError> {
-        if let Some(event) = self.events.pop_front() {
-            return Ok(Some(event));
-        }
-        if !self.hasher.is_busy() {
-            self.handle(self.subscriber.next(timeout))?;
-        } else {
-            match self.subscriber.next_or(self.hasher.verdict(), timeout) {
-                Some(First::Event(event)) => self.handle(event)?,
-                Some(First::Other(verdict)) => self.judge(verdict)?,
-                None => {}
+        let told = match self.told.recv_timeout(timeout) {
+            Ok(told) => told,
+            Err(RecvTimeoutError::Timeout) => return Ok(None),
+            Err(RecvTimeoutError::Disconnected) => return Err(ReceiveError::Network(OVER.to_owned())),
+        };
+        match told {
+            Told::Event(event) => {
+                match event {
+                    ReceiveEvent::Complete { tsi } | ReceiveEvent::Incomplete { tsi, .. } => {
+                        self.progress.remove(&tsi);
+                    }
+                    ReceiveEvent::Acknowledged { tsi } => {
+                        self.owed.remove(&tsi);
+                    }
+                    _ => {}
+                }
+                return Ok(Some(event));
+            }
+            Told::Progress(tsi, progress) => {
+                self.progress.insert(tsi, progress);
+            }
+            Told::Owed(tsi) => {
+                self.owed.insert(tsi);
+            }
+            Told::Left => {
+                self.progress.clear();
+                self.is_leaving = false;
+            }
+            Told::Failed(error) => {
+                self.progress.clear();
+                return Err(error);
             }
         }
-        Ok(self.events.pop_front())
-    }
-
-    fn handle(&mut self, event: Option<BulkReceived>) -> Result<(), ReceiveError> {
-        match event {
-            None => {}
-            Some(BulkReceived::Start { tsi, source, .. }) => self.begin(tsi, source),
-            Some(BulkReceived::Packets(batch)) => self.take(&batch)?,
-            Some(BulkReceived::Need { tsi, first, count }) => self.give(tsi, first, count),
-            // It may be sent again by another session: what matters is what is missing at the end.
-            Some(BulkReceived::Lost { .. }) => {}
-            Some(BulkReceived::Acknowledged { tsi }) => {
-                self.owed.remove(&tsi);
-                self.events.push_back(ReceiveEvent::Acknowledged { tsi });
-            }
-            Some(BulkReceived::End { tsi, cause }) => self.end(tsi, cause),
-            Some(BulkReceived::Failed(why)) => return Err(ReceiveError::Network(why)),
-        }
-        Ok(())
-    }
-
-    /// Takes what was found of a content.
-    fn judge(&mut self, Verdict { session: number, content, is_right }: Verdict) -> Result<(), ReceiveError> {
-        self.hasher.taken();
-        self.feed_hasher();
-        // Its session may have gone.
-        let found = self.sessions.iter_mut().find(|(_, session)| session.number == number);
-        let Some((&tsi, session)) = found else { return Ok(()) };
-        let Some(arrival) = &mut session.arrival else { return Ok(()) };
-        let judged = is_right.and_then(|is_right| arrival.judge(content, is_right, &self.inbox));
-        if let Err(error) = judged {
-            return self.refuse(tsi, ArrivalError::File(error));
-        }
-        let ended = session.ended;
-        self.advance(tsi);
-        ended.into_iter().for_each(|cause| self.end(tsi, cause));
-        Ok(())
-    }
-
-    /// Gives the hasher what is complete, as far as it has room.
-    fn feed_hasher(&mut self) {
-        for session in self.sessions.values_mut() {
-            let Some(arrival) = &mut session.arrival else { continue };
-            while self.hasher.has_room()
-                && let Some(filled) = arrival.next_filled(&self.inbox)
-            {
-                self.hasher.put(session.number, filled);
-            }
-        }
+        Ok(None)
     }
 
     /// Tells all senders that this receiver goes. They are served until they know, or for as long as the caller goes on.
     pub fn leave(&mut self) {
-        self.end_all(Standing::Left);
+        // Who has said it already need not say it again, and a thread that failed has said so.
+        self.is_leaving |= self.orders.try_send(Leave).is_ok();
     }
 
-    /// Whether a sender is yet to say that it knows how its session ended here.
+    /// Whether a sender is yet to say that it knows how its session ended here, as far as [`FileReceiver::next`] has told.
     #[must_use]
     pub fn is_owing(&self) -> bool {
-        !self.owed.is_empty()
+        self.is_leaving || !self.owed.is_empty()
     }
 
-    /// How far each session is that still goes on.
+    /// How far each session is that still goes on, as far as [`FileReceiver::next`] has told.
     pub fn progress(&self) -> impl Iterator<Item = (Tsi, ReceiveProgress)> {
-        let live = self.sessions.iter().filter(|(_, session)| session.arrival.is_some());
-        live.map(|(&tsi, session)| (tsi, session.progress))
+        self.progress.iter().map(|(&tsi, &progress)| (tsi, progress))
+    }
+
+    /// Bytes of files that were read to hash them: of what was there already, and of what did not come in order.
+    #[must_use]
+    pub fn hashed(&self) -> u64 {
+        self.meter.bytes()
     }
 
     /// What the network counted.
@@ -288,210 +263,13 @@ impl FileReceiver {
     pub fn counts(&self) -> Counts {
         self.subscriber.counts()
     }
-
-    fn begin(&mut self, tsi: Tsi, source: IpAddr) {
-        self.begun += 1;
-        let spool = self.inbox.passing(&format!("session-{}", self.begun));
-        let session = Session {
-            number: self.begun,
-            arrival: Some(Arrival::begin(spool)),
-            ended: None,
-            progress: ReceiveProgress::default(),
-            cookie: None,
-            standing: Standing::Joined,
-            report_at: Instant::now(),
-        };
-        self.sessions.insert(tsi, session);
-        self.events.push_back(ReceiveEvent::Found { tsi, source });
-    }
-
-    fn take(&mut self, batch: &Batch) -> Result<(), ReceiveError> {
-        let tsi = batch.tsi();
-        let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
-        let Some(arrival) = &mut session.arrival else { return Ok(()) };
-        match arrival.put(batch.packets(), &self.inbox) {
-            Ok(false) => {}
-            Ok(true) => return self.fill(tsi),
-            Err(error) => return self.refuse(tsi, error),
-        }
-        self.advance(tsi);
-        Ok(())
-    }
-
-    /// A session's manifest is known: what is there already is looked for, once no other session writes it.
-    fn fill(&mut self, tsi: Tsi) -> Result<(), ReceiveError> {
-        self.supersede(tsi);
-        let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
-        let Some(arrival) = &mut session.arrival else { return Ok(()) };
-        let had = match arrival.fill(&self.inbox) {
-            Ok(had) => had,
-            Err(error) => return self.refuse(tsi, error),
-        };
-        for run in had {
-            self.subscriber.have(tsi, sqn(run.start), sqn(run.end - 1));
-        }
-        session.look();
-        if let Some(filling) = session.filling() {
-            let (manifest, progress) = (filling.manifest().clone(), session.progress);
-            self.events.push_back(ReceiveEvent::Begun { tsi, manifest, progress });
-        }
-        self.advance(tsi);
-        Ok(())
-    }
-
-    /// Ends earlier sessions that bring something which this one brings.
-    fn supersede(&mut self, tsi: Tsi) {
-        let layout = |session: &Session| session.arrival.as_ref().and_then(Arrival::found).cloned();
-        let Some(new) = self.sessions.get(&tsi).and_then(layout) else { return };
-        let key = |layout: &Layout| -> HashSet<Digest> {
-            layout.contents().iter().map(|content| content.digest).collect()
-        };
-        let brought = key(&new);
-        let is_rival = |session: &Session| {
-            let other = session.filling().map(Filling::layout);
-            let other = other.filter(|other| other.block_len() == new.block_len());
-            other
-                .is_some_and(|other| other.contents().iter().any(|content| brought.contains(&content.digest)))
-        };
-        let rivals: Vec<Tsi> =
-            self.sessions.iter().filter(|(_, session)| is_rival(session)).map(|(&rival, _)| rival).collect();
-        for rival in rivals {
-            self.drop_session(rival, Incomplete::Replaced(tsi));
-        }
-    }
-
-    /// Tells what became of files, and whether the session is complete.
-    fn advance(&mut self, tsi: Tsi) {
-        self.feed_hasher();
-        let Some(session) = self.sessions.get_mut(&tsi) else { return };
-        session.look();
-        let Some(arrival) = &mut session.arrival else { return };
-        while let Some(outcome) = arrival.outcome() {
-            let Some(filling) = arrival.filling() else { break };
-            self.events.push_back(told(tsi, filling.manifest(), outcome));
-        }
-        let files = arrival.filling().map(|filling| (filling.is_settled(), filling.is_complete()));
-        match files {
-            Some((true, true)) => {
-                session.standing = Standing::Complete;
-                session.arrival = None;
-                self.events.push_back(ReceiveEvent::Complete { tsi });
-            }
-            Some((true, false)) => return self.drop_session(tsi, Incomplete::Files),
-            _ if session.report_at > Instant::now() => return,
-            _ => session.report_at = Instant::now() + REPORT_EVERY,
-        }
-        self.owed.extend(session.report(tsi, &self.subscriber));
-    }
-
-    /// Gives the packets of a group that can be decoded with them.
-    fn give(&mut self, tsi: Tsi, first: Seq, count: u8) {
-        let Some(arrival) = self.sessions.get_mut(&tsi).and_then(|session| session.arrival.as_mut()) else {
-            return self.subscriber.supply(tsi, first, 0, Vec::new());
-        };
-        let blocks = u64::from(first.0)..u64::from(first.0) + u64::from(count);
-        // What cannot be read any more is not decoded: it comes as repairs, or not at all. Saying nothing would hold up other groups.
-        let read = arrival.read(blocks, self.subscriber.buffer(), &self.inbox);
-        let (stride, bytes) = read.unwrap_or_default();
-        self.subscriber.supply(tsi, first, stride, bytes);
-    }
-
-    fn end(&mut self, tsi: Tsi, cause: EndCause) {
-        let Some(session) = self.sessions.get_mut(&tsi) else { return };
-        if session.filling().is_some_and(Filling::is_hashing) {
-            // What is found may make it complete.
-            session.ended = Some(cause);
-            return;
-        }
-        if session.arrival.is_some() {
-            self.drop_session(tsi, Incomplete::Ended(cause));
-        }
-        self.sessions.remove(&tsi);
-    }
-
-    /// Takes no more of a session.
-    fn drop_session(&mut self, tsi: Tsi, why: Incomplete) {
-        let Some(mut session) = self.sessions.remove(&tsi) else { return };
-        session.look();
-        session.standing = Standing::Failed;
-        self.owed.extend(session.report(tsi, &self.subscriber));
-        self.subscriber.leave(tsi);
-        let missing = session.progress.total.saturating_sub(session.progress.had);
-        self.events.push_back(ReceiveEvent::Incomplete { tsi, why, missing });
-    }
-
-    /// Takes no more of any session.
-    fn end_all(&mut self, standing: Standing) {
-        for (&tsi, session) in &mut self.sessions {
-            if session.arrival.take().is_some() {
-                session.standing = standing;
-                self.owed.extend(session.report(tsi, &self.subscriber));
-                self.subscriber.leave(tsi);
-            }
-        }
-    }
-
-    fn refuse(&mut self, tsi: Tsi, error: ArrivalError) -> Result<(), ReceiveError> {
-        match error {
-            ArrivalError::Refused(refusal) => {
-                self.drop_session(tsi, Incomplete::Refused(refusal));
-                Ok(())
-            }
-            ArrivalError::File(error) => {
-                self.end_all(Standing::Failed);
-                Err(ReceiveError::File(error))
-            }
-        }
-    }
 }
 
-impl Session {
-    fn filling(&self) -> Option<&Filling> {
-        self.arrival.as_ref().and_then(Arrival::filling)
-    }
+/// What waits to be told to the application.
+const EVENTS: usize = 1024;
 
-    /// Sees how far the session is.
-    fn look(&mut self) {
-        let Some(arrival) = &self.arrival else { return };
-        self.cookie = arrival.profile().map(|profile| profile.cookie);
-        let layout = arrival.filling().map(Filling::layout);
-        self.progress = ReceiveProgress {
-            had: arrival.had_blocks(),
-            total: layout.map_or(0, Layout::blocks),
-            block_len: layout.map_or(0, Layout::block_len),
-        };
-    }
-
-    /// Tells the source how far the session is. Before the profile is known there is nothing to tell it by. Gives the session if that is
-    /// over, and its source is to know it.
-    fn report(&mut self, tsi: Tsi, subscriber: &BulkSubscriber) -> Option<Tsi> {
-        let cookie = self.cookie?;
-        let ReceiveProgress { had, total, .. } = self.progress;
-        let narrow = |blocks: u64| u32::try_from(blocks).unwrap_or(u32::MAX);
-        let standing = self.standing;
-        let progress = Progress { cookie, standing, had: narrow(had), total: narrow(total) };
-        subscriber.report(tsi, progress);
-        standing.is_final().then_some(tsi)
-    }
-}
-
-fn told(tsi: Tsi, manifest: &Manifest, outcome: Outcome) -> ReceiveEvent {
-    let name = |file: usize| manifest.entries()[file].name.clone();
-    match outcome {
-        Outcome::Placed { file } => ReceiveEvent::Placed { tsi, name: name(file) },
-        Outcome::Refused { file, error } => {
-            ReceiveEvent::Failed { tsi, name: name(file), failing: Failing::Name(error) }
-        }
-        Outcome::Wrong { file } => ReceiveEvent::Failed { tsi, name: name(file), failing: Failing::Wrong },
-    }
-}
-
-fn sqn(block: u64) -> Seq {
-    Seq(u32::try_from(block).expect("a session has 2^30 blocks at most"))
-}
-
-/// How often the node is told of progress. It reports more rarely.
-const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// Why a receiver does not go on after it failed.
+const OVER: &str = "receiving is over";
 
 impl fmt::Display for Failing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

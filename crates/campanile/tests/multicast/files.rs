@@ -1,10 +1,13 @@
-//! Files over loopback: what the disk does not do comes to the application.
+//! Files over loopback: what the disk does, and does not do, whatever the application does.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-use campanile::files::{FileSender, Offering, SendError};
-use campanile::multicast::Counter;
+use campanile::files::{
+    FileReceiver, FileSender, Offering, ReceiveConfig, ReceiveEvent, SendError, SendEvent,
+};
+use campanile::multicast::{Counter, Options, Standing};
+use tempfile::TempDir;
 
 use super::group::options;
 
@@ -50,4 +53,74 @@ fn a_sender_that_nobody_asks_reads_on_and_can_be_given_up() {
         std::thread::yield_now();
     }
     drop(sender);
+}
+
+fn receiver(options: &Options, dir: &TempDir) -> FileReceiver {
+    let config = ReceiveConfig { into: dir.path().join("in"), replaces: false };
+    FileReceiver::start(options, &config).expect("loopback has groups")
+}
+
+#[test]
+fn a_receiver_that_nobody_asks_writes_on() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let path = dir.path().join("file");
+    let content: Vec<u8> = (0..1_000_000_u32).map(|at| (at % 251) as u8).collect();
+    fs::write(&path, &content).expect("there is room");
+    let options = options();
+    let receiver = receiver(&options, &dir);
+    let offering = Offering::collect(&[path]).expect("it can be sent");
+    let mut sender = FileSender::start(&options, offering, Some(1)).expect("loopback has groups");
+    let deadline = Instant::now() + Duration::from_secs(300);
+    // The receiver says that it has everything, and is asked for nothing.
+    while sender.complete() == 0 {
+        assert!(Instant::now() < deadline, "nobody has everything");
+        sender.next(Duration::from_secs(1)).expect("it is as it was");
+    }
+    assert!(fs::read(dir.path().join("in/file")).expect("it is there") == content);
+    assert!(!receiver.is_owing(), "it was told nothing yet");
+}
+
+#[test]
+fn who_is_dropped_keeps_what_has_come_and_who_leaves_says_so() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let path = dir.path().join("file");
+    fs::write(&path, vec![7; 30_000_000]).expect("there is room");
+    let mut options = options();
+    // So slow that most of it is still to come minutes later.
+    options.set("rate", "1mbit").expect("an option");
+    let offering = Offering::collect(&[path]).expect("it can be sent");
+    let mut first = receiver(&options, &dir);
+    let mut sender = FileSender::start(&options, offering, None).expect("loopback has groups");
+    let deadline = Instant::now() + Duration::from_secs(300);
+    let until = |receiver: &mut FileReceiver, is_it: &dyn Fn(&FileReceiver) -> bool| {
+        while !is_it(receiver) {
+            assert!(Instant::now() < deadline, "it does not come to it");
+            receiver.next(Duration::from_millis(100)).expect("there is room");
+        }
+    };
+    // Its head is one packet.
+    until(&mut first, &|receiver| receiver.progress().any(|(_, progress)| progress.had > 10));
+    drop(first);
+    let mut second = receiver(&options, &dir);
+    let had = loop {
+        assert!(Instant::now() < deadline, "it is not heard again");
+        match second.next(Duration::from_millis(100)).expect("there is room") {
+            Some(ReceiveEvent::Begun { progress, .. }) => break progress.had,
+            _ => continue,
+        }
+    };
+    assert!(had > 10, "{had} packets are kept");
+    second.leave();
+    assert!(second.is_owing());
+    until(&mut second, &|receiver| !receiver.is_owing());
+    assert_eq!(second.progress().count(), 0);
+    loop {
+        assert!(Instant::now() < deadline, "the sender does not hear it");
+        let heard = sender.next(Duration::from_secs(1)).expect("it is as it was");
+        if matches!(heard, Some(SendEvent::Receiver(listener)) if listener.report.standing == Standing::Left)
+        {
+            break;
+        }
+    }
+    assert!(!dir.path().join("in/file").exists());
 }

@@ -32,6 +32,7 @@ pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Resu
         started: now,
         heard: now,
         had: 0,
+        hashed: 0,
         shown: None,
     };
     run.teller.tell(&Started::new(into, options))?;
@@ -43,9 +44,10 @@ struct Run {
     teller: Teller,
     stays: bool,
     started: Instant,
-    /// When something came last, and how much was there then.
+    /// When something came or was hashed last, and how much of either there was then.
     heard: Instant,
     had: u64,
+    hashed: u64,
     /// The session that the bar shows.
     shown: Option<Tsi>,
 }
@@ -139,17 +141,24 @@ impl Run {
         Ok(None)
     }
 
-    /// Sees what has come since the last look.
+    /// Sees what has come, and what was hashed, since the last look.
     fn look(&mut self) {
-        let mut had = 0;
+        let (mut had, hashed) = (0, self.receiver.hashed());
+        let is_hashing = hashed != self.hashed;
         for (tsi, progress) in self.receiver.progress() {
             had += progress.had;
+            // What is there already may take long to be looked through before more is known of the session.
+            if self.shown.is_none() && is_hashing && progress.total > 0 {
+                self.shown = Some(tsi);
+                self.teller.begin(bytes(progress), total(progress));
+            }
             if self.shown == Some(tsi) {
-                self.teller.show(bytes(progress), String::new);
+                let message = || if is_hashing { ", hashing" } else { "" }.to_owned();
+                self.teller.show(bytes(progress), message);
             }
         }
-        if had != self.had {
-            (self.had, self.heard) = (had, Instant::now());
+        if (had, hashed) != (self.had, self.hashed) {
+            (self.had, self.hashed, self.heard) = (had, hashed, Instant::now());
         }
     }
 

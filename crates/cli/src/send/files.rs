@@ -1,8 +1,11 @@
 //! `campanile send FILE`.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use campanile::files::{FileSender, Offering, OfferingError, SendError, SendEvent, SendStartError};
+use campanile::files::{
+    CollectProgress, Collecting, FileSender, Offering, OfferingError, SendError, SendEvent, SendStartError,
+};
 use campanile::multicast::{Counter, Options};
 
 use super::Arguments;
@@ -16,7 +19,10 @@ use crate::{file_error, output, session};
 
 /// Sends files, and tells how it goes.
 pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), CommandError> {
-    let offering = Offering::collect(&arguments.files).map_err(offering_error)?;
+    let hashing = Teller::new(arguments.json);
+    let offering = collected(&arguments.files, &hashing);
+    hashing.end();
+    let offering = offering?;
     for path in offering.skipped() {
         output::note(format_args!("{} is left out: it is neither a file nor a directory", path.display()));
     }
@@ -25,6 +31,24 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
     let interrupt = Interrupt::new()?;
     let run = Run { sender, teller: Teller::new(arguments.json), started: Instant::now() };
     run.serve(options, arguments.receivers, &interrupt)
+}
+
+/// Hashes what is to be sent, and shows how far that is. Ctrl-C just ends the process: nobody has heard of a session yet.
+fn collected(files: &[PathBuf], teller: &Teller) -> Result<Offering, CommandError> {
+    let collecting = Collecting::start(files.to_vec())
+        .map_err(|error| CommandError::failed(format!("no thread can be started: {error}")))?;
+    let mut is_begun = false;
+    loop {
+        if let Some(offering) = collecting.next(TICK).map_err(offering_error)? {
+            return Ok(offering);
+        }
+        let CollectProgress { hashed, total } = collecting.progress();
+        if total > 0 && !is_begun {
+            is_begun = true;
+            teller.begin(hashed, total);
+        }
+        teller.show(hashed, || ", hashing".to_owned());
+    }
 }
 
 struct Run {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::files::digest::Digest;
+use crate::files::meter::Meter;
 use crate::files::name::OURS;
 use crate::files::offering::Offering;
 use crate::files::reading::Reading;
@@ -85,16 +86,18 @@ impl Receiver {
         blocks: impl IntoIterator<Item = u64>,
     ) -> Option<Vec<Range<u64>>> {
         let is_known = arrival.put(&sent.packets(blocks), &self.inbox).expect("a session as it should be");
-        let had = is_known.then(|| arrival.fill(&self.inbox).expect("a session as it should be"));
-        self.hash(arrival);
-        had
+        if is_known {
+            arrival.fill(&self.inbox).expect("a session as it should be");
+        }
+        self.work(arrival);
+        is_known.then(|| arrival.had_ranges(&self.inbox).expect("readable"))
     }
 
-    /// Hashes what is complete.
-    fn hash(&self, arrival: &mut Arrival) {
-        while let Some(filled) = arrival.next_filled(&self.inbox) {
-            let is_right = filled.is_right().expect("readable");
-            arrival.judge(filled.content, is_right, &self.inbox).expect("there is room");
+    /// Looks at what may be there, and finishes what is complete.
+    fn work(&self, arrival: &mut Arrival) {
+        while let Some((content, job)) = arrival.next_job(&self.inbox) {
+            let finding = job.run(&self.inbox, &Meter::default()).expect("readable");
+            arrival.judge(content, finding, &self.inbox).expect("there is room");
         }
     }
 
@@ -208,6 +211,58 @@ fn who_has_the_files_needs_the_manifest_alone() {
     receiver.put(&mut arrival, &sent, 0..head);
     assert!(settled(&arrival));
     assert_eq!(arrival.had_blocks(), sent.all().end);
+}
+
+#[test]
+fn what_comes_while_files_are_looked_at_goes_its_way() {
+    let scratch = Scratch::new();
+    let sent = Sent::of(&scratch, &FILES, 20);
+    let head = sent.packets.len() as u64 - 3;
+    // Before the looks, and between them and what becomes of them.
+    for waits in [false, true] {
+        let receiver = Receiver::new(&scratch);
+        for (name, bytes) in FILES {
+            scratch.file(&format!("in/{name}"), bytes);
+        }
+        let mut arrival = receiver.begin();
+        assert!(arrival.put(&sent.packets(0..head), &receiver.inbox).expect("it is right"));
+        arrival.fill(&receiver.inbox).expect("it is right");
+        let mut looks = Vec::new();
+        while waits && let Some(look) = arrival.next_job(&receiver.inbox) {
+            looks.push(look);
+        }
+        assert!(arrival.filling().is_some_and(|filling| filling.is_looking() && !filling.is_settled()));
+        // One content in part, and all of the other.
+        for block in [head, head + 2] {
+            arrival.put(&sent.packets([block]), &receiver.inbox).expect("it is right");
+        }
+        for (content, look) in looks {
+            let finding = look.run(&receiver.inbox, &Meter::default()).expect("readable");
+            arrival.judge(content, finding, &receiver.inbox).expect("there is room");
+        }
+        receiver.work(&mut arrival);
+        assert!(arrival.filling().is_some_and(|filling| filling.is_complete() && !filling.is_waiting()));
+        assert_eq!(arrival.had_blocks(), sent.all().end);
+        drop((arrival, receiver));
+        assert!(!scratch.path().join("in").join(OURS).exists(), "nothing of it is left");
+    }
+}
+
+#[test]
+fn more_contents_than_can_be_open_come_at_once() {
+    let scratch = Scratch::new();
+    let contents: Vec<(String, Vec<u8>)> = (0..100).map(|at| (format!("f{at}"), vec![at; 30])).collect();
+    let files: Vec<(&str, &[u8])> = contents.iter().map(|(name, bytes)| (&name[..], &bytes[..])).collect();
+    let (sent, receiver) = (Sent::of(&scratch, &files, 20), Receiver::new(&scratch));
+    let head = sent.all().end - 200;
+    let mut arrival = receiver.begin();
+    receiver.put(&mut arrival, &sent, 0..head);
+    // The first half of each, then the second.
+    for half in 0..2 {
+        receiver.put(&mut arrival, &sent, (head + half..sent.all().end).step_by(2));
+    }
+    assert!(settled(&arrival));
+    assert_eq!(receiver.files(), contents.into_iter().collect());
 }
 
 #[test]
@@ -368,7 +423,7 @@ proptest! {
         let mut arrival = receiver.begin();
         // A refusal is as good as any other end.
         let _ = arrival.put(&sent.packets(sent.all()), &receiver.inbox).map(|_| arrival.fill(&receiver.inbox));
-        receiver.hash(&mut arrival);
+        receiver.work(&mut arrival);
         let received = receiver.files();
         prop_assert!(received.values().all(|bytes| bytes == content), "{received:?}");
         prop_assert!(received.len() <= names.len());

@@ -1,0 +1,115 @@
+//! The thread that hashes what is to be sent.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use super::meter::Meter;
+use super::offering::{Found, Offering, OfferingError};
+use super::thread::DiskThread;
+
+/// An [`Offering`] on its way: files are looked through and hashed by a thread of its own. Dropping it gives that up.
+#[derive(Debug)]
+pub struct Collecting {
+    shared: Arc<Shared>,
+    offering: Receiver<Result<Offering, OfferingError>>,
+    _thread: DiskThread,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    meter: Meter,
+    /// Bytes of the files that were found; 0 until all were.
+    total: AtomicU64,
+}
+
+/// How much of what is to be sent is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollectProgress {
+    /// Bytes that were read.
+    pub hashed: u64,
+    /// Bytes of all files; 0 until they are found.
+    pub total: u64,
+}
+
+impl Collecting {
+    /// Begins with these files and directories, as [`Offering::collect`] does.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn start(paths: Vec<PathBuf>) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let (teller, offering) = mpsc::sync_channel(1);
+        let ours = Arc::clone(&shared);
+        let thread = DiskThread::start("file-collector", move || {
+            let found = Found::below(&paths);
+            let offering = found.and_then(|found| {
+                ours.total.store(found.bytes(), Ordering::Relaxed);
+                found.hashed(&ours.meter)
+            });
+            // Whoever has given it up does not want it.
+            let _ = teller.send(offering);
+        })?;
+        Ok(Self { shared, offering, _thread: thread })
+    }
+
+    /// The offering, once, as soon as it is made; `None` when it is not for this long.
+    ///
+    /// # Errors
+    /// The first file that cannot be sent.
+    pub fn next(&self, timeout: Duration) -> Result<Option<Offering>, OfferingError> {
+        self.offering.recv_timeout(timeout).ok().transpose()
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn progress(&self) -> CollectProgress {
+        let Shared { meter, total } = &*self.shared;
+        CollectProgress { hashed: meter.bytes(), total: total.load(Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        self.shared.meter.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::scratch::Scratch;
+
+    #[test]
+    fn it_is_what_is_collected_at_once() {
+        let scratch = Scratch::new();
+        let paths = vec![scratch.file("tree/a", &[1; 1000]), scratch.file("b", b"bytes")];
+        let collecting = Collecting::start(paths.clone()).expect("there are threads");
+        let offering = collecting.next(Duration::MAX).expect("they can be sent").expect("it waits for it");
+        assert_eq!(offering.manifest(), Offering::collect(&paths).expect("they can be sent").manifest());
+        assert_eq!(collecting.progress(), CollectProgress { hashed: 1005, total: 1005 });
+        let collecting = Collecting::start(vec![scratch.path().join("none")]).expect("there are threads");
+        assert!(matches!(collecting.next(Duration::MAX), Err(OfferingError::File(_))));
+    }
+
+    #[test]
+    fn it_can_be_given_up() {
+        let scratch = Scratch::new();
+        // So long that nobody waits for its hash, and without a byte on the disk.
+        let path = scratch.file("long", b"");
+        let file = std::fs::OpenOptions::new().write(true).open(&path).expect("it is there");
+        if file.set_len(1 << 42).is_err() {
+            eprintln!("skipped: a file cannot be so long here");
+            return;
+        }
+        let collecting = Collecting::start(vec![path]).expect("there are threads");
+        while collecting.progress().hashed == 0 {
+            assert!(collecting.next(Duration::from_millis(1)).expect("it can be sent").is_none());
+        }
+        assert_eq!(collecting.progress().total, 1 << 42);
+        drop(collecting);
+    }
+}

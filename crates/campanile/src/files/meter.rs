@@ -1,0 +1,29 @@
+//! What other threads see of hashing, and say to it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// How many bytes were read to be hashed, and whether somebody still waits for the hash.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    bytes: AtomicU64,
+    is_stopped: AtomicBool,
+}
+
+impl Meter {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Ends what hashes by it: nobody waits any more.
+    pub(crate) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,456 @@
+//! The thread that puts what comes into files.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use async_channel::Receiver;
+
+use super::arrival::{Arrival, ArrivalError};
+use super::digest::Digest;
+use super::error::FileError;
+use super::filling::{Filling, Outcome};
+use super::finisher::{Finisher, Ticket, Verdict};
+use super::inbox::Inbox;
+use super::layout::Layout;
+use super::manifest::Manifest;
+use super::meter::Meter;
+use super::receiving::{Failing, Incomplete, ReceiveError, ReceiveEvent, ReceiveProgress};
+use crate::multicast::{Batch, BulkReceived, BulkSubscriber, EndCause, First, Progress, Seq, Standing, Tsi};
+
+/// Serves the sessions of a group, and tells what becomes of them.
+///
+/// The queue of the node's events lies before it, that of the finisher's jobs and that of what is told behind it, each of them bounded.
+/// It ends when nobody listens or nobody can order anything any more.
+#[derive(Debug)]
+pub(super) struct Writer {
+    subscriber: Arc<BulkSubscriber>,
+    finisher: Finisher,
+    sessions: BTreeMap<Tsi, Session>,
+    // Behind the finisher and the sessions, so that all files are closed when it is given up.
+    inbox: Arc<Inbox>,
+    /// Numbers the sessions.
+    begun: u64,
+    orders: Receiver<Leave>,
+    teller: SyncSender<Told>,
+    /// Nobody listens any more, or the network has failed.
+    is_over: bool,
+}
+
+/// The order to take no more of any session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leave;
+
+/// What is told to the application.
+#[derive(Debug)]
+pub(super) enum Told {
+    Event(ReceiveEvent),
+    /// How far a session is.
+    Progress(Tsi, ReceiveProgress),
+    /// A session is over here, and its source is yet to know that.
+    Owed(Tsi),
+    /// All sessions were left, and all of that was told.
+    Left,
+    Failed(ReceiveError),
+}
+
+/// What came beside the node's events.
+enum Aside {
+    /// An order; `None` when there will be no more.
+    Order(Option<Leave>),
+    Verdict(Verdict),
+}
+
+#[derive(Debug)]
+struct Session {
+    number: u64,
+    /// `None` once everything is there.
+    arrival: Option<Arrival>,
+    /// Whether it was told what it brings.
+    is_begun: bool,
+    /// Why nothing more will come, while what has come waits for a finding.
+    ended: Option<EndCause>,
+    progress: ReceiveProgress,
+    cookie: Option<u64>,
+    standing: Standing,
+    /// When progress is told next.
+    report_at: Instant,
+}
+
+impl Writer {
+    /// The work of a thread that is yet to be started.
+    ///
+    /// # Errors
+    /// The finisher's thread cannot be had.
+    pub(super) fn new(
+        subscriber: Arc<BulkSubscriber>,
+        inbox: Inbox,
+        meter: Arc<Meter>,
+        (orders, teller): (Receiver<Leave>, SyncSender<Told>),
+    ) -> io::Result<Self> {
+        let inbox = Arc::new(inbox);
+        Ok(Self {
+            subscriber,
+            finisher: Finisher::start(Arc::clone(&inbox), meter)?,
+            sessions: BTreeMap::new(),
+            inbox,
+            begun: 0,
+            orders,
+            teller,
+            is_over: false,
+        })
+    }
+
+    /// Goes on until it is over.
+    pub(super) fn run(mut self) {
+        while !self.is_over {
+            let handled = match self.subscriber.next_or(self.aside(), Duration::MAX) {
+                Some(First::Event(Some(event))) => self.handle(event),
+                Some(First::Other(Aside::Verdict(verdict))) => self.judge(verdict),
+                Some(First::Other(Aside::Order(Some(Leave)))) => {
+                    self.end_all(Standing::Left);
+                    self.tell(Told::Left);
+                    Ok(())
+                }
+                Some(First::Event(None) | First::Other(Aside::Order(None))) | None => return,
+            };
+            if let Err(error) = handled {
+                self.end_all(Standing::Failed);
+                self.tell(Told::Failed(ReceiveError::File(error)));
+            }
+        }
+    }
+
+    /// What comes next beside the node's events. Orders go first.
+    async fn aside(&self) -> Aside {
+        let (mut order, mut verdict) = (pin!(self.orders.recv()), pin!(self.finisher.verdict()));
+        std::future::poll_fn(|context| match order.as_mut().poll(context) {
+            Poll::Ready(order) => Poll::Ready(Aside::Order(order.ok())),
+            Poll::Pending => verdict.as_mut().poll(context).map(Aside::Verdict),
+        })
+        .await
+    }
+
+    fn tell(&mut self, told: Told) {
+        self.is_over |= self.teller.send(told).is_err();
+    }
+
+    fn handle(&mut self, event: BulkReceived) -> Result<(), FileError> {
+        match event {
+            BulkReceived::Start { tsi, source, .. } => {
+                self.begin(tsi);
+                self.tell(Told::Event(ReceiveEvent::Found { tsi, source }));
+            }
+            BulkReceived::Packets(batch) => self.take(&batch)?,
+            BulkReceived::Need { tsi, first, count } => self.give(tsi, first, count),
+            // It may be sent again by another session: what matters is what is missing at the end.
+            BulkReceived::Lost { .. } => {}
+            BulkReceived::Acknowledged { tsi } => self.tell(Told::Event(ReceiveEvent::Acknowledged { tsi })),
+            BulkReceived::End { tsi, cause } => self.end(tsi, cause),
+            BulkReceived::Failed(why) => {
+                self.tell(Told::Failed(ReceiveError::Network(why)));
+                self.is_over = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what was found of a content.
+    fn judge(&mut self, Verdict { ticket, finding }: Verdict) -> Result<(), FileError> {
+        self.finisher.taken();
+        // Its session may have gone.
+        let found = self.sessions.iter_mut().find(|(_, session)| session.number == ticket.session);
+        if let Some((&tsi, session)) = found
+            && let Some(arrival) = &mut session.arrival
+        {
+            arrival.judge(ticket.content, finding?, &self.inbox)?;
+            self.advance(tsi)?;
+            self.end_at_last(tsi);
+        }
+        self.feed();
+        self.fill_those_that_wait()
+    }
+
+    /// Gives the finisher what there is to do, as far as it has room.
+    fn feed(&mut self) {
+        for session in self.sessions.values_mut() {
+            let Some(arrival) = &mut session.arrival else { continue };
+            while self.finisher.has_room()
+                && let Some((content, job)) = arrival.next_job(&self.inbox)
+            {
+                self.finisher.put(Ticket { session: session.number, content }, job);
+            }
+        }
+    }
+
+    fn begin(&mut self, tsi: Tsi) {
+        self.begun += 1;
+        let spool = self.inbox.passing(&format!("session-{}", self.begun));
+        let session = Session {
+            number: self.begun,
+            arrival: Some(Arrival::begin(spool)),
+            is_begun: false,
+            ended: None,
+            progress: ReceiveProgress::default(),
+            cookie: None,
+            standing: Standing::Joined,
+            report_at: Instant::now(),
+        };
+        self.sessions.insert(tsi, session);
+    }
+
+    fn take(&mut self, batch: &Batch) -> Result<(), FileError> {
+        let tsi = batch.tsi();
+        let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
+        let Some(arrival) = &mut session.arrival else { return Ok(()) };
+        match arrival.put(batch.packets(), &self.inbox) {
+            Ok(false) => self.advance(tsi),
+            Ok(true) => self.fill(tsi),
+            Err(error) => self.refuse(tsi, error),
+        }
+    }
+
+    /// A session's manifest is known: what is there already is looked for, once nothing else writes it.
+    fn fill(&mut self, tsi: Tsi) -> Result<(), FileError> {
+        self.supersede(tsi);
+        let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
+        let Some(arrival) = &mut session.arrival else { return Ok(()) };
+        let Some(layout) = arrival.found() else { return Ok(()) };
+        if layout.contents().iter().any(|content| self.finisher.finishes(&content.digest)) {
+            return Ok(());
+        }
+        match arrival.fill(&self.inbox) {
+            Ok(()) => self.advance(tsi),
+            Err(error) => self.refuse(tsi, error),
+        }
+    }
+
+    /// Fills sessions that had to wait for the finisher.
+    fn fill_those_that_wait(&mut self) -> Result<(), FileError> {
+        let waiting: Vec<Tsi> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.found().is_some())
+            .map(|(&tsi, _)| tsi)
+            .collect();
+        for tsi in waiting {
+            self.fill(tsi)?;
+            self.end_at_last(tsi);
+        }
+        Ok(())
+    }
+
+    /// Ends earlier sessions that bring something which this one brings.
+    fn supersede(&mut self, tsi: Tsi) {
+        let Some(new) = self.sessions.get(&tsi).and_then(Session::found).cloned() else { return };
+        let key = |layout: &Layout| -> HashSet<Digest> {
+            layout.contents().iter().map(|content| content.digest).collect()
+        };
+        let brought = key(&new);
+        let is_rival = |session: &Session| {
+            let other = session.filling().map(Filling::layout);
+            let other = other.filter(|other| other.block_len() == new.block_len());
+            other
+                .is_some_and(|other| other.contents().iter().any(|content| brought.contains(&content.digest)))
+        };
+        let rivals: Vec<Tsi> =
+            self.sessions.iter().filter(|(_, session)| is_rival(session)).map(|(&rival, _)| rival).collect();
+        for rival in rivals {
+            self.drop_session(rival, Incomplete::Replaced(tsi));
+        }
+    }
+
+    /// Tells what became of files, and whether the session is complete.
+    fn advance(&mut self, tsi: Tsi) -> Result<(), FileError> {
+        self.feed();
+        let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
+        session.look();
+        let filling = session.filling();
+        // Until it is known what is there, nothing else is told of it.
+        if filling.is_some_and(|filling| !filling.is_looking()) {
+            if !session.is_begun {
+                self.tell_begin(tsi)?;
+            }
+            self.tell_outcomes(tsi);
+        }
+        let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
+        if session.arrival.is_none() || session.report_at > Instant::now() {
+            return Ok(());
+        }
+        session.report_at = Instant::now() + REPORT_EVERY;
+        let progress = session.progress;
+        session.report(tsi, &self.subscriber);
+        self.tell(Told::Progress(tsi, progress));
+        Ok(())
+    }
+
+    /// Tells what a session brings, and its source what need not be sent.
+    fn tell_begin(&mut self, tsi: Tsi) -> Result<(), FileError> {
+        let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
+        session.is_begun = true;
+        let progress = session.progress;
+        let Some(arrival) = &mut session.arrival else { return Ok(()) };
+        for run in arrival.had_ranges(&self.inbox)? {
+            self.subscriber.have(tsi, sqn(run.start), sqn(run.end - 1));
+        }
+        let manifest = arrival.filling().map(|filling| filling.manifest().clone());
+        if let Some(manifest) = manifest {
+            self.tell(Told::Progress(tsi, progress));
+            self.tell(Told::Event(ReceiveEvent::Begun { tsi, manifest, progress }));
+        }
+        Ok(())
+    }
+
+    fn tell_outcomes(&mut self, tsi: Tsi) {
+        loop {
+            let Some(session) = self.sessions.get_mut(&tsi) else { return };
+            let Some(arrival) = &mut session.arrival else { return };
+            let outcome = arrival.outcome();
+            let Some(filling) = arrival.filling() else { return };
+            if let Some(outcome) = outcome {
+                let event = told(tsi, filling.manifest(), outcome);
+                self.tell(Told::Event(event));
+                continue;
+            }
+            if filling.is_complete() {
+                session.standing = Standing::Complete;
+                session.arrival = None;
+                let owed = session.report(tsi, &self.subscriber);
+                owed.into_iter().for_each(|tsi| self.tell(Told::Owed(tsi)));
+                self.tell(Told::Event(ReceiveEvent::Complete { tsi }));
+            } else if filling.is_settled() {
+                self.drop_session(tsi, Incomplete::Files);
+            }
+            return;
+        }
+    }
+
+    /// Gives the packets of a group that can be decoded with them.
+    fn give(&mut self, tsi: Tsi, first: Seq, count: u8) {
+        let Some(arrival) = self.sessions.get_mut(&tsi).and_then(|session| session.arrival.as_mut()) else {
+            return self.subscriber.supply(tsi, first, 0, Vec::new());
+        };
+        let blocks = u64::from(first.0)..u64::from(first.0) + u64::from(count);
+        // What cannot be read any more is not decoded: it comes as repairs, or not at all. Saying nothing would hold up other groups.
+        let read = arrival.read(blocks, self.subscriber.buffer(), &self.inbox);
+        let (stride, bytes) = read.unwrap_or_default();
+        self.subscriber.supply(tsi, first, stride, bytes);
+    }
+
+    fn end(&mut self, tsi: Tsi, cause: EndCause) {
+        let Some(session) = self.sessions.get_mut(&tsi) else { return };
+        if session.is_waiting() {
+            // What is found may make it complete.
+            session.ended = Some(cause);
+            return;
+        }
+        if session.arrival.is_some() {
+            self.drop_session(tsi, Incomplete::Ended(cause));
+        }
+        self.sessions.remove(&tsi);
+    }
+
+    /// Ends a session whose source has, if nothing is waited for any more.
+    fn end_at_last(&mut self, tsi: Tsi) {
+        let ended = self.sessions.get(&tsi).and_then(|session| session.ended);
+        ended.into_iter().for_each(|cause| self.end(tsi, cause));
+    }
+
+    /// Takes no more of a session.
+    fn drop_session(&mut self, tsi: Tsi, why: Incomplete) {
+        let Some(mut session) = self.sessions.remove(&tsi) else { return };
+        session.look();
+        session.standing = Standing::Failed;
+        let owed = session.report(tsi, &self.subscriber);
+        self.subscriber.leave(tsi);
+        let missing = session.progress.total.saturating_sub(session.progress.had);
+        owed.into_iter().for_each(|tsi| self.tell(Told::Owed(tsi)));
+        self.tell(Told::Event(ReceiveEvent::Incomplete { tsi, why, missing }));
+    }
+
+    /// Takes no more of any session.
+    fn end_all(&mut self, standing: Standing) {
+        let mut owed = Vec::new();
+        for (&tsi, session) in &mut self.sessions {
+            if session.arrival.take().is_some() {
+                session.standing = standing;
+                owed.extend(session.report(tsi, &self.subscriber));
+                self.subscriber.leave(tsi);
+            }
+        }
+        owed.into_iter().for_each(|tsi| self.tell(Told::Owed(tsi)));
+    }
+
+    /// Ends a session for what is its own fault.
+    fn refuse(&mut self, tsi: Tsi, error: ArrivalError) -> Result<(), FileError> {
+        match error {
+            ArrivalError::Refused(refusal) => {
+                self.drop_session(tsi, Incomplete::Refused(refusal));
+                Ok(())
+            }
+            ArrivalError::File(error) => Err(error),
+        }
+    }
+}
+
+impl Session {
+    fn filling(&self) -> Option<&Filling> {
+        self.arrival.as_ref().and_then(Arrival::filling)
+    }
+
+    /// What it brings, as long as it waits to be filled.
+    fn found(&self) -> Option<&Layout> {
+        self.arrival.as_ref().and_then(Arrival::found)
+    }
+
+    /// Whether a finding may still make it complete.
+    fn is_waiting(&self) -> bool {
+        self.found().is_some() || self.filling().is_some_and(Filling::is_waiting)
+    }
+
+    /// Sees how far the session is.
+    fn look(&mut self) {
+        let Some(arrival) = &self.arrival else { return };
+        self.cookie = arrival.profile().map(|profile| profile.cookie);
+        let layout = arrival.filling().map(Filling::layout);
+        self.progress = ReceiveProgress {
+            had: arrival.had_blocks(),
+            total: layout.map_or(0, Layout::blocks),
+            block_len: layout.map_or(0, Layout::block_len),
+        };
+    }
+
+    /// Tells the source how far the session is. Before the profile is known there is nothing to tell it by. Gives the session if that is
+    /// over, and its source is to know it.
+    fn report(&mut self, tsi: Tsi, subscriber: &BulkSubscriber) -> Option<Tsi> {
+        let cookie = self.cookie?;
+        let ReceiveProgress { had, total, .. } = self.progress;
+        let narrow = |blocks: u64| u32::try_from(blocks).unwrap_or(u32::MAX);
+        let standing = self.standing;
+        let progress = Progress { cookie, standing, had: narrow(had), total: narrow(total) };
+        subscriber.report(tsi, progress);
+        standing.is_final().then_some(tsi)
+    }
+}
+
+fn told(tsi: Tsi, manifest: &Manifest, outcome: Outcome) -> ReceiveEvent {
+    let name = |file: usize| manifest.entries()[file].name.clone();
+    match outcome {
+        Outcome::Placed { file } => ReceiveEvent::Placed { tsi, name: name(file) },
+        Outcome::Refused { file, error } => {
+            ReceiveEvent::Failed { tsi, name: name(file), failing: Failing::Name(error) }
+        }
+        Outcome::Wrong { file } => ReceiveEvent::Failed { tsi, name: name(file), failing: Failing::Wrong },
+    }
+}
+
+fn sqn(block: u64) -> Seq {
+    Seq(u32::try_from(block).expect("a session has 2^30 blocks at most"))
+}
+
+/// How often progress is told, to the application and to the node, which reports it more rarely.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
