@@ -12,6 +12,7 @@ mod group;
 mod nak;
 mod pack;
 mod parity;
+mod publish;
 mod repairs;
 mod share;
 mod slots;
@@ -19,6 +20,7 @@ mod spm;
 mod stats;
 mod store;
 mod transmit;
+mod tsdu;
 mod window;
 
 use std::ops::Range;
@@ -29,19 +31,19 @@ pub use config::{
     SpmConfig, WindowConfig, WindowSize,
 };
 pub use event::{NotNeeded, OfferError, PublishError, SourceEvent};
+pub use pack::Packer;
 pub use stats::SourceStats;
+pub use tsdu::Tsdu;
 
 use self::adapt::Adapt;
 use self::config::{N_MAX, RATE_MAX};
 use self::confirm::Confirmations;
-use self::pack::Packer;
 use self::parity::Encoder;
 use self::repairs::Repairs;
 use self::share::Share;
 use self::spm::Heartbeat;
 use self::store::Store;
 use self::window::Window;
-use crate::framing::Framing;
 use crate::pacer::Pacer;
 use crate::path::{Path, Transmit};
 use crate::rng::Rng;
@@ -58,7 +60,7 @@ use crate::{Instant, Seq};
 ///
 /// # Bounds
 ///
-/// All memory for data is allocated at the start. A call does work for the packets that it is given or gives; a NAK costs at most 63
+/// Data take the memory of as many packets as the window holds, which is allocated when it is first used. A call does work for the packets that it is given or gives; a NAK costs at most 63
 /// groups of 128 packets in steps of a few nanoseconds, a call of `poll_transmit` at most 8 parity packets more than it gives.
 #[derive(Debug)]
 pub struct Source {
@@ -68,7 +70,12 @@ pub struct Source {
     rdata: Stamp,
     window: Window,
     store: Store,
+    /// Packs what is published here; what it holds open waits behind what the window holds.
     packer: Packer,
+    /// What it has just filled.
+    filled: Vec<Tsdu>,
+    /// The first sequence number of the APDU of which more packets are to come.
+    apdu: Option<Seq>,
     pacer: Pacer,
     share: Share,
     timers: Timers<{ Timer::COUNT }>,
@@ -166,6 +173,8 @@ impl Source {
             ),
             store: Store::new(window.kept, &derived),
             packer: Packer::new(config.framing, derived.tsdu_len),
+            filled: Vec::new(),
+            apdu: None,
             pacer: Pacer::new(rate_bps, overhead.into(), burst, config.packet_len),
             share: Share::new(config.repair.share_percent),
             timers: Timers::new(),
@@ -229,28 +238,6 @@ impl Source {
         }
     }
 
-    /// Publishes a message; in stream mode, bytes.
-    ///
-    /// # Errors
-    ///
-    /// Nothing of the message is taken when there is no room for all of it, when it is longer than
-    /// [`Source::message_len_max`], when the session is finished, or when its data are kept elsewhere.
-    pub fn publish(&mut self, now: Instant, message: &[u8]) -> Result<(), PublishError> {
-        self.put(now, message, false)
-    }
-
-    /// Publishes a part of a message that goes on with the next part, and ends with [`Source::publish`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Source::publish`]; and only packed messages have parts.
-    pub fn publish_part(&mut self, now: Instant, part: &[u8]) -> Result<(), PublishError> {
-        if self.config.framing != Framing::Packed {
-            return Err(PublishError::NoParts);
-        }
-        self.put(now, part, true)
-    }
-
     /// Says how many bytes are kept elsewhere to be sent: as packets of [`Source::tsdu_len`] bytes of which only the last may be
     /// shorter, so that the packet of sequence number `first_sqn` + i begins at byte i · `tsdu_len`. Framing plays no part.
     ///
@@ -292,6 +279,9 @@ impl Source {
     /// Says that a burst is over: once all that waits was sent a partial transmission group is closed without waiting for the
     /// heartbeat, so that its repair can begin.
     pub fn flush(&mut self, now: Instant) {
+        if self.packer.end_burst() {
+            return;
+        }
         if self.window.waiting() == 0 {
             self.end_burst(now);
         } else if self.closes_groups() {
@@ -365,7 +355,7 @@ impl Source {
         {
             return Some(SourceEvent::Need(range));
         }
-        if self.signals.refused && self.window.waiting() <= self.queue_max() / 2 {
+        if self.signals.refused && self.waiting() <= self.queue_max() / 2 {
             self.signals.refused = false;
             return Some(SourceEvent::Writable);
         }
@@ -438,26 +428,9 @@ impl Source {
         self.window.next_sqn()
     }
 
-    fn put(&mut self, now: Instant, bytes: &[u8], more: bool) -> Result<(), PublishError> {
-        let queue_max = self.queue_max();
-        let Store::Here(slots) = &mut self.store else { return Err(PublishError::KeptElsewhere) };
-        if self.phase != Phase::Open {
-            return Err(PublishError::Finished);
-        }
-        if bytes.len() as u64 > self.packer.capacity(queue_max) {
-            return Err(PublishError::TooLong);
-        }
-        let packets = self.packer.packets_for(bytes.len(), &self.window, slots);
-        let may_advance = self.config.window.advance == Advance::Data;
-        let has_room = self.window.waiting() + packets <= queue_max
-            && (self.window.room() >= packets || may_advance && self.window.make_room(packets));
-        if !has_room {
-            self.signals.refused = true;
-            return Err(PublishError::Full);
-        }
-        self.packer.put(bytes, more, &mut self.window, slots);
-        self.timers.set_by(Timer::Pace as usize, now);
-        Ok(())
+    /// The packets that wait, one that is still being filled among them.
+    fn waiting(&self) -> u64 {
+        self.window.waiting() + u64::from(self.packer.is_open())
     }
 
     /// The packets that may wait: half the window, so that the other half can be repaired.
@@ -465,11 +438,16 @@ impl Source {
         self.window.capacity() / 2
     }
 
-    /// Makes packets of what was offered, as they are needed.
+    /// Makes packets as they are needed: of what was offered, or of what is packed when nothing goes before it.
     #[inline]
     fn refill(&mut self) {
         if let Store::Elsewhere(cache) = &self.store {
             self.make_packets(cache.packets());
+        } else if self.window.waiting() == 0
+            && let Some(tsdu) = self.packer.close()
+        {
+            self.filled.push(tsdu);
+            self.take_in();
         }
     }
 
@@ -492,16 +470,17 @@ impl Source {
 
     /// A burst may be over: if all was sent, a partial transmission group is closed, and an SPM says so (RFC 3208 §11.4).
     fn end_burst(&mut self, now: Instant) {
-        if self.closes_groups() && self.window.waiting() == 0 && self.window.is_group_open() {
+        if self.closes_groups() && self.waiting() == 0 && self.window.is_group_open() {
             self.window.close_group();
             self.group_completed(now);
             self.heartbeat.spm_due = true;
         }
     }
 
-    /// Whether groups may be closed early. What is kept elsewhere has its place by its number, so that there holes are not allowed.
+    /// Whether groups may be closed early. What is kept elsewhere has its place by its number, so that there holes are not allowed;
+    /// nor are they within an APDU.
     fn closes_groups(&self) -> bool {
-        self.config.parity.is_some() && matches!(self.store, Store::Here(_))
+        self.config.parity.is_some() && matches!(self.store, Store::Here(_)) && self.apdu.is_none()
     }
 
     fn advance_with_time(&mut self, now: Instant) {
@@ -534,12 +513,14 @@ impl Source {
         }
     }
 
-    fn is_drained(&self) -> bool {
+    /// Whether all that was published was sent, with the parity that follows it.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
         let offered = match &self.store {
             Store::Elsewhere(cache) => cache.packets(),
             Store::Here(_) => 0,
         };
-        self.window.waiting() == 0 && self.window.made() >= offered && self.owed.is_none()
+        self.waiting() == 0 && self.window.made() >= offered && self.owed.is_none()
     }
 
     fn linger(&mut self, now: Instant) {

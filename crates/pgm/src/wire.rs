@@ -29,6 +29,7 @@ mod spm;
 mod window;
 
 pub use ack::Ack;
+pub(crate) use checksum::Sum;
 pub use data::{Content, Data, DataHead, DataKind, DataOptions};
 pub(crate) use header::Stamp;
 pub use header::{HEADER_LEN, HeaderView, PacketType, Session};

@@ -6,16 +6,21 @@ use std::time::Duration;
 
 use campanile_pgm::receiver::{Consumer, Event, Messages, Packets, Receiver, ReceiverConfig};
 use campanile_pgm::source::{
-    Endpoint, Kept, Pace, ParityConfig, ProActive, Source, SourceConfig, SourceEvent, WindowConfig,
+    Endpoint, Kept, Pace, Packer, ParityConfig, ProActive, Source, SourceConfig, SourceEvent, Tsdu,
+    WindowConfig,
 };
 use campanile_pgm::wire::Session;
-use campanile_pgm::{Gsi, Instant, Path, Seq, Tsi};
+use campanile_pgm::{Framing, Gsi, Instant, Path, Seq, Tsi};
 
 /// A source, a receiver, and a network that loses every so many datagrams, on both ways. What the machines allocate is counted; what the
 /// network does is not.
 struct Bench {
     now: Instant,
     source: Source,
+    /// Who packs the messages, if not the source itself, and the packets on their way from one to the other.
+    packer: Option<Packer>,
+    packed: Vec<Tsdu>,
+    pushed: usize,
     receiver: Receiver,
     down: Vec<Vec<u8>>,
     up: Vec<Vec<u8>>,
@@ -36,6 +41,9 @@ impl Bench {
         Bench {
             now,
             source: Source::new(now, source).unwrap(),
+            packer: None,
+            packed: Vec::new(),
+            pushed: 0,
             receiver: Receiver::new(ReceiverConfig { consumer, ..ReceiverConfig::new(7500) }),
             down: Vec::new(),
             up: Vec::new(),
@@ -69,7 +77,7 @@ impl Bench {
         }
         self.count(|it| it.source.handle_timeout(it.now));
         if self.file.is_empty() {
-            self.count(|it| while it.source.publish(it.now, &it.message).is_ok() {});
+            self.count(Self::publish);
         }
         loop {
             let mut transmit = None;
@@ -92,6 +100,24 @@ impl Bench {
         }
         sent.retain(|_| !self.is_lost());
         self.down = sent;
+    }
+
+    fn publish(&mut self) {
+        let Some(packer) = &mut self.packer else {
+            while self.source.publish(self.now, &self.message).is_ok() {}
+            return;
+        };
+        loop {
+            while let Some(tsdu) = self.packed.get_mut(self.pushed) {
+                if self.source.push(self.now, tsdu).is_err() {
+                    return;
+                }
+                self.pushed += 1;
+            }
+            packer.refill(&mut self.packed, 10);
+            self.pushed = 0;
+            packer.put(&self.message, false, &mut self.packed);
+        }
     }
 
     fn step_receiver(&mut self) {
@@ -195,6 +221,14 @@ fn config(parity: Option<ParityConfig>) -> SourceConfig {
 #[test]
 fn without_loss() {
     Bench::new(config(None), Consumer::default(), 0).assert_allocates_nothing_once_warm();
+}
+
+#[test]
+fn with_packets_packed_elsewhere() {
+    let mut bench = Bench::new(config(None), Consumer::default(), 10);
+    bench.packer = Some(Packer::new(Framing::Packed, bench.source.tsdu_len()));
+    bench.assert_allocates_nothing_once_warm();
+    assert!(bench.pushed > 0 && bench.source.stats().rdata > 1000);
 }
 
 #[test]

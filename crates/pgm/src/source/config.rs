@@ -253,7 +253,7 @@ pub enum Join {
 /// Where the data of the window are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kept {
-    /// In the source, in one allocation made at the start.
+    /// In the source, in the packets that they were packed into.
     Here,
     /// Elsewhere, as in a file: the source asks for a group of packets at a time ([`super::SourceEvent::Need`]).
     Elsewhere {

@@ -1,26 +1,44 @@
 //! Messages into packets: the three framings.
 
-use super::slots::Slots;
-use super::window::Window;
+use super::tsdu::Tsdu;
+use crate::Seq;
 use crate::framing::{FrameHeader, Framing, NO_MESSAGE, OFFSET_LEN};
 use crate::wire::Fragment;
 
-/// Lays messages into the packets that wait at the end of the window.
+/// Packs messages, or the bytes of a stream, into the payloads of packets, for [`super::Source::push`].
+///
+/// It copies and sums what is published, on whatever thread that is done. Memory comes back to it ([`Packer::refill`]), and is made where
+/// none has.
 #[derive(Debug)]
-pub(super) struct Packer {
+pub struct Packer {
     framing: Framing,
     tsdu_len: usize,
     /// Whether the last part written goes on in the next one.
     in_message: bool,
+    /// The packet that is being filled; it has room.
+    open: Option<Tsdu>,
+    /// Where in it the first message begins.
+    first_message: u16,
+    spare: Vec<Tsdu>,
 }
 
 impl Packer {
-    pub(super) fn new(framing: Framing, tsdu_len: usize) -> Self {
-        Packer { framing, tsdu_len, in_message: false }
+    /// A packer for the packets of a source with this framing and [`super::SourceConfig::tsdu_len`].
+    #[must_use]
+    pub fn new(framing: Framing, tsdu_len: usize) -> Self {
+        Packer {
+            framing,
+            tsdu_len,
+            in_message: false,
+            open: None,
+            first_message: NO_MESSAGE,
+            spare: Vec::new(),
+        }
     }
 
     /// The payload of a full packet.
-    pub(super) fn tsdu_len(&self) -> usize {
+    #[must_use]
+    pub fn tsdu_len(&self) -> usize {
         self.tsdu_len
     }
 
@@ -35,116 +53,144 @@ impl Packer {
         }
     }
 
-    /// How many new packets a message of `len` bytes makes.
-    pub(super) fn packets_for(&self, len: usize, window: &Window, slots: &Slots) -> u64 {
+    /// How many packets at most a message of `len` bytes begins.
+    pub(super) fn packets_for(&self, len: usize) -> u64 {
         let (len, per_packet) = match self.framing {
             Framing::Packed => (len + FrameHeader::LEN_MAX, self.tsdu_len - OFFSET_LEN),
             Framing::Apdu => return len.div_ceil(self.tsdu_len).max(1) as u64,
             Framing::Stream => (len, self.tsdu_len),
         };
-        let room = window.last_waiting().map_or(0, |packet| slots.room(packet));
-        len.saturating_sub(room).div_ceil(per_packet) as u64
+        match len.saturating_sub(self.open.as_ref().map_or(0, Tsdu::room)) {
+            0 => 0,
+            more => more.div_ceil(per_packet) as u64,
+        }
     }
 
-    /// Writes a message, or a part of one when `more` follows. There must be room.
-    pub(super) fn put(&mut self, bytes: &[u8], more: bool, window: &mut Window, slots: &mut Slots) {
+    /// Packs a message, or a part of one when `more` follows; what is full goes behind the `filled` ones. Parts are for packed messages
+    /// alone.
+    ///
+    /// # Panics
+    ///
+    /// When an APDU is longer than 2^32 - 1 bytes.
+    pub fn put(&mut self, message: &[u8], more: bool, filled: &mut Vec<Tsdu>) {
         match self.framing {
             Framing::Packed => {
                 let mut header = [0; FrameHeader::LEN_MAX];
-                let header_len = FrameHeader::emit(bytes.len(), more, &mut header);
-                self.append(&header[..header_len], !self.in_message, window, slots);
-                self.append(bytes, false, window, slots);
+                let header_len = FrameHeader::emit(message.len(), more, &mut header);
+                self.append([&header[..header_len], message], !self.in_message, filled);
                 self.in_message = more;
             }
-            Framing::Apdu => self.put_apdu(bytes, window, slots),
-            Framing::Stream => self.append(bytes, false, window, slots),
+            Framing::Apdu => self.put_apdu(message, filled),
+            Framing::Stream => self.append([&[], message], false, filled),
         }
     }
 
-    /// Writes bytes of the stream behind those that wait, into new packets where the last one is full.
-    fn append(&self, mut bytes: &[u8], begins_message: bool, window: &mut Window, slots: &mut Slots) {
+    /// Whether a packet is being filled.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Gives the packet that is being filled, as full as it is.
+    pub fn close(&mut self) -> Option<Tsdu> {
+        let mut tsdu = self.open.take()?;
+        let first_message = std::mem::replace(&mut self.first_message, NO_MESSAGE);
+        tsdu.seal((self.framing == Framing::Packed).then_some(first_message));
+        Some(tsdu)
+    }
+
+    /// Says that a burst is over with what was packed; false when it was packed into packets that have left.
+    pub fn end_burst(&mut self) -> bool {
+        self.open.as_mut().map(Tsdu::end_burst).is_some()
+    }
+
+    /// Takes packets back whose contents are not needed any more, and keeps at most so many to be filled anew.
+    pub fn refill(&mut self, used: &mut Vec<Tsdu>, most: usize) {
+        self.spare.extend(used.drain(..).filter(Tsdu::has_memory));
+        self.spare.truncate(most);
+    }
+
+    /// Writes bytes of the stream into the open packet, and into new ones where it is full.
+    fn append(&mut self, mut pieces: [&[u8]; 2], begins_message: bool, filled: &mut Vec<Tsdu>) {
         let mut begins = begins_message;
-        while !bytes.is_empty() {
-            let packet = match window.last_waiting() {
-                Some(packet) if slots.room(packet) > 0 => packet,
-                _ => self.begin_packet(window, slots),
+        while !(pieces[0].is_empty() && pieces[1].is_empty()) {
+            let tsdu = match &mut self.open {
+                Some(tsdu) => tsdu,
+                None => self.open.insert(begin(&mut self.spare, self.tsdu_len, self.framing)),
             };
-            if begins && self.framing == Framing::Packed {
-                let payload = slots.payload_mut(packet);
-                let offset =
-                    u16::try_from(payload.len() - OFFSET_LEN).expect("a packet is shorter than 64 KiB");
-                let (first, _) =
-                    payload.split_first_chunk_mut().expect("a packed packet begins with its offset");
-                if *first == NO_MESSAGE.to_be_bytes() {
-                    *first = offset.to_be_bytes();
-                }
-                begins = false;
+            if begins && self.first_message == NO_MESSAGE {
+                let offset = tsdu.len() - OFFSET_LEN;
+                self.first_message = u16::try_from(offset).expect("a packet is shorter than 64 KiB");
             }
-            let taken = slots.append(packet, bytes);
-            bytes = &bytes[taken..];
+            begins = false;
+            tsdu.append(&mut pieces);
+            if tsdu.room() == 0 {
+                filled.extend(self.close());
+            }
         }
-    }
-
-    fn begin_packet(&self, window: &mut Window, slots: &mut Slots) -> u64 {
-        let packet = window.append();
-        slots.begin(packet, None);
-        if self.framing == Framing::Packed {
-            slots.append(packet, &NO_MESSAGE.to_be_bytes());
-        }
-        packet
     }
 
     /// Writes an APDU into packets of its own (RFC 3208 §9.2.2).
-    fn put_apdu(&self, bytes: &[u8], window: &mut Window, slots: &mut Slots) {
-        if bytes.len() <= self.tsdu_len {
-            let packet = window.append();
-            slots.begin(packet, None);
-            slots.append(packet, bytes);
-            return;
-        }
-        let first_sqn = window.next_sqn();
-        let apdu_len = u32::try_from(bytes.len()).expect("the length was checked against the window");
+    fn put_apdu(&mut self, apdu: &[u8], filled: &mut Vec<Tsdu>) {
+        let apdu_len = u32::try_from(apdu.len()).expect("an APDU is shorter than 4 GiB");
         let mut offset = 0;
-        for chunk in bytes.chunks(self.tsdu_len) {
-            let packet = window.append();
-            slots.begin(packet, Some(Fragment { first_sqn, offset, apdu_len }));
-            slots.append(packet, chunk);
-            offset += chunk.len() as u32;
+        let mut rest = [apdu, &[]];
+        loop {
+            let mut tsdu = self.spare.pop().unwrap_or_default();
+            // The window numbers it.
+            let fragment = Fragment { first_sqn: Seq(0), offset, apdu_len };
+            tsdu.begin(self.tsdu_len, (apdu.len() > self.tsdu_len).then_some(fragment));
+            tsdu.append(&mut rest);
+            tsdu.seal(None);
+            offset += tsdu.len() as u32;
+            filled.push(tsdu);
+            if offset == apdu_len {
+                return;
+            }
         }
     }
+}
+
+/// An empty packet.
+fn begin(spare: &mut Vec<Tsdu>, tsdu_len: usize, framing: Framing) -> Tsdu {
+    let mut tsdu = spare.pop().unwrap_or_default();
+    tsdu.begin(tsdu_len, None);
+    if framing == Framing::Packed {
+        tsdu.reserve_offset();
+    }
+    tsdu
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Instant, Seq};
+    use crate::wire::Sum;
 
     struct Rig {
-        window: Window,
-        slots: Slots,
         packer: Packer,
+        filled: Vec<Tsdu>,
     }
 
     impl Rig {
         fn new(framing: Framing, tsdu_len: usize) -> Self {
-            let (window, slots) = (Window::new(Seq(7), 16, 4, 25), Slots::new(16, tsdu_len));
-            Rig { window, slots, packer: Packer::new(framing, tsdu_len) }
+            Rig { packer: Packer::new(framing, tsdu_len), filled: Vec::new() }
         }
 
         fn put(&mut self, bytes: &[u8], more: bool) {
-            let (waiting, expected) =
-                (self.window.waiting(), self.packer.packets_for(bytes.len(), &self.window, &self.slots));
-            self.packer.put(bytes, more, &mut self.window, &mut self.slots);
-            assert!(self.window.waiting() - waiting <= expected, "a message takes what was foretold at most");
+            let count = |it: &Self| it.filled.len() as u64 + u64::from(it.packer.is_open());
+            let (before, foretold) = (count(self), self.packer.packets_for(bytes.len()));
+            self.packer.put(bytes, more, &mut self.filled);
+            assert!(count(self) - before <= foretold, "a message takes what was foretold at most");
         }
 
-        fn payloads(&mut self) -> Vec<&[u8]> {
-            let mut packets = Vec::new();
-            while let Some(position) = self.window.next_unsent() {
-                packets.push(self.window.packet(position).unwrap());
-                self.window.mark_sent(Instant(1));
-            }
-            packets.into_iter().map(|packet| self.slots.packet(packet).0).collect()
+        /// All that was packed, with right sums.
+        fn payloads(&mut self) -> Vec<Vec<u8>> {
+            self.filled.extend(self.packer.close());
+            let sum = |tsdu: &Tsdu| assert_eq!(tsdu.sum(), Sum::of(tsdu.payload()));
+            self.filled.iter().for_each(sum);
+            let payloads = self.filled.iter().map(|tsdu| tsdu.payload().to_vec()).collect();
+            self.packer.refill(&mut self.filled, 1);
+            payloads
         }
     }
 
@@ -188,10 +234,10 @@ mod tests {
         rig.put(b"ab", false);
         rig.put(b"", false);
         rig.put(b"0123456789", false);
-        assert_eq!(rig.payloads(), [&b"ab"[..], b"", b"0123", b"4567", b"89"]);
-        let fragment = |offset| Some(Fragment { first_sqn: Seq(9), offset, apdu_len: 10 });
-        let fragments: Vec<_> = (0..5).map(|packet| rig.slots.packet(packet).1).collect();
+        let fragments: Vec<_> = rig.filled.iter().map(Tsdu::fragment).collect();
+        let fragment = |offset| Some(Fragment { first_sqn: Seq(0), offset, apdu_len: 10 });
         assert_eq!(fragments, [None, None, fragment(0), fragment(4), fragment(8)]);
+        assert_eq!(rig.payloads(), [&b"ab"[..], b"", b"0123", b"4567", b"89"]);
     }
 
     #[test]

@@ -1,68 +1,41 @@
 //! The data of a transmit window that is kept in memory.
 
-use crate::wire::Fragment;
+use std::mem;
 
-/// Packets by number: a ring of slots of equal size in one allocation.
+use super::tsdu::Tsdu;
+
+/// Packets by number, as many as the window holds. The memory of one that has left the window is given away for the one that takes its
+/// place.
 #[derive(Debug)]
 pub(super) struct Slots {
-    bytes: Box<[u8]>,
-    heads: Box<[Head]>,
-    slot_len: usize,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Head {
-    len: u16,
-    fragment: Option<Fragment>,
+    /// Grows up to the capacity, and goes round then.
+    tsdus: Vec<Tsdu>,
+    capacity: usize,
 }
 
 impl Slots {
-    pub(super) fn new(capacity: usize, slot_len: usize) -> Self {
-        Slots {
-            bytes: vec![0; capacity * slot_len].into_boxed_slice(),
-            heads: vec![Head::default(); capacity].into_boxed_slice(),
-            slot_len,
+    pub(super) fn new(capacity: usize) -> Self {
+        Slots { tsdus: Vec::with_capacity(capacity), capacity }
+    }
+
+    /// Takes the next packet, and leaves in its place what is not used any more.
+    pub(super) fn put(&mut self, packet: u64, tsdu: &mut Tsdu) {
+        let slot = self.slot(packet);
+        if slot == self.tsdus.len() {
+            self.tsdus.push(mem::take(tsdu));
+        } else {
+            mem::swap(&mut self.tsdus[slot], tsdu);
         }
     }
 
-    /// Empties the slot of a new packet.
-    pub(super) fn begin(&mut self, packet: u64, fragment: Option<Fragment>) {
-        let slot = self.slot(packet);
-        self.heads[slot] = Head { len: 0, fragment };
-    }
-
-    /// Adds as many bytes as there is room for, and returns how many that were.
-    pub(super) fn append(&mut self, packet: u64, bytes: &[u8]) -> usize {
-        let slot = self.slot(packet);
-        let len = usize::from(self.heads[slot].len);
-        let taken = bytes.len().min(self.slot_len - len);
-        let start = slot * self.slot_len + len;
-        self.bytes[start..start + taken].copy_from_slice(&bytes[..taken]);
-        self.heads[slot].len = u16::try_from(len + taken).expect("a slot is shorter than a datagram");
-        taken
-    }
-
-    /// The payload of a packet, and its place in its APDU.
     #[inline]
-    pub(super) fn packet(&self, packet: u64) -> (&[u8], Option<Fragment>) {
-        let slot = self.slot(packet);
-        let (start, head) = (slot * self.slot_len, &self.heads[slot]);
-        (&self.bytes[start..start + usize::from(head.len)], head.fragment)
+    pub(super) fn packet(&self, packet: u64) -> &Tsdu {
+        &self.tsdus[self.slot(packet)]
     }
 
-    pub(super) fn payload_mut(&mut self, packet: u64) -> &mut [u8] {
-        let slot = self.slot(packet);
-        let start = slot * self.slot_len;
-        &mut self.bytes[start..start + usize::from(self.heads[slot].len)]
-    }
-
-    /// Bytes that a packet still has room for.
-    pub(super) fn room(&self, packet: u64) -> usize {
-        self.slot_len - usize::from(self.heads[self.slot(packet)].len)
-    }
-
+    #[inline]
     fn slot(&self, packet: u64) -> usize {
-        (packet % self.heads.len() as u64) as usize
+        (packet % self.capacity as u64) as usize
     }
 }
 
@@ -70,16 +43,24 @@ impl Slots {
 mod tests {
     use super::*;
 
+    fn tsdu(bytes: &[u8]) -> Tsdu {
+        let mut tsdu = Tsdu::default();
+        tsdu.begin(4, None);
+        tsdu.append(&mut [bytes, b""]);
+        tsdu
+    }
+
     #[test]
-    fn slots_fill_and_are_used_again() {
-        let mut slots = Slots::new(2, 4);
-        slots.begin(6, None);
-        assert_eq!((slots.append(6, b"abc"), slots.room(6)), (3, 1));
-        assert_eq!((slots.append(6, b"de"), slots.room(6)), (1, 0));
-        slots.begin(7, None);
-        slots.append(7, b"xy");
-        assert_eq!((slots.packet(6).0, slots.packet(7).0), (&b"abcd"[..], &b"xy"[..]));
-        slots.begin(8, None);
-        assert_eq!((slots.packet(8).0, slots.packet(7).0), (&b""[..], &b"xy"[..]));
+    fn one_comes_out_for_each_that_goes_in() {
+        let mut slots = Slots::new(2);
+        let put = |slots: &mut Slots, packet: u64, bytes: &[u8]| {
+            let mut tsdu = tsdu(bytes);
+            slots.put(packet, &mut tsdu);
+            tsdu.has_memory().then(|| tsdu.payload().to_vec())
+        };
+        assert_eq!((put(&mut slots, 0, b"a"), put(&mut slots, 1, b"b")), (None, None));
+        assert_eq!((slots.packet(0).payload(), slots.packet(1).payload()), (&b"a"[..], &b"b"[..]));
+        assert_eq!(put(&mut slots, 2, b"c"), Some(b"a".to_vec()));
+        assert_eq!((slots.packet(2).payload(), slots.packet(1).payload()), (&b"c"[..], &b"b"[..]));
     }
 }

@@ -4,7 +4,7 @@ use super::cache::{Cache, Purpose};
 use super::config::{Derived, Kept};
 use super::slots::Slots;
 use super::window::Window;
-use crate::wire::Fragment;
+use crate::wire::{Fragment, Sum};
 
 /// The data of the window: in memory, or a few groups of what is kept elsewhere.
 #[derive(Debug)]
@@ -13,10 +13,20 @@ pub(super) enum Store {
     Elsewhere(Cache),
 }
 
+/// What a data packet of the window holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Payload<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Their sum, where it is known.
+    pub(super) sum: Option<Sum>,
+    /// Their place in their APDU.
+    pub(super) fragment: Option<Fragment>,
+}
+
 impl Store {
     pub(super) fn new(kept: Kept, derived: &Derived) -> Self {
         match kept {
-            Kept::Here => Store::Here(Slots::new(derived.packets, derived.tsdu_len)),
+            Kept::Here => Store::Here(Slots::new(derived.packets)),
             Kept::Elsewhere { groups } => {
                 Store::Elsewhere(Cache::new(groups, derived.tsdu_len, derived.group_len))
             }
@@ -31,13 +41,19 @@ impl Store {
         }
     }
 
-    /// The payload at a position, and its place in its APDU; `None` when there is none, or it is not at hand.
+    /// What the packet at a position holds; `None` when there is none, or it is not at hand.
     #[inline(always)]
-    pub(super) fn packet(&self, window: &Window, position: u64) -> Option<(&[u8], Option<Fragment>)> {
+    pub(super) fn packet(&self, window: &Window, position: u64) -> Option<Payload<'_>> {
         let packet = window.packet(position)?;
         match self {
-            Store::Here(slots) => Some(slots.packet(packet)),
-            Store::Elsewhere(cache) => Some((cache.payload(packet, window.group_of(position))?, None)),
+            Store::Here(slots) => {
+                let tsdu = slots.packet(packet);
+                Some(Payload { bytes: tsdu.payload(), sum: Some(tsdu.sum()), fragment: tsdu.fragment() })
+            }
+            Store::Elsewhere(cache) => {
+                let bytes = cache.payload(packet, window.group_of(position))?;
+                Some(Payload { bytes, sum: None, fragment: None })
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use super::cache::Purpose;
 use super::config::{N_MAX, URGENT_LEN};
 use super::parity::Symbol;
 use super::repairs::Job;
-use super::store::Store;
+use super::store::{Payload, Store};
 use super::{ProActive, Source, Timer};
 use crate::Instant;
 use crate::path::{Destination, Transmit};
@@ -139,10 +139,10 @@ impl Source {
     }
 
     fn is_data_ready(&mut self) -> bool {
-        self.refill();
         if self.reset.is_some() || self.is_held() {
             return false;
         }
+        self.refill();
         let Some(position) = self.window.next_unsent() else { return false };
         let group = self.window.group_of(position);
         let is_here = self.store.want(Purpose::Send, group);
@@ -322,7 +322,7 @@ impl Source {
 
     /// Writes the data packet at a position; `None` when the train does not take it.
     fn emit_data(&mut self, kind: DataKind, position: u64, train: &mut Train<'_>) -> Option<usize> {
-        let (payload, fragment) = self.store.packet(&self.window, position)?;
+        let Payload { bytes: payload, sum, fragment } = self.store.packet(&self.window, position)?;
         let short = match self.config.parity {
             Some(_) => self.window.short_group_ending_at(position),
             None => None,
@@ -336,7 +336,7 @@ impl Source {
                     DataKind::Original => &self.odata,
                     DataKind::Repair => &self.rdata,
                 };
-                DataHead::emit_plain(stamp, (sqn, trail), payload, train.space());
+                DataHead::emit_plain(stamp, (sqn, trail), (payload, sum), train.space());
                 train.payload_len += payload.len();
                 train.push(packet_len);
                 packet_len
@@ -356,7 +356,7 @@ impl Source {
         if !train.takes(packet_len) {
             return None;
         }
-        data.emit(self.config.endpoint.session, train.space());
+        data.emit_summed(self.config.endpoint.session, sum, train.space());
         train.payload_len += payload.len();
         train.push(packet_len);
         Some(packet_len)
@@ -379,8 +379,8 @@ impl Source {
             let mut symbols = [Symbol { payload: &[], fragment: None }; 128];
             let symbols = &mut symbols[..usize::from(state.count)];
             for (symbol, position) in symbols.iter_mut().zip(start..) {
-                let (payload, fragment) = self.store.packet(&self.window, position)?;
-                *symbol = Symbol { payload, fragment };
+                let Payload { bytes, fragment, .. } = self.store.packet(&self.window, position)?;
+                *symbol = Symbol { payload: bytes, fragment };
             }
             encoder.make(group, symbol, wanted, symbols);
         }
@@ -460,7 +460,7 @@ impl Source {
     }
 
     fn has_work(&self) -> bool {
-        let has_data = self.window.waiting() > 0 && self.reset.is_none() && !self.is_held();
+        let has_data = self.waiting() > 0 && self.reset.is_none() && !self.is_held();
         has_data || self.owed.is_some() || self.repairs.len() > 0
     }
 }

@@ -197,11 +197,6 @@ impl Window {
         self.index_of(self.head) != 0
     }
 
-    /// The last packet made, when it waits to be sent.
-    pub(super) fn last_waiting(&self) -> Option<u64> {
-        (self.waiting() > 0).then(|| self.made - 1)
-    }
-
     /// The next position to send.
     pub(super) fn next_unsent(&self) -> Option<u64> {
         (self.waiting() > 0).then_some(self.cursor)

@@ -3,7 +3,7 @@
 /// A one's complement sum of 16-bit words, in the byte order of the machine, with its carries not yet folded in.
 ///
 /// The order of bytes does not matter to the sum as long as it is the same throughout (RFC 1071 §2), so nothing is swapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Sum(u64);
 
 impl Sum {

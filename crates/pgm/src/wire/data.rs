@@ -113,11 +113,17 @@ impl<'a> Data<'a> {
     /// As [`DataHead::emit_around`].
     #[inline]
     pub fn emit(&self, session: Session, buffer: &mut [u8]) -> usize {
+        self.emit_summed(session, None, buffer)
+    }
+
+    /// As [`Self::emit`], of a payload whose sum is known.
+    #[inline]
+    pub(crate) fn emit_summed(&self, session: Session, sum: Option<Sum>, buffer: &mut [u8]) -> usize {
         let (flags, head_len) = self.head.emit_fields(self.payload.len(), buffer);
         let (head, behind) = buffer.split_at_mut(head_len);
         let (header, fields) = head.split_first_chunk_mut().expect("fields stand behind the header");
-        // One pass over the payload copies and sums it. Options are an even number of bytes.
-        let sum = Sum::of(fields).then(Sum::of_copy(self.payload, &mut behind[..self.payload.len()]));
+        // Options are an even number of bytes.
+        let sum = Sum::of(fields).then(copy(self.payload, sum, behind));
         Stamp::new(session, self.head.packet_type(), flags).seal(self.payload.len(), sum, header);
         head_len + self.payload.len()
     }
@@ -186,7 +192,7 @@ impl DataHead {
     pub(crate) fn emit_plain(
         stamp: &Stamp,
         (sqn, trail): (Seq, Seq),
-        payload: &[u8],
+        (payload, sum): (&[u8], Option<Sum>),
         buffer: &mut [u8],
     ) -> usize {
         assert_eq!(check_source(sqn, trail), Ok(()), "a packet of our own is valid");
@@ -194,8 +200,7 @@ impl DataHead {
         let (header, fields) = head.split_first_chunk_mut().expect("fields stand behind the header");
         fields[..4].copy_from_slice(&sqn.0.to_be_bytes());
         fields[4..].copy_from_slice(&trail.0.to_be_bytes());
-        let payload_sum = Sum::of_copy(payload, &mut behind[..payload.len()]);
-        let sum = Sum::of_u32(sqn.0).then(Sum::of_u32(trail.0)).then(payload_sum);
+        let sum = Sum::of_u32(sqn.0).then(Sum::of_u32(trail.0)).then(copy(payload, sum, behind));
         stamp.seal(payload.len(), sum, header);
         Self::LEN_MIN + payload.len()
     }
@@ -319,6 +324,15 @@ impl DataHead {
         }
         Ok(())
     }
+}
+
+/// Copies a payload to the front of `to`, and sums it in the same pass where its sum is not known.
+#[inline]
+fn copy(payload: &[u8], sum: Option<Sum>, to: &mut [u8]) -> Sum {
+    let to = &mut to[..payload.len()];
+    let Some(sum) = sum else { return Sum::of_copy(payload, to) };
+    to.copy_from_slice(payload);
+    sum
 }
 
 /// Data are sent within the transmit window only (§5.1.1); its width is bounded by §3.3.

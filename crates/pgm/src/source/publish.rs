@@ -1,0 +1,109 @@
+//! How messages get into the window.
+
+use super::store::Store;
+use super::tsdu::Tsdu;
+use super::{Advance, Phase, PublishError, Source, Timer};
+use crate::Instant;
+use crate::framing::Framing;
+
+impl Source {
+    /// Publishes a message; in stream mode, bytes.
+    ///
+    /// # Errors
+    ///
+    /// Nothing of the message is taken when there is no room for all of it, when it is longer than
+    /// [`Source::message_len_max`], when the session is finished, or when its data are kept elsewhere.
+    pub fn publish(&mut self, now: Instant, message: &[u8]) -> Result<(), PublishError> {
+        self.put(now, message, false)
+    }
+
+    /// Publishes a part of a message that goes on with the next part, and ends with [`Source::publish`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::publish`]; and only packed messages have parts.
+    pub fn publish_part(&mut self, now: Instant, part: &[u8]) -> Result<(), PublishError> {
+        if self.config.framing != Framing::Packed {
+            return Err(PublishError::NoParts);
+        }
+        self.put(now, part, true)
+    }
+
+    /// Takes a packet that a [`super::Packer`] of its own has packed, in the order of packing, and leaves one in its place whose contents are
+    /// not needed any more. Who does so publishes nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::publish`]. What is not taken stays as it is.
+    pub fn push(&mut self, now: Instant, tsdu: &mut Tsdu) -> Result<(), PublishError> {
+        self.check_open()?;
+        if tsdu.len() > self.tsdu_len() {
+            return Err(PublishError::TooLong);
+        }
+        self.make_room(1)?;
+        self.append(tsdu);
+        self.timers.set_by(Timer::Pace as usize, now);
+        Ok(())
+    }
+
+    fn put(&mut self, now: Instant, bytes: &[u8], more: bool) -> Result<(), PublishError> {
+        self.check_open()?;
+        if bytes.len() as u64 > self.message_len_max() {
+            return Err(PublishError::TooLong);
+        }
+        let packets = self.packer.packets_for(bytes.len());
+        // For the one that is being filled there was room when it was begun.
+        if packets > 0 {
+            self.make_room(packets + u64::from(self.packer.is_open()))?;
+        }
+        self.packer.put(bytes, more, &mut self.filled);
+        if !self.filled.is_empty() {
+            self.take_in();
+        }
+        self.timers.set_by(Timer::Pace as usize, now);
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<(), PublishError> {
+        match (&self.store, self.phase) {
+            (Store::Elsewhere(_), _) => Err(PublishError::KeptElsewhere),
+            (Store::Here(_), Phase::Open) => Ok(()),
+            (Store::Here(_), _) => Err(PublishError::Finished),
+        }
+    }
+
+    /// Sees to it that the window has room for so many more packets.
+    fn make_room(&mut self, packets: u64) -> Result<(), PublishError> {
+        let may_advance = self.config.window.advance == Advance::Data;
+        let has_room = self.window.waiting() + packets <= self.queue_max()
+            && (self.window.room() >= packets || may_advance && self.window.make_room(packets));
+        if has_room {
+            return Ok(());
+        }
+        self.signals.refused = true;
+        Err(PublishError::Full)
+    }
+
+    /// Makes packets of what was packed here, and gives what they leave back to be filled anew.
+    pub(super) fn take_in(&mut self) {
+        let mut filled = std::mem::take(&mut self.filled);
+        filled.iter_mut().for_each(|tsdu| self.append(tsdu));
+        self.packer.refill(&mut filled, usize::MAX);
+        self.filled = filled;
+    }
+
+    /// Makes the next packet of the window, for which there is room.
+    fn append(&mut self, tsdu: &mut Tsdu) {
+        let Store::Here(slots) = &mut self.store else { return };
+        let len = tsdu.len();
+        if let Some(fragment) = tsdu.fragment_mut() {
+            fragment.first_sqn = self.apdu.unwrap_or(self.window.next_sqn());
+            self.apdu = (!fragment.is_last(len)).then_some(fragment.first_sqn);
+        }
+        let ends_burst = tsdu.take_end_of_burst();
+        slots.put(self.window.append(), tsdu);
+        if ends_burst && self.closes_groups() {
+            self.window.close_group();
+        }
+    }
+}
