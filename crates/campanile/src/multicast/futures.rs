@@ -69,19 +69,15 @@ impl Sink<Vec<u8>> for PublisherSink {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
         ready!(self.poll_doing(context))?;
-        // A queue that is full goes on by itself, and needs no burst to end.
-        match self.publisher.try_flush() {
-            Ok(()) | Err(PublishError::Full) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        Poll::Ready(self.publisher.flush())
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
         ready!(self.poll_doing(context))?;
         if !std::mem::replace(&mut self.is_finished, true) {
             let publisher = Arc::clone(&self.publisher);
+            publisher.finish();
             self.doing = Some(Box::pin(async move {
-                publisher.send_finish().await;
                 loop {
                     match publisher.recv().await {
                         Some(Published::Report { .. }) => {}

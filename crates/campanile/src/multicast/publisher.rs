@@ -1,7 +1,7 @@
 //! Publishers: messages, or a stream of bytes, to all who listen.
 
 mod feed;
-mod pile;
+mod outbox;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use campanile_pgm::Tsi;
+use campanile_pgm::source::{ConfigError, Packer};
 
 use self::feed::{MessageFeed, Order};
-use self::pile::{Said, SayError, Speaker};
+use self::outbox::{SayError, Speaker};
 use super::counts::Counts;
 use super::links;
 use super::node::source::{self, SourceSeat};
@@ -31,7 +32,7 @@ use super::report::Report;
 ///
 /// # Bounds
 ///
-/// As many messages wait as the option `send-queue` says, of a MiB in all and one message more, each no longer than
+/// As many messages wait as the option `send-queue` says, in packets of a MiB in all and of one message more, each no longer than
 /// [`Publisher::message_len_max`]; and as many again on their way to the window. Then publishing waits.
 #[derive(Debug)]
 pub struct Publisher {
@@ -77,16 +78,19 @@ impl Publisher {
         let session = source::session(options);
         let config = source::config(options, session, &ways);
         let (outlet, events) = queue::events(EVENTS, 1);
-        let (speaker, said) = pile::pile(options.sending.queue);
         let (orders, ordered) = async_channel::bounded(EVENTS);
         let (told, tells) = mpsc::channel();
         let (mode, rate) = (options.mode, options.sending.rate);
         if mode.is_foreign() && !matches!(rate, Rate::Fixed(_)) {
             return Err(StartError::NoReports);
         }
+        let tsdu_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
+        let profile = profile(mode);
+        let first = profile.map(|profile| profile.emit());
+        let packer = Packer::new(config.framing, tsdu_len);
+        let (speaker, said) = outbox::outbox(packer, options.sending.queue, first.as_ref().map(|it| &it[..]));
         let node = Node::of_source(options, &ways, move |now| {
-            let profile = profile(mode);
-            let feed = MessageFeed::new(outlet, said, ordered, profile);
+            let feed = MessageFeed::new(outlet, said, ordered);
             let cookie = profile.map_or(0, |profile| profile.cookie);
             let mut seat = SourceSeat::new(now, (config, rate), cookie, feed)?;
             let _ = told.send(seat.machine_mut().message_len_max());
@@ -114,7 +118,7 @@ impl Publisher {
     ///
     /// It is too long, or the session is finished.
     pub fn publish(&self, message: &[u8]) -> Result<(), PublishError> {
-        self.pieces(message).try_for_each(|piece| self.say(Said::Message, piece?))
+        self.pieces(message).try_for_each(|piece| self.say(piece?, false))
     }
 
     /// Publishes a part of a message that goes on; waits for room. The last part is published by [`Publisher::publish`].
@@ -124,7 +128,7 @@ impl Publisher {
     /// It is too long, the mode has no messages of several parts, or the session is finished.
     pub fn publish_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
-        self.say(Said::Part, part)
+        self.say(part, true)
     }
 
     /// As [`Publisher::publish_part`], if there is room now.
@@ -134,7 +138,7 @@ impl Publisher {
     /// There is no room now ([`PublishError::Full`]), and else as there.
     pub fn try_publish_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
-        self.try_say(Said::Part, part)
+        self.try_say(part, true)
     }
 
     /// As [`Publisher::publish_part`], once there is room.
@@ -144,7 +148,7 @@ impl Publisher {
     /// As there.
     pub async fn send_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
-        Ok(self.speaker.say(Said::Part, part, self.node.waker()).await?)
+        Ok(self.speaker.say(part, true, self.node.waker()).await?)
     }
 
     /// Publishes a message, or bytes of a stream, if there is room now.
@@ -155,7 +159,7 @@ impl Publisher {
     /// then; of a stream's bytes nothing either, if they are no more than 32 KiB.
     pub fn try_publish(&self, message: &[u8]) -> Result<(), PublishError> {
         for piece in self.pieces(message) {
-            self.try_say(Said::Message, piece?)?;
+            self.try_say(piece?, false)?;
         }
         Ok(())
     }
@@ -167,47 +171,30 @@ impl Publisher {
     /// As [`Publisher::publish`].
     pub async fn send(&self, message: &[u8]) -> Result<(), PublishError> {
         for piece in self.pieces(message) {
-            self.speaker.say(Said::Message, piece?, self.node.waker()).await?;
+            self.speaker.say(piece?, false, self.node.waker()).await?;
         }
         Ok(())
     }
 
-    /// Says that a burst is over, so that what it ended with can be repaired at once.
+    /// Says that a burst is over, so that what it ended with can be repaired at once. It does not wait for room.
     ///
     /// # Errors
     ///
     /// The session is finished.
     pub fn flush(&self) -> Result<(), PublishError> {
-        self.say(Said::Flush, &[])
+        Ok(self.speaker.flush(self.node.waker())?)
     }
 
-    /// As [`Publisher::flush`], if there is room now.
-    ///
-    /// # Errors
-    ///
-    /// There is no room now, or the session is finished.
-    pub fn try_flush(&self) -> Result<(), PublishError> {
-        self.try_say(Said::Flush, &[])
-    }
-
-    /// As [`Publisher::finish`], once there is room.
-    pub async fn send_finish(&self) {
-        // A session that is finished already stays so.
-        let _ = self.speaker.say(Said::Finish, &[], self.node.waker()).await;
-        self.speaker.close(self.node.waker());
-    }
-
-    /// Ends the session: what was published before is sent, and repaired through the linger. Nothing can be published any more.
+    /// Ends the session: what was published before is sent, and repaired through the linger. Nothing can be published any more. It does
+    /// not wait for anything.
     pub fn finish(&self) {
-        // A session that is finished already stays so.
-        let _ = self.say(Said::Finish, &[]);
-        self.speaker.close(self.node.waker());
+        self.speaker.finish(self.node.waker());
     }
 
     /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63.
     pub fn abort(&self, reason: u8) {
         self.order(Order::Abort(reason));
-        self.speaker.close(self.node.waker());
+        self.speaker.abort(self.node.waker());
     }
 
     /// Changes the rate, in bits a second. One that is found from reports stays what they make it.
@@ -263,10 +250,10 @@ impl Publisher {
         Ok(())
     }
 
-    fn say(&self, said: Said, bytes: &[u8]) -> Result<(), PublishError> {
-        match self.try_say(said, bytes) {
+    fn say(&self, message: &[u8], more: bool) -> Result<(), PublishError> {
+        match self.try_say(message, more) {
             Err(PublishError::Full) => {
-                let say = self.speaker.say(said, bytes, self.node.waker());
+                let say = self.speaker.say(message, more, self.node.waker());
                 queue::wait(say, Duration::MAX).expect("a wait without end has one only when it is done")?;
                 Ok(())
             }
@@ -274,8 +261,8 @@ impl Publisher {
         }
     }
 
-    fn try_say(&self, said: Said, bytes: &[u8]) -> Result<(), PublishError> {
-        Ok(self.speaker.try_say(said, bytes, self.node.waker())?)
+    fn try_say(&self, message: &[u8], more: bool) -> Result<(), PublishError> {
+        Ok(self.speaker.try_say(message, more, self.node.waker())?)
     }
 
     fn order(&self, order: Order) {

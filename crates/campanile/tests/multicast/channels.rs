@@ -94,7 +94,7 @@ fn parts_and_channels_wait_without_a_thread() {
         publisher.send_part(b"one ").await?;
         publisher.try_publish_part(b"and ")?;
         publisher.send(b"another").await?;
-        publisher.send_finish().await;
+        publisher.finish();
         Ok::<(), PublishError>(())
     };
     assert_eq!(wait(talk, PATIENCE), Some(Ok(())));

@@ -159,9 +159,9 @@ impl<F: Feed> Seat for SourceSeat<F> {
         if let Some(transmit) = self.machine.poll_transmit(now, buffer) {
             return Some(Departure::of(&transmit));
         }
-        // An event may be there to be answered before there is more to send.
+        // An event may be there to be answered before there is more to send, or the application has more.
         self.feed.serve(now, &mut self.machine);
-        None
+        self.machine.poll_transmit(now, buffer).map(|transmit| Departure::of(&transmit))
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -10,9 +10,8 @@ use campanile_pgm::source::{PublishError, Source, SourceEvent};
 use campanile_pgm::wire::Reset;
 
 use super::Published;
-use super::pile::{Listener, Said};
+use super::outbox::{Listener, Said};
 use crate::multicast::node::source::Feed;
-use crate::multicast::profile::Profile;
 use crate::multicast::queue::Outlet;
 use crate::multicast::report::Report;
 
@@ -24,7 +23,7 @@ pub(super) enum Order {
     Abort(u8),
 }
 
-/// Carries messages to a source.
+/// Carries the packets that the application fills to a source.
 #[derive(Debug)]
 pub(super) struct MessageFeed {
     events: Outlet<Published>,
@@ -35,39 +34,22 @@ pub(super) struct MessageFeed {
 }
 
 impl MessageFeed {
-    /// A feed that begins with the profile, if the session has one.
-    pub(super) fn new(
-        events: Outlet<Published>,
-        mut said: Listener,
-        orders: Receiver<Order>,
-        profile: Option<Profile>,
-    ) -> Self {
-        if let Some(profile) = profile {
-            said.begin_with(Said::Message, &profile.emit());
-        }
+    pub(super) fn new(events: Outlet<Published>, said: Listener, orders: Receiver<Order>) -> Self {
         MessageFeed { events, said, orders, is_full: false }
     }
 
     /// Hands to the machine what it has room for.
     fn feed(&mut self, now: Instant, machine: &mut Source) {
         while !self.is_full {
-            let Some((said, bytes)) = self.said.next() else { return };
-            let taken = match said {
-                Said::Message => machine.publish(now, bytes),
-                Said::Part => machine.publish_part(now, bytes),
-                Said::Flush => {
-                    machine.flush(now);
-                    Ok(())
-                }
-                Said::Finish => {
-                    machine.finish(now);
-                    Ok(())
-                }
-            };
-            match taken {
-                Err(PublishError::Full) => self.is_full = true,
-                // The publisher has seen to the length and to the parts; after an abort nothing is taken.
-                Ok(()) | Err(_) => self.said.take(),
+            let Some(said) = self.said.next(|| !machine.is_drained()) else { return };
+            match said {
+                Said::Packet(tsdu) => match machine.push(now, tsdu) {
+                    Err(PublishError::Full) => self.is_full = true,
+                    // After an abort nothing is taken.
+                    Ok(()) | Err(_) => self.said.take(),
+                },
+                Said::Flush => machine.flush(now),
+                Said::Finish => machine.finish(now),
             }
         }
     }
@@ -93,14 +75,12 @@ impl Feed for MessageFeed {
         // Not held up by an application that does not ask: but for the one end, nothing here is for it.
         while let Some(event) = machine.poll_event() {
             match event {
-                SourceEvent::Writable => {
-                    self.is_full = false;
-                    self.feed(now, machine);
-                }
+                SourceEvent::Writable => self.is_full = false,
                 SourceEvent::Finished => self.events.put(Published::Finished),
                 SourceEvent::Drained | SourceEvent::Need(_) => {}
             }
         }
+        self.feed(now, machine);
     }
 
     fn is_ready(&mut self) -> bool {
