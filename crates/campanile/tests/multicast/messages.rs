@@ -1,6 +1,7 @@
 //! Messages and streams: what is published arrives in order, whatever is lost on the way.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -220,3 +221,31 @@ fn a_report_says_how_much_finds_room() {
     // What helps to decode a group that is not complete is kept.
     headroom(&publisher, |left| left > all * 3 / 4);
 }
+
+/// Who knows no OPT_JOIN begins with the first packet that it hears: one lost SPM must not cost it the first data.
+#[test]
+fn three_spms_go_before_what_strangers_hear() {
+    for mode in ["zmq", "openpgm", "stream"] {
+        let mut options = options();
+        options.set("mode", mode).expect("an option");
+        options.set("fec", "off").expect("an option");
+        let group = options.network.group;
+        let IpAddr::V4(address) = group.ip() else { panic!("the group is one of IPv4") };
+        let hearing = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, group.port())).expect("the port is free");
+        hearing.join_multicast_v4(&address, &Ipv4Addr::LOCALHOST).expect("loopback has groups");
+        hearing.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
+        let publisher = Publisher::start(&options).expect("the port is free");
+        publisher.publish(b"first").expect("it is short and in time");
+        publisher.flush().expect("the session is open");
+        let mut packet = [0; 1500];
+        let mut kind = || {
+            let len = hearing.recv(&mut packet).expect("packets come");
+            packet[..len][KIND_AT]
+        };
+        assert_eq!([(); 3].map(|()| kind()), [SPM; 3], "{mode}");
+    }
+}
+
+/// Where a packet says what it is, and an SPM (RFC 3208 section 8).
+const KIND_AT: usize = 4;
+const SPM: u8 = 0;

@@ -19,7 +19,7 @@ use crate::multicast::chance;
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diary::SourceEntry;
 use crate::multicast::links::Way;
-use crate::multicast::options::{Options, Rate};
+use crate::multicast::options::{Mode, Options, Rate};
 use crate::multicast::report::Report;
 
 /// What gives a source its data, and hears of it.
@@ -240,8 +240,8 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Sourc
             ..WindowConfig::default()
         },
         spm: SpmConfig {
-            // As many as OpenPGM's sources send.
-            opening: if options.mode.is_foreign() { 3 } else { 1 },
+            // As many as OpenPGM's sources send, where its receivers may hear.
+            opening: if options.mode.is_foreign() || options.mode == Mode::Stream { 3 } else { 1 },
             ambient: sending.ambient,
             heartbeat_min: sending.heartbeat,
             linger: sending.linger,
