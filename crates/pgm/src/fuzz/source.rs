@@ -193,6 +193,7 @@ fn config(choices: &mut Choices<'_>) -> SourceConfig {
             } else {
                 Kept::Here
             },
+            join_in_data: choices.one_in(4),
         },
         spm: SpmConfig {
             ambient: choices.duration(),

@@ -119,10 +119,15 @@ impl SourceConfig {
         const OPT_LENGTH: usize = 4;
         const SYN: usize = 4;
         const FRAGMENT: usize = 16;
+        const JOIN: usize = 8;
         // OPT_CURR_TGSIZE, OPT_PARITY_GRP, and the encoded length behind parity (RFC 3208 §11).
         const PARITY: usize = 8 + 8 + 2;
         let mut taken = DataHead::LEN_MIN + OPT_LENGTH + SYN;
-        taken += if self.framing == Framing::Apdu { FRAGMENT } else { 0 };
+        taken += match self.framing {
+            Framing::Apdu => FRAGMENT,
+            _ if self.window.join_in_data => JOIN,
+            _ => 0,
+        };
         taken += if self.parity.is_some() { PARITY } else { 0 };
         let tsdu_len = self.packet_len.checked_sub(taken)?;
         let fits = (PACKET_LEN_MIN..=PACKET_LEN_MAX).contains(&self.packet_len)
@@ -203,6 +208,9 @@ pub struct WindowConfig {
     pub increment_percent: u8,
     /// How far back a receiver that joins late may ask for repairs (OPT_JOIN, §9.4).
     pub join: Join,
+    /// Whether data say it as well, if they have no OPT_FRAGMENT. OpenPGM's receivers need an option there: when one has dropped a fragment
+    /// that it had already, it takes the next packet without options for that fragment, and waits for the others for good.
+    pub join_in_data: bool,
     /// Where the data are kept.
     pub kept: Kept,
 }
@@ -214,6 +222,7 @@ impl Default for WindowConfig {
             advance: Advance::Data,
             increment_percent: 2,
             join: Join::None,
+            join_in_data: false,
             kept: Kept::Here,
         }
     }

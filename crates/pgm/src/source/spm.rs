@@ -109,7 +109,7 @@ impl Source {
     }
 
     /// The oldest sequence number that who joins late may ask for (RFC 3208 §9.4).
-    fn join_from(&self) -> Option<Seq> {
+    pub(super) fn join_from(&self) -> Option<Seq> {
         let trail = self.window.trail();
         match self.config.window.join {
             Join::None => None,

@@ -329,7 +329,9 @@ impl Source {
         };
         let sqn = self.window.seq(position);
         let trail = self.window.seq(self.window.trail().min(position));
-        if fragment.is_none() && short.is_none() && position > 0 {
+        let join =
+            (self.config.window.join_in_data && fragment.is_none()).then(|| self.join_from().unwrap_or(sqn));
+        if fragment.is_none() && short.is_none() && join.is_none() && position > 0 {
             let packet_len = DataHead::LEN_MIN + payload.len();
             return train.takes(packet_len).then(|| {
                 let stamp = match kind {
@@ -345,6 +347,7 @@ impl Source {
         let head = DataHead {
             content: Content::Source { fragment },
             options: DataOptions {
+                join,
                 curr_tgsize: short.and_then(|count| NonZeroU32::new(count.into())),
                 syn: position == 0,
                 ..DataOptions::default()

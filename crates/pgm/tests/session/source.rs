@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use campanile_pgm::source::{
-    Advance, ParityConfig, ProActive, PublishError, SourceConfig, SourceEvent, WindowConfig, WindowSize,
+    Advance, Join, ParityConfig, ProActive, PublishError, SourceConfig, SourceEvent, WindowConfig, WindowSize,
 };
 use campanile_pgm::wire::{Body, Nak, Request, Reset};
 use campanile_pgm::{Destination, Seq};
@@ -72,6 +72,26 @@ fn a_list_is_confirmed_as_a_list_and_answered_packet_by_packet() {
     let sent = rig.run_ms(50);
     assert_eq!(kinds(&sent), ["NCF 1", "RDATA 1", "RDATA 4", "RDATA 5"]);
     assert!(sent[0].text.starts_with("NCF 1,4,5 of 10.0.0.1 in 239.192.0.1"), "{}", sent[0].text);
+}
+
+/// OpenPGM's receivers lose their way where a packet without options comes after a fragment (`WindowConfig::join_in_data`).
+#[test]
+fn each_data_packet_has_an_option_if_that_is_wished() {
+    for (join, says) in [(Join::All, "join 0"), (Join::None, "join 1")] {
+        let window = WindowConfig { join, join_in_data: true, ..WindowConfig::default() };
+        let mut rig = SourceRig::new(SourceConfig { window, ..apdu_source() });
+        rig.source.publish(rig.now, b"first").unwrap();
+        rig.source.publish(rig.now, b"second").unwrap();
+        rig.source.publish(rig.now, &[0; 2000]).unwrap();
+        let sent = rig.run_ms(100);
+        assert_eq!(kinds(&sent), ["ODATA 0", "ODATA 1", "ODATA 2", "ODATA 3"]);
+        let has = |at: usize, what: &str| sent[at].text.contains(what);
+        assert!(has(0, "join 0") && has(1, says), "{:?}", texts(&sent));
+        assert!((2..4).all(|at| has(at, "fragment") && !has(at, "join")), "{:?}", texts(&sent));
+        rig.nak(&[1]);
+        let repair = rig.run_ms(50);
+        assert!(repair[1].text.starts_with("RDATA 1") && repair[1].text.contains(says), "{repair:?}");
+    }
 }
 
 #[test]

@@ -152,6 +152,7 @@ fn draw_window(kind: Kind, keeps_all: bool, rng: &mut Rng) -> WindowConfig {
         increment_percent: rng.pick(&[1, 2, 25]),
         join: rng.pick(&[Join::None, Join::Share(50), Join::All, Join::All]),
         kept: if kind == Kind::File { Kept::Elsewhere { groups: rng.pick(&[3, 8]) } } else { Kept::Here },
+        join_in_data: kind == Kind::Apdu && keeps_all,
     }
 }
 

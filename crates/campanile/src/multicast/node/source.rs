@@ -237,6 +237,7 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Sourc
             size: sending.window,
             advance: sending.advance,
             join: sending.join,
+            join_in_data: options.mode == Mode::OpenPgm,
             ..WindowConfig::default()
         },
         spm: SpmConfig {
