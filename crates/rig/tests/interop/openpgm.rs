@@ -31,6 +31,15 @@ impl Framing {
         }
     }
 
+    /// What links lose of ours. OpenPGM's receivers begin with the first packet that they hear. Before a message there are six SPMs, but
+    /// only three before the profile of a stream, and a fifth of all packets would be one receiver in 600 that begins behind it.
+    fn loss_of_ours(self) -> Loss {
+        match self {
+            Framing::Apdu => Loss { down: 200, up: 200 },
+            Framing::Stream => Loss { down: 50, up: 50 },
+        }
+    }
+
     /// The option of ours that goes with it.
     fn mode(self) -> &'static str {
         match self {
@@ -117,16 +126,17 @@ fn their_source(framing: Framing, carrier: Carrier, group: IpAddr) {
     verdict.with_repair();
 }
 
-/// One receiver: of two, Debian's OpenPGM 5.3.128 leaves one waiting for good now and then.
+/// We send to two of OpenPGM's, and both ways lose packets.
 fn our_source(framing: Framing, carrier: Carrier, group: IpAddr) {
     let Some(theirs) = Theirs::new(framing) else { return };
     let plan = Plan { group, ..plan(carrier, framing.sizes(false)) };
-    let verdict = judged(2, |nodes| {
-        lossy(nodes, Loss { down: 50, up: 50 });
-        let [source, receiver] = nodes else { panic!("there are two") };
-        let mut receiving = theirs.start("recv", receiver, &plan);
+    let verdict = judged(3, |nodes| {
+        lossy(nodes, framing.loss_of_ours());
+        let [source, receivers @ ..] = nodes else { panic!("there are three") };
+        let mut receiving: Vec<Process> =
+            receivers.iter().map(|node| theirs.start("recv", node, &plan)).collect();
         let _publisher = plan.ours("publish", source, &[&[framing.mode()], &PUBLISHING[..]].concat());
-        plan.is_whole(&mut receiving, 1);
+        receiving.iter_mut().for_each(|receiver| plan.is_whole(receiver, 1));
     });
     verdict.with_repair();
 }
@@ -166,17 +176,9 @@ fn openpgm_hears_a_stream_of_ours_over_udp() {
     our_source(Framing::Stream, Carrier::Udp, GROUP);
 }
 
-/// Without loss: at a twentieth of the packets 2 of 78 plays did not end in their time.
 #[test]
 fn openpgm_hears_a_stream_of_ours_over_ip() {
-    let Some(theirs) = Theirs::new(Framing::Stream) else { return };
-    let plan = plan(Carrier::Raw, Framing::Stream.sizes(false));
-    let _verdict = judged(2, |nodes| {
-        let [source, receiver] = nodes else { panic!("there are two") };
-        let mut receiving = theirs.start("recv", receiver, &plan);
-        let _publisher = plan.ours("publish", source, &[&["mode=stream"], &PUBLISHING[..]].concat());
-        plan.is_whole(&mut receiving, 1);
-    });
+    our_source(Framing::Stream, Carrier::Raw, GROUP);
 }
 
 #[test]
