@@ -32,9 +32,14 @@ impl Digest {
 }
 
 /// A hash on its way: of the bytes that were taken so far.
+///
+/// BLAKE3 is fast on many chunks of 1024 bytes at once, where their number is even again and again. So it is fed whole strides, and what
+/// is left of packets, which end anywhere, waits for the next ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hashing {
     hasher: blake3::Hasher,
+    /// The end of what was taken, less than a stride.
+    rest: Vec<u8>,
     len: u64,
 }
 
@@ -48,9 +53,21 @@ impl Hashing {
     }
 
     /// Takes what follows.
-    pub(crate) fn take(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
+    pub(crate) fn take(&mut self, mut bytes: &[u8]) {
         self.len += bytes.len() as u64;
+        if !self.rest.is_empty() {
+            let (here, after) = bytes.split_at(bytes.len().min(STRIDE - self.rest.len()));
+            self.rest.extend_from_slice(here);
+            bytes = after;
+            if self.rest.len() < STRIDE {
+                return;
+            }
+            self.hasher.update(&self.rest);
+            self.rest.clear();
+        }
+        let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % STRIDE);
+        self.hasher.update(whole);
+        self.rest.extend_from_slice(rest);
     }
 
     /// Takes all that a reader gives.
@@ -77,9 +94,14 @@ impl Hashing {
 
     /// The hash of what was taken, and how much that is.
     pub(crate) fn end(&self) -> (Digest, u64) {
-        (Digest(*self.hasher.finalize().as_bytes()), self.len)
+        let mut hasher = self.hasher.clone();
+        hasher.update(&self.rest);
+        (Digest(*hasher.finalize().as_bytes()), self.len)
     }
 }
+
+/// Bytes that are hashed together at least: as many chunks as the widest registers take, twice.
+const STRIDE: usize = 32 * 1024;
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,6 +186,16 @@ mod tests {
         hashing.read(&mut &bytes[5..], &meter).expect("memory is readable");
         assert_eq!(hashing.end(), (Digest::of(&bytes), bytes.len() as u64));
         assert_eq!(meter.bytes(), bytes.len() as u64 - 5);
+    }
+
+    #[test]
+    fn packets_of_any_length_make_the_same() {
+        let bytes: Vec<u8> = (0..STRIDE * 5).map(|at| (at % 251) as u8).collect();
+        for len in [1_000, STRIDE - 1, STRIDE, STRIDE + 1, STRIDE * 2, STRIDE * 3 + 5] {
+            let mut hashing = Hashing::default();
+            bytes.chunks(len).for_each(|packet| hashing.take(packet));
+            assert_eq!(hashing.end(), (Digest::of(&bytes), bytes.len() as u64), "{len}");
+        }
     }
 
     #[test]
