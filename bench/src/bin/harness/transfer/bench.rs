@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
@@ -10,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use campanile_bench::process::ended_children;
 use campanile_rig::{Ended, Loss, Network, Process};
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::contestants::{Contestant, Tools};
 use crate::links::cut_trains;
@@ -101,7 +102,9 @@ impl Bench {
         for node in receivers {
             node.wait_for_socket()?;
         }
+        let ballast = self.ballast(contestant)?;
         thread::sleep(Duration::from_millis(1500));
+        drop(ballast);
         let before = sender.sent_bytes()?;
         let (start, ended_before) = (SystemTime::now(), ended_children());
         let mut command = (contestant.send)(sender, &self.tools, &self.folder.path().join(FILE), &self.scene);
@@ -128,6 +131,17 @@ impl Bench {
             sender_cpu: sender_spent.as_secs_f64(),
             receiver_cpu: receivers_spent.as_secs_f64() / self.scene.receivers as f64,
         })
+    }
+
+    /// As much memory as the receivers of a contestant will fill. A virtual machine gives what lies free back to its host, and gets it
+    /// again page by page, for a second of processor time a gigabyte: memory that was given up just before is there still.
+    fn ballast(&self, contestant: &Contestant) -> Result<Option<NamedTempFile>, Box<dyn Error>> {
+        if contestant.keeps_nothing {
+            return Ok(None);
+        }
+        let mut ballast = NamedTempFile::new_in(self.folder.path())?;
+        (0..self.scene.receivers).try_for_each(|_| ballast.write_all(&self.content))?;
+        Ok(Some(ballast))
     }
 
     /// Processor seconds of a program that only sends so many full packets at the rate, in the same network.
