@@ -27,7 +27,8 @@ pub(crate) struct Teller {
 impl Teller {
     pub(crate) fn new(json: bool) -> Self {
         let is_shown = !json && std::io::stderr().is_terminal();
-        let bar = || ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(5));
+        // Until it begins there is nothing to show.
+        let bar = || ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         Self { json, bar: is_shown.then(bar) }
     }
 
@@ -66,6 +67,7 @@ impl Teller {
         bar.set_style(style.progress_chars("=> "));
         bar.set_length(total);
         bar.set_position(had);
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
         // The rate is that of what comes now.
         bar.reset_eta();
     }

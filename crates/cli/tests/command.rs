@@ -9,5 +9,6 @@ mod command {
     mod process;
     mod reference;
     mod runs;
+    mod terminal;
     mod transfers;
 }

@@ -71,7 +71,7 @@ impl Running {
         (running, stdin)
     }
 
-    fn spawn(command: &mut Command) -> Self {
+    pub(super) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         let child = Arc::new(Mutex::new(child));

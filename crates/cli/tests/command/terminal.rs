@@ -1,0 +1,45 @@
+//! What people see on a terminal, made by `script` of util-linux.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use campanile_rig::has;
+
+use super::process::{Running, run};
+use super::transfers::Session;
+
+/// Starts the program with a terminal of its own; what that gets comes as output. `None` where there is no `script`.
+fn on_a_terminal(arguments: &str) -> Option<Running> {
+    if !has("script", &["--version"]) {
+        return None;
+    }
+    let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_campanile"));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"]);
+    Some(Running::spawn(script.env_remove("COLUMNS").stdin(Stdio::null())))
+}
+
+#[test]
+fn a_bar_comes_with_the_first_file_and_goes_with_the_last() {
+    let scratch =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's directory can be written");
+    let [file, into] = ["file.bin", "in"].map(|name| scratch.path().join(name).display().to_string());
+    fs::write(&file, vec![7; 500_000]).expect("there is room");
+    let session = Session::new();
+    let place = session.0.replace(" --json", "");
+    let Some(receiver) = on_a_terminal(&format!("recv {place} --into {into}")) else { return };
+    let sent = run(&format!("send {} --rate 40mbit --receivers 1 --set linger=500ms {file}", session.0));
+    let received = receiver.finish();
+    assert_eq!((sent.code, received.code), (Some(0), Some(0)), "{sent:?} {received:?}");
+    assert_eq!(fs::read(into + "/file.bin").expect("it was received"), [7; 500_000]);
+
+    // Each bar goes before what takes its place.
+    let shown: Vec<&str> = received.stdout.split(ERASE_LINE).collect();
+    let [first, bars @ .., last] = &shown[..] else { panic!("no bar was erased: {received:?}") };
+    assert!(!first.contains("0/0") && first.contains("% of 50"), "{received:?}");
+    assert!(bars.iter().all(|bar| bar.contains(" left")), "{received:?}");
+    assert!(last.starts_with("finished after ") && !last.contains(" left"), "{received:?}");
+}
+
+/// What a terminal erases the line for (ECMA-48 section 8.3.41, EL).
+const ERASE_LINE: &str = "\x1b[2K";
