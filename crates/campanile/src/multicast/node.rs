@@ -39,6 +39,9 @@ pub(super) trait Seat {
     fn handle_commands(&mut self, now: Instant);
     /// Does what is due.
     fn handle_timeout(&mut self, now: Instant);
+    /// Takes what a train made happen from the machine. The application is told when the seat is next served: once for all trains of a
+    /// turn, for to wake it costs more than to handle a train.
+    fn settle(&mut self, now: Instant);
     /// Tells the application what happened, as far as it takes it.
     fn serve(&mut self, now: Instant);
     /// The next train to send.

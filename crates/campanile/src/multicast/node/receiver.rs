@@ -25,7 +25,7 @@ pub(crate) trait Sink {
     fn is_ready(&mut self) -> bool;
     /// Takes an event; there is room for it.
     fn take(&mut self, event: Event<'_>);
-    /// There are no more events for now, or no more room.
+    /// There are no more events for this turn, or no more room.
     fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter);
     /// A source knows the final standing that was reported.
     fn acknowledge(&mut self, tsi: Tsi);
@@ -124,7 +124,7 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
         self.machine.handle_timeout(now);
     }
 
-    fn serve(&mut self, now: Instant) {
+    fn settle(&mut self, _now: Instant) {
         while self.sink.is_ready() {
             if let Some(tsi) = self.acknowledged.pop() {
                 self.sink.acknowledge(tsi);
@@ -136,6 +136,10 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
             }
             self.sink.take(event);
         }
+    }
+
+    fn serve(&mut self, now: Instant) {
+        self.settle(now);
         self.sink.pause(now, &mut self.machine, &mut self.reporter);
     }
 

@@ -284,7 +284,7 @@ impl Place {
                 self.seat.handle_train(now, arrival, stride, run);
             }
         }
-        self.seat.serve(now);
+        self.seat.settle(now);
     }
 }
 

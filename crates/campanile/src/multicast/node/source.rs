@@ -148,6 +148,11 @@ impl<F: Feed> Seat for SourceSeat<F> {
         self.steer(now);
     }
 
+    /// What comes to a source is seldom, and may have made room.
+    fn settle(&mut self, now: Instant) {
+        self.serve(now);
+    }
+
     fn serve(&mut self, now: Instant) {
         self.feed.serve(now, &mut self.machine);
     }
