@@ -6,6 +6,7 @@ mod framing;
 mod join;
 mod oracle;
 mod ordered;
+mod packed;
 mod parity;
 mod receiver;
 mod rig;
