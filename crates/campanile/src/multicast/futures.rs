@@ -13,8 +13,8 @@ use super::subscriber::{Received, SessionChannel, Subscriber};
 
 /// A publisher as a sink of messages, or of a stream's bytes.
 ///
-/// Closing it finishes the session and waits until its linger is over; flushing it waits until the publisher's thread has what was
-/// sent, and says that a burst is over.
+/// Closing it finishes the session and waits until its linger is over; flushing it waits until there was room for what was sent, and says
+/// that a burst is over.
 pub struct PublisherSink {
     publisher: Arc<Publisher>,
     /// What is under way.
