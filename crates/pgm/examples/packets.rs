@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use campanile_pgm::receiver::{Consumer, Receiver, ReceiverConfig};
 use campanile_pgm::source::{
-    Endpoint, Kept, Pace, Source, SourceConfig, SourceEvent, WindowConfig, WindowSize,
+    Endpoint, Kept, Pace, Packer, Source, SourceConfig, SourceEvent, Tsdu, WindowConfig, WindowSize,
 };
 use campanile_pgm::wire::Session;
-use campanile_pgm::{Gsi, Instant, Path, Tsi};
+use campanile_pgm::{Framing, Gsi, Instant, Path, Tsi};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -68,6 +68,10 @@ struct World {
     work: Work,
     source: Source,
     receiver: Option<Receiver>,
+    packer: Packer,
+    /// What was packed last, and how many of it the source has.
+    packed: Vec<Tsdu>,
+    pushed: usize,
     message: Vec<u8>,
     /// Any group of the file.
     group: Vec<u8>,
@@ -90,7 +94,22 @@ impl World {
         };
         let nak = vec![0; Receiver::TRANSMIT_LEN];
         let train = vec![0; TRAIN_LEN];
-        World { now, work, source, receiver, message, group: Vec::new(), train, nak, passed: 0 }
+        let packer = Packer::new(Framing::Packed, source.tsdu_len());
+        let (packed, group) = (Vec::new(), Vec::new());
+        World {
+            now,
+            work,
+            source,
+            receiver,
+            packer,
+            packed,
+            pushed: 0,
+            message,
+            group,
+            train,
+            nak,
+            passed: 0,
+        }
     }
 
     /// What happens while the rate lets one train leave.
@@ -98,7 +117,7 @@ impl World {
         self.now += STEP;
         self.source.handle_timeout(self.now);
         if !self.message.is_empty() {
-            while self.source.publish(self.now, &self.message).is_ok() {}
+            self.publish();
         }
         loop {
             if let Some(transmit) = self.source.poll_transmit(self.now, &mut self.train) {
@@ -110,6 +129,23 @@ impl World {
             }
         }
         self.ask();
+    }
+
+    /// Packs as many messages as the source takes packets.
+    fn publish(&mut self) {
+        loop {
+            while let Some(tsdu) = self.packed.get_mut(self.pushed) {
+                if self.source.push(self.now, tsdu).is_err() {
+                    return;
+                }
+                self.pushed += 1;
+            }
+            self.packer.refill(&mut self.packed, PACKED);
+            self.pushed = 0;
+            while self.packed.len() < PACKED {
+                self.packer.put(&self.message, false, &mut self.packed);
+            }
+        }
     }
 
     fn answer(&mut self, event: SourceEvent) {
@@ -174,6 +210,8 @@ fn receiver(work: Work) -> Receiver {
 /// Bytes a second.
 const RATE_BPS: u64 = 50_000_000;
 const TRAIN_LEN: usize = 64 << 10;
+/// Packets that are packed at a time.
+const PACKED: usize = 64;
 /// As long as a train takes to leave.
 const STEP: Duration = Duration::from_nanos(TRAIN_LEN as u64 * 1_000_000_000 / RATE_BPS);
 /// More than is ever sent.

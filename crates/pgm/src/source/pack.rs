@@ -60,7 +60,7 @@ impl Packer {
             Framing::Apdu => return len.div_ceil(self.tsdu_len).max(1) as u64,
             Framing::Stream => (len, self.tsdu_len),
         };
-        match len.saturating_sub(self.open.as_ref().map_or(0, Tsdu::room)) {
+        match len.saturating_sub(self.open.as_ref().map_or(0, |tsdu| self.tsdu_len - tsdu.len())) {
             0 => 0,
             more => more.div_ceil(per_packet) as u64,
         }
@@ -123,8 +123,8 @@ impl Packer {
                 self.first_message = u16::try_from(offset).expect("a packet is shorter than 64 KiB");
             }
             begins = false;
-            tsdu.append(&mut pieces);
-            if tsdu.room() == 0 {
+            tsdu.append(&mut pieces, self.tsdu_len);
+            if tsdu.len() == self.tsdu_len {
                 filled.extend(self.close());
             }
         }
@@ -140,7 +140,7 @@ impl Packer {
             // The window numbers it.
             let fragment = Fragment { first_sqn: Seq(0), offset, apdu_len };
             tsdu.begin(self.tsdu_len, (apdu.len() > self.tsdu_len).then_some(fragment));
-            tsdu.append(&mut rest);
+            tsdu.append(&mut rest, self.tsdu_len);
             tsdu.seal(None);
             offset += tsdu.len() as u32;
             filled.push(tsdu);

@@ -46,7 +46,7 @@ mod tests {
     fn tsdu(bytes: &[u8]) -> Tsdu {
         let mut tsdu = Tsdu::default();
         tsdu.begin(4, None);
-        tsdu.append(&mut [bytes, b""]);
+        tsdu.append(&mut [bytes, b""], 4);
         tsdu
     }
 
