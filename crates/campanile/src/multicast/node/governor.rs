@@ -8,14 +8,20 @@
 //! window, whatever the rate; repairs are not.
 //!
 //! Judgement is passed in rounds. A round is over when each receiver has heard what was sent after it began, so that it tells of this
-//! rate and of no other, however long the way is. A loss that a lower rate does not lessen is the link's and not ours: from then on it
-//! counts as given.
+//! rate and of no other, however long the way is, and heard so much of it that what chance loses is told from what the rate loses; at
+//! once when somebody loses far more than that.
+//!
+//! A loss that a lower rate does not lessen is the link's and not ours: from then on it counts as given. That is found out by a trial and
+//! never by getting used to it: what the rate loses would be taken for the link's, little by little.
+
+mod listener;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use campanile_pgm::Instant;
 
+use self::listener::{Doubt, Listener, Verdict};
 use crate::multicast::report::{ReceiverId, Report};
 
 /// Finds the rate of one session.
@@ -56,24 +62,6 @@ pub(crate) struct Sent {
     pub(crate) bytes: u64,
 }
 
-/// A receiver, as its reports show it.
-#[derive(Debug, Clone, Copy)]
-struct Listener {
-    /// Packets that were sent up to the last one that it heard.
-    said: u64,
-    /// Those of all that it heard, modulo 2^32.
-    heard: u32,
-    /// The same at the beginning of its sample: at its first report of this round.
-    since: Option<(Instant, u64, u32)>,
-    /// When it last heard something new.
-    at: Instant,
-    room_end: u64,
-    /// How many packets it is behind with: from the first one that it needs to the last one that it heard.
-    behind: u64,
-    /// The share that its link loses at any rate.
-    given: f64,
-}
-
 /// There is no room for more: packets leave one by one.
 #[derive(Debug, Clone, Copy)]
 struct Shortage {
@@ -88,16 +76,20 @@ struct Round {
     sent: Sent,
 }
 
-/// A rate that was lowered for a loss, to see whether that helps.
+/// What was sent in a round, a second: bytes in all, and original packets.
+#[derive(Debug, Clone, Copy)]
+struct Achieved {
+    bps: f64,
+    packets: f64,
+}
+
+/// A rate that was lowered for a loss, to see whether that helps: how things were before.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
-    receiver: ReceiverId,
-    /// The rate before, and the rounds without loss.
     rate_bps: f64,
     clean: Option<u32>,
+    /// The loss that it was lowered for.
     excess: f64,
-    /// How often the rate was lowered.
-    times: u8,
 }
 
 impl Governor {
@@ -138,29 +130,21 @@ impl Governor {
         if !self.listeners.contains_key(&report.receiver) && self.listeners.len() == LISTENERS_MAX {
             return;
         }
-        let new = Listener { said, heard: 0, since: None, at: now, room_end: 0, behind: 0, given: 0.0 };
-        let listener = self.listeners.entry(report.receiver).or_insert(new);
-        // Reports may overtake each other.
-        if said < listener.said {
+        let began = self.round.sent.packets;
+        let listener = self.listeners.entry(report.receiver).or_insert(Listener::new(now, said));
+        if !listener.hear(now, (said, report.heard), began) {
             return;
         }
-        if said > listener.said {
-            listener.at = now;
-        }
         let room = (report.headroom as f64 / self.packet_len) as u64;
-        listener.behind = said.saturating_sub(passed);
-        listener.room_end = said.saturating_add(room.min(self.window.saturating_sub(listener.behind)));
-        (listener.said, listener.heard) = (said, report.heard);
-        if said >= self.round.sent.packets {
-            listener.since.get_or_insert((now, said, report.heard));
-        }
+        let behind = said.saturating_sub(passed);
+        listener.room_end = said.saturating_add(room.min(self.window.saturating_sub(behind)));
         self.heard_at = now;
         self.look();
     }
 
     /// How often each receiver is to report: as often as may be, within a share of the rate for all of them.
     pub(super) fn interval(&self) -> Duration {
-        let all_bps = (self.rate_bps * REPORTS_SHARE).max(1.0);
+        let all_bps = (self.rate_bps * REPORTS_SHARE).max(REPORTS_MIN);
         let seconds = self.listeners.len().max(1) as f64 * REPORT_LEN / all_bps;
         Duration::from_secs_f64(seconds.min(INTERVAL_MAX.as_secs_f64())).max(INTERVAL_MIN)
     }
@@ -205,30 +189,35 @@ impl Governor {
     /// A round is over: each receiver has told enough of it.
     fn judge(&mut self, now: Instant, sent: Sent) {
         let seconds = now.since(self.round.began).as_secs_f64().max(1e-6);
-        let achieved_bps = sent.bytes.saturating_sub(self.round.sent.bytes) as f64 / seconds;
-        match (self.worst(), self.trial.take()) {
-            (Some((receiver, excess)), Some(trial)) if trial.repeats(receiver, excess) => {
-                if trial.times < TRIALS {
-                    self.lower(achieved_bps, excess);
-                    self.trial = Some(Trial { times: trial.times + 1, ..trial });
-                } else {
-                    // It was for nothing.
-                    (self.rate_bps, self.clean) = (trial.rate_bps, trial.clean);
-                    if let Some(listener) = self.listeners.get_mut(&receiver) {
-                        listener.given += excess;
-                    }
-                }
+        let achieved = Achieved {
+            bps: sent.bytes.saturating_sub(self.round.sent.bytes) as f64 / seconds,
+            packets: sent.packets.saturating_sub(self.round.sent.packets).max(1) as f64 / seconds,
+        };
+        let doubt = self.doubt();
+        let (mut excess, mut is_given) = (None, false);
+        for listener in self.listeners.values_mut() {
+            match listener.judge(doubt) {
+                Verdict::Clear => {}
+                Verdict::Over(more) => excess = Some(excess.map_or(more, |most: f64| most.max(more))),
+                Verdict::Given => is_given = true,
             }
-            (Some((receiver, excess)), _) => {
-                let Governor { rate_bps, clean, .. } = *self;
-                self.trial = Some(Trial { receiver, rate_bps, clean, excess, times: 1 });
-                self.lower(achieved_bps, excess);
-                self.clean = Some(0);
-            }
-            (None, _) => self.raise(),
+        }
+        let Governor { rate_bps, clean, .. } = *self;
+        let trial = self.trial.take().unwrap_or(Trial { rate_bps, clean, excess: 0.0 });
+        if is_given {
+            // It was for nothing. What each of them lost at a rate that was lowered again and again is its link's.
+            self.listeners.values_mut().for_each(Listener::acquit);
+            (self.rate_bps, self.clean) = (trial.rate_bps, trial.clean);
+        } else if let Some(excess) = excess {
+            self.lower(achieved.bps, excess);
+            self.rate_bps = self.rate_bps.max(trial.rate_bps / TRIAL_DEPTH);
+            self.trial = Some(Trial { excess, ..trial });
+            self.clean = Some(0);
+        } else {
+            self.raise(achieved);
         }
         self.round = Round { began: now, sent };
-        self.listeners.values_mut().for_each(|listener| listener.since = None);
+        self.listeners.values_mut().for_each(Listener::begin);
         self.behind = self.listeners.len();
     }
 
@@ -240,50 +229,49 @@ impl Governor {
 
     /// Goes on to a greater rate, and not far beyond what comes through: what does not waits in a queue, or will be lost; and a rate that
     /// is not used tells nothing.
-    fn raise(&mut self) {
-        if self.listeners.values().any(|listener| listener.behind > self.window / STRAIN) {
-            // Who falls behind at this rate will lose something at the next one.
-            self.clean.get_or_insert_default();
-            return;
-        }
-        let (growth, reach) = match &mut self.clean {
-            None => (GROWTH_MAX, GROWTH_MAX),
-            Some(rounds) => {
-                *rounds += 1;
-                let growth = 1.0 + GROWTH_MIN * (f64::from(*rounds) / GROWTH_DOUBLES).exp2();
-                (growth.min(GROWTH_MAX), REACH)
-            }
-        };
-        let through = self.listeners.values().filter_map(Listener::through);
-        let through_bps = through.fold(f64::INFINITY, f64::min) * self.packet_len;
-        let raised_bps = (self.rate_bps * growth).min(through_bps * reach).min(self.ceiling_bps);
+    fn raise(&mut self, achieved: Achieved) {
+        let through = self.listeners.values().filter_map(Listener::through).fold(f64::INFINITY, f64::min);
+        // Of all that was sent, repairs included, as much came through as of the original data.
+        let share = (through / achieved.packets).min(1.0);
+        let growth = 1.0 + self.growth();
+        let reach = if self.clean.is_none() { growth } else { REACH };
+        let raised_bps = (self.rate_bps * growth).min(achieved.bps * share * reach).min(self.ceiling_bps);
         self.rate_bps = self.rate_bps.max(raised_bps);
+        // What does not come through as fast as it is sent fills a queue: the limit is near.
+        self.clean = match self.clean {
+            None if share < FLOWING => Some(0),
+            clean => clean.map(|rounds| rounds + 1),
+        };
     }
 
-    /// The receiver that lost most beyond what its link loses at any rate, and how much, if it was more than chance.
-    fn worst(&mut self) -> Option<(ReceiverId, f64)> {
-        let mut worst: Option<(ReceiverId, f64)> = None;
-        for (receiver, listener) in &mut self.listeners {
-            let Some(Sample { said, loss, .. }) = listener.sample() else { continue };
-            let (given, excess) = (listener.given, loss - listener.given);
-            let chance = TOLERANCE + 2.0 * (given * (1.0 - given) / said).sqrt();
-            if excess > chance {
-                if worst.is_none_or(|(_, most)| excess > most) {
-                    worst = Some((*receiver, excess));
-                }
-            } else if excess < -chance {
-                listener.given = loss;
-            } else {
-                // Never upwards: what is given is put to the test again from time to time.
-                listener.given = given + (excess / SMOOTHING).min(0.0);
-            }
+    /// The part by which a round without loss lets the rate grow.
+    fn growth(&self) -> f64 {
+        let growth = |rounds| GROWTH_MIN * (f64::from(rounds) / GROWTH_DOUBLES).exp2();
+        self.clean.map_or(GROWTH_START, |rounds| growth(rounds).min(GROWTH_MAX))
+    }
+
+    /// What loss is to be told from chance. The less the rate grows, the less is lost when that was too much, and the closer is to be
+    /// looked; the more listeners there are, the oftener one of them has bad luck: the greatest of n draws lies about sqrt(2 ln n)
+    /// deviations out.
+    fn doubt(&self) -> Doubt {
+        let tested = match (self.trial, self.clean) {
+            (Some(trial), _) => trial.excess * TRIAL_SEEN,
+            (None, None) => TOLERANCE_MAX,
+            (None, Some(_)) => self.growth() * GROWTH_SEEN,
+        };
+        Doubt {
+            tolerance: tested.clamp(TOLERANCE_MIN, TOLERANCE_MAX),
+            deviations: DEVIATIONS + (2.0 * (self.listeners.len().max(1) as f64).ln()).sqrt(),
         }
-        worst
     }
 
     /// Sees who is behind, and where room ends.
     fn look(&mut self) {
-        self.behind = self.listeners.values().filter(|listener| listener.sample().is_none()).count();
+        let doubt = self.doubt();
+        self.behind = self.listeners.values().filter(|listener| !listener.has_told(doubt)).count();
+        if self.listeners.values().any(|listener| listener.cries(doubt)) {
+            self.behind = 0;
+        }
         let room_end = self.listeners.values().map(|listener| listener.room_end).min();
         self.room_end = room_end.unwrap_or(u64::MAX);
     }
@@ -292,7 +280,7 @@ impl Governor {
     fn sweep(&mut self, now: Instant) {
         self.sweep_at = now + SWEEP;
         let patience = PATIENCE.max(self.interval() * 4);
-        self.listeners.retain(|_, listener| now.since(listener.at) < patience);
+        self.listeners.retain(|_, listener| now.since(listener.last_heard_at()) < patience);
         self.look();
         if now.since(self.heard_at) > patience {
             self.rate_bps = (self.rate_bps / 2.0).max(self.floor_bps);
@@ -301,69 +289,35 @@ impl Governor {
     }
 }
 
-impl Listener {
-    /// What it heard in this round; `None` while that is too little.
-    fn sample(&self) -> Option<Sample> {
-        let (since, said, heard) = self.since?;
-        let said = self.said.checked_sub(said).filter(|&said| said >= SAMPLE)?;
-        let heard = f64::from(self.heard.wrapping_sub(heard));
-        let loss = 1.0 - (heard / said as f64).min(1.0);
-        let sample = Sample { said: said as f64, loss, seconds: self.at.since(since).as_secs_f64() };
-        (loss == 0.0 || said >= SAMPLE_OF_LOSS).then_some(sample)
-    }
-
-    /// Packets a second that its way took in this round, those that its link lost among them.
-    fn through(&self) -> Option<f64> {
-        let Sample { said, loss, seconds } = self.sample()?;
-        Some(said * ((1.0 - loss) / (1.0 - self.given).max(0.01)).min(1.0) / seconds.max(1e-6))
-    }
-}
-
-/// What a receiver heard in a round.
-#[derive(Debug, Clone, Copy)]
-struct Sample {
-    /// Packets that were sent.
-    said: f64,
-    /// The share of them that it did not hear.
-    loss: f64,
-    /// In what time.
-    seconds: f64,
-}
-
-impl Trial {
-    /// Whether a loss is still what it was before the rate was lowered.
-    fn repeats(&self, receiver: ReceiverId, excess: f64) -> bool {
-        let chance = 3.0 * (excess * (1.0 - excess) / SAMPLE_OF_LOSS as f64).sqrt();
-        receiver == self.receiver && (excess - self.excess).abs() < ALIKE * self.excess + chance
-    }
-}
-
-/// What the rate grows by in a round: this much until the first loss, and from then on a little that doubles every so many rounds.
-const GROWTH_MAX: f64 = 2.0;
-const GROWTH_MIN: f64 = 1.0 / 32.0;
-const GROWTH_DOUBLES: f64 = 16.0;
-/// How far a rate goes beyond what comes through, once something was lost.
-const REACH: f64 = 1.1;
+/// What the rate grows by in a round: twofold until the first loss, or the first sign of a queue; from then on by a little that doubles
+/// every so many rounds, so that a limit is crossed by 1 or 2 %, and one that is far away is found in a second.
+const GROWTH_START: f64 = 1.0;
+const GROWTH_MIN: f64 = 1.0 / 64.0;
+const GROWTH_DOUBLES: f64 = 3.0;
+const GROWTH_MAX: f64 = 0.25;
+/// The share that comes through in time where no queue grows. At twice the limit it is a half, and reports are not that punctual.
+const FLOWING: f64 = 0.75;
+/// How far a rate goes beyond what comes through.
+const REACH: f64 = 1.0 + GROWTH_MAX;
 /// The part of what came through that is sent after a loss, so that queues empty.
 const BACK: f64 = 0.95;
-/// A loss that is borne: less is not worth a lower rate.
-const TOLERANCE: f64 = 0.02;
-/// How often the rate is lowered before a loss counts as given, and how much it may differ meanwhile.
-const TRIALS: u8 = 2;
-const ALIKE: f64 = 0.25;
-/// How slowly what is given falls.
-const SMOOTHING: f64 = 8.0;
-/// Packets that tell that nothing is lost, and those that tell how much is.
-const SAMPLE: u64 = 32;
-const SAMPLE_OF_LOSS: u64 = 256;
+/// A loss that is borne, at least and while the rate still doubles: there what is too much loses a third.
+const TOLERANCE_MIN: f64 = 0.01;
+const TOLERANCE_MAX: f64 = 0.05;
+/// A loss that is judged is many times what is borne: of what the rate grows by, and of what it was lowered for.
+const GROWTH_SEEN: f64 = 1.0 / 6.0;
+const TRIAL_SEEN: f64 = 1.0 / 4.0;
+/// Standard deviations that are chance, with one listener.
+const DEVIATIONS: f64 = 2.5;
+/// A trial lowers the rate to this part of it at most, however many are suspected.
+const TRIAL_DEPTH: f64 = 4.0;
 /// Intervals in which what the buffers take is used up.
 const HORIZON: f64 = 2.0;
-/// The part of the window that a receiver may be behind while the rate grows.
-const STRAIN: u64 = 4;
 /// The part of the rate that stays for repairs when there is no room for new data.
 const REPAIRS_SHARE: f64 = 0.25;
-/// The share of the rate that all reports together may take, and what one takes.
+/// The share of the rate that all reports together may take, or so many bytes a second if that is more; and what one takes.
 const REPORTS_SHARE: f64 = 0.01;
+const REPORTS_MIN: f64 = 250.0 * REPORT_LEN;
 const REPORT_LEN: f64 = 120.0;
 const INTERVAL_MIN: Duration = Duration::from_millis(5);
 const INTERVAL_MAX: Duration = Duration::from_secs(60);

@@ -1,0 +1,302 @@
+//! Ways of which everything is known, a governed session on them, and the repair of what is lost.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use super::super::*;
+use crate::multicast::chance::Chance;
+use crate::multicast::report::Standing;
+
+pub(super) const PACKET: u64 = 1500;
+pub(super) const MS: u64 = 1_000_000;
+
+/// A way to one receiver: a queue before a bottleneck, chance behind it, and an application that reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// Bytes a second.
+    pub(super) capacity: f64,
+    /// The part of it that there is after so many seconds.
+    pub(super) share: fn(f64) -> f64,
+    /// Bytes.
+    pub(super) queue: f64,
+    pub(super) loss: f64,
+    /// Packets that are lost together.
+    pub(super) train: u64,
+    pub(super) delay_ns: u64,
+    /// What the receiver's application reads a second, and what it has room for.
+    pub(super) reads: f64,
+    pub(super) room: f64,
+}
+
+pub(super) const WIDE: Way = Way {
+    capacity: 1e12,
+    share: |_| 1.0,
+    queue: 1e9,
+    loss: 0.0,
+    train: 1,
+    delay_ns: MS / 5,
+    reads: 1e12,
+    room: 32e6,
+};
+
+/// A session that sends on ways, to a receiver at the end of each, from a window of so many packets.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) ways: Vec<Way>,
+    pub(super) seconds: u64,
+    pub(super) window: u64,
+    pub(super) seed: u64,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// What was sent, repairs included, as a share of what the tightest way takes. From a quarter of the time on.
+    pub(super) reached: f64,
+    /// Packets that overran the tightest queue or buffer, as a share of what was sent: from a quarter of the time on, and in all.
+    pub(super) overrun: f64,
+    pub(super) overrun_in_all: f64,
+    /// Bytes a second of original data, as above.
+    pub(super) goodput_bps: f64,
+    /// Packets that were lost for good.
+    pub(super) gone: u64,
+}
+
+/// A receiver behind its way.
+struct Party {
+    id: ReceiverId,
+    unread: f64,
+    heard: u32,
+    said: u64,
+    report_at: u64,
+    /// Reports on their way: when they arrive, and what they say.
+    reports: Vec<(u64, Report, (u64, u64))>,
+    overrun: u64,
+    /// What it lacks, until it is repaired.
+    holes: BTreeSet<u64>,
+    /// Whether the train that passes is lost.
+    loses: bool,
+}
+
+struct Session {
+    governor: Governor,
+    parties: Vec<Party>,
+    credit: f64,
+    sent: Sent,
+    /// When a receiver asks for a packet.
+    asks: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    /// What is to be repaired, and who asked.
+    wanted: BTreeMap<u64, Vec<usize>>,
+    gone: u64,
+    /// What was sent in all, and what overran, when counting began.
+    mark: (Sent, u64),
+}
+
+impl World {
+    pub(super) fn of(ways: &[Way], seconds: u64) -> Self {
+        World { ways: ways.to_vec(), seconds, window: 1 << 40, seed: 1 }
+    }
+
+    pub(super) fn run(&self) -> Outcome {
+        let mut chance = Chance::new(self.seed);
+        let mut queues = vec![0.0; self.ways.len()];
+        let mut session = Session::new(self);
+        let mut limit = 0.0;
+        let counted_from = self.seconds * 1000 * MS / 4;
+        for now in (1..self.seconds * 1000 * MS).step_by(STEP as usize) {
+            let seconds = now as f64 / 1e9;
+            for (queue, way) in queues.iter_mut().zip(&self.ways) {
+                *queue = f64::max(0.0, *queue - way.capacity * (way.share)(seconds) * STEP as f64 / 1e9);
+            }
+            session.listen(now, &self.ways);
+            session.send(now, self, &mut queues, &mut chance);
+            if now < counted_from {
+                session.mark = (session.sent, session.overrun());
+            } else {
+                let takes = |way: &Way| (way.capacity * (way.share)(seconds)).min(way.reads);
+                limit += self.ways.iter().map(takes).fold(f64::INFINITY, f64::min) * STEP as f64 / 1e9;
+            }
+        }
+        self.judge(&session, limit)
+    }
+
+    fn judge(&self, session: &Session, limit: f64) -> Outcome {
+        let (sent, mark) = (session.sent, session.mark);
+        let bytes = (sent.bytes - mark.0.bytes) as f64;
+        let overrun = session.overrun();
+        Outcome {
+            reached: bytes / limit,
+            overrun: ((overrun - mark.1) * PACKET) as f64 / bytes,
+            overrun_in_all: (overrun * PACKET) as f64 / sent.bytes as f64,
+            goodput_bps: ((sent.packets - mark.0.packets) * PACKET) as f64 / (self.seconds as f64 * 0.75),
+            gone: session.gone,
+        }
+    }
+}
+
+impl Session {
+    fn new(world: &World) -> Self {
+        let party = |number: usize| Party {
+            id: ReceiverId(number as u128 + 1),
+            unread: 0.0,
+            heard: 0,
+            said: 0,
+            report_at: 0,
+            reports: Vec::new(),
+            overrun: 0,
+            holes: BTreeSet::new(),
+            loses: false,
+        };
+        let bounds = (125_000, 12_500_000_000);
+        Session {
+            governor: Governor::new(Instant(1), bounds, 1_250_000, PACKET, world.window / 4 * 3),
+            parties: (0..world.ways.len()).map(party).collect(),
+            credit: 0.0,
+            sent: Sent::default(),
+            asks: BinaryHeap::new(),
+            wanted: BTreeMap::new(),
+            gone: 0,
+            mark: (Sent::default(), 0),
+        }
+    }
+
+    /// Packets that overran the tightest way.
+    fn overrun(&self) -> u64 {
+        self.parties.iter().map(|party| party.overrun).max().unwrap_or(0)
+    }
+
+    /// Takes the reports that have come.
+    fn listen(&mut self, now: u64, ways: &[Way]) {
+        for (party, way) in self.parties.iter_mut().zip(ways) {
+            party.unread = f64::max(0.0, party.unread - way.reads * STEP as f64 / 1e9);
+            while party.reports.first().is_some_and(|(at, ..)| *at <= now) {
+                let (_, report, said) = party.reports.remove(0);
+                self.governor.take(Instant(now), &report, said);
+                party.report_at = now + way.delay_ns + self.governor.interval().as_nanos() as u64;
+            }
+        }
+        while let Some(&Reverse((at, packet, who))) = self.asks.peek()
+            && at <= now
+        {
+            self.asks.pop();
+            if self.parties[who].holes.contains(&packet) {
+                self.wanted.entry(packet).or_default().push(who);
+            }
+        }
+    }
+
+    fn send(&mut self, now: u64, world: &World, queues: &mut [f64], chance: &mut Chance) {
+        let rate = self.governor.rate(Instant(now), self.sent);
+        let sent_max = self.governor.sent_max(Instant(now), self.sent);
+        self.credit += rate as f64 * STEP as f64 / 1e9;
+        let mut is_turn_of_repairs = true;
+        while self.credit >= PACKET as f64 {
+            let has_data = self.sent.packets < sent_max;
+            match self.wanted.first_key_value() {
+                Some((&packet, _)) if is_turn_of_repairs || !has_data => {
+                    self.wanted.remove(&packet);
+                    self.repair(now, packet, world, queues, chance);
+                }
+                _ if has_data => self.say(now, world, queues, chance),
+                _ => break,
+            }
+            is_turn_of_repairs = !is_turn_of_repairs;
+            self.credit -= PACKET as f64;
+            self.sent.bytes += PACKET;
+        }
+        // What was not used is lost, but for a short burst.
+        self.credit = self.credit.min(rate as f64 / 1000.0 + PACKET as f64);
+    }
+
+    /// Sends the next original packet.
+    fn say(&mut self, now: u64, world: &World, queues: &mut [f64], chance: &mut Chance) {
+        self.sent.packets += 1;
+        let packet = self.sent.packets;
+        for (who, (party, way)) in self.parties.iter_mut().zip(&world.ways).enumerate() {
+            // What leaves the window is lost for good.
+            while party.holes.first().is_some_and(|hole| packet - hole >= world.window) {
+                party.holes.pop_first();
+                self.gone += 1;
+            }
+            let came = party.hear(packet, way, &mut queues[who], chance);
+            if !came {
+                party.holes.insert(packet);
+                self.asks.push(Reverse((now + ASK_NS + 2 * way.delay_ns, packet, who)));
+            }
+            party.report(now, way, queues[who]);
+        }
+    }
+
+    /// Sends a packet again; all get it, and it helps those that lack it.
+    fn repair(&mut self, now: u64, packet: u64, world: &World, queues: &mut [f64], chance: &mut Chance) {
+        for (who, (party, way)) in self.parties.iter_mut().zip(&world.ways).enumerate() {
+            let came = take(way, &mut queues[who], &mut party.overrun) && !chance.happens(way.loss);
+            if came {
+                party.holes.remove(&packet);
+            } else if party.holes.contains(&packet) {
+                self.asks.push(Reverse((now + ASK_AGAIN_NS + 2 * way.delay_ns, packet, who)));
+            }
+        }
+    }
+}
+
+impl Party {
+    /// Whether an original packet came through and found room.
+    fn hear(&mut self, packet: u64, way: &Way, queue: &mut f64, chance: &mut Chance) -> bool {
+        if !take(way, queue, &mut self.overrun) {
+            return false;
+        }
+        if packet.is_multiple_of(way.train) {
+            self.loses = chance.happens(way.loss);
+        }
+        if self.loses {
+            return false;
+        }
+        (self.heard, self.said) = (self.heard.wrapping_add(1), packet);
+        if self.unread + PACKET as f64 > way.room {
+            self.overrun += 1;
+            return false;
+        }
+        self.unread += PACKET as f64;
+        true
+    }
+
+    /// Reports if it is time, what it has heard last.
+    fn report(&mut self, now: u64, way: &Way, queue: f64) {
+        if self.report_at > now || self.said == 0 {
+            return;
+        }
+        // What follows on a hole is kept.
+        let needs = self.holes.first().map_or(self.said + 1, |first| *first).min(self.said + 1);
+        let kept = ((self.said + 1 - needs) * PACKET) as f64;
+        let report = Report {
+            cookie: 0,
+            receiver: self.id,
+            standing: Standing::Joined,
+            had: 0,
+            total: 0,
+            loss: 0,
+            headroom: (way.room - self.unread - kept).max(0.0) as u64,
+            lead: campanile_pgm::Seq(0),
+            heard: self.heard,
+            needs: campanile_pgm::Seq(0),
+        };
+        // What it heard has waited in the queue.
+        let queued_ns = (queue / (way.capacity * (way.share)(now as f64 / 1e9)) * 1e9) as u64;
+        self.reports.push((now + queued_ns + 2 * way.delay_ns, report, (needs - 1, self.said)));
+        self.report_at = u64::MAX;
+    }
+}
+
+/// Whether the queue has room for a packet.
+fn take(way: &Way, queue: &mut f64, overrun: &mut u64) -> bool {
+    let has_room = *queue + PACKET as f64 <= way.queue;
+    *queue += if has_room { PACKET as f64 } else { 0.0 };
+    *overrun += u64::from(!has_room);
+    has_room
+}
+
+const STEP: u64 = MS / 4;
+/// When a packet that did not come is asked for, and when again: what backing off and waiting take.
+const ASK_NS: u64 = 15 * MS;
+const ASK_AGAIN_NS: u64 = 120 * MS;
