@@ -80,7 +80,7 @@ pub(crate) const CAMPANILE_NOWHERE: Contestant = Contestant {
         command.args(["-c", "exec \"$@\" < \"$0\""]).arg(file).arg(&tools.campanile);
         command.args(["send", "--interface", "eth0", "--group", GROUP, "--stream"]);
         // A stream has no file to be repaired from: what is too much until the rate is found must be little, and find room.
-        command.args(["--rate", "auto:1gbit..5gbit", "--set", "window=512m"]);
+        command.args(["--rate", "auto:1gbit..6gbit", "--set", "window=128m"]);
         command.args(["--receivers", &scene.receivers.to_string()]);
         command
     },
