@@ -60,10 +60,8 @@ impl Packer {
             Framing::Apdu => return len.div_ceil(self.tsdu_len).max(1) as u64,
             Framing::Stream => (len, self.tsdu_len),
         };
-        match len.saturating_sub(self.open.as_ref().map_or(0, |tsdu| self.tsdu_len - tsdu.len())) {
-            0 => 0,
-            more => more.div_ceil(per_packet) as u64,
-        }
+        let room = self.open.as_ref().map_or(0, |tsdu| self.tsdu_len - tsdu.len());
+        len.saturating_sub(room).div_ceil(per_packet) as u64
     }
 
     /// Packs a message, or a part of one when `more` follows; what is full goes behind the `filled` ones. Parts are for packed messages
