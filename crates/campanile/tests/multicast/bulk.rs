@@ -12,7 +12,7 @@ use campanile::multicast::{
     Profile, Progress, ReceiverId, Seq, Standing, Tsi,
 };
 
-use super::group::options;
+use super::group::{apart, options};
 use super::wait::wait;
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -165,7 +165,8 @@ fn transfer(options: &Options, receivers: usize, len: usize) -> (BulkPublisher, 
     let listening: Vec<_> = (0..receivers)
         .map(|number| {
             let place = number.to_string();
-            let subscriber = BulkSubscriber::start(options, Path::new(&place)).expect("loopback has groups");
+            let options = apart(options, number);
+            let subscriber = BulkSubscriber::start(&options, Path::new(&place)).expect("loopback has groups");
             thread::spawn(move || (Incoming::default().run(&subscriber, len), subscriber))
         })
         .collect();

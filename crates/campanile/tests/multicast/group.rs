@@ -12,7 +12,20 @@ pub(crate) fn options() -> Options {
     options.set("unicast-port", &free_port().to_string()).expect("an option");
     options.set("interface", "127.0.0.1").expect("an option");
     options.set("rate", "200mbit").expect("an option");
+    // What is lost on purpose is the same in each run, and none of the first packets: who hears nothing of the beginning of a
+    // session for as long as it waits for its history begins behind it.
+    options.set("inject-seed", SEEDS[0]).expect("an option");
     // Repair goes on until all was heard, however long that takes here.
     options.set("linger", "600s").expect("an option");
+    options
+}
+
+/// With these, 20 % or less lost on purpose leave the first eight packets alone.
+const SEEDS: [&str; 3] = ["1", "2", "4"];
+
+/// The options of one of a few receivers, which lose different packets on purpose.
+pub(crate) fn apart(options: &Options, number: usize) -> Options {
+    let mut options = options.clone();
+    options.set("inject-seed", SEEDS[number % SEEDS.len()]).expect("an option");
     options
 }

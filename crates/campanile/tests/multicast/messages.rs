@@ -11,7 +11,7 @@ use campanile::multicast::{
 };
 
 use super::ending::finish;
-use super::group::options;
+use super::group::{apart, options};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -50,8 +50,8 @@ fn message(number: usize) -> Vec<u8> {
 /// Publishes messages to so many subscribers, all of which hear all.
 fn converse(options: &Options, subscribers: usize, messages: usize) {
     let hearing: Vec<_> = (0..subscribers)
-        .map(|_| {
-            let subscriber = Subscriber::start(options).expect("loopback has groups");
+        .map(|number| {
+            let subscriber = Subscriber::start(&apart(options, number)).expect("loopback has groups");
             let is_known = !options.mode.is_foreign();
             thread::spawn(move || hear(&subscriber, is_known))
         })

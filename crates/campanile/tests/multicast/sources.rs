@@ -11,7 +11,7 @@ use campanile::multicast::{
 };
 
 use super::ending::finish;
-use super::group::options;
+use super::group::{apart, options};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -48,8 +48,8 @@ fn message(number: usize, at: usize) -> Vec<u8> {
 /// So many publishers at once, each heard by two subscribers through loss.
 fn converse(options: &Options, publishers: usize) {
     let hearing: Vec<_> = (0..2)
-        .map(|_| {
-            let subscriber = Subscriber::start(options).expect("loopback has groups");
+        .map(|number| {
+            let subscriber = Subscriber::start(&apart(options, number)).expect("loopback has groups");
             thread::spawn(move || hear(&subscriber, publishers))
         })
         .collect();
