@@ -6,7 +6,8 @@
 //! - [`Options`] say everything that can be chosen, from code, TOML or a command line.
 //!
 //! Each of them is a thread of its own that runs a state machine on an engine, and is reached by bounded queues. Repair goes on
-//! whatever the application does; what it does not take in time waits, and holds up what comes behind it.
+//! whatever the application does; what it does not take in time waits, and holds up what comes behind it. Those of [`here`] have no
+//! thread, and are run by who calls them: a message is there sooner, and repair waits for the caller.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -42,6 +43,7 @@ mod counts;
 mod diary;
 #[cfg(feature = "futures")]
 mod futures;
+pub mod here;
 mod links;
 mod node;
 mod options;

@@ -115,7 +115,7 @@ impl Stream for SubscriberStream {
     type Item = Received;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
-        self.0.poll(context)
+        self.0.poll(Some(context.waker()))
     }
 }
 

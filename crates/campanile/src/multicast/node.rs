@@ -1,11 +1,12 @@
-//! Threads that run state machines on engines.
+//! What runs state machines on engines.
 //!
-//! A node is a thread with its sockets, its clock and its [`Seat`]s: a receiver, or the sources that share an address and port, each
-//! with what belongs to it. The loop is the engine's; the application is reached by bounded queues, and repair goes on whatever the
-//! application does.
+//! A node has its sockets, its clock and its [`Seat`]s: a receiver, or the sources that share an address and port, each with what
+//! belongs to it. The loop is the engine's; the application is reached by bounded queues. It is a thread, so that repair goes on
+//! whatever the application does, or is run by who has it ([`Here`]).
 
 pub(super) mod desk;
 pub(super) mod governor;
+mod here;
 pub(super) mod receiver;
 pub(super) mod reporter;
 mod running;
@@ -23,7 +24,8 @@ use campanile_engine::{SocketId, Waker, privilege};
 use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Destination, Instant};
 
-use self::running::{Errand, Newcomer, Running};
+pub(super) use self::here::Here;
+use self::running::{Errand, Make, Newcomer, Running};
 use super::counts::{CountBoard, Counts};
 use super::diary::SourceEntry;
 use super::links::{self, SocketError, Sockets, Way};
@@ -106,9 +108,10 @@ impl Departure {
     }
 }
 
-/// A seat of a node that runs. Dropping it takes the seat away, and ends the node when it was the last one.
+/// A seat of a node that runs. Dropping it takes the seat away, and ends the node's thread when it was the last one.
 #[derive(Debug)]
 pub(super) struct Node {
+    /// None where the application's own thread runs the node.
     thread: Option<Arc<NodeThread>>,
     number: u64,
     waker: Waker,
@@ -175,11 +178,11 @@ impl NodeThread {
         let (ready, is_ready) = mpsc::sync_channel(1);
         let name = format!("{role}-{}", options.network.group.port());
         let thread = thread::Builder::new().name(name).spawn(move || {
-            match privilege::drop_raw().and_then(|()| Running::new(to_run)) {
-                Ok(mut running) => {
+            match privilege::drop_raw().and_then(|()| Running::new()) {
+                Ok(running) => {
                     // Whoever started it waits for this.
                     let _ = ready.send(Ok(running.waker()));
-                    running.run();
+                    running.run(&to_run);
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
@@ -199,7 +202,7 @@ impl NodeThread {
     ) -> Result<Node, StartError> {
         let number = SEATS.fetch_add(1, Ordering::Relaxed);
         let counts = Arc::new(CountBoard::new());
-        let make = Box::new(|now| Ok(Box::new(seat(now)?) as Box<dyn Seat>));
+        let make = boxed(seat);
         let newcomer = Box::new(Newcomer::new(number, options, role, Arc::clone(&counts))?);
         let (answer, answered) = mpsc::sync_channel(1);
         self.run(Errand::Seat(newcomer, sockets, make, answer));
@@ -231,6 +234,11 @@ impl Drop for NodeThread {
             let _ = thread.join();
         }
     }
+}
+
+/// What makes a seat, whatever its type.
+fn boxed<S: Seat + 'static>(seat: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static) -> Make {
+    Box::new(|now| Ok(Box::new(seat(now)?) as Box<dyn Seat>))
 }
 
 fn gone() -> io::Error {

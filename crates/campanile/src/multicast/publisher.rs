@@ -9,15 +9,15 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use async_channel::Sender;
-use campanile_pgm::Tsi;
 use campanile_pgm::source::{ConfigError, Packer};
+use campanile_pgm::{Instant, Tsi};
 
 use self::feed::{MessageFeed, Order};
 use self::outbox::{SayError, Speaker};
 use super::counts::Counts;
-use super::links;
+use super::links::{self, Way};
 use super::node::source::{self, SourceSeat};
-use super::node::{Node, StartError};
+use super::node::{Here, Node, StartError};
 use super::options::{Mode, Options, Rate};
 use super::profile::{Content, Profile};
 use super::queue::{self, Inlet, Weight};
@@ -75,29 +75,16 @@ impl Publisher {
     /// The options are contradictory, or the sockets cannot be had.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let ways = links::ways(options)?;
-        let session = source::session(options);
-        let config = source::config(options, session, &ways);
-        let (outlet, events) = queue::events(EVENTS, 1);
-        let (orders, ordered) = async_channel::bounded(EVENTS);
-        let (told, tells) = mpsc::channel();
-        let (mode, rate) = (options.mode, options.sending.rate);
-        if mode.is_foreign() && !matches!(rate, Rate::Fixed(_)) {
-            return Err(StartError::NoReports);
-        }
-        let tsdu_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
-        let profile = profile(mode);
-        let first = profile.map(|profile| profile.emit());
-        let packer = Packer::new(config.framing, tsdu_len);
-        let (speaker, said) = outbox::outbox(packer, options.sending.queue, first.as_ref().map(|it| &it[..]));
-        let node = Node::of_source(options, &ways, move |now| {
-            let feed = MessageFeed::new(outlet, said, ordered);
-            let cookie = profile.map_or(0, |profile| profile.cookie);
-            let mut seat = SourceSeat::new(now, (config, rate), cookie, feed)?;
-            let _ = told.send(seat.machine_mut().message_len_max());
-            Ok(seat)
-        })?;
-        let message_len_max = tells.recv().expect("a node that has started has told");
-        Ok(Publisher { tsi: session.tsi, mode, message_len_max, speaker, orders, events, node })
+        let (seat, publisher) = prepare(options, &ways)?;
+        Ok(publisher(Node::of_source(options, &ways, seat)?))
+    }
+
+    /// As [`Publisher::start`], with a node that the caller runs.
+    pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
+        let ways = links::ways(options)?;
+        let (seat, publisher) = prepare(options, &ways)?;
+        let (node, here) = Here::of_source(options, &ways, seat)?;
+        Ok((publisher(node), here))
     }
 
     /// The session's identifier.
@@ -229,7 +216,7 @@ impl Publisher {
     }
 
     /// A message whole, or a stream in pieces that leave room for each other.
-    fn pieces<'a>(
+    pub(super) fn pieces<'a>(
         &self,
         message: &'a [u8],
     ) -> impl Iterator<Item = Result<&'a [u8], PublishError>> + use<'a> {
@@ -240,7 +227,7 @@ impl Publisher {
         pieces.into_iter().flatten().chain(whole)
     }
 
-    fn check_part(&self, part: &[u8]) -> Result<(), PublishError> {
+    pub(super) fn check_part(&self, part: &[u8]) -> Result<(), PublishError> {
         if !matches!(self.mode, Mode::Messages | Mode::Zmq) {
             return Err(PublishError::NoParts);
         }
@@ -265,12 +252,53 @@ impl Publisher {
         Ok(self.speaker.try_say(message, more, self.node.waker())?)
     }
 
+    /// Packs a message, or a piece of a stream, without a word to the node.
+    pub(super) fn pack(&self, message: &[u8], more: bool) -> Result<(), PublishError> {
+        Ok(self.speaker.pack(message, more, None)?)
+    }
+
     fn order(&self, order: Order) {
         // A node that has gone needs no orders.
         let _ = self.orders.send_blocking(order);
         self.node.waker().wake();
     }
 }
+
+/// What makes a source's seat, and what makes the publisher of the node that has it.
+fn prepare(
+    options: &Options,
+    ways: &[Way],
+) -> Result<(impl FnOnce(Instant) -> SeatResult + Send + 'static, impl FnOnce(Node) -> Publisher), StartError>
+{
+    let session = source::session(options);
+    let config = source::config(options, session, ways);
+    let (outlet, events) = queue::events(EVENTS, 1);
+    let (orders, ordered) = async_channel::bounded(EVENTS);
+    let (told, tells) = mpsc::channel();
+    let (mode, rate) = (options.mode, options.sending.rate);
+    if mode.is_foreign() && !matches!(rate, Rate::Fixed(_)) {
+        return Err(StartError::NoReports);
+    }
+    let tsdu_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
+    let profile = profile(mode);
+    let first = profile.map(|profile| profile.emit());
+    let packer = Packer::new(config.framing, tsdu_len);
+    let (speaker, said) = outbox::outbox(packer, options.sending.queue, first.as_ref().map(|it| &it[..]));
+    let seat = move |now| {
+        let feed = MessageFeed::new(outlet, said, ordered);
+        let cookie = profile.map_or(0, |profile| profile.cookie);
+        let mut seat = SourceSeat::new(now, (config, rate), cookie, feed)?;
+        let _ = told.send(seat.machine_mut().message_len_max());
+        Ok(seat)
+    };
+    let publisher = move |node| {
+        let message_len_max = tells.recv().expect("a node that has the seat has told");
+        Publisher { tsi: session.tsi, mode, message_len_max, speaker, orders, events, node }
+    };
+    Ok((seat, publisher))
+}
+
+type SeatResult = Result<SourceSeat<MessageFeed>, ConfigError>;
 
 fn profile(mode: Mode) -> Option<Profile> {
     let content = match mode {

@@ -6,13 +6,12 @@ mod sessions;
 mod sink;
 
 use std::net::IpAddr;
-#[cfg(feature = "futures")]
-use std::task::{Context, Poll};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use async_channel::Sender;
 use campanile_pgm::receiver::{Consumer, EndCause};
-use campanile_pgm::{Seq, Tsi};
+use campanile_pgm::{Instant, Seq, Tsi};
 
 pub use self::bytes::Bytes;
 use self::bytes::Delivered;
@@ -22,8 +21,8 @@ use self::sink::{Command, OrderedSink};
 use super::counts::Counts;
 use super::links::Sockets;
 use super::node::receiver::ReceiverSeat;
-use super::node::{Node, StartError};
-use super::options::Options;
+use super::node::{Here, Node, StartError};
+use super::options::{Options, Receiving};
 use super::profile::{Content, ProfileError};
 use super::queue::{self, Inlet, Weight};
 use super::report::ReceiverId;
@@ -163,10 +162,17 @@ impl Subscriber {
     ///
     /// The sockets cannot be had.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let receiving = &options.receiving;
-        let (outlet, events) = queue::events(receiving.queue, receiving.limits.bytes);
-        let (node, commands) = listen(options, Delivery::Together(outlet))?;
+        let (delivery, events) = together(options);
+        let (node, commands) = listen(options, delivery)?;
         Ok(Subscriber { events, commands, node })
+    }
+
+    /// As [`Subscriber::start`], with a node that the caller runs.
+    pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
+        let (delivery, events) = together(options);
+        let (seat, commands) = prepare(options, delivery);
+        let (node, here) = Here::of_receiver(options, seat)?;
+        Ok((Subscriber { events, commands, node }, here))
     }
 
     /// What came next; `None` when nothing does for this long.
@@ -184,10 +190,9 @@ impl Subscriber {
         self.events.recv(self.node.waker()).await
     }
 
-    /// As [`Subscriber::recv`], for who polls.
-    #[cfg(feature = "futures")]
-    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Option<Received>> {
-        self.events.poll(Some(context.waker()), self.node.waker())
+    /// What has come; whoever polls is told of the next.
+    pub(super) fn poll(&self, waiting: Option<&Waker>) -> Poll<Option<Received>> {
+        self.events.poll(waiting, self.node.waker())
     }
 
     /// Wants nothing more of a source. Its packets are ignored from now on.
@@ -204,19 +209,34 @@ impl Subscriber {
     }
 }
 
+/// All sources in one queue.
+fn together(options: &Options) -> (Delivery, Inlet<Delivered>) {
+    let receiving = &options.receiving;
+    let (outlet, events) = queue::events(receiving.queue, receiving.limits.bytes);
+    (Delivery::Together(outlet), events)
+}
+
 /// Starts the node of a subscriber.
 fn listen(options: &Options, delivery: Delivery) -> Result<(Node, Sender<Command>), StartError> {
-    let receiving = &options.receiving;
     let sockets = Sockets::of_receiver(options)?;
+    let (seat, commands) = prepare(options, delivery);
+    Ok((Node::of_receiver(options, sockets, seat)?, commands))
+}
+
+/// What makes a receiver's seat, and what commands it.
+fn prepare(
+    options: &Options,
+    delivery: Delivery,
+) -> (impl FnOnce(Instant) -> ReceiverSeat<OrderedSink> + Send + 'static, Sender<Command>) {
+    let Receiving { on_loss, slow, .. } = options.receiving;
     let (commands, orders) = async_channel::bounded(COMMANDS);
-    let framing = options.mode.framing();
-    let consumer = Consumer::Ordered { framing, on_loss: receiving.on_loss, slow: receiving.slow };
+    let consumer = Consumer::Ordered { framing: options.mode.framing(), on_loss, slow };
     let listening = options.clone();
-    let node = Node::of_receiver(options, sockets, move |_| {
+    let seat = move |_| {
         let sink = OrderedSink::new(delivery, orders, listening.mode);
         ReceiverSeat::new(&listening, ReceiverId::random(), consumer, sink)
-    })?;
-    Ok((node, commands))
+    };
+    (seat, commands)
 }
 
 /// Commands that wait for the node.

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use campanile::multicast::{Published, Publisher, Standing};
+use campanile::multicast::{Published, Standing};
+
+use super::kinds::Speaks;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Waits until a session is over, which goes on until it was heard; how many receivers said at the end that they have all.
-pub(crate) fn finish(publisher: &Publisher, is_heard: impl Fn() -> bool) -> usize {
+pub(crate) fn finish(publisher: &mut dyn Speaks, is_heard: impl Fn() -> bool) -> usize {
     publisher.finish();
     let deadline = Instant::now() + PATIENCE;
     let mut complete = Vec::new();

@@ -6,6 +6,8 @@ mod ending;
 mod events;
 mod files;
 mod group;
+mod here;
+mod kinds;
 mod messages;
 mod sources;
 mod wait;

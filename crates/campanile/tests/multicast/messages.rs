@@ -12,14 +12,15 @@ use campanile::multicast::{
 
 use super::ending::finish;
 use super::group::{apart, options};
+use super::kinds::Kind;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Hears one session to its end, and until the source knows; its messages without the seams of their parts, or its bytes as one.
-fn hear(subscriber: &Subscriber, is_known: bool) -> Vec<Vec<u8>> {
+fn hear(next: &mut dyn FnMut(Duration) -> Option<Received>, is_known: bool) -> Vec<Vec<u8>> {
     let mut heard = vec![Vec::new()];
     loop {
-        match subscriber.next(PATIENCE).expect("a session goes on") {
+        match next(PATIENCE).expect("a session goes on") {
             Received::Start { first, .. } => assert_eq!(first, Seq(0)),
             Received::Message { bytes, more, .. } => {
                 heard.last_mut().expect("never empty").extend_from_slice(&bytes);
@@ -48,30 +49,32 @@ fn message(number: usize) -> Vec<u8> {
 }
 
 /// Publishes messages to so many subscribers, all of which hear all.
-fn converse(options: &Options, subscribers: usize, messages: usize) {
+fn converse(options: &Options, (speaks, hears): (Kind, Kind), subscribers: usize, messages: usize) {
+    let is_known = !options.mode.is_foreign();
     let hearing: Vec<_> = (0..subscribers)
-        .map(|number| {
-            let subscriber = Subscriber::start(&apart(options, number)).expect("loopback has groups");
-            let is_known = !options.mode.is_foreign();
-            thread::spawn(move || hear(&subscriber, is_known))
-        })
+        .map(|number| hears.hear(&apart(options, number), move |next| hear(next, is_known)))
         .collect();
-    let publisher = Publisher::start(options).expect("the port is free");
-    (0..messages).for_each(|number| publisher.publish(&message(number)).expect("it is short and in time"));
-    let complete = finish(&publisher, || hearing.iter().all(JoinHandle::is_finished));
+    let complete = speaks.speak(options, |publisher| {
+        (0..messages)
+            .for_each(|number| publisher.publish(&message(number)).expect("it is short and in time"));
+        finish(publisher, || hearing.iter().all(JoinHandle::is_finished))
+    });
     for thread in hearing {
         let heard = thread.join().expect("it did not panic");
         assert_eq!(heard.len(), messages + 1);
         assert!(heard[..messages].iter().enumerate().all(|(number, heard)| *heard == message(number)));
     }
-    assert_eq!(complete, if options.mode.is_foreign() { 0 } else { subscribers });
+    assert_eq!(complete, if is_known { subscribers } else { 0 });
 }
+
+/// Nodes with threads, where it does not matter who runs them.
+const THREADS: (Kind, Kind) = (Kind::Thread, Kind::Thread);
 
 #[test]
 fn messages_arrive_in_order_through_loss() {
     let mut options = options();
     options.set("inject-loss", "10%").expect("an option");
-    converse(&options, 2, 3000);
+    Kind::PAIRS.into_iter().for_each(|kinds| converse(&options, kinds, 2, 3000));
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn messages_in_packets_of_their_own_arrive_too() {
     let mut options = options();
     options.set("mode", "apdu").expect("an option");
     options.set("inject-loss", "5%").expect("an option");
-    converse(&options, 1, 500);
+    Kind::PAIRS.into_iter().for_each(|kinds| converse(&options, kinds, 1, 500));
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn the_format_of_zeromq_bears_no_profile() {
     let mut options = options();
     options.set("mode", "zmq").expect("an option");
     options.set("inject-loss", "5%").expect("an option");
-    converse(&options, 1, 500);
+    Kind::PAIRS.into_iter().for_each(|kinds| converse(&options, kinds, 1, 500));
 }
 
 #[test]
@@ -96,7 +99,7 @@ fn only_the_sources_that_are_wished_are_heard() {
     options.set("source", "127.0.0.2").expect("an option");
     let deaf = Subscriber::start(&options).expect("loopback has groups");
     options.set("source", "127.0.0.1").expect("an option");
-    converse(&options, 1, 200);
+    converse(&options, THREADS, 1, 200);
     assert_eq!(deaf.counts().of(Counter::OdataReceived), 0);
     assert_eq!(deaf.try_next(), None);
 }
@@ -106,13 +109,16 @@ fn a_stream_arrives_byte_for_byte() {
     let mut options = options();
     options.set("mode", "stream").expect("an option");
     options.set("inject-loss", "10%").expect("an option");
-    let subscriber = Subscriber::start(&options).expect("loopback has groups");
-    let hearing = thread::spawn(move || hear(&subscriber, true));
-    let publisher = Publisher::start(&options).expect("the port is free");
     let bytes: Vec<u8> = (0..1_000_000_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
-    bytes.chunks(77_777).for_each(|piece| publisher.publish(piece).expect("in time"));
-    assert_eq!(finish(&publisher, || hearing.is_finished()), 1);
-    assert!(hearing.join().expect("it did not panic") == [bytes]);
+    for (speaks, hears) in Kind::PAIRS {
+        let hearing = hears.hear(&options, |next| hear(next, true));
+        let complete = speaks.speak(&options, |publisher| {
+            bytes.chunks(77_777).for_each(|piece| publisher.publish(piece).expect("in time"));
+            finish(publisher, || hearing.is_finished())
+        });
+        assert_eq!(complete, 1);
+        assert!(hearing.join().expect("it did not panic") == [&bytes[..]]);
+    }
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn parts_stay_together() {
     publisher.publish_part(b"and ").expect("messages have parts");
     publisher.publish(b"another").expect("in time");
     publisher.finish();
-    assert_eq!(hear(&subscriber, true)[0], b"one and another");
+    assert_eq!(hear(&mut |timeout| subscriber.next(timeout), true)[0], b"one and another");
     assert_eq!(publisher.publish(b"late"), Err(PublishError::Finished));
 }
 
@@ -166,7 +172,7 @@ fn a_session_is_written_down() {
     let scratch = tempfile::tempdir().expect("a new directory among the temporary ones");
     let directory = scratch.path().join("made");
     options.diagnostics.directory = Some(directory.clone());
-    converse(&options, 1, 200);
+    converse(&options, THREADS, 1, 200);
     let files = fs::read_dir(&directory).expect("it was made");
     let texts = files.map(|file| fs::read_to_string(file.expect("it is there").path()).expect("text"));
     let last: Vec<serde_json::Value> = texts
@@ -184,7 +190,7 @@ fn who_does_not_listen_holds_nobody_up() {
     let mut options = options();
     options.set("receive-queue", "2").expect("an option");
     let idle = Subscriber::start(&options).expect("loopback has groups");
-    converse(&options, 1, 500);
+    converse(&options, THREADS, 1, 500);
     let deadline = Instant::now() + PATIENCE;
     while idle.counts().of(Counter::OdataReceived) == 0 {
         assert!(Instant::now() < deadline, "{:?}", idle.counts());

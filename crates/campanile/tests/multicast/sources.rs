@@ -36,9 +36,9 @@ fn hear(subscriber: &Subscriber, sessions: usize) -> BTreeMap<Tsi, Vec<Vec<u8>>>
 }
 
 /// Says messages that differ from those of other numbers, and waits until all that hear have said that they have them.
-fn say<T>(publisher: &Publisher, number: usize, hearing: &[JoinHandle<T>]) {
+fn say<T>(mut publisher: &Publisher, number: usize, hearing: &[JoinHandle<T>]) {
     (0..MESSAGES).for_each(|at| publisher.publish(&message(number, at)).expect("in time"));
-    assert_eq!(finish(publisher, || hearing.iter().all(JoinHandle::is_finished)), hearing.len());
+    assert_eq!(finish(&mut publisher, || hearing.iter().all(JoinHandle::is_finished)), hearing.len());
 }
 
 fn message(number: usize, at: usize) -> Vec<u8> {

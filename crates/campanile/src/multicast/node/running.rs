@@ -1,4 +1,4 @@
-//! The loop of a node's thread.
+//! What a node does in a turn, and the loop of its thread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -60,7 +60,7 @@ struct Place {
     entry_at: Instant,
 }
 
-/// What a node's thread holds.
+/// What a node's thread holds, or who runs the node without one.
 pub(super) struct Running {
     engine: Engine,
     /// All sockets of the engine.
@@ -71,11 +71,10 @@ pub(super) struct Running {
     turn: usize,
     /// A train on its way to several interfaces.
     copy: Vec<u8>,
-    errands: Receiver<Errand>,
 }
 
 impl Running {
-    pub(super) fn new(errands: Receiver<Errand>) -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let config = Config { receive_buffers: 64, transmit_buffers: 16, ..Config::default() };
         Ok(Running {
             engine: Engine::new(&config)?,
@@ -84,7 +83,6 @@ impl Running {
             places: Vec::new(),
             turn: 0,
             copy: Vec::new(),
-            errands,
         })
     }
 
@@ -93,46 +91,90 @@ impl Running {
     }
 
     /// Goes on until it is told to stop, or cannot: then the seats are told.
-    pub(super) fn run(&mut self) {
-        if let Err(error) = self.turns() {
-            self.places.iter_mut().for_each(|place| place.seat.fail(&error));
+    pub(super) fn run(mut self, errands: &Receiver<Errand>) {
+        if let Err(error) = self.turns(errands) {
+            self.fail(&error);
         }
-        let now = self.now();
-        (0..self.places.len()).for_each(|at| self.enter(now, at));
+        self.end();
     }
 
-    fn turns(&mut self) -> io::Result<()> {
+    fn turns(&mut self, errands: &Receiver<Errand>) -> io::Result<()> {
         loop {
-            self.run_errands();
-            let now = self.now();
-            for Place { seat, .. } in &mut self.places {
-                seat.handle_timeout(now);
-                seat.handle_commands(now);
-                seat.serve(now);
-            }
-            let is_starved = self.transmit(now);
-            for at in 0..self.places.len() {
-                self.counts(at).publish(&self.places[at].newcomer.board);
-                if self.places[at].entry_at <= now {
-                    self.enter(now, at);
-                }
-            }
-            let deadline = self.deadline(now, is_starved);
-            self.engine.poll(deadline)?;
-            let now = self.now();
-            while let Some(event) = self.engine.next_event() {
-                match event {
-                    Event::Train(train) => take(&mut self.places, now, &train),
-                    Event::Stopped => return Ok(()),
-                    // Commands are looked for in every turn; the engine counts what failed.
-                    Event::Woken | Event::Failed(_) | Event::Truncated { .. } => {}
-                }
+            self.run_errands(errands);
+            let deadline = self.work();
+            self.publish_counts();
+            if self.wait(deadline)? {
+                return Ok(());
             }
         }
     }
 
-    fn run_errands(&mut self) {
-        while let Ok(errand) = self.errands.try_recv() {
+    /// One turn, which waits no longer than `until`. What it brought is handed over before it ends.
+    pub(super) fn turn(&mut self, until: Option<std::time::Instant>) -> io::Result<()> {
+        if self.due() <= self.now() {
+            // Whoever runs the node may be late: a repair that has come since must not be asked for once more, nor its source be gone.
+            self.wait(self.past())?;
+        }
+        let deadline = self.work();
+        let earlier = deadline.into_iter().chain(until).min();
+        self.wait(earlier)?;
+        let now = self.now();
+        self.places.iter_mut().for_each(|place| place.seat.serve(now));
+        Ok(())
+    }
+
+    /// Does what is due and what is commanded, and sends what there is to send; until when to wait then.
+    fn work(&mut self) -> Option<std::time::Instant> {
+        let now = self.now();
+        for Place { seat, .. } in &mut self.places {
+            seat.handle_timeout(now);
+            seat.handle_commands(now);
+            seat.serve(now);
+        }
+        let is_starved = self.transmit(now);
+        for at in 0..self.places.len() {
+            if self.places[at].entry_at <= now {
+                self.enter(now, at);
+            }
+        }
+        self.deadline(now, is_starved)
+    }
+
+    /// Waits until something comes, and takes it in; whether the node was told to stop.
+    fn wait(&mut self, deadline: Option<std::time::Instant>) -> io::Result<bool> {
+        self.engine.poll(deadline)?;
+        let now = self.now();
+        while let Some(event) = self.engine.next_event() {
+            match event {
+                Event::Train(train) => take(&mut self.places, now, &train),
+                Event::Stopped => return Ok(true),
+                // Commands are looked for in every turn; the engine counts what failed.
+                Event::Woken | Event::Failed(_) | Event::Truncated { .. } => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Tells the seats that the node cannot go on.
+    pub(super) fn fail(&mut self, error: &io::Error) {
+        self.places.iter_mut().for_each(|place| place.seat.fail(error));
+    }
+
+    /// Takes all seats away.
+    pub(super) fn end(&mut self) {
+        let now = self.now();
+        self.publish_counts();
+        (0..self.places.len()).for_each(|at| self.enter(now, at));
+        self.places.clear();
+    }
+
+    /// Writes down what was counted for who asks.
+    pub(super) fn publish_counts(&self) {
+        (0..self.places.len()).for_each(|at| self.counts(at).publish(&self.places[at].newcomer.board));
+    }
+
+    fn run_errands(&mut self, errands: &Receiver<Errand>) {
+        while let Ok(errand) = errands.try_recv() {
             // Whoever does not wait any more needs no answer.
             match errand {
                 Errand::Seat(newcomer, sockets, make, answer) => {
@@ -146,7 +188,13 @@ impl Running {
         }
     }
 
-    fn seat(&mut self, newcomer: Box<Newcomer>, sockets: Sockets, make: Make) -> Result<(), StartError> {
+    /// Takes a seat in, with sockets.
+    pub(super) fn seat(
+        &mut self,
+        newcomer: Box<Newcomer>,
+        sockets: Sockets,
+        make: Make,
+    ) -> Result<(), StartError> {
         let now = self.now();
         let seat = make(now).map_err(StartError::Config)?;
         let links = sockets.settle(&mut self.engine, &mut self.sockets).map_err(StartError::Engine)?;
@@ -175,9 +223,7 @@ impl Running {
 
     /// When to look again, whatever happens.
     fn deadline(&self, now: Instant, is_starved: bool) -> Option<std::time::Instant> {
-        let due =
-            |place: &Place| place.seat.poll_timeout().unwrap_or(Instant::FAR_FUTURE).min(place.entry_at);
-        let mut due = self.places.iter().map(due).min().unwrap_or(Instant::FAR_FUTURE);
+        let mut due = self.due();
         if is_starved {
             // What is due cannot leave. The engine's wait ends when a buffer comes free; all else is as well done a little later.
             due = due.max(now + STARVED);
@@ -185,6 +231,18 @@ impl Running {
         (due != Instant::FAR_FUTURE)
             .then(|| self.clock.deadline(crate::clock::Instant::from_ns(due.0)))
             .flatten()
+    }
+
+    /// When the first of all seats has something to do.
+    fn due(&self) -> Instant {
+        let due =
+            |place: &Place| place.seat.poll_timeout().unwrap_or(Instant::FAR_FUTURE).min(place.entry_at);
+        self.places.iter().map(due).min().unwrap_or(Instant::FAR_FUTURE)
+    }
+
+    /// A moment that is over, until which nobody waits.
+    pub(super) fn past(&self) -> Option<std::time::Instant> {
+        self.clock.deadline(crate::clock::Instant::default())
     }
 
     /// Writes down how things stand at a seat, and when to do so again.

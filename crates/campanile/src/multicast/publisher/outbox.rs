@@ -167,7 +167,12 @@ impl Speaker {
     }
 
     /// Packs a message; where there is no room, `waiting` is told when there may be some.
-    fn pack(&self, message: &[u8], more: bool, waiting: Option<&TaskWaker>) -> Result<(), SayError> {
+    pub(super) fn pack(
+        &self,
+        message: &[u8],
+        more: bool,
+        waiting: Option<&TaskWaker>,
+    ) -> Result<(), SayError> {
         let mut open = self.shared.lock();
         let Open { packer, filled, messages, is_closed, waiting: others, .. } = &mut *open;
         if *is_closed {

@@ -1,0 +1,164 @@
+//! A publisher that its caller runs.
+
+use std::time::{Duration, Instant};
+
+use campanile_pgm::Tsi;
+
+use crate::multicast::counts::Counts;
+use crate::multicast::node::{Here, StartError};
+use crate::multicast::options::Options;
+use crate::multicast::publisher::{self, PublishError, Published};
+
+/// Publishes messages, or a stream of bytes, from the caller's own thread.
+///
+/// # Order of calls
+///
+/// [`Publisher::publish`] when there is something to say, and [`Publisher::run_until`] as long as there is not; then
+/// [`Publisher::finish`], and [`Publisher::next`] until it says [`Published::Finished`]. Nothing is sent or repaired between calls: see
+/// the [module](super). Dropping a publisher ends it at once.
+///
+/// # Bounds
+///
+/// Those of a [`Publisher`](publisher::Publisher) with a thread.
+#[derive(Debug)]
+pub struct Publisher {
+    publisher: publisher::Publisher,
+    node: Here,
+}
+
+impl Publisher {
+    /// Starts a session.
+    ///
+    /// # Errors
+    ///
+    /// The options are contradictory, or the sockets cannot be had.
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        let (publisher, node) = publisher::Publisher::start_here(options)?;
+        Ok(Publisher { publisher, node })
+    }
+
+    /// The session's identifier.
+    #[must_use]
+    pub fn tsi(&self) -> Tsi {
+        self.publisher.tsi()
+    }
+
+    /// The longest message, or part of one, that can be published.
+    #[must_use]
+    pub fn message_len_max(&self) -> u64 {
+        self.publisher.message_len_max()
+    }
+
+    /// Publishes a message, or bytes of a stream, and sends what the rate lets go; runs the node as long as there is no room.
+    ///
+    /// # Errors
+    ///
+    /// It is too long, or the session is finished.
+    pub fn publish(&mut self, message: &[u8]) -> Result<(), PublishError> {
+        self.gather(message)?;
+        self.node.turn_now();
+        Ok(())
+    }
+
+    /// As [`Publisher::publish`], but the message may stay until the next call that runs the node, or there is no room for more. Many
+    /// that are gathered leave in trains of full packets.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn gather(&mut self, message: &[u8]) -> Result<(), PublishError> {
+        self.publisher.pieces(message).try_for_each(|piece| self.say(piece?, false))
+    }
+
+    /// Gathers a part of a message that goes on. The last part is published by [`Publisher::publish`] or gathered by
+    /// [`Publisher::gather`].
+    ///
+    /// # Errors
+    ///
+    /// It is too long, the mode has no messages of several parts, or the session is finished.
+    pub fn gather_part(&mut self, part: &[u8]) -> Result<(), PublishError> {
+        self.publisher.check_part(part)?;
+        self.say(part, true)
+    }
+
+    /// Says that a burst is over, so that what it ended with can be repaired at once, and sends what the rate lets go.
+    ///
+    /// # Errors
+    ///
+    /// The session is finished.
+    pub fn flush(&mut self) -> Result<(), PublishError> {
+        self.publisher.flush()?;
+        self.node.turn_now();
+        Ok(())
+    }
+
+    /// Ends the session: what was published before is sent, and repaired through the linger, while the node is run. Nothing can be
+    /// published any more. It does not wait for anything.
+    pub fn finish(&mut self) {
+        self.publisher.finish();
+        self.node.turn_now();
+    }
+
+    /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63.
+    pub fn abort(&mut self, reason: u8) {
+        self.publisher.abort(reason);
+        self.node.turn_now();
+    }
+
+    /// Changes the rate, in bits a second. One that is found from reports stays what they make it.
+    pub fn set_rate(&mut self, rate_bps: u64) {
+        self.publisher.set_rate(rate_bps);
+        self.node.turn_now();
+    }
+
+    /// Changes how long repair goes on after the end; where it does so already, from now on.
+    pub fn set_linger(&mut self, linger: Duration) {
+        self.publisher.set_linger(linger);
+        self.node.turn_now();
+    }
+
+    /// Runs the node until then, and at least once: sends what had to wait for the rate, hears who misses something, and repairs it.
+    /// It ends early only when the node cannot go on, which [`Publisher::next`] tells.
+    pub fn run_until(&mut self, until: Instant) {
+        loop {
+            self.node.turn(Some(until));
+            if self.node.is_over() || until <= Instant::now() {
+                return;
+            }
+        }
+    }
+
+    /// Runs the node, at least once, until something happens that is to be told; `None` when nothing does for this long, or the session
+    /// is over and all was told.
+    pub fn next(&mut self, timeout: Duration) -> Option<Published> {
+        let until = Instant::now().checked_add(timeout);
+        loop {
+            self.node.turn(until);
+            let next = self.publisher.try_next();
+            let is_late = || until.is_some_and(|until| until <= Instant::now());
+            if next.is_some() || self.node.is_over() || is_late() {
+                return next;
+            }
+        }
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.node.count();
+        self.publisher.counts()
+    }
+
+    fn say(&mut self, piece: &[u8], more: bool) -> Result<(), PublishError> {
+        let mut done = self.publisher.pack(piece, more);
+        if done == Err(PublishError::Full) {
+            self.node.turn_now();
+            done = self.publisher.pack(piece, more);
+        }
+        while done == Err(PublishError::Full) {
+            self.node.turn(None);
+            done = self.publisher.pack(piece, more);
+        }
+        done
+    }
+}

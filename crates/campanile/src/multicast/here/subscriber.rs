@@ -1,0 +1,87 @@
+//! A subscriber that its caller runs.
+
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use campanile_pgm::Tsi;
+
+use crate::multicast::counts::Counts;
+use crate::multicast::node::{Here, StartError};
+use crate::multicast::options::Options;
+use crate::multicast::subscriber::{self, Received};
+
+/// Receives messages, or streams of bytes, of all sources of a group, on the caller's own thread.
+///
+/// # Order of calls
+///
+/// [`Subscriber::next`] as long as there is something to wait for. Nothing is received, and no repair asked for, between calls: see the
+/// [module](super). Dropping a subscriber ends it at once.
+///
+/// # Bounds
+///
+/// Those of a [`Subscriber`](subscriber::Subscriber) with a thread.
+#[derive(Debug)]
+pub struct Subscriber {
+    subscriber: subscriber::Subscriber,
+    node: Here,
+    /// What was taken since the node was last run.
+    taken: u32,
+}
+
+impl Subscriber {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    ///
+    /// The sockets cannot be had.
+    pub fn start(options: &Options) -> Result<Self, StartError> {
+        let (subscriber, node) = subscriber::Subscriber::start_here(options)?;
+        Ok(Subscriber { subscriber, node, taken: 0 })
+    }
+
+    /// What came next; runs the node until there is something. `None` when nothing comes for this long, or nothing more will.
+    ///
+    /// Where something is there already the node is run for every 32nd event only.
+    pub fn next(&mut self, timeout: Duration) -> Option<Received> {
+        if self.taken == TAKEN_MAX {
+            self.taken = 0;
+            self.node.turn_now();
+        }
+        if let Poll::Ready(next) = self.subscriber.poll(None) {
+            self.taken += 1;
+            return next;
+        }
+        let until = Instant::now().checked_add(timeout);
+        self.taken = 0;
+        loop {
+            self.node.turn(until);
+            if let Poll::Ready(next) = self.subscriber.poll(None) {
+                return next;
+            }
+            if until.is_some_and(|until| until <= Instant::now()) {
+                return None;
+            }
+        }
+    }
+
+    /// What has come, if anything has.
+    pub fn try_next(&mut self) -> Option<Received> {
+        self.next(Duration::ZERO)
+    }
+
+    /// Wants nothing more of a source. Its packets are ignored from now on.
+    pub fn leave(&mut self, tsi: Tsi) {
+        self.subscriber.leave(tsi);
+        self.node.turn_now();
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.node.count();
+        self.subscriber.counts()
+    }
+}
+
+/// Events that are taken at most until the node is run again: the rest of a burst does not hold up what is due.
+const TAKEN_MAX: u32 = 32;

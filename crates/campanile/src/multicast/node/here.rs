@@ -1,0 +1,96 @@
+//! A node that its caller runs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use campanile_engine::cpu;
+use campanile_pgm::source::ConfigError;
+
+use super::running::{Newcomer, Running};
+use super::{Node, SEATS, Seat, StartError, boxed};
+use crate::multicast::counts::CountBoard;
+use crate::multicast::links::{Sockets, Way};
+use crate::multicast::options::Options;
+
+/// A node without a thread, for one seat: it does something only while it is called. It belongs to the thread that made it.
+pub(in crate::multicast) struct Here {
+    running: Running,
+    is_over: bool,
+}
+
+impl Here {
+    /// Makes a node for a receiver.
+    pub(in crate::multicast) fn of_receiver<S: Seat + 'static>(
+        options: &Options,
+        seat: impl FnOnce(campanile_pgm::Instant) -> S + Send + 'static,
+    ) -> Result<(Node, Self), StartError> {
+        Self::start(options, "subscriber", Sockets::of_receiver(options)?, |now| Ok(seat(now)))
+    }
+
+    /// Makes a node for a source, which shares its address and port with no other.
+    pub(in crate::multicast) fn of_source<S: Seat + 'static>(
+        options: &Options,
+        ways: &[Way],
+        seat: impl FnOnce(campanile_pgm::Instant) -> Result<S, ConfigError> + Send + 'static,
+    ) -> Result<(Node, Self), StartError> {
+        Self::start(options, "publisher", Sockets::of_source(options, ways, &[])?, seat)
+    }
+
+    fn start<S: Seat + 'static>(
+        options: &Options,
+        role: &str,
+        sockets: Sockets,
+        seat: impl FnOnce(campanile_pgm::Instant) -> Result<S, ConfigError> + Send + 'static,
+    ) -> Result<(Node, Self), StartError> {
+        cpu::wake_on_time();
+        let mut running = Running::new().map_err(StartError::Engine)?;
+        let number = SEATS.fetch_add(1, Ordering::Relaxed);
+        let counts = Arc::new(CountBoard::new());
+        let newcomer = Newcomer::new(number, options, role, Arc::clone(&counts))?;
+        running.seat(Box::new(newcomer), sockets, boxed(seat))?;
+        let node = Node { thread: None, number, waker: running.waker(), counts };
+        Ok((node, Here { running, is_over: false }))
+    }
+
+    /// Runs the node until something comes, or something is due, or it is `until`. A node that cannot go on does nothing: its seat has
+    /// told the application.
+    pub(in crate::multicast) fn turn(&mut self, until: Option<Instant>) {
+        if self.is_over {
+            return;
+        }
+        if let Err(error) = self.running.turn(until) {
+            self.running.fail(&error);
+            self.running.end();
+            self.is_over = true;
+        }
+    }
+
+    /// Runs the node without waiting for anything.
+    pub(in crate::multicast) fn turn_now(&mut self) {
+        self.turn(self.running.past());
+    }
+
+    /// The node cannot go on.
+    pub(in crate::multicast) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Writes down what was counted.
+    pub(in crate::multicast) fn count(&self) {
+        self.running.publish_counts();
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.running.end();
+    }
+}
+
+impl fmt::Debug for Here {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Here").field("is_over", &self.is_over).finish_non_exhaustive()
+    }
+}
