@@ -162,6 +162,8 @@ fn who_leaves_a_source_hears_no_more_of_it() {
     {
         assert!(Instant::now() < deadline, "{:?}", subscriber.counts());
         publisher.run_until(Instant::now());
-        assert_eq!(subscriber.try_next(), None);
+        // That it has left may be acknowledged.
+        let next = subscriber.try_next();
+        assert!(matches!(next, None | Some(Received::Acknowledged { .. })), "{next:?}");
     }
 }
