@@ -1,7 +1,7 @@
 //! Sends so many packets, and has them received if asked: what `cargo instructions` counts.
 //!
 //! ```text
-//! cargo run --release --package campanile-pgm --example packets -- large|small|file|lossy source|both COUNT
+//! cargo run --release --package campanile-pgm --example packets -- large|small|grouped|grouped-small|file|lossy source|both COUNT
 //! ```
 //!
 //! It says how many data packets were sent. Time is made up and nothing is drawn by chance, so each run does the same.
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use campanile_pgm::receiver::{Consumer, Receiver, ReceiverConfig};
 use campanile_pgm::source::{
-    Endpoint, Kept, Pace, Packer, Source, SourceConfig, SourceEvent, Tsdu, WindowConfig, WindowSize,
+    Endpoint, Kept, Pace, Packer, ParityConfig, ProActive, Source, SourceConfig, SourceEvent, Tsdu,
+    WindowConfig, WindowSize,
 };
 use campanile_pgm::wire::Session;
 use campanile_pgm::{Framing, Gsi, Instant, Path, Tsi};
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("packets large|small|file|lossy source|both COUNT");
+    eprintln!("packets large|small|grouped|grouped-small|file|lossy source|both COUNT");
     ExitCode::from(2)
 }
 
@@ -44,6 +45,8 @@ fn usage() -> ExitCode {
 enum Work {
     /// Messages of so many bytes.
     Messages(usize),
+    /// The same, of which parity can be asked for.
+    Grouped(usize),
     /// What is kept elsewhere.
     File,
     /// The same, and a part of the packets is lost and repaired.
@@ -55,6 +58,8 @@ impl Work {
         match name {
             "large" => Some(Work::Messages(1344)),
             "small" => Some(Work::Messages(100)),
+            "grouped" => Some(Work::Grouped(1344)),
+            "grouped-small" => Some(Work::Grouped(100)),
             "file" => Some(Work::File),
             "lossy" => Some(Work::LossyFile),
             _ => None,
@@ -86,7 +91,7 @@ impl World {
         let now = Instant(1_000_000_000);
         let mut source = Source::new(now, source_config(work)).expect("a configuration that is right");
         let message = match work {
-            Work::Messages(len) => vec![7; len],
+            Work::Messages(len) | Work::Grouped(len) => vec![7; len],
             Work::File | Work::LossyFile => {
                 source.offer(now, FILE_LEN).expect("it is the first offer");
                 Vec::new()
@@ -189,10 +194,16 @@ impl World {
 fn source_config(work: Work) -> SourceConfig {
     let session = Session { tsi: Tsi { gsi: Gsi([1, 2, 3, 4, 5, 6]), port: 1000 }, destination_port: 7500 };
     let kept = match work {
-        Work::Messages(_) => Kept::Here,
+        Work::Messages(_) | Work::Grouped(_) => Kept::Here,
         Work::File | Work::LossyFile => Kept::Elsewhere { groups: 16 },
     };
+    let parity = matches!(work, Work::Grouped(_)).then_some(ParityConfig {
+        group: 64,
+        pro_active: ProActive::Off,
+        on_demand: true,
+    });
     SourceConfig {
+        parity,
         pace: Pace { rate_bps: RATE_BPS, burst: STEP, ..Pace::default() },
         window: WindowConfig { size: WindowSize::Packets(8192), kept, ..WindowConfig::default() },
         ..SourceConfig::new(Endpoint { session, group: GROUP, nla: SOURCE })
@@ -201,7 +212,7 @@ fn source_config(work: Work) -> SourceConfig {
 
 fn receiver(work: Work) -> Receiver {
     let consumer = match work {
-        Work::Messages(_) => Consumer::default(),
+        Work::Messages(_) | Work::Grouped(_) => Consumer::default(),
         Work::File | Work::LossyFile => Consumer::Bulk,
     };
     Receiver::new(ReceiverConfig { consumer, ..ReceiverConfig::new(7500) })

@@ -5,6 +5,7 @@
 
 mod arrival;
 mod assemble;
+mod behind;
 mod block;
 mod blocks;
 mod bulk;
@@ -16,6 +17,7 @@ mod heard;
 mod hold;
 mod intervals;
 mod leap;
+mod lent;
 mod messages;
 mod nak;
 mod order;
@@ -38,6 +40,7 @@ pub use packets::{Packets, Run};
 pub use stats::ReceiverStats;
 
 use self::decode::Workshop;
+use self::lent::Lent;
 use self::order::Delivery;
 use self::peer::{Peer, Sink, Timer};
 use self::peers::Peers;
@@ -91,6 +94,7 @@ impl Receiver {
                 stats: ReceiverStats::default(),
                 workshop: Workshop::default(),
                 pool: Pool::new(config.limits.bytes),
+                lent: Lent::default(),
                 config,
             },
         }
@@ -437,8 +441,8 @@ impl Peer {
         let tsi = self.session.tsi;
         Some(match (delivery, &mut self.sink) {
             (Delivery::Messages, Sink::Ordered(ordered)) => match ordered.framing() {
-                Framing::Stream => Event::Bytes { tsi, bytes: ordered.told_mut() },
-                Framing::Packed | Framing::Apdu => Event::Messages { tsi, messages: ordered.told_mut() },
+                Framing::Stream => Event::Bytes { tsi, bytes: ordered.told()? },
+                Framing::Packed | Framing::Apdu => Event::Messages { tsi, messages: ordered.told()? },
             },
             (Delivery::Packets, Sink::Bulk(bulk)) => Event::Packets { tsi, packets: bulk.packets_mut() },
             (Delivery::Need { key }, _) => {

@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::window::Window;
 use crate::Instant;
 use crate::path::Path;
-use crate::wire::{Content, Data, DataKind};
+use crate::wire::{Content, Data, DataKind, Fragment};
 
 impl Peer {
     /// Takes a data packet, original or repair, source or parity.
@@ -89,17 +89,10 @@ impl Peer {
             self.refuse(now, key);
             return;
         }
+        let is_next = self.parity.is_some() && self.is_next(position);
+        self.keep(position, (data.payload, fragment), is_next, shared);
         let is_ordered = matches!(self.sink, Sink::Ordered(_));
         let block = self.window.ensure(key);
-        if is_ordered {
-            let held_blocks = &mut self.held_blocks;
-            let hold = block.hold.get_or_insert_with(|| {
-                *held_blocks += 1;
-                shared.pool.take()
-            });
-            hold.push(index, data.payload, Extra::Data(fragment));
-            self.held_bytes += data.payload.len();
-        }
         block.present |= bit;
         block.lost &= !bit;
         if data.head.options.curr_tgsize.is_some_and(|size| size.get() == u32::from(index) + 1) {
@@ -119,6 +112,19 @@ impl Peer {
         if !is_quiet {
             self.progress(now, key);
             self.complete(key, shared);
+        }
+        if is_next {
+            self.pass(key, index, shared);
+        }
+    }
+
+    /// Keeps a packet in order: the next one of a group with parity is read where it comes, and helps to decode from there.
+    #[inline(always)]
+    fn keep(&mut self, position: u64, packet: (&[u8], Option<Fragment>), is_next: bool, shared: &mut Shared) {
+        let (key, index) = (self.window.key(position), self.window.index(position));
+        let Sink::Ordered(ordered) = &mut self.sink else { return };
+        if !is_next || !ordered.read_noting((key, position, index), packet, &mut shared.stats) {
+            self.hold(key, index, packet.0, Extra::Data(packet.1), shared);
         }
     }
 
@@ -237,6 +243,9 @@ impl Peer {
         let Some(block) = self.window.block_mut(key) else { return };
         let (size, present) = (block.size(), block.present);
         let Some(hold) = &mut block.hold else { return };
+        if let Sink::Ordered(ordered) = &mut self.sink {
+            self.held_bytes += ordered.move_behind(key, hold);
+        }
         let group = Group { group_len, size, present, hold, kept: None };
         if shared.workshop.recover(&group).is_err() {
             shared.stats.parity_mismatches += 1;

@@ -5,31 +5,18 @@ use super::stats::ReceiverStats;
 use crate::framing::{FrameError, FrameHeader, Framing, NO_MESSAGE, OFFSET_LEN};
 use crate::wire::Fragment;
 
-/// Finds messages in packets that come in order. What is not whole at the end of a packet stays at the end of the messages found, which
-/// are the same from packet to packet, but for what was taken off their front.
+/// Finds messages in packets that come in order. Packets are added to the messages found as they are, and read there, so that what is not
+/// whole at the end of one goes on in the next.
 #[derive(Debug)]
 pub(super) struct Assembly {
     framing: Framing,
     message_len_max: u64,
-    /// How far the present packet was read.
-    cursor: usize,
-    /// Of the message that goes on in the next packet what is not in its bytes.
-    frame: Frame,
+    /// The packet in which the message begins that is not whole.
+    begun_at: u64,
     /// Whether the place in the stream of frames is known.
     synchronised: bool,
     /// The APDU that goes on in the next packet.
     apdu: Option<Fragment>,
-}
-
-/// The place in a frame.
-#[derive(Debug, Clone, Copy)]
-enum Frame {
-    /// In its header, of which so many bytes were read; the first of them in this packet.
-    Header { bytes: [u8; FrameHeader::LEN_MAX], len: usize, begun_at: u64 },
-    /// In its body, of which so many bytes are to come.
-    Body { left: usize, more: bool },
-    /// In front of it.
-    Outside,
 }
 
 /// How far a packet was read.
@@ -37,8 +24,7 @@ enum Frame {
 pub(super) enum Read {
     /// To its end.
     Whole,
-    /// Up to a message that is longer than allowed and is passed over: the packet in which it begins, and its length. The next call
-    /// goes on with the same packet.
+    /// Up to a message that is longer than allowed and is passed over: the packet in which it begins, and its length.
     TooLong { begun_at: u64, len: u64 },
 }
 
@@ -47,8 +33,7 @@ impl Assembly {
         Assembly {
             framing,
             message_len_max: message_len_max as u64,
-            cursor: 0,
-            frame: Frame::Outside,
+            begun_at: 0,
             synchronised: false,
             apdu: None,
         }
@@ -61,11 +46,11 @@ impl Assembly {
     /// Something is lost between the last packet and the next one.
     pub(super) fn interrupt(&mut self, messages: &mut Messages) {
         self.lose_track(messages);
-        self.cursor = 0;
         self.apdu = None;
     }
 
-    /// Reads the packet at a position, and adds the messages that it makes whole.
+    /// Reads the packet at a position, and adds the messages that it makes whole. Behind a message that is too long
+    /// [`Assembly::read_on`] goes on, before the next packet is read.
     pub(super) fn read(
         &mut self,
         position: u64,
@@ -73,21 +58,17 @@ impl Assembly {
         messages: &mut Messages,
         stats: &mut ReceiverStats,
     ) -> Read {
-        let read = match self.framing {
+        match self.framing {
             Framing::Packed => self.read_packed(position, payload, messages, stats),
-            Framing::Apdu => self.read_apdu(position, payload, fragment, messages),
+            Framing::Apdu => self.read_apdu(position, (payload, fragment), messages, stats),
             Framing::Stream => {
                 messages.stream(payload);
                 Read::Whole
             }
-        };
-        match read {
-            Read::Whole => self.cursor = 0,
-            Read::TooLong { .. } => stats.messages_too_long += 1,
         }
-        read
     }
 
+    /// Reads where the first message begins, and then on.
     fn read_packed(
         &mut self,
         position: u64,
@@ -95,136 +76,84 @@ impl Assembly {
         messages: &mut Messages,
         stats: &mut ReceiverStats,
     ) -> Read {
-        if self.cursor == 0 && !self.enter_packet(payload, messages, stats) {
+        let split = payload.split_first_chunk::<OFFSET_LEN>();
+        let split = split.map(|(offset, frames)| (u16::from_be_bytes(*offset), frames));
+        let is_possible =
+            |&(offset, frames): &(u16, &[u8])| offset == NO_MESSAGE || usize::from(offset) <= frames.len();
+        let Some((offset, frames)) = split.filter(is_possible) else {
+            stats.framing_errors += 1;
+            self.lose_track(messages);
+            return Read::Whole;
+        };
+        if !self.synchronised && offset == NO_MESSAGE {
             return Read::Whole;
         }
+        if messages.unread().is_empty() {
+            self.begun_at = position;
+        }
+        messages.append(frames);
+        if !self.synchronised {
+            messages.skip(offset.into());
+            self.synchronised = true;
+        }
+        self.read_frames(position, messages, stats)
+    }
+
+    /// Reads the rest of the packet, behind a message that was too long.
+    pub(super) fn read_on(&mut self, messages: &mut Messages, stats: &mut ReceiverStats) -> Read {
+        match self.framing {
+            Framing::Packed => self.read_frames(self.begun_at, messages, stats),
+            Framing::Apdu | Framing::Stream => Read::Whole,
+        }
+    }
+
+    /// Reads the frames that are there, the last of which come with the packet at a position.
+    fn read_frames(&mut self, position: u64, messages: &mut Messages, stats: &mut ReceiverStats) -> Read {
         loop {
-            let rest = &payload[self.cursor..];
-            if let Frame::Body { left, more } = self.frame {
-                let taken = left.min(rest.len());
-                messages.append(&rest[..taken]);
-                self.cursor += taken;
-                if taken < left {
-                    self.frame = Frame::Body { left: left - taken, more };
-                    return Read::Whole;
-                }
-                messages.end(more);
-                self.frame = Frame::Outside;
-                continue;
-            }
-            if rest.is_empty() {
-                return Read::Whole;
-            }
-            let (header, begun_at) = match self.read_header(position, rest) {
-                Ok(read) => read,
+            let unread = messages.unread();
+            let header = match FrameHeader::parse(unread) {
+                Ok(header) => header,
+                // It goes on in the next packet.
+                Err(FrameError::Short) => return Read::Whole,
                 Err(FrameError::Empty) => {
                     stats.framing_errors += 1;
                     self.lose_track(messages);
                     return Read::Whole;
                 }
-                // The header goes on in the next packet.
-                Err(FrameError::Short) => return Read::Whole,
             };
-            match usize::try_from(header.body_len) {
-                Ok(left) if header.body_len <= self.message_len_max => {
-                    self.frame = Frame::Body { left, more: header.more };
+            let there = unread.len() - header.len;
+            let body_len = usize::try_from(header.body_len).unwrap_or(usize::MAX);
+            if header.body_len > self.message_len_max {
+                if body_len <= there {
+                    messages.skip(header.len + body_len);
+                } else {
+                    // The packet in which it ends says where the next message begins.
+                    self.lose_track(messages);
                 }
-                _ => {
-                    self.pass_over(header.body_len, payload.len(), messages);
-                    return Read::TooLong { begun_at, len: header.body_len };
-                }
+                let begun_at = std::mem::replace(&mut self.begun_at, position);
+                stats.messages_too_long += 1;
+                return Read::TooLong { begun_at, len: header.body_len };
             }
-        }
-    }
-
-    /// Reads the header of a frame, and says in which packet it begins.
-    #[inline]
-    fn read_header(&mut self, position: u64, rest: &[u8]) -> Result<(FrameHeader, u64), FrameError> {
-        if let Frame::Header { .. } = self.frame {
-            return self.read_on(rest);
-        }
-        match FrameHeader::parse(rest) {
-            Ok(header) => {
-                self.cursor += header.len;
-                Ok((header, position))
+            if body_len > there {
+                return Read::Whole;
             }
-            Err(FrameError::Short) => {
-                let mut bytes = [0; FrameHeader::LEN_MAX];
-                bytes[..rest.len()].copy_from_slice(rest);
-                self.frame = Frame::Header { bytes, len: rest.len(), begun_at: position };
-                self.cursor += rest.len();
-                Err(FrameError::Short)
-            }
-            Err(error) => Err(error),
+            messages.end(header.len, body_len, header.more);
+            self.begun_at = position;
         }
-    }
-
-    /// Reads a header that began in an earlier packet.
-    #[cold]
-    fn read_on(&mut self, rest: &[u8]) -> Result<(FrameHeader, u64), FrameError> {
-        let Frame::Header { bytes, len, begun_at } = &mut self.frame else { return Err(FrameError::Short) };
-        for byte in rest {
-            self.cursor += 1;
-            bytes[*len] = *byte;
-            *len += 1;
-            match FrameHeader::parse(&bytes[..*len]) {
-                Err(FrameError::Short) => {}
-                read => return read.map(|header| (header, *begun_at)),
-            }
-        }
-        Err(FrameError::Short)
-    }
-
-    /// Goes on behind a body. Where it ends in another packet, that one says where the next message begins.
-    fn pass_over(&mut self, body_len: u64, payload_len: usize, messages: &mut Messages) {
-        self.frame = Frame::Outside;
-        match usize::try_from(body_len).ok().and_then(|len| self.cursor.checked_add(len)) {
-            Some(end) if end <= payload_len => self.cursor = end,
-            _ => {
-                self.cursor = payload_len;
-                self.lose_track(messages);
-            }
-        }
-    }
-
-    /// Reads where the first message begins; false when nothing in the packet can be made sense of.
-    fn enter_packet(&mut self, payload: &[u8], messages: &mut Messages, stats: &mut ReceiverStats) -> bool {
-        let split = payload.split_first_chunk::<OFFSET_LEN>();
-        let offset = split.map(|(offset, rest)| (u16::from_be_bytes(*offset), rest.len()));
-        let Some((offset, _)) =
-            offset.filter(|&(offset, len)| offset == NO_MESSAGE || usize::from(offset) <= len)
-        else {
-            stats.framing_errors += 1;
-            self.lose_track(messages);
-            return false;
-        };
-        self.cursor = OFFSET_LEN;
-        if !self.synchronised {
-            if offset == NO_MESSAGE {
-                return false;
-            }
-            self.cursor += usize::from(offset);
-            self.synchronised = true;
-        }
-        true
     }
 
     fn read_apdu(
         &mut self,
         position: u64,
-        payload: &[u8],
-        fragment: Option<Fragment>,
+        (payload, fragment): (&[u8], Option<Fragment>),
         messages: &mut Messages,
+        stats: &mut ReceiverStats,
     ) -> Read {
-        if self.cursor > 0 {
-            return Read::Whole;
-        }
         if fragment.is_none_or(|fragment| fragment.offset == 0) {
             self.give_up_apdu(messages);
             let len = fragment.map_or(payload.len() as u64, |fragment| fragment.apdu_len.into());
             if len > self.message_len_max {
-                // The cursor says that the packet was read.
-                self.cursor = payload.len().max(1);
+                stats.messages_too_long += 1;
                 return Read::TooLong { begun_at: position, len };
             }
             self.apdu = fragment;
@@ -235,7 +164,7 @@ impl Assembly {
         };
         let continues = self.apdu.is_some_and(|apdu| {
             (apdu.first_sqn, apdu.apdu_len) == (fragment.first_sqn, fragment.apdu_len)
-                && messages.begun_len() == fragment.offset as usize
+                && messages.unread().len() == fragment.offset as usize
         });
         if !continues {
             // The beginning is lost, or too long, and was told so.
@@ -245,20 +174,19 @@ impl Assembly {
         messages.append(payload);
         if fragment.is_last(payload.len()) {
             self.apdu = None;
-            messages.end(false);
+            messages.end(0, messages.unread().len(), false);
         }
         Read::Whole
     }
 
     fn give_up_apdu(&mut self, messages: &mut Messages) {
         self.apdu = None;
-        messages.forget_begun();
+        messages.forget_unread();
     }
 
     /// The place in the stream is lost until a packet says where a message begins.
     fn lose_track(&mut self, messages: &mut Messages) {
-        messages.forget_begun();
-        self.frame = Frame::Outside;
+        messages.forget_unread();
         self.synchronised = false;
     }
 }
@@ -290,14 +218,14 @@ mod tests {
         /// Reads the next packet; what is whole goes to other memory than what is not.
         fn packet(&mut self, payload: &[u8], fragment: Option<Fragment>) -> Vec<(Vec<u8>, bool)> {
             let Rig { assembly, messages, stats, position, too_long } = self;
-            while let Read::TooLong { begun_at, len } =
-                assembly.read(*position, (payload, fragment), messages, stats)
-            {
+            let mut read = assembly.read(*position, (payload, fragment), messages, stats);
+            while let Read::TooLong { begun_at, len } = read {
                 too_long.push((begun_at, len));
+                read = assembly.read_on(messages, stats);
             }
             *position += 1;
             let mut next = Messages::default();
-            messages.move_begun(&mut next);
+            messages.copy_unread(&mut next);
             let whole = std::mem::replace(messages, next);
             whole.iter().map(|(message, more)| (message.to_vec(), more)).collect()
         }

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::messages::Messages;
 use super::packets::Packets;
@@ -23,15 +24,15 @@ pub enum Event<'a> {
     Messages {
         /// The source.
         tsi: Tsi,
-        /// Some messages. Who keeps them swaps them for others, whose memory is used for what comes next.
-        messages: &'a mut Messages,
+        /// Some messages. Who keeps them clones this; when all have let go of it, their memory is used for others.
+        messages: &'a Arc<Messages>,
     },
     /// The next bytes of a stream.
     Bytes {
         /// The source.
         tsi: Tsi,
         /// The bytes, as one message; never none. They are kept as messages are.
-        bytes: &'a mut Messages,
+        bytes: &'a Arc<Messages>,
     },
     /// Packets as they came or as they were recovered (bulk).
     Packets {

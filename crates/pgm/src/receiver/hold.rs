@@ -47,13 +47,19 @@ impl Hold {
     /// Adds a symbol that is not there yet.
     #[inline(always)]
     pub(super) fn push(&mut self, index: u8, payload: &[u8], extra: Extra) {
+        self.push_in_two(index, [&[], payload], extra);
+    }
+
+    /// Adds a symbol whose payload lies in two places.
+    #[inline(always)]
+    pub(super) fn push_in_two(&mut self, index: u8, payload: [&[u8]; 2], extra: Extra) {
         let start = u32::try_from(self.bytes.len()).expect("a group is at most 255 datagrams");
-        let len = u16::try_from(payload.len()).expect("a payload fits a datagram");
+        let len = u16::try_from(payload[0].len() + payload[1].len()).expect("a payload fits a datagram");
         match extra {
             Extra::Data(_) => self.data[usize::from(index)] = self.symbols.len() as u8,
             Extra::Parity { .. } => self.parity += 1,
         }
-        self.bytes.extend_from_slice(payload);
+        payload.into_iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.symbols.push(Held { index, start, len, extra });
     }
 

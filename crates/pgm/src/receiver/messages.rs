@@ -4,17 +4,24 @@ use std::ops::Range;
 
 use super::packets::KEPT_MAX;
 
-/// Messages, or parts of them, of one source in their order, their bytes one behind the other in one piece of memory.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+/// Messages, or parts of them, of one source in their order, in one piece of memory: as they came, with what stood between them.
+#[derive(Debug, Default, Clone)]
 pub struct Messages {
     bytes: Vec<u8>,
-    ends: Vec<End>,
+    spans: Vec<Span>,
+    /// Bytes of all messages.
+    len: usize,
+    /// What lies before was read; behind it is what is not whole yet.
+    read: usize,
+    /// What lies before stays where it is: it helps to decode.
+    kept: usize,
 }
 
-/// Where a message ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct End {
-    at: usize,
+/// Where a message lies.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
     /// Whether it goes on in the next one.
     more: bool,
 }
@@ -22,7 +29,7 @@ struct End {
 impl Messages {
     /// The messages in their order, each with whether it goes on in the next one.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
-        (0..self.len()).filter_map(|nth| self.get(nth))
+        self.spans.iter().map(|span| (&self.bytes[span.start..span.end], span.more))
     }
 
     /// One of the messages, and whether it goes on in the next one.
@@ -36,90 +43,128 @@ impl Messages {
     #[must_use]
     #[inline]
     pub fn range(&self, nth: usize) -> Option<(Range<usize>, bool)> {
-        let end = self.ends.get(nth)?;
-        let start = nth.checked_sub(1).map_or(0, |before| self.ends[before].at);
-        Some((start..end.at, end.more))
+        let span = self.spans.get(nth)?;
+        Some((span.start..span.end, span.more))
     }
 
-    /// The bytes of all messages.
+    /// The memory in which the messages lie, with what stands between them.
     #[must_use]
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.bytes_len()]
+        &self.bytes
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.spans.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.spans.is_empty()
     }
 
     /// Bytes of all messages.
     #[must_use]
     pub fn bytes_len(&self) -> usize {
-        self.ends.last().map_or(0, |end| end.at)
+        self.len
     }
 
     /// Forgets the messages, and keeps a bounded part of the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_MAX);
-        self.ends.clear();
-        self.ends.shrink_to(ENDS_KEPT);
+        self.spans.clear();
+        self.spans.shrink_to(SPANS_KEPT);
+        (self.len, self.read, self.kept) = (0, 0, 0);
     }
 
     /// Adds a message.
     pub fn push(&mut self, message: &[u8], more: bool) {
         self.append(message);
-        self.end(more);
+        self.end(0, message.len(), more);
     }
 
-    /// Adds bytes to the message at the end, which is not whole yet.
+    /// Adds bytes, which are to be read.
     #[inline]
     pub(super) fn append(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The message at the end is whole.
+    /// What was not read yet.
     #[inline]
-    pub(super) fn end(&mut self, more: bool) {
-        self.ends.push(End { at: self.bytes.len(), more });
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.bytes[self.read..]
+    }
+
+    /// The next bytes that were not read are so many that are no message, and one.
+    #[inline]
+    pub(super) fn end(&mut self, skipped: usize, len: usize, more: bool) {
+        let start = self.read + skipped;
+        self.read = start + len;
+        self.len += len;
+        self.spans.push(Span { start, end: self.read, more });
+    }
+
+    /// Passes over so many bytes that were not read.
+    pub(super) fn skip(&mut self, len: usize) {
+        self.read += len;
     }
 
     /// Adds bytes of a stream, which is one message without an end.
     pub(super) fn stream(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.append(bytes);
-            self.ends.clear();
-            self.end(true);
+            self.spans.clear();
+            (self.read, self.len) = (0, 0);
+            self.end(0, self.bytes.len(), true);
         }
     }
 
-    /// Bytes of the message that is not whole yet.
-    pub(super) fn begun_len(&self) -> usize {
-        self.bytes.len() - self.bytes_len()
+    /// Bytes that were read, be they of messages or not.
+    pub(super) fn read_len(&self) -> usize {
+        self.read
     }
 
-    /// Forgets the message that is not whole yet.
-    pub(super) fn forget_begun(&mut self) {
-        self.bytes.truncate(self.bytes_len());
+    /// Forgets what was not read.
+    pub(super) fn forget_unread(&mut self) {
+        self.bytes.truncate(self.read.max(self.kept));
+        self.read = self.bytes.len();
     }
 
-    /// Moves the message that is not whole yet to other memory, which is empty.
-    pub(super) fn move_begun(&mut self, to: &mut Self) {
-        to.bytes.extend_from_slice(&self.bytes[self.bytes_len()..]);
-        self.forget_begun();
+    /// What there is so far stays where it is.
+    pub(super) fn keep(&mut self) {
+        self.kept = self.bytes.len();
+    }
+
+    /// Nothing has to stay where it is any more.
+    pub(super) fn let_go(&mut self) {
+        self.kept = 0;
+    }
+
+    /// Copies what was not read to other memory, which is empty.
+    pub(super) fn copy_unread(&self, to: &mut Self) {
+        to.append(self.unread());
+    }
+
+    /// Memory that it takes.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 }
 
-/// Ends that memory is kept for.
-const ENDS_KEPT: usize = 4096;
+impl PartialEq for Messages {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Messages {}
+
+/// Messages whose places memory is kept for.
+const SPANS_KEPT: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -128,23 +173,43 @@ mod tests {
     #[test]
     fn what_is_not_whole_is_no_message_and_goes_on_elsewhere() {
         let mut messages = Messages::default();
-        messages.append(b"on");
-        messages.append(b"e");
-        messages.end(false);
-        messages.end(true);
+        messages.append(b"..on");
+        messages.append(b"e.");
+        messages.end(2, 3, false);
+        messages.end(1, 0, true);
         messages.append(b"tw");
         assert_eq!(messages.iter().collect::<Vec<_>>(), [(&b"one"[..], false), (b"", true)]);
-        assert_eq!((messages.len(), messages.bytes_len(), messages.begun_len()), (2, 3, 2));
+        assert_eq!((messages.len(), messages.bytes_len(), messages.unread()), (2, 3, &b"tw"[..]));
         let mut next = Messages::default();
-        messages.move_begun(&mut next);
+        messages.copy_unread(&mut next);
         next.append(b"o");
-        next.end(false);
-        assert_eq!((messages.begun_len(), next.get(0), next.get(1)), (0, Some((&b"two"[..], false)), None));
+        next.end(0, 3, false);
+        assert_eq!((next.get(0), next.get(1)), (Some((&b"two"[..], false)), None));
         next.append(b"x");
-        next.forget_begun();
-        assert_eq!((next.begun_len(), next.len()), (0, 1));
+        next.forget_unread();
+        assert_eq!((next.unread(), next.len(), next.bytes()), (&b""[..], 1, &b"two"[..]));
+        assert_eq!(next, {
+            let mut other = Messages::default();
+            other.push(b"two", false);
+            other
+        });
         next.clear();
         assert!(next.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_stays_though_it_is_forgotten() {
+        let mut messages = Messages::default();
+        messages.append(b"begun");
+        messages.keep();
+        messages.append(b" but lost");
+        messages.forget_unread();
+        messages.push(b"next", false);
+        assert_eq!((messages.bytes(), messages.get(0)), (&b"begunnext"[..], Some((&b"next"[..], false))));
+        messages.append(b"more");
+        messages.let_go();
+        messages.forget_unread();
+        assert_eq!((messages.bytes(), messages.bytes_len()), (&b"begunnext"[..], 4));
     }
 
     #[test]
@@ -154,6 +219,9 @@ mod tests {
         assert!(messages.is_empty());
         messages.stream(b"ab");
         messages.stream(b"c");
-        assert_eq!(messages.iter().collect::<Vec<_>>(), [(&b"abc"[..], true)]);
+        assert_eq!(
+            (messages.iter().collect::<Vec<_>>(), messages.bytes_len()),
+            (vec![(&b"abc"[..], true)], 3)
+        );
     }
 }

@@ -2,10 +2,14 @@
 
 use std::mem;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::assemble::{Assembly, Read};
+use super::behind::{Behind, Front};
 use super::config::{Limits, OnLoss, Slow};
 use super::event::EndCause;
+use super::hold::Hold;
+use super::lent::Lent;
 use super::messages::Messages;
 use super::packets::KEPT_MAX;
 use super::peer::{Peer, Sink, Timer};
@@ -28,8 +32,12 @@ pub(super) struct Ordered {
     /// What was read and is still to be told, and bytes at which that is enough.
     messages: Messages,
     ahead_max: usize,
-    /// What is being handed over. What is left of it after that is nobody's.
-    told: Messages,
+    /// Whether the last packet is to be read on.
+    is_halfway: bool,
+    /// What was read of a group that may have to be decoded.
+    behind: Behind,
+    /// What is being handed over.
+    told: Option<Arc<Messages>>,
     /// What was found behind the messages, and is to be told after them.
     next: Option<Delivery>,
     /// What was given up because the application did not keep up, and is still to be told.
@@ -64,14 +72,16 @@ impl Ordered {
     pub(super) fn new(framing: Framing, limits: &Limits, on_loss: OnLoss, slow: Slow) -> Self {
         Ordered {
             assembly: Assembly::new(framing, limits.message_len),
-            ahead_max: KEPT_MAX.min(limits.bytes / 4),
+            ahead_max: AHEAD_MAX.min(limits.bytes / 4),
             slow,
             on_loss,
             paused: false,
             stalled: false,
             told_stalled: false,
             messages: Messages::default(),
-            told: Messages::default(),
+            is_halfway: false,
+            behind: Behind::default(),
+            told: None,
             next: None,
             skipped: None,
         }
@@ -89,46 +99,99 @@ impl Ordered {
         self.paused = paused;
     }
 
-    /// The messages that are being handed over. Who keeps them puts other memory in their place.
-    pub(super) fn told_mut(&mut self) -> &mut Messages {
-        &mut self.told
+    /// The messages that are being handed over.
+    pub(super) fn told(&self) -> Option<&Arc<Messages>> {
+        self.told.as_ref()
     }
 
     /// Notes what is given up, which follows on what was given up before.
     pub(super) fn skip(&mut self, range: Range<u64>) {
         let start = self.skipped.as_ref().map_or(range.start, |skipped| skipped.start);
         self.skipped = Some(start..range.end);
-        self.assembly.interrupt(&mut self.messages);
+        if !self.is_halfway {
+            self.assembly.interrupt(&mut self.messages);
+        }
     }
 
     /// Whether the next packet may be read: nothing is to be told before its messages, and they find room.
     fn may_read(&self) -> bool {
-        let Ordered { messages, next, skipped, .. } = self;
-        next.is_none()
-            && skipped.is_none()
-            && messages.len() < MESSAGES_MAX
-            && messages.bytes_len() <= self.ahead_max
+        self.has_room() && self.skipped.is_none() && !self.is_halfway
     }
 
-    /// Reads the packet at a position; whether it was read to its end.
-    fn read(&mut self, position: u64, packet: (&[u8], Option<Fragment>), stats: &mut ReceiverStats) -> bool {
-        match self.assembly.read(position, packet, &mut self.messages, stats) {
-            Read::Whole => true,
-            Read::TooLong { begun_at, len } => {
-                self.next = Some(Delivery::TooLong { position: begun_at, len });
-                false
-            }
+    /// Whether messages find room, and nothing is to be told before them.
+    fn has_room(&self) -> bool {
+        let Ordered { messages, next, .. } = self;
+        next.is_none() && messages.len() < MESSAGES_MAX && messages.read_len() <= self.ahead_max
+    }
+
+    /// Reads the packet at a position.
+    fn read(&mut self, position: u64, packet: (&[u8], Option<Fragment>), stats: &mut ReceiverStats) {
+        let read = self.assembly.read(position, packet, &mut self.messages, stats);
+        self.note(read);
+    }
+
+    /// Reads the rest of a packet; what was given up is behind it.
+    fn read_on(&mut self, stats: &mut ReceiverStats) {
+        let read = self.assembly.read_on(&mut self.messages, stats);
+        self.note(read);
+        if !self.is_halfway && self.skipped.is_some() {
+            self.assembly.interrupt(&mut self.messages);
         }
     }
 
-    /// Hands over what was read, if there is anything. A message that is not whole stays.
-    fn hand_over(&mut self) -> bool {
-        if self.messages.is_empty() {
+    fn note(&mut self, read: Read) {
+        self.is_halfway = false;
+        if let Read::TooLong { begun_at, len } = read {
+            self.is_halfway = true;
+            self.next = Some(Delivery::TooLong { position: begun_at, len });
+        }
+    }
+
+    /// Reads the packet of a group that may have to be decoded, and notes where it lies; false when it does not lie there as it came.
+    pub(super) fn read_noting(
+        &mut self,
+        (key, position, index): (u64, u64, u8),
+        (payload, fragment): (&[u8], Option<Fragment>),
+        stats: &mut ReceiverStats,
+    ) -> bool {
+        let start = self.messages.bytes().len();
+        self.read(position, (payload, fragment), stats);
+        let (front, rest) = match self.framing() {
+            Framing::Packed => Front::split(payload),
+            Framing::Apdu | Framing::Stream => (Front::default(), payload),
+        };
+        let is_there = self.messages.bytes().len() == start + rest.len();
+        if is_there {
+            self.behind.note((key, index), (front, fragment), start, &mut self.messages);
+        }
+        is_there
+    }
+
+    /// Copies to the memory of a group what was read of it, and returns how many bytes that are.
+    pub(super) fn move_behind(&mut self, key: u64, hold: &mut Hold) -> usize {
+        if self.behind.key() != Some(key) {
+            return 0;
+        }
+        self.behind.move_to(hold, &mut self.messages)
+    }
+
+    /// Forgets what was read of groups before this one.
+    #[inline]
+    pub(super) fn forget_before(&mut self, key: u64) {
+        if self.behind.key().is_some_and(|behind| behind < key) {
+            self.behind.clear(&mut self.messages);
+        }
+    }
+
+    /// Hands over what was read, if there is anything. What is not whole goes on elsewhere.
+    fn hand_over(&mut self, lent: &mut Lent) -> bool {
+        self.told = None;
+        if self.messages.is_empty() && self.messages.read_len() == 0 {
             return false;
         }
-        self.told.clear();
-        mem::swap(&mut self.messages, &mut self.told);
-        self.told.move_begun(&mut self.messages);
+        let told = lent.lend(&mut self.messages);
+        self.behind.lent(&told);
+        self.told = Some(told);
         true
     }
 }
@@ -141,13 +204,22 @@ impl Peer {
             ordered.told_stalled |= tells;
             return tells.then_some(Delivery::Stalled);
         }
-        if self.end != Some(EndCause::Loss) {
-            self.read_held(shared);
+        loop {
+            if self.end != Some(EndCause::Loss) {
+                self.read_held(shared);
+            }
+            let Sink::Ordered(ordered) = &mut self.sink else { return None };
+            if !ordered.hand_over(&mut shared.lent) {
+                break;
+            }
+            self.bound_behind(shared);
+            let Sink::Ordered(ordered) = &self.sink else { return None };
+            // There may be none in what was read.
+            if ordered.told().is_some_and(|told| !told.is_empty()) {
+                return Some(Delivery::Messages);
+            }
         }
         let Sink::Ordered(ordered) = &mut self.sink else { return None };
-        if ordered.hand_over() {
-            return Some(Delivery::Messages);
-        }
         if self.end == Some(EndCause::Loss) {
             return self.ending(self.window.floor());
         }
@@ -160,33 +232,62 @@ impl Peer {
     /// or before it, for the parity of its group, or for want of room.
     pub(super) fn read_at_once(&mut self, position: u64, data: &Data<'_>, shared: &mut Shared) -> bool {
         let Content::Source { fragment } = data.head.content else { return false };
-        if position != self.window.floor() || !self.announced || self.parity.is_some() || self.end.is_some() {
+        if self.parity.is_some() || !self.is_next(position) {
             return false;
         }
         let block = self.window.block(self.window.key(position));
         let is_alone = block.is_none_or(|block| block.hold.is_none() && block.repair.is_idle());
         let Sink::Ordered(ordered) = &mut self.sink else { return false };
-        if !is_alone || ordered.paused || !ordered.may_read() {
+        if !is_alone {
             return false;
         }
-        // What is told in the middle of a packet is told before the rest is read.
-        if !ordered.read(position, (data.payload, fragment), &mut shared.stats) {
-            return false;
-        }
+        ordered.read(position, (data.payload, fragment), &mut shared.stats);
         self.window.arrived(position, true);
         self.raise_floor(position + 1, shared);
         true
+    }
+
+    /// Whether the packet at a position may be read when it comes.
+    #[inline]
+    pub(super) fn is_next(&self, position: u64) -> bool {
+        let Sink::Ordered(ordered) = &self.sink else { return false };
+        position == self.window.floor()
+            && self.announced
+            && self.end.is_none()
+            && !ordered.paused
+            && ordered.may_read()
+    }
+
+    /// What was read of a group and keeps too much memory from being used again goes to the group's own.
+    fn bound_behind(&mut self, shared: &mut Shared) {
+        let Sink::Ordered(ordered) = &mut self.sink else { return };
+        if !ordered.behind.is_large() {
+            return;
+        }
+        let Some(block) = ordered.behind.key().and_then(|key| self.window.block_mut(key)) else {
+            return ordered.behind.clear(&mut ordered.messages);
+        };
+        let held_blocks = &mut self.held_blocks;
+        let hold = block.hold.get_or_insert_with(|| {
+            *held_blocks += 1;
+            shared.pool.take()
+        });
+        self.held_bytes += ordered.behind.move_to(hold, &mut ordered.messages);
     }
 
     /// Reads what is kept, packet by packet, until something else comes up.
     fn read_held(&mut self, shared: &mut Shared) {
         loop {
             let Sink::Ordered(ordered) = &mut self.sink else { return };
+            if ordered.is_halfway && ordered.has_room() {
+                ordered.read_on(&mut shared.stats);
+                continue;
+            }
             if !ordered.may_read() {
                 return;
             }
             let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
-            let mut recycle = |hold: Box<super::hold::Hold>| {
+            let mut recycle = |hold: Box<Hold>| {
                 *held_blocks -= 1;
                 *held_bytes -= hold.len();
                 shared.pool.put(hold);
@@ -195,9 +296,7 @@ impl Peer {
                 Step::Packet { key, index } => {
                     let held = self.window.block(key).and_then(|block| block.hold.as_ref());
                     let packet = held.and_then(|hold| hold.data(index)).unwrap_or((&[], None));
-                    if !ordered.read(self.window.floor(), packet, &mut shared.stats) {
-                        return;
-                    }
+                    ordered.read(self.window.floor(), packet, &mut shared.stats);
                     self.pass(key, index, shared);
                 }
                 Step::Lost { first, last } => {
@@ -211,7 +310,7 @@ impl Peer {
     }
 
     /// The packet at the floor was read to its end. Its memory is used again, unless it may help to decode the group.
-    fn pass(&mut self, key: u64, index: u8, shared: &mut Shared) {
+    pub(super) fn pass(&mut self, key: u64, index: u8, shared: &mut Shared) {
         self.raise_floor(self.window.floor() + 1, shared);
         if mem::take(&mut self.waits_for_room) {
             // There is more room now: a time-out that is due at once looks for what is missing.
@@ -259,5 +358,7 @@ impl Peer {
     }
 }
 
+/// Bytes that are read ahead at most: with one packet more they fit in memory that is kept.
+const AHEAD_MAX: usize = KEPT_MAX - (64 << 10);
 /// Messages that are read ahead at most, and what one packet has more.
 const MESSAGES_MAX: usize = 1024;

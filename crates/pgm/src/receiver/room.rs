@@ -131,6 +131,9 @@ impl Peer {
     }
 
     pub(super) fn raise_floor(&mut self, floor: u64, shared: &mut Shared) {
+        if let Sink::Ordered(ordered) = &mut self.sink {
+            ordered.forget_before(self.window.key(floor));
+        }
         let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
         self.window.raise_floor(floor, &mut |hold| {
             *held_blocks -= 1;

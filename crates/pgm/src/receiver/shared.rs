@@ -3,6 +3,7 @@
 use super::config::ReceiverConfig;
 use super::decode::Workshop;
 use super::hold::Hold;
+use super::lent::Lent;
 use super::stats::ReceiverStats;
 use crate::rng::Rng;
 
@@ -14,6 +15,7 @@ pub(super) struct Shared {
     pub(super) stats: ReceiverStats,
     pub(super) workshop: Workshop,
     pub(super) pool: Pool,
+    pub(super) lent: Lent,
 }
 
 /// Empty holds, so that a block that begins allocates nothing: as many as were ever used at a time, within a bound on their memory.

@@ -7,7 +7,7 @@ use campanile_pgm::receiver::{Consumer, Limits, NakConfig, OnLoss, ReceiverConfi
 use campanile_pgm::wire::DataKind;
 
 use crate::rig::{ReceiverRig, apdus, texts};
-use crate::world::{Told, tsi};
+use crate::world::{Told, read, tsi};
 
 /// A receiver that has room for 8 packets and is paused.
 fn paused(slow: Slow) -> ReceiverRig {
@@ -129,6 +129,23 @@ fn a_message_that_is_too_long_is_told_where_it_begins() {
         }
         assert_eq!(rig.told(), expected);
     }
+}
+
+#[test]
+fn what_is_given_up_is_told_after_the_rest_of_a_packet() {
+    let consumer =
+        Consumer::Ordered { framing: Framing::Packed, on_loss: OnLoss::Continue, slow: Slow::Lose };
+    let limits = Limits { packets: 8, message_len: 3, ..Limits::default() };
+    let mut rig = ReceiverRig::synchronised(ReceiverConfig { consumer, limits, ..apdus() });
+    rig.odata(0, b"\0\0\x02\0a\x06\0long!\x02\0b");
+    assert_eq!(rig.receiver.poll_event().map(|event| read(&event)), Some(vec![Told::Message(b"a".to_vec())]));
+    rig.receiver.pause(tsi()).unwrap();
+    (1..12).for_each(|sqn| rig.odata(sqn, b"\0\0\x02\0c"));
+    rig.receiver.resume(tsi()).unwrap();
+    let told = rig.told();
+    assert_eq!(told[..2], [Told::TooLong(0, 5), Told::Message(b"b".to_vec())]);
+    let Told::Lost(1, last) = told[2] else { panic!("{told:?}") };
+    assert_eq!(told[3..], vec![Told::Message(b"c".to_vec()); 11 - last as usize]);
 }
 
 #[test]

@@ -36,11 +36,11 @@ pub(crate) enum Told {
 pub(crate) fn read(event: &Event<'_>) -> Vec<Told> {
     let told = match *event {
         Event::Start { first, .. } => Told::Start(first.0),
-        Event::Messages { ref messages, .. } => {
+        Event::Messages { messages, .. } => {
             let kind = |more| if more { Told::Part } else { Told::Message };
             return messages.iter().map(|(bytes, more)| kind(more)(bytes.to_vec())).collect();
         }
-        Event::Bytes { ref bytes, .. } => {
+        Event::Bytes { bytes, .. } => {
             return bytes.iter().map(|(bytes, _)| Told::Bytes(bytes.to_vec())).collect();
         }
         Event::Packets { ref packets, .. } => {

@@ -72,9 +72,11 @@ fn compiler() -> io::Result<String> {
 }
 
 /// The arguments of what is counted, and how the table names it.
-pub(crate) const WORKS: [(&str, &str); 4] = [
+pub(crate) const WORKS: [(&str, &str); 6] = [
     ("large", "messages of 1344 bytes"),
     ("small", "messages of 100 bytes"),
+    ("grouped", "messages of 1344 bytes, of which parity can be asked for"),
+    ("grouped-small", "messages of 100 bytes, of which parity can be asked for"),
     ("file", "a file"),
     ("lossy", "a file of which every twentieth packet is lost, and repaired"),
 ];
@@ -88,7 +90,7 @@ const HEAD: &str = "\
 # What a packet costs, in instructions
 
 Instructions that the state machines execute for a data packet, as Callgrind counts them: publishing, sending, receiving, delivering,
-and no system call. Packets are full ones, for an MTU of 1500; 14 messages of 100 bytes share one. There is no parity: what its code
+and no system call. Packets are full ones, for an MTU of 1500; 14 messages of 100 bytes share one. No parity is sent: what its code
 costs depends on the processor ([benchmarks](benchmarks.md)). `cargo instructions` writes this page anew, and `cargo test` fails where
 a count strays from it by more than 5 %.
 

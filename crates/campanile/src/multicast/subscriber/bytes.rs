@@ -108,8 +108,8 @@ impl Parcel for Delivered {
         match self {
             Delivered::Event(_) => 0,
             Delivered::Batch(Batch { memory, taken, front, .. }) => {
-                let start = memory.range(*taken).map_or(0, |(range, _)| range.start);
-                memory.bytes_len() - start - front
+                let len = |nth| memory.range(nth).map_or(0, |(range, _)| range.len());
+                memory.bytes_len() - (0..*taken).map(len).sum::<usize>() - front
             }
         }
     }
@@ -129,31 +129,6 @@ impl Parcel for Delivered {
     }
 }
 
-/// Memory that is lent to the application, and used again when it has let go of all of it.
-#[derive(Debug, Default)]
-pub(super) struct Lent {
-    /// In the order in which it was lent, which is that in which it mostly comes free.
-    memory: VecDeque<Arc<Messages>>,
-}
-
-impl Lent {
-    /// Takes messages as they are, and leaves other memory for the next ones.
-    pub(super) fn lend(&mut self, messages: &mut Messages) -> Arc<Messages> {
-        let free = self.memory.pop_front_if(|oldest| Arc::get_mut(oldest).is_some());
-        let mut lent = free.unwrap_or_default();
-        mem::swap(Arc::get_mut(&mut lent).expect("nobody else has it"), messages);
-        if self.memory.len() == LENT_MAX {
-            // Who keeps it for so long frees it, too.
-            self.memory.pop_front();
-        }
-        self.memory.push_back(Arc::clone(&lent));
-        lent
-    }
-}
-
-/// Pieces of memory that are waited for.
-const LENT_MAX: usize = 64;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,9 +142,8 @@ mod tests {
 
     #[test]
     fn a_batch_is_taken_message_by_message() {
-        let mut lent = Lent::default();
-        let mut batch = |all: &[&str], taken, front, is_stream| {
-            let memory = lent.lend(&mut messages(all));
+        let batch = |all: &[&str], taken, front, is_stream| {
+            let memory = Arc::new(messages(all));
             Delivered::Batch(Batch { tsi: Tsi::default(), memory, taken, front, is_stream })
         };
         let stalled = Delivered::Event(Received::Stalled { tsi: Tsi::default() });
@@ -192,24 +166,5 @@ mod tests {
         }
         assert_eq!(text, ["message \"one\"", "message \"\"", "event", "bytes \"stream\""]);
         assert_eq!(weight, 9, "what was put is what is taken");
-    }
-
-    #[test]
-    fn memory_that_was_let_go_of_is_lent_again() {
-        let mut lent = Lent::default();
-        let mut first = messages(&["first"]);
-        let held = lent.lend(&mut first);
-        assert!(first.is_empty(), "nothing is free yet");
-        let mut second = messages(&["second"]);
-        drop(lent.lend(&mut second));
-        assert!(second.is_empty(), "the oldest one is held");
-        drop(held);
-        let mut third = messages(&["third"]);
-        let held = lent.lend(&mut third);
-        assert_eq!((third.get(0), held.get(0)), (Some((&b"first"[..], false)), Some((&b"third"[..], false))));
-        for _ in 0..2 * LENT_MAX {
-            lent.lend(&mut messages(&["more"]));
-        }
-        assert!(lent.memory.len() <= LENT_MAX);
     }
 }

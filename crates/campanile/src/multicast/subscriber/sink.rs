@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
 use async_channel::Receiver as Orders;
 use campanile_pgm::receiver::{EndCause, Event, Messages, Receiver};
 use campanile_pgm::{Instant, Seq, Tsi};
 
-use super::bytes::{Batch, Delivered, Lent};
+use super::bytes::{Batch, Delivered};
 use super::delivery::Delivery;
 use super::{Foreign, Received};
 use crate::multicast::bulk::Progress;
@@ -27,7 +28,6 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct OrderedSink {
     delivery: Delivery,
-    lent: Lent,
     commands: Orders<Command>,
     mode: Mode,
     sessions: HashMap<Tsi, Session>,
@@ -63,7 +63,6 @@ impl OrderedSink {
     pub(super) fn new(delivery: Delivery, commands: Orders<Command>, mode: Mode) -> Self {
         OrderedSink {
             delivery,
-            lent: Lent::default(),
             commands,
             mode,
             sessions: HashMap::new(),
@@ -130,7 +129,7 @@ impl OrderedSink {
     }
 
     /// Gives messages to the application, but for the front of their session.
-    fn messages(&mut self, tsi: Tsi, messages: &mut Messages) {
+    fn messages(&mut self, tsi: Tsi, messages: &Arc<Messages>) {
         let mut taken = 0;
         while self.settled != Some(tsi)
             && let Some((bytes, _)) = messages.get(taken)
@@ -142,17 +141,18 @@ impl OrderedSink {
             }
         }
         if taken < messages.len() {
-            let memory = self.lent.lend(messages);
+            let memory = Arc::clone(messages);
             self.delivery
                 .put(tsi, Delivered::Batch(Batch { tsi, memory, taken, front: 0, is_stream: false }));
         }
     }
 
     /// Gives bytes of a stream to the application, but for the front of their session.
-    fn stream(&mut self, tsi: Tsi, bytes: &mut Messages) {
-        let Some(front) = self.front(tsi, bytes.bytes()) else { return };
+    fn stream(&mut self, tsi: Tsi, bytes: &Arc<Messages>) {
+        let front = bytes.get(0).and_then(|(stream, _)| self.front(tsi, stream));
+        let Some(front) = front else { return };
         if front < bytes.bytes_len() {
-            let memory = self.lent.lend(bytes);
+            let memory = Arc::clone(bytes);
             self.delivery.put(tsi, Delivered::Batch(Batch { tsi, memory, taken: 0, front, is_stream: true }));
         }
     }
