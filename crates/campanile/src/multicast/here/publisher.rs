@@ -24,6 +24,8 @@ use crate::multicast::publisher::{self, PublishError, Published};
 pub struct Publisher {
     publisher: publisher::Publisher,
     node: Here,
+    /// Bytes that were gathered since the node was last asked to send them.
+    gathered: usize,
 }
 
 impl Publisher {
@@ -34,7 +36,7 @@ impl Publisher {
     /// The options are contradictory, or the sockets cannot be had.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let (publisher, node) = publisher::Publisher::start_here(options)?;
-        Ok(Publisher { publisher, node })
+        Ok(Publisher { publisher, node, gathered: 0 })
     }
 
     /// The session's identifier.
@@ -55,13 +57,13 @@ impl Publisher {
     ///
     /// It is too long, or the session is finished.
     pub fn publish(&mut self, message: &[u8]) -> Result<(), PublishError> {
-        self.gather(message)?;
-        self.node.turn_now();
+        self.publisher.pieces(message).try_for_each(|piece| self.say(piece?, false))?;
+        self.send();
         Ok(())
     }
 
-    /// As [`Publisher::publish`], but the message may stay until the next call that runs the node, or there is no room for more. Many
-    /// that are gathered leave in trains of full packets.
+    /// As [`Publisher::publish`], but the message may stay until the next call that sends, or until there is a train of others behind it:
+    /// what is gathered leaves in full packets, many at a time.
     ///
     /// # Errors
     ///
@@ -88,7 +90,7 @@ impl Publisher {
     /// The session is finished.
     pub fn flush(&mut self) -> Result<(), PublishError> {
         self.publisher.flush()?;
-        self.node.turn_now();
+        self.send();
         Ok(())
     }
 
@@ -149,6 +151,11 @@ impl Publisher {
         self.publisher.counts()
     }
 
+    fn send(&mut self) {
+        self.gathered = 0;
+        self.node.turn_now();
+    }
+
     fn say(&mut self, piece: &[u8], more: bool) -> Result<(), PublishError> {
         let mut done = self.publisher.pack(piece, more);
         if done == Err(PublishError::Full) {
@@ -159,6 +166,14 @@ impl Publisher {
             self.node.turn(None);
             done = self.publisher.pack(piece, more);
         }
-        done
+        done?;
+        self.gathered += piece.len();
+        if self.gathered >= TRAIN {
+            self.send();
+        }
+        Ok(())
     }
 }
+
+/// Bytes that leave at once at most.
+const TRAIN: usize = 64 << 10;
