@@ -44,13 +44,27 @@ impl Plan {
     /// # Errors
     /// Those of the sender, which end it.
     pub fn send<E>(self, mut send: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        self.play(|step| match step {
+            Step::Wait { due_ns } => {
+                sleep_until(due_ns);
+                Ok(())
+            }
+            Step::Send(message) => send(message),
+        })
+    }
+
+    /// Has somebody wait until a message is due, and send it, for every message.
+    ///
+    /// # Errors
+    /// Those of whoever does it, which end it.
+    pub fn play<E>(self, mut take: impl FnMut(Step<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut message = vec![0; self.size];
         let start_ns = now_ns();
         let (mut due_ns, mut sent_ns) = (start_ns, start_ns);
         for number in 0..self.count {
             if self.rate > 0 {
                 due_ns = start_ns + (u128::from(number) * 1_000_000_000 / u128::from(self.rate)) as u64;
-                sleep_until(due_ns);
+                take(Step::Wait { due_ns })?;
                 sent_ns = now_ns();
             } else if number % 256 == 0 {
                 // To read the clock for each would be a good part of what it takes to send one.
@@ -60,10 +74,22 @@ impl Plan {
             message[..8].copy_from_slice(&number.to_le_bytes());
             message[8..16].copy_from_slice(&due_ns.to_le_bytes());
             message[16..24].copy_from_slice(&sent_ns.to_le_bytes());
-            send(&message)?;
+            take(Step::Send(&message))?;
         }
         Ok(())
     }
+}
+
+/// What a sender does next.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// Wait until a message is due, in the machine's time ([`now_ns`]), which may be over.
+    Wait {
+        /// When it is.
+        due_ns: u64,
+    },
+    /// Send it.
+    Send(&'a [u8]),
 }
 
 /// What a receiver has made of a feed.

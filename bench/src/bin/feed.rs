@@ -1,15 +1,15 @@
-//! A feed of messages to a group on `eth0`: by Campanile, or by UDP as it is.
+//! A feed of messages to a group on `eth0`: by Campanile, with threads of its own or on the program's (`here`), or by UDP as it is.
 //!
-//! `feed send|recv campanile|raw COUNT SIZE RATE [OPTION=VALUE...]`
+//! `feed send|recv campanile|here|raw COUNT SIZE RATE [OPTION=VALUE...]`
 
 use std::error::Error;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use campanile::multicast::{Options, Publisher, Received, Subscriber};
-use campanile_bench::feed::{Plan, Tally, stay};
+use campanile::multicast::{Options, PublishError, Publisher, Received, Subscriber, here};
+use campanile_bench::feed::{Plan, Step, Tally, now_ns, stay};
 use campanile_bench::socket;
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 192, 7, 3);
@@ -35,6 +35,8 @@ fn run(words: &[String]) -> Result<(), Box<dyn Error>> {
     match (task.as_str(), kind.as_str()) {
         ("send", "campanile") => send(plan, &parse(options)?),
         ("recv", "campanile") => receive(plan, &parse(options)?),
+        ("send", "here") => send_here(plan, &parse(options)?),
+        ("recv", "here") => receive_here(plan, &parse(options)?),
         ("send", "raw") => send_raw(plan),
         ("recv", "raw") => receive_raw(plan),
         _ => Err(format!("'{task} {kind}' is nothing to do").into()),
@@ -63,10 +65,44 @@ fn send(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
 
 fn receive(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
     let subscriber = Subscriber::start(options)?;
+    hear(plan, || subscriber.next(WAIT))?;
+    std::mem::forget(subscriber);
+    Ok(())
+}
+
+/// As [`send`], without another thread; never returns, for others may need repairs.
+fn send_here(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
+    let mut publisher = here::Publisher::start(options)?;
+    plan.play(|step| match step {
+        Step::Wait { due_ns } => {
+            publisher.run_until(Instant::now() + Duration::from_nanos(due_ns.saturating_sub(now_ns())));
+            Ok(())
+        }
+        // What is due now is not kept for what is due later; where nothing is due, packets are best full.
+        Step::Send(message) if plan.rate > 0 => publisher.publish(message),
+        Step::Send(message) => publisher.gather(message),
+    })?;
+    publisher.flush()?;
+    println!("sent");
+    while publisher.next(Duration::MAX).is_some() {}
+    Err(PublishError::Finished.into())
+}
+
+/// As [`receive`], without another thread.
+fn receive_here(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
+    let mut subscriber = here::Subscriber::start(options)?;
+    hear(plan, || subscriber.next(WAIT))?;
+    // Somebody may still ask for what this one says, but it says nothing but reports.
+    while subscriber.next(Duration::MAX).is_some() {}
+    Ok(())
+}
+
+/// Tells what is made of a feed.
+fn hear(plan: Plan, mut next: impl FnMut() -> Option<Received>) -> Result<(), Box<dyn Error>> {
     println!("ready");
     let mut tally = Tally::new(plan);
     loop {
-        match subscriber.next(WAIT) {
+        match next() {
             Some(Received::Message { bytes, .. }) if tally.take(&bytes) => break,
             Some(Received::Failed(error)) => return Err(error.into()),
             None if tally.is_over() => break,
@@ -74,7 +110,6 @@ fn receive(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
         }
     }
     println!("{}", tally.line());
-    std::mem::forget(subscriber);
     Ok(())
 }
 

@@ -190,11 +190,11 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 420.0;
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = 700.0;
-const TOP: f64 = 84.0;
+const TOP: f64 = 98.0;
 const BOTTOM: f64 = 360.0;
 
 /// Told apart by whoever does not see red from green.
-const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#a34f86"];
+const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#a34f86", "#8a6d00", "#555555"];
 
 #[cfg(test)]
 mod tests {

@@ -36,6 +36,8 @@ pub(crate) struct Aeron {
 pub(crate) enum Way {
     /// Ours with some options.
     Campanile(&'static [&'static str]),
+    /// The same without threads of its own.
+    Here(&'static [&'static str]),
     /// UDP as it is: what is lost stays so.
     Raw,
     /// ZeroMQ's epgm.
@@ -135,16 +137,9 @@ impl Bench {
     fn command(&self, way: Way, node: &Node, task: &str, plan: Plan) -> Command {
         let words = [plan.count.to_string(), plan.size.to_string(), plan.rate.to_string()];
         match way {
-            Way::Campanile(options) => {
-                let mut command = node.command(&self.drivers.feed);
-                command.args([task, "campanile"]).args(words).args(options);
-                command
-            }
-            Way::Raw => {
-                let mut command = node.command(&self.drivers.feed);
-                command.args([task, "raw"]).args(words);
-                command
-            }
+            Way::Campanile(options) => self.own(node, [task, "campanile"], words, options),
+            Way::Here(options) => self.own(node, [task, "here"], words, options),
+            Way::Raw => self.own(node, [task, "raw"], words, &[]),
             Way::Zmq => {
                 let mut command = node.command(&self.drivers.zmq);
                 command.args([task, &node.v4().to_string()]).args(words);
@@ -158,6 +153,13 @@ impl Bench {
                 command
             }
         }
+    }
+
+    /// Our own driver.
+    fn own(&self, node: &Node, task: [&str; 2], words: [String; 3], options: &[&str]) -> Command {
+        let mut command = node.command(&self.drivers.feed);
+        command.args(task).args(words).args(options);
+        command
     }
 }
 

@@ -33,10 +33,9 @@ const AERON: Way = Way::Aeron(&[
 ]);
 
 /// What is repaired when it is asked for.
-const ON_DEMAND: Way = Way::Campanile(&["preset=lan", "rate=400mbit", "fec=off", "nak-backoff=100us"]);
+const ON_DEMAND: &[&str] = &["preset=lan", "rate=400mbit", "fec=off", "nak-backoff=100us"];
 /// Small groups, with parity sent before anybody asks.
-const AHEAD: Way =
-    Way::Campanile(&["preset=lan", "rate=400mbit", "fec=8", "fec-ahead=2", "nak-backoff=100us"]);
+const AHEAD: &[&str] = &["preset=lan", "rate=400mbit", "fec=8", "fec-ahead=2", "nak-backoff=100us"];
 
 /// A feed as fast as it goes.
 struct Flood {
@@ -89,9 +88,15 @@ const FLOODS: [Flood; 3] = [
     },
 ];
 
-/// Who takes part at a rate.
-const NAMES: [&str; 4] = ["campanile, repair on demand", "campanile, parity ahead", "aeron", "udp"];
-
+/// Who takes part at a rate. Ours have threads of their own, or none.
+const PACED_BY: [(&str, Way); 6] = [
+    ("campanile, repair on demand", Way::Campanile(ON_DEMAND)),
+    ("campanile, parity ahead", Way::Campanile(AHEAD)),
+    ("campanile here, repair on demand", Way::Here(ON_DEMAND)),
+    ("campanile here, parity ahead", Way::Here(AHEAD)),
+    ("aeron", AERON),
+    ("udp", Way::Raw),
+];
 /// 10,000 messages a second.
 const PACED: Plan = Plan { count: 30_000, size: SIZE, rate: 10_000 };
 
@@ -116,11 +121,11 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
     for loss in [0, 10] {
         // Where something is lost UDP by itself is no feed.
-        let names = if loss == 0 { &NAMES[..] } else { &NAMES[..3] };
+        let names = PACED_BY.map(|(name, _)| name);
+        let names = if loss == 0 { &names[..] } else { &names[..names.len() - 1] };
         let plan = Plan { count: shorter(PACED.count), ..PACED };
-        let turns = series.turns(&format!("paced {loss}"), names, |at| {
-            bench.measure([ON_DEMAND, AHEAD, AERON, Way::Raw][at], plan, loss)
-        })?;
+        let turns =
+            series.turns(&format!("paced {loss}"), names, |at| bench.measure(PACED_BY[at].1, plan, loss))?;
         text += &latency(&turns, loss);
         paced.push(turns);
     }
@@ -179,8 +184,8 @@ fn draw_latency(turns: &Turns<Sample>, name: &str, loss: &str) -> Result<(), Box
             places: &places,
             y_label: "µs from the send",
             scale: Scale::Log,
-            lines: NAMES
-                .map(line)
+            lines: PACED_BY
+                .map(|(name, _)| line(name))
                 .into_iter()
                 .filter(|line| line.values.iter().any(Option::is_some))
                 .collect(),
@@ -223,7 +228,7 @@ fn latency(turns: &Turns<Sample>, loss: u32) -> String {
     let sent_p99: (_, Of<Sample>) = ("p99 from when it is sent", |sample| sample.since_sent_us[P99]);
     let sent_p999: (_, Of<Sample>) = ("p99.9 from when it is sent", |sample| sample.since_sent_us[P999]);
     let mut targets = Vec::new();
-    for ours in ["campanile, repair on demand", "campanile, parity ahead"] {
+    for (ours, _) in PACED_BY.iter().filter(|(name, _)| name.starts_with("campanile")) {
         if loss == 0 {
             targets.extend([p99, p999, sent_p99, sent_p999].map(|what| target(ours, "udp", what, 1.5)));
         } else {
