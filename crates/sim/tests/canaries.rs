@@ -100,6 +100,11 @@ fn a_share_for_who_joins_late_that_is_not_what_was_promised() {
 }
 
 #[test]
+fn a_packet_too_long() {
+    assert!(matches!(broken(&case(), Canary::Length), Promise::Length { len, bound } if len > bound));
+}
+
+#[test]
 fn a_rate_exceeded() {
     assert!(matches!(broken(&case(), Canary::Rate), Promise::Rate { .. }));
 }

@@ -110,26 +110,31 @@ impl SourceConfig {
         Ok(Derived { tsdu_len, packets, group_len: self.group_len(packets) })
     }
 
-    /// The payload of a full data packet: what is left of a packet after the worst that can stand in front of it (house rule:
-    /// a session's data packets are all alike, and none grows when it is repaired).
+    /// The payload of a full data packet: what is left of a packet after what any of them may have to say, so that all data packets of a
+    /// session are alike, and none grows when it is repaired. What a packet only may say (OPT_SYN) it says where there is room.
     ///
     /// `None` when the packets are too short to hold any, or longer than packets can be.
     #[must_use]
     pub fn tsdu_len(&self) -> Option<usize> {
         const OPT_LENGTH: usize = 4;
-        const SYN: usize = 4;
         const FRAGMENT: usize = 16;
         const JOIN: usize = 8;
-        // OPT_CURR_TGSIZE, OPT_PARITY_GRP, and the encoded length behind parity (RFC 3208 §11).
-        const PARITY: usize = 8 + 8 + 2;
-        let mut taken = DataHead::LEN_MIN + OPT_LENGTH + SYN;
-        taken += match self.framing {
+        // OPT_CURR_TGSIZE or OPT_PARITY_GRP (RFC 3208 §11.8): parity of a short group is of the first run, which has no number.
+        const OF_GROUP: usize = 8;
+        // Behind parity of packets that differ in length (§11.2).
+        const ENCODED_LENGTH: usize = 2;
+        let framing = match self.framing {
             Framing::Apdu => FRAGMENT,
             _ if self.window.join_in_data => JOIN,
             _ => 0,
         };
-        taken += if self.parity.is_some() { PARITY } else { 0 };
-        let tsdu_len = self.packet_len.checked_sub(taken)?;
+        let (of_group, encoded_length) =
+            if self.parity.is_some() { (OF_GROUP, ENCODED_LENGTH) } else { (0, 0) };
+        let options = match framing + of_group {
+            0 => 0,
+            options => OPT_LENGTH + options,
+        };
+        let tsdu_len = self.packet_len.checked_sub(DataHead::LEN_MIN + options + encoded_length)?;
         let fits = (PACKET_LEN_MIN..=PACKET_LEN_MAX).contains(&self.packet_len)
             && tsdu_len >= OFFSET_LEN + TSDU_LEN_MIN;
         fits.then_some(tsdu_len)
@@ -330,7 +335,7 @@ pub struct ParityConfig {
 pub enum ProActive {
     /// None.
     Off,
-    /// So many packets a full group, and a proportional share for a short one.
+    /// So many packets a full group, and a proportional share for a short one, up to one run.
     Fixed(u8),
     /// As many as the repair demand of late suggests.
     Adaptive {
@@ -432,7 +437,7 @@ mod tests {
     #[test]
     fn defaults_are_right() {
         let derived = config().check().unwrap();
-        assert_eq!((derived.tsdu_len, derived.packets, derived.group_len), (1472 - 24 - 8, 4096, 64));
+        assert_eq!((derived.tsdu_len, derived.packets, derived.group_len), (1472 - 24, 4096, 64));
     }
 
     #[test]
@@ -479,8 +484,8 @@ mod tests {
         };
         assert_eq!(packets(WindowSize::Packets(80)), 80);
         assert_eq!(packets(WindowSize::Packets(0)), 2);
-        assert_eq!(packets(WindowSize::Bytes(144_000)), 100);
-        assert_eq!(packets(WindowSize::Time(Duration::from_millis(144))), 100);
+        assert_eq!(packets(WindowSize::Bytes(144_800)), 100);
+        assert_eq!(packets(WindowSize::Time(Duration::from_micros(144_800))), 100);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a source keeps for each group of packets in its window.
 
 use super::adapt::Outcome;
+use super::config::N_MAX;
 use crate::Instant;
 
 /// A group: its packets, and how far its repair by parity has got.
@@ -110,6 +111,13 @@ impl Group {
         sent.saturating_sub(self.recent.count(now, eliminate_ns)).saturating_add(lacking)
     }
 
+    /// How many symbols it has, data and parity. The parity of a short group is of the first run alone: OPT_CURR_TGSIZE is in each packet
+    /// of it, and leaves no room for OPT_PARITY_GRP.
+    pub(super) fn symbols(&self, group_len: u8) -> u8 {
+        let is_short = self.closed && self.count < group_len;
+        if is_short { group_len.saturating_mul(2) } else { N_MAX }
+    }
+
     /// What became of it, for the choice of the parity of later ones.
     pub(super) fn outcome(&self, group_len: u8) -> Outcome {
         let of_full = |packets: u8| self.of_full(packets, group_len);
@@ -122,19 +130,24 @@ impl Group {
         u8::try_from(scaled).unwrap_or(u8::MAX)
     }
 
-    /// Takes the next symbol of a code of `symbols` to be sent on demand: of the parity, then of the data, then of the parity
-    /// again: no symbol comes twice before all others came once.
-    pub(super) fn take_symbol(
-        &mut self,
-        now: Instant,
-        (group_len, symbols): (u8, u8),
-        eliminate_ns: u64,
-    ) -> u8 {
+    /// Takes the next symbol to be sent on demand: of the parity, then of the data, then of the parity again: no symbol comes twice before
+    /// all others came once.
+    pub(super) fn take_symbol(&mut self, now: Instant, group_len: u8, eliminate_ns: u64) -> u8 {
         let symbol = self.peek_symbol(group_len);
         self.pending -= 1;
         self.recent.note(now, eliminate_ns);
-        self.next_symbol = if symbol + 1 == symbols { 0 } else { symbol + 1 };
+        self.pass(symbol, group_len);
         symbol
+    }
+
+    /// Takes the next symbol of the parity that nobody asked for.
+    pub(super) fn take_unasked(&mut self, now: Instant, group_len: u8) {
+        self.sent_at = now;
+        self.pass(self.next_symbol, group_len);
+    }
+
+    fn pass(&mut self, symbol: u8, group_len: u8) {
+        self.next_symbol = if symbol + 1 == self.symbols(group_len) { 0 } else { symbol + 1 };
     }
 
     /// The symbol that [`Self::take_symbol`] takes.
@@ -164,7 +177,7 @@ mod tests {
         assert!(group.ask(Instant(103), 3, false, ELIMINATE));
         assert_eq!(group.pending, 3);
         (0..3).for_each(|_| {
-            group.take_symbol(Instant(104), (4, 8), ELIMINATE);
+            group.take_symbol(Instant(104), 4, ELIMINATE);
         });
         assert!(!group.ask(Instant(109), 3, false, ELIMINATE), "it was answered already");
         assert!(group.ask(Instant(109), 4, false, ELIMINATE));
@@ -175,9 +188,9 @@ mod tests {
     fn a_later_nak_begins_a_round() {
         let mut group = group(4);
         group.ask(Instant(100), 2, false, ELIMINATE);
-        group.take_symbol(Instant(100), (4, 8), ELIMINATE);
+        group.take_symbol(Instant(100), 4, ELIMINATE);
         assert!(!group.ask(Instant(110), 1, false, ELIMINATE), "one is still pending");
-        group.take_symbol(Instant(110), (4, 8), ELIMINATE);
+        group.take_symbol(Instant(110), 4, ELIMINATE);
         assert!(!group.ask(Instant(111), 1, false, ELIMINATE), "it was just sent");
         assert!(group.ask(Instant(120), 1, false, ELIMINATE));
         assert_eq!(group.pending, 1);
@@ -189,10 +202,10 @@ mod tests {
         group.next_symbol = 0;
         assert!(group.ask(Instant(100), 1, false, ELIMINATE));
         assert_eq!(group.pending, 3);
-        let taken: Vec<u8> = (0..3).map(|_| group.take_symbol(Instant(104), (4, 7), ELIMINATE)).collect();
+        let taken: Vec<u8> = (0..3).map(|_| group.take_symbol(Instant(104), 4, ELIMINATE)).collect();
         assert_eq!(taken, [0, 1, 2]);
         assert!(group.ask(Instant(200), 1, false, ELIMINATE));
-        assert_eq!((group.pending, group.take_symbol(Instant(104), (4, 7), ELIMINATE)), (1, 4));
+        assert_eq!((group.pending, group.take_symbol(Instant(104), 4, ELIMINATE)), (1, 4));
     }
 
     #[test]
@@ -201,7 +214,7 @@ mod tests {
         group.ask(Instant(100), 4, true, ELIMINATE);
         assert_eq!(group.pending, 4, "not in the first round");
         (0..4).for_each(|_| {
-            group.take_symbol(Instant(104), (16, 64), ELIMINATE);
+            group.take_symbol(Instant(104), 16, ELIMINATE);
         });
         group.ask(Instant(200), 4, true, ELIMINATE);
         assert_eq!(group.pending, 6);
@@ -211,9 +224,11 @@ mod tests {
 
     #[test]
     fn symbols_go_around() {
-        let mut group = group(2);
-        group.pending = 20;
-        let taken: Vec<u8> = (0..8).map(|_| group.take_symbol(Instant(104), (4, 7), ELIMINATE)).collect();
-        assert_eq!(taken, [4, 5, 6, 0, 1, 4, 5, 6]);
+        let mut group = Group { closed: true, pending: 20, ..group(2) };
+        let taken: Vec<u8> = (0..8).map(|_| group.take_symbol(Instant(104), 4, ELIMINATE)).collect();
+        assert_eq!(taken, [4, 5, 6, 7, 0, 1, 4, 5], "a short group has one run of parity");
+        group.closed = false;
+        group.next_symbol = 254;
+        assert_eq!([(); 2].map(|()| group.take_symbol(Instant(104), 4, ELIMINATE)), [254, 0]);
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::cache::Purpose;
-use super::config::{N_MAX, URGENT_LEN};
+use super::config::URGENT_LEN;
 use super::parity::Symbol;
 use super::repairs::Job;
 use super::store::{Payload, Store};
@@ -229,10 +229,12 @@ impl Source {
             (_, Some(adapt)) => adapt.choose(&mut self.rng, state.count),
             (_, None) => 0,
         };
+        state.pro_active = state.pro_active.min(state.symbols(group_len) - group_len);
         self.owed = (state.pro_active > 0).then_some((group, state.pro_active));
     }
 
     fn transmit_pro_active(&mut self, now: Instant, mut train: Train<'_>) -> Option<Transmit> {
+        let group_len = self.window.group_len();
         while let Some((group, left)) = self.owed {
             let symbol = self.window.group(group).map(|state| state.next_symbol);
             let emitted = symbol
@@ -245,8 +247,7 @@ impl Source {
             self.charge(now, packet_len);
             self.stats.odata_parity += 1;
             if let Some(state) = self.window.group_mut(group) {
-                state.next_symbol += 1;
-                state.sent_at = now;
+                state.take_unasked(now, group_len);
             }
             self.owed = (left > 1).then_some((group, left - 1));
             if train.is_closed || !self.pacer.is_open(now) {
@@ -315,7 +316,7 @@ impl Source {
             self.stats.rdata_parity += 1;
         }
         if let Some(state) = self.window.group_mut(group) {
-            state.take_symbol(now, (group_len, N_MAX), self.eliminate_ns);
+            state.take_symbol(now, group_len, self.eliminate_ns);
         }
         Sent::Packet(packet_len)
     }
@@ -344,7 +345,7 @@ impl Source {
                 packet_len
             });
         }
-        let head = DataHead {
+        let mut head = DataHead {
             content: Content::Source { fragment },
             options: DataOptions {
                 join,
@@ -354,6 +355,8 @@ impl Source {
             },
             ..DataHead::new(kind, sqn, trail)
         };
+        // A source may say where the session begins (RFC 3208 §9.6): a full packet has no room for that.
+        head.options.syn &= head.wire_len() + payload.len() <= self.config.packet_len;
         let data = Data { head, payload };
         let packet_len = data.wire_len();
         if !train.takes(packet_len) {
@@ -402,7 +405,6 @@ impl Source {
             },
             options: DataOptions {
                 curr_tgsize: if is_short { NonZeroU32::new(state.count.into()) } else { None },
-                syn: start == 0,
                 ..DataOptions::default()
             },
         };

@@ -95,10 +95,7 @@ fn a_burst_ends_with_the_packet_that_is_being_filled() {
     let sent = rig.run_ms(1);
     assert_eq!(
         texts(&sent),
-        [
-            "ODATA 0 trail 0, curr_tgsize 1, syn, 8 bytes",
-            "ODATA 0 trail 0, parity, curr_tgsize 1, syn, 8 bytes"
-        ],
+        ["ODATA 0 trail 0, curr_tgsize 1, syn, 8 bytes", "ODATA 0 trail 0, parity, curr_tgsize 1, 8 bytes"],
         "both messages are in it"
     );
     rig.publish(1);

@@ -142,6 +142,7 @@ pub(crate) struct SourceRig {
     pub(crate) now: Instant,
     pub(crate) source: Source,
     pub(crate) events: Vec<SourceEvent>,
+    packet_len: usize,
 }
 
 /// A source of messages that are packets of their own, whose heartbeats are far apart.
@@ -155,9 +156,9 @@ pub(crate) fn apdu_source() -> SourceConfig {
 impl SourceRig {
     /// A source that has sent its first SPM on each interface.
     pub(crate) fn new(config: SourceConfig) -> Self {
-        let interfaces = 1 + config.further.len();
-        let mut rig =
-            SourceRig { now: START, source: Source::new(START, config).unwrap(), events: Vec::new() };
+        let (interfaces, packet_len) = (1 + config.further.len(), config.packet_len);
+        let source = Source::new(START, config).unwrap();
+        let mut rig = SourceRig { now: START, source, events: Vec::new(), packet_len };
         assert_eq!(texts(&rig.run_ms(1)).len(), interfaces);
         rig
     }
@@ -203,6 +204,7 @@ impl SourceRig {
         let mut buffer = vec![0; 65_536];
         let mut all = Vec::new();
         while let Some(transmit) = self.source.poll_transmit(self.now, &mut buffer) {
+            assert!(transmit.stride <= self.packet_len, "{transmit:?}");
             record(self.now, &transmit, &buffer, &mut all);
         }
         self.events.extend(std::iter::from_fn(|| self.source.poll_event()));

@@ -7,7 +7,7 @@ use campanile_pgm::source::{
     Advance, Join, ParityConfig, ProActive, PublishError, SourceConfig, SourceEvent, WindowConfig, WindowSize,
 };
 use campanile_pgm::wire::{Body, Nak, Request, Reset};
-use campanile_pgm::{Destination, Seq};
+use campanile_pgm::{Destination, Framing, Seq};
 
 use crate::rig::{Sent, SourceRig, apdu_source, request, texts};
 use crate::world::{address, endpoint};
@@ -292,6 +292,31 @@ fn parity_beyond_the_length_of_a_group_says_which_run_it_is_of() {
         let expected = format!("RDATA {} trail 0, parity{run}, ", at % 4);
         assert!(text.starts_with(&expected), "no index comes twice: {parity:#?}");
     }
+}
+
+#[test]
+fn a_short_group_of_full_packets_fills_its_parity_and_has_one_run_of_it() {
+    let mut config = with_parity(ProActive::Fixed(9));
+    config.framing = Framing::Stream;
+    let packet_len = config.packet_len;
+    let mut rig = SourceRig::new(config);
+    let bytes = vec![1; 3 * rig.source.tsdu_len() - 5];
+    rig.source.publish(rig.now, &bytes).unwrap();
+    rig.source.flush(rig.now);
+    let unasked = rig.run_ms(100);
+    assert_eq!(
+        kinds(&unasked),
+        ["ODATA 0", "ODATA 1", "ODATA 2", "ODATA 0", "ODATA 1", "ODATA 2", "ODATA 3"],
+        "of the seven that are its share"
+    );
+    for parity in &unasked[3..] {
+        assert!(parity.text.contains("parity with lengths, curr_tgsize 3"), "{}", parity.text);
+        assert_eq!(parity.transmit.stride, packet_len);
+    }
+    let sqns = [Seq(1)];
+    rig.hear(Body::Nak(Nak::new(request(&sqns, true))));
+    let asked = rig.run_ms(50);
+    assert_eq!(kinds(&asked), ["NCF 1", "RDATA 0", "RDATA 1", "RDATA 2"], "then the data go round");
 }
 
 #[test]

@@ -94,6 +94,7 @@ pub(crate) struct World {
     /// What is kept elsewhere: the source's data.
     pub(crate) file: Vec<u8>,
     pub(crate) files: Vec<Vec<u8>>,
+    packet_len: usize,
     delay: Duration,
     in_flight: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
@@ -137,6 +138,7 @@ impl World {
         let now = Instant(1_000 * MS);
         World {
             now,
+            packet_len: source.packet_len,
             source: Source::new(now, source).unwrap(),
             told: receivers.iter().map(|_| Vec::new()).collect(),
             files: receivers.iter().map(|_| Vec::new()).collect(),
@@ -237,6 +239,7 @@ impl World {
         loop {
             let mut quiet = true;
             while let Some(transmit) = self.source.poll_transmit(self.now, &mut buffer) {
+                assert!(transmit.stride <= self.packet_len, "{transmit:?}");
                 self.carry(Party::Source, &transmit, &buffer);
             }
             while let Some(event) = self.source.poll_event() {

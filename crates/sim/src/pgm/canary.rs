@@ -11,6 +11,8 @@ pub enum Canary {
     Repeat,
     /// What is left out, because it is lost or too long, is not told.
     Conceal,
+    /// The oracle of the length of packets sees each twice as long.
+    Length,
     /// The oracle of the rate sees each packet twice.
     Rate,
     /// Each NAK that a receiver sends is sent a hundred times.

@@ -23,6 +23,7 @@ pub struct SourceNode {
     content: Rc<Content>,
     record: Rc<RefCell<Record>>,
     feed: Feed,
+    packet_len: usize,
     overhead: u64,
     group_len: usize,
     rate: RateOracle,
@@ -65,6 +66,7 @@ impl SourceNode {
             content,
             record,
             feed: options.feed,
+            packet_len: config.packet_len,
             overhead,
             group_len: config.parity.map_or(64, |parity| parity.group.into()),
             rate,
@@ -153,6 +155,10 @@ impl SourceNode {
             None => return None,
         };
         for packet in buf[..transmit.len].chunks(transmit.stride) {
+            let len = packet.len() * if self.canary == Some(Canary::Length) { 2 } else { 1 };
+            if len > self.packet_len {
+                self.broken.get_or_insert(Promise::Length { len, bound: self.packet_len });
+            }
             let times = if self.canary == Some(Canary::Rate) { 2 } else { 1 };
             if !(0..times).all(|_| self.rate.sent(now, packet.len() as u64 + self.overhead)) {
                 let (sent, bound) = self.rate.fullest();

@@ -33,6 +33,13 @@ pub enum Promise {
         /// Of the packet that does not.
         sqn: Seq,
     },
+    /// No packet of a source is longer than it was told.
+    Length {
+        /// How long it is.
+        len: usize,
+        /// How long it may be.
+        bound: usize,
+    },
     /// A source stays within its rate over any 100 ms.
     Rate {
         /// What it sent in that time, in bytes.
@@ -81,6 +88,7 @@ impl fmt::Display for Violation {
         match &self.promise {
             Promise::Delivery { tsi, fault } => write!(f, "delivery of {tsi} is wrong: {fault:?}"),
             Promise::Framing { sqn } => write!(f, "packet {sqn} does not carry what was published"),
+            Promise::Length { len, bound } => write!(f, "a packet of {len} bytes where {bound} are allowed"),
             Promise::Rate { sent, bound } => write!(f, "{sent} bytes in 100 ms where {bound} are allowed"),
             Promise::Naks { naks, sent } => write!(f, "{naks} NAKs for {sent} packets"),
             Promise::Silence { sent } => write!(f, "lost nothing and sent {sent} packets"),
