@@ -4,6 +4,8 @@ use std::io;
 use std::marker::PhantomData;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::config::{Capabilities, Choice, Config, Fallback};
 use crate::core::Core;
 use crate::event::{Event, Pending, Train};
@@ -158,11 +160,25 @@ impl TransmitSlot<'_> {
     ///
     /// # Panics
     /// If the train is longer than the buffer, or has bytes and a stride of 0.
-    pub fn send(mut self, socket: SocketId, transmit: &Transmit) {
+    pub fn send(self, socket: SocketId, transmit: &Transmit) {
         assert!(transmit.len <= self.core.pool.buffer_len(), "a train lies inside its buffer");
+        self.queue(socket, transmit, None);
+    }
+
+    /// Queues the first `transmit.len` of these bytes for the next [`Engine::poll`], instead of the slot's own. They are held until the
+    /// kernel has them, or the engine is dropped; the slot is taken as long.
+    ///
+    /// # Panics
+    /// If the train is longer than the bytes, or has bytes and a stride of 0.
+    pub fn send_shared(self, socket: SocketId, transmit: &Transmit, bytes: Bytes) {
+        assert!(transmit.len <= bytes.len(), "a train lies inside its bytes");
+        self.queue(socket, transmit, Some(bytes));
+    }
+
+    fn queue(mut self, socket: SocketId, transmit: &Transmit, shared: Option<Bytes>) {
         assert!(transmit.stride > 0 || transmit.len == 0, "a train with bytes has a stride");
         let Some(buffer) = self.buffer.take() else { return };
-        self.core.outbox.push_back(Outgoing { socket, buffer, transmit: *transmit, sent: 0 });
+        self.core.outbox.push_back(Outgoing { socket, buffer, shared, transmit: *transmit, sent: 0 });
     }
 }
 

@@ -171,7 +171,7 @@ impl<'e> Train<'e> {
         let Facts { socket, path, stride, len, .. } = self.facts;
         let from = (path.cast == Cast::Unicast).then_some(path.to);
         let transmit = Transmit { from, ..Transmit::train(Some(path.from), stride, len) };
-        self.core.outbox.push_back(Outgoing { socket, buffer, transmit, sent: 0 });
+        self.core.outbox.push_back(Outgoing { socket, buffer, shared: None, transmit, sent: 0 });
     }
 }
 

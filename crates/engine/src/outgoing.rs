@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::pool::Buffer;
+use bytes::Bytes;
+
+use crate::pool::{Buffer, Pool};
 use crate::slots::SocketId;
 
 /// Where and how the bytes of a transmit slot are sent.
@@ -42,7 +44,10 @@ impl Transmit {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) socket: SocketId,
+    /// Its own memory, or, where its bytes are shared, the number of its operation alone.
     pub(crate) buffer: Buffer,
+    /// Its bytes where others may read them too: held until the kernel is done with them.
+    pub(crate) shared: Option<Bytes>,
     pub(crate) transmit: Transmit,
     /// Bytes that the kernel has taken.
     pub(crate) sent: usize,
@@ -58,6 +63,14 @@ pub(crate) struct Piece {
 }
 
 impl Outgoing {
+    /// Where the train starts. Shared bytes are for reading alone, which is all that a send does.
+    pub(crate) fn address(&self, pool: &Pool) -> *mut u8 {
+        match &self.shared {
+            Some(bytes) => bytes.as_ptr().cast_mut(),
+            None => pool.address(&self.buffer),
+        }
+    }
+
     /// The largest payload that one operation may carry, in the worse case of an IPv4 header: 65535 - 20 - 8.
     const PAYLOAD_MAX: usize = 65_507;
 
@@ -86,13 +99,13 @@ impl Outgoing {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::pool::Pool;
 
     fn outgoing(stride: usize, len: usize) -> Outgoing {
         let mut pool = Pool::new(&Config::default());
         Outgoing {
             socket: SocketId::from_bits(0),
             buffer: pool.take_transmit().expect("a new pool is full"),
+            shared: None,
             transmit: Transmit::train(None, stride, len),
             sent: 0,
         }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use campanile_engine::{Choice, Config, Engine, Event, SocketId, Transmit, udp};
 
 /// The system's allocator, counting what the test's own thread asks of it.
@@ -57,14 +58,13 @@ impl Party {
 
     /// Single datagrams of every kind from the peer, and a train from one socket to the other: all are mirrored, but the reply to the
     /// train and what is 64 bytes long are dropped.
-    fn round(&mut self, bytes: &[u8]) {
+    fn round(&mut self, bytes: &Bytes) {
         let address = self.engine.socket(self.mirror).expect("open").local_addr();
         for len in [bytes.len(), 0, 64] {
             self.peer.send_to(&bytes[..len], address).expect("loopback takes it");
         }
-        let mut slot = self.engine.transmit_slot().expect("one train at a time");
-        slot.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-        slot.send(self.other, &Transmit::train(Some(address), 100, bytes.len()));
+        let slot = self.engine.transmit_slot().expect("one train at a time");
+        slot.send_shared(self.other, &Transmit::train(Some(address), 100, bytes.len()), bytes.clone());
         (0..4).for_each(|_| self.turn(Instant::now() + Duration::from_millis(2)));
     }
 
@@ -89,7 +89,7 @@ fn a_warm_engine_allocates_nothing() {
             continue;
         }
         let mut party = Party::new(engine);
-        let bytes = vec![9; 1000];
+        let bytes = Bytes::from_static(&[9; 1000]);
         (0..100).for_each(|_| party.round(&bytes));
         let (before, warm) = (allocations(), party.engine.stats().received);
         (0..500).for_each(|_| party.round(&bytes));

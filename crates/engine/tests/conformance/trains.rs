@@ -1,5 +1,6 @@
 //! Trains: several datagrams in one operation, where the system can, and the same datagrams where it cannot.
 
+use bytes::Bytes;
 use campanile_engine::{Config, Event, Transmit, udp};
 
 use super::rig::{Host, hear, local, on_each_backend, pattern, peer};
@@ -58,6 +59,52 @@ fn a_train_is_mirrored_from_its_own_memory_with_its_stride() {
         let stats = server.engine.stats();
         assert_eq!((stats.received.datagrams, stats.sent.datagrams), (41, 41));
         assert_eq!(stats.received.trains, stats.sent.trains);
+    });
+}
+
+#[test]
+fn trains_leave_from_memory_that_others_read() {
+    on_each_backend(|backend| {
+        let config = Config { backend, ..Config::default() };
+        let (mut from, mut to) = (Host::new(backend), Host::with(&config, &large_buffer()));
+        let bytes = Bytes::from(pattern(10 * 1000 + 17));
+        // Parts of it, in pieces where the system takes few in one, and a part twice.
+        let trains = [(1000, 0..4000), (1000, 4000..10_017), (100, 17..9917), (1000, 0..4000)];
+        for (stride, part) in trains {
+            let id = from.id;
+            let transmit = Transmit::train(Some(to.address), stride, part.len());
+            let slot = from.engine.transmit_slot().expect("there are more slots than trains");
+            slot.send_shared(id, &transmit, bytes.slice(part.clone()));
+            assert!(!bytes.is_unique(), "the engine holds what it is to send");
+            from.flush();
+            let expected = bytes[part].chunks(stride).map(<[u8]>::to_vec).collect::<Vec<_>>();
+            assert_eq!(to.datagrams(expected.len()), expected);
+            assert!(bytes.is_unique(), "it is let go with the slot");
+        }
+    });
+}
+
+#[test]
+fn an_engine_lets_go_of_what_it_did_not_send() {
+    on_each_backend(|backend| {
+        let (mut host, peer) = (Host::new(backend), peer());
+        let bytes = Bytes::from(pattern(1000));
+        let transmit = Transmit::datagram(Some(peer.local_addr().expect("bound")), bytes.len());
+        let id = host.id;
+        let queue = |host: &mut Host| {
+            let slot = host.engine.transmit_slot().expect("there are more slots than trains");
+            slot.send_shared(id, &transmit, bytes.clone());
+        };
+        queue(&mut host);
+        host.engine.close(id);
+        host.flush();
+        assert!(bytes.is_unique(), "sent before the close");
+        queue(&mut host);
+        assert_eq!(host.flush().dropped.send, 1);
+        assert!(bytes.is_unique(), "refused");
+        queue(&mut host);
+        drop(host);
+        assert!(bytes.is_unique(), "never asked to send");
     });
 }
 

@@ -388,7 +388,7 @@ impl Outbound {
         }
         let fd = source.socket.inner().as_raw_fd();
         let headers = self.headers.as_mut_ptr();
-        // SAFETY: the first `whole` headers point at letters of this struct and at buffers whose tokens the outbox holds.
+        // SAFETY: the first `whole` headers point at letters of this struct and at bytes of trains that the outbox holds.
         let result =
             check(unsafe { libc::sendmmsg(fd, headers, whole as libc::c_uint, libc::MSG_DONTWAIT as _) });
         let Ok(count) = result else {
@@ -412,7 +412,7 @@ impl Outbound {
             if !train.is_whole(piece) {
                 break;
             }
-            let bytes = core.pool.address(&train.buffer);
+            let bytes = train.address(&core.pool);
             letter.write(&mut message.msg_hdr, &source.socket, train, piece, bytes);
             count += 1;
         }

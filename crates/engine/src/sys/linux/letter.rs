@@ -98,8 +98,8 @@ pub(super) fn send_now(core: &mut Core, socket: &UdpSocket, mut outgoing: Outgoi
     loop {
         let piece = outgoing.piece(segments);
         let mut header = header();
-        letter.write(&mut header, socket, &outgoing, piece, core.pool.address(&outgoing.buffer));
-        // SAFETY: the header points at `letter` and at the train's buffer, whose token `outgoing` holds; all outlive the call.
+        letter.write(&mut header, socket, &outgoing, piece, outgoing.address(&core.pool));
+        // SAFETY: the header points at `letter` and at the train's bytes, which `outgoing` holds; all outlive the call.
         let sent =
             unsafe { libc::sendmsg(socket.inner().as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
         if sent >= 0 {

@@ -116,10 +116,10 @@ impl Flights {
         piece: Piece,
     ) -> Answer<Outgoing> {
         let (index, handle) = (train.buffer.index(), handle(socket));
-        self.free_letter(&train.buffer).address_send(socket, &train, piece, pool.address(&train.buffer));
+        self.free_letter(&train.buffer).address_send(socket, &train, piece, train.address(pool));
         let letter = self.letter(index);
         let mut len = 0;
-        // SAFETY: the letter and the buffer it names stay in place; the train goes into `states`, which keeps both untouched
+        // SAFETY: the letter and the bytes it names stay in place; the train goes into `states`, which keeps both untouched
         // until the packet of this operation. `len` is written during the call alone.
         let result = unsafe {
             let overlapped = &raw mut (*letter).overlapped;

@@ -243,7 +243,7 @@ fn sends_that_end_at_once_free_their_buffers_in_the_same_poll() {
     for _ in 0..4 {
         let buffer = rig.core.pool.take_transmit().expect("four are free");
         let transmit = Transmit::train(Some(to), 100, 1000);
-        rig.core.outbox.push_back(Outgoing { socket, buffer, transmit, sent: 0 });
+        rig.core.outbox.push_back(Outgoing { socket, buffer, shared: None, transmit, sent: 0 });
     }
     rig.poll(Duration::ZERO);
     let waited = rig.core.stats.blocked;
