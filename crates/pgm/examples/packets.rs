@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use campanile_pgm::receiver::{Consumer, Receiver, ReceiverConfig};
 use campanile_pgm::source::{
-    Endpoint, Kept, Pace, Packer, ParityConfig, ProActive, Source, SourceConfig, SourceEvent, Tsdu,
+    Endpoint, Kept, Pace, Packed, Packer, ParityConfig, ProActive, Source, SourceConfig, SourceEvent,
     WindowConfig, WindowSize,
 };
 use campanile_pgm::wire::Session;
@@ -74,9 +74,8 @@ struct World {
     source: Source,
     receiver: Option<Receiver>,
     packer: Packer,
-    /// What was packed last, and how many of it the source has.
-    packed: Vec<Tsdu>,
-    pushed: usize,
+    /// What was packed last and the source does not have.
+    packed: Packed,
     message: Vec<u8>,
     /// Any group of the file.
     group: Vec<u8>,
@@ -100,21 +99,8 @@ impl World {
         let nak = vec![0; Receiver::TRANSMIT_LEN];
         let train = vec![0; TRAIN_LEN];
         let packer = Packer::new(Framing::Packed, source.tsdu_len());
-        let (packed, group) = (Vec::new(), Vec::new());
-        World {
-            now,
-            work,
-            source,
-            receiver,
-            packer,
-            packed,
-            pushed: 0,
-            message,
-            group,
-            train,
-            nak,
-            passed: 0,
-        }
+        let (packed, group) = (Packed::default(), Vec::new());
+        World { now, work, source, receiver, packer, packed, message, group, train, nak, passed: 0 }
     }
 
     /// What happens while the rate lets one train leave.
@@ -125,8 +111,8 @@ impl World {
             self.publish();
         }
         loop {
-            if let Some(transmit) = self.source.poll_transmit(self.now, &mut self.train) {
-                self.pass(transmit.stride, transmit.len);
+            if let Some((transmit, lent)) = self.source.poll_train(self.now, &mut self.train) {
+                self.pass(transmit.stride, transmit.len, lent.as_deref());
             } else if let Some(event) = self.source.poll_event() {
                 self.answer(event);
             } else {
@@ -138,18 +124,11 @@ impl World {
 
     /// Packs as many messages as the source takes packets.
     fn publish(&mut self) {
-        loop {
-            while let Some(tsdu) = self.packed.get_mut(self.pushed) {
-                if self.source.push(self.now, tsdu).is_err() {
-                    return;
-                }
-                self.pushed += 1;
+        while self.source.push(self.now, &mut self.packed).is_ok() {
+            while self.packer.filled() < PACKED {
+                self.packer.put(&self.message, false);
             }
-            self.packer.refill(&mut self.packed, PACKED);
-            self.pushed = 0;
-            while self.packed.len() < PACKED {
-                self.packer.put(&self.message, false, &mut self.packed);
-            }
+            self.packer.give(&mut self.packed);
         }
     }
 
@@ -160,8 +139,9 @@ impl World {
     }
 
     /// Carries a train, or what is left of it.
-    fn pass(&mut self, stride: usize, len: usize) {
+    fn pass(&mut self, stride: usize, len: usize, lent: Option<&[u8]>) {
         let Some(receiver) = &mut self.receiver else { return };
+        let train = lent.unwrap_or(&self.train);
         let mut start = 0;
         while start < len {
             let (mut end, mut next) = (len, len);
@@ -172,7 +152,7 @@ impl World {
                 self.passed += (next - start).div_ceil(stride) as u64;
             }
             if start < end {
-                receiver.handle_train(self.now, &PATH, stride, &self.train[start..end]);
+                receiver.handle_train(self.now, &PATH, stride, &train[start..end]);
             }
             start = next;
         }

@@ -11,6 +11,8 @@ mod event;
 mod group;
 mod nak;
 mod pack;
+mod packed;
+mod pages;
 mod parity;
 mod publish;
 mod repairs;
@@ -19,21 +21,22 @@ mod slots;
 mod spm;
 mod stats;
 mod store;
+mod train;
 mod transmit;
-mod tsdu;
 mod window;
 
 use std::ops::Range;
 use std::time::Duration;
 
+use bytes::Bytes;
 pub use config::{
     Advance, ConfigError, Endpoint, Join, Kept, Pace, ParityConfig, ProActive, RepairConfig, SourceConfig,
     SpmConfig, WindowConfig, WindowSize,
 };
 pub use event::{NotNeeded, OfferError, PublishError, SourceEvent};
 pub use pack::Packer;
+pub use packed::Packed;
 pub use stats::SourceStats;
-pub use tsdu::Tsdu;
 
 use self::adapt::Adapt;
 use self::config::{N_MAX, RATE_MAX};
@@ -72,8 +75,8 @@ pub struct Source {
     store: Store,
     /// Packs what is published here; what it holds open waits behind what the window holds.
     packer: Packer,
-    /// What it has just filled.
-    filled: Vec<Tsdu>,
+    /// What it has just given.
+    packed: Packed,
     /// The first sequence number of the APDU of which more packets are to come.
     apdu: Option<Seq>,
     pacer: Pacer,
@@ -173,7 +176,7 @@ impl Source {
             ),
             store: Store::new(window.kept, &derived),
             packer: Packer::new(config.framing, derived.tsdu_len),
-            filled: Vec::new(),
+            packed: Packed::default(),
             apdu: None,
             pacer: Pacer::new(rate_bps, overhead.into(), burst, config.packet_len),
             share: Share::new(config.repair.share_percent),
@@ -344,6 +347,20 @@ impl Source {
     ///
     /// When the buffer is shorter than the configuration's `packet_len`, or than that for each further address.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        let (transmit, lent) = self.poll_train(now, buffer)?;
+        if let Some(train) = lent {
+            buffer[..train.len()].copy_from_slice(&train);
+        }
+        Some(transmit)
+    }
+
+    /// As [`Source::poll_transmit`], without a copy of what lies in a row in the window: such a train is given as it lies. The buffer holds
+    /// any other, and its length is still the most that a train takes.
+    ///
+    /// # Panics
+    ///
+    /// As [`Source::poll_transmit`].
+    pub fn poll_train(&mut self, now: Instant, buffer: &mut [u8]) -> Option<(Transmit, Option<Bytes>)> {
         assert!(buffer.len() >= self.config.packet_len, "a transmit buffer holds a packet");
         self.transmit(now, buffer)
     }
@@ -443,10 +460,8 @@ impl Source {
     fn refill(&mut self) {
         if let Store::Elsewhere(cache) = &self.store {
             self.make_packets(cache.packets());
-        } else if self.window.waiting() == 0
-            && let Some(tsdu) = self.packer.close()
-        {
-            self.filled.push(tsdu);
+        } else if self.window.waiting() == 0 && self.packer.is_open() {
+            self.packer.close();
             self.take_in();
         }
     }

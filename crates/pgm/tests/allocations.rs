@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use campanile_pgm::receiver::{Consumer, Event, Messages, Packets, Receiver, ReceiverConfig};
 use campanile_pgm::source::{
-    Endpoint, Kept, Pace, Packer, ParityConfig, ProActive, Source, SourceConfig, SourceEvent, Tsdu,
+    Endpoint, Kept, Pace, Packed, Packer, ParityConfig, ProActive, Source, SourceConfig, SourceEvent,
     WindowConfig,
 };
 use campanile_pgm::wire::Session;
@@ -20,8 +20,7 @@ struct Bench {
     source: Source,
     /// Who packs the messages, if not the source itself, and the packets on their way from one to the other.
     packer: Option<Packer>,
-    packed: Vec<Tsdu>,
-    pushed: usize,
+    packed: Packed,
     receiver: Receiver,
     down: Vec<Vec<u8>>,
     up: Vec<Vec<u8>>,
@@ -44,8 +43,7 @@ impl Bench {
             now,
             source: Source::new(now, source).unwrap(),
             packer: None,
-            packed: Vec::new(),
-            pushed: 0,
+            packed: Packed::default(),
             receiver: Receiver::new(ReceiverConfig { consumer, ..ReceiverConfig::new(7500) }),
             down: Vec::new(),
             up: Vec::new(),
@@ -84,9 +82,10 @@ impl Bench {
         }
         loop {
             let mut transmit = None;
-            self.count(|it| transmit = it.source.poll_transmit(it.now, &mut buffer));
-            if let Some(transmit) = transmit {
-                sent.extend(buffer[..transmit.len].chunks(transmit.stride).map(<[u8]>::to_vec));
+            self.count(|it| transmit = it.source.poll_train(it.now, &mut buffer));
+            if let Some((transmit, lent)) = transmit {
+                let bytes = lent.as_deref().unwrap_or(&buffer[..transmit.len]);
+                sent.extend(bytes.chunks(transmit.stride).map(<[u8]>::to_vec));
                 continue;
             }
             let mut event = None;
@@ -110,16 +109,9 @@ impl Bench {
             while self.source.publish(self.now, &self.message).is_ok() {}
             return;
         };
-        loop {
-            while let Some(tsdu) = self.packed.get_mut(self.pushed) {
-                if self.source.push(self.now, tsdu).is_err() {
-                    return;
-                }
-                self.pushed += 1;
-            }
-            packer.refill(&mut self.packed, 10);
-            self.pushed = 0;
-            packer.put(&self.message, false, &mut self.packed);
+        while self.source.push(self.now, &mut self.packed).is_ok() {
+            packer.put(&self.message, false);
+            packer.give(&mut self.packed);
         }
     }
 

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
+use bytes::Bytes;
 use campanile_engine::{SocketId, Waker, privilege};
 use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Destination, Instant};
@@ -74,7 +75,7 @@ impl Arrival {
 }
 
 /// A train that leaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Departure {
     pub(super) to: To,
     pub(super) ttl: Option<u8>,
@@ -84,6 +85,8 @@ pub(super) struct Departure {
     pub(super) apart: bool,
     pub(super) stride: usize,
     pub(super) len: usize,
+    /// Its bytes, where they are not in the buffer.
+    pub(super) lent: Option<Bytes>,
 }
 
 /// Where a train goes.
@@ -99,12 +102,21 @@ impl Departure {
     /// What a state machine sends.
     pub(super) fn of(transmit: &campanile_pgm::Transmit) -> Self {
         let campanile_pgm::Transmit { to, ttl, tos, router_alert, apart, stride, len } = *transmit;
-        Departure { to: To::There(to), ttl, tos, router_alert, apart, stride, len }
+        Departure { to: To::There(to), ttl, tos, router_alert, apart, stride, len, lent: None }
     }
 
     /// A datagram of our own.
     pub(super) fn datagram(to: To, len: usize) -> Self {
-        Departure { to, ttl: None, tos: None, router_alert: false, apart: false, stride: len, len }
+        Departure {
+            to,
+            ttl: None,
+            tos: None,
+            router_alert: false,
+            apart: false,
+            stride: len,
+            len,
+            lent: None,
+        }
     }
 }
 

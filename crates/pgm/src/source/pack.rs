@@ -1,25 +1,38 @@
 //! Messages into packets: the three framings.
 
-use super::tsdu::Tsdu;
+use std::mem;
+
+use super::packed::{HEAD_LEN, Packed, Tsdu};
+use super::pages::Pages;
 use crate::Seq;
 use crate::framing::{FrameHeader, Framing, NO_MESSAGE, OFFSET_LEN};
-use crate::wire::Fragment;
+use crate::wire::{Fragment, Sum};
 
-/// Packs messages, or the bytes of a stream, into the payloads of packets, for [`super::Source::push`].
+/// Packs messages, or the bytes of a stream, into packets, for [`super::Source::push`].
 ///
-/// It copies and sums what is published, on whatever thread that is done. Memory comes back to it ([`Packer::refill`]), and is made where
-/// none has.
+/// It copies and sums what is published, on whatever thread that is done, which is the one time that it is copied before it leaves. What
+/// it packs in is memory that it has had before and that the source has given up, or new memory where there is none.
 #[derive(Debug)]
 pub struct Packer {
     framing: Framing,
     tsdu_len: usize,
     /// Whether the last part written goes on in the next one.
     in_message: bool,
-    /// The packet that is being filled; it has room.
-    open: Option<Tsdu>,
+    pages: Pages,
+    /// What was filled. Its last packets lie in the page.
+    packed: Packed,
+    /// The packet that is being filled, if one is; it has room.
+    open: Option<Open>,
+}
+
+/// A packet that is being filled, at the end of the page.
+#[derive(Debug)]
+struct Open {
+    /// Where in the page it begins.
+    start: usize,
     /// Where in it the first message begins.
     first_message: u16,
-    spare: Vec<Tsdu>,
+    ends_burst: bool,
 }
 
 impl Packer {
@@ -30,9 +43,9 @@ impl Packer {
             framing,
             tsdu_len,
             in_message: false,
+            pages: Pages::new(HEAD_LEN + tsdu_len),
+            packed: Packed::default(),
             open: None,
-            first_message: NO_MESSAGE,
-            spare: Vec::new(),
         }
     }
 
@@ -60,27 +73,35 @@ impl Packer {
             Framing::Apdu => return len.div_ceil(self.tsdu_len).max(1) as u64,
             Framing::Stream => (len, self.tsdu_len),
         };
-        let room = self.open.as_ref().map_or(0, |tsdu| self.tsdu_len - tsdu.len());
+        let room = self.open.as_ref().map_or(0, |open| self.tsdu_len - self.open_len(open));
         len.saturating_sub(room).div_ceil(per_packet) as u64
     }
 
-    /// Packs a message, or a part of one when `more` follows; what is full goes behind the `filled` ones. Parts are for packed messages
-    /// alone.
+    /// Packs a message, or a part of one when `more` follows. Parts are for packed messages alone.
     ///
     /// # Panics
     ///
     /// When an APDU is longer than 2^32 - 1 bytes.
-    pub fn put(&mut self, message: &[u8], more: bool, filled: &mut Vec<Tsdu>) {
+    pub fn put(&mut self, message: &[u8], more: bool) {
         match self.framing {
             Framing::Packed => {
                 let mut header = [0; FrameHeader::LEN_MAX];
                 let header_len = FrameHeader::emit(message.len(), more, &mut header);
-                self.append([&header[..header_len], message], !self.in_message, filled);
-                self.in_message = more;
+                if !mem::replace(&mut self.in_message, more) {
+                    self.begin_message();
+                }
+                self.append(&header[..header_len]);
+                self.append(message);
             }
-            Framing::Apdu => self.put_apdu(message, filled),
-            Framing::Stream => self.append([&[], message], false, filled),
+            Framing::Apdu => self.put_apdu(message),
+            Framing::Stream => self.append(message),
         }
+    }
+
+    /// How many packets were filled, and not yet [given](Self::give).
+    #[must_use]
+    pub fn filled(&self) -> usize {
+        self.packed.len()
     }
 
     /// Whether a packet is being filled.
@@ -89,106 +110,154 @@ impl Packer {
         self.open.is_some()
     }
 
-    /// Gives the packet that is being filled, as full as it is.
-    pub fn close(&mut self) -> Option<Tsdu> {
-        let mut tsdu = self.open.take()?;
-        let first_message = std::mem::replace(&mut self.first_message, NO_MESSAGE);
-        tsdu.seal((self.framing == Framing::Packed).then_some(first_message));
-        Some(tsdu)
+    /// Ends the packet that is being filled, as full as it is.
+    pub fn close(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let page = self.pages.page();
+        let payload = &mut page[open.start + HEAD_LEN..];
+        if self.framing == Framing::Packed {
+            payload[..OFFSET_LEN].copy_from_slice(&open.first_message.to_be_bytes());
+        }
+        // The cache still holds it.
+        let (len, sum) = (payload.len(), Sum::of(payload));
+        self.packed.push(Tsdu { len, sum, fragment: None, ends_burst: open.ends_burst });
     }
 
-    /// Says that a burst is over with what was packed; false when it was packed into packets that have left.
+    /// Says that a burst is over with what was packed; false when all of that was given.
     pub fn end_burst(&mut self) -> bool {
-        self.open.as_mut().map(Tsdu::end_burst).is_some()
+        let last = match &mut self.open {
+            Some(open) => Some(&mut open.ends_burst),
+            None => self.packed.last_mut().map(|tsdu| &mut tsdu.ends_burst),
+        };
+        last.map(|ends_burst| *ends_burst = true).is_some()
     }
 
-    /// Takes packets back whose contents are not needed any more, and keeps at most so many to be filled anew.
-    pub fn refill(&mut self, used: &mut Vec<Tsdu>, most: usize) {
-        self.spare.extend(used.drain(..).filter(Tsdu::has_memory));
-        self.spare.truncate(most);
+    /// Gives the packets that were filled, in exchange for none.
+    ///
+    /// # Panics
+    ///
+    /// When there are some.
+    pub fn give(&mut self, packed: &mut Packed) {
+        assert!(packed.is_empty(), "what was given before is taken first");
+        let end = self.open.as_ref().map(|open| open.start);
+        self.packed.push_run(self.pages.split(end));
+        if let Some(open) = &mut self.open {
+            open.start = 0;
+        }
+        mem::swap(&mut self.packed, packed);
+    }
+
+    /// Notes that a message begins with what is appended next.
+    fn begin_message(&mut self) {
+        let open = self.open();
+        let (start, first_message) = (open.start, open.first_message);
+        if first_message == NO_MESSAGE {
+            let offset = self.pages.page().len() - start - HEAD_LEN - OFFSET_LEN;
+            self.open().first_message = u16::try_from(offset).expect("a packet is shorter than 64 KiB");
+        }
     }
 
     /// Writes bytes of the stream into the open packet, and into new ones where it is full.
-    fn append(&mut self, mut pieces: [&[u8]; 2], begins_message: bool, filled: &mut Vec<Tsdu>) {
-        let mut begins = begins_message;
-        while !(pieces[0].is_empty() && pieces[1].is_empty()) {
-            let tsdu = match &mut self.open {
-                Some(tsdu) => tsdu,
-                None => self.open.insert(begin(&mut self.spare, self.tsdu_len, self.framing)),
-            };
-            if begins && self.first_message == NO_MESSAGE {
-                let offset = tsdu.len() - OFFSET_LEN;
-                self.first_message = u16::try_from(offset).expect("a packet is shorter than 64 KiB");
-            }
-            begins = false;
-            tsdu.append(&mut pieces, self.tsdu_len);
-            if tsdu.len() == self.tsdu_len {
-                filled.extend(self.close());
+    #[inline]
+    fn append(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let end = self.open().start + HEAD_LEN + self.tsdu_len;
+            let page = self.pages.page();
+            let (taken, rest) = bytes.split_at(bytes.len().min(end - page.len()));
+            page.extend_from_slice(taken);
+            bytes = rest;
+            if page.len() == end {
+                self.close();
             }
         }
     }
 
+    /// The packet that is being filled, which begins now if none is.
+    #[inline]
+    fn open(&mut self) -> &mut Open {
+        if self.open.is_none() {
+            let start = self.begin();
+            if self.framing == Framing::Packed {
+                self.pages.page().extend_from_slice(&[0; OFFSET_LEN]);
+            }
+            self.open = Some(Open { start, first_message: NO_MESSAGE, ends_burst: false });
+        }
+        self.open.as_mut().expect("it was opened if it was not")
+    }
+
+    /// Leaves room for the head of a packet, in a page that has room for all of it; returns where.
+    fn begin(&mut self) -> usize {
+        if let Some(run) = self.pages.turn() {
+            self.packed.push_run(run);
+        }
+        let page = self.pages.page();
+        let start = page.len();
+        page.extend_from_slice(&[0; HEAD_LEN]);
+        start
+    }
+
     /// Writes an APDU into packets of its own (RFC 3208 §9.2.2).
-    fn put_apdu(&mut self, apdu: &[u8], filled: &mut Vec<Tsdu>) {
+    fn put_apdu(&mut self, apdu: &[u8]) {
         let apdu_len = u32::try_from(apdu.len()).expect("an APDU is shorter than 4 GiB");
-        let mut offset = 0;
-        let mut rest = [apdu, &[]];
+        let mut rest = apdu;
         loop {
-            let mut tsdu = self.spare.pop().unwrap_or_default();
+            self.begin();
+            let offset = apdu_len - rest.len() as u32;
+            let (payload, behind) = rest.split_at(rest.len().min(self.tsdu_len));
+            self.pages.page().extend_from_slice(payload);
             // The window numbers it.
             let fragment = Fragment { first_sqn: Seq(0), offset, apdu_len };
-            tsdu.begin(self.tsdu_len, (apdu.len() > self.tsdu_len).then_some(fragment));
-            tsdu.append(&mut rest, self.tsdu_len);
-            tsdu.seal(None);
-            offset += tsdu.len() as u32;
-            filled.push(tsdu);
-            if offset == apdu_len {
+            let fragment = (apdu.len() > self.tsdu_len).then_some(fragment);
+            let (len, sum) = (payload.len(), Sum::of(payload));
+            self.packed.push(Tsdu { len, sum, fragment, ends_burst: false });
+            rest = behind;
+            if rest.is_empty() {
                 return;
             }
         }
     }
-}
 
-/// An empty packet.
-fn begin(spare: &mut Vec<Tsdu>, tsdu_len: usize, framing: Framing) -> Tsdu {
-    let mut tsdu = spare.pop().unwrap_or_default();
-    tsdu.begin(tsdu_len, None);
-    if framing == Framing::Packed {
-        tsdu.reserve_offset();
+    /// How much of the packet that is being filled is.
+    fn open_len(&self, open: &Open) -> usize {
+        self.pages.len() - open.start - HEAD_LEN
     }
-    tsdu
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Sum;
 
+    /// A packer with what it gave.
     struct Rig {
         packer: Packer,
-        filled: Vec<Tsdu>,
+        packed: Packed,
     }
 
     impl Rig {
         fn new(framing: Framing, tsdu_len: usize) -> Self {
-            Rig { packer: Packer::new(framing, tsdu_len), filled: Vec::new() }
+            Rig { packer: Packer::new(framing, tsdu_len), packed: Packed::default() }
         }
 
         fn put(&mut self, bytes: &[u8], more: bool) {
-            let count = |it: &Self| it.filled.len() as u64 + u64::from(it.packer.is_open());
+            let count = |it: &Self| it.packer.filled() as u64 + u64::from(it.packer.is_open());
             let (before, foretold) = (count(self), self.packer.packets_for(bytes.len()));
-            self.packer.put(bytes, more, &mut self.filled);
+            self.packer.put(bytes, more);
             assert!(count(self) - before <= foretold, "a message takes what was foretold at most");
         }
 
         /// All that was packed, with right sums.
         fn payloads(&mut self) -> Vec<Vec<u8>> {
-            self.filled.extend(self.packer.close());
-            let sum = |tsdu: &Tsdu| assert_eq!(tsdu.sum(), Sum::of(tsdu.payload()));
-            self.filled.iter().for_each(sum);
-            let payloads = self.filled.iter().map(|tsdu| tsdu.payload().to_vec()).collect();
-            self.packer.refill(&mut self.filled, 1);
-            payloads
+            self.packer.close();
+            self.given()
+        }
+
+        /// All that was filled, with right sums.
+        fn given(&mut self) -> Vec<Vec<u8>> {
+            self.packed.clear();
+            self.packer.give(&mut self.packed);
+            let sums: Vec<_> = self.packed.tsdus().map(|tsdu| tsdu.sum).collect();
+            assert_eq!(sums, self.packed.payloads().map(Sum::of).collect::<Vec<_>>());
+            self.packed.payloads().map(<[u8]>::to_vec).collect()
         }
     }
 
@@ -232,10 +301,10 @@ mod tests {
         rig.put(b"ab", false);
         rig.put(b"", false);
         rig.put(b"0123456789", false);
-        let fragments: Vec<_> = rig.filled.iter().map(Tsdu::fragment).collect();
+        assert_eq!(rig.payloads(), [&b"ab"[..], b"", b"0123", b"4567", b"89"]);
+        let fragments: Vec<_> = rig.packed.tsdus().map(|tsdu| tsdu.fragment).collect();
         let fragment = |offset| Some(Fragment { first_sqn: Seq(0), offset, apdu_len: 10 });
         assert_eq!(fragments, [None, None, fragment(0), fragment(4), fragment(8)]);
-        assert_eq!(rig.payloads(), [&b"ab"[..], b"", b"0123", b"4567", b"89"]);
     }
 
     #[test]
@@ -245,5 +314,18 @@ mod tests {
         rig.put(b"cdefgh", false);
         rig.put(b"i", false);
         assert_eq!(rig.payloads(), [&b"abcd"[..], b"efgh", b"i"]);
+    }
+
+    #[test]
+    fn a_packet_that_is_being_filled_stays() {
+        let mut rig = Rig::new(Framing::Stream, 4);
+        rig.put(b"abcdef", false);
+        assert_eq!(rig.given(), [b"abcd"]);
+        assert!(rig.packer.end_burst(), "with what is open");
+        rig.put(b"ghi", false);
+        assert_eq!(rig.payloads(), [&b"efgh"[..], b"i"]);
+        let ends: Vec<_> = rig.packed.tsdus().map(|tsdu| tsdu.ends_burst).collect();
+        assert_eq!(ends, [true, false]);
+        assert!(!rig.packer.end_burst(), "all was given");
     }
 }

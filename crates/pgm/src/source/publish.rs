@@ -1,7 +1,7 @@
 //! How messages get into the window.
 
+use super::packed::{Packed, Tsdu};
 use super::store::Store;
-use super::tsdu::Tsdu;
 use super::{Advance, Phase, PublishError, Source, Timer};
 use crate::Instant;
 use crate::framing::Framing;
@@ -29,21 +29,25 @@ impl Source {
         self.put(now, part, true)
     }
 
-    /// Takes a packet that a [`super::Packer`] of its own has packed, in the order of packing, and leaves one in its place whose contents are
-    /// not needed any more. Who does so publishes nothing else.
+    /// Takes packets that a [`super::Packer`] of its own has packed, in the order of packing, as many as there is room for. Who does so
+    /// publishes nothing else.
     ///
     /// # Errors
     ///
-    /// As [`Source::publish`]. What is not taken stays as it is.
-    pub fn push(&mut self, now: Instant, tsdu: &mut Tsdu) -> Result<(), PublishError> {
+    /// As [`Source::publish`], once one is not taken. It stays, with those behind it.
+    pub fn push(&mut self, now: Instant, packed: &mut Packed) -> Result<(), PublishError> {
         self.check_open()?;
-        if tsdu.len() > self.tsdu_len() {
-            return Err(PublishError::TooLong);
+        let (mut bytes, mut done) = (0, Ok(()));
+        while let Some(tsdu) = packed.first() {
+            done = if tsdu.len > self.tsdu_len() { Err(PublishError::TooLong) } else { self.make_room(1) };
+            if done.is_err() {
+                break;
+            }
+            bytes += packed.pop().map_or(0, |tsdu| self.append(tsdu));
         }
-        self.make_room(1)?;
-        self.append(tsdu);
+        self.lay(packed, bytes);
         self.timers.set_by(Timer::Pace as usize, now);
-        Ok(())
+        done
     }
 
     fn put(&mut self, now: Instant, bytes: &[u8], more: bool) -> Result<(), PublishError> {
@@ -56,8 +60,8 @@ impl Source {
         if packets > 0 {
             self.make_room(packets + u64::from(self.packer.is_open()))?;
         }
-        self.packer.put(bytes, more, &mut self.filled);
-        if !self.filled.is_empty() {
+        self.packer.put(bytes, more);
+        if self.packer.filled() > 0 {
             self.take_in();
         }
         self.timers.set_by(Timer::Pace as usize, now);
@@ -84,19 +88,23 @@ impl Source {
         Err(PublishError::Full)
     }
 
-    /// Makes packets of what was packed here, and gives what they leave back to be filled anew.
+    /// Makes packets of what was packed here, for which there is room.
     pub(super) fn take_in(&mut self) {
-        let mut filled = std::mem::take(&mut self.filled);
-        filled.iter_mut().for_each(|tsdu| self.append(tsdu));
-        self.packer.refill(&mut filled, usize::MAX);
-        self.filled = filled;
+        let mut packed = std::mem::take(&mut self.packed);
+        self.packer.give(&mut packed);
+        let mut bytes = 0;
+        while let Some(tsdu) = packed.pop() {
+            bytes += self.append(tsdu);
+        }
+        self.lay(&mut packed, bytes);
+        self.packed = packed;
     }
 
-    /// Makes the next packet of the window, for which there is room.
-    fn append(&mut self, tsdu: &mut Tsdu) {
-        let Store::Here(slots) = &mut self.store else { return };
-        let len = tsdu.len();
-        if let Some(fragment) = tsdu.fragment_mut() {
+    /// Makes the next packet of the window, for which there is room; returns how many bytes of memory are to follow.
+    fn append(&mut self, mut tsdu: Tsdu) -> usize {
+        let Store::Here(slots) = &mut self.store else { return 0 };
+        let len = tsdu.len;
+        if let Some(fragment) = &mut tsdu.fragment {
             fragment.first_sqn = self.apdu.unwrap_or(self.window.next_sqn());
             self.apdu = (!fragment.is_last(len)).then_some(fragment.first_sqn);
         }
@@ -104,6 +112,14 @@ impl Source {
         slots.put(self.window.append(), tsdu);
         if ends_burst && self.closes_groups() {
             self.window.close_group();
+        }
+        tsdu.packet_len()
+    }
+
+    /// Takes the memory of the packets just made.
+    fn lay(&mut self, packed: &mut Packed, bytes: usize) {
+        if let Store::Here(slots) = &mut self.store {
+            slots.put_memory(packed, bytes);
         }
     }
 }

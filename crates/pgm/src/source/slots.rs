@@ -1,40 +1,127 @@
 //! The data of a transmit window that is kept in memory.
 
+use std::collections::VecDeque;
 use std::mem;
 
-use super::tsdu::Tsdu;
+use bytes::{Bytes, BytesMut};
 
-/// Packets by number, as many as the window holds. The memory of one that has left the window is given away for the one that takes its
-/// place.
+use super::packed::{HEAD_LEN, Packed, Tsdu};
+
+/// Packets by number, as many as the window holds, in the memory that they were packed in.
+///
+/// Until a packet is sent for the first time its memory is the source's alone, which then writes its head there. From then on the memory is
+/// read only: the kernel may be sending from it, repairs copy it, parity is computed of it. It is the packer's again once the window
+/// has given all of it up, and nothing is being sent from it.
 #[derive(Debug)]
 pub(super) struct Slots {
     /// Grows up to the capacity, and goes round then.
-    tsdus: Vec<Tsdu>,
+    packets: Vec<Slot>,
     capacity: usize,
+    /// Where packets lie that were sent: what left at a time, in the order of packets.
+    trains: VecDeque<Bytes>,
+    /// The number of the first of these.
+    first_train: u64,
+    /// Where packets lie that wait, in their order.
+    waiting: VecDeque<BytesMut>,
 }
+
+#[derive(Debug)]
+struct Slot {
+    tsdu: Tsdu,
+    /// The number of the train that it left in, or [`WAITS`], and where in it it begins.
+    train: u64,
+    at: usize,
+}
+
+/// The train of a packet that was not sent.
+const WAITS: u64 = u64::MAX;
 
 impl Slots {
     pub(super) fn new(capacity: usize) -> Self {
-        Slots { tsdus: Vec::with_capacity(capacity), capacity }
+        Slots {
+            packets: Vec::with_capacity(capacity),
+            capacity,
+            trains: VecDeque::new(),
+            first_train: 0,
+            waiting: VecDeque::new(),
+        }
     }
 
-    /// Takes the next packet, and leaves in its place what is not used any more.
-    pub(super) fn put(&mut self, packet: u64, tsdu: &mut Tsdu) {
-        let slot = self.slot(packet);
-        if slot == self.tsdus.len() {
-            self.tsdus.push(mem::take(tsdu));
-        } else {
-            mem::swap(&mut self.tsdus[slot], tsdu);
+    /// Takes the next packet, whose memory follows, in the place of one that has left the window.
+    pub(super) fn put(&mut self, packet: u64, tsdu: Tsdu) {
+        let slot = Slot { tsdu, train: WAITS, at: 0 };
+        let place = self.place(packet);
+        if place == self.packets.len() {
+            self.packets.push(slot);
+            return;
+        }
+        let left = mem::replace(&mut self.packets[place], slot).train;
+        let is_last_of_train = self.packets[self.place(packet + 1)].train != left;
+        while is_last_of_train && self.first_train <= left && self.trains.pop_front().is_some() {
+            self.first_train += 1;
+        }
+    }
+
+    /// Takes the memory of packets: the first `len` bytes.
+    pub(super) fn put_memory(&mut self, packed: &mut Packed, mut len: usize) {
+        while len > 0
+            && let Some(run) = packed.pop_run(len)
+        {
+            len -= run.len();
+            match self.waiting.back_mut() {
+                // They were one, and are so again.
+                Some(back) if back.as_ptr_range().end == run.as_ptr() => back.unsplit(run),
+                _ => self.waiting.push_back(run),
+            }
         }
     }
 
     #[inline]
-    pub(super) fn packet(&self, packet: u64) -> &Tsdu {
-        &self.tsdus[self.slot(packet)]
+    pub(super) fn tsdu(&self, packet: u64) -> &Tsdu {
+        &self.packets[self.place(packet)].tsdu
+    }
+
+    /// What a packet holds that was sent, or is sent next.
+    #[inline]
+    pub(super) fn payload(&self, packet: u64) -> Option<&[u8]> {
+        let Slot { tsdu, train, at } = &self.packets[self.place(packet)];
+        let memory: &[u8] = match *train {
+            WAITS => self.waiting.front()?,
+            train => self.trains.get(usize::try_from(train - self.first_train).ok()?)?,
+        };
+        memory.get(at + HEAD_LEN..at + tsdu.packet_len())
+    }
+
+    /// The head of a packet that leaves with those before it, which are `at` bytes of what waits; `None` when it does not lie behind them.
+    #[inline]
+    pub(super) fn head_mut(&mut self, packet: u64, at: usize) -> Option<&mut [u8; HEAD_LEN]> {
+        let place = self.place(packet);
+        let head = self.waiting.front_mut()?.get_mut(at..)?.first_chunk_mut()?;
+        let slot = &mut self.packets[place];
+        (slot.train, slot.at) = (self.first_train + self.trains.len() as u64, at);
+        Some(head)
+    }
+
+    /// Notes that the first `len` bytes of what waits leave, and gives them.
+    pub(super) fn leave(&mut self, len: usize) -> Option<Bytes> {
+        let run = match self.waiting.front_mut() {
+            Some(run) if run.len() > len => run.split_to(len),
+            _ => self.waiting.pop_front()?,
+        };
+        let train = run.freeze();
+        self.trains.push_back(train.clone());
+        Some(train)
+    }
+
+    /// Notes that the packet that waits first has left as a copy.
+    pub(super) fn copied(&mut self, packet: u64) {
+        if self.head_mut(packet, 0).is_some() {
+            self.leave(self.tsdu(packet).packet_len());
+        }
     }
 
     #[inline]
-    fn slot(&self, packet: u64) -> usize {
+    fn place(&self, packet: u64) -> usize {
         (packet % self.capacity as u64) as usize
     }
 }
@@ -42,25 +129,100 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Sum;
 
-    fn tsdu(bytes: &[u8]) -> Tsdu {
-        let mut tsdu = Tsdu::default();
-        tsdu.begin(4, None);
-        tsdu.append(&mut [bytes, b""], 4);
-        tsdu
+    /// A window for a few packets, and their memory.
+    struct Rig {
+        slots: Slots,
+        memory: BytesMut,
+        made: u64,
+    }
+
+    impl Rig {
+        fn new(capacity: usize) -> Self {
+            Rig { slots: Slots::new(capacity), memory: BytesMut::with_capacity(1000), made: 0 }
+        }
+
+        /// Makes packets, whose memory comes as a whole.
+        fn put(&mut self, payloads: &[&[u8]]) {
+            let mut packed = Packed::default();
+            for payload in payloads {
+                let tsdu =
+                    Tsdu { len: payload.len(), sum: Sum::of(payload), fragment: None, ends_burst: false };
+                self.slots.put(self.made, tsdu);
+                self.made += 1;
+                self.memory.extend_from_slice(&[0; HEAD_LEN]);
+                self.memory.extend_from_slice(payload);
+            }
+            let len = self.memory.len();
+            packed.push_run(self.memory.split());
+            self.slots.put_memory(&mut packed, len);
+        }
+
+        /// Sends packets that lie in a row, with their numbers as heads.
+        fn send(&mut self, packets: std::ops::Range<u64>) -> Bytes {
+            let mut len = 0;
+            for packet in packets {
+                let head = self.slots.head_mut(packet, len).expect("it lies behind the others");
+                head.fill(packet as u8);
+                len += self.slots.tsdu(packet).packet_len();
+            }
+            self.slots.leave(len).expect("it waits")
+        }
     }
 
     #[test]
-    fn one_comes_out_for_each_that_goes_in() {
-        let mut slots = Slots::new(2);
-        let put = |slots: &mut Slots, packet: u64, bytes: &[u8]| {
-            let mut tsdu = tsdu(bytes);
-            slots.put(packet, &mut tsdu);
-            tsdu.has_memory().then(|| tsdu.payload().to_vec())
-        };
-        assert_eq!((put(&mut slots, 0, b"a"), put(&mut slots, 1, b"b")), (None, None));
-        assert_eq!((slots.packet(0).payload(), slots.packet(1).payload()), (&b"a"[..], &b"b"[..]));
-        assert_eq!(put(&mut slots, 2, b"c"), Some(b"a".to_vec()));
-        assert_eq!((slots.packet(2).payload(), slots.packet(1).payload()), (&b"c"[..], &b"b"[..]));
+    fn packets_in_a_row_are_a_train() {
+        let mut rig = Rig::new(8);
+        rig.put(&[b"ab"]);
+        rig.put(&[b"cd", b"e"]);
+        assert_eq!(rig.slots.payload(0), Some(&b"ab"[..]), "it is the next one");
+        let memory = rig.slots.waiting[0].as_ptr();
+        let train = rig.send(0..2);
+        assert_eq!((&train[HEAD_LEN..][..4], &train[HEAD_LEN + 26..]), (&b"ab\x01\x01"[..], &b"cd"[..]));
+        assert_eq!(train.as_ptr(), memory, "nothing was copied");
+        assert_eq!(rig.slots.payload(2), Some(&b"e"[..]));
+        rig.send(2..3);
+        let payloads: Vec<_> = (0..3).map(|packet| rig.slots.payload(packet)).collect();
+        assert_eq!(payloads, [Some(&b"ab"[..]), Some(b"cd"), Some(b"e")]);
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_another_train() {
+        let mut rig = Rig::new(8);
+        rig.put(&[b"ab"]);
+        rig.memory = BytesMut::with_capacity(1000);
+        rig.put(&[b"cd"]);
+        let len = rig.slots.tsdu(0).packet_len();
+        assert!(rig.slots.head_mut(0, 0).is_some() && rig.slots.head_mut(1, len).is_none());
+        rig.send(0..1);
+        rig.send(1..2);
+        assert_eq!(rig.slots.payload(1), Some(&b"cd"[..]));
+    }
+
+    #[test]
+    fn a_copy_leaves_its_packet_for_repairs() {
+        let mut rig = Rig::new(8);
+        rig.put(&[b"ab", b"cd"]);
+        rig.slots.copied(0);
+        rig.send(1..2);
+        assert_eq!((rig.slots.payload(0), rig.slots.payload(1)), (Some(&b"ab"[..]), Some(&b"cd"[..])));
+    }
+
+    #[test]
+    fn memory_is_given_up_with_the_last_of_its_packets() {
+        let mut rig = Rig::new(4);
+        for train in 0..3 {
+            rig.put(&[b"a", b"b"]);
+            rig.send(2 * train..2 * train + 2);
+        }
+        assert_eq!((rig.slots.trains.len(), rig.slots.first_train), (2, 1), "two packets were given up");
+        rig.put(&[b"c"]);
+        rig.send(6..7);
+        assert_eq!((rig.slots.trains.len(), rig.slots.first_train), (3, 1), "of a train of two one stays");
+        assert_eq!(rig.slots.payload(3), Some(&b"b"[..]));
+        rig.put(&[b"d"]);
+        assert_eq!(rig.slots.first_train, 2);
+        assert_eq!(rig.slots.payload(4), Some(&b"a"[..]));
     }
 }

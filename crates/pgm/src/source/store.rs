@@ -47,8 +47,9 @@ impl Store {
         let packet = window.packet(position)?;
         match self {
             Store::Here(slots) => {
-                let tsdu = slots.packet(packet);
-                Some(Payload { bytes: tsdu.payload(), sum: Some(tsdu.sum()), fragment: tsdu.fragment() })
+                let tsdu = slots.tsdu(packet);
+                let bytes = slots.payload(packet)?;
+                Some(Payload { bytes, sum: Some(tsdu.sum), fragment: tsdu.fragment })
             }
             Store::Elsewhere(cache) => {
                 let bytes = cache.payload(packet, window.group_of(position))?;

@@ -2,11 +2,15 @@
 
 use std::num::NonZeroU32;
 
+use bytes::Bytes;
+
 use super::cache::Purpose;
 use super::config::URGENT_LEN;
+use super::packed::Tsdu;
 use super::parity::Symbol;
 use super::repairs::Job;
 use super::store::{Payload, Store};
+use super::train::Train;
 use super::{ProActive, Source, Timer};
 use crate::Instant;
 use crate::path::{Destination, Transmit};
@@ -21,44 +25,14 @@ enum Work {
     Data,
 }
 
-/// A train under construction: packets of equal length, the last one possibly shorter.
-#[derive(Debug)]
-struct Train<'b> {
-    buffer: &'b mut [u8],
-    stride: usize,
-    len: usize,
-    /// Bytes of payload in the data packets among it.
-    payload_len: usize,
-    /// Whether a packet was shorter than the others, so that none may follow.
-    is_closed: bool,
-}
-
-impl Train<'_> {
-    fn takes(&self, packet_len: usize) -> bool {
-        self.len == 0 || packet_len <= self.stride && self.len + packet_len <= self.buffer.len()
-    }
-
-    fn space(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.len..]
-    }
-
-    fn push(&mut self, packet_len: usize) {
-        if self.len == 0 {
-            self.stride = packet_len;
-        }
-        self.is_closed = packet_len < self.stride;
-        self.len += packet_len;
-    }
-}
-
 impl Source {
-    pub(super) fn transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+    pub(super) fn transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<(Transmit, Option<Bytes>)> {
         if self.phase == super::Phase::Over {
             return None;
         }
         // Who asks and asks must not keep the source from answering: work has its turn after some confirmations.
         let is_turn_of_work = self.urgent_run >= URGENT_RUN && self.has_work();
-        let mut transmit = None;
+        let (mut transmit, mut lent) = (None, None);
         if !is_turn_of_work && self.is_urgent_due(now) {
             transmit = self.transmit_urgent(now, buffer);
         }
@@ -68,11 +42,11 @@ impl Source {
                 break;
             }
             let Some(work) = self.work(now) else { break };
-            let train = Train { buffer: &mut *buffer, stride: 0, len: 0, payload_len: 0, is_closed: false };
+            let train = Train::new(buffer);
             transmit = match work {
                 Work::ProActive => self.transmit_pro_active(now, train),
                 Work::Repair => self.transmit_repairs(now, train),
-                Work::Data => self.transmit_data(now, train),
+                Work::Data => self.transmit_data(now, train, &mut lent),
             };
             self.urgent_run = 0;
         }
@@ -81,7 +55,7 @@ impl Source {
             transmit = self.transmit_urgent(now, buffer);
         }
         self.schedule_pace(now);
-        transmit
+        transmit.map(|transmit| (transmit, lent))
     }
 
     fn is_urgent_due(&self, now: Instant) -> bool {
@@ -174,9 +148,14 @@ impl Source {
     }
 
     /// New data, up to the end of the group or of what the rate allows.
-    fn transmit_data(&mut self, now: Instant, mut train: Train<'_>) -> Option<Transmit> {
+    fn transmit_data(
+        &mut self,
+        now: Instant,
+        mut train: Train<'_>,
+        lent: &mut Option<Bytes>,
+    ) -> Option<Transmit> {
         while let Some(position) = self.window.next_unsent() {
-            let Some(packet_len) = self.emit_data(DataKind::Original, position, &mut train) else { break };
+            let Some(packet_len) = self.emit_original(position, &mut train) else { break };
             self.charge(now, packet_len);
             self.share.data_sent(packet_len);
             self.stats.odata += 1;
@@ -190,6 +169,11 @@ impl Source {
                 break;
             }
             self.refill();
+        }
+        if train.is_lent
+            && let Store::Here(slots) = &mut self.store
+        {
+            *lent = slots.leave(train.len);
         }
         self.stats.payload_bytes += train.payload_len as u64;
         self.restart_heartbeat(now);
@@ -321,7 +305,42 @@ impl Source {
         Sent::Packet(packet_len)
     }
 
-    /// Writes the data packet at a position; `None` when the train does not take it.
+    /// Writes the data packet that is sent next: where it lies, or into the buffer when it bears options; `None` when the train does not
+    /// take it.
+    fn emit_original(&mut self, position: u64, train: &mut Train<'_>) -> Option<usize> {
+        let Store::Here(slots) = &mut self.store else {
+            return self.emit_data(DataKind::Original, position, train);
+        };
+        let packet = self.window.sent();
+        let Tsdu { len, sum, fragment, .. } = *slots.tsdu(packet);
+        let is_plain = position > 0
+            && fragment.is_none()
+            && !self.config.window.join_in_data
+            && (self.config.parity.is_none() || self.window.short_group_ending_at(position).is_none());
+        let packet_len = DataHead::LEN_MIN + len;
+        if train.len > 0 && train.is_lent != is_plain {
+            return None;
+        }
+        if !is_plain {
+            let packet_len = self.emit_data(DataKind::Original, position, train)?;
+            if let Store::Here(slots) = &mut self.store {
+                slots.copied(packet);
+            }
+            return Some(packet_len);
+        }
+        if !train.takes(packet_len) {
+            return None;
+        }
+        let head = slots.head_mut(packet, train.len)?;
+        let numbers = (self.window.seq(position), self.window.seq(self.window.trail().min(position)));
+        DataHead::stamp(&self.odata, numbers, (len, sum), head);
+        train.is_lent = true;
+        train.payload_len += len;
+        train.push(packet_len);
+        Some(packet_len)
+    }
+
+    /// Writes the data packet at a position into the buffer; `None` when the train does not take it.
     fn emit_data(&mut self, kind: DataKind, position: u64, train: &mut Train<'_>) -> Option<usize> {
         let Payload { bytes: payload, sum, fragment } = self.store.packet(&self.window, position)?;
         let short = match self.config.parity {

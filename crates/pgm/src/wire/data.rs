@@ -195,14 +195,30 @@ impl DataHead {
         (payload, sum): (&[u8], Option<Sum>),
         buffer: &mut [u8],
     ) -> usize {
+        let (head, behind) = buffer.split_first_chunk_mut().expect("a packet is longer than its head");
+        let sum = copy(payload, sum, behind);
+        Self::stamp(stamp, (sqn, trail), (payload.len(), sum), head);
+        Self::LEN_MIN + payload.len()
+    }
+
+    /// Writes the head of a packet without options and parity whose payload, of which length and sum are known, stands behind it.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::emit_around`].
+    #[inline]
+    pub(crate) fn stamp(
+        stamp: &Stamp,
+        (sqn, trail): (Seq, Seq),
+        (payload_len, payload_sum): (usize, Sum),
+        head: &mut [u8; Self::LEN_MIN],
+    ) {
         assert_eq!(check_source(sqn, trail), Ok(()), "a packet of our own is valid");
-        let (head, behind) = buffer.split_at_mut(Self::LEN_MIN);
         let (header, fields) = head.split_first_chunk_mut().expect("fields stand behind the header");
         fields[..4].copy_from_slice(&sqn.0.to_be_bytes());
         fields[4..].copy_from_slice(&trail.0.to_be_bytes());
-        let sum = Sum::of_u32(sqn.0).then(Sum::of_u32(trail.0)).then(copy(payload, sum, behind));
-        stamp.seal(payload.len(), sum, header);
-        Self::LEN_MIN + payload.len()
+        let sum = Sum::of_u32(sqn.0).then(Sum::of_u32(trail.0)).then(payload_sum);
+        stamp.seal(payload_len, sum, header);
     }
 
     /// The numbers and the payload of a packet without options and parity.

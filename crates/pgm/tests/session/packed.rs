@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use campanile_pgm::source::{Packer, ParityConfig, ProActive, Source, SourceConfig};
+use campanile_pgm::source::{
+    Pace, Packed, Packer, ParityConfig, ProActive, PublishError, Source, SourceConfig, WindowSize,
+};
 use campanile_pgm::{Framing, Instant};
 
 use crate::rig::{SourceRig, apdu_source, texts};
@@ -39,29 +41,77 @@ fn what_is_packed_elsewhere_is_sent_as_if_it_were_published_here() {
         let mut here = Source::new(START, config.clone()).unwrap();
         let mut elsewhere = Source::new(START, config).unwrap();
         let mut packer = Packer::new(framing, elsewhere.tsdu_len());
-        let mut filled = Vec::new();
         for message in messages() {
             here.publish(START, &message).unwrap();
-            packer.put(&message, false, &mut filled);
+            packer.put(&message, false);
         }
-        filled.extend(packer.close());
-        filled.iter_mut().for_each(|tsdu| elsewhere.push(START, tsdu).unwrap());
+        packer.close();
+        let mut packed = Packed::default();
+        packer.give(&mut packed);
+        elsewhere.push(START, &mut packed).unwrap();
+        assert!(packed.is_empty());
         let (here, elsewhere) = (sent(&mut here), sent(&mut elsewhere));
         assert!(here.len() > 300, "{framing:?}: {} packets", here.len());
         assert_eq!(here, elsewhere, "{framing:?}");
     }
 }
 
+/// What leaves of full packets that were packed at a time: trains of so many, and whether they are lent.
+fn trains(config: SourceConfig, packets: usize) -> Vec<(usize, bool)> {
+    let mut source = Source::new(START, SourceConfig { framing: Framing::Stream, ..config }).unwrap();
+    let mut packer = Packer::new(Framing::Stream, source.tsdu_len());
+    packer.put(&vec![7; packets * source.tsdu_len()], false);
+    let mut packed = Packed::default();
+    packer.give(&mut packed);
+    source.push(START, &mut packed).unwrap();
+    let mut buffer = vec![0; 65_536];
+    let mut trains = Vec::new();
+    while let Some((transmit, lent)) = source.poll_train(START, &mut buffer) {
+        let is_data = transmit.stride > source.tsdu_len();
+        assert!(lent.as_ref().is_none_or(|bytes| is_data && bytes.len() == transmit.len));
+        if is_data {
+            trains.push((transmit.len.div_ceil(transmit.stride), lent.is_some()));
+        }
+    }
+    trains
+}
+
+/// A rate at which all leaves at once.
+fn unpaced(config: SourceConfig) -> SourceConfig {
+    let pace = Pace { rate_bps: 10_000_000_000, ..config.pace };
+    SourceConfig { pace, parity: None, ..config }
+}
+
+#[test]
+fn packets_in_a_row_leave_where_they_lie() {
+    let config = unpaced(SourceConfig::new(apdu_source().endpoint));
+    let trains = trains(config, 100);
+    let [first, rest @ ..] = &trains[..] else { panic!("trains") };
+    assert!(!first.1, "the first packet of a session, which may bear an option, is copied");
+    assert!(rest.iter().all(|(_, is_lent)| *is_lent));
+    assert_eq!(rest.iter().map(|(count, _)| count).sum::<usize>(), 99);
+    assert!(rest.len() <= 3, "they are long: {rest:?}");
+}
+
+#[test]
+fn packets_with_options_are_copied() {
+    let mut config = unpaced(apdu_source());
+    config.window.join_in_data = true;
+    let trains = trains(config, 30);
+    assert!(!trains.is_empty() && trains.iter().all(|(_, is_lent)| !is_lent));
+}
+
 #[test]
 fn no_group_ends_within_an_apdu() {
     let mut config = with_parity();
     config.spm.heartbeat_min = Duration::from_millis(5);
+    config.window.size = WindowSize::Packets(12);
     let mut rig = SourceRig::new(config);
     let mut packer = Packer::new(Framing::Apdu, rig.source.tsdu_len());
-    let mut filled = Vec::new();
-    packer.put(&vec![7; 2 * rig.source.tsdu_len()], false, &mut filled);
-    let [first, second] = &mut filled[..] else { panic!("two packets") };
-    second.end_burst();
+    packer.put(&vec![7; 7 * rig.source.tsdu_len()], false);
+    assert!(packer.end_burst());
+    let mut packed = Packed::default();
+    packer.give(&mut packed);
     let data = |rig: &mut SourceRig| {
         let sent = rig.run_ms(50);
         texts(&sent)
@@ -70,20 +120,25 @@ fn no_group_ends_within_an_apdu() {
             .map(|text| text.to_string())
             .collect::<Vec<_>>()
     };
-    rig.source.push(rig.now, first).unwrap();
+    assert_eq!(rig.source.push(rig.now, &mut packed), Err(PublishError::Full));
+    assert_eq!(
+        packed.payloads().map(<[u8]>::len).collect::<Vec<_>>(),
+        [rig.source.tsdu_len()],
+        "half the window waits"
+    );
     assert_eq!(
         data(&mut rig).len(),
-        1,
-        "no parity: the group goes on, however long the rest of the APDU takes"
+        4 + 1 + 2,
+        "no parity of the second group: it goes on, however long the rest of the APDU takes"
     );
-    rig.source.push(rig.now, second).unwrap();
+    rig.source.push(rig.now, &mut packed).unwrap();
     let sent = data(&mut rig);
     assert!(
-        sent[0].starts_with("ODATA 1 ") && sent.len() == 2,
+        sent[0].starts_with("ODATA 6 ") && sent.len() == 2,
         "the rest, and the parity of the burst: {sent:?}"
     );
     rig.publish(1);
-    assert!(data(&mut rig)[0].starts_with("ODATA 4 "), "the next one begins a group");
+    assert!(data(&mut rig)[0].starts_with("ODATA 8 "), "the next one begins a group");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
-use campanile_engine::{Config, Engine, Event, SocketId, Train, Transmit, Waker};
+use bytes::Bytes;
+use campanile_engine::{Config, Engine, Event, SocketId, Train, Transmit, TransmitSlot, Waker};
 use campanile_pgm::Instant;
 use campanile_pgm::source::ConfigError;
 
@@ -287,7 +288,7 @@ fn send(engine: &mut Engine, place: &mut Place, copy: &mut Vec<u8>, now: Instant
         }
         let Some(mut slot) = engine.transmit_slot() else { return true };
         let Some(departure) = place.seat.poll_transmit(now, slot.bytes_mut()) else { return false };
-        let Departure { to, ttl, tos, stride, len, .. } = departure;
+        let Departure { to, ttl, tos, stride, len, ref lent, .. } = departure;
         let router_alert = departure.router_alert && place.links.alerts();
         let transmit = Transmit { to: None, from: None, ttl, tos, router_alert, stride, len };
         match to {
@@ -297,21 +298,31 @@ fn send(engine: &mut Engine, place: &mut Place, copy: &mut Vec<u8>, now: Instant
                 let transmit = Transmit { ttl, ..transmit };
                 let mut ways = place.links.ways(destination).peekable();
                 let Some((socket, to)) = ways.next() else { continue };
-                if ways.peek().is_some() {
+                if ways.peek().is_some() && lent.is_none() {
                     copy.clear();
                     copy.extend_from_slice(&slot.bytes_mut()[..len]);
                 }
                 // Alike for all ways, or a datagram for each of them.
                 let transmit = if departure.apart { Transmit { len: stride, ..transmit } } else { transmit };
-                slot.send(socket, &Transmit { to: Some(to), ..transmit });
+                queue(slot, socket, &Transmit { to: Some(to), ..transmit }, lent.as_ref());
                 for (at, (socket, to)) in (1..).zip(ways) {
-                    let bytes = if departure.apart { &copy[at * stride..][..stride] } else { &copy[..] };
                     let Some(mut slot) = engine.transmit_slot() else { break };
-                    slot.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-                    slot.send(socket, &Transmit { to: Some(to), ..transmit });
+                    if lent.is_none() {
+                        let bytes = if departure.apart { &copy[at * stride..][..stride] } else { &copy[..] };
+                        slot.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+                    }
+                    queue(slot, socket, &Transmit { to: Some(to), ..transmit }, lent.as_ref());
                 }
             }
         }
+    }
+}
+
+/// Queues a train that the slot holds, or that is lent.
+fn queue(slot: TransmitSlot<'_>, socket: SocketId, transmit: &Transmit, lent: Option<&Bytes>) {
+    match lent {
+        Some(bytes) => slot.send_shared(socket, transmit, bytes.clone()),
+        None => slot.send(socket, transmit),
     }
 }
 

@@ -104,6 +104,11 @@ impl<F: Feed> SourceSeat<F> {
         }
     }
 
+    fn poll_machine(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure> {
+        let (transmit, lent) = self.machine.poll_train(now, buffer)?;
+        Some(Departure { lent, ..Departure::of(&transmit) })
+    }
+
     /// Goes by the rate that the receivers take.
     fn steer(&mut self, now: Instant) {
         let Some(Pilot { governor, call_at, again }) = &mut self.pilot else { return };
@@ -161,12 +166,12 @@ impl<F: Feed> Seat for SourceSeat<F> {
         if let Some(receipt) = self.desk.poll_transmit(buffer) {
             return Some(receipt);
         }
-        if let Some(transmit) = self.machine.poll_transmit(now, buffer) {
-            return Some(Departure::of(&transmit));
+        if let Some(departure) = self.poll_machine(now, buffer) {
+            return Some(departure);
         }
         // An event may be there to be answered before there is more to send, or the application has more.
         self.feed.serve(now, &mut self.machine);
-        self.machine.poll_transmit(now, buffer).map(|transmit| Departure::of(&transmit))
+        self.poll_machine(now, buffer)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -43,10 +43,11 @@ impl MessageFeed {
         while !self.is_full {
             let Some(said) = self.said.next(|| !machine.is_drained()) else { return };
             match said {
-                Said::Packet(tsdu) => match machine.push(now, tsdu) {
+                Said::Packets(packed) => match machine.push(now, packed) {
+                    Ok(()) => {}
                     Err(PublishError::Full) => self.is_full = true,
                     // After an abort nothing is taken.
-                    Ok(()) | Err(_) => self.said.take(),
+                    Err(_) => packed.clear(),
                 },
                 Said::Flush => machine.flush(now),
                 Said::Finish => machine.finish(now),

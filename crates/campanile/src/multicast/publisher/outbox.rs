@@ -1,8 +1,7 @@
 //! What the application has packed and the node has not yet taken.
 //!
-//! The application's threads pack what they publish into packets, and that is the one time that it is copied before it is sent. Packets
-//! change hands as a whole, many at a time: the filled ones for others whose contents are not needed any more. Neither side waits for
-//! the other while it holds something, and no message costs an allocation.
+//! The application's threads pack what they publish into packets, and that is the one time that it is copied. Packets change hands as a
+//! whole, many at a time. Neither side waits for the other while it holds something, and no message costs an allocation.
 
 use std::future::poll_fn;
 use std::mem;
@@ -10,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::task::{Poll, Waker as TaskWaker};
 
 use campanile_engine::Waker;
-use campanile_pgm::source::{Packer, Tsdu};
+use campanile_pgm::source::{Packed, Packer};
 
 /// What the application has said, as its node hears it.
 #[derive(Debug)]
 pub(super) enum Said<'a> {
-    /// A packet of it.
-    Packet(&'a mut Tsdu),
+    /// Packets of it, at least one. Those that are left there come again.
+    Packets(&'a mut Packed),
     /// A burst is over.
     Flush,
     /// The session is.
@@ -40,11 +39,9 @@ pub(super) fn outbox<'a>(
     first: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Speaker, Listener) {
     let packets_max = (BYTES / packer.tsdu_len()).max(1);
-    let mut filled = Vec::new();
-    first.into_iter().for_each(|message| packer.put(message, false, &mut filled));
+    first.into_iter().for_each(|message| packer.put(message, false));
     let open = Open {
         packer,
-        filled,
         messages: 0,
         is_flushed: false,
         is_finished: false,
@@ -54,8 +51,7 @@ pub(super) fn outbox<'a>(
     let shared = Arc::new(Shared { len_max, packets_max, open: Mutex::new(open) });
     let listener = Listener {
         shared: Arc::clone(&shared),
-        hand: Vec::new(),
-        taken: 0,
+        hand: Packed::default(),
         is_flushed: false,
         is_finished: false,
     };
@@ -72,9 +68,7 @@ pub(super) struct Speaker {
 #[derive(Debug)]
 pub(super) struct Listener {
     shared: Arc<Shared>,
-    hand: Vec<Tsdu>,
-    /// How many packets in the hand were taken, and are there to be filled anew.
-    taken: usize,
+    hand: Packed,
     /// A burst is over with what was taken before.
     is_flushed: bool,
     /// The session is over with what is in the hand.
@@ -92,7 +86,6 @@ struct Shared {
 #[derive(Debug)]
 struct Open {
     packer: Packer,
-    filled: Vec<Tsdu>,
     /// Messages, or parts of them, since the node was last here.
     messages: usize,
     /// A burst is over with what the node has.
@@ -135,12 +128,7 @@ impl Speaker {
             if open.is_closed {
                 return Err(SayError::Closed);
             }
-            if !open.packer.end_burst() {
-                match open.filled.last_mut() {
-                    Some(last) => last.end_burst(),
-                    None => open.is_flushed = true,
-                }
-            }
+            open.is_flushed |= !open.packer.end_burst();
         }
         node.wake();
         Ok(())
@@ -174,11 +162,11 @@ impl Speaker {
         waiting: Option<&TaskWaker>,
     ) -> Result<(), SayError> {
         let mut open = self.shared.lock();
-        let Open { packer, filled, messages, is_closed, waiting: others, .. } = &mut *open;
+        let Open { packer, messages, is_closed, waiting: others, .. } = &mut *open;
         if *is_closed {
             return Err(SayError::Closed);
         }
-        if *messages >= self.shared.len_max || filled.len() >= self.shared.packets_max {
+        if *messages >= self.shared.len_max || packer.filled() >= self.shared.packets_max {
             if let Some(waker) = waiting
                 && !others.iter().any(|other| other.will_wake(waker))
             {
@@ -186,34 +174,29 @@ impl Speaker {
             }
             return Err(SayError::Full);
         }
-        packer.put(message, more, filled);
+        packer.put(message, more);
         *messages += 1;
         Ok(())
     }
 }
 
 impl Listener {
-    /// What was said next. A packet stays the next one until it is [taken](Self::take). One that is still being filled comes only when
-    /// nothing else `is_waiting` to be sent: it may well become full.
+    /// What was said next. A packet that is still being filled comes only when nothing else `is_waiting` to be sent: it may well become
+    /// full.
     pub(super) fn next(&mut self, is_waiting: impl FnOnce() -> bool) -> Option<Said<'_>> {
-        if self.taken == self.hand.len() && !self.is_finished {
+        if self.hand.is_empty() && !self.is_finished {
             self.reach(is_waiting());
         }
         if mem::take(&mut self.is_flushed) {
             return Some(Said::Flush);
         }
-        if self.taken == self.hand.len() {
+        if self.hand.is_empty() {
             return mem::take(&mut self.is_finished).then_some(Said::Finish);
         }
-        Some(Said::Packet(&mut self.hand[self.taken]))
+        Some(Said::Packets(&mut self.hand))
     }
 
-    /// Takes the next packet, and leaves in its place what may be filled anew.
-    pub(super) fn take(&mut self) {
-        self.taken += 1;
-    }
-
-    /// Takes what was packed in exchange for what is in the hand, of which all was taken.
+    /// Takes what was packed into the hand, which is empty.
     fn reach(&mut self, is_waiting: bool) {
         let waiting = {
             // Who is at the outbox wakes the node when it leaves.
@@ -222,17 +205,14 @@ impl Listener {
                 Err(TryLockError::WouldBlock) => return,
                 Err(TryLockError::Poisoned(_)) => unreachable!("nothing panics at an outbox"),
             };
-            let Open { packer, filled, messages, is_flushed, is_finished, waiting, .. } = &mut *open;
-            // As many as both sides hold at a time. What one message of unusual length took is given back.
-            packer.refill(&mut self.hand, 2 * self.shared.packets_max);
-            self.taken = 0;
+            let Open { packer, messages, is_flushed, is_finished, waiting, .. } = &mut *open;
             *messages = 0;
             self.is_flushed = mem::take(is_flushed);
             self.is_finished = mem::take(is_finished);
             if !is_waiting || self.is_finished {
-                filled.extend(packer.close());
+                packer.close();
             }
-            mem::swap(filled, &mut self.hand);
+            packer.give(&mut self.hand);
             mem::take(waiting)
         };
         waiting.into_iter().for_each(TaskWaker::wake);
@@ -285,9 +265,9 @@ mod tests {
         let mut heard = Vec::new();
         while let Some(said) = listener.next(|| is_waiting) {
             match said {
-                Said::Packet(tsdu) => {
-                    heard.push(tsdu.payload().to_vec());
-                    listener.take();
+                Said::Packets(packed) => {
+                    heard.extend(packed.payloads().map(<[u8]>::to_vec));
+                    packed.clear();
                 }
                 Said::Flush => heard.push(b"flush".to_vec()),
                 Said::Finish => heard.push(b"finish".to_vec()),
@@ -308,7 +288,7 @@ mod tests {
             if round == b"a" {
                 expected.splice(0..0, [b"at f".to_vec(), b"irst".to_vec()]);
             }
-            assert!(matches!(listener.next(|| true), Some(Said::Packet(_))), "not taken yet");
+            assert!(matches!(listener.next(|| true), Some(Said::Packets(_))), "not taken yet");
             assert_eq!(heard(&mut listener, true), expected);
         }
         speaker.flush(&node).expect("not closed");
@@ -393,10 +373,12 @@ mod tests {
         let mut heard = 0;
         while heard < count {
             match listener.next(|| false) {
-                Some(_) => listener.take(),
-                None => continue,
+                Some(Said::Packets(packed)) => {
+                    heard += packed.len();
+                    packed.clear();
+                }
+                other => assert!(other.is_none(), "{other:?}"),
             }
-            heard += 1;
         }
         drop(listener);
         let said: usize = speakers.into_iter().map(|speaker| speaker.join().expect("no panic")).sum();
