@@ -200,7 +200,7 @@ impl Bench {
         let loss_percent = self.loss_percent;
         self.loss_percent = 0;
         self.run(2000);
-        self.loss_percent = if loss_percent > 0 { 40 } else { 0 };
+        self.loss_percent = if loss_percent > 0 { 30 } else { 0 };
         for _ in 0..40 {
             self.takes_events = false;
             self.run(200);
