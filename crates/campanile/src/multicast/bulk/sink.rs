@@ -29,6 +29,7 @@ pub(super) struct BulkSink {
     home: Sender<Vec<u8>>,
     /// Memory of packets that came back, and the way on which it comes.
     used: (Sender<Packets>, Orders<Packets>),
+    spare: Vec<Packets>,
 }
 
 impl BulkSink {
@@ -37,12 +38,18 @@ impl BulkSink {
         commands: Orders<Command>,
         home: Sender<Vec<u8>>,
     ) -> Self {
-        BulkSink { events, commands, home, used: async_channel::bounded(BUFFERS) }
+        BulkSink { events, commands, home, used: async_channel::bounded(BUFFERS), spare: Vec::new() }
     }
 
     /// Takes the packets as they are, and leaves memory for the next ones.
     fn batch(&mut self, tsi: Tsi, packets: &mut Packets) -> Batch {
-        let unused = self.used.1.try_recv().unwrap_or_default();
+        // What came back last is the likeliest to be in a cache.
+        while let Ok(used) = self.used.1.try_recv() {
+            if self.spare.len() < BUFFERS {
+                self.spare.push(used);
+            }
+        }
+        let unused = self.spare.pop().unwrap_or_default();
         let packets = std::mem::replace(packets, unused);
         Batch { tsi, packets, home: self.used.0.clone() }
     }
@@ -83,13 +90,15 @@ impl Sink for BulkSink {
             // These are of receivers in order.
             _ => return,
         };
-        self.events.put(event);
+        self.events.gather(event);
     }
 
-    fn pause(&mut self, _now: Instant, _machine: &mut Receiver, _reporter: &mut Reporter) {}
+    fn pause(&mut self, _now: Instant, _machine: &mut Receiver, _reporter: &mut Reporter) {
+        self.events.hand_over();
+    }
 
     fn acknowledge(&mut self, tsi: Tsi) {
-        self.events.put(BulkReceived::Acknowledged { tsi });
+        self.events.gather(BulkReceived::Acknowledged { tsi });
     }
 
     fn headroom(&self) -> usize {
