@@ -60,8 +60,7 @@ impl Peer {
         // In bulk a loss is told when it is known, and stands; and blocks that are complete are not kept.
         let is_over = matches!(self.sink, Sink::Bulk(_))
             && (position < self.window.trail()
-                || self.window.is_done(key)
-                || known.is_some_and(|block| block.lost & bit != 0));
+                || known.map_or_else(|| self.window.is_done(key), |block| block.lost & bit != 0));
         let is_old = position < self.window.floor() || is_over;
         if is_old || known.is_some_and(|block| block.present & bit != 0 || index >= block.size()) {
             shared.stats.duplicates += 1;
@@ -106,8 +105,9 @@ impl Peer {
         {
             self.intervals.repaired(after_ns);
         }
-        // What comes in order, without loss, ends here: there is no repair to end and nothing to decode.
-        let is_quiet = is_ordered && block.repair.is_idle() && block.parity_count() == 0;
+        // What comes without loss ends here: there is no repair to end and nothing to decode.
+        let is_whole = !is_ordered && block.missing() == 0;
+        let is_quiet = !is_whole && block.repair.is_idle() && block.parity_count() == 0;
         self.window.arrived(position, self.parity.is_none());
         if !is_quiet {
             self.progress(now, key);

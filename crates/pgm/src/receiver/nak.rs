@@ -97,7 +97,10 @@ impl Peer {
 
     fn closed_up_to(&self, lead: u64) -> u64 {
         let key = self.window.key(lead);
-        let is_closed = self.window.block(key).is_some_and(|block| block.closed) || self.window.is_done(key);
+        let is_closed = match self.window.block(key) {
+            Some(block) => block.closed,
+            None => self.window.is_done(key),
+        };
         self.window.start(if is_closed { key + 1 } else { key })
     }
 

@@ -145,6 +145,11 @@ impl Window {
     /// Raises the floor over all that is there or lost; for who takes packets in any order.
     pub(super) fn settle(&mut self, recycle: &mut impl FnMut(Box<Hold>)) {
         let Some(lead) = self.lead() else { return };
+        // What comes in order ends here.
+        let at = self.index(lead);
+        if self.floor == lead && self.block(self.key(lead)).is_some_and(|block| block.present & 1 << at != 0) {
+            return self.raise_floor(lead + 1, recycle);
+        }
         while self.floor <= lead {
             let key = self.key(self.floor);
             let end = match self.done.end_of(key) {

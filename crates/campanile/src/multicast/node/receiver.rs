@@ -101,17 +101,14 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
         let to = arrival.path.to;
         let is_for_group = to.is_multicast() || to.is_unspecified();
         let is_receipt = |datagram: &[u8]| PrivateType::of(datagram) == Some(PrivateType::Downstream);
-        for datagram in bytes.chunks(stride.max(1)) {
-            if is_receipt(datagram) {
-                self.take_receipt(now, arrival, datagram);
-            } else if is_for_group {
-                self.reporter.hear(datagram);
-            }
+        for datagram in bytes.chunks(stride.max(1)).filter(|datagram| is_receipt(datagram)) {
+            self.take_receipt(now, arrival, datagram);
         }
         if !is_for_group {
             return;
         }
         for run in runs(stride, bytes, |datagram| !is_receipt(datagram)) {
+            self.reporter.hear(run.chunks(stride.max(1)));
             self.machine.handle_train(now, &arrival.path(), stride, run);
         }
     }

@@ -104,12 +104,18 @@ impl Reporter {
         self.subjects.insert(tsi, subject);
     }
 
-    /// Looks at a datagram that came in, for the sake of the loss that is reported.
-    pub(super) fn hear(&mut self, datagram: &[u8]) {
-        let Some(header) = HeaderView::new(datagram) else { return };
-        let Some(session) = header.session() else { return };
-        if let Some(subject) = self.subjects.get_mut(&session.tsi) {
-            subject.heard.look(header, datagram);
+    /// Looks at what came in together, for the sake of the loss that is reported. It is looked up again only where another source begins.
+    pub(super) fn hear<'a>(&mut self, datagrams: impl Iterator<Item = &'a [u8]>) {
+        let mut latest: Option<(Tsi, Option<&mut Subject>)> = None;
+        for datagram in datagrams {
+            let Some(header) = HeaderView::new(datagram) else { continue };
+            let Some(Session { tsi, .. }) = header.session() else { continue };
+            if latest.as_ref().is_none_or(|(latest, _)| *latest != tsi) {
+                latest = Some((tsi, self.subjects.get_mut(&tsi)));
+            }
+            if let Some((_, Some(subject))) = &mut latest {
+                subject.heard.look(header, datagram);
+            }
         }
     }
 
