@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use console::Term;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use crate::command_error::CommandError;
@@ -64,7 +64,11 @@ impl Teller {
     pub(crate) fn begin(&self, had: u64, total: u64) {
         let Some(bar) = &self.bar else { return };
         let style = ProgressStyle::with_template(FORM).expect("the form is right");
-        bar.set_style(style.progress_chars("=> "));
+        let pace = |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A bar cannot do anything about an error.
+            let _ = out.write_str(&pace(state.per_sec(), state.eta()));
+        };
+        bar.set_style(style.progress_chars("=> ").with_key("pace", pace));
         bar.set_length(total);
         bar.set_position(had);
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
@@ -93,8 +97,15 @@ impl Teller {
     }
 }
 
-const FORM: &str =
-    "[{bar:30}] {percent:>3} % of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left{msg}";
+/// How fast it goes, and how long it takes; nothing while that is not known.
+fn pace(bytes_per_second: f64, left: Duration) -> String {
+    if bytes_per_second < 1.0 {
+        return String::new();
+    }
+    format!(", {}/s, {:#} left", DecimalBytes(bytes_per_second as u64), HumanDuration(left))
+}
+
+const FORM: &str = "[{bar:30}] {percent:>3} % of {decimal_total_bytes}{pace}{msg}";
 
 /// A time that comes round.
 pub(crate) struct Every {
@@ -115,5 +126,16 @@ impl Every {
             self.due = now + self.interval;
         }
         is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_that_is_not_known_is_not_told() {
+        assert_eq!(pace(0.0, Duration::ZERO), "");
+        assert_eq!(pace(2_500_000.0, Duration::from_secs(30)), ", 2.50 MB/s, 30s left");
     }
 }

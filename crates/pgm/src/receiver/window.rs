@@ -147,7 +147,8 @@ impl Window {
         let Some(lead) = self.lead() else { return };
         // What comes in order ends here.
         let at = self.index(lead);
-        if self.floor == lead && self.block(self.key(lead)).is_some_and(|block| block.present & 1 << at != 0) {
+        if self.floor == lead && self.block(self.key(lead)).is_some_and(|block| block.present & 1 << at != 0)
+        {
             return self.raise_floor(lead + 1, recycle);
         }
         while self.floor <= lead {
