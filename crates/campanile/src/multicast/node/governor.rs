@@ -12,7 +12,8 @@
 //! once when somebody loses far more than that.
 //!
 //! A loss that a lower rate does not lessen is the link's and not ours: from then on it counts as given. That is found out by a trial and
-//! never by getting used to it: what the rate loses would be taken for the link's, little by little.
+//! never by getting used to it: what the rate loses would be taken for the link's, little by little. A trial goes far down and stays there
+//! for two rounds: what another session on the same way loses for us ends when that one has gone back, too.
 
 mod listener;
 
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use campanile_pgm::Instant;
 
-use self::listener::{Doubt, Listener, Verdict};
+use self::listener::{Doubt, Listener};
 use crate::multicast::report::{ReceiverId, Report};
 
 /// Finds the rate of one session.
@@ -36,11 +37,16 @@ pub(crate) struct Governor {
     packet_len: f64,
     /// The rate that the ways take, in bytes a second.
     rate_bps: f64,
-    /// Rounds since the last loss that was ours; `None` before the first one.
+    /// The rate that was the last to lose something, and rounds without loss at a greater one; `None` before that.
     clean: Option<u32>,
+    full_bps: f64,
     listeners: HashMap<ReceiverId, Listener>,
     /// Listeners that have yet to hear of this round.
     behind: usize,
+    /// Somebody has reported since the listeners were looked at: once a turn, however many reports it brings.
+    has_news: bool,
+    /// What had been sent when the rate was asked for last.
+    sent: Sent,
     /// Packets that may be sent from the first one on that somebody needs.
     window: u64,
     /// The first packet that would find no room somewhere, or push out of the window what somebody needs.
@@ -83,13 +89,24 @@ struct Achieved {
     packets: f64,
 }
 
-/// A rate that was lowered for a loss, to see whether that helps: how things were before.
+/// A rate that was lowered for a loss, to see whether that helps.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
+    /// The rate before.
     rate_bps: f64,
-    clean: Option<u32>,
-    /// The loss that it was lowered for.
+    /// What was lost at last.
     excess: f64,
+    /// Rounds that lost too much.
+    rounds: u8,
+    /// The rate to go on with if that helps.
+    back_bps: f64,
+}
+
+impl Trial {
+    /// Whether the rate is far below what came through.
+    fn is_deep(&self) -> bool {
+        self.rounds > 1
+    }
 }
 
 impl Governor {
@@ -108,8 +125,11 @@ impl Governor {
             packet_len: packet_len as f64,
             rate_bps: initial_bps as f64,
             clean: None,
+            full_bps: 0.0,
             listeners: HashMap::new(),
             behind: 0,
+            has_news: false,
+            sent: Sent::default(),
             window,
             room_end: u64::MAX,
             shortage: None,
@@ -123,8 +143,7 @@ impl Governor {
     /// Takes a report of a receiver that needs what was sent after so many packets, and heard the `said`th last.
     pub(super) fn take(&mut self, now: Instant, report: &Report, (passed, said): (u64, u64)) {
         if report.standing.is_final() {
-            self.listeners.remove(&report.receiver);
-            self.look();
+            self.has_news |= self.listeners.remove(&report.receiver).is_some();
             return;
         }
         if !self.listeners.contains_key(&report.receiver) && self.listeners.len() == LISTENERS_MAX {
@@ -138,8 +157,11 @@ impl Governor {
         let room = (report.headroom as f64 / self.packet_len) as u64;
         let behind = said.saturating_sub(passed);
         listener.room_end = said.saturating_add(room.min(self.window.saturating_sub(behind)));
-        self.heard_at = now;
-        self.look();
+        // Who reports the same again and again hears no more than who is silent.
+        if listener.last_heard_at() == now || said >= self.sent.packets {
+            self.heard_at = now;
+        }
+        self.has_news = true;
     }
 
     /// How often each receiver is to report: as often as may be, within a share of the rate for all of them.
@@ -151,8 +173,12 @@ impl Governor {
 
     /// The rate from now on, in bytes a second, when so much was sent.
     pub(super) fn rate(&mut self, now: Instant, sent: Sent) -> u64 {
+        self.sent = sent;
         if self.sweep_at <= now {
             self.sweep(now);
+        }
+        if std::mem::take(&mut self.has_news) {
+            self.look();
         }
         if self.behind == 0 && !self.listeners.is_empty() {
             self.judge(now, sent);
@@ -194,37 +220,36 @@ impl Governor {
             packets: sent.packets.saturating_sub(self.round.sent.packets).max(1) as f64 / seconds,
         };
         let doubt = self.doubt();
-        let (mut excess, mut is_given) = (None, false);
-        for listener in self.listeners.values_mut() {
-            match listener.judge(doubt) {
-                Verdict::Clear => {}
-                Verdict::Over(more) => excess = Some(excess.map_or(more, |most: f64| most.max(more))),
-                Verdict::Given => is_given = true,
+        let excesses = self.listeners.values_mut().filter_map(|listener| listener.judge(doubt));
+        let excess = excesses.reduce(|most, one| if one.share > most.share { one } else { most });
+        match (excess, self.trial.take()) {
+            (Some(excess), _) if excess.grows => self.lower(achieved.bps, excess.share, None),
+            (Some(_), Some(trial)) if trial.rounds == TRIALS => {
+                self.listeners.values_mut().for_each(Listener::acquit);
+                self.rate_bps = trial.rate_bps;
             }
-        }
-        let Governor { rate_bps, clean, .. } = *self;
-        let trial = self.trial.take().unwrap_or(Trial { rate_bps, clean, excess: 0.0 });
-        if is_given {
-            // It was for nothing. What each of them lost at a rate that was lowered again and again is its link's.
-            self.listeners.values_mut().for_each(Listener::acquit);
-            (self.rate_bps, self.clean) = (trial.rate_bps, trial.clean);
-        } else if let Some(excess) = excess {
-            self.lower(achieved.bps, excess);
-            self.rate_bps = self.rate_bps.max(trial.rate_bps / TRIAL_DEPTH);
-            self.trial = Some(Trial { excess, ..trial });
-            self.clean = Some(0);
-        } else {
-            self.raise(achieved);
+            (Some(excess), trial) => self.lower(achieved.bps, excess.share, trial),
+            (None, Some(trial)) if trial.is_deep() => self.rate_bps = trial.back_bps,
+            (None, _) => self.raise(achieved),
         }
         self.round = Round { began: now, sent };
         self.listeners.values_mut().for_each(Listener::begin);
         self.behind = self.listeners.len();
     }
 
-    /// Goes back to a little less than came through.
-    fn lower(&mut self, achieved_bps: f64, excess: f64) {
-        let through_bps = self.rate_bps.min(achieved_bps) * (1.0 - excess) * BACK;
-        self.rate_bps = through_bps.clamp(self.floor_bps, self.ceiling_bps);
+    /// Goes back to a little less than came through; when that does not help, far below it, to stay there.
+    fn lower(&mut self, achieved_bps: f64, excess: f64, trial: Option<Trial>) {
+        let rate_bps = self.rate_bps;
+        let through_bps = rate_bps.min(achieved_bps) * (1.0 - excess) * BACK;
+        let mut trial = trial.unwrap_or(Trial { rate_bps, excess, rounds: 0, back_bps: 0.0 });
+        if !trial.is_deep() {
+            trial.back_bps = through_bps.clamp(self.floor_bps, self.ceiling_bps);
+        }
+        (trial.rounds, trial.excess) = (trial.rounds + 1, excess);
+        let part = if trial.is_deep() { DEPTH } else { 1.0 };
+        self.rate_bps = (trial.back_bps * part).max(self.floor_bps);
+        self.trial = Some(trial);
+        (self.clean, self.full_bps) = (Some(0), achieved_bps);
     }
 
     /// Goes on to a greater rate, and not far beyond what comes through: what does not waits in a queue, or will be lost; and a rate that
@@ -240,27 +265,35 @@ impl Governor {
         // What does not come through as fast as it is sent fills a queue: the limit is near.
         self.clean = match self.clean {
             None if share < FLOWING => Some(0),
-            clean => clean.map(|rounds| rounds + 1),
+            clean => clean.map(|rounds| if achieved.bps > self.full_bps { rounds + 1 } else { 0 }),
         };
     }
 
-    /// The part by which a round without loss lets the rate grow.
+    /// The part by which a round without loss lets the rate grow. A way that loses much anyway is not spoilt by a greater step, and is
+    /// told from one that is full by nothing less.
     fn growth(&self) -> f64 {
-        let growth = |rounds| GROWTH_MIN * (f64::from(rounds) / GROWTH_DOUBLES).exp2();
+        let least = GROWTH_MIN.max(self.given() * GIVEN_GROWN);
+        let growth = |rounds| least * (f64::from(rounds) / GROWTH_DOUBLES).exp2();
         self.clean.map_or(GROWTH_START, |rounds| growth(rounds).min(GROWTH_MAX))
+    }
+
+    /// What the worst link loses at any rate.
+    fn given(&self) -> f64 {
+        self.listeners.values().map(Listener::given).fold(0.0, f64::max)
     }
 
     /// What loss is to be told from chance. The less the rate grows, the less is lost when that was too much, and the closer is to be
     /// looked; the more listeners there are, the oftener one of them has bad luck: the greatest of n draws lies about sqrt(2 ln n)
     /// deviations out.
     fn doubt(&self) -> Doubt {
-        let tested = match (self.trial, self.clean) {
-            (Some(trial), _) => trial.excess * TRIAL_SEEN,
-            (None, None) => TOLERANCE_MAX,
-            (None, Some(_)) => self.growth() * GROWTH_SEEN,
-        };
+        let least = self.given() * GIVEN_SEEN;
+        let tolerance = |tested: f64| tested.clamp(TOLERANCE_MIN, TOLERANCE_MAX).max(least);
         Doubt {
-            tolerance: tested.clamp(TOLERANCE_MIN, TOLERANCE_MAX),
+            tolerance: match (self.trial, self.clean) {
+                (Some(trial), _) => tolerance(trial.excess * TRIAL_SEEN),
+                (None, None) => TOLERANCE_START,
+                (None, Some(_)) => tolerance(self.growth() * GROWTH_SEEN),
+            },
             deviations: DEVIATIONS + (2.0 * (self.listeners.len().max(1) as f64).ln()).sqrt(),
         }
     }
@@ -281,7 +314,7 @@ impl Governor {
         self.sweep_at = now + SWEEP;
         let patience = PATIENCE.max(self.interval() * 4);
         self.listeners.retain(|_, listener| now.since(listener.last_heard_at()) < patience);
-        self.look();
+        self.has_news = true;
         if now.since(self.heard_at) > patience {
             self.rate_bps = (self.rate_bps / 2.0).max(self.floor_bps);
             self.heard_at = now;
@@ -289,8 +322,9 @@ impl Governor {
     }
 }
 
-/// What the rate grows by in a round: twofold until the first loss, or the first sign of a queue; from then on by a little that doubles
-/// every so many rounds, so that a limit is crossed by 1 or 2 %, and one that is far away is found in a second.
+/// What the rate grows by in a round: twofold until the first loss, or the first sign of a queue; from then on by a little, so that a
+/// limit is crossed by 1 or 2 %, which beyond the rate that lost something doubles every so many rounds: a limit that is far away is found
+/// in a second.
 const GROWTH_START: f64 = 1.0;
 const GROWTH_MIN: f64 = 1.0 / 64.0;
 const GROWTH_DOUBLES: f64 = 3.0;
@@ -299,18 +333,25 @@ const GROWTH_MAX: f64 = 0.25;
 const FLOWING: f64 = 0.75;
 /// How far a rate goes beyond what comes through.
 const REACH: f64 = 1.0 + GROWTH_MAX;
-/// The part of what came through that is sent after a loss, so that queues empty.
-const BACK: f64 = 0.95;
-/// A loss that is borne, at least and while the rate still doubles: there what is too much loses a third.
+/// The part of what came through that is sent after a loss, so that queues empty, and there is room for who has less.
+const BACK: f64 = 0.9;
+/// A loss that is borne.
 const TOLERANCE_MIN: f64 = 0.01;
 const TOLERANCE_MAX: f64 = 0.05;
+/// The same while the rate still doubles: what is too much then loses a third, and what is less is a link's, or another's that is to give
+/// way.
+const TOLERANCE_START: f64 = 0.25;
 /// A loss that is judged is many times what is borne: of what the rate grows by, and of what it was lowered for.
 const GROWTH_SEEN: f64 = 1.0 / 6.0;
 const TRIAL_SEEN: f64 = 1.0 / 4.0;
+/// The part of what the worst link loses that a step may lose, and that is borne.
+const GIVEN_GROWN: f64 = 1.0 / 4.0;
+const GIVEN_SEEN: f64 = 1.0 / 8.0;
 /// Standard deviations that are chance, with one listener.
 const DEVIATIONS: f64 = 2.5;
-/// A trial lowers the rate to this part of it at most, however many are suspected.
-const TRIAL_DEPTH: f64 = 4.0;
+/// The rounds of a trial, in which a loss has to stay; the part of what came through that is sent from the second one on.
+const TRIALS: u8 = 3;
+const DEPTH: f64 = 0.5;
 /// Intervals in which what the buffers take is used up.
 const HORIZON: f64 = 2.0;
 /// The part of the rate that stays for repairs when there is no room for new data.

@@ -20,7 +20,8 @@ pub(super) struct Listener {
     /// What it heard between its last two reports, and how many packets are lost together.
     before: Stretch,
     run: f64,
-    suspicion: Option<Suspicion>,
+    /// The least excess for which the rate was lowered.
+    suspected: Option<f64>,
 }
 
 /// When a loss is more than chance.
@@ -32,15 +33,13 @@ pub(super) struct Doubt {
     pub(super) deviations: f64,
 }
 
-/// What a round says of a listener.
+/// A loss that its link does not explain.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Verdict {
-    /// It lost no more than its link loses.
-    Clear,
-    /// It lost this share more, and it may be that the rate is too great.
-    Over(f64),
-    /// It lost the same at lower rates: this is what its link loses.
-    Given,
+pub(super) struct Excess {
+    /// Of what its link lets through.
+    pub(super) share: f64,
+    /// The rate was lowered for it, and more is lost than before.
+    pub(super) grows: bool,
 }
 
 /// Packets between two reports, and the share of them that was lost.
@@ -61,13 +60,6 @@ struct Sample {
     seconds: f64,
 }
 
-/// The loss for which the rate was lowered last, and how often it was.
-#[derive(Debug, Clone, Copy)]
-struct Suspicion {
-    loss: f64,
-    times: u8,
-}
-
 impl Listener {
     pub(super) fn new(now: Instant, said: u64) -> Self {
         Listener {
@@ -79,7 +71,7 @@ impl Listener {
             given: 0.0,
             before: Stretch { said: 0.0, loss: 0.0 },
             run: RUN_AT_FIRST,
-            suspicion: None,
+            suspected: None,
         }
     }
 
@@ -105,6 +97,11 @@ impl Listener {
         self.since = None;
     }
 
+    /// The share that its link loses at any rate.
+    pub(super) fn given(&self) -> f64 {
+        self.given
+    }
+
     pub(super) fn last_heard_at(&self) -> Instant {
         self.at
     }
@@ -112,61 +109,58 @@ impl Listener {
     /// Whether it has told enough of this round for a verdict.
     pub(super) fn has_told(&self, doubt: Doubt) -> bool {
         self.sample().is_some_and(|sample| {
+            let is_long = sample.seconds > ROUND_MAX;
+            if sample.loss == 0.0 {
+                return sample.said >= self.lossless() || is_long && sample.said >= SAMPLE;
+            }
             // What chance may lose is no more than is tolerated.
             let enough = self.variance(sample.loss) * (doubt.deviations / doubt.tolerance).powi(2);
             let is_over = sample.loss - self.given > self.chance(&sample, doubt);
-            let is_much = is_over || sample.said >= enough || sample.seconds > ROUND_MAX;
-            sample.loss == 0.0 && sample.said >= SAMPLE || is_much && sample.said >= SAMPLE_OF_LOSS
+            sample.said >= SAMPLE_OF_LOSS && (is_over || is_long || sample.said >= enough)
         })
     }
 
-    /// Whether so much is lost in this round that it need not be waited for the others.
+    /// Packets of which none is lost by good luck alone, if what is suspected is its link's.
+    fn lossless(&self) -> f64 {
+        self.suspected.map_or(0.0, |suspected| LUCK * self.run / suspected).max(SAMPLE)
+    }
+
+    /// Whether so much is lost in this round, and more than is suspected, that it need not be waited for the others.
     pub(super) fn cries(&self, doubt: Doubt) -> bool {
+        let known = self.given + self.suspected.unwrap_or(0.0);
         self.sample().is_some_and(|sample| {
-            sample.said >= SAMPLE_OF_LOSS && sample.loss - self.given > CRY + self.chance(&sample, doubt)
+            sample.said >= SAMPLE_OF_LOSS && sample.loss - known > CRY + self.chance(&sample, doubt)
         })
     }
 
-    /// Judges the round.
-    pub(super) fn judge(&mut self, doubt: Doubt) -> Verdict {
+    /// Judges the round: what it lost beyond what its link loses, if that is more than chance, or as much as it was lowered for.
+    pub(super) fn judge(&mut self, doubt: Doubt) -> Option<Excess> {
         // That nothing is lost is soon told, and clears of what was suspected.
         let least = |loss: f64| if loss == 0.0 { SAMPLE } else { SAMPLE_OF_LOSS };
-        let Some(sample) = self.sample().filter(|sample| sample.said >= least(sample.loss)) else {
-            return Verdict::Clear;
-        };
+        let sample = self.sample().filter(|sample| sample.said >= least(sample.loss))?;
         let (excess, chance) = (sample.loss - self.given, self.chance(&sample, doubt));
-        // Lowered to what came through, a rate that was too great loses no more than the link; what the link loses, it loses still.
-        let times = match self.suspicion.take() {
-            Some(Suspicion { loss, .. }) if excess < (loss - self.given) / 2.0 => 0,
-            Some(Suspicion { loss, .. }) if sample.loss > loss + ALIKE * (loss - self.given) + chance => 1,
-            Some(Suspicion { loss, times: TRIALS }) => {
-                self.given = loss.min(sample.loss);
-                return Verdict::Given;
-            }
-            Some(Suspicion { times, .. }) => times + 1,
-            None => u8::from(excess > chance),
-        };
-        if times > 0 {
-            self.suspicion = Some(Suspicion { loss: sample.loss, times });
-            return Verdict::Over(excess);
-        }
         // Upwards in a trial alone.
-        self.given += (excess / 8.0).min(0.0);
-        Verdict::Clear
+        self.given = self.given.min(sample.loss + chance);
+        let suspected = self.suspected.take();
+        if excess <= suspected.map_or(chance, |suspected| suspected * PERSISTS) {
+            return None;
+        }
+        let grows = suspected.is_some_and(|suspected| excess > suspected * ALIKE + chance);
+        self.suspected = Some(suspected.filter(|_| !grows).map_or(excess, |suspected| suspected.min(excess)));
+        Some(Excess { share: excess / (1.0 - self.given), grows })
     }
 
-    /// What it lost in this round is its link's.
+    /// What it lost in this round, and while the rate was lowered for it, is its link's.
     pub(super) fn acquit(&mut self) {
-        self.suspicion = None;
-        if let Some(sample) = self.sample().filter(|sample| sample.said >= SAMPLE_OF_LOSS) {
-            self.given = self.given.max(sample.loss);
-        }
+        let excess = self.sample().map_or(0.0, |sample| sample.loss - self.given);
+        let excess = self.suspected.take().unwrap_or(excess);
+        self.given = (self.given + excess.max(0.0)).min(GIVEN_MAX);
     }
 
     /// Packets a second that its way took in this round, those that its link lost among them.
     pub(super) fn through(&self) -> Option<f64> {
-        let Sample { said, loss, seconds } = self.sample()?;
-        Some(said * ((1.0 - loss) / (1.0 - self.given).max(0.01)).min(1.0) / seconds.max(1e-6))
+        let Sample { said, seconds, .. } = self.sample()?;
+        Some(said / seconds.max(1e-6))
     }
 
     /// The excess that chance may bring, and that is borne.
@@ -212,6 +206,10 @@ const SAMPLE_OF_LOSS: f64 = 192.0;
 const ROUND_MAX: f64 = 0.2;
 /// A loss beyond the link's for which the others are not waited for.
 const CRY: f64 = 0.1;
-/// How often the rate is lowered before a loss counts as given, and how much it may differ meanwhile.
-const TRIALS: u8 = 2;
-const ALIKE: f64 = 0.25;
+/// How many losses are to be expected among packets of which none was lost, so that it is no luck.
+const LUCK: f64 = 4.0;
+/// The part of a loss that is left where a lower rate does not help, and how much more of it is another one.
+const PERSISTS: f64 = 0.5;
+const ALIKE: f64 = 1.25;
+/// The most that is believed of a link: what loses more is full.
+const GIVEN_MAX: f64 = 0.5;

@@ -2,9 +2,10 @@
 
 mod world;
 
+use proptest::prelude::*;
+
 use self::world::{MS, Outcome, PACKET, WIDE, Way, World};
 use super::*;
-use crate::multicast::chance::Chance;
 use crate::multicast::report::Standing;
 
 /// A way that takes 240 Mbit/s, behind a queue of ten milliseconds.
@@ -31,18 +32,24 @@ fn the_limit_of_the_tightest_way_is_found_whatever_links_lose() {
         for delay_us in [100, 2000, 20_000] {
             let delay_ns = delay_us * MS / 1000;
             let (tight, fast) = (Way { loss, delay_ns, ..TIGHT }, Way { loss, delay_ns, ..FAST });
-            let least = if loss < 0.1 { 0.85 } else { 0.7 };
-            expect(&format!("loss {loss}, {delay_us} us"), &World::of(&[tight, fast, fast], 8), least, 0.05);
+            let world = World::of(&[tight, fast, fast], 12);
+            expect(&format!("loss {loss}, {delay_us} us"), &world, 0.8, 0.07);
         }
     }
 }
 
 #[test]
+fn a_link_that_loses_almost_half_does_not_hold_the_rate_down() {
+    // At the floor it would be 0.004.
+    expect("loss 0.45", &World::of(&[Way { loss: 0.45, ..TIGHT }, WIDE], 12), 0.03, 0.1);
+}
+
+#[test]
 fn queues_of_any_length_are_not_overrun() {
-    for loss in LOSSES {
+    for (loss, least) in LOSSES.into_iter().zip([0.9, 0.85, 0.7, 0.7]) {
         for queue in [60e3, 300e3, 3e6] {
             let world = World::of(&[Way { loss, queue, ..TIGHT }, WIDE], 8);
-            expect(&format!("loss {loss}, queue {queue}"), &world, 0.85, 0.06);
+            expect(&format!("loss {loss}, queue {queue}"), &world, least, 0.06);
         }
         let gigabits = Way { loss, capacity: 300e6, queue: 3e6, room: 256e6, ..WIDE };
         expect(&format!("loss {loss}, 2.4 Gbit/s"), &World::of(&[gigabits, WIDE], 8), 0.85, 0.03);
@@ -51,43 +58,68 @@ fn queues_of_any_length_are_not_overrun() {
 
 #[test]
 fn the_bad_luck_of_one_of_many_is_not_taken_for_a_limit() {
-    for loss in [0.0, 0.01, 0.05] {
+    for (loss, least) in LOSSES.into_iter().zip([0.85, 0.75, 0.5, 0.5]) {
         let fast = std::iter::repeat_n(Way { loss, ..FAST }, 39);
         let ways: Vec<Way> = std::iter::once(Way { loss, ..TIGHT }).chain(fast).collect();
-        expect(&format!("loss {loss}, 40 receivers"), &World::of(&ways, 8), 0.85, 0.03);
+        expect(&format!("loss {loss}, 40 receivers"), &World::of(&ways, 8), least, 0.08);
     }
 }
 
 #[test]
 fn trains_that_are_lost_whole_are_not_taken_for_a_limit() {
-    for loss in [0.01, 0.05] {
+    for (loss, least) in [(0.01, 0.75), (0.05, 0.35)] {
         let way = Way { loss, train: 20, ..TIGHT };
-        expect(&format!("loss {loss}, trains"), &World::of(&[way, WIDE], 8), 0.75, 0.03);
+        expect(&format!("loss {loss}, trains"), &World::of(&[way, WIDE], 8), least, 0.04);
     }
 }
 
 #[test]
 fn a_limit_that_falls_and_rises_is_followed() {
     let share: fn(f64) -> f64 = |seconds| if (3.0..6.0).contains(&seconds) { 0.3 } else { 1.0 };
-    for (loss, least) in [(0.0, 0.85), (0.01, 0.85), (0.05, 0.6), (0.2, 0.5)] {
+    for (loss, least) in LOSSES.into_iter().zip([0.85, 0.65, 0.45, 0.45]) {
         let world = World::of(&[Way { loss, share, ..TIGHT }, WIDE], 8);
-        expect(&format!("loss {loss}, falls and rises"), &world, least, 0.06);
+        expect(&format!("loss {loss}, falls and rises"), &world, least, 0.1);
     }
 }
 
 #[test]
-fn any_limit_is_found() {
-    let mut chance = Chance::new(7);
-    let mut draw = |from: u64, to: u64| from + chance.word() % (to - from);
-    for seed in 0..16 {
-        let capacity = draw(1, 60) as f64 * 1e6;
-        let queue = (capacity * draw(5, 60) as f64 / 1000.0).max(30e3);
-        let delay_ns = draw(0, 20) * MS;
-        let mut ways = vec![Way { delay_ns, ..WIDE }; draw(0, 5) as usize];
+fn two_sessions_on_a_narrow_way_share_it() {
+    let mut unfair = Vec::new();
+    for queue in [60e3, 300e3, 3e6] {
+        for later_ms in [0, 20, 700, 3000] {
+            for seed in 1..4 {
+                let world = World::of(&[Way { queue, ..TIGHT }, WIDE], 16);
+                let [first, second] = World { seed, begin_ms: vec![0, later_ms], ..world }.run_all();
+                let name = format!("queue {queue}, {later_ms} ms later, seed {seed}: {first:?}, {second:?}");
+                let (sum, ratio) = (first.reached + second.reached, first.reached / second.reached);
+                assert!((0.9..=1.3).contains(&sum) && (0.2..=5.0).contains(&ratio), "{name}");
+                let is_fair = sum <= 1.1 && (1.0 / 3.0..=3.0).contains(&ratio);
+                if !is_fair || first.overrun.max(second.overrun) > 0.05 {
+                    unfair.push(name);
+                }
+            }
+        }
+    }
+    assert!(unfair.len() <= 4, "{} of 36: {unfair:#?}", unfair.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_limit_is_found(
+        capacity in 1e6..60e6,
+        queue_seconds in 0.005..0.06,
+        delay_ms in 0_u64..20,
+        others in 0_usize..5,
+        seed: u64,
+    ) {
+        let delay_ns = delay_ms * MS;
+        let queue = f64::max(capacity * queue_seconds, 30e3);
+        let mut ways = vec![Way { delay_ns, ..WIDE }; others];
         ways.push(Way { capacity, queue, delay_ns, ..WIDE });
         let outcome = World { seed, ..World::of(&ways, 8) }.run();
-        assert!((0.8..=1.1).contains(&outcome.reached), "{seed}: {outcome:?}");
-        assert!(outcome.overrun < 0.1, "{seed}: {outcome:?}");
+        prop_assert!((0.85..=1.1).contains(&outcome.reached) && outcome.overrun < 0.1, "{outcome:?}");
     }
 }
 
@@ -145,21 +177,23 @@ fn without_reports_it_falls_to_the_floor() {
 }
 
 #[test]
+fn who_reports_the_same_again_and_again_does_not_keep_up_the_rate() {
+    let mut governor = Governor::new(Instant(0), (1000, 1_000_000), 500_000, PACKET, 1 << 40);
+    let mut sent = Sent::default();
+    for step in 0..100_000 {
+        let now = Instant(step * MS);
+        governor.take(now, &report(ReceiverId(1), 100), (100, 100));
+        sent.packets += 1;
+        governor.rate(now, sent);
+    }
+    assert_eq!(governor.rate(Instant(100_000 * MS), sent), 1000);
+}
+
+#[test]
 fn receivers_that_are_forged_take_bounded_memory() {
     let mut governor = Governor::new(Instant(0), (1000, 1_000_000), 500_000, PACKET, 1 << 40);
     for receiver in 0..2 * LISTENERS_MAX as u128 {
-        let report = Report {
-            cookie: 0,
-            receiver: ReceiverId(receiver),
-            standing: Standing::Joined,
-            had: 0,
-            total: 0,
-            loss: 0,
-            headroom: 0,
-            lead: campanile_pgm::Seq(0),
-            heard: u32::MAX,
-            needs: campanile_pgm::Seq(0),
-        };
+        let report = report(ReceiverId(receiver), u32::MAX);
         governor.take(Instant(1), &report, (0, u64::MAX));
     }
     assert_eq!(governor.listeners.len(), LISTENERS_MAX);
@@ -168,4 +202,20 @@ fn receivers_that_are_forged_take_bounded_memory() {
         500_000,
         "what they say does not lower it below what they take"
     );
+}
+
+/// A report of who has heard so much, and has no room.
+fn report(receiver: ReceiverId, heard: u32) -> Report {
+    Report {
+        cookie: 0,
+        receiver,
+        standing: Standing::Joined,
+        had: 0,
+        total: 0,
+        loss: 0,
+        headroom: 0,
+        lead: campanile_pgm::Seq(0),
+        heard,
+        needs: campanile_pgm::Seq(0),
+    }
 }

@@ -39,16 +39,18 @@ pub(super) const WIDE: Way = Way {
     room: 32e6,
 };
 
-/// A session that sends on ways, to a receiver at the end of each, from a window of so many packets.
+/// Sessions that send on ways, each to receivers of its own at their ends, from a window of so many packets.
 #[derive(Debug, Clone)]
 pub(super) struct World {
     pub(super) ways: Vec<Way>,
     pub(super) seconds: u64,
     pub(super) window: u64,
     pub(super) seed: u64,
+    /// When each session begins, in milliseconds.
+    pub(super) begin_ms: Vec<u64>,
 }
 
-/// What came of a run.
+/// What came of a session in a run.
 #[derive(Debug)]
 pub(super) struct Outcome {
     /// What was sent, repairs included, as a share of what the tightest way takes. From a quarter of the time on.
@@ -79,10 +81,12 @@ struct Party {
 }
 
 struct Session {
+    begin_ns: u64,
     governor: Governor,
     parties: Vec<Party>,
     credit: f64,
     sent: Sent,
+    sent_max: u64,
     /// When a receiver asks for a packet.
     asks: BinaryHeap<Reverse<(u64, u64, usize)>>,
     /// What is to be repaired, and who asked.
@@ -94,13 +98,20 @@ struct Session {
 
 impl World {
     pub(super) fn of(ways: &[Way], seconds: u64) -> Self {
-        World { ways: ways.to_vec(), seconds, window: 1 << 40, seed: 1 }
+        World { ways: ways.to_vec(), seconds, window: 1 << 40, seed: 1, begin_ms: vec![0] }
     }
 
+    /// What came of the only session.
     pub(super) fn run(&self) -> Outcome {
+        let [outcome] = self.run_all();
+        outcome
+    }
+
+    /// What came of each of so many sessions.
+    pub(super) fn run_all<const N: usize>(&self) -> [Outcome; N] {
         let mut chance = Chance::new(self.seed);
         let mut queues = vec![0.0; self.ways.len()];
-        let mut session = Session::new(self);
+        let mut sessions: Vec<Session> = self.begin_ms.iter().map(|ms| Session::new(self, ms * MS)).collect();
         let mut limit = 0.0;
         let counted_from = self.seconds * 1000 * MS / 4;
         for now in (1..self.seconds * 1000 * MS).step_by(STEP as usize) {
@@ -108,16 +119,19 @@ impl World {
             for (queue, way) in queues.iter_mut().zip(&self.ways) {
                 *queue = f64::max(0.0, *queue - way.capacity * (way.share)(seconds) * STEP as f64 / 1e9);
             }
-            session.listen(now, &self.ways);
-            session.send(now, self, &mut queues, &mut chance);
+            sessions.iter_mut().for_each(|session| session.begin_turn(now, &self.ways));
+            while let Some(session) = next_to_send(&mut sessions, &mut chance) {
+                session.send(now, self, &mut queues, &mut chance);
+            }
             if now < counted_from {
-                session.mark = (session.sent, session.overrun());
+                sessions.iter_mut().for_each(|session| session.mark = (session.sent, session.overrun()));
             } else {
                 let takes = |way: &Way| (way.capacity * (way.share)(seconds)).min(way.reads);
                 limit += self.ways.iter().map(takes).fold(f64::INFINITY, f64::min) * STEP as f64 / 1e9;
             }
         }
-        self.judge(&session, limit)
+        let outcomes: Vec<Outcome> = sessions.iter().map(|session| self.judge(session, limit)).collect();
+        outcomes.try_into().expect("so many sessions begin")
     }
 
     fn judge(&self, session: &Session, limit: f64) -> Outcome {
@@ -134,8 +148,19 @@ impl World {
     }
 }
 
+/// One of the sessions that may send now, drawn by what they have to send: their packets mix on the way.
+fn next_to_send<'a>(sessions: &'a mut [Session], chance: &mut Chance) -> Option<&'a mut Session> {
+    let mut left: f64 = sessions.iter().map(Session::ready).sum();
+    sessions.iter_mut().find(|session| {
+        let ready = session.ready();
+        let is_next = ready > 0.0 && (ready >= left || chance.happens(ready / left));
+        left -= ready;
+        is_next
+    })
+}
+
 impl Session {
-    fn new(world: &World) -> Self {
+    fn new(world: &World, begin_ns: u64) -> Self {
         let party = |number: usize| Party {
             id: ReceiverId(number as u128 + 1),
             unread: 0.0,
@@ -149,10 +174,12 @@ impl Session {
         };
         let bounds = (125_000, 12_500_000_000);
         Session {
-            governor: Governor::new(Instant(1), bounds, 1_250_000, PACKET, world.window / 4 * 3),
+            begin_ns,
+            governor: Governor::new(Instant(begin_ns + 1), bounds, 1_250_000, PACKET, world.window / 4 * 3),
             parties: (0..world.ways.len()).map(party).collect(),
             credit: 0.0,
             sent: Sent::default(),
+            sent_max: 0,
             asks: BinaryHeap::new(),
             wanted: BTreeMap::new(),
             gone: 0,
@@ -185,27 +212,37 @@ impl Session {
         }
     }
 
-    fn send(&mut self, now: u64, world: &World, queues: &mut [f64], chance: &mut Chance) {
-        let rate = self.governor.rate(Instant(now), self.sent);
-        let sent_max = self.governor.sent_max(Instant(now), self.sent);
-        self.credit += rate as f64 * STEP as f64 / 1e9;
-        let mut is_turn_of_repairs = true;
-        while self.credit >= PACKET as f64 {
-            let has_data = self.sent.packets < sent_max;
-            match self.wanted.first_key_value() {
-                Some((&packet, _)) if is_turn_of_repairs || !has_data => {
-                    self.wanted.remove(&packet);
-                    self.repair(now, packet, world, queues, chance);
-                }
-                _ if has_data => self.say(now, world, queues, chance),
-                _ => break,
-            }
-            is_turn_of_repairs = !is_turn_of_repairs;
-            self.credit -= PACKET as f64;
-            self.sent.bytes += PACKET;
+    /// Takes what has come, and says how much may be sent in this step.
+    fn begin_turn(&mut self, now: u64, ways: &[Way]) {
+        if now < self.begin_ns {
+            return;
         }
+        self.listen(now, ways);
+        let rate = self.governor.rate(Instant(now), self.sent) as f64;
+        self.sent_max = self.governor.sent_max(Instant(now), self.sent);
         // What was not used is lost, but for a short burst.
-        self.credit = self.credit.min(rate as f64 / 1000.0 + PACKET as f64);
+        let burst = rate / 1000.0 + PACKET as f64;
+        self.credit = self.credit.min(burst) + rate * STEP as f64 / 1e9;
+    }
+
+    /// Bytes that it may send, if it has any.
+    fn ready(&self) -> f64 {
+        let has_some = self.sent.packets < self.sent_max || !self.wanted.is_empty();
+        if has_some && self.credit >= PACKET as f64 { self.credit } else { 0.0 }
+    }
+
+    /// Sends a packet: new data or a repair, as chance will have it: in turns, they would keep step with a queue that drops.
+    fn send(&mut self, now: u64, world: &World, queues: &mut [f64], chance: &mut Chance) {
+        let has_data = self.sent.packets < self.sent_max;
+        match self.wanted.first_key_value() {
+            Some((&packet, _)) if !has_data || chance.happens(0.5) => {
+                self.wanted.remove(&packet);
+                self.repair(now, packet, world, queues, chance);
+            }
+            _ => self.say(now, world, queues, chance),
+        }
+        self.credit -= PACKET as f64;
+        self.sent.bytes += PACKET;
     }
 
     /// Sends the next original packet.
