@@ -153,6 +153,8 @@ pub struct Sending {
     pub parity: Option<ParityConfig>,
     /// The share that repairs have of what is sent while new data wait, too, in percent.
     pub repair_share_percent: u8,
+    /// How long a repair answers further NAKs for the same: about the round trip time. A repair that is lost is not sent again sooner.
+    pub eliminate: Duration,
     /// How soon after data the first heartbeat says what was sent.
     pub heartbeat: Duration,
     /// How often the window is told at all times.
@@ -224,6 +226,7 @@ impl Default for Sending {
             join: Join::Share(25),
             parity: Some(ParityConfig { group: 64, pro_active: ProActive::Off, on_demand: true }),
             repair_share_percent: 50,
+            eliminate: Duration::from_millis(5),
             heartbeat: Duration::from_millis(5),
             ambient: Duration::from_secs(1),
             linger: Duration::from_secs(2),
@@ -259,6 +262,14 @@ impl Options {
         let mut options = Options::default();
         options.network.group = group;
         options
+    }
+
+    /// A fast network whose round trip is well under a millisecond.
+    fn set_lan(&mut self) {
+        self.sending.rate = Rate::Fixed(100_000_000);
+        self.receiving.nak.backoff = Duration::from_millis(2);
+        self.receiving.nak.repeat = Duration::from_millis(10);
+        self.receiving.nak.rdata = Duration::from_millis(20);
     }
 
     /// Bytes in front of the payload of the greatest PGM packet: the headers of IP and, where it is used, of UDP.

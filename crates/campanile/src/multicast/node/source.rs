@@ -258,7 +258,7 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Sourc
             linger: sending.linger,
             ..SpmConfig::default()
         },
-        repair: RepairConfig { share_percent: sending.repair_share_percent, ..RepairConfig::default() },
+        repair: RepairConfig { share_percent: sending.repair_share_percent, eliminate: sending.eliminate },
         parity: sending.parity.filter(|_| !options.mode.is_foreign()),
         ..defaults
     }
@@ -332,5 +332,15 @@ mod tests {
         let fixed = |mbit: u64| file_burst(Rate::Fixed(mbit * 1_000_000)).as_micros();
         assert_eq!([1, 16, 100, 1000, 100_000].map(fixed), [10_000, 10_000, 2621, 2000, 2000]);
         assert_eq!(file_burst(Rate::AUTO), BURST, "what may become fast keeps to short ones");
+    }
+
+    #[test]
+    fn a_repair_that_was_lost_goes_again_as_soon_as_is_said() {
+        let mut options = Options::default();
+        let nowhere = Way { interface: 0, local: std::net::Ipv4Addr::LOCALHOST.into() };
+        let repair = |options: &Options| config(options, Session::default(), &[nowhere]).repair;
+        assert_eq!(repair(&options), RepairConfig { share_percent: 50, ..RepairConfig::default() });
+        options.set("nak-elimination", "700us").expect("an option");
+        assert_eq!(repair(&options).eliminate, Duration::from_micros(700));
     }
 }

@@ -343,6 +343,17 @@ pub const KEYS: &[Key] = &[
         show: |options| format!("{}%", options.sending.repair_share_percent),
     },
     Key {
+        name: "nak-elimination",
+        unit: "TIME",
+        doc: "How long a repair answers further NAKs for the same (NAK_ELIM_IVL): about the round trip",
+        side: Side::Sending,
+        set: |options, text| {
+            options.sending.eliminate = time(text)?;
+            Ok(())
+        },
+        show: |options| show_time(options.sending.eliminate),
+    },
+    Key {
         name: "heartbeat",
         unit: "TIME",
         doc: "How soon after data the first heartbeat says what was sent",
@@ -583,13 +594,5 @@ impl Options {
     fn parity(&mut self) -> &mut ParityConfig {
         const NEW: ParityConfig = ParityConfig { group: 64, pro_active: ProActive::Off, on_demand: true };
         self.sending.parity.get_or_insert(NEW)
-    }
-
-    /// A fast network whose round trip is well under a millisecond.
-    fn set_lan(&mut self) {
-        self.sending.rate = Rate::Fixed(100_000_000);
-        self.receiving.nak.backoff = Duration::from_millis(2);
-        self.receiving.nak.repeat = Duration::from_millis(10);
-        self.receiving.nak.rdata = Duration::from_millis(20);
     }
 }
