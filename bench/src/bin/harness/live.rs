@@ -32,10 +32,27 @@ const AERON: Way = Way::Aeron(&[
     ("AERON_MAX_RESEND", "256"),
 ]);
 
-/// What is repaired when it is asked for.
-const ON_DEMAND: &[&str] = &["preset=lan", "rate=400mbit", "fec=off", "nak-backoff=100us"];
+/// What is repaired when it is asked for, and asked for again as soon as a repair may have been lost.
+const ON_DEMAND: &[&str] = &[
+    "preset=lan",
+    "rate=400mbit",
+    "fec=off",
+    "nak-backoff=100us",
+    "nak-repeat=1ms",
+    "nak-data=1ms",
+    "nak-elimination=500us",
+];
 /// Small groups, with parity sent before anybody asks.
-const AHEAD: &[&str] = &["preset=lan", "rate=400mbit", "fec=8", "fec-ahead=2", "nak-backoff=100us"];
+const AHEAD: &[&str] = &[
+    "preset=lan",
+    "rate=400mbit",
+    "fec=8",
+    "fec-ahead=2",
+    "nak-backoff=100us",
+    "nak-repeat=1ms",
+    "nak-data=1ms",
+    "nak-elimination=500us",
+];
 
 /// A feed as fast as it goes.
 struct Flood {
