@@ -241,3 +241,81 @@ fn prepare(
 
 /// Commands that wait for the node.
 const COMMANDS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use campanile_engine::{Cast, Config, Engine, Path, udp};
+    use campanile_pgm::source::{Endpoint, Pace, Source, SourceConfig};
+    use campanile_pgm::wire::Session;
+    use campanile_pgm::{Framing, Gsi};
+
+    use super::*;
+    use crate::multicast::node::{Arrival, Seat};
+    use crate::multicast::options::Mode;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A source of packed messages, without a profile.
+    fn source(now: Instant, options: &Options) -> Source {
+        let tsi = Tsi { gsi: Gsi([1; 6]), port: 1 };
+        let session = Session { tsi, destination_port: options.data_port() };
+        let nla = "10.0.0.1".parse().expect("a literal address");
+        let config = SourceConfig::new(Endpoint { session, group: options.network.group.ip(), nla });
+        let pace = Pace { rate_bps: 1_000_000_000, ..config.pace };
+        Source::new(now, SourceConfig { framing: Framing::Packed, pace, ..config }).expect("it is right")
+    }
+
+    #[test]
+    fn an_application_is_woken_once_a_turn() {
+        let mut options = Options::new("239.192.0.1:7500".parse().expect("a literal address"));
+        options.mode = Mode::Zmq;
+        let mut engine = Engine::new(&Config::default()).expect("some backend works");
+        let local = "127.0.0.1:0".parse().expect("a literal address");
+        let socket = udp::bind(&udp::UdpConfig::new(local)).expect("loopback binds");
+        let socket = engine.add(socket).expect("a bound socket is accepted");
+        let node = engine.waker();
+        let from = "10.0.0.1:7500".parse().expect("a literal address");
+        let to = options.network.group.ip();
+        let arrival =
+            Arrival { socket, path: Path { from, to, cast: Cast::Multicast, interface: 1, tos: 0 } };
+
+        let now = Instant(1_000_000_000);
+        let (delivery, events) = together(&options);
+        let (seat, _commands) = prepare(&options, delivery);
+        let mut seat = seat(now);
+        let mut source = source(now, &options);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut buffer = vec![0; 65_536];
+        for turn in 1..4 {
+            while events.poll(Some(&waker), &node).is_ready() {}
+            for _ in 0..5 {
+                source.publish(now, b"a message").expect("the window has room");
+                while let Some(transmit) = source.poll_transmit(now, &mut buffer) {
+                    seat.handle_train(now, &arrival, transmit.stride, &buffer[..transmit.len]);
+                    seat.settle(now);
+                }
+            }
+            assert_eq!(wakes.0.load(Ordering::SeqCst), turn - 1, "what comes is gathered");
+            seat.serve(now);
+            assert_eq!(wakes.0.load(Ordering::SeqCst), turn, "and handed over at once");
+        }
+        let told = std::iter::from_fn(|| match events.poll(None, &node) {
+            Poll::Ready(event) => event,
+            Poll::Pending => None,
+        });
+        assert_eq!(told.filter(|event| matches!(event, Received::Message { .. })).count(), 5);
+    }
+}
