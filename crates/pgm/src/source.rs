@@ -439,6 +439,11 @@ impl Source {
         self.window.packets_before(sqn)
     }
 
+    /// When the rate lets new data leave; a moment that is not after `now` if it does already.
+    pub fn opens_at(&mut self, now: Instant) -> Instant {
+        if self.pacer.is_open(now) { now } else { self.pacer.opens_at() }
+    }
+
     /// The sequence number of the packet that is made next.
     #[must_use]
     pub fn next_sqn(&self) -> Seq {

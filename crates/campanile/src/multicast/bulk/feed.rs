@@ -75,6 +75,11 @@ impl Feed for BulkFeed {
         self.events.is_ready()
     }
 
+    /// What is wished for comes with a wake-up.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
     fn tell(&mut self, from: IpAddr, report: Report) {
         self.events.put(BulkSent::Report { from, report });
     }

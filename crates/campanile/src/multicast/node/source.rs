@@ -32,6 +32,8 @@ pub(crate) trait Feed {
     fn is_ready(&mut self) -> bool;
     /// Tells the application of a report; it is ready.
     fn tell(&mut self, from: std::net::IpAddr, report: Report);
+    /// When it has more for a machine that has nothing to send.
+    fn poll_timeout(&self) -> Option<Instant>;
     /// Tells the application that the node cannot go on.
     fn fail(&mut self, error: &io::Error);
 }
@@ -177,7 +179,7 @@ impl<F: Feed> Seat for SourceSeat<F> {
     fn poll_timeout(&self) -> Option<Instant> {
         let machine = self.machine.poll_timeout();
         let steer = self.pilot.as_ref().map(|pilot| pilot.call_at.min(pilot.governor.poll_timeout()));
-        machine.into_iter().chain(steer).min()
+        machine.into_iter().chain(steer).chain(self.feed.poll_timeout()).min()
     }
 
     fn count(&self, counts: &mut Counts) {

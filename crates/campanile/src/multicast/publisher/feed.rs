@@ -31,17 +31,26 @@ pub(super) struct MessageFeed {
     orders: Receiver<Order>,
     /// The source said that it has none.
     is_full: bool,
+    /// When a packet that is still being filled could leave as it is.
+    open_until: Option<Instant>,
 }
 
 impl MessageFeed {
     pub(super) fn new(events: Outlet<Published>, said: Listener, orders: Receiver<Order>) -> Self {
-        MessageFeed { events, said, orders, is_full: false }
+        MessageFeed { events, said, orders, is_full: false, open_until: None }
     }
 
     /// Hands to the machine what it has room for.
     fn feed(&mut self, now: Instant, machine: &mut Source) {
+        self.open_until = None;
         while !self.is_full {
-            let Some(said) = self.said.next(|| !machine.is_drained()) else { return };
+            // Until the rate lets it leave, the packet that is being filled may become fuller.
+            let opens_at = machine.opens_at(now);
+            let (is_drained, is_held) = (machine.is_drained(), opens_at > now);
+            let Some(said) = self.said.next(!is_drained || is_held) else {
+                self.open_until = (is_drained && is_held && self.said.is_open()).then_some(opens_at);
+                return;
+            };
             match said {
                 Said::Packets(packed) => match machine.push(now, packed) {
                     Ok(()) => {}
@@ -88,6 +97,10 @@ impl Feed for MessageFeed {
         true
     }
 
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.open_until
+    }
+
     fn tell(&mut self, from: IpAddr, report: Report) {
         if self.events.is_ready() {
             self.events.put(Published::Report { from, report });
@@ -96,5 +109,54 @@ impl Feed for MessageFeed {
 
     fn fail(&mut self, error: &io::Error) {
         self.events.end_with(Published::Failed(error.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use campanile_engine::{Config, Engine};
+    use campanile_pgm::source::{Endpoint, Packer, SourceConfig};
+    use campanile_pgm::wire::Session;
+    use campanile_pgm::{Framing, Tsi};
+
+    use super::*;
+    use crate::multicast::publisher::outbox::outbox;
+    use crate::multicast::queue;
+
+    #[test]
+    fn a_packet_is_filled_until_the_rate_lets_it_leave() {
+        let node = Engine::new(&Config::default()).expect("some backend works").waker();
+        let [group, nla] = ["239.192.0.1", "10.0.0.1"].map(|it| it.parse().expect("a literal address"));
+        let session = Session { tsi: Tsi::default(), destination_port: 7500 };
+        let mut config = SourceConfig::new(Endpoint { session, group, nla });
+        (config.framing, config.pace.rate_bps) = (Framing::Stream, 10_000);
+        let packer = Packer::new(config.framing, config.tsdu_len().expect("packets hold some"));
+        let mut now = Instant(1_000_000_000);
+        let mut machine = Source::new(now, config).expect("it is right");
+        let (outlet, _events) = queue::events(1, 1);
+        let (_orders, ordered) = async_channel::bounded(1);
+        let (speaker, said) = outbox(packer, 1000, None);
+        let mut feed = MessageFeed::new(outlet, said, ordered);
+        let mut buffer = vec![0; 65_536];
+
+        // The first ones leave one by one, until the rate is used up.
+        let mut sent = 0;
+        while feed.poll_timeout().is_none() {
+            speaker.try_say(&[7; 500], false, &node).expect("room");
+            feed.serve(now, &mut machine);
+            sent += 1;
+            while machine.poll_transmit(now, &mut buffer).is_some() {}
+        }
+        let packets = machine.stats().odata;
+        assert_eq!(packets, sent - 1, "the last one stays");
+        speaker.try_say(&[7; 500], false, &node).expect("room");
+        feed.serve(now, &mut machine);
+        assert!(machine.is_drained());
+        now = feed.poll_timeout().expect("the packet waits for its time");
+        feed.serve(now, &mut machine);
+        assert_eq!(feed.poll_timeout(), None);
+        while machine.poll_transmit(now, &mut buffer).is_some() {}
+        let stats = machine.stats();
+        assert_eq!((stats.odata, stats.payload_bytes), (packets + 1, 500 * (sent + 1)), "both in one packet");
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn outbox<'a>(
     let listener = Listener {
         shared: Arc::clone(&shared),
         hand: Packed::default(),
+        is_open: false,
         is_flushed: false,
         is_finished: false,
     };
@@ -69,6 +70,8 @@ pub(super) struct Speaker {
 pub(super) struct Listener {
     shared: Arc<Shared>,
     hand: Packed,
+    /// When the node was last there, a packet that was being filled stayed.
+    is_open: bool,
     /// A burst is over with what was taken before.
     is_flushed: bool,
     /// The session is over with what is in the hand.
@@ -181,11 +184,11 @@ impl Speaker {
 }
 
 impl Listener {
-    /// What was said next. A packet that is still being filled comes only when nothing else `is_waiting` to be sent: it may well become
+    /// What was said next. A packet that is still being filled stays while it `waits` for what is to be sent before it: it may well become
     /// full.
-    pub(super) fn next(&mut self, is_waiting: impl FnOnce() -> bool) -> Option<Said<'_>> {
+    pub(super) fn next(&mut self, waits: bool) -> Option<Said<'_>> {
         if self.hand.is_empty() && !self.is_finished {
-            self.reach(is_waiting());
+            self.reach(waits);
         }
         if mem::take(&mut self.is_flushed) {
             return Some(Said::Flush);
@@ -196,8 +199,13 @@ impl Listener {
         Some(Said::Packets(&mut self.hand))
     }
 
+    /// Whether a packet stayed that is still being filled.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     /// Takes what was packed into the hand, which is empty.
-    fn reach(&mut self, is_waiting: bool) {
+    fn reach(&mut self, waits: bool) {
         let waiting = {
             // Who is at the outbox wakes the node when it leaves.
             let mut open = match self.shared.open.try_lock() {
@@ -209,9 +217,10 @@ impl Listener {
             *messages = 0;
             self.is_flushed = mem::take(is_flushed);
             self.is_finished = mem::take(is_finished);
-            if !is_waiting || self.is_finished {
+            if !waits || self.is_finished {
                 packer.close();
             }
+            self.is_open = packer.is_open();
             packer.give(&mut self.hand);
             mem::take(waiting)
         };
@@ -261,9 +270,9 @@ mod tests {
     }
 
     /// What is heard while something else waits, or nothing does.
-    fn heard(listener: &mut Listener, is_waiting: bool) -> Vec<Vec<u8>> {
+    fn heard(listener: &mut Listener, waits: bool) -> Vec<Vec<u8>> {
         let mut heard = Vec::new();
-        while let Some(said) = listener.next(|| is_waiting) {
+        while let Some(said) = listener.next(waits) {
             match said {
                 Said::Packets(packed) => {
                     heard.extend(packed.payloads().map(<[u8]>::to_vec));
@@ -288,7 +297,7 @@ mod tests {
             if round == b"a" {
                 expected.splice(0..0, [b"at f".to_vec(), b"irst".to_vec()]);
             }
-            assert!(matches!(listener.next(|| true), Some(Said::Packets(_))), "not taken yet");
+            assert!(matches!(listener.next(true), Some(Said::Packets(_))), "not taken yet");
             assert_eq!(heard(&mut listener, true), expected);
         }
         speaker.flush(&node).expect("not closed");
@@ -335,12 +344,12 @@ mod tests {
         assert!(matches!(engine.next_event(), Some(Event::Woken)));
         // The node came while somebody was at the outbox.
         let open = speaker.shared.lock();
-        assert!(listener.next(|| false).is_none());
+        assert!(listener.next(false).is_none());
         drop(open);
         assert_eq!(speaker.try_say(b"", false, &waker), Err(SayError::Full));
         engine.poll(patience()).expect("polls");
         assert!(matches!(engine.next_event(), Some(Event::Woken)));
-        assert!(listener.next(|| false).is_some());
+        assert!(listener.next(false).is_some());
     }
 
     #[test]
@@ -372,7 +381,7 @@ mod tests {
             .collect();
         let mut heard = 0;
         while heard < count {
-            match listener.next(|| false) {
+            match listener.next(false) {
                 Some(Said::Packets(packed)) => {
                     heard += packed.len();
                     packed.clear();
