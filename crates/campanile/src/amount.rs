@@ -29,7 +29,7 @@ pub fn bytes(text: &str) -> Result<u64, &'static str> {
         .ok_or(TAKES)
 }
 
-/// The bytes as [`bytes`] reads them.
+/// The bytes as [`bytes()`] reads them.
 #[must_use]
 pub fn show_bytes(bytes: u64) -> String {
     show_scaled(bytes, &[(1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")], "")
