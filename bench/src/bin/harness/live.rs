@@ -114,6 +114,7 @@ const PACED_BY: [(&str, Way); 6] = [
     ("aeron", AERON),
     ("udp", Way::Raw),
 ];
+
 /// 10,000 messages a second.
 const PACED: Plan = Plan { count: 30_000, size: SIZE, rate: 10_000 };
 

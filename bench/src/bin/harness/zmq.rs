@@ -14,7 +14,7 @@ use crate::programs::build_peer;
 use crate::series::Series;
 use crate::turns::Target;
 
-/// Ours, at rates that a subscriber takes without falling behind by a window.
+/// Ours, at rates that a subscriber takes without falling behind by a window, while nothing else is done on two cores.
 const WHOLE: Way =
     Way::Campanile(&["rate=8gbit", "window=256m", "memory=256m", "send-queue=16384", "receive-queue=16384"]);
 const CUT: Way =

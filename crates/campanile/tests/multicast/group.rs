@@ -20,6 +20,14 @@ pub(crate) fn options() -> Options {
     options
 }
 
+/// A group in which a tenth is lost, and sent again.
+pub(crate) fn lossy() -> Options {
+    let mut options = options();
+    options.set("inject-loss", "10%").expect("an option");
+    options.set("fec", "off").expect("an option");
+    options
+}
+
 /// With these, 20 % or less lost on purpose leave the first eight packets alone.
 const SEEDS: [&str; 3] = ["1", "2", "4"];
 

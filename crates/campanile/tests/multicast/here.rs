@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use campanile::multicast::{
-    Counter, EndCause, Options, Publisher, Received, SocketError, StartError, Subscriber, here,
+    Counter, EndCause, Publisher, Received, SocketError, StartError, Subscriber, here,
 };
 
 use super::ending::finish;
-use super::group::options;
+use super::group::{lossy, options};
 use super::kinds::Kind;
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -25,13 +25,6 @@ fn numbers(next: &mut dyn FnMut(Duration) -> Option<Received>) -> (Vec<u32>, End
             _ => {}
         }
     }
-}
-
-fn lossy() -> Options {
-    let mut options = options();
-    options.set("inject-loss", "10%").expect("an option");
-    options.set("fec", "off").expect("an option");
-    options
 }
 
 #[test]

@@ -11,7 +11,7 @@ use campanile::multicast::{
 };
 
 use super::ending::finish;
-use super::group::{apart, options};
+use super::group::{apart, lossy, options};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -79,13 +79,6 @@ fn converse(options: &Options, publishers: usize) {
 }
 
 const MESSAGES: usize = 1000;
-
-fn lossy() -> Options {
-    let mut options = options();
-    options.set("inject-loss", "10%").expect("an option");
-    options.set("fec", "off").expect("an option");
-    options
-}
 
 #[test]
 fn sources_of_one_process_share_a_port() {

@@ -194,11 +194,7 @@ impl Peer {
 
     /// Keeps a symbol in memory.
     fn hold(&mut self, key: u64, index: u8, payload: &[u8], extra: Extra, shared: &mut Shared) {
-        let held_blocks = &mut self.held_blocks;
-        let hold = self.window.ensure(key).hold.get_or_insert_with(|| {
-            *held_blocks += 1;
-            shared.pool.take()
-        });
+        let hold = self.window.ensure(key).hold_mut(&mut self.held_blocks, &mut shared.pool);
         hold.push(index, payload, extra);
         self.held_bytes += payload.len();
     }

@@ -2,6 +2,7 @@
 
 use super::hold::Hold;
 use super::repair::Repair;
+use super::shared::Pool;
 
 /// What is known of a block, made when first needed.
 #[derive(Debug)]
@@ -21,6 +22,15 @@ pub(super) struct Block {
 }
 
 impl Block {
+    /// Where its packets are kept, which is taken from the pool, and counted, if there is nothing yet.
+    #[inline(always)]
+    pub(super) fn hold_mut(&mut self, held_blocks: &mut usize, pool: &mut Pool) -> &mut Hold {
+        self.hold.get_or_insert_with(|| {
+            *held_blocks += 1;
+            pool.take()
+        })
+    }
+
     pub(super) fn new(block_len: u8) -> Self {
         Block {
             present: 0,

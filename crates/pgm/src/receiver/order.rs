@@ -267,11 +267,7 @@ impl Peer {
         let Some(block) = ordered.behind.key().and_then(|key| self.window.block_mut(key)) else {
             return ordered.behind.clear(&mut ordered.messages);
         };
-        let held_blocks = &mut self.held_blocks;
-        let hold = block.hold.get_or_insert_with(|| {
-            *held_blocks += 1;
-            shared.pool.take()
-        });
+        let hold = block.hold_mut(&mut self.held_blocks, &mut shared.pool);
         self.held_bytes += ordered.behind.move_to(hold, &mut ordered.messages);
     }
 

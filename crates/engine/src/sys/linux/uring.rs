@@ -442,8 +442,9 @@ impl Ring {
     fn push(&mut self, entry: squeue::Entry, token: Token) -> io::Result<()> {
         let entry = entry.user_data(token.to_bits());
         self.in_kernel += usize::from(token.operation != Operation::Send);
-        // SAFETY: what the entry points at lives in `Uring` beside this ring (letters, template), in a train (bytes to
-        // send, which move to `issued` with it) or in the pool (bytes to receive, whose token was given up), and stays until the operation's last completion or the submission's end.
+        // SAFETY: what the entry points at lives in `Uring` beside this ring (letters, template), in a train (bytes to send, which
+        // move to `issued` with it) or in the pool (bytes to receive, whose token was given up), and stays until the operation's
+        // last completion or the submission's end.
         while unsafe { self.inner.submission().push(&entry) }.is_err() {
             self.enter(0, None)?;
         }
