@@ -417,6 +417,8 @@ impl Peer {
             self.timers.stop(Timer::Front as usize);
         }
         let (from, to) = (self.window.key(first), self.window.key(last));
+        // What was there may be all that the parity of a group lacked.
+        [from, to].into_iter().for_each(|key| self.complete(key, shared));
         let settled: Vec<u64> = self.active.iter().copied().filter(|key| (from..=to).contains(key)).collect();
         settled.into_iter().for_each(|key| self.rest(key));
         self.detect(now, shared);

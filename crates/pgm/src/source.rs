@@ -439,6 +439,13 @@ impl Source {
         self.window.packets_before(sqn)
     }
 
+    /// When the last packet so far was sent of the group that a sequence number is in; `None` for one that is not in the window.
+    #[must_use]
+    pub fn sent_at(&self, sqn: Seq) -> Option<Instant> {
+        let group = self.window.group(self.window.group_of(self.window.position(sqn)?))?;
+        (group.sent_at != Instant::FAR_FUTURE).then_some(group.sent_at)
+    }
+
     /// When the rate lets new data leave; a moment that is not after `now` if it does already.
     pub fn opens_at(&mut self, now: Instant) -> Instant {
         if self.pacer.is_open(now) { now } else { self.pacer.opens_at() }

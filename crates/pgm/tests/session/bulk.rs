@@ -91,22 +91,43 @@ fn losses_are_told_range_by_range() {
     assert_eq!(told[4..], [Told::Lost(1, 2), Told::Lost(5, 9), Told::Lost(21, 149)]);
 }
 
-/// A receiver of groups of two that has the second packet of the first group, and parity.
-fn with_parity() -> ReceiverRig {
+/// A receiver of groups of two.
+fn of_groups() -> ReceiverRig {
     let mut rig = ReceiverRig::new(config());
     let parity = ParityPrm::new(2, false, true).unwrap();
     for _ in 0..2 {
         rig.spm_with(0, u32::MAX, SpmOptions { parity: Some(parity), ..SpmOptions::default() });
     }
-    rig.odata(1, b"bb");
+    rig
+}
+
+/// It hears the parity of 'aa' and 'bb'.
+fn hear_parity(rig: &mut ReceiverRig) {
     let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
     let head = DataHead { content, ..DataHead::new(DataKind::Repair, Seq(0), Seq(0)) };
-    // The parity of 'aa' and 'bb' at the point α: 3 · a + 2 · b, made by the code itself.
+    // At the point α: 3 · a + 2 · b, made by the code itself.
     let mut parity = [0; 2];
     campanile_fec::Code::new(2, 3).unwrap().encode(2, &[b"aa", b"bb"], &mut parity);
     rig.hear(Body::Data(Data { head, payload: &parity }));
+}
+
+/// A receiver of groups of two that has the second packet of the first group, and parity.
+fn with_parity() -> ReceiverRig {
+    let mut rig = of_groups();
+    rig.odata(1, b"bb");
+    hear_parity(&mut rig);
     assert_eq!(rig.told(), [Told::Start(0), Told::Packet(1, b"bb".to_vec()), Told::Need(0, 2)]);
     rig
+}
+
+#[test]
+fn what_is_there_already_may_be_all_that_parity_lacked() {
+    let mut rig = of_groups();
+    hear_parity(&mut rig);
+    rig.receiver.have(rig.now, tsi(), Seq(1), Seq(1)).unwrap();
+    assert_eq!(rig.told(), [Told::Start(0), Told::Need(0, 2)]);
+    rig.receiver.supply(rig.now, tsi(), Seq(0), 2, b"??bb").unwrap();
+    assert_eq!(rig.told(), [Told::Packet(0, b"aa".to_vec())]);
 }
 
 #[test]
