@@ -335,9 +335,9 @@ impl BulkSubscriber {
         let mut listening = options.clone();
         // Without its beginning a session is worth nothing: how far back it goes is waited for.
         listening.receiving.join = JoinWish::History { wait: BEGINNING };
-        let node = Node::of_receiver(options, sockets, move |_| {
+        let node = Node::of_receiver(options, sockets, move |held| {
             let sink = sink::BulkSink::new(events, orders, home);
-            ReceiverSeat::new(&listening, receiver, Consumer::Bulk, sink)
+            ReceiverSeat::new(&listening, (receiver, held), Consumer::Bulk, sink)
         })?;
         Ok(BulkSubscriber { events: inlet, commands, spare, node })
     }

@@ -81,6 +81,12 @@ impl Sockets {
         Ok(Sockets { ways, ears, course: Course::new(options) })
     }
 
+    /// Bytes that wait in the smallest of those that hear, until they are read.
+    pub(super) fn hold(&self) -> u32 {
+        let held = self.ears.iter().map(|ear| ear.granted().receive).min().unwrap_or(0);
+        u32::try_from(held).unwrap_or(u32::MAX)
+    }
+
     /// Gives the sockets to an engine, which has those already that are shared: their numbers are in `known`.
     pub(super) fn settle(self, engine: &mut Engine, known: &mut Vec<SocketId>) -> io::Result<Links> {
         for ear in self.ears {

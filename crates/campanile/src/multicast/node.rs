@@ -131,14 +131,16 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Starts a node for a receiver. `seat` is made on the node's thread, so that it may hold what cannot be sent.
+    /// Starts a node for a receiver. `seat` is made on the node's thread, so that it may hold what cannot be sent, and is told what its
+    /// sockets hold.
     pub(super) fn of_receiver<S: Seat + 'static>(
         options: &Options,
         sockets: Sockets,
-        seat: impl FnOnce(Instant) -> S + Send + 'static,
+        seat: impl FnOnce(u32) -> S + Send + 'static,
     ) -> Result<Self, StartError> {
         let thread = Arc::new(NodeThread::start(options, "subscriber")?);
-        thread.seat(options, "subscriber", sockets, |now| Ok(seat(now)))
+        let held = sockets.hold();
+        thread.seat(options, "subscriber", sockets, move |_| Ok(seat(held)))
     }
 
     /// Gives a source its seat: at the node of those that have sockets at its addresses, or at one of its own.

@@ -100,6 +100,8 @@ pub struct Report {
     pub heard: u32,
     /// The first packet that it may still need.
     pub needs: Seq,
+    /// Bytes that wait for it in the system at most, until it reads them.
+    pub socket: u32,
 }
 
 impl Report {
@@ -132,6 +134,7 @@ impl Report {
             lead: Seq(u32::from_be_bytes(field(body, 44))),
             heard: u32::from_be_bytes(field(body, 48)),
             needs: Seq(u32::from_be_bytes(field(body, 52))),
+            socket: u32::from_be_bytes(field(body, 56)),
         };
         Some((session, report))
     }
@@ -157,6 +160,7 @@ impl Report {
         body[44..48].copy_from_slice(&self.lead.0.to_be_bytes());
         body[48..52].copy_from_slice(&self.heard.to_be_bytes());
         body[52..56].copy_from_slice(&self.needs.0.to_be_bytes());
+        body[56..60].copy_from_slice(&self.socket.to_be_bytes());
         PrivateType::Upstream.emit_around(session, &mut packet);
         packet
     }
@@ -242,8 +246,8 @@ fn field<const N: usize>(body: &[u8], at: usize) -> [u8; N] {
     *body[at..].first_chunk().expect("fields lie within the body")
 }
 
-const VERSION: u8 = 3;
-const BODY_LEN: usize = 56;
+const VERSION: u8 = 4;
+const BODY_LEN: usize = 60;
 const RECEIPT_LEN: usize = 36;
 
 // The answer to a forged sender's address must not be worth forging it for.
@@ -271,6 +275,7 @@ mod tests {
             lead: Seq(70_010),
             heard: 70_005,
             needs: Seq(66_000),
+            socket: 4 << 20,
         }
     }
 
@@ -293,9 +298,9 @@ mod tests {
     #[test]
     fn layout() {
         let packet = report(Standing::Complete).emit(session());
-        assert_eq!(packet.len(), 72);
+        assert_eq!(packet.len(), 76);
         assert_eq!(packet[..6], *b"\x1d\x4c\x10\x00\x0f\0");
-        assert_eq!(packet[16..28], *b"\x03\x01\x33\x33\x01\x02\x03\x04\x05\x06\x07\x08");
+        assert_eq!(packet[16..28], *b"\x04\x01\x33\x33\x01\x02\x03\x04\x05\x06\x07\x08");
         assert_eq!(packet[44..52], *b"\x00\x01\x11\x70\x00\x01\x38\x80");
     }
 

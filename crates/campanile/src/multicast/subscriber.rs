@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use campanile_pgm::receiver::{Consumer, EndCause};
-use campanile_pgm::{Instant, Seq, Tsi};
+use campanile_pgm::{Seq, Tsi};
 
 pub use self::bytes::Bytes;
 use self::bytes::Delivered;
@@ -227,14 +227,14 @@ fn listen(options: &Options, delivery: Delivery) -> Result<(Node, Sender<Command
 fn prepare(
     options: &Options,
     delivery: Delivery,
-) -> (impl FnOnce(Instant) -> ReceiverSeat<OrderedSink> + Send + 'static, Sender<Command>) {
+) -> (impl FnOnce(u32) -> ReceiverSeat<OrderedSink> + Send + 'static, Sender<Command>) {
     let Receiving { on_loss, slow, .. } = options.receiving;
     let (commands, orders) = async_channel::bounded(COMMANDS);
     let consumer = Consumer::Ordered { framing: options.mode.framing(), on_loss, slow };
     let listening = options.clone();
-    let seat = move |_| {
+    let seat = move |held| {
         let sink = OrderedSink::new(delivery, orders, listening.mode);
-        ReceiverSeat::new(&listening, ReceiverId::random(), consumer, sink)
+        ReceiverSeat::new(&listening, (ReceiverId::random(), held), consumer, sink)
     };
     (seat, commands)
 }
@@ -251,7 +251,7 @@ mod tests {
     use campanile_engine::{Cast, Config, Engine, Path, udp};
     use campanile_pgm::source::{Endpoint, Pace, Source, SourceConfig};
     use campanile_pgm::wire::Session;
-    use campanile_pgm::{Framing, Gsi};
+    use campanile_pgm::{Framing, Gsi, Instant};
 
     use super::*;
     use crate::multicast::node::{Arrival, Seat};
@@ -294,7 +294,7 @@ mod tests {
         let now = Instant(1_000_000_000);
         let (delivery, events) = together(&options);
         let (seat, _commands) = prepare(&options, delivery);
-        let mut seat = seat(now);
+        let mut seat = seat(0);
         let mut source = source(now, &options);
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));

@@ -121,6 +121,7 @@ mod tests {
             lead,
             heard: 0,
             needs: lead,
+            socket: 0,
         };
         Listener { address: Ipv4Addr::LOCALHOST.into(), report }
     }

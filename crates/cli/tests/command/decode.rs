@@ -152,6 +152,7 @@ fn reports_and_receipts_are_shown_and_counted_apart() {
         lead: Seq(79),
         heard: 71,
         needs: Seq(70),
+        socket: 4 << 20,
     };
     let interval = Duration::from_millis(1500);
     let receipt = Receipt { cookie, receiver, is_final: true, interval, receivers: 40 };

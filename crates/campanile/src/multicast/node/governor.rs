@@ -4,6 +4,9 @@
 //! limits. What was lost says when the way is full: the rate grows until something is lost, falls to what came through, and grows again
 //! by small steps. What the buffers take says when a receiver is behind, before anything is lost.
 //!
+//! A machine with more to do than processors leaves a receiver's socket unread for longer than it takes to fill it, at a rate that is right
+//! otherwise. So no more is under way than the socket holds, beside what the way itself does.
+//!
 //! A report says, too, from which packet on the receiver may need repair. New data are held back before they push that out of the
 //! window, whatever the rate; repairs are not.
 //!
@@ -49,6 +52,8 @@ pub(crate) struct Governor {
     sent: Sent,
     /// Packets that may be sent from the first one on that somebody needs.
     window: u64,
+    /// What the smallest socket of a receiver holds, in bytes.
+    socket: f64,
     /// The first packet that would find no room somewhere, or push out of the window what somebody needs.
     room_end: u64,
     shortage: Option<Shortage>,
@@ -66,6 +71,17 @@ pub(crate) struct Sent {
     pub(crate) packets: u64,
     /// Bytes that counted for the rate.
     pub(crate) bytes: u64,
+}
+
+/// What a report tells of all that was sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    /// Packets before the first one that its receiver needs.
+    pub(crate) passed: u64,
+    /// Packets up to the last one that it heard.
+    pub(crate) said: u64,
+    /// How long ago that one was sent at least.
+    pub(crate) age: Duration,
 }
 
 /// There is no room for more: packets leave one by one.
@@ -120,7 +136,8 @@ impl Governor {
         window: u64,
     ) -> Self {
         Governor {
-            floor_bps: floor_bps as f64,
+            // A floor below a byte a second is written in bits.
+            floor_bps: floor_bps.max(1) as f64,
             ceiling_bps: ceiling_bps as f64,
             packet_len: packet_len as f64,
             rate_bps: initial_bps as f64,
@@ -131,6 +148,7 @@ impl Governor {
             has_news: false,
             sent: Sent::default(),
             window,
+            socket: f64::INFINITY,
             room_end: u64::MAX,
             shortage: None,
             round: Round { began: now, sent: Sent::default() },
@@ -140,8 +158,9 @@ impl Governor {
         }
     }
 
-    /// Takes a report of a receiver that needs what was sent after so many packets, and heard the `said`th last.
-    pub(super) fn take(&mut self, now: Instant, report: &Report, (passed, said): (u64, u64)) {
+    /// Takes a report.
+    pub(super) fn take(&mut self, now: Instant, report: &Report, told: Told) {
+        let Told { passed, said, age } = told;
         if report.standing.is_final() {
             self.has_news |= self.listeners.remove(&report.receiver).is_some();
             return;
@@ -150,11 +169,16 @@ impl Governor {
             return;
         }
         let began = self.round.sent.packets;
+        let unreported = self.rate_bps * self.interval().as_secs_f64() * UNREPORTED;
         let listener = self.listeners.entry(report.receiver).or_insert(Listener::new(now, said));
         if !listener.hear(now, (said, report.heard), began) {
             return;
         }
-        let room = (report.headroom as f64 / self.packet_len) as u64;
+        listener.lag = listener.lag.min(age);
+        listener.socket = f64::from(report.socket);
+        // What has left for it is on its way, or in its socket, which fills while nobody reads it.
+        let under_way = self.rate_bps * listener.lag.as_secs_f64() + listener.socket.max(unreported);
+        let room = ((report.headroom as f64).min(under_way) / self.packet_len) as u64;
         let behind = said.saturating_sub(passed);
         listener.room_end = said.saturating_add(room.min(self.window.saturating_sub(behind)));
         // Who reports the same again and again hears no more than who is silent.
@@ -164,11 +188,12 @@ impl Governor {
         self.has_news = true;
     }
 
-    /// How often each receiver is to report: as often as may be, within a share of the rate for all of them.
+    /// How often each receiver is to report: a few times in what fills a socket, within a share of the rate for all of them.
     pub(super) fn interval(&self) -> Duration {
         let all_bps = (self.rate_bps * REPORTS_SHARE).max(REPORTS_MIN);
         let seconds = self.listeners.len().max(1) as f64 * REPORT_LEN / all_bps;
-        Duration::from_secs_f64(seconds.min(INTERVAL_MAX.as_secs_f64())).max(INTERVAL_MIN)
+        let least = (self.socket / UNREPORTED / self.rate_bps).clamp(INTERVAL_MIN, INTERVAL_USUAL);
+        Duration::from_secs_f64(seconds.clamp(least, INTERVAL_MAX))
     }
 
     /// The rate from now on, in bytes a second, when so much was sent.
@@ -258,13 +283,15 @@ impl Governor {
         let through = self.listeners.values().filter_map(Listener::through).fold(f64::INFINITY, f64::min);
         // Of all that was sent, repairs included, as much came through as of the original data.
         let share = (through / achieved.packets).min(1.0);
+        let is_used = achieved.bps >= self.rate_bps * FLOWING;
         let growth = 1.0 + self.growth();
         let reach = if self.clean.is_none() { growth } else { REACH };
         let raised_bps = (self.rate_bps * growth).min(achieved.bps * share * reach).min(self.ceiling_bps);
         self.rate_bps = self.rate_bps.max(raised_bps);
-        // What does not come through as fast as it is sent fills a queue: the limit is near.
+        // What does not come through as fast as it is sent fills a queue: the limit is near. A rate that is not used is not found by
+        // doubling it.
         self.clean = match self.clean {
-            None if share < FLOWING => Some(0),
+            None if share < FLOWING || !is_used => Some(0),
             clean => clean.map(|rounds| if achieved.bps > self.full_bps { rounds + 1 } else { 0 }),
         };
     }
@@ -307,6 +334,7 @@ impl Governor {
         }
         let room_end = self.listeners.values().map(|listener| listener.room_end).min();
         self.room_end = room_end.unwrap_or(u64::MAX);
+        self.socket = self.listeners.values().map(|listener| listener.socket).fold(f64::INFINITY, f64::min);
     }
 
     /// Goes on without those that hear nothing any more; when nobody reports, ever more slowly.
@@ -329,7 +357,8 @@ const GROWTH_START: f64 = 1.0;
 const GROWTH_MIN: f64 = 1.0 / 64.0;
 const GROWTH_DOUBLES: f64 = 3.0;
 const GROWTH_MAX: f64 = 0.25;
-/// The share that comes through in time where no queue grows. At twice the limit it is a half, and reports are not that punctual.
+/// The share of the rate that is sent where it is the limit, and the share of that which comes through in time where no queue grows. At
+/// twice the limit it is a half, and reports are not that punctual.
 const FLOWING: f64 = 0.75;
 /// How far a rate goes beyond what comes through.
 const REACH: f64 = 1.0 + GROWTH_MAX;
@@ -352,6 +381,9 @@ const DEVIATIONS: f64 = 2.5;
 /// The rounds of a trial, in which a loss has to stay; the part of what came through that is sent from the second one on.
 const TRIALS: u8 = 3;
 const DEPTH: f64 = 0.5;
+/// Intervals for which a socket is to last. Where they are longer it is taken to last all the same: else many receivers, each of which
+/// reports seldom, would hold the rate down.
+const UNREPORTED: f64 = 4.0;
 /// Intervals in which what the buffers take is used up.
 const HORIZON: f64 = 2.0;
 /// The part of the rate that stays for repairs when there is no room for new data.
@@ -360,8 +392,10 @@ const REPAIRS_SHARE: f64 = 0.25;
 const REPORTS_SHARE: f64 = 0.01;
 const REPORTS_MIN: f64 = 250.0 * REPORT_LEN;
 const REPORT_LEN: f64 = 120.0;
-const INTERVAL_MIN: Duration = Duration::from_millis(5);
-const INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// Seconds. The usual ones are short enough to judge a round by; shorter ones cost processor time.
+const INTERVAL_MIN: f64 = 0.001;
+const INTERVAL_USUAL: f64 = 0.005;
+const INTERVAL_MAX: f64 = 60.0;
 /// How long a receiver may hear nothing, or nobody report.
 const PATIENCE: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_millis(200);

@@ -21,12 +21,14 @@ pub(in crate::multicast) struct Here {
 }
 
 impl Here {
-    /// Makes a node for a receiver.
+    /// Makes a node for a receiver, which is told what its sockets hold.
     pub(in crate::multicast) fn of_receiver<S: Seat + 'static>(
         options: &Options,
-        seat: impl FnOnce(campanile_pgm::Instant) -> S + Send + 'static,
+        seat: impl FnOnce(u32) -> S + Send + 'static,
     ) -> Result<(Node, Self), StartError> {
-        Self::start(options, "subscriber", Sockets::of_receiver(options)?, |now| Ok(seat(now)))
+        let sockets = Sockets::of_receiver(options)?;
+        let held = sockets.hold();
+        Self::start(options, "subscriber", sockets, move |_| Ok(seat(held)))
     }
 
     /// Makes a node for a source, which shares its address and port with no other.

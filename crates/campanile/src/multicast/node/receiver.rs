@@ -52,7 +52,13 @@ pub(crate) struct ReceiverSeat<S> {
 }
 
 impl<S: Sink> ReceiverSeat<S> {
-    pub(crate) fn new(options: &Options, receiver: ReceiverId, consumer: Consumer, sink: S) -> Self {
+    /// A receiver by this name, whose sockets hold so many bytes.
+    pub(crate) fn new(
+        options: &Options,
+        (receiver, held): (ReceiverId, u32),
+        consumer: Consumer,
+        sink: S,
+    ) -> Self {
         let receiving = &options.receiving;
         let config = ReceiverConfig {
             seed: chance::word(),
@@ -67,7 +73,7 @@ impl<S: Sink> ReceiverSeat<S> {
         };
         ReceiverSeat {
             machine: Receiver::new(config),
-            reporter: Reporter::new(receiver, options.data_port(), receiving.limits.sources),
+            reporter: Reporter::new((receiver, held), options.data_port(), receiving.limits.sources),
             sink,
             acknowledged: Vec::new(),
             sources: options.network.sources.clone(),

@@ -22,6 +22,8 @@ use crate::multicast::report::{Receipt, ReceiverId, Report};
 #[derive(Debug)]
 pub(crate) struct Reporter {
     receiver: ReceiverId,
+    /// Bytes that its sockets hold.
+    held: u32,
     destination_port: u16,
     subjects: HashMap<Tsi, Subject>,
     /// Sources at a time.
@@ -52,9 +54,10 @@ struct Subject {
 }
 
 impl Reporter {
-    pub(super) fn new(receiver: ReceiverId, destination_port: u16, limit: usize) -> Self {
+    pub(super) fn new((receiver, held): (ReceiverId, u32), destination_port: u16, limit: usize) -> Self {
         Reporter {
             receiver,
+            held,
             destination_port,
             subjects: HashMap::new(),
             limit,
@@ -209,6 +212,7 @@ impl Reporter {
             lead: subject.heard.last(),
             heard: subject.heard.packets(),
             needs: needs.unwrap_or(subject.heard.last().next()),
+            socket: self.held,
         };
         let session = Session { tsi: *tsi, destination_port: self.destination_port };
         let packet = report.emit(session);
@@ -248,7 +252,7 @@ impl Subject {
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Reports without a receipt, after which they become ever more seldom.
 const PATIENCE: u32 = 8;
-const INTERVAL_MIN: Duration = Duration::from_millis(5);
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(600);
 /// How soon a final report is repeated, at first and at last. A fifth of all packets may be lost each way, and the source lingers
 /// for seconds only: eight tries within two of them fail once in thousands of times.
@@ -291,7 +295,7 @@ mod tests {
     }
 
     fn reporter() -> (Reporter, IpAddr) {
-        let mut reporter = Reporter::new(ReceiverId(1), 7500, 4);
+        let mut reporter = Reporter::new((ReceiverId(1), 0), 7500, 4);
         let source = "10.0.0.1".parse().unwrap();
         reporter.begin(TSI, source, 1);
         (reporter, source)
@@ -330,7 +334,7 @@ mod tests {
         reporter.set(Instant::ZERO, TSI, progress(Standing::Joined));
         assert!(reporter.poll_timeout() < Instant::ZERO + interval, "called before its cookie was known");
 
-        let mut late = Reporter::new(ReceiverId(2), 7500, 4);
+        let mut late = Reporter::new((ReceiverId(2), 0), 7500, 4);
         late.begin(TSI, source, 1);
         late.set(Instant::ZERO, TSI, progress(Standing::Joined));
         late.take(Instant::ZERO, source, &call);

@@ -12,7 +12,7 @@ use campanile_pgm::wire::{HeaderView, PrivateType, Session};
 use campanile_pgm::{Framing, Gsi, Tsi};
 
 use super::desk::Desk;
-use super::governor::{Governor, Sent};
+use super::governor::{Governor, Sent, Told};
 use super::running::runs;
 use super::{Arrival, Departure, Seat};
 use crate::multicast::chance;
@@ -96,7 +96,9 @@ impl<F: Feed> SourceSeat<F> {
             if let Some(said) = self.machine.packets_until(report.lead) {
                 // What is before the window is nothing that anybody could still get.
                 let passed = self.machine.packets_before(report.needs).unwrap_or(0);
-                governor.take(now, &report, (passed, said));
+                let age =
+                    self.machine.sent_at(report.lead).map_or(Duration::ZERO, |sent_at| now.since(sent_at));
+                governor.take(now, &report, Told { passed, said, age });
             }
             interval = governor.interval();
         }

@@ -1,5 +1,7 @@
 //! A receiver, as its reports show it, and what its link loses at any rate.
 
+use std::time::Duration;
+
 use campanile_pgm::Instant;
 
 /// A receiver that reports.
@@ -13,6 +15,10 @@ pub(super) struct Listener {
     since: Option<(Instant, u64, u32)>,
     /// When it last heard something new.
     at: Instant,
+    /// The shortest time from sending a packet to the report that tells of it.
+    pub(super) lag: Duration,
+    /// Bytes that wait for it in the system at most.
+    pub(super) socket: f64,
     /// The first packet that would find no room there, or push out of the window what it needs.
     pub(super) room_end: u64,
     /// The share that its link loses at any rate.
@@ -67,6 +73,8 @@ impl Listener {
             heard: 0,
             since: None,
             at: now,
+            lag: Duration::MAX,
+            socket: 0.0,
             room_end: 0,
             given: 0.0,
             before: Stretch { said: 0.0, loss: 0.0 },

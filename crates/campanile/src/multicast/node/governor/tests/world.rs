@@ -26,6 +26,9 @@ pub(super) struct Way {
     /// What the receiver's application reads a second, and what it has room for.
     pub(super) reads: f64,
     pub(super) room: f64,
+    /// What the receiver's socket holds, and whether nobody looks after it at a time in seconds.
+    pub(super) socket: f64,
+    pub(super) stalls: fn(f64) -> bool,
 }
 
 pub(super) const WIDE: Way = Way {
@@ -37,6 +40,8 @@ pub(super) const WIDE: Way = Way {
     delay_ns: MS / 5,
     reads: 1e12,
     room: 32e6,
+    socket: 4e6,
+    stalls: |_| false,
 };
 
 /// Sessions that send on ways, each to receivers of its own at their ends, from a window of so many packets.
@@ -68,11 +73,13 @@ pub(super) struct Outcome {
 struct Party {
     id: ReceiverId,
     unread: f64,
+    /// Packets in its socket.
+    waiting: Vec<u64>,
     heard: u32,
     said: u64,
     report_at: u64,
     /// Reports on their way: when they arrive, and what they say.
-    reports: Vec<(u64, Report, (u64, u64))>,
+    reports: Vec<(u64, Report, Told)>,
     overrun: u64,
     /// What it lacks, until it is repaired.
     holes: BTreeSet<u64>,
@@ -86,6 +93,8 @@ struct Session {
     parties: Vec<Party>,
     credit: f64,
     sent: Sent,
+    /// When each of the original packets was.
+    sent_at: Vec<u64>,
     sent_max: u64,
     /// When a receiver asks for a packet.
     asks: BinaryHeap<Reverse<(u64, u64, usize)>>,
@@ -119,7 +128,7 @@ impl World {
             for (queue, way) in queues.iter_mut().zip(&self.ways) {
                 *queue = f64::max(0.0, *queue - way.capacity * (way.share)(seconds) * STEP as f64 / 1e9);
             }
-            sessions.iter_mut().for_each(|session| session.begin_turn(now, &self.ways));
+            sessions.iter_mut().for_each(|session| session.begin_turn(now, &self.ways, &queues));
             while let Some(session) = next_to_send(&mut sessions, &mut chance) {
                 session.send(now, self, &mut queues, &mut chance);
             }
@@ -164,6 +173,7 @@ impl Session {
         let party = |number: usize| Party {
             id: ReceiverId(number as u128 + 1),
             unread: 0.0,
+            waiting: Vec::new(),
             heard: 0,
             said: 0,
             report_at: 0,
@@ -179,6 +189,7 @@ impl Session {
             parties: (0..world.ways.len()).map(party).collect(),
             credit: 0.0,
             sent: Sent::default(),
+            sent_at: Vec::new(),
             sent_max: 0,
             asks: BinaryHeap::new(),
             wanted: BTreeMap::new(),
@@ -193,12 +204,17 @@ impl Session {
     }
 
     /// Takes the reports that have come.
-    fn listen(&mut self, now: u64, ways: &[Way]) {
-        for (party, way) in self.parties.iter_mut().zip(ways) {
+    fn listen(&mut self, now: u64, ways: &[Way], queues: &[f64]) {
+        for ((party, way), &queue) in self.parties.iter_mut().zip(ways).zip(queues) {
             party.unread = f64::max(0.0, party.unread - way.reads * STEP as f64 / 1e9);
+            if !(way.stalls)(now as f64 / 1e9) {
+                std::mem::take(&mut party.waiting).into_iter().for_each(|packet| party.read(packet));
+                party.report(now, way, queue);
+            }
             while party.reports.first().is_some_and(|(at, ..)| *at <= now) {
-                let (_, report, said) = party.reports.remove(0);
-                self.governor.take(Instant(now), &report, said);
+                let (_, report, mut told) = party.reports.remove(0);
+                told.age = Duration::from_nanos(now - self.sent_at[told.said as usize - 1]);
+                self.governor.take(Instant(now), &report, told);
                 party.report_at = now + way.delay_ns + self.governor.interval().as_nanos() as u64;
             }
         }
@@ -213,11 +229,11 @@ impl Session {
     }
 
     /// Takes what has come, and says how much may be sent in this step.
-    fn begin_turn(&mut self, now: u64, ways: &[Way]) {
+    fn begin_turn(&mut self, now: u64, ways: &[Way], queues: &[f64]) {
         if now < self.begin_ns {
             return;
         }
-        self.listen(now, ways);
+        self.listen(now, ways, queues);
         let rate = self.governor.rate(Instant(now), self.sent) as f64;
         self.sent_max = self.governor.sent_max(Instant(now), self.sent);
         // What was not used is lost, but for a short burst.
@@ -248,6 +264,7 @@ impl Session {
     /// Sends the next original packet.
     fn say(&mut self, now: u64, world: &World, queues: &mut [f64], chance: &mut Chance) {
         self.sent.packets += 1;
+        self.sent_at.push(now);
         let packet = self.sent.packets;
         for (who, (party, way)) in self.parties.iter_mut().zip(&world.ways).enumerate() {
             // What leaves the window is lost for good.
@@ -255,12 +272,11 @@ impl Session {
                 party.holes.pop_first();
                 self.gone += 1;
             }
-            let came = party.hear(packet, way, &mut queues[who], chance);
+            let came = party.hear(now, packet, way, (&mut queues[who], chance));
             if !came {
                 party.holes.insert(packet);
                 self.asks.push(Reverse((now + ASK_NS + 2 * way.delay_ns, packet, who)));
             }
-            party.report(now, way, queues[who]);
         }
     }
 
@@ -279,7 +295,7 @@ impl Session {
 
 impl Party {
     /// Whether an original packet came through and found room.
-    fn hear(&mut self, packet: u64, way: &Way, queue: &mut f64, chance: &mut Chance) -> bool {
+    fn hear(&mut self, now: u64, packet: u64, way: &Way, (queue, chance): (&mut f64, &mut Chance)) -> bool {
         if !take(way, queue, &mut self.overrun) {
             return false;
         }
@@ -289,13 +305,27 @@ impl Party {
         if self.loses {
             return false;
         }
-        (self.heard, self.said) = (self.heard.wrapping_add(1), packet);
+        let is_stalled = (way.stalls)(now as f64 / 1e9);
+        if is_stalled && (self.waiting.len() as u64 * PACKET) as f64 >= way.socket {
+            self.overrun += 1;
+            return false;
+        }
+        if is_stalled {
+            self.waiting.push(packet);
+        } else {
+            self.read(packet);
+        }
         if self.unread + PACKET as f64 > way.room {
             self.overrun += 1;
             return false;
         }
         self.unread += PACKET as f64;
         true
+    }
+
+    /// Takes a packet out of its socket.
+    fn read(&mut self, packet: u64) {
+        (self.heard, self.said) = (self.heard.wrapping_add(1), packet);
     }
 
     /// Reports if it is time, what it has heard last.
@@ -317,10 +347,12 @@ impl Party {
             lead: campanile_pgm::Seq(0),
             heard: self.heard,
             needs: campanile_pgm::Seq(0),
+            socket: way.socket as u32,
         };
         // What it heard has waited in the queue.
         let queued_ns = (queue / (way.capacity * (way.share)(now as f64 / 1e9)) * 1e9) as u64;
-        self.reports.push((now + queued_ns + 2 * way.delay_ns, report, (needs - 1, self.said)));
+        let told = Told { passed: needs - 1, said: self.said, age: Duration::ZERO };
+        self.reports.push((now + queued_ns + 2 * way.delay_ns, report, told));
         self.report_at = u64::MAX;
     }
 }
