@@ -3,8 +3,10 @@
 //! [`examine`] reads what the system tells (`/proc` and `/sys` on Linux) and tries what can be tried without harm. Each [`Finding`]
 //! has its evidence, what it costs, what mends it and how to see that it did. Where the system does not tell, the finding says so.
 
+mod firewall;
 mod group;
 mod machine;
+mod membership;
 mod port;
 mod tree;
 
@@ -86,7 +88,8 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
         findings.extend(group::examine(&tree, group, interface.as_deref()));
     }
     if let Some(port) = complaint.port.or(complaint.group.map(|group| group.port())) {
-        findings.extend(port::examine(&tree, port));
+        findings.push(port::sockets(&tree, port, complaint.group.is_some()));
+        findings.push(firewall::examine(port));
     }
     findings
 }

@@ -1,12 +1,12 @@
 //! What a multicast group needs to be heard.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use campanile_engine::Interface;
 
 use super::tree::Tree;
-use super::{Finding, Severity};
+use super::{Finding, Severity, membership};
 use crate::beacon::{Listener, ListenerConfig};
 
 /// The interface that the system takes for a group.
@@ -29,14 +29,15 @@ pub(super) fn examine_interface(tree: &Tree, interface: &str, for_group: bool) -
 
 pub(super) fn examine(tree: &Tree, group: SocketAddr, interface: Option<&str>) -> Vec<Finding> {
     let mut findings = vec![route(group, interface, interface_for(group.ip()))];
-    if let (IpAddr::V4(address), Some(interface)) = (group.ip(), interface) {
-        findings.push(querier(tree, interface));
-        findings.push(membership(tree, address, interface));
+    if let Some(interface) = interface {
+        findings.extend(group.is_ipv4().then(|| membership::igmp_version(tree, interface)));
+        findings.push(membership::examine(tree, group.ip(), interface));
     }
+    findings.push(reach(group.ip()));
     let second = Finding::new("the network between", Severity::Unknown, "this machine cannot see it alone");
     findings.push(
         second
-            .costs("a switch that snoops without a querier forgets the group after minutes; a TTL of 1 ends at the first router")
+            .costs("a switch that snoops without a querier forgets the group after minutes")
             .fix(format!("campanile beacon send --group {group} --count 5 (on another machine)"))
             .verify(format!("campanile beacon listen --group {group} --count 1 --duration 10 (here, first)")),
     );
@@ -64,6 +65,7 @@ pub(super) fn listen(group: SocketAddr, interface: Option<&str>, patience: Durat
         }
         Err(error) => Finding::new(check, Severity::Fault, error.to_string())
             .costs("the group cannot be joined")
+            .fix("ip link (shows the interfaces that are up: name one of them with --interface)")
             .verify(format!("campanile doctor --listen --group {group}")),
     }
 }
@@ -144,55 +146,32 @@ fn route(group: SocketAddr, interface: Option<&str>, chosen: Option<String>) -> 
     }
 }
 
-/// The lines of `/proc/net/igmp` that belong to an interface: its own first, then a line for each group.
-fn igmp<'t>(text: &'t str, interface: &str) -> Vec<&'t str> {
-    let is_head = |line: &&str| line.starts_with(|first: char| first.is_ascii_digit());
-    let mut lines =
-        text.lines().skip_while(|line| !(is_head(line) && line.split_whitespace().nth(1) == Some(interface)));
-    let head = lines.next();
-    head.into_iter().chain(lines.take_while(|line| !is_head(line))).collect()
-}
-
-fn querier(tree: &Tree, interface: &str) -> Finding {
-    let check = "IGMP version";
-    let text = tree.text("proc/net/igmp").unwrap_or_default();
-    let lines = igmp(&text, interface);
-    let version =
-        lines.first().and_then(|head| head.split_whitespace().find(|word| ["V1", "V2", "V3"].contains(word)));
-    match version {
-        None => Finding::unknown(check),
-        Some("V3") => Finding::new(check, Severity::Fine, format!("{interface} speaks version 3")),
-        Some(version) => {
-            let evidence =
-                format!("{interface} speaks {version}: an older querier is heard, or it is told to");
-            Finding::new(check, Severity::Notice, evidence)
-                .costs("groups cannot be joined for one source alone")
-                .fix(format!("sysctl -w net.ipv4.conf.{interface}.force_igmp_version=0"))
-                .verify("cat /proc/net/igmp")
-        }
+/// How far datagrams to the group go: what the group is for (RFC 5771 section 4, RFC 4291 section 2.7), and the TTL of who sets none.
+fn reach(group: IpAddr) -> Finding {
+    let check = "reach";
+    let (is_of_link, other) = match group {
+        IpAddr::V4(group) => (group.octets()[..3] == [224, 0, 0], "239.192.7.1"),
+        IpAddr::V6(group) => (matches!(group.octets()[1] & 0xf, 1 | 2), "ff15::7"),
+    };
+    if is_of_link {
+        return Finding::new(check, Severity::Notice, format!("{group} is a group of one link"))
+            .costs("no router takes it on, whatever the TTL")
+            .fix(format!(
+                "campanile beacon send --group {other} --ttl 16 (and the same group wherever it is heard)"
+            ))
+            .verify(format!("campanile doctor --group {other} --listen (behind the router)"));
     }
-}
-
-fn membership(tree: &Tree, group: Ipv4Addr, interface: &str) -> Finding {
-    let check = "membership";
-    let Some(text) = tree.text("proc/net/igmp") else { return Finding::unknown(check) };
-    let groups: Vec<&str> = igmp(&text, interface)
-        .into_iter()
-        .skip(1)
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
-    // The file has the address as the machine's word: its bytes from the last to the first on a little-endian one.
-    let bits = format!("{:08X}", u32::from_ne_bytes(group.octets()));
-    let allowed = tree.number("proc/sys/net/ipv4/igmp_max_memberships").unwrap_or(u64::MAX);
-    let evidence =
-        format!("{interface} is a member of {} groups (a socket may have {allowed})", groups.len());
-    if groups.contains(&bits.as_str()) {
-        return Finding::new(check, Severity::Fine, format!("{evidence}, {group} among them"));
-    }
-    Finding::new(check, Severity::Warning, format!("{evidence}, {group} is not among them"))
-        .costs("the interface does not listen to the group: no program here has joined it on this interface")
-        .fix(format!("campanile beacon listen --group {group} --interface {interface}"))
-        .verify(format!("ip maddress show dev {interface}"))
+    let every = if group.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    // The system has a number for the one, and none to ask for the other, which is the same (RFC 3493 section 5.2).
+    let ttl = UdpSocket::bind(every)
+        .and_then(|socket| if group.is_ipv4() { socket.multicast_ttl_v4() } else { Ok(1) });
+    let Ok(ttl) = ttl else { return Finding::unknown(check) };
+    Finding::new(check, Severity::Notice, format!("who sets no TTL sends to {group} with {ttl}"))
+        .costs("it ends at the first router; on one link it does not matter")
+        .fix(format!(
+            "campanile beacon send --group {group} --ttl 16 (or the like for the program that sends)"
+        ))
+        .verify(format!("tcpdump -v -c 1 dst host {group} (here: the TTL that arrives)"))
 }
 
 #[cfg(test)]
@@ -232,24 +211,6 @@ mod tests {
     }
 
     #[test]
-    fn memberships_belong_to_their_interface() {
-        let group: Ipv4Addr = "239.192.7.1".parse().expect("a literal address");
-        let bits = format!("{:08X}", u32::from_ne_bytes(group.octets()));
-        let igmp = format!(
-            "Idx\tDevice    : Count Querier\tGroup\n1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:0\t0\n\
-             4\te         :     2      V2\n\t\t\t\t{bits}     1 0:0\t0\n\t\t\t\t010000E0     1 0:0\t0\n"
-        );
-        let planted = Planted::new(&[("proc/net/igmp", &igmp)]);
-        assert_eq!(membership(planted.tree(), group, "e").severity, Severity::Fine);
-        assert_eq!(membership(planted.tree(), group, "lo").severity, Severity::Warning);
-        assert_eq!(
-            (querier(planted.tree(), "lo").severity, querier(planted.tree(), "e").severity),
-            (Severity::Fine, Severity::Notice)
-        );
-        assert_eq!(querier(planted.tree(), "f").severity, Severity::Unknown);
-    }
-
-    #[test]
     fn the_way_is_missing_another_or_right() {
         let group = "239.192.7.1:7125".parse().expect("a literal address");
         let severity = |named, chosen: Option<&str>| route(group, named, chosen.map(str::to_owned)).severity;
@@ -259,5 +220,14 @@ mod tests {
             (severity(Some("e"), Some("e")), severity(None, Some("f"))),
             (Severity::Fine, Severity::Fine)
         );
+    }
+
+    #[test]
+    fn a_group_of_a_link_does_not_leave_it() {
+        let told = |group: &str| reach(group.parse().expect("a literal address")).evidence;
+        assert_eq!(told("224.0.0.251"), "224.0.0.251 is a group of one link");
+        assert_eq!(told("ff12::7"), "ff12::7 is a group of one link");
+        assert_eq!(told("239.192.7.1"), "who sets no TTL sends to 239.192.7.1 with 1");
+        assert!(reach("ff15::7".parse().expect("a literal address")).fix.is_some());
     }
 }

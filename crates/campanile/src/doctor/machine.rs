@@ -1,5 +1,6 @@
 //! What concerns every datagram: buffers, drops, processors, fragments, the engine's needs.
 
+use campanile_engine::offload::{self, Offload};
 use campanile_engine::{Choice, Config, Engine};
 
 use super::tree::Tree;
@@ -14,6 +15,7 @@ pub(super) fn examine(tree: &Tree, interface: Option<&str>) -> Vec<Finding> {
     if let Some(interface) = interface {
         findings.push(steering(tree, interface));
         findings.push(interface_drops(&counters, interface));
+        findings.push(merging(&offload::of(interface).unwrap_or_default(), interface));
     }
     findings
 }
@@ -57,7 +59,7 @@ fn backlog(counters: &Counters) -> Finding {
         (Some(dropped), _) => Finding::new(check, Severity::Warning, format!("{dropped} packets dropped"))
             .costs("packets were lost before any socket saw them")
             .fix("sysctl -w net.core.netdev_max_backlog=10000")
-            .verify("cat /proc/net/softnet_stat (second column)"),
+            .verify("awk '{ print $2 }' /proc/net/softnet_stat"),
     }
 }
 
@@ -122,6 +124,7 @@ fn backend() -> Finding {
             None => Finding::new(check, Severity::Fine, "available"),
             Some(fallback) => Finding::new(check, Severity::Notice, fallback.to_string())
                 .costs("nothing as long as --backend uring is not asked for: the other backend serves")
+                .fix("sysctl -w kernel.io_uring_disabled=0 (in a container, a seccomp profile that allows it as well)")
                 .verify("sysctl kernel.io_uring_disabled"),
         },
     }
@@ -148,6 +151,25 @@ fn steering(tree: &Tree, interface: &str) -> Finding {
             .verify(format!("cat /sys/class/net/{interface}/queues/rx-*/rps_cpus")),
     }
 }
+
+/// Datagrams of one sender that arrive in a row can go through the stack together, if the interface puts them together first.
+fn merging(offloads: &[Offload], interface: &str) -> Finding {
+    let check = "merging of what arrives";
+    let Some(merges) = offloads.iter().find(|offload| offload.name == GRO) else {
+        return Finding::unknown(check);
+    };
+    if merges.is_on {
+        let evidence = format!("{interface} merges datagrams ({GRO} is on)");
+        return Finding::new(check, Severity::Fine, evidence);
+    }
+    Finding::new(check, Severity::Notice, format!("{interface} merges no datagrams ({GRO} is off)"))
+        .costs("each datagram takes the way to the socket alone: a stream of them costs up to twice the processor time")
+        .fix(format!("ethtool -K {interface} gro on"))
+        .verify(format!("ethtool -k {interface} | grep generic-receive-offload"))
+}
+
+/// The system's name for generic receive offload.
+const GRO: &str = "rx-gro";
 
 #[cfg(test)]
 mod tests {
@@ -194,5 +216,17 @@ mod tests {
         let severity = steering(mask("00000000,00000000").tree(), "e").severity;
         let alone = crate::cores::allowed().is_ok_and(|cores| cores.len() == 1);
         assert_eq!(severity, if alone { Severity::Fine } else { Severity::Notice });
+    }
+
+    #[test]
+    fn an_interface_that_merges_nothing_is_noticed() {
+        let severity = |offloads: &[(&str, bool)]| {
+            let offloads: Vec<Offload> =
+                offloads.iter().map(|&(name, is_on)| Offload { name: name.to_owned(), is_on }).collect();
+            merging(&offloads, "e").severity
+        };
+        assert_eq!(severity(&[("rx-checksum", true), ("rx-gro", true)]), Severity::Fine);
+        assert_eq!(severity(&[("rx-checksum", true), ("rx-gro", false)]), Severity::Notice);
+        assert_eq!(severity(&[]), Severity::Unknown);
     }
 }

@@ -1,29 +1,22 @@
-//! What stands between the wire and the sockets of one port.
+//! Who has a port.
 
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::fmt;
 
 use super::tree::Tree;
 use super::{Finding, Severity};
 
-pub(super) fn examine(tree: &Tree, port: u16) -> Vec<Finding> {
-    let mut findings = vec![sockets(tree, port)];
-    findings.push(match rules() {
-        Some(rules) => firewall(&rules, port),
-        None => Finding::new(FIREWALL, Severity::Unknown, "the rules cannot be read: no nft, or no right to")
-            .verify("nft list ruleset; iptables -L -n"),
-    });
-    findings
-}
-
-const FIREWALL: &str = "firewall";
-
 /// A socket of `/proc/net/udp`.
 struct Bound {
+    /// As it stands there: bytes in hexadecimal, of which each four are a word of the machine's.
+    address: String,
     drops: u64,
     uid: u64,
+    inode: u64,
 }
 
-fn sockets(tree: &Tree, port: u16) -> Finding {
+/// Who has the port; `to_many` if it is that of a group, whose datagrams each of its sockets gets.
+pub(super) fn sockets(tree: &Tree, port: u16, to_many: bool) -> Finding {
     let check = "sockets on the port";
     let texts: Vec<String> =
         ["proc/net/udp", "proc/net/udp6"].into_iter().filter_map(|path| tree.text(path)).collect();
@@ -35,27 +28,33 @@ fn sockets(tree: &Tree, port: u16) -> Finding {
         .flat_map(|text| text.lines().skip(1))
         .filter_map(|line| Bound::read(line, port))
         .collect();
+    let show = format!("ss -ulpmn 'sport = :{port}'");
     let drops: u64 = bound.iter().map(|socket| socket.drops).fold(0, u64::saturating_add);
-    let evidence = format!("{} sockets have port {port}; {drops} datagrams found them full", bound.len());
-    let strangers = bound.iter().any(|socket| socket.uid != bound[0].uid);
-    match bound.len() {
-        0 => Finding::new(check, Severity::Warning, evidence)
+    let (count, s) = (bound.len(), if bound.len() == 1 { " has" } else { "s have" });
+    let evidence = format!("{count} socket{s} port {port}; {drops} datagrams found them full");
+    if bound.is_empty() {
+        return Finding::new(check, Severity::Warning, evidence)
             .costs("nobody listens: what arrives is refused")
             .fix(format!("campanile echo {port} (or the program that is to listen)"))
-            .verify(format!("ss -ulpn 'sport = :{port}'")),
-        1 if drops == 0 => Finding::new(check, Severity::Fine, evidence),
-        _ if strangers => Finding::new(check, Severity::Warning, format!("{evidence}; they have several owners"))
-            .costs("a datagram to one address goes to one of them, and the others do not hear it")
+            .verify(show);
+    }
+    let programs = programs(tree, &bound);
+    let told: Vec<String> = programs.values().map(Program::to_string).collect();
+    let evidence =
+        if told.is_empty() { evidence } else { format!("{evidence}; they belong to {}", told.join(", ")) };
+    if !to_many && are_rivals(&bound, &programs) {
+        return Finding::new(check, Severity::Warning, evidence)
+            .costs("a datagram to one address goes to one of these programs, and the others do not hear it")
             .fix("give each program a port of its own")
-            .verify(format!("ss -ulpn 'sport = :{port}'")),
-        _ if drops > 0 => Finding::new(check, Severity::Warning, evidence)
+            .verify(show);
+    }
+    if drops > 0 {
+        return Finding::new(check, Severity::Warning, evidence)
             .costs("these datagrams are lost")
             .fix("more receive buffer (--recv-buffer 4m), more cores, or less to receive")
-            .verify(format!("ss -ulpmn 'sport = :{port}'")),
-        _ => Finding::new(check, Severity::Notice, evidence)
-            .costs("a datagram to one address goes to one of them; right for the cores of one server, wrong for two programs")
-            .verify(format!("ss -ulpn 'sport = :{port}'")),
+            .verify(show);
     }
+    Finding::new(check, Severity::Fine, evidence)
 }
 
 impl Bound {
@@ -63,47 +62,87 @@ impl Bound {
     /// references, pointer, drops.
     fn read(line: &str, port: u16) -> Option<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let (_, local_port) = words.get(1)?.rsplit_once(':')?;
+        let (address, local_port) = words.get(1)?.rsplit_once(':')?;
         if u16::from_str_radix(local_port, 16).ok()? != port {
             return None;
         }
-        Some(Self { uid: words.get(7)?.parse().ok()?, drops: words.get(12)?.parse().ok()? })
+        let number = |at: usize| words.get(at)?.parse().ok();
+        Some(Self { address: address.to_owned(), drops: number(12)?, uid: number(7)?, inode: number(9)? })
+    }
+
+    /// It is bound to a group, and gets a copy of its own of what is sent there.
+    fn is_of_group(&self) -> bool {
+        let word = self.address.get(..8).and_then(|word| u32::from_str_radix(word, 16).ok());
+        let first = word.map_or(0, |word| word.to_ne_bytes()[0]);
+        if self.address.len() > 8 { first == 0xff } else { (224..240).contains(&first) }
+    }
+
+    /// Datagrams to one address may be for either of them.
+    fn meets(&self, other: &Self) -> bool {
+        let is_any = |address: &str| address.bytes().all(|digit| digit == b'0');
+        self.address == other.address || is_any(&self.address) || is_any(&other.address)
     }
 }
 
-/// The rules of the packet filter, as its own program prints them.
-fn rules() -> Option<String> {
-    let output = Command::new("nft").args(["list", "ruleset"]).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+/// A program that has sockets.
+struct Program {
+    name: String,
+    pid: u32,
+    inodes: Vec<u64>,
 }
 
-/// What can be said of a filter by reading it: whether a chain on the way in drops by default, and whether a rule names the port.
-fn firewall(rules: &str, port: u16) -> Finding {
-    let drops_by_default =
-        rules.lines().any(|line| line.contains("hook input") && line.contains("policy drop"));
-    let names = |line: &str, word: &str| line.contains(&format!("dport {port} ")) && line.contains(word);
-    let accepted = rules.lines().any(|line| names(line, "accept"));
-    let refused = rules.lines().find(|line| names(line, "drop") || names(line, "reject"));
-    let verify = "nft list ruleset";
-    if let Some(line) = refused {
-        let evidence = format!("a rule names the port: {}", line.trim());
-        return Finding::new(FIREWALL, Severity::Fault, evidence)
-            .costs("no program sees these datagrams")
-            .fix(format!("nft insert rule inet filter input udp dport {port} accept"))
-            .verify(verify);
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.pid)
     }
-    if drops_by_default && !accepted {
-        return Finding::new(
-            FIREWALL,
-            Severity::Warning,
-            "what no rule accepts is dropped, and none names the port",
-        )
-        .costs("unless another rule accepts them, no program sees these datagrams")
-        .fix(format!("nft insert rule inet filter input udp dport {port} accept"))
-        .verify(verify);
-    }
-    Finding::new(FIREWALL, Severity::Fine, "no rule is in the way of the port")
 }
+
+/// Whose the sockets are, as far as the system tells this user.
+fn programs(tree: &Tree, bound: &[Bound]) -> BTreeMap<u32, Program> {
+    let mut programs = BTreeMap::new();
+    for pid in tree.names("proc").iter().filter_map(|name| name.parse::<u32>().ok()) {
+        let folder = format!("proc/{pid}/fd");
+        let links = tree.names(&folder).into_iter().filter_map(|fd| tree.link(&format!("{folder}/{fd}")));
+        let inode = |link: String| link.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok();
+        let inodes: Vec<u64> = links
+            .filter_map(inode)
+            .filter(|inode| bound.iter().any(|socket| socket.inode == *inode))
+            .collect();
+        if !inodes.is_empty() {
+            let name = tree.word(&format!("proc/{pid}/comm")).unwrap_or_else(|| "a program".to_owned());
+            programs.insert(pid, Program { name, pid, inodes });
+        }
+    }
+    programs
+}
+
+/// Whether two sockets that one datagram may be for belong to different programs, or different users at least.
+fn are_rivals(bound: &[Bound], programs: &BTreeMap<u32, Program>) -> bool {
+    let owners = |socket: &Bound| -> Vec<u32> {
+        programs
+            .values()
+            .filter(|program| program.inodes.contains(&socket.inode))
+            .map(|program| program.pid)
+            .collect()
+    };
+    let alone: Vec<(&Bound, Vec<u32>)> = bound
+        .iter()
+        .filter(|socket| !socket.is_of_group())
+        .take(SOCKETS_MAX)
+        .map(|socket| (socket, owners(socket)))
+        .collect();
+    alone.iter().enumerate().any(|(at, (socket, pids))| {
+        alone[at + 1..].iter().any(|(other, others)| {
+            let are_known = !pids.is_empty() && !others.is_empty();
+            let are_strangers =
+                socket.uid != other.uid || are_known && !pids.iter().any(|pid| others.contains(pid));
+            are_strangers && socket.meets(other)
+        })
+    })
+}
+
+/// Sockets that are compared with each other.
+const SOCKETS_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -112,41 +151,54 @@ mod tests {
 
     const HEAD: &str =
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const ANY: &str = "00000000";
 
-    fn line(port: u16, uid: u32, drops: u32) -> String {
+    fn line(address: &str, port: u16, uid: u32, drops: u32) -> String {
+        let inode = uid + 90;
         format!(
-            " 7: 00000000:{port:04X} 00000000:0000 07 00000000:00000000 00:00000000 00000000 {uid} 0 99 2 0 {drops}\n"
+            " 7: {address}:{port:04X} 00000000:0000 07 00000000:00000000 00:00000000 00000000 {uid} 0 {inode} 2 0 {drops}\n"
         )
     }
 
     fn found(lines: &[String]) -> Finding {
         let planted = Planted::new(&[("proc/net/udp", &format!("{HEAD}{}", lines.concat()))]);
-        sockets(planted.tree(), 5000)
+        sockets(planted.tree(), 5000, false)
     }
 
     #[test]
-    fn sockets_are_counted_by_port_and_owner() {
-        let other = line(5001, 0, 3);
+    fn sockets_are_counted_by_port() {
+        let other = line(ANY, 5001, 0, 3);
         assert_eq!(found(std::slice::from_ref(&other)).severity, Severity::Warning);
-        assert_eq!(found(&[line(5000, 0, 0), other]).severity, Severity::Fine);
-        assert_eq!(found(&[line(5000, 0, 0), line(5000, 0, 0)]).severity, Severity::Notice);
-        assert!(found(&[line(5000, 0, 0), line(5000, 7, 0)]).evidence.contains("several owners"));
-        assert!(found(&[line(5000, 0, 8)]).evidence.ends_with("; 8 datagrams found them full"));
+        assert_eq!(found(&[line(ANY, 5000, 0, 0), other]).severity, Severity::Fine);
+        assert_eq!(found(&[line(ANY, 5000, 0, 0), line(ANY, 5000, 0, 0)]).severity, Severity::Fine);
+        let full = found(&[line(ANY, 5000, 0, 8)]);
+        assert_eq!(full.evidence, "1 socket has port 5000; 8 datagrams found them full");
+        assert_eq!(full.severity, Severity::Warning);
         assert_eq!(found(&["nonsense\n".to_owned()]).severity, Severity::Warning);
     }
 
     #[test]
-    fn a_filter_is_judged_by_what_it_says_of_the_port() {
-        let chain = |policy: &str, rule: &str| {
-            format!(
-                "table inet filter {{\n chain input {{\n  type filter hook input priority filter; policy {policy};\n  {rule}\n }}\n}}\n"
-            )
+    fn owners_are_rivals_where_one_datagram_is_for_both() {
+        let words = |bytes: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(bytes));
+        let (one, two, group) = (words([127, 0, 0, 1]), words([127, 0, 0, 2]), words([239, 192, 7, 1]));
+        let both =
+            |first: &str, second: &str| found(&[line(first, 5000, 0, 0), line(second, 5000, 7, 0)]).severity;
+        assert_eq!((both(ANY, ANY), both(&one, ANY)), (Severity::Warning, Severity::Warning));
+        assert_eq!((both(&one, &two), both(&group, &group)), (Severity::Fine, Severity::Fine));
+    }
+
+    #[test]
+    fn sockets_of_two_programs_are_rivals_and_those_of_one_are_not() {
+        let bound = [90, 91].map(|inode| Bound { address: ANY.to_owned(), drops: 0, uid: 0, inode });
+        let owned = |first: u32, second: u32| {
+            let mut programs = BTreeMap::new();
+            for (pid, inode) in [(first, 90), (second, 91)] {
+                let new = Program { name: "one".to_owned(), pid, inodes: Vec::new() };
+                programs.entry(pid).or_insert(new).inodes.push(inode);
+            }
+            are_rivals(&bound, &programs)
         };
-        let severity = |rules: &str| firewall(rules, 5000).severity;
-        assert_eq!(severity(""), Severity::Fine);
-        assert_eq!(severity(&chain("accept", "udp dport 5000 drop ")), Severity::Fault);
-        assert_eq!(severity(&chain("accept", "udp dport 50001 drop ")), Severity::Fine);
-        assert_eq!(severity(&chain("drop", "udp dport 5000 accept ")), Severity::Fine);
-        assert_eq!(severity(&chain("drop", "tcp dport 22 accept ")), Severity::Warning);
+        assert!(owned(71, 88) && !owned(71, 71));
+        assert!(!are_rivals(&bound, &BTreeMap::new()), "nobody tells whose they are");
     }
 }

@@ -29,6 +29,11 @@ impl Tree {
         self.word(path)?.parse().ok()
     }
 
+    /// What a symbolic link says.
+    pub(super) fn link(&self, path: &str) -> Option<String> {
+        std::fs::read_link(self.0.join(path)).ok()?.into_os_string().into_string().ok()
+    }
+
     /// The names in a folder, in order; none if there is no such folder.
     pub(super) fn names(&self, path: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.join(path)).into_iter().flatten().flatten();
@@ -39,7 +44,7 @@ impl Tree {
     }
 }
 
-/// More processors or queues than that are not looked at.
+/// More processors, queues or programs than that are not looked at.
 const NAMES_MAX: usize = 4096;
 
 /// A tree of files in the system's folder for such things, gone when dropped.

@@ -21,6 +21,9 @@ fn doctor_after(commands: &str, arguments: &str) -> Option<Finished> {
         "--map-root-user",
         "--net",
         "--mount",
+        // What the commands leave running ends with the doctor.
+        "--pid",
+        "--fork",
         "sh",
         "-c",
         &script,
@@ -68,6 +71,7 @@ fn an_interface_that_is_down_is_a_fault() {
 #[test]
 fn a_group_without_a_way_is_a_fault_and_another_way_a_warning() {
     is_found("true", "way to the group", "fine", "is reached by one");
+    is_found("true", "reach", "notice", "who sets no TTL sends to 239.192.7.1 with 1");
     is_found("ip route del 239.0.0.0/8", "way to the group", "fault", "there is no route to 239.192.7.1");
     let other = "ip addr add 198.51.100.1/24 dev two && ip route replace 239.0.0.0/8 dev two";
     is_found(other, "way to the group", "warning", "by two, not by one");
@@ -80,6 +84,10 @@ fn filters_and_old_versions_are_seen() {
     let old = "echo 2 > /proc/sys/net/ipv4/conf/one/force_igmp_version";
     is_found(old, "IGMP version", "notice", "one speaks V2");
     is_found("true", "membership", "warning", "239.192.7.1 is not among them");
+    let joined = "ip addr add 198.51.100.1/24 dev two && \
+                  (\"$0\" beacon listen --group 239.192.7.1 --interface two > /dev/null 2>&1 &) && \
+                  until ip maddress show dev two | grep -q 239.192.7.1; do sleep 0.01; done";
+    is_found(joined, "membership", "warning", "239.192.7.1 is not among them; two listens to it");
     is_found("true", "sockets on the port", "warning", "0 sockets have port 5000");
 }
 
@@ -92,8 +100,52 @@ fn a_rule_in_the_way_is_a_fault() {
         return;
     }
     is_found(table, "firewall", "fine", "no rule is in the way");
-    let drop = format!("{table} && nft add rule inet filter input udp dport 5000 drop");
-    is_found(&drop, "firewall", "fault", "udp dport 5000 drop");
+    for rule in ["udp dport 5000 drop", "udp dport { 53, 4000-6000 } drop", "meta l4proto udp drop"] {
+        let drop = format!("{table} && nft 'add rule inet filter input {rule}'");
+        is_found(&drop, "firewall", "fault", "inet filter input: a rule takes them: ");
+        // What the finding says to do is done, and it is gone.
+        let mended = format!("{drop} && nft insert rule inet filter input udp dport 5000 accept");
+        is_found(&mended, "firewall", "fine", "no rule is in the way");
+    }
+    let called = format!(
+        "{table} && nft add chain inet filter own && nft add rule inet filter own udp dport 5000 drop && \
+         nft add rule inet filter input iifname one jump own"
+    );
+    is_found(&called, "firewall", "warning", "a rule takes some: udp dport 5000 drop");
+    is_found(
+        &format!("{table} && nft add rule inet filter input tcp dport 5000 drop"),
+        "firewall",
+        "fine",
+        "no rule",
+    );
+}
+
+#[test]
+fn whose_the_port_is_is_told() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+    let port = socket.local_addr().expect("it is bound").port();
+    let finished = run(&format!("doctor --port {port}"));
+    let line =
+        finished.stdout.lines().find(|line| line.contains(" sockets on the port: ")).unwrap_or_default();
+    // Where links cannot be read, as under Wine, nobody is named.
+    let is_told = if std::fs::read_link("/proc/self/fd/0").is_ok() {
+        line.ends_with(&format!(" ({})", std::process::id()))
+    } else {
+        line.starts_with("unknown ") || line.contains(": 1 socket has ")
+    };
+    assert!(is_told, "{finished:?}");
+}
+
+#[test]
+fn an_interface_that_merges_nothing_is_noticed() {
+    if !Command::new("ethtool").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: there is no ethtool here");
+        return;
+    }
+    for (state, severity) in [("off", "notice"), ("on", "fine")] {
+        let saying = format!("rx-gro is {state}");
+        is_found(&format!("ethtool -K one gro {state}"), "merging of what arrives", severity, &saying);
+    }
 }
 
 /// What this machine sends to a group it hears itself, on the interface that it leaves by.

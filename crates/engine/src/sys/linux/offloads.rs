@@ -1,8 +1,9 @@
 //! The features of an interface, asked for as ethtool does.
 
 use std::io;
-use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::offload::Offload;
 
@@ -34,7 +35,7 @@ pub(crate) fn offloads(interface: &str) -> io::Result<Vec<Offload>> {
 
 /// An interface, and a socket to ask through.
 struct Device {
-    socket: UdpSocket,
+    socket: Socket,
     name: [libc::c_char; libc::IFNAMSIZ],
 }
 
@@ -48,7 +49,8 @@ impl Device {
         for (place, byte) in name.iter_mut().zip(interface.bytes()) {
             *place = byte as libc::c_char;
         }
-        Ok(Self { socket: UdpSocket::bind("127.0.0.1:0")?, name })
+        // It is bound to nothing: loopback may be down.
+        Ok(Self { socket: Socket::new(Domain::IPV4, Type::DGRAM, None)?, name })
     }
 
     /// Has a command answered in its own place. Its first words say what it is and how long the answer may be.
