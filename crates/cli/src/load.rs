@@ -1,5 +1,6 @@
 //! `campanile load`: measures an echo server.
 
+mod again;
 mod live;
 mod spread;
 mod summary;
@@ -30,7 +31,7 @@ use verdict::Verdict;
 /// pace. With --rate the clock does: packets are due in even steps however the server fares, and latency counts from when a packet
 /// was due. Any server that sends packets back unchanged will do. A Campanile server is also asked for its counters, ten times a second:
 /// then it is known on which way packets were lost.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Name or address of the server
@@ -117,7 +118,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         };
         if !arguments.json {
             output::line(Summary(&report))?;
-            output::line(Verdict(&report))?;
+            output::line(Verdict { report: &report, arguments })?;
         }
         runs.push(report);
     }

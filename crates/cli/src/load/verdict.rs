@@ -1,14 +1,18 @@
 //! What a run ran into, in words: the limit, the evidence, and the command that would move it.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use campanile::load::{Limit, LoadReport};
 
+use super::Arguments;
 use crate::figures::{Count, Memory};
 
 /// The last lines of a report.
-pub(super) struct Verdict<'a>(pub(super) &'a LoadReport);
+pub(super) struct Verdict<'a> {
+    pub(super) report: &'a LoadReport,
+    /// What the run was told.
+    pub(super) arguments: &'a Arguments,
+}
 
 /// A command to try.
 struct Advice {
@@ -31,7 +35,7 @@ impl fmt::Display for Verdict<'_> {
 
 impl Verdict<'_> {
     fn sentence(&self) -> String {
-        match self.0.limit {
+        match self.report.limit {
             Limit::SourceLimit { dropped } => {
                 format!("the server's limit for one source: it dropped {} packets for it", Count(dropped))
             }
@@ -72,7 +76,7 @@ impl Verdict<'_> {
     }
 
     fn advice(&self) -> Vec<Advice> {
-        let report = self.0;
+        let report = self.report;
         let port = report.target.port();
         let on_server =
             |command: String, gain: String| vec![Advice { place: "on the server", command, gain }];
@@ -99,20 +103,18 @@ impl Verdict<'_> {
             Limit::Machine { others_percent, .. } if others_percent > 50.0 => {
                 here("here", "top".to_owned(), "shows what else runs; stop it, and measure again".to_owned())
             }
-            Limit::Machine { .. } => {
-                let command = self.command(report.payload, report.cores, &self.pace());
-                here("from another machine", command, "each has its processors for itself".to_owned())
-            }
+            Limit::Machine { .. } => self.other_machine().into_iter().chain(self.trains()).collect(),
             Limit::Wire { .. } => self.larger_packets(),
             Limit::Path { .. } => {
                 let device = report.environment.interface.as_deref().unwrap_or("lo");
                 let command = format!("ip -s -s link show dev {device}");
                 here("at both ends", command, "tells what the interfaces dropped".to_owned())
             }
-            Limit::ClientLag if !report.spin => {
-                let command = self.command(report.payload, report.cores, &format!("{} --spin", self.pace()));
-                here("here", command, "no sleep to wake up from".to_owned())
-            }
+            Limit::ClientLag if !report.spin => here(
+                "here",
+                Arguments { spin: true, ..self.again() }.to_string(),
+                "no sleep to wake up from".to_owned(),
+            ),
             Limit::Window { .. } => self.wider_window(),
             Limit::ClientLag | Limit::Nothing => self.another_rate(),
         }
@@ -124,66 +126,77 @@ impl Verdict<'_> {
     }
 
     fn more_client(&self) -> Vec<Advice> {
-        let report = self.0;
+        let report = self.report;
         let free = report.environment.processors.is_some_and(|processors| processors > report.cores);
         if free && !report.environment.loopback {
-            let gain = report.sent.packets_per_second * (report.cores + 1) as f64 / report.cores as f64;
-            let command = self.command(report.payload, report.cores + 1, &self.pace());
+            let cores = report.cores + 1;
+            let gain = report.sent.packets_per_second * cores as f64 / report.cores as f64;
+            let command = Arguments { cores: Some(cores), ..self.again() }.to_string();
             return here("here", command, format!("up to {} packets/s", Count::rounded(gain)));
         }
-        let train = (65_507 / report.payload).clamp(1, 16);
-        if report.train >= train {
+        self.trains()
+    }
+
+    fn trains(&self) -> Vec<Advice> {
+        let train = (65_507 / self.report.payload).clamp(1, 16);
+        if self.report.train >= train {
             return Vec::new();
         }
-        let command = self.command(report.payload, report.cores, &format!("{} --train {train}", self.pace()));
+        let window = self.arguments.window.max(train);
+        let command = Arguments { train, window, ..self.again() }.to_string();
         here("here", command, "trains cost a fraction for each packet, and are not single packets".to_owned())
     }
 
+    /// The same from elsewhere, where an address of loopback means another machine.
+    fn other_machine(&self) -> Vec<Advice> {
+        let gain = "each has its processors for itself".to_owned();
+        if !self.report.target.ip().is_loopback() {
+            return here("on another machine", self.again().to_string(), gain);
+        }
+        let command = Arguments { host: "ADDRESS".to_owned(), ..self.again() }.to_string();
+        here("on another machine, with an address of this one that the server listens on", command, gain)
+    }
+
     fn larger_packets(&self) -> Vec<Advice> {
-        let payload = if self.0.target.is_ipv4() { 1472 } else { 1452 };
-        if self.0.payload >= payload {
+        let payload = if self.report.target.is_ipv4() { 1472 } else { 1452 };
+        if self.report.payload >= payload {
             return Vec::new();
         }
-        let larger = LoadReport { payload, ..self.0.clone() };
+        let larger = LoadReport { payload, ..self.report.clone() };
         let gain = format!(
             "payload is {:.0} % of the wire then, not {:.0} %",
             payload_percent(&larger),
-            payload_percent(self.0)
+            payload_percent(self.report)
         );
-        here("here", self.command(payload, self.0.cores, &self.pace()), gain)
+        let train = self.arguments.train.min(65_507 / payload);
+        here("here", Arguments { payload, train, ..self.again() }.to_string(), gain)
     }
 
     fn wider_window(&self) -> Vec<Advice> {
-        let Some(window) = self.0.window.filter(|window| 2 * window <= 4096) else { return Vec::new() };
-        let command = self.command(self.0.payload, self.0.cores, &format!("--window {}", 2 * window));
+        let window = 2 * self.arguments.window;
+        if window > 4096 {
+            return Vec::new();
+        }
+        let command = Arguments { window, ..self.again() }.to_string();
         let gain =
             "up to twice as many packets, or only longer round trips, and then the limit is the server's";
         here("here", command, gain.to_owned())
     }
 
     fn another_rate(&self) -> Vec<Advice> {
-        let Some(rate) = self.0.rate else { return Vec::new() };
-        let (rate, gain) = match self.0.limit {
+        let Some(rate) = self.arguments.rate else { return Vec::new() };
+        let (rate, gain) = match self.report.limit {
             Limit::Nothing => {
                 ((2 * rate).min(100_000_000), "shows whether there is a limit at twice the rate")
             }
             _ => ((rate / 2).max(1), "a rate that this client can keep"),
         };
-        here("here", self.command(self.0.payload, self.0.cores, &format!("--rate {rate}")), gain.to_owned())
+        here("here", Arguments { rate: Some(rate), ..self.again() }.to_string(), gain.to_owned())
     }
 
-    /// The options that set the pace of this run.
-    fn pace(&self) -> String {
-        match (self.0.rate, self.0.window) {
-            (Some(rate), _) => format!("--rate {rate}"),
-            (None, window) => format!("--window {}", window.unwrap_or(32)),
-        }
-    }
-
-    fn command(&self, payload: usize, cores: usize, options: &str) -> String {
-        let (host, port) = (host(self.0.target), self.0.target.port());
-        let seconds = self.0.seconds.round().max(1.0);
-        format!("campanile load {host} {port} {payload} {cores} {seconds} {options}")
+    /// What the run was told, as it turned out: to be changed in one thing.
+    fn again(&self) -> Arguments {
+        Arguments { cores: Some(self.report.cores), ..self.arguments.clone() }
     }
 }
 
@@ -191,32 +204,7 @@ fn here(place: &'static str, command: String, gain: String) -> Vec<Advice> {
     vec![Advice { place, command, gain }]
 }
 
-/// An address as the command takes it: one of a link goes with its interface (RFC 4007 section 11).
-fn host(target: SocketAddr) -> String {
-    match target {
-        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
-        _ => target.ip().to_string(),
-    }
-}
-
 /// The share of the payload in what a packet takes on an Ethernet wire.
 pub(super) fn payload_percent(report: &LoadReport) -> f64 {
     report.payload as f64 * 100.0 / report.wire_bytes() as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_named_as_it_can_be_given() {
-        let cases = [
-            ("192.0.2.1:5000", "192.0.2.1"),
-            ("[2001:db8::1]:5000", "2001:db8::1"),
-            ("[fe80::1%3]:5000", "fe80::1%3"),
-        ];
-        for (target, name) in cases {
-            assert_eq!(host(target.parse().expect("a literal address")), name);
-        }
-    }
 }

@@ -136,6 +136,12 @@ fn a_report_says_where_packets_went_and_what_to_try() {
     assert!(line("books ").ends_with(" came back + 0 lost + 0 unexplained"), "{load:?}");
     assert!(line("headers ").contains(" 51 % of what a packet"), "{load:?}");
     assert!(line("limit ").len() > 20, "{load:?}");
+    // What else runs on this machine decides which command it is. One of the load's own is the one above with a change.
+    for command in load.stdout.lines().filter_map(|line| line.split_once("campanile load 127.0.0.1 ")) {
+        let kept = format!("{} 64 1 0.3 ", server.port);
+        let (begin, end) = (command.1.starts_with(&kept), command.1.ends_with(" --sockets 1 --timeout 20"));
+        assert!(begin && end, "{command:?}");
+    }
     let silent = run(&format!("load 127.0.0.1 {} 64 1 0.3 --no-probe --json", server.port));
     let report: serde_json::Value = serde_json::from_str(&silent.stdout).expect("one value");
     assert_eq!((&report["server_kind"], &report["server"]), (&"not_asked".into(), &serde_json::Value::Null));

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use campanile_rig::has;
 
-use super::process::{Running, run};
+use super::process::{Running, Server, run};
 use super::transfers::Session;
 
 /// Starts the program with a terminal of its own; what that gets comes as output. `None` where there is no `script`.
@@ -39,6 +39,21 @@ fn a_bar_comes_with_the_first_file_and_goes_with_the_last() {
     assert!(!first.contains("0/0") && first.contains("% of 50"), "{received:?}");
     assert!(bars.iter().all(|bar| bar.contains("% of 50")), "{received:?}");
     assert!(last.starts_with("finished after ") && !last.contains("% of"), "{received:?}");
+}
+
+#[test]
+fn a_load_rewrites_one_line_until_its_report() {
+    let server = Server::start("");
+    let arguments = format!("load 127.0.0.1 {} 64 1 1 --window 4 --timeout 60", server.port);
+    let Some(load) = on_a_terminal(&arguments) else { return };
+    let finished = load.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let (started, rest) = finished.stdout.split_once('\n').expect("it says what it does");
+    assert!(started.starts_with("load on 127.0.0.1:"), "{finished:?}");
+    let (live, report) = rest.split_once("sent  ").expect("there is a report");
+    assert!(live.contains(" packets/s") && live.contains("lost 0"), "{finished:?}");
+    assert!(!live.contains('\n') && live.starts_with('\r') && live.ends_with('\r'), "{finished:?}");
+    assert!(report.contains("\nlimit       "), "{finished:?}");
 }
 
 /// What a terminal erases the line for (ECMA-48 section 8.3.41, EL).
