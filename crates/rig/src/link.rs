@@ -1,5 +1,7 @@
 //! What a link does to packets besides carrying them.
 
+use std::sync::atomic::Ordering;
+
 use crate::RigError;
 use crate::network::Node;
 use crate::space::Space;
@@ -28,9 +30,29 @@ impl Node {
     /// # Errors
     /// The kernel refuses the rule.
     pub fn lose(&self, loss: Loss) -> Result<(), RigError> {
+        let (port, number) = (self.port(), self.number());
         let down = rule("meta pkttype { multicast, broadcast }", loss.down, "drop");
-        ingress(self.space(), "loss", "eth0", &down)?;
-        ingress(self.hub(), &format!("loss{}", self.number()), &self.port(), &rule("", loss.up, "drop"))
+        // What is merged has arrived: there a loss would take all of a train.
+        let merges = self.merges.load(Ordering::Relaxed);
+        let (on_the_way, on_arrival) = if merges { (down, String::new()) } else { (String::new(), down) };
+        hook(self.hub(), &format!("way{number}"), "egress", &port, &on_the_way)?;
+        hook(self.space(), "loss", "ingress", "eth0", &on_arrival)?;
+        hook(self.hub(), &format!("loss{number}"), "ingress", &port, &rule("", loss.up, "drop"))
+    }
+
+    /// Has the node's device merge datagrams that arrive in a row, as the driver of nearly every network card does and a veth does not
+    /// by itself, or no more. It loses nothing from now on.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn merge(&self, is_merging: bool) -> Result<(), RigError> {
+        self.lose(Loss::default())?;
+        // A veth takes for a merged one what comes from a device that takes trains of TCP whole.
+        let (gro, tso) = if is_merging { ("on", "off") } else { ("off", "on") };
+        self.space().script(&format!("ethtool -K eth0 gro {gro}"))?;
+        self.hub().script(&format!("ethtool -K {} tso {tso}", self.port()))?;
+        self.merges.store(is_merging, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Lets no more than this through to the node from now on, behind a queue of 20 milliseconds.
@@ -53,7 +75,8 @@ impl Node {
     pub fn disorder(&self, disorder: Disorder) -> Result<(), RigError> {
         let (twice, late) =
             (rule("", disorder.twice, "dup to \"slow\""), rule("", disorder.late, "fwd to \"slow\""));
-        ingress(self.hub(), &format!("disorder{}", self.number()), &self.port(), &format!("{twice}\n{late}"))
+        let rules = format!("{twice}\n{late}");
+        hook(self.hub(), &format!("disorder{}", self.number()), "ingress", &self.port(), &rules)
     }
 }
 
@@ -79,17 +102,29 @@ pub(crate) fn slow_way(hub: &Space) -> Result<(), RigError> {
     )
 }
 
-/// Replaces the rules for what comes in at a device.
-fn ingress(space: &Space, table: &str, device: &str, rules: &str) -> Result<(), RigError> {
-    let rules = format!(
-        "table netdev {table}
-         delete table netdev {table}
-         table netdev {table} {{
-         chain in {{
-         type filter hook ingress device \"{device}\" priority 0;
-         {rules}
-         }}
-         }}\n"
-    );
-    space.feed("nft", &["-f", "-"], &rules)
+/// Has the bridge do what a switch does and no more: no rules of the IP layer look at what it forwards, and nothing goes up from it.
+pub(crate) fn switch(hub: &Space) -> Result<(), RigError> {
+    // The files are there if the kernel can have it look; that it does costs time, and changes nothing.
+    hub.script(
+        "for file in /proc/sys/net/bridge/bridge-nf-call-*tables; do
+             test ! -w $file || echo 0 > $file || true
+         done",
+    )?;
+    hook(hub, "up", "ingress", "bridge", "drop")
+}
+
+/// Replaces the rules for what comes in at a device or leaves by it.
+fn hook(space: &Space, table: &str, direction: &str, device: &str, rules: &str) -> Result<(), RigError> {
+    let mut script = format!("table netdev {table}\ndelete table netdev {table}\n");
+    if !rules.trim().is_empty() {
+        script += &format!(
+            "table netdev {table} {{
+             chain rules {{
+             type filter hook {direction} device \"{device}\" priority 0;
+             {rules}
+             }}
+             }}\n"
+        );
+    }
+    space.feed("nft", &["-f", "-"], &script)
 }

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crate::RigError;
-use crate::link::slow_way;
+use crate::link::{slow_way, switch};
 use crate::space::Space;
 
 /// Nodes on one bridge. Dropping the network and its nodes' programs removes it.
@@ -23,6 +24,8 @@ pub struct Node {
     number: usize,
     space: Space,
     hub: Arc<Space>,
+    /// Its device merges what arrives.
+    pub(crate) merges: AtomicBool,
 }
 
 impl Network {
@@ -41,6 +44,7 @@ impl Network {
              ip link set bridge up
              ip link set lo up",
         )?;
+        switch(&hub)?;
         slow_way(&hub)?;
         let nodes = (0..nodes).map(|number| Node::new(number, &hub)).collect::<Result<_, _>>()?;
         Ok(Self { hub, nodes })
@@ -60,7 +64,8 @@ impl Network {
 
 impl Node {
     fn new(number: usize, hub: &Arc<Space>) -> Result<Self, RigError> {
-        let node = Self { number, space: hub.another()?, hub: Arc::clone(hub) };
+        let (space, merges) = (hub.another()?, AtomicBool::new(false));
+        let node = Self { number, space, hub: Arc::clone(hub), merges };
         let (port, holder) = (node.port(), node.space.id());
         // With that offload a train crosses the bridge as one packet: one loss would take all of it, as no wire does.
         node.hub.script(&format!(

@@ -96,6 +96,67 @@ fn links_lose_each_for_itself() {
     assert_eq!((heard[1].len(), heard[2].len()), (400, 400));
 }
 
+/// A listener that takes merged datagrams (`UDP_GRO`), and prints how many bytes came at a time, until it is a short one.
+const LISTEN_MERGED: &str = "
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+s.setsockopt(17, 104, 1)
+s.bind(('239.1.2.3', 4000))
+s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton('239.1.2.3') + socket.inet_aton(sys.argv[1]))
+print('ready', flush=True)
+while (n := len(s.recv(65536))) > 4:
+    print(n)
+";
+
+/// Sends 20 trains of 20 datagrams of 100 bytes (`UDP_SEGMENT`), for which a listener has room, then short ones until somebody ends it.
+const SEND_TRAINS: &str = "
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(17, 103, 100)
+for n in range(20):
+    s.sendto(bytes(2000), ('239.1.2.3', 4000))
+    time.sleep(0.005)
+while True:
+    s.sendto(bytes(4), ('239.1.2.3', 4000))
+    time.sleep(0.05)
+";
+
+/// The bytes that came at a time to a node with such a link.
+fn heard_of_trains(is_merging: bool, loss: Loss) -> Option<Vec<usize>> {
+    let network = network(2)?;
+    let [sender, receiver] = network.nodes() else { panic!("there are two") };
+    receiver.merge(is_merging).expect("the kernel takes it");
+    receiver.lose(loss).expect("a rule");
+    let mut listener = python("listener", receiver, LISTEN_MERGED, &[receiver.v4().to_string()]);
+    listener.line(PATIENCE, |line| line == "ready").expect("it is ready");
+    let sending = python("sender", sender, SEND_TRAINS, &[]);
+    let ended = listener.finish(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{}", ended.story());
+    sending.kill();
+    Some(ended.lines.iter().filter_map(|line| line.parse().ok()).collect())
+}
+
+#[test]
+fn links_merge_what_arrives_if_they_are_told() {
+    let Some(apart) = heard_of_trains(false, Loss::default()) else { return };
+    assert_eq!(apart, vec![100; 400]);
+    let Some(merged) = heard_of_trains(true, Loss::default()) else { return };
+    assert_eq!(merged.iter().sum::<usize>(), 40_000);
+    assert!(merged.iter().any(|&bytes| bytes > 100), "{merged:?}");
+}
+
+#[test]
+fn links_that_merge_lose_datagrams_and_not_what_is_merged() {
+    let Some(merged) = heard_of_trains(true, Loss { down: 300, up: 0 }) else { return };
+    // 280 of 400 with a standard deviation of 9.
+    let datagrams = merged.iter().sum::<usize>() / 100;
+    assert!((200..360).contains(&datagrams), "{datagrams}");
+    // A train of 20 without a loss is rarer than one in a thousand.
+    let whole = merged.iter().filter(|&&bytes| bytes == 2000).count();
+    assert!(whole < 3, "{merged:?}");
+}
+
 #[test]
 fn packets_come_late_and_twice() {
     let Some(network) = network(2) else { return };

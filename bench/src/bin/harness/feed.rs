@@ -89,6 +89,14 @@ impl Bench {
         cut_trains(&self.network, is_cut)
     }
 
+    /// Has the receivers' links merge what arrives, or not, as at first.
+    pub(crate) fn merge(&self, is_merging: bool) -> Result<(), Box<dyn Error>> {
+        for node in self.network.nodes().iter().skip(1) {
+            node.merge(is_merging)?;
+        }
+        Ok(())
+    }
+
     /// Sends a feed once, while each receiver's link loses so much of what comes, in thousandths.
     pub(crate) fn measure(&self, way: Way, plan: Plan, loss: u32) -> Result<Sample, Box<dyn Error>> {
         let [sender, receivers @ ..] = self.network.nodes() else { return Err("there is no sender".into()) };

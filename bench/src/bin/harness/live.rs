@@ -58,52 +58,56 @@ const AHEAD: &[&str] = &[
 struct Flood {
     /// What is lost, in thousandths.
     loss: u32,
-    /// Ours, at the rate that was found to be best.
-    ours: Way,
+    /// Ours, at the rate that was found to be best: where links bring each packet by itself, and where they merge what arrives.
+    ours: [&'static [&'static str]; 2],
     /// How many messages ours and Aeron send: some seconds of each.
     counts: [u64; 2],
     /// What is wanted.
     times: f64,
 }
 
-const FLOODS: [Flood; 3] = [
+static FLOODS: [Flood; 3] = [
     Flood {
         loss: 0,
-        ours: Way::Campanile(&[
-            "preset=lan",
-            "rate=2gbit",
-            "window=256m",
-            "memory=128m",
-            "receive-window=65536",
-        ]),
+        ours: [&at_most("rate=2500mbit"), &at_most("rate=4gbit")],
         counts: [300_000, 150_000],
         times: 2.0,
     },
     Flood {
         loss: 10,
-        ours: Way::Campanile(&[
-            "preset=lan",
-            "rate=1600mbit",
-            "window=256m",
-            "memory=128m",
-            "receive-window=65536",
-        ]),
+        ours: [&at_most("rate=2gbit"), &at_most("rate=3200mbit")],
         counts: [300_000, 100_000],
         times: 4.0,
     },
     Flood {
         loss: 100,
-        ours: Way::Campanile(&[
-            "preset=lan",
-            "rate=1200mbit",
-            "window=256m",
-            "memory=128m",
-            "receive-window=65536",
-        ]),
+        ours: [&packet_by_packet("rate=1600mbit"), &packet_by_packet("rate=3200mbit")],
         counts: [200_000, 20_000],
         times: 20.0,
     },
 ];
+
+/// Ours at a rate, with parity for what is asked for.
+const fn at_most(rate: &'static str) -> [&'static str; 5] {
+    ["preset=lan", rate, "window=128m", "memory=128m", "receive-window=65536"]
+}
+
+/// Packets are repaired by themselves, as soon as they are asked for: of two receivers few lack the same group, and parity takes the
+/// processor longer than the network.
+const fn packet_by_packet(rate: &'static str) -> [&'static str; 10] {
+    [
+        "preset=lan",
+        rate,
+        "window=128m",
+        "memory=128m",
+        "receive-window=65536",
+        "fec=off",
+        "nak-backoff=100us",
+        "nak-repeat=1ms",
+        "nak-data=1ms",
+        "nak-elimination=500us",
+    ]
+}
 
 /// Who takes part at a rate. Ours have threads of their own, or none.
 const PACED_BY: [(&str, Way); 6] = [
@@ -129,14 +133,20 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let bench = Bench::new(Drivers { feed, aeron, ..Drivers::default() }, RECEIVERS)?;
     let shorter = |count: u64| if series.is_quick { count / 100 } else { count };
     let (mut text, mut floods, mut paced) = (String::new(), Vec::new(), Vec::new());
-    for Flood { loss, ours, counts, times } in FLOODS {
-        let plan = |at: usize| Plan { count: shorter(counts[at]), size: SIZE, rate: 0 };
-        let scene = format!("flood {loss}");
-        let turns = series
-            .turns(&scene, &["campanile", "aeron"], |at| bench.measure([ours, AERON][at], plan(at), loss))?;
-        text += &throughput(&turns, loss, times);
-        floods.push(turns);
+    for (merges, way) in [(false, "each packet by itself"), (true, "links merge what arrives")] {
+        bench.merge(merges)?;
+        for &Flood { loss, ref ours, counts, times } in &FLOODS {
+            let plan = |at: usize| Plan { count: shorter(counts[at]), size: SIZE, rate: 0 };
+            let scene = if merges { format!("flood merged {loss}") } else { format!("flood {loss}") };
+            let contestants = [Way::Campanile(ours[usize::from(merges)]), AERON];
+            let turns = series.turns(&scene, &["campanile", "aeron"], |at| {
+                bench.measure(contestants[at], plan(at), loss)
+            })?;
+            text += &throughput(&turns, loss, way, times);
+            floods.push(turns);
+        }
     }
+    bench.merge(false)?;
     for loss in [0, 10] {
         // Where something is lost UDP by itself is no feed.
         let names = PACED_BY.map(|(name, _)| name);
@@ -162,8 +172,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
 /// The picture of rates over loss.
 fn draw_rates(floods: &[Turns<Sample>]) -> Result<(), Box<dyn Error>> {
     let places: Vec<String> = FLOODS.iter().map(|flood| format!("{} %", flood.loss / 10)).collect();
-    let line = |name| Line {
-        name,
+    let (apart, merged) = floods.split_at(FLOODS.len());
+    let line = |(label, floods, name): (_, &[Turns<Sample>], _)| Line {
+        name: label,
         values: floods
             .iter()
             .map(|turns| turns.spread(name, |sample| sample.per_second * SIZE as f64 * 8.0 / 1e6))
@@ -177,7 +188,14 @@ fn draw_rates(floods: &[Turns<Sample>]) -> Result<(), Box<dyn Error>> {
             places: &places,
             y_label: "Mbit/s of messages",
             scale: Scale::Linear,
-            lines: ["campanile", "aeron"].map(line).into(),
+            lines: [
+                ("campanile", apart, "campanile"),
+                ("aeron", apart, "aeron"),
+                ("campanile, merged", merged, "campanile"),
+                ("aeron, merged", merged, "aeron"),
+            ]
+            .map(line)
+            .into(),
         },
     )
 }
@@ -211,7 +229,7 @@ fn draw_latency(turns: &Turns<Sample>, name: &str, loss: &str) -> Result<(), Box
     )
 }
 
-fn throughput(turns: &Turns<Sample>, loss: u32, wanted: f64) -> String {
+fn throughput(turns: &Turns<Sample>, loss: u32, way: &str, wanted: f64) -> String {
     let target = Target {
         what: "messages a second",
         of: |sample: &Sample| sample.per_second,
@@ -225,7 +243,8 @@ fn throughput(turns: &Turns<Sample>, loss: u32, wanted: f64) -> String {
         ("messages missing", |sample| sample.missing),
         ("seconds of all processors for a million messages", |sample| sample.cpu),
     ]);
-    format!("### As fast as it goes, {} % loss\n\n{}\n{table}\n", loss / 10, turns.targets(&[target]))
+    let targets = turns.targets(&[target]);
+    format!("### As fast as it goes, {} % loss, {way}\n\n{targets}\n{table}\n", loss / 10)
 }
 
 /// Ranks of [`campanile_bench::feed::SHARES`].

@@ -4,6 +4,7 @@
 
 mod bound;
 mod chart;
+mod ending;
 mod environment;
 mod feed;
 mod links;
@@ -60,7 +61,7 @@ transfer measures a file to many machines beside udpcast and UFTP, in namespaces
 norm     measures the same beside NORM, with groups of one size (7 rounds: 6 minutes).
 unpaced  measures a gigabyte to two machines, as fast as it goes, beside udpcast, UFTP and NORM (7 rounds: 9 minutes).
 receivers measures a file through loss to one machine and to more of them, beside all these (3 rounds: 6 minutes).
-live     measures a live feed through loss beside Aeron, which it builds, and beside plain UDP (7 rounds: 12 minutes).
+live     measures a live feed through loss beside Aeron, which it builds, and beside plain UDP (7 rounds: 16 minutes).
 zmq      measures messages without loss beside ZeroMQ's epgm (7 rounds: 3 minutes).
 load     measures what the load client sends beside a raw flood (7 rounds: 2 minutes).
 pieces   measures what a train costs the sender, by the place where its packets lie (11 rounds: 2 minutes).
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
+    ending::take_care()?;
     let mut arguments = Arguments::parse(std::env::args().skip(1));
     match arguments.word::<String>("command").as_deref() {
         Ok("udp") => udp(arguments),

@@ -79,8 +79,8 @@ pub(crate) const CAMPANILE_NOWHERE: Contestant = Contestant {
         let mut command = node.command("sh");
         command.args(["-c", "exec \"$@\" < \"$0\""]).arg(file).arg(&tools.campanile);
         command.args(["send", "--interface", "eth0", "--group", GROUP, "--stream"]);
-        // A stream has no file to be repaired from: what is too much until the rate is found must be little, and find room.
-        command.args(["--rate", "auto:1gbit..6gbit", "--set", "window=128m"]);
+        // A stream has no file to be repaired from: what is lost while the rate is found must still be in the window.
+        command.args(["--rate", UNPACED, "--set", "window=128m"]);
         command.args(["--receivers", &scene.receivers.to_string()]);
         command
     },
