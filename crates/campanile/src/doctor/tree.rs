@@ -29,8 +29,12 @@ impl Tree {
         self.word(path)?.parse().ok()
     }
 
-    /// What a symbolic link says.
+    /// What a symbolic link says, on Linux. Wine opens and closes what a link leads to, and the locks of the process whose
+    /// file it is are gone with that: here those of its own server.
     pub(super) fn link(&self, path: &str) -> Option<String> {
+        if std::env::consts::OS != "linux" {
+            return None;
+        }
         std::fs::read_link(self.0.join(path)).ok()?.into_os_string().into_string().ok()
     }
 
