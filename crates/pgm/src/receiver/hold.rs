@@ -100,16 +100,24 @@ impl Hold {
         self.bytes.capacity()
     }
 
-    /// Forgets the parity symbols, and returns how many bytes of payload they had.
+    /// Forgets the parity symbols, whose memory the next ones take, and returns how many bytes of payload they had.
     pub(super) fn drop_parity(&mut self) -> usize {
-        let len = self.len();
-        self.symbols.retain(|held| matches!(held.extra, Extra::Data(_)));
+        let before = self.bytes.len();
+        let (mut at, mut end) = (0, 0);
         self.parity = 0;
-        self.data = [ABSENT; 128];
-        for (at, held) in (0..).zip(&self.symbols) {
-            self.data[usize::from(held.index)] = at;
-        }
-        len - self.len()
+        self.symbols.retain_mut(|held| {
+            let is_data = matches!(held.extra, Extra::Data(_));
+            if is_data {
+                let start = held.start as usize;
+                self.bytes.copy_within(start..start + held.len(), end);
+                self.data[usize::from(held.index)] = at;
+                held.start = end as u32;
+                (at, end) = (at + 1, end + held.len());
+            }
+            is_data
+        });
+        self.bytes.truncate(end);
+        before - end
     }
 }
 
@@ -149,5 +157,18 @@ mod tests {
         assert_eq!((hold.parity_count(), hold.data(0).unwrap().0), (0, &b"zero"[..]));
         hold.clear();
         assert!(hold.data(3).is_none() && hold.len() == 0 && hold.capacity() > 0);
+    }
+
+    #[test]
+    fn parity_that_was_dropped_leaves_its_memory() {
+        let mut hold = Hold::new();
+        hold.push(1, b"one", Extra::Data(None));
+        for _ in 0..1000 {
+            hold.push(4, &[0; 100], Extra::Parity { var_pktlen: false, fragment: None });
+            assert_eq!(hold.drop_parity(), 100);
+        }
+        hold.push(0, b"zero", Extra::Data(None));
+        assert!(hold.capacity() < 1000, "{} bytes for seven", hold.capacity());
+        assert_eq!((hold.data(1).unwrap().0, hold.data(0).unwrap().0), (&b"one"[..], &b"zero"[..]));
     }
 }
