@@ -184,7 +184,9 @@ impl Peer {
             self.path = Some(spm.path);
             return;
         };
-        let (trail, lead) = (self.window.position(edges.trail()), self.window.position(edges.lead()));
+        let lead = self.window.position(edges.lead());
+        // Counted from the lead: what lies far behind would be nearer the other way around the circle.
+        let trail = lead + 1 - u64::from(edges.len());
         let known = self.window.reference();
         if !self.data_leap.admit(lead, known, HORIZON) {
             shared.stats.leaps += 1;

@@ -196,8 +196,10 @@ impl Window {
         }
     }
 
-    /// The latest SPM tells of a lead. A lower one than before stands: the earlier one may have been forged.
+    /// The latest SPM tells of a lead. A lower one than before stands: the earlier one may have been forged. Below the floor it would say
+    /// nothing, and numbers are read by what is nearest to it.
     pub(super) fn set_spm_lead(&mut self, lead: u64) {
+        let lead = lead.max(self.floor - 1);
         let is_back = self.spm_lead.replace(lead).is_some_and(|earlier| lead < earlier);
         self.lead = self.data_lead.max(self.spm_lead);
         if is_back {
@@ -409,8 +411,9 @@ pub(super) fn runs(mut bits: u128) -> impl Iterator<Item = Range<u8>> {
     })
 }
 
-/// Added to sequence numbers, so that positions may go below the first one that is heard of.
-const ORIGIN: u64 = 1 << 32;
+/// Added to sequence numbers, so that positions may go below the first one that is heard of: by half their space for what an SPM says,
+/// by as much again for where it lets who joins begin, and again for what is said of what lies before that.
+const ORIGIN: u64 = 1 << 33;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod framing;
+mod hostile;
 mod join;
 mod oracle;
 mod ordered;
