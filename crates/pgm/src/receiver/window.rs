@@ -127,12 +127,12 @@ impl Window {
         self.done.contains(key)
     }
 
-    /// The packets of a block that are missing and wanted: from the floor to the lead.
+    /// The packets of a block that are missing and wanted: from the floor to the lead, as far as they can be repaired.
     pub(super) fn wanted(&self, key: u64) -> u128 {
         let start = self.start(key);
         let end = self.lead().map_or(0, |lead| lead + 1);
         let below = |position: u64| mask_below(position.saturating_sub(start).min(128) as u8);
-        self.block(key).map_or(0, |block| block.missing() & below(end) & !below(self.floor))
+        self.block(key).map_or(0, |block| block.missing() & below(end) & !below(self.floor.max(self.trail)))
     }
 
     /// The position itself, or the start of the next block when a short group left it out.

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use campanile_pgm::Seq;
-use campanile_pgm::receiver::{CommandError, Consumer, ReceiverConfig};
+use campanile_pgm::receiver::{CommandError, Consumer, EndCause, ReceiverConfig};
 use campanile_pgm::source::{Join, Kept, ParityConfig, ProActive, SourceConfig, WindowConfig, WindowSize};
 use campanile_pgm::wire::{Body, Content, Data, DataHead, DataKind, ParityPrm, SpmOptions};
 
@@ -99,6 +99,16 @@ fn of_groups() -> ReceiverRig {
         rig.spm_with(0, u32::MAX, SpmOptions { parity: Some(parity), ..SpmOptions::default() });
     }
     rig
+}
+
+#[test]
+fn a_session_ends_behind_a_group_that_is_past_repair() {
+    let mut rig = of_groups();
+    rig.odata(0, &[0]);
+    rig.odata(1, &[1]);
+    rig.spm_with(4, 3, SpmOptions { fin: true, ..SpmOptions::default() });
+    let told = [Told::Start(0), packet(0), packet(1), Told::Lost(2, 3), Told::End(EndCause::Fin)];
+    assert_eq!(rig.told(), told);
 }
 
 /// It hears the parity of 'aa' and 'bb'.
