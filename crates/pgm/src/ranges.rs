@@ -25,6 +25,17 @@ impl Ranges {
         self.ranges.drain(from + 1..to);
     }
 
+    /// Takes out the pieces of which nothing is at `number` or above.
+    pub(crate) fn forget_below(&mut self, number: u64) {
+        let gone = self.ranges.partition_point(|range| range.end <= number);
+        self.ranges.drain(..gone);
+    }
+
+    /// How many pieces the set has.
+    pub(crate) fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
     pub(crate) fn contains(&self, number: u64) -> bool {
         self.end_of(number).is_some()
     }
@@ -57,7 +68,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_a_set(inserts in prop::collection::vec((0_u64..60, 0_u64..12), 0..40)) {
+        fn is_a_set(inserts in prop::collection::vec((0_u64..60, 0_u64..12), 0..40), below in 0_u64..80) {
             let mut ranges = Ranges::default();
             let mut set = BTreeSet::new();
             for (start, len) in inserts {
@@ -70,7 +81,12 @@ mod tests {
                 prop_assert_eq!(ranges.next_after(number), next_start);
             }
             let pieces = set.iter().filter(|&&n| n == 0 || !set.contains(&(n - 1))).count();
-            prop_assert_eq!(ranges.iter().count(), pieces);
+            prop_assert_eq!(ranges.len(), pieces);
+            ranges.forget_below(below);
+            for number in 0..80 {
+                let is_kept = (number..=number.max(below)).all(|n| set.contains(&n));
+                prop_assert_eq!(ranges.contains(number), is_kept);
+            }
         }
     }
 }

@@ -341,6 +341,10 @@ impl Peer {
         if self.parity.is_none() || self.window.is_done(key) || is_past {
             return;
         }
+        // Where there is no room for it now a later SPM says it again.
+        if !self.has_room_for_block(key, shared) {
+            return;
+        }
         let index = self.window.index(lead);
         let block = self.window.ensure(key);
         if let Some(size) = spm.options.curr_tgsize

@@ -21,14 +21,23 @@ impl Peer {
         let is_next = self.window.key(position) == self.window.key(self.window.floor());
         let fits = self.held_bytes + len <= bytes_max || is_next;
         let Sink::Ordered(_) = &self.sink else {
-            // However many groups have gaps at a time, what is known of them has a bound.
-            let key = self.window.key(position);
-            return fits && (self.window.block_count() < BLOCKS_MAX || self.window.block(key).is_some());
+            return fits && self.has_room_for_block(self.window.key(position), shared);
         };
         if fits && position < self.window.floor() + u64::from(limits.packets) {
             return true;
         }
         self.make_room(position, len, bytes_max, shared)
+    }
+
+    /// Whether something may be known of a block: in order it lies in the window; in bulk, however many groups have gaps at a time, what
+    /// is known of them has a bound.
+    pub(super) fn has_room_for_block(&self, key: u64, shared: &Shared) -> bool {
+        match self.sink {
+            Sink::Ordered(_) => {
+                self.window.start(key) < self.window.floor() + u64::from(shared.config.limits.packets)
+            }
+            Sink::Bulk(_) => self.window.entries() < ENTRIES_MAX || self.window.block(key).is_some(),
+        }
     }
 
     /// Makes room for a packet if the application does not keep up and that is the policy.
@@ -149,7 +158,99 @@ impl Peer {
     }
 }
 
-/// Groups of a source with gaps, in bulk: some 20 MB of what is known of them.
-const BLOCKS_MAX: usize = 1 << 16;
+/// Groups of a source with gaps, and runs of groups without, in bulk: some 20 MB of what is known of them.
+const ENTRIES_MAX: usize = 1 << 16;
 /// How often something is asked for that will find no room: within the linger of a source.
 const SHORTAGE_ROUND: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use crate::receiver::{Consumer, Limits, Receiver, ReceiverConfig};
+    use crate::wire::{
+        Body, Data, DataHead, DataKind, Packet, ParityPrm, Session, Spm, SpmOptions, Window, WindowState,
+    };
+    use crate::{Instant, Path, Seq};
+
+    /// A receiver, and a source that says what it likes.
+    struct Liar {
+        receiver: Receiver,
+        spm_sqn: Seq,
+    }
+
+    impl Liar {
+        fn new(consumer: Consumer) -> Self {
+            let limits = Limits { packets: 1024, ..Limits::default() };
+            let config = ReceiverConfig { consumer, limits, ..ReceiverConfig::new(7500) };
+            Liar { receiver: Receiver::new(config), spm_sqn: Seq(0) }
+        }
+
+        /// An SPM of a session in groups of two.
+        fn spm(&mut self, lead: u32) {
+            let window = WindowState::Known(Window::new(Seq(0), Seq(lead)).unwrap());
+            let parity = Some(ParityPrm::new(2, false, true).unwrap());
+            let options = SpmOptions { parity, ..SpmOptions::default() };
+            self.spm_sqn = self.spm_sqn.next();
+            self.say(Body::Spm(Spm { sqn: self.spm_sqn, window, path: SOURCE, options }));
+        }
+
+        fn odata(&mut self, sqn: u32) {
+            let head = DataHead::new(DataKind::Original, Seq(sqn), Seq(0));
+            self.say(Body::Data(Data { head, payload: b"" }));
+        }
+
+        fn say(&mut self, body: Body<'_>) {
+            let path = Path { from: SOURCE, to: IpAddr::from([239, 192, 0, 1]), interface: 1, ecn: 0 };
+            let packet = Packet { session: Session { destination_port: 7500, ..Session::default() }, body };
+            let mut bytes = [0; 256];
+            let len = packet.emit(&mut bytes);
+            self.receiver.handle_train(Instant(1), &path, len, &bytes[..len]);
+            while self.receiver.poll_event().is_some() {}
+        }
+
+        /// What the receiver keeps of the session, in entries.
+        fn entries(&self) -> usize {
+            self.receiver.peers.iter().map(|peer| peer.window.entries()).sum()
+        }
+    }
+
+    const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+
+    #[test]
+    fn spms_make_no_more_blocks_than_there_is_room_for() {
+        for (consumer, most) in [(Consumer::default(), 1024 / 2), (Consumer::Bulk, super::ENTRIES_MAX)] {
+            let mut liar = Liar::new(consumer);
+            (0..70_000).for_each(|group| liar.spm(2 * group + 1));
+            assert!((100..=most).contains(&liar.entries()), "{consumer:?}: {}", liar.entries());
+        }
+    }
+
+    #[test]
+    fn groups_that_are_done_between_gaps_have_a_bound() {
+        let mut liar = Liar::new(Consumer::Bulk);
+        liar.spm(0);
+        for group in (0..140_000).step_by(2) {
+            liar.odata(2 * group);
+            liar.odata(2 * group + 1);
+        }
+        assert!(liar.entries() <= super::ENTRIES_MAX, "{}", liar.entries());
+    }
+
+    #[test]
+    fn what_is_known_of_the_past_is_forgotten() {
+        let mut liar = Liar::new(Consumer::Bulk);
+        liar.spm(0);
+        for round in 0..100 {
+            let first = 4 * 100 * round;
+            (0..100).flat_map(|group| [4 * group, 4 * group + 1]).for_each(|at| liar.odata(first + at));
+            // The other groups are past repair.
+            let (trail, lead) = (Seq(first + 400), Seq(first + 399));
+            let window = WindowState::Known(Window::new(trail, lead).unwrap());
+            liar.spm_sqn = liar.spm_sqn.next();
+            let options = SpmOptions::default();
+            liar.say(Body::Spm(Spm { sqn: liar.spm_sqn, window, path: SOURCE, options }));
+        }
+        assert!(liar.entries() < 300, "{}", liar.entries());
+    }
+}

@@ -304,8 +304,9 @@ impl Window {
         }
     }
 
-    /// A block is complete, and is not kept.
+    /// A block is complete, and is not kept. Those of the past need not be known any more.
     pub(super) fn finish(&mut self, key: u64) -> Option<Block> {
+        self.done.forget_below(self.key(self.floor));
         self.done.insert(key..key + 1);
         self.blocks.remove(key)
     }
@@ -340,9 +341,9 @@ impl Window {
         self.blocks.newest_first().filter_map(|(key, block)| Some((key, block.hold.as_deref()?)))
     }
 
-    /// How many blocks there is something to know of.
-    pub(super) fn block_count(&self) -> usize {
-        self.blocks.len()
+    /// What is kept of blocks, in entries: each of which something is known, and each run of those that are complete.
+    pub(super) fn entries(&self) -> usize {
+        self.blocks.len() + self.done.len()
     }
 
     /// Takes the blocks out for a new block length, which follows from what an SPM says of parity. What was detected is forgotten.
@@ -534,7 +535,7 @@ mod tests {
         let mut window = window(0);
         window.have(position(3)..position(1000), &mut |_| {});
         window.set_spm_lead(position(1100));
-        assert_eq!(window.done.iter().count(), 1);
+        assert_eq!(window.done.len(), 1);
         let mut missing = Vec::new();
         while let Some((key, bits)) = window.detect(position(1101)) {
             missing.extend(runs(bits).map(|run| {
@@ -544,7 +545,7 @@ mod tests {
         }
         assert_eq!(missing, [0..3, 1000..1024, 1024..1088, 1088..1101]);
         window.have(position(0)..position(3), &mut |_| {});
-        assert!(window.is_done(position(0) >> 6) && window.done.iter().count() == 1);
+        assert!(window.is_done(position(0) >> 6) && window.done.len() == 1);
     }
 
     #[test]
