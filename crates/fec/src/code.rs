@@ -87,22 +87,6 @@ impl Code {
         kernel::product(&self.rows[start..end], &symbols[..k], parity);
     }
 
-    /// Adds the share of one data symbol to a parity symbol: [`encode`](Self::encode) for a source that sees its symbols one
-    /// at a time.
-    ///
-    /// `parity` starts as zeros; once each data symbol was added once, in any order, it is what `encode` makes. Data symbols
-    /// never added count as zeros.
-    ///
-    /// # Panics
-    ///
-    /// When `index` is no parity index (k..n), `data_index` is no data index (0..k), or `symbol` is longer than `parity`.
-    pub fn accumulate(&self, index: u8, data_index: u8, symbol: &[u8], parity: &mut [u8]) {
-        let row = self.row(index);
-        assert!(data_index < self.k, "data index {data_index} for k = {}", self.k);
-        assert!(symbol.len() <= parity.len(), "data symbol longer than parity");
-        scalar::mul_add(&mut parity[..symbol.len()], symbol, row[data_index as usize]);
-    }
-
     fn row(&self, index: u8) -> &[u8] {
         let start = self.row_start(index);
         &self.rows[start..start + self.k as usize]

@@ -129,15 +129,6 @@ impl Present {
         new
     }
 
-    /// Removes an index; false when it was not there.
-    pub fn remove(&mut self, index: u8) -> bool {
-        let word = &mut self.bits[index as usize / 64];
-        let bit = 1 << (index % 64);
-        let there = *word & bit != 0;
-        *word &= !bit;
-        there
-    }
-
     /// Whether an index is there.
     pub fn contains(&self, index: u8) -> bool {
         self.bits[index as usize / 64] & (1 << (index % 64)) != 0

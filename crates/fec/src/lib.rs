@@ -14,10 +14,9 @@
 //!
 //! # Order of calls
 //!
-//! A source makes a [`Code`] and calls [`Code::encode`] or [`Code::encode_run`] with a whole group, or
-//! [`Code::accumulate`] once a data symbol. A
-//! receiver makes a [`Decoder`], notes in a [`Present`] what arrived, asks [`Decoder::plan`] when k symbols are there, and calls
-//! [`Plan::recover`] once for each part of the symbols.
+//! A source makes a [`Code`] and calls [`Code::encode`] or [`Code::encode_run`] with a whole group. A receiver makes a [`Decoder`],
+//! notes in a [`Present`] what arrived, asks [`Decoder::plan`] when k symbols are there, and calls [`Plan::recover`] once for each
+//! part of the symbols.
 //!
 //! # Memory, panics, unsafe
 //!

@@ -1,30 +1,12 @@
-//! Kernels without instruction sets: what every other kernel has to equal.
+//! The kernel without an instruction set: what every other kernel has to equal.
 //!
-//! [`mul_add`] is for one symbol at a time and looks products up. [`product`] is for whole groups, and needs no look-up of
-//! elements: a coefficient is a sum of powers of x, so a row of the product is, for each power, a plain sum (XOR) of those
-//! sources whose coefficient has it, and the eight sums are put together by Horner's rule at the end. The sums of each four
-//! sources (16 of them) are made once for all rows, the method of the four Russians; so one source costs a row two XORs of
-//! machine words. Strips of a few words keep everything in registers and the first cache, and the compiler turns them into
+//! It needs no look-up of elements: a coefficient is a sum of powers of x, so a row of the product is, for each power, a plain sum
+//! (XOR) of those sources whose coefficient has it, and the eight sums are put together by Horner's rule at the end. The sums of
+//! each four sources (16 of them) are made once for all rows, the method of the four Russians; so one source costs a row two XORs
+//! of machine words. Strips of a few words keep everything in registers and the first cache, and the compiler turns them into
 //! whatever vector instructions the target has.
 
-use crate::gf::{REDUCTION, times_x};
-
-/// Adds `src` × `coefficient` to `dst`, byte by byte.
-///
-/// # Panics
-///
-/// When the lengths differ.
-pub(crate) fn mul_add(dst: &mut [u8], src: &[u8], coefficient: u8) {
-    assert_eq!(dst.len(), src.len());
-    match coefficient {
-        0 => {}
-        1 => dst.iter_mut().zip(src).for_each(|(d, s)| *d ^= s),
-        _ => {
-            let row = multiples(coefficient);
-            dst.iter_mut().zip(src).for_each(|(d, s)| *d ^= row[*s as usize]);
-        }
-    }
-}
+use crate::gf::REDUCTION;
 
 /// Overwrites the rows of `out` with matrix × sources; a source shorter than a row counts as filled up with zeros.
 ///
@@ -158,18 +140,6 @@ fn bytes_of(strip: Strip) -> [u8; STRIP] {
     bytes
 }
 
-/// Products of all elements with one.
-fn multiples(coefficient: u8) -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut power = coefficient;
-    for bit in 0..8 {
-        let (low, high) = table.split_at_mut(1 << bit);
-        high.iter_mut().zip(low).for_each(|(h, l)| *h = *l ^ power);
-        power = times_x(power);
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,18 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn mul_add_equals_products_for_every_coefficient() {
-        let src = noise(300, 1);
-        for coefficient in 0..=255 {
-            let mut dst = noise(300, 2);
-            let expected: Vec<u8> = dst.iter().zip(&src).map(|(&d, &s)| d ^ mul(s, coefficient)).collect();
-            mul_add(&mut dst, &src, coefficient);
-            assert_eq!(dst, expected);
-        }
-    }
-
-    #[test]
-    fn product_equals_mul_add_for_all_shapes() {
+    fn product_equals_that_of_elements_for_all_shapes() {
         let shapes = [1, 2, 3, 4, 5, 7, 64, 127, 128]
             .map(|sources| [1, 2, 15, 16, 17, 33].map(|rows| (sources, rows)));
         for (sources, rows) in shapes.into_iter().flatten() {
@@ -204,7 +163,7 @@ mod tests {
                 let mut expected = vec![0; rows * stride];
                 for (coefficients, row) in matrix.chunks(sources).zip(expected.chunks_mut(stride)) {
                     for (&coefficient, source) in coefficients.iter().zip(&data) {
-                        mul_add(&mut row[..source.len()], source, coefficient);
+                        row.iter_mut().zip(*source).for_each(|(sum, &byte)| *sum ^= mul(byte, coefficient));
                     }
                 }
                 let mut out = noise(rows * stride, 4);

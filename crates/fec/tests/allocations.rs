@@ -14,7 +14,6 @@ fn warm_coding_allocates_nothing() {
     let mut group = |first: u8| {
         code.encode(k + first, &symbols, &mut parity);
         code.encode_run(k + first, &symbols, 100, &mut parity);
-        code.accumulate(k, first, &data, &mut parity);
         let present: Present = (first..first + k).collect();
         let plan = decoder.plan(&present).unwrap();
         plan.recover(&symbols, &mut out[..plan.missing().len() * 100]);
