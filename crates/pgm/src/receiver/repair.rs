@@ -25,6 +25,8 @@ pub(super) struct Lanes {
     pub(super) wait_data: Lane,
     /// Those that wait for data without having been asked for.
     put_off: u128,
+    /// Those for which another receiver's NAK stood for ours since we last sent one.
+    refrained: u128,
     pub(super) retries: Retries,
 }
 
@@ -95,6 +97,8 @@ pub(super) struct GroupRepair {
     pub(super) at: Instant,
     /// How many packets the NAK asked for that was sent or confirmed last.
     pub(super) asked: u8,
+    /// Whether another receiver's NAK stood for ours since we last sent one.
+    has_refrained: bool,
     pub(super) retries: Retries,
 }
 
@@ -213,6 +217,7 @@ impl Lanes {
             wait_ncf: Lane::EMPTY,
             wait_data: Lane::EMPTY,
             put_off: 0,
+            refrained: 0,
             retries: Retries::default(),
         }
     }
@@ -247,15 +252,17 @@ impl Lanes {
     pub(super) fn nak_sent(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
         self.backoff &= !packets;
         self.wait_ncf.add(packets, now, confirmation_ns);
+        self.refrained &= !packets;
         self.backoff_at = if self.backoff == 0 { Instant::FAR_FUTURE } else { now };
         self.retries.nak_at = Some(now);
     }
 
     /// Another receiver's NAK was heard (§6.3): as if we had sent it.
     pub(super) fn nak_heard(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
-        let matching = packets & (self.backoff | self.wait_ncf.packets());
+        let matching = packets & (self.backoff | self.wait_ncf.packets()) & !self.refrained;
         if matching != 0 {
             self.wait_ncf.add(matching, now, confirmation_ns);
+            self.refrained |= matching;
             self.end_back_off(matching);
         }
     }
@@ -327,7 +334,8 @@ impl Lanes {
 
 impl GroupRepair {
     pub(super) fn back_off(until: Instant) -> Self {
-        GroupRepair { stage: Stage::BackOff, at: until, asked: 0, retries: Retries::default() }
+        let retries = Retries::default();
+        GroupRepair { stage: Stage::BackOff, at: until, asked: 0, has_refrained: false, retries }
     }
 
     /// A NAK for so many packets was sent.
@@ -336,11 +344,13 @@ impl GroupRepair {
         self.at = now.plus_nanos(confirmation_ns);
         self.asked = asked;
         self.retries.nak_at = Some(now);
+        self.has_refrained = false;
     }
 
     /// Another receiver's NAK was heard: as if we had sent it, if it asks for as much as we lack.
     pub(super) fn nak_heard(&mut self, asked: u8, lacking: u8, now: Instant, confirmation_ns: u64) {
-        if asked >= lacking && self.stage != Stage::WaitData {
+        if asked >= lacking && self.stage != Stage::WaitData && !self.has_refrained {
+            self.has_refrained = true;
             self.stage = Stage::WaitNcf;
             self.at = now.plus_nanos(confirmation_ns);
             self.asked = asked;

@@ -1,8 +1,9 @@
-//! What a source that lies, or who speaks in its name, cannot bring about.
+//! What who lies cannot bring about: a source, who speaks in its name, or another receiver.
 
-use campanile_pgm::wire::DataKind;
+use campanile_pgm::Seq;
+use campanile_pgm::wire::{Body, DataKind, Nak, ParityPrm, SpmOptions};
 
-use crate::rig::{ReceiverRig, apdus};
+use crate::rig::{ReceiverRig, apdus, request};
 use crate::world::Told;
 
 #[test]
@@ -25,4 +26,32 @@ fn leads_that_fall_and_fall_do_not_move_the_session() {
     }
     rig.odata(0, b"0");
     assert_eq!(rig.told(), [Told::Message(b"0".to_vec())]);
+}
+
+#[test]
+fn naks_that_never_end_do_not_keep_us_from_asking() {
+    let mut rig = ReceiverRig::lacking_one(apdus());
+    let mut asked = 0;
+    for _ in 0..500 {
+        rig.nak(&[1]);
+        asked += rig.run_ms(5).len();
+        // A source that is heard, and never asked.
+        rig.spm(0, 2);
+    }
+    assert!(asked > 5, "{asked} NAKs in two seconds and a half");
+}
+
+#[test]
+fn nor_do_those_for_parity() {
+    let parity = Some(ParityPrm::new(8, false, true).unwrap());
+    let mut rig = ReceiverRig::new(apdus());
+    (0..2).for_each(|_| rig.spm_with(0, u32::MAX, SpmOptions { parity, ..SpmOptions::default() }));
+    (0..8).filter(|&sqn| sqn != 3).for_each(|sqn| rig.odata(sqn, b""));
+    let mut asked = 0;
+    for _ in 0..500 {
+        rig.hear(Body::Nak(Nak::new(request(&[Seq(7)], true))));
+        asked += rig.run_ms(5).len();
+        rig.spm_with(0, 7, SpmOptions { parity, ..SpmOptions::default() });
+    }
+    assert!(asked > 5, "{asked} NAKs in two seconds and a half");
 }
