@@ -113,7 +113,7 @@ pub enum CommandError {
     NotNeeded,
     /// The bytes do not hold the packets of the group.
     Length,
-    /// The range of sequence numbers goes backwards, or beyond what the source has sent.
+    /// The range of sequence numbers goes backwards.
     Range,
 }
 
@@ -125,7 +125,7 @@ impl fmt::Display for CommandError {
             CommandError::NotOrdered => "receiver does not deliver in order",
             CommandError::NotNeeded => "supplied what was not asked for",
             CommandError::Length => "supplied bytes do not hold the packets of the group",
-            CommandError::Range => "range of sequence numbers is no part of the session",
+            CommandError::Range => "range of sequence numbers goes backwards",
         })
     }
 }

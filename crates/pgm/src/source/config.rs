@@ -146,7 +146,7 @@ impl SourceConfig {
             WindowSize::Packets(packets) => packets.into(),
             WindowSize::Bytes(bytes) => bytes / tsdu_len,
             WindowSize::Time(time) => {
-                let bytes = u128::from(self.pace.rate_bps) * time.as_nanos() / 1_000_000_000;
+                let bytes = u128::from(self.pace.rate_bps).checked_mul(time.as_nanos())? / 1_000_000_000;
                 u64::try_from(bytes / u128::from(tsdu_len)).ok()?
             }
         };
@@ -445,7 +445,7 @@ mod tests {
         type Mistake = fn(&mut SourceConfig);
         let parity = ParityConfig { group: 8, pro_active: ProActive::Off, on_demand: true };
         assert_eq!(SourceConfig { parity: Some(parity), ..config() }.check().unwrap().group_len, 8);
-        let mistakes: [(Mistake, ConfigError); 18] = [
+        let mistakes: [(Mistake, ConfigError); 19] = [
             (|c| c.packet_len = 315, ConfigError::PacketLen),
             (|c| c.packet_len = 65_508, ConfigError::PacketLen),
             (|c| c.endpoint.nla = "fe80::1".parse().unwrap(), ConfigError::AddressFamilies),
@@ -458,6 +458,10 @@ mod tests {
             (|c| c.spm.heartbeat_min = Duration::ZERO, ConfigError::SpmInterval),
             (|c| c.window.size = WindowSize::Packets((1 << 24) + 1), ConfigError::Window),
             (|c| c.window.increment_percent = 0, ConfigError::Window),
+            (
+                |c| (c.pace.rate_bps, c.window.size) = (RATE_MAX, WindowSize::Time(Duration::MAX)),
+                ConfigError::Window,
+            ),
             (|c| c.window.kept = Kept::Elsewhere { groups: 2 }, ConfigError::Window),
             (|c| c.parity.as_mut().unwrap().group = 12, ConfigError::ParityGroup),
             (|c| c.parity.as_mut().unwrap().on_demand = false, ConfigError::ParityKinds),
