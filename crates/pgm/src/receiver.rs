@@ -267,7 +267,7 @@ impl Receiver {
     /// Bytes of payload that are kept, of all sources.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.peers.iter().map(|peer| peer.held_bytes).sum()
+        self.peers.iter().map(|peer| peer.held.bytes).sum()
     }
 
     /// What was counted.
@@ -406,13 +406,7 @@ impl Peer {
             return Err(CommandError::Range);
         }
         shared.stats.lost -= bulk.have(&(first..last + 1));
-        let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
-        let mut recycle = |hold: Box<hold::Hold>| {
-            *held_blocks -= 1;
-            *held_bytes -= hold.len();
-            shared.pool.put(hold);
-        };
-        self.window.have(first..last + 1, &mut recycle);
+        self.window.have(first..last + 1, &mut |hold| self.held.give_back(hold, &mut shared.pool));
         if first <= self.first {
             self.timers.stop(Timer::Front as usize);
         }

@@ -53,6 +53,7 @@ impl Peer {
         }
         self.detect(now, shared);
     }
+
     fn take_source(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {
         let (key, index) = (self.window.key(position), self.window.index(position));
         let bit = 1 << index;
@@ -194,9 +195,9 @@ impl Peer {
 
     /// Keeps a symbol in memory.
     fn hold(&mut self, key: u64, index: u8, payload: &[u8], extra: Extra, shared: &mut Shared) {
-        let hold = self.window.ensure(key).hold_mut(&mut self.held_blocks, &mut shared.pool);
+        let hold = self.window.ensure(key).hold_mut(&mut self.held, &mut shared.pool);
         hold.push(index, payload, extra);
-        self.held_bytes += payload.len();
+        self.held.bytes += payload.len();
     }
 
     /// Something came of a block: if it is complete, or can be made so, it is.
@@ -213,7 +214,7 @@ impl Peer {
         let is_bulk = matches!(self.sink, Sink::Bulk(_));
         if all_there && is_bulk {
             let hold = self.window.finish(key).and_then(|block| block.hold);
-            hold.into_iter().for_each(|hold| self.release(hold, shared));
+            hold.into_iter().for_each(|hold| self.held.give_back(hold, &mut shared.pool));
         }
         self.rest(key);
     }
@@ -224,12 +225,7 @@ impl Peer {
         if !self.begun {
             return;
         }
-        let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
-        self.window.settle(&mut |hold| {
-            *held_blocks -= 1;
-            *held_bytes -= hold.len();
-            shared.pool.put(hold);
-        });
+        self.window.settle(&mut |hold| self.held.give_back(hold, &mut shared.pool));
     }
 
     /// Recovers what a group in memory lacks.
@@ -240,12 +236,12 @@ impl Peer {
         let (size, present) = (block.size(), block.present);
         let Some(hold) = &mut block.hold else { return };
         if let Sink::Ordered(ordered) = &mut self.sink {
-            self.held_bytes += ordered.move_behind(key, hold);
+            self.held.bytes += ordered.move_behind(key, hold);
         }
         let group = Group { group_len, size, present, hold, kept: None };
         if shared.workshop.recover(&group).is_err() {
             shared.stats.parity_mismatches += 1;
-            self.held_bytes -= hold.drop_parity();
+            self.held.bytes -= hold.drop_parity();
             self.window.look_again(key);
             return;
         }
@@ -254,7 +250,7 @@ impl Peer {
             let sqn = Window::seq(start + u64::from(index));
             let fragment = fragment.filter(|fragment| fragment.check(sqn, payload.len()).is_ok());
             hold.push(index, payload, Extra::Data(fragment));
-            self.held_bytes += payload.len();
+            self.held.bytes += payload.len();
             recovered |= 1_u128 << index;
         }
         block.present |= recovered;

@@ -2,6 +2,7 @@
 
 use super::hold::Hold;
 use super::repair::Repair;
+use super::room::Held;
 use super::shared::Pool;
 
 /// What is known of a block, made when first needed.
@@ -24,9 +25,9 @@ pub(super) struct Block {
 impl Block {
     /// Where its packets are kept, which is taken from the pool, and counted, if there is nothing yet.
     #[inline(always)]
-    pub(super) fn hold_mut(&mut self, held_blocks: &mut usize, pool: &mut Pool) -> &mut Hold {
+    pub(super) fn hold_mut(&mut self, held: &mut Held, pool: &mut Pool) -> &mut Hold {
         self.hold.get_or_insert_with(|| {
-            *held_blocks += 1;
+            held.blocks += 1;
             pool.take()
         })
     }

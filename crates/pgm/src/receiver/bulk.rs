@@ -143,7 +143,7 @@ impl Peer {
         if !holds || shared.workshop.recover(&group).is_err() {
             // It is asked for anew, so that others do not wait for it behind this one.
             shared.stats.parity_mismatches += 1;
-            self.held_bytes -= hold.drop_parity();
+            self.held.bytes -= hold.drop_parity();
             self.window.look_again(key);
             self.detect(now, shared);
             return if holds { Ok(()) } else { Err(CommandError::Length) };

@@ -267,8 +267,8 @@ impl Peer {
         let Some(block) = ordered.behind.key().and_then(|key| self.window.block_mut(key)) else {
             return ordered.behind.clear(&mut ordered.messages);
         };
-        let hold = block.hold_mut(&mut self.held_blocks, &mut shared.pool);
-        self.held_bytes += ordered.behind.move_to(hold, &mut ordered.messages);
+        let hold = block.hold_mut(&mut self.held, &mut shared.pool);
+        self.held.bytes += ordered.behind.move_to(hold, &mut ordered.messages);
     }
 
     /// Reads what is kept, packet by packet, until something else comes up.
@@ -282,13 +282,7 @@ impl Peer {
             if !ordered.may_read() {
                 return;
             }
-            let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
-            let mut recycle = |hold: Box<Hold>| {
-                *held_blocks -= 1;
-                *held_bytes -= hold.len();
-                shared.pool.put(hold);
-            };
-            match self.window.step(&mut recycle) {
+            match self.window.step(&mut |hold| self.held.give_back(hold, &mut shared.pool)) {
                 Step::Packet { key, index } => {
                     let held = self.window.block(key).and_then(|block| block.hold.as_ref());
                     let packet = held.and_then(|hold| hold.data(index)).unwrap_or((&[], None));
@@ -320,7 +314,7 @@ impl Peer {
         if undelivered == 0
             && let Some(hold) = block.hold.take()
         {
-            self.release(hold, shared);
+            self.held.give_back(hold, &mut shared.pool);
         }
     }
 

@@ -13,6 +13,7 @@ use super::leap::Leap;
 use super::nak::SpmRequest;
 use super::order::Ordered;
 use super::proof::{Proof, Rival};
+use super::room::Held;
 use super::shared::Shared;
 use super::window::{Window, runs};
 use crate::path::Path;
@@ -63,9 +64,7 @@ pub(super) struct Peer {
     pub(super) shortage: Option<Instant>,
     /// The longest payload of a packet so far.
     pub(super) payload_len_max: usize,
-    /// Bytes and blocks in memory.
-    pub(super) held_bytes: usize,
-    pub(super) held_blocks: usize,
+    pub(super) held: Held,
     /// The last position of a session that its source has ended.
     pub(super) fin: Option<u64>,
     pub(super) end: Option<EndCause>,
@@ -154,8 +153,7 @@ impl Peer {
             waits_for_room: false,
             shortage: None,
             payload_len_max: 0,
-            held_bytes: 0,
-            held_blocks: 0,
+            held: Held::default(),
             fin: None,
             end: None,
             ended: false,
@@ -326,10 +324,10 @@ impl Peer {
                 new.present |= new_bit;
             }
         }
-        (self.held_blocks, self.held_bytes) = (0, 0);
+        self.held = Held::default();
         for (_, hold) in self.window.holds_from_newest() {
-            self.held_blocks += 1;
-            self.held_bytes += hold.len();
+            self.held.blocks += 1;
+            self.held.bytes += hold.len();
         }
     }
 

@@ -6,9 +6,26 @@ use super::config::Slow;
 use super::hold::Hold;
 use super::peer::{Peer, Sink, Timer};
 use super::repair::Retries;
-use super::shared::Shared;
+use super::shared::{Pool, Shared};
 use crate::Instant;
 use crate::wire::NakList;
+
+/// What of a source is in memory.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Bytes of payload.
+    pub(super) bytes: usize,
+    pub(super) blocks: usize,
+}
+
+impl Held {
+    /// Gives the memory of a block back.
+    pub(super) fn give_back(&mut self, hold: Box<Hold>, pool: &mut Pool) {
+        self.blocks -= 1;
+        self.bytes -= hold.len();
+        pool.put(hold);
+    }
+}
 
 impl Peer {
     /// Whether a packet may be kept. What is next always may; else there are limits, and in order a policy for who does not keep up.
@@ -19,7 +36,7 @@ impl Peer {
         let is_new = position >= self.window.detected();
         let bytes_max = if is_new { limits.bytes - limits.bytes / 4 } else { limits.bytes };
         let is_next = self.window.key(position) == self.window.key(self.window.floor());
-        let fits = self.held_bytes + len <= bytes_max || is_next;
+        let fits = self.held.bytes + len <= bytes_max || is_next;
         let Sink::Ordered(_) = &self.sink else {
             return fits && self.has_room_for_block(self.window.key(position), shared);
         };
@@ -49,7 +66,7 @@ impl Peer {
         }
         let span = u64::from(shared.config.limits.packets);
         while self.window.floor() < position
-            && (self.held_bytes + len > bytes_max || position >= self.window.floor() + span)
+            && (self.held.bytes + len > bytes_max || position >= self.window.floor() + span)
         {
             self.skip_half(position, span, shared);
         }
@@ -118,14 +135,14 @@ impl Peer {
         let expected = (self.active.len() + 1).saturating_mul(block_bytes);
         let next = self.window.key(self.window.detected());
         let is_begun = next == self.window.key(self.window.floor()) || self.active.contains(&next);
-        is_begun || self.held_bytes.saturating_add(expected) <= shared.config.limits.bytes
+        is_begun || self.held.bytes.saturating_add(expected) <= shared.config.limits.bytes
     }
 
     /// In bulk, only so many groups have symbols in memory; the older ones go first.
     pub(super) fn may_hold(&mut self, key: u64, shared: &mut Shared) -> bool {
         let is_bulk = matches!(self.sink, Sink::Bulk(_));
         let is_held = self.window.block(key).is_some_and(|block| block.hold.is_some());
-        if !is_bulk || is_held || self.held_blocks < shared.config.limits.groups {
+        if !is_bulk || is_held || self.held.blocks < shared.config.limits.groups {
             return true;
         }
         let newest = self.window.holds_from_newest().next().map(|(newest, _)| newest);
@@ -134,7 +151,7 @@ impl Peer {
         if let Sink::Bulk(bulk) = &mut self.sink {
             bulk.forget(newest);
         }
-        hold.into_iter().for_each(|hold| self.release(hold, shared));
+        hold.into_iter().for_each(|hold| self.held.give_back(hold, &mut shared.pool));
         self.window.look_again(newest);
         true
     }
@@ -143,18 +160,7 @@ impl Peer {
         if let Sink::Ordered(ordered) = &mut self.sink {
             ordered.forget_before(self.window.key(floor));
         }
-        let (held_blocks, held_bytes) = (&mut self.held_blocks, &mut self.held_bytes);
-        self.window.raise_floor(floor, &mut |hold| {
-            *held_blocks -= 1;
-            *held_bytes -= hold.len();
-            shared.pool.put(hold);
-        });
-    }
-
-    pub(super) fn release(&mut self, hold: Box<Hold>, shared: &mut Shared) {
-        self.held_blocks -= 1;
-        self.held_bytes -= hold.len();
-        shared.pool.put(hold);
+        self.window.raise_floor(floor, &mut |hold| self.held.give_back(hold, &mut shared.pool));
     }
 }
 

@@ -49,9 +49,11 @@ impl Content {
             Kind::Packed => u64::from(len) + 10,
             _ => u64::from(len),
         };
-        let ends =
-            lens.iter().scan(0, |end, &len| Some(std::mem::replace(end, *end + framed(len)) + framed(len)));
-        let ends = ends.collect();
+        let end_of = |end: &mut u64, &len: &u32| {
+            *end += framed(len);
+            Some(*end)
+        };
+        let ends = lens.iter().scan(0, end_of).collect();
         Self { kind, bytes, lens, ends }
     }
 
