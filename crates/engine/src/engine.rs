@@ -165,8 +165,8 @@ impl TransmitSlot<'_> {
         self.queue(socket, transmit, None);
     }
 
-    /// Queues the first `transmit.len` of these bytes for the next [`Engine::poll`], instead of the slot's own. They are held until the
-    /// kernel has them, or the engine is dropped; the slot is taken as long.
+    /// Queues the first `transmit.len` of these bytes for the next [`Engine::poll`], instead of the slot's own. They are held until
+    /// the kernel has them, or the engine is dropped; the slot is taken as long.
     ///
     /// # Panics
     /// If the train is longer than the bytes, or has bytes and a stride of 0.

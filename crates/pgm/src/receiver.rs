@@ -1,7 +1,7 @@
 //! The receiver of any number of transport sessions (RFC 3208 §6, §11.5).
 //!
-//! A [`Receiver`] finds the sources of a group and port, asks for what is missing of their data, recovers it from parity where there is
-//! some, and delivers: in order, or in bulk.
+//! A [`Receiver`] finds the sources of a group and port, asks for what is missing of their data, recovers it from parity where
+//! there is some, and delivers: in order, or in bulk.
 
 mod arrival;
 mod assemble;
@@ -62,9 +62,9 @@ use crate::{Framing, Instant, Seq, Tsi};
 /// # Trust
 ///
 /// Nothing here is authenticated. A packet counts for a session when it bears its identifier and comes from the session's address: the
-/// first one that showed a run of packets, and until then the first one heard. Packets far ahead of all others are believed once several
-/// agree. Who can forge addresses and guess where a session stands, or forges a whole session before the true one begins, can still do
-/// harm.
+/// first one that showed a run of packets, and until then the first one heard. Packets far ahead of all others are believed once
+/// several agree. Who can forge addresses and guess where a session stands, or forges a whole session before the true one begins,
+/// can still do harm.
 ///
 /// # Bounds
 ///
@@ -191,8 +191,8 @@ impl Receiver {
     }
 
     /// Says which packets of a source are there already (bulk): from `first` to `last`, both included. Best told right after
-    /// [`Event::Start`], or within the time that [`ReceiverConfig::front`] gives; what includes the first packet of all comes last, and
-    /// ends that time.
+    /// [`Event::Start`], or within the time that [`ReceiverConfig::front`] gives; what includes the first packet of all comes last,
+    /// and ends that time.
     ///
     /// # Errors
     ///
@@ -354,8 +354,8 @@ impl Receiver {
         self.add(peer)
     }
 
-    /// Ends the session of an address that has shown nothing, for the rival that a packet came from has proved itself. If the application
-    /// was told of the session it is told of its end, and the rival's begins with the next packet.
+    /// Ends the session of an address that has shown nothing, for the rival that a packet came from has proved itself. If the
+    /// application was told of the session it is told of its end, and the rival's begins with the next packet.
     fn depose(&mut self, now: Instant, at: usize, path: &Path, packet: &Packet<'_>) -> Option<usize> {
         let peer = self.peers.get_mut(at)?;
         let rival = peer.rival.take()?;

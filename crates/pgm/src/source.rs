@@ -58,13 +58,14 @@ use crate::{Instant, Seq};
 ///
 /// # Order of calls
 ///
-/// After any input (`handle_train`, `handle_timeout`, or a command) ask [`Source::poll_transmit`] and [`Source::poll_event`] until both
-/// say `None`, then wait for a train, for a command, or for [`Source::poll_timeout`].
+/// After any input (`handle_train`, `handle_timeout`, or a command) ask [`Source::poll_transmit`] and [`Source::poll_event`] until
+/// both say `None`, then wait for a train, for a command, or for [`Source::poll_timeout`].
 ///
 /// # Bounds
 ///
-/// Data take the memory of as many packets as the window holds, which is allocated when it is first used. A call does work for the packets that it is given or gives; a NAK costs at most 63
-/// groups of 128 packets in steps of a few nanoseconds, a call of `poll_transmit` at most 8 parity packets more than it gives.
+/// Data take the memory of as many packets as the window holds, which is allocated when it is first used. A call does work for the
+/// packets that it is given or gives; a NAK costs at most 63 groups of 128 packets in steps of a few nanoseconds, a call of
+/// `poll_transmit` at most 8 parity packets more than it gives.
 #[derive(Debug)]
 pub struct Source {
     config: SourceConfig,
@@ -264,8 +265,8 @@ impl Source {
         Ok(())
     }
 
-    /// Takes the bytes that [`SourceEvent::Need`] asked for as they are, and leaves memory in their place that it does not use any more,
-    /// whatever it holds.
+    /// Takes the bytes that [`SourceEvent::Need`] asked for as they are, and leaves memory in their place that it does not use any
+    /// more, whatever it holds.
     ///
     /// # Errors
     ///
@@ -354,8 +355,8 @@ impl Source {
         Some(transmit)
     }
 
-    /// As [`Source::poll_transmit`], without a copy of what lies in a row in the window: such a train is given as it lies. The buffer holds
-    /// any other, and its length is still the most that a train takes.
+    /// As [`Source::poll_transmit`], without a copy of what lies in a row in the window: such a train is given as it lies. The
+    /// buffer holds any other, and its length is still the most that a train takes.
     ///
     /// # Panics
     ///

@@ -13,8 +13,8 @@ use campanile_pgm::source::{
 use campanile_pgm::wire::Session;
 use campanile_pgm::{Framing, Gsi, Instant, Path, Seq, Tsi};
 
-/// A source, a receiver, and a network that loses every so many datagrams, on both ways. What the machines allocate is counted; what the
-/// network does is not.
+/// A source, a receiver, and a network that loses every so many datagrams, on both ways. What the machines allocate is counted;
+/// what the network does is not.
 struct Bench {
     now: Instant,
     source: Source,
@@ -193,9 +193,9 @@ impl Bench {
         (self.chance >> 33) % 100 < self.loss_percent
     }
 
-    /// Warms up without loss, under more than what follows, and then under the same, so that each piece of memory that is used in turns
-    /// has grown to what it needs at the worst; then nothing is allocated. Under more loss events are taken seldom, so that they are
-    /// large.
+    /// Warms up without loss, under more than what follows, and then under the same, so that each piece of memory that is used in
+    /// turns has grown to what it needs at the worst; then nothing is allocated. Under more loss events are taken seldom, so that
+    /// they are large.
     fn assert_allocates_nothing_once_warm(&mut self) {
         let loss_percent = self.loss_percent;
         self.loss_percent = 0;

@@ -109,7 +109,8 @@ while (n := len(s.recv(65536))) > 4:
     print(n)
 ";
 
-/// Sends 20 trains of 20 datagrams of 100 bytes (`UDP_SEGMENT`), for which a listener has room, then short ones until somebody ends it.
+/// Sends 20 trains of 20 datagrams of 100 bytes (`UDP_SEGMENT`), for which a listener has room, then short ones until somebody ends
+/// it.
 const SEND_TRAINS: &str = "
 import socket, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -11,8 +11,8 @@ use crate::{Framing, Gsi, Instant, Path, Seq, Transmit, Tsi};
 ///
 /// # Panics
 ///
-/// When the receiver does, when it keeps more than its limits, sends what is no packet, asks to be called without end, or tells a story
-/// that contradicts itself: data before the start or after the end of a source, losses out of order, a packet twice.
+/// When the receiver does, when it keeps more than its limits, sends what is no packet, asks to be called without end, or tells a
+/// story that contradicts itself: data before the start or after the end of a source, losses out of order, a packet twice.
 pub fn receiver(input: &[u8]) {
     let mut choices = Choices::new(input);
     let config = config(&mut choices);

@@ -5,8 +5,8 @@ use super::stats::ReceiverStats;
 use crate::framing::{FrameError, FrameHeader, Framing, NO_MESSAGE, OFFSET_LEN};
 use crate::wire::Fragment;
 
-/// Finds messages in packets that come in order. Packets are added to the messages found as they are, and read there, so that what is not
-/// whole at the end of one goes on in the next.
+/// Finds messages in packets that come in order. Packets are added to the messages found as they are, and read there, so that what
+/// is not whole at the end of one goes on in the next.
 #[derive(Debug)]
 pub(super) struct Assembly {
     framing: Framing,

@@ -109,8 +109,8 @@ impl Behind {
     }
 }
 
-/// Pieces of memory that are kept from being used again: a group of 128 packets that come in eights. Where fewer come at a time copying
-/// them once more is nothing beside what each of them costs.
+/// Pieces of memory that are kept from being used again: a group of 128 packets that come in eights. Where fewer come at a time
+/// copying them once more is nothing beside what each of them costs.
 const PIECES_MAX: usize = 16;
 /// What they take.
 const BYTES_MAX: usize = 8 << 20;

@@ -63,7 +63,8 @@ impl Bulk {
         }
     }
 
-    /// Positions are there already, and were not lost, whatever waits to be told of them. Returns how many of them were to be told lost.
+    /// Positions are there already, and were not lost, whatever waits to be told of them. Returns how many of them were to be told
+    /// lost.
     pub(super) fn have(&mut self, range: &Range<u64>) -> u64 {
         let before: u64 = self.lost.iter().map(|lost| lost.end - lost.start).sum();
         let pieces = |lost: Range<u64>| {

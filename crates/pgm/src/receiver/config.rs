@@ -15,8 +15,8 @@ pub struct ReceiverConfig {
     pub consumer: Consumer,
     /// Where reception of a source that has begun before starts.
     pub join: JoinWish,
-    /// In bulk, how long at most the application of one that joins late takes to say what it has ([`super::Receiver::have`]). Until then
-    /// the first packets alone are asked for, a block after the other.
+    /// In bulk, how long at most the application of one that joins late takes to say what it has ([`super::Receiver::have`]). Until
+    /// then the first packets alone are asked for, a block after the other.
     pub front: Duration,
     /// When and how often repairs are asked for.
     pub nak: NakConfig,

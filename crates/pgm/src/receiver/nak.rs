@@ -180,8 +180,8 @@ impl Peer {
         }
     }
 
-    /// The source has nothing to send: packets that were confirmed this long ago are sent by now, and lost. A wait that was right while
-    /// many were asked for would make the last of them slow.
+    /// The source has nothing to send: packets that were confirmed this long ago are sent by now, and lost. A wait that was right
+    /// while many were asked for would make the last of them slow.
     pub(super) fn repairs_ceased(&mut self, now: Instant, silent_ns: u64) {
         for &key in &self.active {
             if let Some(block) = self.window.block_mut(key)
@@ -281,8 +281,8 @@ impl Peer {
         }
     }
 
-    /// Single packets were confirmed. Whether they need have been asked for shows in those of them that we lack: lists of others hardly
-    /// ever begin with the same number. Who lacks none of them still notices lists that do.
+    /// Single packets were confirmed. Whether they need have been asked for shows in those of them that we lack: lists of others
+    /// hardly ever begin with the same number. Who lacks none of them still notices lists that do.
     fn list_confirmed(&mut self, now: Instant, sqns: &NakList<'_>, shared: &mut Shared) {
         let first = self.window.position(sqns.first());
         let of_list = self.recent.note(first, 1, now, self.intervals.round_ns());

@@ -228,8 +228,8 @@ impl Peer {
         missed.map(|missed| self.missed(missed)).or_else(|| self.resume_or_end())
     }
 
-    /// Reads a packet that came next in order where it lies, instead of keeping it. False when it has to be kept: for what is behind it
-    /// or before it, for the parity of its group, or for want of room.
+    /// Reads a packet that came next in order where it lies, instead of keeping it. False when it has to be kept: for what is
+    /// behind it or before it, for the parity of its group, or for want of room.
     pub(super) fn read_at_once(&mut self, position: u64, data: &Data<'_>, shared: &mut Shared) -> bool {
         let Content::Source { fragment } = data.head.content else { return false };
         if self.parity.is_some() || !self.is_next(position) {

@@ -165,8 +165,8 @@ impl Retries {
 
     /// A NAK was not confirmed in time; true when that is once too often.
     ///
-    /// While nothing is heard of a source it, or we, may be cut off, and that says nothing of what it can repair afterwards: its expiry
-    /// ends that, and not the count of our NAKs.
+    /// While nothing is heard of a source it, or we, may be cut off, and that says nothing of what it can repair afterwards: its
+    /// expiry ends that, and not the count of our NAKs.
     fn unconfirmed(&mut self, now: Instant, limits: Limits) -> bool {
         if self.nak_at.take().is_some_and(|asked_at| limits.heard_at <= asked_at) {
             self.silent = self.silent.saturating_add(1);
@@ -233,7 +233,8 @@ impl Lanes {
         self.backoff_at = self.backoff_at.min(until);
     }
 
-    /// Lets no more packets than `enough` be asked for, those that were asked for among them. The others wait as if they were confirmed.
+    /// Lets no more packets than `enough` be asked for, those that were asked for among them. The others wait as if they were
+    /// confirmed.
     pub(super) fn put_off_beyond(&mut self, enough: u8, now: Instant, repair_ns: u64) {
         let waiting = self.wait_ncf.packets() | self.wait_data.packets();
         let under_way = (waiting & !self.put_off).count_ones();
@@ -251,18 +252,18 @@ impl Lanes {
     /// A NAK was sent for some of the packets that backed off; the others follow at once.
     pub(super) fn nak_sent(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
         self.backoff &= !packets;
-        self.wait_ncf.add(packets, now, confirmation_ns);
         self.refrained &= !packets;
+        self.wait_ncf.add(packets, now, confirmation_ns);
         self.backoff_at = if self.backoff == 0 { Instant::FAR_FUTURE } else { now };
         self.retries.nak_at = Some(now);
     }
 
-    /// Another receiver's NAK was heard (§6.3): as if we had sent it.
+    /// Another receiver's NAK was heard (§6.3): as if we had sent it. Once only, so that nobody keeps us from asking for ever.
     pub(super) fn nak_heard(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
         let matching = packets & (self.backoff | self.wait_ncf.packets()) & !self.refrained;
         if matching != 0 {
-            self.wait_ncf.add(matching, now, confirmation_ns);
             self.refrained |= matching;
+            self.wait_ncf.add(matching, now, confirmation_ns);
             self.end_back_off(matching);
         }
     }
@@ -343,11 +344,11 @@ impl GroupRepair {
         self.stage = Stage::WaitNcf;
         self.at = now.plus_nanos(confirmation_ns);
         self.asked = asked;
-        self.retries.nak_at = Some(now);
         self.has_refrained = false;
+        self.retries.nak_at = Some(now);
     }
 
-    /// Another receiver's NAK was heard: as if we had sent it, if it asks for as much as we lack.
+    /// Another receiver's NAK was heard: as if we had sent it, if it asks for as much as we lack; once only.
     pub(super) fn nak_heard(&mut self, asked: u8, lacking: u8, now: Instant, confirmation_ns: u64) {
         if asked >= lacking && self.stage != Stage::WaitData && !self.has_refrained {
             self.has_refrained = true;

@@ -46,8 +46,8 @@ impl Peer {
         self.make_room(position, len, bytes_max, shared)
     }
 
-    /// Whether something may be known of a block: in order it lies in the window; in bulk, however many groups have gaps at a time, what
-    /// is known of them has a bound.
+    /// Whether something may be known of a block: in order it lies in the window; in bulk, however many groups have gaps at a time,
+    /// what is known of them has a bound.
     pub(super) fn has_room_for_block(&self, key: u64, shared: &Shared) -> bool {
         match self.sink {
             Sink::Ordered(_) => {

@@ -196,8 +196,8 @@ impl Window {
         }
     }
 
-    /// The latest SPM tells of a lead. A lower one than before stands: the earlier one may have been forged. Below the floor it would say
-    /// nothing, and numbers are read by what is nearest to it.
+    /// The latest SPM tells of a lead. A lower one than before stands: the earlier one may have been forged. Below the floor it
+    /// would say nothing, and numbers are read by what is nearest to it.
     pub(super) fn set_spm_lead(&mut self, lead: u64) {
         let lead = lead.max(self.floor - 1);
         let is_back = self.spm_lead.replace(lead).is_some_and(|earlier| lead < earlier);

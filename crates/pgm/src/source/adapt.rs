@@ -5,9 +5,9 @@ use crate::rng::Rng;
 
 /// Follows the quantile of the demand: the number of parity packets with which the target share of groups needs no NAK.
 ///
-/// What receivers lack is seen only where they ask. So each group of which more was needed than is sent now draws the estimate up, each
-/// other one draws it down, and the steps are in the proportion in which the two balance at the target. A run of groups of one kind that
-/// chance would hardly bring makes the steps ever greater, and a demand far above the estimate draws it up at once.
+/// What receivers lack is seen only where they ask. So each group of which more was needed than is sent now draws the estimate up,
+/// each other one draws it down, and the steps are in the proportion in which the two balance at the target. A run of groups of one
+/// kind that chance would hardly bring makes the steps ever greater, and a demand far above the estimate draws it up at once.
 ///
 /// Parity does not help against everything: of a burst of losses that is longer than a group, parity right behind the group is lost,
 /// too. When much is lacking in most groups in spite of their parity, there is less of it, and no more until that is a while ago.

@@ -14,8 +14,8 @@ use crate::wire::{DataHead, Session};
 pub struct SourceConfig {
     /// Who sends, and to whom.
     pub endpoint: Endpoint,
-    /// Our addresses on further interfaces, [`SourceConfig::FURTHER_MAX`] at most. NAKs come to each of them, and SPMs and confirmations
-    /// tell each interface its own.
+    /// Our addresses on further interfaces, [`SourceConfig::FURTHER_MAX`] at most. NAKs come to each of them, and SPMs and
+    /// confirmations tell each interface its own.
     pub further: Vec<IpAddr>,
     /// The sequence number of the first data packet. With parity it must be a multiple of the group size.
     pub first_sqn: Seq,
@@ -110,8 +110,9 @@ impl SourceConfig {
         Ok(Derived { tsdu_len, packets, group_len: self.group_len(packets) })
     }
 
-    /// The payload of a full data packet: what is left of a packet after what any of them may have to say, so that all data packets of a
-    /// session are alike, and none grows when it is repaired. What a packet only may say (OPT_SYN) it says where there is room.
+    /// The payload of a full data packet: what is left of a packet after what any of them may have to say, so that all data packets
+    /// of a session are alike, and none grows when it is repaired. What a packet only may say (OPT_SYN) it says where there is
+    /// room.
     ///
     /// `None` when the packets are too short to hold any, or longer than packets can be.
     #[must_use]
@@ -213,8 +214,8 @@ pub struct WindowConfig {
     pub increment_percent: u8,
     /// How far back a receiver that joins late may ask for repairs (OPT_JOIN, §9.4).
     pub join: Join,
-    /// Whether data say it as well, if they have no OPT_FRAGMENT. OpenPGM's receivers need an option there: when one has dropped a fragment
-    /// that it had already, it takes the next packet without options for that fragment, and waits for the others for good.
+    /// Whether data say it as well, if they have no OPT_FRAGMENT. OpenPGM's receivers need an option there: when one has dropped a
+    /// fragment that it had already, it takes the next packet without options for that fragment, and waits for the others for good.
     pub join_in_data: bool,
     /// Where the data are kept.
     pub kept: Kept,
@@ -279,8 +280,8 @@ pub enum Kept {
 /// When source path messages are sent (RFC 3208 §5.1.4, §5.1.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpmConfig {
-    /// How many are sent at the start, before all data; at least one is. Receivers that know no OPT_JOIN never ask for what was sent before the first
-    /// packet that they hear: one SPM alone is lost to some.
+    /// How many are sent at the start, before all data; at least one is. Receivers that know no OPT_JOIN never ask for what was
+    /// sent before the first packet that they hear: one SPM alone is lost to some.
     pub opening: u8,
     /// The interval of those sent at all times.
     pub ambient: Duration,
@@ -457,11 +458,11 @@ mod tests {
             (|c| c.repair.share_percent = 101, ConfigError::RepairShare),
             (|c| c.spm.heartbeat_min = Duration::ZERO, ConfigError::SpmInterval),
             (|c| c.window.size = WindowSize::Packets((1 << 24) + 1), ConfigError::Window),
-            (|c| c.window.increment_percent = 0, ConfigError::Window),
             (
                 |c| (c.pace.rate_bps, c.window.size) = (RATE_MAX, WindowSize::Time(Duration::MAX)),
                 ConfigError::Window,
             ),
+            (|c| c.window.increment_percent = 0, ConfigError::Window),
             (|c| c.window.kept = Kept::Elsewhere { groups: 2 }, ConfigError::Window),
             (|c| c.parity.as_mut().unwrap().group = 12, ConfigError::ParityGroup),
             (|c| c.parity.as_mut().unwrap().on_demand = false, ConfigError::ParityKinds),

@@ -84,11 +84,11 @@ impl Group {
 
     /// Takes note that `lacking` more symbols are asked for; true when that makes more pending than there was.
     ///
-    /// What was sent within `eliminate_ns` before was not heard by who sent the NAK, and answers it, too, as does what is still pending
-    /// (RFC 3208 §11.4).
+    /// What was sent within `eliminate_ns` before was not heard by who sent the NAK, and answers it, too, as does what is still
+    /// pending (RFC 3208 §11.4).
     ///
-    /// That there is another round shows that repairs get lost. When nothing else is to be sent (`is_idle`) they take a few more along,
-    /// since each round costs more time than they do.
+    /// That there is another round shows that repairs get lost. When nothing else is to be sent (`is_idle`) they take a few more
+    /// along, since each round costs more time than they do.
     pub(super) fn ask(&mut self, now: Instant, lacking: u8, is_idle: bool, eliminate_ns: u64) -> bool {
         let recent = self.recent.count(now, eliminate_ns);
         let was_asked = std::mem::replace(&mut self.was_asked, true);
@@ -111,8 +111,8 @@ impl Group {
         sent.saturating_sub(self.recent.count(now, eliminate_ns)).saturating_add(lacking)
     }
 
-    /// How many symbols it has, data and parity. The parity of a short group is of the first run alone: OPT_CURR_TGSIZE is in each packet
-    /// of it, and leaves no room for OPT_PARITY_GRP.
+    /// How many symbols it has, data and parity. The parity of a short group is of the first run alone: OPT_CURR_TGSIZE is in each
+    /// packet of it, and leaves no room for OPT_PARITY_GRP.
     pub(super) fn symbols(&self, group_len: u8) -> u8 {
         let is_short = self.closed && self.count < group_len;
         if is_short { group_len.saturating_mul(2) } else { N_MAX }
@@ -130,8 +130,8 @@ impl Group {
         u8::try_from(scaled).unwrap_or(u8::MAX)
     }
 
-    /// Takes the next symbol to be sent on demand: of the parity, then of the data, then of the parity again: no symbol comes twice before
-    /// all others came once.
+    /// Takes the next symbol to be sent on demand: of the parity, then of the data, then of the parity again: no symbol comes twice
+    /// before all others came once.
     pub(super) fn take_symbol(&mut self, now: Instant, group_len: u8, eliminate_ns: u64) -> u8 {
         let symbol = self.peek_symbol(group_len);
         self.pending -= 1;

@@ -10,8 +10,8 @@ use crate::wire::{Fragment, Sum};
 
 /// Packs messages, or the bytes of a stream, into packets, for [`super::Source::push`].
 ///
-/// It copies and sums what is published, on whatever thread that is done, which is the one time that it is copied before it leaves. What
-/// it packs in is memory that it has had before and that the source has given up, or new memory where there is none.
+/// It copies and sums what is published, on whatever thread that is done, which is the one time that it is copied before it leaves.
+/// What it packs in is memory that it has had before and that the source has given up, or new memory where there is none.
 #[derive(Debug)]
 pub struct Packer {
     framing: Framing,

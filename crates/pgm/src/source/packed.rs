@@ -9,8 +9,8 @@ use crate::wire::{DataHead, Fragment, Sum};
 
 /// Packets that a [`super::Packer`] has filled, in their order.
 ///
-/// They lie one behind the other in a few runs of memory, each with room for its head in front of its payload, so that packets in a row
-/// can leave as they lie.
+/// They lie one behind the other in a few runs of memory, each with room for its head in front of its payload, so that packets in a
+/// row can leave as they lie.
 #[derive(Debug, Default)]
 pub struct Packed {
     tsdus: VecDeque<Tsdu>,

@@ -5,8 +5,8 @@ use std::mem;
 
 use bytes::BytesMut;
 
-/// Memory for packets, a page of many after the other. Who takes some of a page shares it, and a page is used again, in its turn, once nobody
-/// holds anything of it.
+/// Memory for packets, a page of many after the other. Who takes some of a page shares it, and a page is used again, in its turn,
+/// once nobody holds anything of it.
 #[derive(Debug)]
 pub(super) struct Pages {
     /// Bytes that a packet takes at most.

@@ -29,8 +29,8 @@ impl Source {
         self.put(now, part, true)
     }
 
-    /// Takes packets that a [`super::Packer`] of its own has packed, in the order of packing, as many as there is room for. Who does so
-    /// publishes nothing else.
+    /// Takes packets that a [`super::Packer`] of its own has packed, in the order of packing, as many as there is room for. Who
+    /// does so publishes nothing else.
     ///
     /// # Errors
     ///

@@ -9,9 +9,9 @@ use super::packed::{HEAD_LEN, Packed, Tsdu};
 
 /// Packets by number, as many as the window holds, in the memory that they were packed in.
 ///
-/// Until a packet is sent for the first time its memory is the source's alone, which then writes its head there. From then on the memory is
-/// read only: the kernel may be sending from it, repairs copy it, parity is computed of it. It is the packer's again once the window
-/// has given all of it up, and nothing is being sent from it.
+/// Until a packet is sent for the first time its memory is the source's alone, which then writes its head there. From then on the
+/// memory is read only: the kernel may be sending from it, repairs copy it, parity is computed of it. It is the packer's again once
+/// the window has given all of it up, and nothing is being sent from it.
 #[derive(Debug)]
 pub(super) struct Slots {
     /// Grows up to the capacity, and goes round then.
@@ -92,7 +92,8 @@ impl Slots {
         memory.get(at + HEAD_LEN..at + tsdu.packet_len())
     }
 
-    /// The head of a packet that leaves with those before it, which are `at` bytes of what waits; `None` when it does not lie behind them.
+    /// The head of a packet that leaves with those before it, which are `at` bytes of what waits; `None` when it does not lie
+    /// behind them.
     #[inline]
     pub(super) fn head_mut(&mut self, packet: u64, at: usize) -> Option<&mut [u8; HEAD_LEN]> {
         let place = self.place(packet);

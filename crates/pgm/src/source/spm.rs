@@ -117,7 +117,8 @@ impl Source {
             Join::Share(percent) => {
                 let share = self.window.capacity() * u64::from(percent.min(100)) / 100;
                 let end = self.window.lead().map_or(0, |lead| lead + 1);
-                // Transmission groups are asked for as a whole; and a place in the middle of one may be one that a short group left out.
+                // Transmission groups are asked for as a whole; and a place in the middle of one may be one that a short group left
+                // out.
                 let begin = match self.config.parity {
                     Some(_) => self.window.start_of(self.window.group_of(end.saturating_sub(share))),
                     None => end.saturating_sub(share),

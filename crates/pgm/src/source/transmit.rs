@@ -305,8 +305,8 @@ impl Source {
         Sent::Packet(packet_len)
     }
 
-    /// Writes the data packet that is sent next: where it lies, or into the buffer when it bears options; `None` when the train does not
-    /// take it.
+    /// Writes the data packet that is sent next: where it lies, or into the buffer when it bears options; `None` when the train
+    /// does not take it.
     fn emit_original(&mut self, position: u64, train: &mut Train<'_>) -> Option<usize> {
         let Store::Here(slots) = &mut self.store else {
             return self.emit_data(DataKind::Original, position, train);

@@ -96,8 +96,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Writes the common header of a packet without options and data, and a checksum of zero; returns its sum: adding up what is at hand
-    /// is quicker than reading what was just written.
+    /// Writes the common header of a packet without options and data, and a checksum of zero; returns its sum: adding up what is at
+    /// hand is quicker than reading what was just written.
     #[inline]
     pub(crate) fn emit_typed(self, type_byte: u8, upstream: bool, header: &mut [u8; HEADER_LEN]) -> Sum {
         let (first, second) = if upstream {

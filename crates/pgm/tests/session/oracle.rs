@@ -1,4 +1,5 @@
-//! Whatever the network does to packets, what is delivered is what was sent, in order and once, or a loss says exactly what is missing.
+//! Whatever the network does to packets, what is delivered is what was sent, in order and once, or a loss says exactly what is
+//! missing.
 
 use std::time::Duration;
 

@@ -31,8 +31,9 @@ impl Framing {
         }
     }
 
-    /// What links lose of ours. OpenPGM's receivers begin with the first packet that they hear. Before a message there are six SPMs, but
-    /// only three before the profile of a stream, and a fifth of all packets would be one receiver in 600 that begins behind it.
+    /// What links lose of ours. OpenPGM's receivers begin with the first packet that they hear. Before a message there are six
+    /// SPMs, but only three before the profile of a stream, and a fifth of all packets would be one receiver in 600 that begins
+    /// behind it.
     fn loss_of_ours(self) -> Loss {
         match self {
             Framing::Apdu => Loss { down: 200, up: 200 },

@@ -54,7 +54,8 @@ pub enum Misdelivery {
     Gap,
     /// A packet of a file delivered, or named as lost, a second time.
     Twice,
-    /// A message that is too long and was delivered; or one that was left out as too long, and is not, or is not where it was said to be.
+    /// A message that is too long and was delivered; or one that was left out as too long, and is not, or is not where it was said
+    /// to be.
     TooLong,
     /// An end before all was delivered or named as lost.
     EarlyEnd,

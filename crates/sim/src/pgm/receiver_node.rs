@@ -106,7 +106,8 @@ impl ReceiverNode {
         self.strays
     }
 
-    /// Whether delivery began for somebody else as a source of the world: one who was heard first, before the source had proved itself.
+    /// Whether delivery began for somebody else as a source of the world: one who was heard first, before the source had proved
+    /// itself.
     pub fn is_hijacked(&self) -> bool {
         !self.hijacked.is_empty()
     }

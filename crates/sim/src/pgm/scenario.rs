@@ -119,7 +119,8 @@ impl<'a> Scenario<'a> {
         Node::Receiver(Box::new(node))
     }
 
-    /// What sources let who joins late ask for. Who forges their packets, or ends in the middle of them, may have others begin elsewhere.
+    /// What sources let who joins late ask for. Who forges their packets, or ends in the middle of them, may have others begin
+    /// elsewhere.
     fn shares(&self) -> Vec<(Tsi, Share)> {
         let watched = (0..)
             .zip(&self.options.sources)
@@ -199,9 +200,9 @@ impl<'a> Scenario<'a> {
         for id in (0..sources).map(PartyId) {
             let Some(Node::Source(source)) = self.world.party(id) else { continue };
             let sent = self.world.counters(id).sent;
-            // Not one NAK a receiver and loss, however many receivers there are. A source confirms what is asked for anew once (RFC 3208
-            // §5.2), so that one NAK for each confirmation is what repair costs; those beyond were sent in ignorance of each other, and
-            // shall be fewer than the data and repairs that made them.
+            // Not one NAK a receiver and loss, however many receivers there are. A source confirms what is asked for anew once (RFC
+            // 3208 §5.2), so that one NAK for each confirmation is what repair costs; those beyond were sent in ignorance of each
+            // other, and shall be fewer than the data and repairs that made them.
             let bound = NAKS_FREE + sent;
             if source.naks() > bound && self.options.hostile.is_none() {
                 return self.broken(id, Promise::Naks { naks: source.naks(), sent });
