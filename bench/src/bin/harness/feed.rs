@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::links::cut_trains;
+use crate::mounts::MEMORY;
 
 /// Where the drivers are; nowhere if one does not take part.
 #[derive(Debug, Default)]
@@ -80,7 +81,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(drivers: Drivers, receivers: usize) -> Result<Self, Box<dyn Error>> {
-        let memory = tempfile::tempdir_in("/dev/shm")?;
+        let memory = tempfile::tempdir_in(MEMORY)?;
         Ok(Self { network: Network::new(receivers + 1)?, drivers, memory })
     }
 

@@ -12,6 +12,7 @@ mod live;
 mod load;
 mod measure;
 mod memory;
+mod mounts;
 mod norm;
 mod page;
 mod parity;

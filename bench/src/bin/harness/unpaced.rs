@@ -7,6 +7,7 @@ use campanile_bench::arguments::Arguments;
 
 use crate::bound::Bound;
 use crate::environment::Environment;
+use crate::mounts::{pages, take_huge_pages};
 use crate::peers::{NORM, package_version};
 use crate::programs::build_campanile;
 use crate::series::Series;
@@ -24,6 +25,7 @@ const ALL: [Contestant; 6] = [CAMPANILE_NOWHERE, UDPCAST_NOWHERE, CAMPANILE, UDP
 
 /// Measures and writes the tables, unless `--print` is given.
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    take_huge_pages()?;
     let series = Series::take_in_parts(&mut arguments, 7)?;
     let campanile: Option<PathBuf> = arguments.option("campanile")?;
     arguments.end()?;
@@ -31,7 +33,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let campanile = campanile.map_or_else(build_campanile, Ok)?;
     let tools = Tools { campanile, norm: NORM.build()?, feed: PathBuf::new() };
     let peers = ["udpcast", "uftp"].map(|package| (package, package_version(package)));
-    let environment = Environment::of_network(peers.into_iter().chain([NORM.version()]))?;
+    let environment = Environment::of_network(peers.into_iter().chain([NORM.version(), pages()]))?;
     let bytes = if series.is_quick { BYTES / 100 } else { BYTES };
     let bench = Bench::new(tools, Scene { bytes, ..SCENE })?;
     bench.let_trains_through()?;
@@ -52,13 +54,15 @@ fn render(turns: &Turns<Sample>) -> String {
         bound,
     };
     let mut targets = Vec::new();
-    for peer in [&UDPCAST_NOWHERE, &UFTP, &NORM_64] {
-        targets.push(target(&CAMPANILE_NOWHERE, peer, goodput, Bound::AtLeast(5.0)));
-    }
-    for peer in [&UDPCAST, &UFTP, &NORM_64] {
-        targets.push(target(&CAMPANILE, peer, goodput, Bound::AtLeast(3.0)));
-        targets.push(target(&CAMPANILE, peer, sender, Bound::AtMost(0.25)));
-        targets.push(target(&CAMPANILE, peer, receiver, Bound::AtMost(0.25)));
+    for (ours, peers, times) in [
+        (&CAMPANILE_NOWHERE, [&UDPCAST_NOWHERE, &UFTP, &NORM_64], 5.0),
+        (&CAMPANILE, [&UDPCAST, &UFTP, &NORM_64], 3.0),
+    ] {
+        for peer in peers {
+            targets.push(target(ours, peer, goodput, Bound::AtLeast(times)));
+            targets.push(target(ours, peer, sender, Bound::AtMost(0.25)));
+            targets.push(target(ours, peer, receiver, Bound::AtMost(0.25)));
+        }
     }
     let figures = [
         goodput,

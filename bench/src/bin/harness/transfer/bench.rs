@@ -15,6 +15,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 use super::contestants::{Contestant, Tools};
 use crate::links::cut_trains;
+use crate::mounts::MEMORY;
 
 /// The file's name, at the sender and at each receiver.
 pub(crate) const FILE: &str = "file.bin";
@@ -69,7 +70,7 @@ impl Bench {
             node.lose(Loss { down: scene.loss, up: 0 })?;
         }
         // In memory where there is such a place: no disk is the limit then.
-        let memory = Path::new("/dev/shm");
+        let memory = Path::new(MEMORY);
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
         let mut state = 1_u32;
         let mut byte = || {

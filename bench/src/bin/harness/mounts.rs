@@ -1,0 +1,40 @@
+//! Where files lie that no disk is to slow down.
+
+use std::error::Error;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+/// Files in memory.
+pub(crate) const MEMORY: &str = "/dev/shm";
+
+/// Starts this program anew where files in memory are made of huge pages, as those of a file system on a disk are made of large folios.
+/// Only it and what it starts see them, and they end with it. Where that cannot be had everything stays as it is.
+pub(crate) fn take_huge_pages() -> Result<(), Box<dyn Error>> {
+    if env::var_os(TAKEN).is_some() {
+        return Ok(());
+    }
+    let found =
+        [&["--mount"][..], &["--user", "--map-root-user", "--mount"]].into_iter().find(|namespaces| {
+            let mut trial = Command::new("unshare");
+            let trial = trial.args(*namespaces).args(["sh", "-c", MOUNT]).stderr(Stdio::null());
+            trial.status().is_ok_and(|status| status.success())
+        });
+    let Some(namespaces) = found else { return Ok(()) };
+    let script = format!("{MOUNT} && exec \"$0\" \"$@\"");
+    let mut anew = Command::new("unshare");
+    anew.args(namespaces).args(["sh", "-c", &script]).arg(env::current_exe()?).args(env::args_os().skip(1));
+    Err(anew.env(TAKEN, "1").exec().into())
+}
+
+/// What files in memory are made of, for the table of the environment.
+pub(crate) fn pages() -> (&'static str, String) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let of_memory = |line: &&str| line.split(' ').nth(1) == Some(MEMORY);
+    // The last one hides those before it.
+    let is_huge = mounts.lines().rfind(of_memory).is_some_and(|line| line.contains("huge=always"));
+    ("files in memory", if is_huge { "huge pages" } else { "as the system makes them" }.to_owned())
+}
+
+const TAKEN: &str = "CAMPANILE_BENCH_HUGE_PAGES";
+const MOUNT: &str = "mount -t tmpfs -o huge=always tmpfs /dev/shm";
