@@ -264,6 +264,14 @@ impl Receiver {
         Some(Window::seq(peer.window.floor()))
     }
 
+    /// Bytes of a source's next data that find room, if the application takes so many before it pauses the source. Behind a gap they
+    /// go no further than the window; in bulk they never stay there.
+    #[must_use]
+    pub fn room(&self, tsi: &Tsi, taken: usize) -> Option<usize> {
+        let peer = self.peers.iter().find(|peer| peer.session.tsi == *tsi)?;
+        Some(peer.room(taken, &self.shared))
+    }
+
     /// Bytes of payload that are kept, of all sources.
     #[must_use]
     pub fn held_bytes(&self) -> usize {

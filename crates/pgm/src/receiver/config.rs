@@ -176,6 +176,13 @@ pub struct Limits {
     pub message_len: usize,
 }
 
+impl Limits {
+    /// Bytes that are kept of what is new: it must not take the place of what it waits for.
+    pub(super) fn new_bytes(&self) -> usize {
+        self.bytes - self.bytes / 4
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {

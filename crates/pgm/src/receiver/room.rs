@@ -32,9 +32,8 @@ impl Peer {
     #[inline(always)]
     pub(super) fn has_room(&mut self, position: u64, len: usize, shared: &mut Shared) -> bool {
         let limits = &shared.config.limits;
-        // The last quarter is for repairs: what is new must not take the place of what it waits for.
         let is_new = position >= self.window.detected();
-        let bytes_max = if is_new { limits.bytes - limits.bytes / 4 } else { limits.bytes };
+        let bytes_max = if is_new { limits.new_bytes() } else { limits.bytes };
         let is_next = self.window.key(position) == self.window.key(self.window.floor());
         let fits = self.held.bytes + len <= bytes_max || is_next;
         let Sink::Ordered(_) = &self.sink else {
@@ -55,6 +54,17 @@ impl Peer {
             }
             Sink::Bulk(_) => self.window.entries() < ENTRIES_MAX || self.window.block(key).is_some(),
         }
+    }
+
+    /// Bytes of what follows on the lead that find room, if the application takes so many: as long as nothing before them is waited
+    /// for.
+    pub(super) fn room(&self, taken: usize, shared: &Shared) -> usize {
+        let Sink::Ordered(_) = &self.sink else { return taken };
+        let limits = &shared.config.limits;
+        let ahead = self.window.lead().map_or(0, |lead| (lead + 1).saturating_sub(self.window.floor()));
+        let packets = u64::from(limits.packets).saturating_sub(ahead) as usize;
+        let kept = limits.new_bytes().saturating_sub(self.held.bytes);
+        kept.min(packets.saturating_mul(self.payload_len_max)) + if ahead == 0 { taken } else { 0 }
     }
 
     /// Makes room for a packet if the application does not keep up and that is the policy.

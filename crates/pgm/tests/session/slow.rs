@@ -88,6 +88,33 @@ fn what_a_stalled_window_has_no_room_for_is_not_lost() {
     assert!(rig.run_ms(150)[0].text.starts_with("NAK 11"), "the rest is asked for at once");
 }
 
+/// Lets new packets of 1000 bytes come as long as there is said to be room, and then one more; how many of all found none.
+fn fill(rig: &mut ReceiverRig, sqn: u32) -> u64 {
+    let room = |rig: &ReceiverRig| rig.receiver.room(&tsi(), 1 << 30).unwrap();
+    let packets = (room(rig) / 1000) as u32;
+    assert!((30..100).contains(&packets), "{packets}");
+    for sqn in sqn..sqn + packets {
+        assert!(room(rig) >= 1000, "there was room for more");
+        rig.odata(sqn, &[0; 1000]);
+    }
+    assert_eq!((room(rig), rig.receiver.stats().dropped_full), (0, 0));
+    rig.odata(sqn + packets, &[0; 1000]);
+    rig.receiver.stats().dropped_full
+}
+
+#[test]
+fn behind_a_gap_there_is_room_for_what_the_window_keeps() {
+    let limits =
+        [Limits { packets: 50, ..Limits::default() }, Limits { bytes: 100_000, ..Limits::default() }];
+    for limits in limits {
+        let mut rig = ReceiverRig::synchronised(ReceiverConfig { limits, ..apdus() });
+        rig.odata(0, &[0; 1000]);
+        assert!(rig.receiver.room(&tsi(), 1 << 30).unwrap() > 1 << 30, "what comes next is taken");
+        rig.odata(2, &[0; 1000]);
+        assert_eq!(fill(&mut rig, 3), 1);
+    }
+}
+
 #[test]
 fn a_window_that_may_lose_gives_the_oldest_half_up() {
     let mut rig = paused(Slow::Lose);

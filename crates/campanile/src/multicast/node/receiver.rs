@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use campanile_pgm::receiver::{Consumer, Event, Limits, Receiver, ReceiverConfig};
+use campanile_pgm::receiver::{Consumer, Event, Receiver, ReceiverConfig};
 use campanile_pgm::wire::PrivateType;
 use campanile_pgm::{Instant, Tsi};
 
@@ -45,10 +45,8 @@ pub(crate) struct ReceiverSeat<S> {
     acknowledged: Vec<Tsi>,
     /// The only sources to hear; any if there is none. A system may hand over what another socket joined for.
     sources: Vec<IpAddr>,
-    limits: Limits,
     /// The interface that the last train came in by.
     interface: u32,
-    consumer: Consumer,
 }
 
 impl<S: Sink> ReceiverSeat<S> {
@@ -77,9 +75,7 @@ impl<S: Sink> ReceiverSeat<S> {
             sink,
             acknowledged: Vec::new(),
             sources: options.network.sources.clone(),
-            limits: receiving.limits,
             interface: 0,
-            consumer,
         }
     }
 
@@ -151,12 +147,8 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
             return Some(Departure::of(&transmit));
         }
         let look = |tsi: &Tsi| {
-            let kept = match self.consumer {
-                // Packets go right on: what the queue does not take is dropped.
-                Consumer::Bulk => 0,
-                Consumer::Ordered { .. } => self.limits.bytes.saturating_sub(self.machine.held_bytes()),
-            };
-            ((self.sink.headroom() + kept) as u64, self.machine.needs(tsi))
+            let headroom = self.machine.room(tsi, self.sink.headroom());
+            (headroom.unwrap_or(0) as u64, self.machine.needs(tsi))
         };
         self.reporter.poll_transmit(now, buffer, look)
     }
