@@ -169,7 +169,7 @@ impl Governor {
             return;
         }
         let began = self.round.sent.packets;
-        let unreported = self.rate_bps * self.interval().as_secs_f64() * UNREPORTED;
+        let unreported = self.rate_bps * self.share_interval() * UNREPORTED;
         let listener = self.listeners.entry(report.receiver).or_insert(Listener::new(now, said));
         if !listener.hear(now, (said, report.heard), began) {
             return;
@@ -190,10 +190,14 @@ impl Governor {
 
     /// How often each receiver is to report: a few times in what fills a socket, within a share of the rate for all of them.
     pub(super) fn interval(&self) -> Duration {
-        let all_bps = (self.rate_bps * REPORTS_SHARE).max(REPORTS_MIN);
-        let seconds = self.listeners.len().max(1) as f64 * REPORT_LEN / all_bps;
         let least = (self.socket / UNREPORTED / self.rate_bps).clamp(INTERVAL_MIN, INTERVAL_USUAL);
-        Duration::from_secs_f64(seconds.clamp(least, INTERVAL_MAX))
+        Duration::from_secs_f64(self.share_interval().clamp(least, INTERVAL_MAX))
+    }
+
+    /// Seconds in which the reports' share of the rate lets each receiver report once.
+    fn share_interval(&self) -> f64 {
+        let all_bps = (self.rate_bps * REPORTS_SHARE).max(REPORTS_MIN);
+        self.listeners.len().max(1) as f64 * REPORT_LEN / all_bps
     }
 
     /// The rate from now on, in bytes a second, when so much was sent.
