@@ -196,7 +196,8 @@ impl Governor {
 
     /// Seconds in which the reports' share of the rate lets each receiver report once.
     fn share_interval(&self) -> f64 {
-        let all_bps = (self.rate_bps * REPORTS_SHARE).max(REPORTS_MIN);
+        let share = if self.clean.is_none() { REPORTS_SHARE_START } else { REPORTS_SHARE };
+        let all_bps = (self.rate_bps * share).max(REPORTS_MIN);
         self.listeners.len().max(1) as f64 * REPORT_LEN / all_bps
     }
 
@@ -392,8 +393,10 @@ const UNREPORTED: f64 = 4.0;
 const HORIZON: f64 = 2.0;
 /// The part of the rate that stays for repairs when there is no room for new data.
 const REPAIRS_SHARE: f64 = 0.25;
-/// The share of the rate that all reports together may take, or so many bytes a second if that is more; and what one takes.
+/// The share of the rate that all reports together may take, the same while it still doubles, so that many receivers do not hold that up,
+/// or so many bytes a second if that is more; and what one takes.
 const REPORTS_SHARE: f64 = 0.01;
+const REPORTS_SHARE_START: f64 = 0.04;
 const REPORTS_MIN: f64 = 250.0 * REPORT_LEN;
 const REPORT_LEN: f64 = 120.0;
 /// Seconds. The usual ones are short enough to judge a round by; shorter ones cost processor time.

@@ -66,6 +66,15 @@ fn the_bad_luck_of_one_of_many_is_not_taken_for_a_limit() {
 }
 
 #[test]
+fn a_large_group_does_not_hold_up_the_start() {
+    for (capacity, loss) in [(30e6, 0.0), (100e6, 0.01)] {
+        let way = Way { capacity, queue: capacity / 50.0, loss, ..WIDE };
+        let outcome = World::of(&[way; 200], 8).run();
+        assert!(outcome.reached > 0.75 && outcome.overrun < 0.08, "{capacity}: {outcome:?}");
+    }
+}
+
+#[test]
 fn trains_that_are_lost_whole_are_not_taken_for_a_limit() {
     for (loss, least) in [(0.01, 0.75), (0.05, 0.35)] {
         let way = Way { loss, train: 20, ..TIGHT };
