@@ -179,7 +179,8 @@ impl Load {
     /// Waits until the load has ended, and returns what it measured.
     ///
     /// # Errors
-    /// Nothing listens at the target, nothing ever came back, it was ended before there was anything to measure, or a worker failed.
+    /// Nothing listens at the target, nothing ever came back, it was ended before there was anything to measure or did not get to it, or
+    /// a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
         let Self { crew, boards, timings, before, config, backend, .. } = self;
         let target = config.target;
@@ -192,7 +193,8 @@ impl Load {
             joined => joined.map_err(LoadError::Worker)?,
         }
         if counts.sent == 0 {
-            return Err(LoadError::Unmeasured);
+            let is_over = u128::from(counts.sending_ns) >= config.duration.as_nanos();
+            return Err(if is_over { LoadError::Late } else { LoadError::Unmeasured });
         }
         if counts.answered == 0 {
             let cause = counts.last_failure();

@@ -142,10 +142,12 @@ fn conclude(arguments: &Arguments, runs: &[LoadReport]) -> Result<(), CommandErr
     }
     match runs.iter().find_map(|run| run.spoiled.first()) {
         None => Ok(()),
-        Some(reason) => Err(CommandError::failed(format!("the run is INVALID: {reason}"))
-            .hint("ask for less, give it more cores or --spin, and stop what else runs here")),
+        Some(reason) => Err(CommandError::failed(format!("the run is INVALID: {reason}")).hint(LESS)),
     }
 }
+
+/// What to do about a client that lags.
+const LESS: &str = "ask for less, give it more cores or --spin, and stop what else runs here";
 
 /// Several runs as data.
 #[derive(Serialize)]
@@ -207,6 +209,7 @@ pub(crate) fn error(error: LoadError) -> CommandError {
             .hint(format!("start a server there: campanile echo {}", target.port())),
         LoadError::NoReply { .. } => CommandError::failed(error)
             .hint("see that a server runs there, and that no firewall stands between"),
+        LoadError::Late => CommandError::failed(error).hint(LESS),
         LoadError::Socket { .. } => CommandError::failed(error)
             .hint("see that there is a way to that address, and fewer --sockets if they are many"),
         LoadError::Refused { .. } | LoadError::Unmeasured | LoadError::Cores(_) | LoadError::Worker(_) => {

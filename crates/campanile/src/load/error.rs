@@ -38,6 +38,8 @@ pub enum LoadError {
     },
     /// It was ended before the measurement began.
     Unmeasured,
+    /// All of the measurement went by before a packet of it was sent: this client lags.
+    Late,
     /// Nothing came back.
     NoReply {
         /// The server.
@@ -64,6 +66,7 @@ impl fmt::Display for LoadError {
                 write!(f, "nothing listens on {target} any more, after {answered} replies")
             }
             Self::Unmeasured => f.write_str("ended before the measurement began"),
+            Self::Late => f.write_str("nothing was sent in the time that is measured"),
             Self::NoReply { target, sent, cause: None } => {
                 write!(f, "no reply from {target} to {sent} packets")
             }

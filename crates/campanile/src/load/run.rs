@@ -244,10 +244,11 @@ impl<'p> Worker<'p> {
         self.plan.clock.deadline(at)
     }
 
-    /// The next moment at which sending may be over.
+    /// The next moment at which sending may be over by the clock.
     fn next_end(&self) -> Instant {
         let end = self.measured.end;
-        if self.now < end { end } else { end.after(OVERTIME) }
+        let next = [end, end.after(OVERTIME)].into_iter().find(|&end| self.now < end);
+        next.unwrap_or(Instant::from_ns(u64::MAX))
     }
 
     fn receive(&mut self, train: &Train<'_>) {
@@ -313,8 +314,12 @@ impl<'p> Worker<'p> {
     /// Does what is due at this time.
     fn keep_time(&mut self) {
         let end = self.measured.end;
-        let is_all_sent = self.next_due().is_none_or(|(_, due)| due >= end);
-        if self.now >= end && (is_all_sent || self.now >= end.after(OVERTIME)) {
+        let is_all_sent = match self.next_due() {
+            Some((_, due)) => due >= end || self.now >= end.after(OVERTIME),
+            // Without a schedule nothing is given up: what kept this from its work all that time is not the measurement.
+            None => self.counts.sent > 0,
+        };
+        if self.now >= end && is_all_sent {
             self.stop();
         }
         if self.sending {

@@ -271,8 +271,8 @@ fn the_warm_up_is_not_measured() {
         let server = server();
         let (warm_up, target) = (Duration::from_millis(200), server.description().address);
         let start = Instant::now();
-        let load = Load::start(&LoadConfig { pace, warm_up, ..gentle(target) }).expect("it starts");
-        let report = load.join().expect("the server answers");
+        let config = LoadConfig { pace, warm_up, ..gentle(target) };
+        let report = run_until(&config, |load| load.progress().answered > 0);
         let took = start.elapsed().as_secs_f64();
         server.stop();
         let answered = server.join().expect("no worker fails").total.replied.packets;
@@ -281,10 +281,41 @@ fn the_warm_up_is_not_measured() {
             report.warm_up_seconds > 0.19 && report.seconds + report.warm_up_seconds <= took,
             "{report:?}"
         );
-        if pace == Pace::Rate(1000) && !is_behind(&report) {
-            assert_eq!(report.sent.packets, 300);
+        if pace == Pace::Rate(1000) {
+            assert_eq!(answered - report.received.packets, 200, "what was due before");
         }
     }
+}
+
+/// As a client that nothing lets work while it should measure.
+#[test]
+fn a_measurement_that_is_over_at_once_sends_all_the_same() {
+    let server = server();
+    let (warm_up, duration) = (Duration::from_millis(20), Duration::from_nanos(1));
+    let config = LoadConfig { warm_up, duration, ..gentle(server.description().address) };
+    let report = run(&config).expect("the server answers");
+    assert!(report.sent.packets > 0 && report.lost == 0, "{report:?}");
+}
+
+#[test]
+fn who_says_nothing_in_the_warm_up_either_does_not_reply() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+    let target = silent.local_addr().expect("it is bound");
+    let (warm_up, duration, timeout) =
+        (Duration::from_millis(10), Duration::from_millis(10), Duration::from_millis(100));
+    let error =
+        run(&LoadConfig { warm_up, duration, timeout, ..gentle(target) }).expect_err("nothing came back");
+    assert!(matches!(error, LoadError::NoReply { sent: 1.., .. }), "{error}");
+}
+
+#[test]
+fn who_is_late_for_all_of_the_measurement_says_so() {
+    let server = server();
+    let (pace, warm_up, timeout) =
+        (Pace::Rate(Pace::RATE_MAX), Duration::from_millis(500), Duration::from_millis(100));
+    let config = LoadConfig { pace, warm_up, timeout, ..gentle(server.description().address) };
+    let error = run(&config).expect_err("nobody sends so fast");
+    assert!(matches!(error, LoadError::Late), "{error}");
 }
 
 #[test]

@@ -42,14 +42,15 @@ fn an_open_loop_is_repeated_and_leaves_a_log() {
     let folder = tempfile::tempdir().expect("a new folder");
     let log = folder.path().join("of-the-run.hlog");
     let options = format!("--rate 1k --warm-up 0.1 --repeat 3 --timeout 20 --histogram {}", log.display());
-    let load = run(&format!("load 127.0.0.1 {} 64 1 0.2 {options} --json", server.port));
+    let load = run(&format!("load 127.0.0.1 {} 64 1 1 {options} --json", server.port));
     let report: serde_json::Value = serde_json::from_str(&load.stdout).expect("one value");
     let runs = report["runs"].as_array().expect("the runs");
     assert_eq!(runs.len(), 3);
     for run in runs {
         let (sent, rate) = (run["sent"]["packets"].as_u64(), run["rate"].as_u64());
         // A client that lags does not get to all that was due.
-        let all_or_spoiled = sent == Some(200) || sent < Some(200) && run["spoiled"] != serde_json::json!([]);
+        let all_or_spoiled =
+            sent == Some(1000) || sent < Some(1000) && run["spoiled"] != serde_json::json!([]);
         assert!(sent > Some(0) && all_or_spoiled && rate == Some(1000), "{run}");
         assert!(run["from_due"]["p99_ns"].as_u64() >= run["round_trip"]["p50_ns"].as_u64(), "{run}");
         assert!(run["send_lag"]["p99_9_ns"].as_u64() > Some(0) && run["environment"]["loopback"] == true);
@@ -85,6 +86,11 @@ fn a_run_that_lags_is_invalid_and_fails() {
     assert_eq!(load.code, Some(1), "{load:?}");
     assert!(load.stderr.starts_with("error: the run is INVALID: this client sent "), "{}", load.stderr);
     assert!(load.stdout.contains("\nINVALID     this client sent "), "{}", load.stdout);
+    let late = "--rate 100m --warm-up 0.5 --timeout 0.1";
+    let load = run(&format!("load 127.0.0.1 {} 64 1 0.3 {late}", server.port));
+    assert_eq!(load.code, Some(1), "{load:?}");
+    let told = "error: nothing was sent in the time that is measured; ask for less";
+    assert!(load.stderr.starts_with(told), "{}", load.stderr);
 }
 
 /// A filter drops every tenth packet on the way there and every twentieth on the way back; probes have another size.
