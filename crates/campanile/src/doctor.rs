@@ -82,13 +82,13 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
     let interface = complaint.interface.clone().or_else(|| group::interface_for(complaint.group?.ip()));
     let mut findings = machine::examine(&tree, interface.as_deref());
     if let Some(interface) = &interface {
-        findings.extend(group::examine_interface(&tree, interface, complaint.group.is_some()));
+        findings.extend(group::examine_interface(&tree, interface, complaint.group));
     }
     if let Some(group) = complaint.group {
         findings.extend(group::examine(&tree, group, interface.as_deref()));
     }
     if let Some(port) = complaint.port.or(complaint.group.map(|group| group.port())) {
-        findings.push(port::sockets(&tree, port, complaint.group.is_some()));
+        findings.push(port::sockets(&tree, port, complaint.group.map(|group| group.ip())));
         findings.push(firewall::examine(port));
     }
     findings

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use campanile_engine::Interface;
 
-use super::tree::Tree;
+use super::tree::{LOOPBACK, MULTICAST, Tree, UP};
 use super::{Finding, Severity, membership};
 use crate::beacon::{Listener, ListenerConfig};
 
@@ -19,9 +19,10 @@ pub(super) fn interface_for(group: IpAddr) -> Option<String> {
     all.into_iter().find(|entry| entry.ip() == local).map(|entry| entry.name)
 }
 
-pub(super) fn examine_interface(tree: &Tree, interface: &str, for_group: bool) -> Vec<Finding> {
-    let mut findings = vec![link(tree, interface, for_group)];
-    if for_group {
+pub(super) fn examine_interface(tree: &Tree, interface: &str, group: Option<SocketAddr>) -> Vec<Finding> {
+    let mut findings = vec![link(tree, interface, group.is_some())];
+    // IPv6 has none.
+    if group.is_some_and(|group| group.is_ipv4()) {
         findings.push(reverse_path(tree, interface));
     }
     findings
@@ -31,7 +32,7 @@ pub(super) fn examine(tree: &Tree, group: SocketAddr, interface: Option<&str>) -
     let mut findings = vec![route(group, interface, interface_for(group.ip()))];
     if let Some(interface) = interface {
         findings.extend(group.is_ipv4().then(|| membership::igmp_version(tree, interface)));
-        findings.push(membership::examine(tree, group.ip(), interface));
+        findings.push(membership::examine(tree, group, interface));
     }
     findings.push(reach(group.ip()));
     let second = Finding::new("the network between", Severity::Unknown, "this machine cannot see it alone");
@@ -46,6 +47,8 @@ pub(super) fn examine(tree: &Tree, group: SocketAddr, interface: Option<&str>) -
 
 pub(super) fn listen(group: SocketAddr, interface: Option<&str>, patience: Duration) -> Finding {
     let check = "live test";
+    let by = interface.map(|name| format!(" --interface {name}")).unwrap_or_default();
+    let again = format!("campanile doctor --listen --group {group}{by}");
     let interfaces = interface.map(|name| Interface::Name(name.to_owned())).into_iter().collect();
     let until = Instant::now() + patience;
     let heard = Listener::open(&ListenerConfig { group, interfaces })
@@ -61,24 +64,19 @@ pub(super) fn listen(group: SocketAddr, interface: Option<&str>, patience: Durat
             Finding::new(check, Severity::Fault, evidence)
                 .costs("if somebody sent meanwhile, it does not arrive here")
                 .fix(format!("campanile beacon send --group {group} (on another machine, and listen again)"))
-                .verify(format!("campanile doctor --listen --group {group}"))
+                .verify(again)
         }
         Err(error) => Finding::new(check, Severity::Fault, error.to_string())
             .costs("the group cannot be joined")
             .fix("ip link (shows the interfaces that are up: name one of them with --interface)")
-            .verify(format!("campanile doctor --listen --group {group}")),
+            .verify(again),
     }
 }
-
-/// Bits of an interface's flags (if.h).
-const UP: u64 = 0x1;
-const MULTICAST: u64 = 0x1000;
 
 fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
     let check = "interface";
     let word = |name: &str| tree.word(&format!("sys/class/net/{interface}/{name}"));
-    let flags = word("flags").and_then(|flags| u64::from_str_radix(flags.strip_prefix("0x")?, 16).ok());
-    let Some(flags) = flags else {
+    let Some(flags) = tree.flags(interface) else {
         let known = tree.names("sys/class/net").join(", ");
         return Finding::new(check, Severity::Fault, format!("there is no {interface} (there are: {known})"))
             .costs("nothing comes or goes by it")
@@ -98,7 +96,8 @@ fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
             .fix("see to its cable, or to the other end")
             .verify(show);
     }
-    if for_group && flags & MULTICAST == 0 {
+    // Loopback carries groups for who names it, though it does not say so.
+    if for_group && flags & (MULTICAST | LOOPBACK) == 0 {
         return Finding::new(check, Severity::Fault, format!("{interface} does not do multicast"))
             .costs("no group is sent or heard by it")
             .fix(format!("ip link set {interface} multicast on"))
@@ -190,6 +189,7 @@ mod tests {
         assert_eq!(severity_of("0x1002\n", "1\n"), Severity::Fault);
         assert_eq!(severity_of("0x1003\n", "0\n"), Severity::Fault);
         assert_eq!(severity_of("0x3\n", "1\n"), Severity::Fault);
+        assert_eq!(severity_of("0x9\n", "1\n"), Severity::Fine, "loopback carries groups without the flag");
         let gone = link(Planted::new(&[("sys/class/net/e/flags", "0x1003")]).tree(), "f", true);
         assert!(gone.evidence == "there is no f (there are: e)" && gone.severity == Severity::Fault);
     }

@@ -3,7 +3,7 @@
 use campanile_engine::offload::{self, Offload};
 use campanile_engine::{Choice, Config, Engine};
 
-use super::tree::Tree;
+use super::tree::{LOOPBACK, Tree};
 use super::{Finding, Severity};
 use crate::host::Counters;
 
@@ -136,20 +136,38 @@ fn steering(tree: &Tree, interface: &str) -> Finding {
     let folder = format!("sys/class/net/{interface}/queues");
     let queues: Vec<String> =
         tree.names(&folder).into_iter().filter(|name| name.starts_with("rx-")).collect();
-    let cores = crate::cores::allowed().map_or(1, |cores| cores.len());
+    let cores = crate::cores::allowed().unwrap_or_default();
     let steered = queues.iter().any(|queue| {
         let mask = tree.word(&format!("{folder}/{queue}/rps_cpus")).unwrap_or_default();
         mask.chars().any(|digit| digit.is_ascii_hexdigit() && digit != '0')
     });
-    let evidence = format!("{interface} has {} receive queues for {cores} processors", queues.len());
-    match queues.len() {
+    let (count, s) = (queues.len(), if queues.len() == 1 { "" } else { "s" });
+    let evidence = format!("{interface} has {count} receive queue{s} for {} processors", cores.len());
+    if tree.flags(interface).is_some_and(|flags| flags & LOOPBACK != 0) {
+        return Finding::new(
+            check,
+            Severity::Fine,
+            format!("{interface} receives on the processor that sends"),
+        );
+    }
+    match count {
         0 => Finding::unknown(check),
-        count if count >= cores || steered => Finding::new(check, Severity::Fine, evidence),
+        _ if count >= cores.len() || steered => Finding::new(check, Severity::Fine, evidence),
         _ => Finding::new(check, Severity::Notice, format!("{evidence}, and packets are not spread further"))
             .costs("the other processors receive nothing by themselves")
-            .fix(format!("echo ffffffff > /sys/class/net/{interface}/queues/rx-0/rps_cpus"))
+            .fix(format!("echo {} | tee /sys/class/net/{interface}/queues/rx-*/rps_cpus", mask(&cores)))
             .verify(format!("cat /sys/class/net/{interface}/queues/rx-*/rps_cpus")),
     }
+}
+
+/// A set of processors as the system takes it: words of 32 bits in hexadecimal, the highest first, and none that there is not.
+fn mask(cores: &[usize]) -> String {
+    let highest = cores.iter().max().map_or(0, |core| core / 32);
+    let word = |at: usize| {
+        cores.iter().filter(|&core| core / 32 == at).fold(0_u32, |word, core| word | 1 << (core % 32))
+    };
+    let lower: String = (0..highest).rev().map(|at| format!(",{:08x}", word(at))).collect();
+    format!("{:x}{lower}", word(highest))
 }
 
 /// Datagrams of one sender that arrive in a row can go through the stack together, if the interface puts them together first.
@@ -211,11 +229,24 @@ mod tests {
 
     #[test]
     fn packets_are_spread_by_queues_or_by_a_mask() {
-        let mask = |mask| Planted::new(&[("sys/class/net/e/queues/rx-0/rps_cpus", mask)]);
-        assert_eq!(steering(mask("00000000,0000000f").tree(), "e").severity, Severity::Fine);
-        let severity = steering(mask("00000000,00000000").tree(), "e").severity;
+        let masked = |mask| Planted::new(&[("sys/class/net/e/queues/rx-0/rps_cpus", mask)]);
+        assert_eq!(steering(masked("00000000,0000000f").tree(), "e").severity, Severity::Fine);
+        let severity = steering(masked("00000000,00000000").tree(), "e").severity;
         let alone = crate::cores::allowed().is_ok_and(|cores| cores.len() == 1);
         assert_eq!(severity, if alone { Severity::Fine } else { Severity::Notice });
+    }
+
+    #[test]
+    fn loopback_needs_no_steering() {
+        let files = [("sys/class/net/l/queues/rx-0/rps_cpus", "0"), ("sys/class/net/l/flags", "0x9")];
+        assert_eq!(steering(Planted::new(&files).tree(), "l").severity, Severity::Fine);
+    }
+
+    #[test]
+    fn a_mask_names_the_processors_that_there_are() {
+        assert_eq!(mask(&[0, 1]), "3");
+        assert_eq!(mask(&(0..32).collect::<Vec<_>>()), "ffffffff");
+        assert_eq!(mask(&[0, 33, 65]), "2,00000002,00000001");
     }
 
     #[test]

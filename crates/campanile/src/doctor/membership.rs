@@ -1,16 +1,17 @@
 //! Which groups the interfaces listen to.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::tree::Tree;
 use super::{Finding, Severity};
 
 /// Whether an interface listens to a group.
-pub(super) fn examine(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
+pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str) -> Finding {
     let check = "membership";
+    let group = at.ip();
     let Some(all) = Membership::read_all(tree, group) else { return Finding::unknown(check) };
     let own = all.iter().filter(|one| one.interface == interface).count();
-    let mut evidence = format!("{interface} is a member of {own} groups");
+    let mut evidence = format!("{interface} is a member of {own} group{}", if own == 1 { "" } else { "s" });
     let limit = tree.number("proc/sys/net/ipv4/igmp_max_memberships").filter(|_| group.is_ipv4());
     if let Some(limit) = limit {
         evidence += &format!(" (a socket may have {limit})");
@@ -30,7 +31,7 @@ pub(super) fn examine(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
     };
     Finding::new(check, Severity::Warning, evidence)
         .costs(cost)
-        .fix(format!("campanile beacon listen --group {group} --interface {interface}"))
+        .fix(format!("campanile beacon listen --group {at} --interface {interface}"))
         .verify(format!("ip maddress show dev {interface}"))
 }
 
@@ -107,8 +108,8 @@ mod tests {
     use super::super::tree::Planted;
     use super::*;
 
-    fn group(text: &str) -> IpAddr {
-        text.parse().expect("a literal address")
+    fn group(ip: &str) -> SocketAddr {
+        SocketAddr::new(ip.parse().expect("a literal address"), 7000)
     }
 
     #[test]
@@ -124,9 +125,11 @@ mod tests {
         let wrong = found("lo");
         assert_eq!(
             wrong.evidence,
-            "lo is a member of 1 groups, 239.192.7.1 is not among them; e listens to it"
+            "lo is a member of 1 group, 239.192.7.1 is not among them; e listens to it"
         );
         assert_eq!((found("e").severity, wrong.severity), (Severity::Fine, Severity::Warning));
+        let fix = "campanile beacon listen --group 239.192.7.1:7000 --interface lo";
+        assert_eq!(wrong.fix.as_deref(), Some(fix), "the port is the one that was complained of");
         let version = |interface| igmp_version(planted.tree(), interface).severity;
         assert_eq!(
             (version("lo"), version("e"), version("f")),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use super::tree::Tree;
 use super::{Finding, Severity};
@@ -15,8 +16,8 @@ struct Bound {
     inode: u64,
 }
 
-/// Who has the port; `to_many` if it is that of a group, whose datagrams each of its sockets gets.
-pub(super) fn sockets(tree: &Tree, port: u16, to_many: bool) -> Finding {
+/// Who has the port; with a group, each of the sockets gets its datagrams.
+pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>) -> Finding {
     let check = "sockets on the port";
     let texts: Vec<String> =
         ["proc/net/udp", "proc/net/udp6"].into_iter().filter_map(|path| tree.text(path)).collect();
@@ -30,19 +31,16 @@ pub(super) fn sockets(tree: &Tree, port: u16, to_many: bool) -> Finding {
         .collect();
     let show = format!("ss -ulpmn 'sport = :{port}'");
     let drops: u64 = bound.iter().map(|socket| socket.drops).fold(0, u64::saturating_add);
-    let (count, s) = (bound.len(), if bound.len() == 1 { " has" } else { "s have" });
-    let evidence = format!("{count} socket{s} port {port}; {drops} datagrams found them full");
-    if bound.is_empty() {
-        return Finding::new(check, Severity::Warning, evidence)
-            .costs("nobody listens: what arrives is refused")
-            .fix(format!("campanile echo {port} (or the program that is to listen)"))
-            .verify(show);
-    }
+    let evidence = match bound.len() {
+        0 => return Finding { verify: Some(show), ..nobody(check, port, group) },
+        1 => format!("1 socket has port {port}; {drops} datagrams found it full"),
+        count => format!("{count} sockets have port {port}; {drops} datagrams found them full"),
+    };
     let programs = programs(tree, &bound);
     let told: Vec<String> = programs.values().map(Program::to_string).collect();
     let evidence =
         if told.is_empty() { evidence } else { format!("{evidence}; they belong to {}", told.join(", ")) };
-    if !to_many && are_rivals(&bound, &programs) {
+    if group.is_none() && are_rivals(&bound, &programs) {
         return Finding::new(check, Severity::Warning, evidence)
             .costs("a datagram to one address goes to one of these programs, and the others do not hear it")
             .fix("give each program a port of its own")
@@ -55,6 +53,22 @@ pub(super) fn sockets(tree: &Tree, port: u16, to_many: bool) -> Finding {
             .verify(show);
     }
     Finding::new(check, Severity::Fine, evidence)
+}
+
+/// No socket has the port.
+fn nobody(check: &'static str, port: u16, group: Option<IpAddr>) -> Finding {
+    let finding = Finding::new(check, Severity::Warning, format!("no socket has port {port}"));
+    match group {
+        None => finding
+            .costs("nobody listens: what arrives is refused")
+            .fix(format!("campanile echo {port} (or the program that is to listen)")),
+        Some(group) => {
+            let at = SocketAddr::new(group, port);
+            finding
+                .costs("nobody listens: what arrives is thrown away")
+                .fix(format!("campanile beacon listen --group {at} (or the program that is to listen)"))
+        }
+    }
 }
 
 impl Bound {
@@ -162,7 +176,7 @@ mod tests {
 
     fn found(lines: &[String]) -> Finding {
         let planted = Planted::new(&[("proc/net/udp", &format!("{HEAD}{}", lines.concat()))]);
-        sockets(planted.tree(), 5000, false)
+        sockets(planted.tree(), 5000, None)
     }
 
     #[test]
@@ -172,9 +186,26 @@ mod tests {
         assert_eq!(found(&[line(ANY, 5000, 0, 0), other]).severity, Severity::Fine);
         assert_eq!(found(&[line(ANY, 5000, 0, 0), line(ANY, 5000, 0, 0)]).severity, Severity::Fine);
         let full = found(&[line(ANY, 5000, 0, 8)]);
-        assert_eq!(full.evidence, "1 socket has port 5000; 8 datagrams found them full");
+        assert_eq!(full.evidence, "1 socket has port 5000; 8 datagrams found it full");
         assert_eq!(full.severity, Severity::Warning);
         assert_eq!(found(&["nonsense\n".to_owned()]).severity, Severity::Warning);
+    }
+
+    #[test]
+    fn who_listens_to_a_group_is_no_echo_server() {
+        let planted = Planted::new(&[("proc/net/udp", HEAD)]);
+        let found = |group: Option<&str>| {
+            let group = group.map(|group| group.parse().expect("a literal address"));
+            sockets(planted.tree(), 5000, group)
+        };
+        let (alone, of_group) = (found(None), found(Some("ff15::7")));
+        assert_eq!(
+            (&*alone.evidence, &*of_group.evidence),
+            ("no socket has port 5000", "no socket has port 5000")
+        );
+        assert!(alone.fix.is_some_and(|fix| fix.starts_with("campanile echo 5000 ")));
+        let fix = "campanile beacon listen --group [ff15::7]:5000 ";
+        assert!(of_group.fix.is_some_and(|told| told.starts_with(fix)));
     }
 
     #[test]

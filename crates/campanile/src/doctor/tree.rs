@@ -29,6 +29,12 @@ impl Tree {
         self.word(path)?.parse().ok()
     }
 
+    /// The flags of an interface (if.h).
+    pub(super) fn flags(&self, interface: &str) -> Option<u64> {
+        let word = self.word(&format!("sys/class/net/{interface}/flags"))?;
+        u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+    }
+
     /// What a symbolic link says, on Linux. Wine opens and closes what a link leads to, and the locks of the process whose
     /// file it is are gone with that: here those of its own server.
     pub(super) fn link(&self, path: &str) -> Option<String> {
@@ -47,6 +53,11 @@ impl Tree {
         names
     }
 }
+
+/// Bits of an interface's flags (if.h).
+pub(super) const UP: u64 = 0x1;
+pub(super) const LOOPBACK: u64 = 0x8;
+pub(super) const MULTICAST: u64 = 0x1000;
 
 /// More processors, queues or programs than that are not looked at.
 const NAMES_MAX: usize = 4096;

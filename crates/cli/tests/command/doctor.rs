@@ -88,7 +88,7 @@ fn filters_and_old_versions_are_seen() {
                   (\"$0\" beacon listen --group 239.192.7.1 --interface two > /dev/null 2>&1 &) && \
                   until ip maddress show dev two | grep -q 239.192.7.1; do sleep 0.01; done";
     is_found(joined, "membership", "warning", "239.192.7.1 is not among them; two listens to it");
-    is_found("true", "sockets on the port", "warning", "0 sockets have port 5000");
+    is_found("true", "sockets on the port", "warning", "no socket has port 5000");
 }
 
 #[test]
