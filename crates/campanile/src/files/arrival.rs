@@ -210,15 +210,19 @@ impl Heading {
 
     /// How long the front is, as soon as it says so.
     fn needed(&self, profile: &mut Option<Profile>) -> Result<Option<usize>, Refusal> {
-        if self.bytes.len() < PREFIX {
-            return Ok(None);
-        }
         if profile.is_none() {
+            // A session of something else may be over before it is as long as a front.
+            if self.bytes.len() < Profile::LEN {
+                return Ok(None);
+            }
             let read = Profile::parse(&self.bytes).map_err(Refusal::Profile)?;
             if read.content != Content::Files {
                 return Err(Refusal::Content(read.content));
             }
             *profile = Some(read);
+        }
+        if self.bytes.len() < PREFIX {
+            return Ok(None);
         }
         Ok(Some(PREFIX + self.head()?.len as usize))
     }

@@ -138,9 +138,9 @@ pub enum ProfileError {
 impl fmt::Display for ProfileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProfileError::None => f.write_str("no session of campanile"),
+            ProfileError::None => f.write_str("it brings something else, or is not of campanile"),
             ProfileError::Version(version) => {
-                write!(f, "session of version {version}; this is version {VERSION}")
+                write!(f, "it is of version {version}; this is version {VERSION}")
             }
             ProfileError::Content(kind) => write!(f, "content of unknown kind {kind}"),
             ProfileError::Hash(kind) => write!(f, "unknown hash {kind}"),

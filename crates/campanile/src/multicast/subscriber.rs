@@ -142,7 +142,7 @@ impl std::fmt::Display for Foreign {
             Foreign::Content(Content::Apdu) => "messages in packets of their own",
             Foreign::Content(Content::Stream) => "a stream",
         };
-        write!(f, "session says {what}")
+        write!(f, "it brings {what}")
     }
 }
 

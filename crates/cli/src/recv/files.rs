@@ -13,7 +13,7 @@ use campanile::multicast::{EndCause, Options, Tsi};
 use super::Arguments;
 use super::said::{Begun, Complete, Failed, Finished, Found, Missed, Placed, Receiving, Started};
 use crate::command_error::CommandError;
-use crate::figures::Count;
+use crate::figures::Things;
 use crate::interrupt::Interrupt;
 use crate::progress::{Every, Teller};
 use crate::{file_error, session};
@@ -128,7 +128,7 @@ impl Run {
                 if !self.stays && is_final(&why) {
                     let message = match missing {
                         0 => why.to_string(),
-                        _ => format!("{why}, {} packets are missing", Count(missing)),
+                        _ => format!("{why}; {} missing", Things(missing, "packet")),
                     };
                     return Ok(Some(Ending {
                         tsi,

@@ -149,7 +149,8 @@ impl Said for Missed {
 impl fmt::Display for Missed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { session, why, missing } = self;
-        write!(f, "session {session} is not complete: {why}; {} packets are missing", Count(*missing))
+        write!(f, "session {session} is not complete: {why}")?;
+        if *missing > 0 { write!(f, "; {} missing", Things(*missing, "packet")) } else { Ok(()) }
     }
 }
 

@@ -349,6 +349,9 @@ fn strangers_are_refused() {
     let mut messages = good();
     messages.packets[0][..Profile::LEN].copy_from_slice(&Profile::new(Content::Messages).emit());
     assert_eq!(receiver.refusal(&messages), Refusal::Content(Content::Messages));
+    let mut lines = good();
+    lines.packets = vec![[&[0, 0, 25, 0], &Profile::new(Content::Messages).emit()[..]].concat()];
+    assert_eq!(receiver.refusal(&lines), Refusal::Profile(ProfileError::None), "though its front is short");
     let mut long = good();
     long.packets[0][Profile::LEN] = 0xff;
     assert_eq!(receiver.refusal(&long), Refusal::Manifest(ManifestError::Long));
