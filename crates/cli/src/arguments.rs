@@ -17,6 +17,11 @@ pub(crate) fn number(text: &str) -> Result<usize, &'static str> {
     text.parse().map_err(|_| "give a whole number")
 }
 
+/// When to stop: after one thing at least.
+pub(crate) fn count(text: &str) -> Result<u64, &'static str> {
+    text.parse().ok().filter(|&count| count > 0).ok_or("give a whole number from 1 on")
+}
+
 /// A number of packets a second; k and m stand for thousands and millions.
 pub(crate) fn rate(text: &str) -> Result<u64, &'static str> {
     let (digits, unit) = match text.strip_suffix(['k', 'K']) {
@@ -85,6 +90,12 @@ mod tests {
             (repeats("1000"), repeats("0").is_err(), repeats("1001").is_err()),
             (Ok(1000), true, true)
         );
+    }
+
+    #[test]
+    fn counts_begin_with_1() {
+        assert_eq!((count("1"), count("18446744073709551615")), (Ok(1), Ok(u64::MAX)));
+        assert!(count("0").is_err() && count("-1").is_err() && count("18446744073709551616").is_err());
     }
 
     #[test]

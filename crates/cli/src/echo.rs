@@ -209,7 +209,7 @@ impl fmt::Display for Rate {
 
 impl fmt::Display for Rates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:8.1} s  in {}  out {}  ", self.seconds, self.received, self.replied)?;
+        write!(f, "in {}  out {}  ", self.received, self.replied)?;
         write!(f, "dropped {}", Count(self.dropped.total()))?;
         let causes: Vec<String> =
             self.dropped.iter().map(|(cause, count)| format!("{} {}", cause.name(), Count(count))).collect();
@@ -248,12 +248,12 @@ impl Printer {
         if self.json {
             return output::event(event, &rates);
         }
-        output::line(&rates)?;
-        if event == "stopped" {
-            let (received, replied) = (Count(rates.received.packets), Count(rates.replied.packets));
-            return output::line(format_args!("stopped: {received} packets received, {replied} sent back"));
+        if event != "stopped" {
+            return output::line(format_args!("{:8.1} s  {rates}", rates.seconds));
         }
-        Ok(())
+        let (received, replied) = (Count(rates.received.packets), Count(rates.replied.packets));
+        output::line(format_args!("on average over {:.1} s  {rates}", rates.seconds))?;
+        output::line(format_args!("stopped: {received} packets received, {replied} sent back"))
     }
 }
 

@@ -13,7 +13,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use campanile::load::{Histograms, Load, LoadConfig, LoadError, LoadReport, Pace};
+use campanile::load::{Histograms, Load, LoadConfig, LoadError, LoadReport, Number, Pace};
 use campanile::{Choice, amount};
 use serde::Serialize;
 
@@ -90,8 +90,8 @@ const EXAMPLES: &str = "\
 Examples:
   campanile load 192.0.2.1 5000                     64 bytes, all cores, 10 seconds
   campanile load server 5000 1400 2 30              1400 bytes, two cores, 30 seconds
-  campanile load ::1 5000 --window 1 --sockets 1    one packet at a time on each core: the round trip
-  campanile load server 5000 --rate 20k             20,000 packets a second: latency as users feel it
+  campanile load ::1 5000 --window 1 --sockets 1    one packet at a time on each core: round trips
+  campanile load server 5000 --rate 20k             20,000 a second: latency as users feel it
   campanile load server 5000 --rate 20k --warm-up 2 --repeat 7
                                                     seven times, and how far they lie apart
   campanile load server 5000 --json                 for scripts
@@ -140,9 +140,21 @@ fn conclude(arguments: &Arguments, runs: &[LoadReport]) -> Result<(), CommandErr
             output::line(format_args!("{count} of {asked} runs\n{}", Spread::of(runs)))?;
         }
     }
+    let spoiled = runs.iter().filter(|run| !run.spoiled.is_empty()).count();
     match runs.iter().find_map(|run| run.spoiled.first()) {
         None => Ok(()),
-        Some(reason) => Err(CommandError::failed(format!("the run is INVALID: {reason}")).hint(LESS)),
+        Some(reason) => {
+            Err(CommandError::failed(format!("{} INVALID: {reason}", which(spoiled, runs.len()))).hint(LESS))
+        }
+    }
+}
+
+/// So many of all runs, as the subject of a sentence.
+fn which(some: usize, all: usize) -> String {
+    match (some, all) {
+        (_, 1) => "the run is".to_owned(),
+        (1, all) => format!("1 of {all} runs is"),
+        (some, all) => format!("{some} of {all} runs are"),
     }
 }
 
@@ -204,6 +216,8 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, CommandError> {
 /// What to say when there is no report.
 pub(crate) fn error(error: LoadError) -> CommandError {
     match &error {
+        LoadError::Range { number: Number::Train, .. } => CommandError::bad_input(error)
+            .hint("a train is no longer than the window, 64 packets, or 65,507 bytes"),
         LoadError::Range { .. } => CommandError::bad_input(error),
         LoadError::Refused { target, answered: 0 } => CommandError::failed(&error)
             .hint(format!("start a server there: campanile echo {}", target.port())),
@@ -241,6 +255,12 @@ impl fmt::Display for Started<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_run_of_several_is_not_the_run() {
+        let told = [which(1, 1), which(1, 3), which(2, 3)];
+        assert_eq!(told, ["the run is", "1 of 3 runs is", "2 of 3 runs are"]);
+    }
 
     #[test]
     fn addresses_are_hosts_with_or_without_brackets() {

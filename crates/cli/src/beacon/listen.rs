@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::command_error::CommandError;
 use crate::figures::{Count, Span, Things};
-use crate::{interrupt, output};
+use crate::{arguments, interrupt, output};
 
 /// Listen to a group: who sends, which number, when, and what was lost.
 ///
@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     interface: Vec<Interface>,
     /// Stop after so many datagrams [default: at Ctrl-C]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "NUMBER", value_parser = arguments::count)]
     count: Option<u64>,
     /// Stop after this time, such as 60s; with --count, fewer datagrams than that are a failure
     #[arg(long, value_name = "TIME", value_parser = amount::time)]

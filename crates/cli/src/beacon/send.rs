@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = amount::time, default_value = "1s")]
     every: Duration,
     /// Datagrams to send [default: until Ctrl-C]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "NUMBER", value_parser = arguments::count)]
     count: Option<u64>,
     /// Bytes of each datagram, 32 of them for its number and times, up to 65507 (65527 over IPv6) [default: what it takes]
     #[arg(long, value_name = "BYTES", value_parser = arguments::number)]

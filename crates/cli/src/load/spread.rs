@@ -14,7 +14,9 @@ pub(super) struct Spread {
     received_packets_per_second: Range,
     /// Share of packets lost, in percent.
     lost_percent: Range,
-    /// Half of the latencies are no longer. From the due time in an open loop, from the time of sending in a closed one.
+    /// Which latency the next two are of: that from the due time in an open loop, the round trip in a closed one.
+    latency: &'static str,
+    /// Half of the latencies are no longer.
     p50_ns: Range,
     /// 99 of 100 are no longer.
     p99_ns: Range,
@@ -33,13 +35,15 @@ struct Range {
 impl Spread {
     /// The spread of at least one run.
     pub(super) fn of(runs: &[LoadReport]) -> Self {
-        let latency = |run: &LoadReport| run.from_due.or(run.round_trip);
+        let is_open = runs.iter().any(|run| run.from_due.is_some());
+        let latency = |run: &LoadReport| if is_open { run.from_due } else { run.round_trip };
         let quantile = |of: fn(campanile::load::Latency) -> u64| {
             Range::of(runs.iter().filter_map(|run| latency(run).map(|latency| of(latency) as f64)))
         };
         Self {
             received_packets_per_second: Range::of(runs.iter().map(|run| run.received.packets_per_second)),
             lost_percent: Range::of(runs.iter().map(|run| run.lost_percent)),
+            latency: if is_open { "from_due" } else { "round_trip" },
             p50_ns: quantile(|latency| latency.p50_ns),
             p99_ns: quantile(|latency| latency.p99_ns),
             spoiled: runs.iter().filter(|run| !run.spoiled.is_empty()).count(),
@@ -68,8 +72,9 @@ impl fmt::Display for Spread {
         let span = |ns: f64| Span::from_ns(ns as u64);
         writeln!(f, "packets/s   {}", self.received_packets_per_second.told(Count::rounded))?;
         writeln!(f, "lost        {}", self.lost_percent.told(|percent| format!("{percent:.3} %")))?;
-        writeln!(f, "p50         {}", self.p50_ns.told(span))?;
-        write!(f, "p99         {}", self.p99_ns.told(span))?;
+        let latency = self.latency.replace('_', " ");
+        writeln!(f, "{latency:<11} p50 {}", self.p50_ns.told(span))?;
+        write!(f, "{latency:<11} p99 {}", self.p99_ns.told(span))?;
         if self.spoiled > 0 {
             write!(f, "\nINVALID     {} of the runs", self.spoiled)?;
         }

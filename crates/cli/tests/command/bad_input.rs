@@ -26,6 +26,13 @@ fn ports_that_cannot_be() {
 }
 
 #[test]
+fn counts_that_stop_nothing() {
+    for command in ["beacon send", "beacon listen"] {
+        is_refused(&format!("{command} --count 0"), "'0' for '--count", "give a whole number from 1 on");
+    }
+}
+
+#[test]
 fn cores_that_are_not_there() {
     for cores in ["0", "100000"] {
         is_refused(&format!("echo 5000 {cores}"), &format!("{cores} cores"), "give 1");
@@ -61,7 +68,11 @@ fn rates_and_trains_that_cannot_be() {
     is_refused("load 127.0.0.1 5000 --rate 0", "'0'", "such as 500, 20k or 1m");
     is_refused("load 127.0.0.1 5000 --rate 5 --window 5", "--window", "--help");
     is_refused("load 127.0.0.1 5000 --spin", "--rate", "--help");
-    is_refused("load 127.0.0.1 5000 --train 65", "train 65", "between 1 and 32");
+    is_refused(
+        "load 127.0.0.1 5000 --train 65",
+        "train 65",
+        "between 1 and 32; a train is no longer than the window",
+    );
     is_refused("load 127.0.0.1 5000 --repeat 0", "'0'", "from 1 to 1000");
     is_refused("load 127.0.0.1 5000 --histogram no/such/folder/file", "no/such/folder", "--histogram");
 }

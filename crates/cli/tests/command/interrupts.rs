@@ -58,6 +58,7 @@ fn runs_before_it_are_reported() {
     let finished = load.finish();
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
     assert!(finished.stdout.contains(" of 1000 runs\npackets/s   median "), "{finished:?}");
+    assert!(finished.stdout.contains("\nround trip  p99 median "), "{finished:?}");
 }
 
 #[test]

@@ -24,6 +24,11 @@ fn the_reference_is_what_the_program_says() {
     for command in commands {
         let finished = run(&format!("{command}--help"));
         assert_eq!(finished.code, Some(0), "{finished:?}");
+        let examples = finished.stdout.lines().skip_while(|line| *line != "Examples:").skip(1);
+        for line in examples.take_while(|line| !line.is_empty()) {
+            let is_whole = line.contains("campanile ") || line.starts_with("            ");
+            assert!(is_whole, "an example is wider than help is, and its end stands alone: {line:?}");
+        }
         said += &format!("$ campanile {command}--help\n{}\n", finished.stdout);
     }
     if std::env::var_os(RENEW).is_some() {

@@ -57,6 +57,7 @@ fn an_open_loop_is_repeated_and_leaves_a_log() {
     }
     let spoiled = runs.iter().filter(|run| run["spoiled"] != serde_json::json!([])).count();
     assert_eq!(report["spread"]["spoiled"].as_u64(), Some(spoiled as u64));
+    assert_eq!(report["spread"]["latency"], "from_due");
     assert_eq!(load.code, Some(i32::from(spoiled > 0)), "{}", load.stderr);
     let written = std::fs::read_to_string(&log).expect("the log is there");
     for tag in ["Tag=send,", "Tag=due,", "Tag=lag,"] {
@@ -205,7 +206,9 @@ fn a_server_reports_at_intervals() {
     }
     let finished = run(&echo("--stats-interval 0.1 --duration 0.35"));
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
-    assert_eq!(finished.stdout.lines().last(), Some("stopped: 0 packets received, 0 sent back"));
+    let last: Vec<&str> = finished.stdout.lines().rev().take(2).collect();
+    assert_eq!(last[0], "stopped: 0 packets received, 0 sent back");
+    assert!(last[1].starts_with("on average over 0."), "it is no interval: {finished:?}");
 }
 
 #[test]
