@@ -88,8 +88,9 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
         findings.extend(group::examine(&tree, group, interface.as_deref()));
     }
     if let Some(port) = complaint.port.or(complaint.group.map(|group| group.port())) {
-        findings.push(port::sockets(&tree, port, complaint.group.map(|group| group.ip())));
-        findings.push(firewall::examine(port));
+        let group = complaint.group.map(|group| group.ip());
+        findings.push(port::sockets(&tree, port, group));
+        findings.extend(firewall::examine(&tree, port, group, interface.as_deref()));
     }
     findings
 }
@@ -107,6 +108,11 @@ impl Finding {
 
     fn unknown(check: &'static str) -> Self {
         Self::new(check, Severity::Unknown, "this system does not tell")
+    }
+
+    /// No worse than that.
+    fn at_most(self, most: Severity) -> Self {
+        Self { severity: self.severity.min(most), ..self }
     }
 
     fn costs(self, cost: &'static str) -> Self {

@@ -1,19 +1,40 @@
 //! What the packet filter does with datagrams to a port, as far as reading its rules tells.
 
-use std::collections::BTreeMap;
+mod chain;
+mod rule;
+mod walk;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 
+use super::tree::Tree;
 use super::{Finding, Severity};
+use chain::{Chain, Chains};
+use rule::{Kind, Packet, Way};
+use walk::{Outcome, outcome};
 
-pub(super) fn examine(port: u16) -> Finding {
+/// What the rules do with datagrams to a port, of a group if there is one.
+pub(super) fn examine(
+    tree: &Tree,
+    port: u16,
+    group: Option<IpAddr>,
+    interface: Option<&str>,
+) -> Vec<Finding> {
     match rules() {
-        Some(rules) => judge(&rules, port),
-        None => Finding::new(CHECK, Severity::Unknown, "the rules cannot be read: no nft, or no right to")
-            .verify("nft list ruleset; iptables -L -n"),
+        Some(rules) => {
+            judge(tree, &rules, Packet { kind: Kind::Udp { port }, to: group, interface, way: Way::In })
+        }
+        None => vec![
+            Finding::new(IN, Severity::Unknown, "the rules cannot be read: no nft, or no right to")
+                .verify("sudo nft list ruleset"),
+        ],
     }
 }
 
-const CHECK: &str = "firewall";
+const IN: &str = "firewall";
+const OUT: &str = "firewall, way out";
+const ON: &str = "firewall, way on";
+const MEMBERSHIP: &str = "firewall, membership";
 
 /// The rules, as the filter's own program prints them.
 fn rules() -> Option<String> {
@@ -21,306 +42,185 @@ fn rules() -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn judge(rules: &str, port: u16) -> Finding {
-    let chains = Chain::read_all(rules);
-    // Of chains that are as bad as each other the last by name is told.
-    let worst = chains
-        .values()
-        .filter(|chain| chain.is_on_the_way_in)
-        .map(|chain| {
-            let mut walk = Walk { chains: &chains, port, rules_left: RULES_MAX, outcome: Outcome::Passed };
-            walk.base(chain);
-            (walk.outcome, chain)
+fn judge(tree: &Tree, rules: &str, packet: Packet<'_>) -> Vec<Finding> {
+    let filter = Filter { chains: Chain::read_all(rules), place: Place::of(tree, packet.interface) };
+    let mut findings = vec![
+        filter.finding(IN, &[packet], legacy(tree)),
+        filter.finding(OUT, &[Packet { way: Way::Out, ..packet }], None).at_most(Severity::Warning),
+    ];
+    if filter.place.passes_on {
+        let on = Packet { way: Way::On, ..packet };
+        findings.push(filter.finding(ON, &[on], None).at_most(Severity::Warning));
+    }
+    if let Some(group) = packet.to {
+        let (asks, answers): (IpAddr, IpAddr) = if group.is_ipv4() {
+            (Ipv4Addr::new(224, 0, 0, 1).into(), Ipv4Addr::new(224, 0, 0, 22).into())
+        } else {
+            (
+                Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).into(),
+                Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16).into(),
+            )
+        };
+        let both = [(asks, Way::In), (answers, Way::Out)].map(|(to, way)| Packet {
+            kind: Kind::Membership,
+            to: Some(to),
+            way,
+            ..packet
+        });
+        findings.push(filter.finding(MEMBERSHIP, &both, None).at_most(Severity::Warning));
+    }
+    findings
+}
+
+/// Tables of the older filter, whose rules the newer one's program does not show.
+fn legacy(tree: &Tree) -> Option<String> {
+    let tables: Vec<String> = ["proc/net/ip_tables_names", "proc/net/ip6_tables_names"]
+        .into_iter()
+        .filter_map(|path| tree.text(path))
+        .flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    (!tables.is_empty()).then(|| tables.join(", "))
+}
+
+/// Where the filter asks its rules on this machine.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The interface is a bridge, or not; unknown without an interface.
+    is_bridge: Option<bool>,
+    /// Datagrams of others go through this machine on their way to others.
+    passes_on: bool,
+    /// Rules of the IP families are asked of those too.
+    asks_ip: bool,
+}
+
+impl Place {
+    fn of(tree: &Tree, interface: Option<&str>) -> Self {
+        let is_bridge = interface.map(|name| !tree.names(&format!("sys/class/net/{name}/bridge")).is_empty());
+        // A line for each interface of the multicast router, behind a head.
+        let routes = tree.text("proc/net/ip_mr_vif").is_some_and(|text| text.lines().count() > 1);
+        let asks = |file: &str| tree.number(&format!("proc/sys/net/bridge/bridge-nf-call-{file}")) == Some(1);
+        let bridges = is_bridge == Some(true);
+        let asks_ip = routes || bridges && (asks("iptables") || asks("ip6tables"));
+        Self { is_bridge, passes_on: routes || bridges, asks_ip }
+    }
+}
+
+/// The rules, and where they are asked.
+struct Filter<'t> {
+    chains: Chains<'t>,
+    place: Place,
+}
+
+impl<'t> Filter<'t> {
+    /// What becomes of the packet that fares worst. `unread` names rules that could not be read.
+    fn finding(&self, check: &'static str, packets: &[Packet<'_>], unread: Option<String>) -> Finding {
+        // Of those that are as bad as each other the last is told.
+        let worst = packets
+            .iter()
+            .flat_map(|packet| self.chains.values().map(move |chain| (packet, chain)))
+            .filter_map(|(packet, chain)| {
+                let is_certain = self.is_asked(chain, packet)?;
+                Some((outcome(&self.chains, chain, packet, is_certain), packet, chain))
+            })
+            .max_by_key(|(outcome, ..)| *outcome);
+        match worst {
+            Some((outcome, packet, chain)) if outcome != Outcome::Passed => {
+                told(check, outcome, packet, chain)
+            }
+            _ => match unread {
+                Some(tables) => {
+                    let evidence =
+                        format!("no rule of nft is in the way; iptables-legacy has tables too: {tables}");
+                    Finding::new(check, Severity::Unknown, evidence).verify("iptables-legacy-save")
+                }
+                None => Finding::new(check, Severity::Fine, "no rule is in the way"),
+            },
+        }
+    }
+
+    /// Whether the chain is asked about all such packets, or perhaps about some; `None` if about none.
+    fn is_asked(&self, chain: &Chain<'t>, packet: &Packet<'_>) -> Option<bool> {
+        let hooks: &[&str] = match packet.way {
+            Way::In => &["ingress", "prerouting", "input"],
+            Way::Out => &["output", "postrouting", "egress"],
+            Way::On => &["forward"],
+        };
+        if !hooks.contains(&chain.hook?) {
+            return None;
+        }
+        if !chain.devices.is_empty() {
+            let Some(interface) = packet.interface else { return Some(false) };
+            return chain.devices.contains(&interface).then_some(true);
+        }
+        let is_asked = packet.way != Way::On || self.place.asks_ip;
+        match chain.family() {
+            "inet" => is_asked.then_some(true),
+            "ip" => (is_asked && packet.to.is_none_or(|to| to.is_ipv4())).then_some(true),
+            "ip6" => (is_asked && packet.to.is_none_or(|to| to.is_ipv6())).then_some(true),
+            "bridge" => self.place.is_bridge.map_or(Some(false), |is_bridge| is_bridge.then_some(true)),
+            _ => None,
+        }
+    }
+}
+
+/// What the outcome is for people.
+fn told(check: &'static str, outcome: Outcome<'_>, packet: &Packet<'_>, chain: &Chain<'_>) -> Finding {
+    let Chain { table, name, .. } = chain;
+    let (severity, evidence) = match outcome {
+        Outcome::Passed => (Severity::Fine, "they pass".to_owned()),
+        Outcome::PerhapsDropped(rule) => {
+            (Severity::Notice, format!("a rule takes those that meet it: {rule}"))
+        }
+        Outcome::Only(rule) => (Severity::Notice, format!("none but those of this rule pass: {rule}")),
+        Outcome::Unnamed => {
+            (Severity::Warning, "what no rule accepts is dropped, and none names these datagrams".to_owned())
+        }
+        Outcome::SomeDropped(rule) => (Severity::Warning, format!("a rule takes some: {rule}")),
+        Outcome::Dropped(rule) => (Severity::Fault, format!("a rule takes them: {rule}")),
+        Outcome::DroppedByDefault => {
+            (Severity::Fault, "what no rule accepts is dropped, and none accepts these datagrams".to_owned())
+        }
+    };
+    let rule = match (packet.kind, packet.to) {
+        (Kind::Udp { port }, _) => format!("udp dport {port}"),
+        (Kind::Membership, Some(IpAddr::V6(_))) => "meta l4proto ipv6-icmp".to_owned(),
+        (Kind::Membership, _) => "ip protocol igmp".to_owned(),
+    };
+    Finding::new(check, severity, format!("{table} {name}: {evidence}"))
+        .costs(match (check, packet.way) {
+            (MEMBERSHIP, _) => {
+                "routers and switches are not told that a group is heard here, or forget it after minutes"
+            }
+            (_, Way::In) => "no program here sees what is dropped",
+            (_, Way::Out) => "what programs here send of it does not leave",
+            (_, Way::On) => "who is behind this machine does not hear what is dropped",
         })
-        .max_by_key(|(outcome, _)| outcome.badness());
-    let fine = || Finding::new(CHECK, Severity::Fine, "no rule is in the way of the port");
-    let Some((outcome, Chain { table, name, .. })) = worst else { return fine() };
-    let (severity, evidence, cost) = match outcome {
-        Outcome::Passed => return fine(),
-        Outcome::Dropped(rule) => {
-            (Severity::Fault, format!("a rule takes them: {rule}"), "no program sees these datagrams")
-        }
-        Outcome::SomeDropped(rule) => {
-            (Severity::Warning, format!("a rule takes some: {rule}"), "no program sees those that it takes")
-        }
-        Outcome::Unnamed => (
-            Severity::Warning,
-            "what no rule accepts is dropped, and none names the port".to_owned(),
-            "unless another rule accepts them, no program sees these datagrams",
-        ),
-    };
-    Finding::new(CHECK, severity, format!("{table} {name}: {evidence}"))
-        .costs(cost)
-        .fix(format!("nft insert rule {table} {name} udp dport {port} accept"))
+        .fix(format!("nft insert rule {table} {name} {rule} accept"))
         .verify(format!("nft list chain {table} {name}"))
-}
-
-/// A chain of rules.
-#[derive(Debug)]
-struct Chain<'t> {
-    /// Family and name.
-    table: &'t str,
-    name: &'t str,
-    is_on_the_way_in: bool,
-    drops_by_default: bool,
-    rules: Vec<&'t str>,
-}
-
-impl<'t> Chain<'t> {
-    /// The chains of a listing, by table and name. Sets and maps are passed over.
-    fn read_all(listing: &'t str) -> BTreeMap<(&'t str, &'t str), Self> {
-        let mut chains = BTreeMap::new();
-        let (mut table, mut open) = ("", None::<Self>);
-        for line in listing.lines().map(str::trim) {
-            if let Some(name) = block(line, "table") {
-                table = name;
-            } else if let Some(name) = block(line, "chain") {
-                open = Some(Self {
-                    table,
-                    name,
-                    is_on_the_way_in: false,
-                    drops_by_default: false,
-                    rules: Vec::new(),
-                });
-            } else if let Some(mut chain) = open.take() {
-                if line == "}" {
-                    chains.insert((chain.table, chain.name), chain);
-                    continue;
-                }
-                chain.add(line);
-                open = Some(chain);
-            }
-        }
-        chains
-    }
-
-    fn add(&mut self, line: &'t str) {
-        if !line.starts_with("type ") {
-            self.rules.push(line);
-            return;
-        }
-        let hook = line.split_whitespace().skip_while(|&word| word != "hook").nth(1);
-        self.is_on_the_way_in = hook.is_some_and(|hook| ["input", "prerouting", "ingress"].contains(&hook));
-        self.drops_by_default = line.contains("policy drop");
-    }
-}
-
-/// The name of a block that a line opens.
-fn block<'t>(line: &'t str, kind: &str) -> Option<&'t str> {
-    line.strip_prefix(kind)?.strip_prefix(' ')?.strip_suffix('{').map(str::trim)
-}
-
-/// What becomes of datagrams to the port in a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome<'t> {
-    Passed,
-    /// They are dropped at the end, unless a rule accepts them that does not name the port.
-    Unnamed,
-    /// The rule drops those that meet its other conditions.
-    SomeDropped(&'t str),
-    Dropped(&'t str),
-}
-
-impl Outcome<'_> {
-    fn badness(self) -> u8 {
-        match self {
-            Self::Passed => 0,
-            Self::Unnamed => 1,
-            Self::SomeDropped(_) => 2,
-            Self::Dropped(_) => 3,
-        }
-    }
-}
-
-/// A way through chains, in the order in which the system asks their rules.
-struct Walk<'a, 't> {
-    chains: &'a BTreeMap<(&'t str, &'t str), Chain<'t>>,
-    port: u16,
-    rules_left: usize,
-    outcome: Outcome<'t>,
-}
-
-/// Chains that call each other can make a way as long as they like.
-const RULES_MAX: usize = 100_000;
-/// As deep as the system lets chains call each other.
-const DEPTH_MAX: usize = 16;
-
-impl<'t> Walk<'_, 't> {
-    fn base(&mut self, chain: &Chain<'t>) {
-        let mut is_named = false;
-        let is_over = self.chain(chain, true, DEPTH_MAX, &mut is_named);
-        if !is_over && chain.drops_by_default && !is_named {
-            self.note(Outcome::Unnamed);
-        }
-    }
-
-    /// Whether no rule behind this chain is asked: all datagrams to the port are accepted or dropped. `is_named` is set where some
-    /// are accepted by a rule that names the port.
-    fn chain(&mut self, chain: &Chain<'t>, is_certain: bool, depth: usize, is_named: &mut bool) -> bool {
-        for &text in &chain.rules {
-            if self.rules_left == 0 {
-                return true;
-            }
-            self.rules_left -= 1;
-            let Some(rule) = Rule::read(text, self.port) else { continue };
-            let is_certain = is_certain && rule.is_certain;
-            let is_over = match rule.verdict {
-                Verdict::Accept => {
-                    *is_named |= rule.names_port;
-                    is_certain
-                }
-                Verdict::Drop => {
-                    if is_certain {
-                        self.note(Outcome::Dropped(text));
-                    } else if rule.names_port {
-                        self.note(Outcome::SomeDropped(text));
-                    }
-                    is_certain
-                }
-                Verdict::Call(name) => match self.chains.get(&(chain.table, name)) {
-                    Some(called) if depth > 0 => self.chain(called, is_certain, depth - 1, is_named),
-                    _ => false,
-                },
-                Verdict::Return if is_certain => return false,
-                Verdict::Return => false,
-            };
-            if is_over {
-                return true;
-            }
-        }
-        false
-    }
-
-    fn note(&mut self, outcome: Outcome<'t>) {
-        if outcome.badness() > self.outcome.badness() {
-            self.outcome = outcome;
-        }
-    }
-}
-
-/// A rule that may meet a datagram to the port.
-struct Rule<'t> {
-    verdict: Verdict<'t>,
-    /// It meets all of them: it has no other condition.
-    is_certain: bool,
-    names_port: bool,
-}
-
-enum Verdict<'t> {
-    Accept,
-    Drop,
-    Call(&'t str),
-    Return,
-}
-
-impl<'t> Rule<'t> {
-    /// `None` of a rule that does not meet them, or decides nothing that can be read.
-    fn read(text: &'t str, port: u16) -> Option<Self> {
-        let text = text.split(" comment ").next().unwrap_or(text);
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let (verdict, conditions) = verdict(&words)?;
-        let (mut is_certain, mut names_port) = (true, false);
-        let mut rest = conditions;
-        while let Some((&word, behind)) = rest.split_first() {
-            rest = match (word, behind) {
-                ("udp" | "th", ["dport", behind @ ..]) => {
-                    names_port = true;
-                    let (meets, behind) = ports(behind, port)?;
-                    is_certain &= meets == Meets::Yes;
-                    behind
-                }
-                ("meta", ["l4proto", protocol, behind @ ..])
-                | ("ip", ["protocol", protocol, behind @ ..])
-                | ("ip6", ["nexthdr", protocol, behind @ ..]) => {
-                    if *protocol == "udp" || *protocol == "17" {
-                        behind
-                    } else if protocol.parse::<u8>().is_ok() || OTHERS.contains(protocol) {
-                        return None;
-                    } else {
-                        is_certain = false;
-                        behind
-                    }
-                }
-                (word, ["dport" | "sport" | "flags" | "type", ..]) if OTHERS.contains(&word) => return None,
-                ("counter", ["packets", _, "bytes", _, behind @ ..]) => behind,
-                ("counter", behind) => behind,
-                ("log", ["prefix", ..]) => &[],
-                (_, behind) => {
-                    is_certain = false;
-                    behind
-                }
-            };
-        }
-        Some(Self { verdict, is_certain, names_port })
-    }
-}
-
-/// Protocols that are not this one.
-const OTHERS: [&str; 9] = ["tcp", "sctp", "dccp", "icmp", "icmpv6", "ipv6-icmp", "igmp", "esp", "ah"];
-
-/// What a rule decides, and the words before that.
-fn verdict<'w, 't>(words: &'w [&'t str]) -> Option<(Verdict<'t>, &'w [&'t str])> {
-    // What it refuses with stands behind the word.
-    if let Some(at) = words.iter().position(|&word| word == "reject") {
-        return Some((Verdict::Drop, &words[..at]));
-    }
-    match words {
-        [before @ .., "accept"] => Some((Verdict::Accept, before)),
-        [before @ .., "drop"] => Some((Verdict::Drop, before)),
-        [before @ .., "return"] => Some((Verdict::Return, before)),
-        [before @ .., "jump" | "goto", chain] => Some((Verdict::Call(chain), before)),
-        _ => None,
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meets {
-    Yes,
-    /// The numbers stand elsewhere.
-    Perhaps,
-}
-
-/// Whether the ports that a condition lists hold this one, and the words behind it; `None` if they do not.
-fn ports<'w, 't>(words: &'w [&'t str], port: u16) -> Option<(Meets, &'w [&'t str])> {
-    let (is_negated, words) = match words {
-        ["!=", words @ ..] => (true, words),
-        words => (false, words),
-    };
-    let (listed, behind) = match words {
-        ["{", words @ ..] => words.split_at(words.iter().position(|&word| word == "}")?),
-        words => words.split_at(words.len().min(1)),
-    };
-    let behind = behind.strip_prefix(&["}"]).unwrap_or(behind);
-    let mut is_read = true;
-    let holds = listed.iter().any(|entry| match range(entry.trim_end_matches(',')) {
-        Some((first, last)) => (first..=last).contains(&port),
-        None => {
-            is_read = false;
-            false
-        }
-    });
-    match (holds != is_negated, is_read) {
-        (_, false) if !holds => Some((Meets::Perhaps, behind)),
-        (true, _) => Some((Meets::Yes, behind)),
-        (false, _) => None,
-    }
-}
-
-fn range(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    Some((first.parse().ok()?, last.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tree::Planted;
     use super::*;
 
-    fn found(policy: &str, rules: &str) -> Finding {
+    /// What is found of port 5000 with these rules, of which some are for another chain.
+    fn all(way: &str, policy: &str, rules: &str, to: Option<&str>, interface: Option<&str>) -> Vec<Finding> {
         let listing = format!(
-            "table inet own {{\n chain way {{\n  type filter hook input priority filter; policy {policy};\n{rules}\n }}\n \
-             chain called {{\n  udp dport 5000 drop\n }}\n}}\n"
+            "table inet own {{\n chain way {{\n  type filter hook {way} priority filter; policy {policy};\n{rules}\n }}\n \
+             chain called {{\n  udp dport 5000 drop\n }}\n chain taken {{\n  counter drop\n }}\n}}\n"
         );
-        judge(&listing, 5000)
+        let to = to.map(|to| to.parse().expect("a literal address"));
+        let packet = Packet { kind: Kind::Udp { port: 5000 }, to, interface, way: Way::In };
+        judge(Planted::new(&[]).tree(), &listing, packet)
+    }
+
+    fn found(policy: &str, rules: &str) -> Finding {
+        all("input", policy, rules, None, None).remove(0)
+    }
+
+    fn of_group(policy: &str, rules: &str) -> Severity {
+        all("input", policy, rules, Some("239.192.7.1"), Some("one")).remove(0).severity
     }
 
     #[test]
@@ -334,21 +234,31 @@ mod tests {
             ("udp dport 4999-5000 drop comment \"not to accept\"", Severity::Fault),
             ("udp dport != 53 drop", Severity::Fault),
             ("ip protocol udp drop", Severity::Fault),
+            ("meta l4proto { tcp, udp } drop", Severity::Fault),
             ("counter drop", Severity::Fault),
             ("jump called", Severity::Fault),
-            ("meta l4proto { tcp, udp } udp dport 5000 drop", Severity::Warning),
+            ("udp dport vmap { 53 : accept, 5000 : drop }", Severity::Fault),
+            ("meta l4proto vmap { tcp : jump taken, udp : goto called }", Severity::Fault),
             ("udp dport @closed drop", Severity::Warning),
             ("iifname \"one\" udp dport 5000 drop", Severity::Warning),
             ("iifname \"one\" jump called", Severity::Warning),
+            ("ip saddr 192.0.2.7 accept\nudp dport 5000 drop", Severity::Warning),
+            ("ip saddr 192.0.2.7 drop", Severity::Notice),
+            ("ip saddr 192.0.2.7 jump taken", Severity::Notice),
             ("udp dport 5000 accept\nudp dport 5000 drop", Severity::Fine),
+            ("udp dport vmap { 5000 : accept, 53 : drop }\ncounter drop", Severity::Fine),
+            ("meta l4proto vmap { tcp : jump called, udp : accept }\ncounter drop", Severity::Fine),
             ("udp dport 50001 drop", Severity::Fine),
             ("udp dport { 22, 6000-7000 } drop", Severity::Fine),
             ("udp dport != 5000 drop", Severity::Fine),
             ("tcp dport 5000 drop", Severity::Fine),
+            ("tcp dport 5000 udp dport 5000 drop", Severity::Fine),
             ("meta l4proto tcp drop", Severity::Fine),
             ("ct state invalid drop", Severity::Fine),
-            ("udp dport vmap { 5000 : drop }", Severity::Fine),
-            ("udp dport\nudp dport {", Severity::Fine),
+            ("ct state vmap { established : accept, invalid : drop }", Severity::Fine),
+            ("udp dport @map vmap @verdicts", Severity::Fine),
+            ("goto called\ncounter drop", Severity::Fault),
+            ("udp dport\nudp dport {\nvmap {\nvmap { }", Severity::Fine),
         ];
         for (rules, severity) in cases {
             assert_eq!(found("accept", rules).severity, severity, "{rules}");
@@ -356,14 +266,134 @@ mod tests {
     }
 
     #[test]
+    fn rules_for_a_group_are_as_sure_as_those_for_a_port() {
+        let cases = [
+            ("meta pkttype multicast drop", Severity::Fault),
+            ("ip daddr 224.0.0.0/4 drop", Severity::Fault),
+            ("ip daddr 239.192.7.1 udp dport 5000 drop", Severity::Fault),
+            ("ip daddr 239.192.0.0-239.192.255.255 drop", Severity::Fault),
+            ("fib daddr type multicast drop", Severity::Fault),
+            ("iifname \"one\" drop", Severity::Fault),
+            ("iifname \"o*\" udp dport 5000 drop", Severity::Fault),
+            ("iifname != \"lo\" ct state new drop", Severity::Fault),
+            ("ip daddr @groups drop", Severity::Warning),
+            ("ip saddr != 192.0.2.0/24 udp dport 5000 drop", Severity::Warning),
+            ("ip daddr 224.0.0.0/24 drop", Severity::Fine),
+            ("ip daddr != 224.0.0.0/4 drop", Severity::Fine),
+            ("ip6 daddr ff00::/8 drop", Severity::Fine),
+            ("meta nfproto ipv6 drop", Severity::Fine),
+            ("iifname \"two\" drop", Severity::Fine),
+            ("meta pkttype { unicast, broadcast } drop", Severity::Fine),
+            ("fib daddr type local accept\nct state established,related drop", Severity::Fine),
+        ];
+        for (rules, severity) in cases {
+            assert_eq!(of_group("accept", rules), severity, "{rules}");
+        }
+    }
+
+    #[test]
     fn a_chain_that_drops_by_default_needs_a_rule_for_the_port() {
-        assert_eq!(found("drop", "tcp dport 22 accept").severity, Severity::Warning);
+        assert_eq!(found("drop", "tcp dport 22 accept").severity, Severity::Fault);
         assert_eq!(found("drop", "iif \"lo\" accept").severity, Severity::Warning);
-        assert_eq!(found("drop", "udp dport 5000 accept").severity, Severity::Fine);
         assert_eq!(
-            found("drop", "ip saddr 192.0.2.0/24 udp dport 5000-5010 accept").severity,
+            of_group("drop", "iif \"lo\" accept\nct state established,related accept"),
+            Severity::Fault
+        );
+        assert_eq!(found("drop", "udp dport 5000 accept").severity, Severity::Fine);
+        let some = "ip saddr 192.0.2.0/24 udp dport 5000-5010 accept";
+        assert_eq!(found("drop", some).severity, Severity::Notice);
+        assert_eq!(
+            found("accept", &format!("{some}\nreject with icmpx admin-prohibited")).severity,
+            Severity::Notice
+        );
+    }
+
+    /// As those programs make them that people have make their rules.
+    #[test]
+    fn an_open_port_is_seen_behind_zones_and_returns() {
+        let zones = "ct state { established, related } accept\niifname \"lo\" accept\nct state invalid drop\n\
+                     jump zones\nreject with icmpx admin-prohibited\n }\n chain zones {\n  iifname \"one\" goto public\n \
+                     goto public\n }\n chain public {\n  ip saddr 192.0.2.0/24 drop\n  udp dport 5000 accept";
+        assert_eq!(of_group("accept", zones), Severity::Notice);
+        assert_eq!(of_group("accept", &zones.replace("5000", "5001")), Severity::Fault);
+        let returns = "jump not_local\njump user\n }\n chain not_local {\n  xt match \"addrtype\" counter return\n \
+                       counter drop\n }\n chain user {\n  udp dport 5000 counter packets 0 bytes 0 accept";
+        assert_eq!(of_group("drop", returns), Severity::Fine);
+        assert_eq!(of_group("drop", &returns.replace("5000", "5001")), Severity::Fault);
+    }
+
+    #[test]
+    fn chains_are_asked_about_what_passes_them() {
+        let severities = |chain: &str, files: &[(&str, &str)]| -> Vec<(&'static str, Severity)> {
+            let to = "239.192.7.1".parse().expect("a literal address");
+            let packet =
+                Packet { kind: Kind::Udp { port: 5000 }, to: Some(to), interface: Some("one"), way: Way::In };
+            let (table, hook) = chain.split_once(": ").expect("a table and a hook");
+            let listing = format!(
+                "table {table} t {{\n chain c {{\n  type filter hook {hook} priority 0; policy accept;\n  udp dport 5000 drop\n }}\n}}\n"
+            );
+            let findings = judge(Planted::new(files).tree(), &listing, packet);
+            findings
+                .iter()
+                .filter(|finding| finding.severity != Severity::Fine)
+                .map(|one| (one.check, one.severity))
+                .collect()
+        };
+        let (taken, none) = (vec![(IN, Severity::Fault)], Vec::new());
+        for chain in [
+            "ip: input",
+            "inet: prerouting",
+            "netdev: ingress device \"one\"",
+            "inet: ingress devices = { two, one }",
+        ] {
+            assert_eq!(severities(chain, &[]), taken, "{chain}");
+        }
+        for chain in
+            ["ip6: input", "arp: input", "netdev: ingress device \"two\"", "bridge: input", "ip: forward"]
+        {
+            assert_eq!(severities(chain, &[]), none, "{chain}");
+        }
+        assert_eq!(severities("ip: output", &[]), [(OUT, Severity::Warning)]);
+        let bridge = ("sys/class/net/one/bridge/stp_state", "0");
+        assert_eq!(severities("bridge: input", &[bridge]), taken);
+        assert_eq!(severities("bridge: forward", &[bridge]), [(ON, Severity::Warning)]);
+        assert_eq!(severities("ip: forward", &[bridge]), none);
+        let asks = ("proc/sys/net/bridge/bridge-nf-call-iptables", "1");
+        assert_eq!(severities("ip: forward", &[bridge, asks]), [(ON, Severity::Warning)]);
+        let routes = ("proc/net/ip_mr_vif", "Interface\n 0 one 1 1 1 1 1\n");
+        assert_eq!(severities("inet: forward", &[routes]), [(ON, Severity::Warning)]);
+    }
+
+    #[test]
+    fn who_does_not_answer_queries_is_forgotten() {
+        let membership = |way: &str, policy: &str, rules: &str, group: &str| {
+            let findings = all(way, policy, rules, Some(group), Some("one"));
+            findings.into_iter().find(|finding| finding.check == MEMBERSHIP).expect("it has a group")
+        };
+        let severity = |way, policy, rules| membership(way, policy, rules, "239.192.7.1").severity;
+        assert_eq!(severity("input", "drop", "udp dport 5000 accept"), Severity::Warning);
+        assert_eq!(severity("output", "accept", "ip protocol igmp drop"), Severity::Warning);
+        assert_eq!(
+            severity("input", "drop", "udp dport 5000 accept\nigmp type membership-query accept"),
             Severity::Fine
         );
+        assert_eq!(
+            severity("input", "drop", "udp dport 5000 accept\nip daddr 224.0.0.0/4 accept"),
+            Severity::Fine
+        );
+        assert_eq!(
+            severity("input", "accept", "udp dport 5000 drop\nip daddr 239.0.0.0/8 drop"),
+            Severity::Fine
+        );
+        let some = "icmpv6 type { nd-router-advert, nd-neighbor-solicit } accept\nudp dport 5000 accept";
+        let finding = membership("input", "drop", some, "ff15::7");
+        assert_eq!(finding.severity, Severity::Warning);
+        assert_eq!(
+            finding.fix.as_deref(),
+            Some("nft insert rule inet own way meta l4proto ipv6-icmp accept")
+        );
+        let query = some.replace("nd-router-advert", "mld-listener-query");
+        assert_eq!(membership("input", "drop", &query, "ff15::7").severity, Severity::Fine);
     }
 
     #[test]
@@ -375,12 +405,18 @@ mod tests {
     }
 
     #[test]
+    fn rules_that_nft_does_not_show_are_told_of() {
+        let packet = Packet { kind: Kind::Udp { port: 5000 }, to: None, interface: None, way: Way::In };
+        let planted = Planted::new(&[("proc/net/ip_tables_names", "filter\nmangle\n")]);
+        let finding = judge(planted.tree(), "", packet).remove(0);
+        assert_eq!(finding.severity, Severity::Unknown);
+        assert!(finding.evidence.ends_with("filter, mangle"), "{finding:?}");
+    }
+
+    #[test]
     fn chains_that_call_each_other_come_to_an_end() {
-        let hook = "  type filter hook input priority filter; policy accept;\n";
         let calls = "  jump a\n  jump b\n".repeat(20);
-        let listing = format!("table ip t {{\n chain a {{\n{hook}{calls} }}\n chain b {{\n{calls} }}\n}}\n");
-        assert_eq!(judge(&listing, 5000).severity, Severity::Fine);
-        let out = "table ip t {\n chain o {\n  type filter hook output priority 0; policy drop;\n }\n}\n";
-        assert_eq!(judge(out, 5000).severity, Severity::Fine, "not the way in");
+        let rules = format!("{calls} }}\n chain a {{\n{calls} }}\n chain b {{\n{calls}");
+        assert_eq!(found("accept", &rules).severity, Severity::Fine);
     }
 }

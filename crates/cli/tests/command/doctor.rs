@@ -41,23 +41,37 @@ fn doctor_after(commands: &str, arguments: &str) -> Option<Finished> {
     Some(finished)
 }
 
+/// What is found of the group and the port on the interface behind commands; `None` where no namespace can be had.
+#[track_caller]
+fn found_after(commands: &str, check: &str) -> Option<Value> {
+    let finished = doctor_after(commands, "--interface one --group 239.192.7.1 --port 5000")?;
+    let findings: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:?}"));
+    let all = findings.as_array().expect("it is a list");
+    let is_any = |severity: &str| all.iter().any(|finding| finding["severity"] == severity);
+    let code = if is_any("fault") { 1 } else { 3 };
+    assert_eq!(finished.code, Some(code), "nobody listens here, which is a warning at least: {finished:?}");
+    let found = all.iter().find(|finding| finding["check"] == check);
+    Some(found.unwrap_or_else(|| panic!("{check}: {findings}")).clone())
+}
+
 #[track_caller]
 fn is_found(commands: &str, check: &str, severity: &str, saying: &str) {
-    let arguments = "--interface one --group 239.192.7.1 --port 5000";
-    let Some(finished) = doctor_after(commands, arguments) else { return };
-    let findings: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:?}"));
-    let found = findings.as_array().and_then(|all| all.iter().find(|finding| finding["check"] == check));
-    let found = found.unwrap_or_else(|| panic!("{check}: {findings}"));
+    let Some(found) = found_after(commands, check) else { return };
     assert_eq!(found["severity"], severity, "{found}");
     assert!(found["evidence"].as_str().is_some_and(|evidence| evidence.contains(saying)), "{found}");
     let is_bad = severity == "fault" || severity == "warning";
     assert!(!is_bad || (found["fix"].is_string() && found["verify"].is_string()), "{found}");
-    let code = if findings.as_array().is_some_and(|all| all.iter().any(|one| one["severity"] == "fault")) {
-        1
-    } else {
-        3
-    };
-    assert_eq!(finished.code, Some(code), "nobody listens here, which is a warning at least: {finished:?}");
+}
+
+/// It is found, what it says to do is done, and it is gone.
+#[track_caller]
+fn is_mended(commands: &str, check: &str, severity: &str, saying: &str) {
+    is_found(commands, check, severity, saying);
+    let Some(found) = found_after(commands, check) else { return };
+    let fix = found["fix"].as_str().unwrap_or_else(|| panic!("{found}"));
+    let verify = found["verify"].as_str().unwrap_or_else(|| panic!("{found}"));
+    let mended = format!("{commands} && {{ {fix}\n}} > /dev/null && {{ {verify}\n}} > /dev/null");
+    is_found(&mended, check, "fine", "");
 }
 
 #[test]
@@ -91,33 +105,58 @@ fn filters_and_old_versions_are_seen() {
     is_found("true", "sockets on the port", "warning", "no socket has port 5000");
 }
 
-#[test]
-fn a_rule_in_the_way_is_a_fault() {
-    let table = "nft add table inet filter && \
-                 nft 'add chain inet filter input { type filter hook input priority 0; policy accept; }'";
+/// The commands that put a rule in a chain with a hook; `None` where there is no nft.
+fn with_rule(chain: &str, rule: &str) -> Option<String> {
     if !Command::new("nft").arg("--version").output().is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: there is no nft here");
-        return;
+        return None;
     }
-    is_found(table, "firewall", "fine", "no rule is in the way");
-    for rule in ["udp dport 5000 drop", "udp dport { 53, 4000-6000 } drop", "meta l4proto udp drop"] {
-        let drop = format!("{table} && nft 'add rule inet filter input {rule}'");
-        is_found(&drop, "firewall", "fault", "inet filter input: a rule takes them: ");
-        // What the finding says to do is done, and it is gone.
-        let mended = format!("{drop} && nft insert rule inet filter input udp dport 5000 accept");
-        is_found(&mended, "firewall", "fine", "no rule is in the way");
+    let (family, chain) = chain.split_once(' ').expect("a family and a hook");
+    let chain = format!("chain way {{ type filter hook {chain}; {rule}; }}");
+    let called = "chain called { udp dport 5000 drop; }";
+    Some(format!("nft 'table {family} own {{ {called}; {chain}; }}'"))
+}
+
+#[test]
+fn a_rule_in_the_way_is_a_fault() {
+    let input = "inet input priority 0; policy accept";
+    let Some(fine) = with_rule(input, "tcp dport 5000 drop") else { return };
+    is_found(&fine, "firewall", "fine", "no rule is in the way");
+    for (chain, rule) in [
+        (input, "udp dport { 53, 4000-6000 } drop"),
+        (input, "meta l4proto udp drop"),
+        (input, "meta pkttype multicast drop"),
+        (input, "ip daddr 239.0.0.0/8 log prefix \"not to accept \" drop"),
+        (input, "udp dport vmap { 53 : accept, 5000 : jump called }"),
+        (input, "iifname \"one\" reject"),
+        ("ip prerouting priority -300", "udp dport 5000 counter drop comment \"closed\""),
+        ("netdev ingress device one priority 0", "ip daddr 239.192.7.1 drop"),
+        ("ip input priority 0; policy drop", "ct state established,related accept"),
+    ] {
+        let Some(commands) = with_rule(chain, rule) else { return };
+        is_mended(&commands, "firewall", "fault", " own way: ");
     }
-    let called = format!(
-        "{table} && nft add chain inet filter own && nft add rule inet filter own udp dport 5000 drop && \
-         nft add rule inet filter input iifname one jump own"
-    );
-    is_found(&called, "firewall", "warning", "a rule takes some: udp dport 5000 drop");
-    is_found(
-        &format!("{table} && nft add rule inet filter input tcp dport 5000 drop"),
-        "firewall",
-        "fine",
-        "no rule",
-    );
+    let Some(some) = with_rule(input, "ip saddr 192.0.2.7 jump called") else { return };
+    is_mended(&some, "firewall", "warning", "a rule takes some: udp dport 5000 drop");
+}
+
+#[test]
+fn rules_on_other_ways_are_told_apart() {
+    let Some(out) = with_rule("inet output priority 0", "udp dport 5000 drop") else { return };
+    is_mended(&out, "firewall, way out", "warning", "a rule takes them");
+    is_found(&out, "firewall", "fine", "no rule is in the way");
+    let silent = "ip input priority 0; policy drop";
+    let Some(silent) = with_rule(silent, "udp dport 5000 accept") else { return };
+    is_mended(&silent, "firewall, membership", "warning", "what no rule accepts is dropped");
+    is_found(&silent, "firewall", "fine", "no rule is in the way");
+    for (chain, rule) in [
+        ("ip6 input priority 0", "udp dport 5000 drop"),
+        ("bridge input priority 0", "udp dport 5000 drop"),
+        ("netdev ingress device two priority 0", "drop"),
+    ] {
+        let Some(commands) = with_rule(chain, rule) else { return };
+        is_found(&commands, "firewall", "fine", "no rule is in the way");
+    }
 }
 
 #[test]

@@ -1,0 +1,288 @@
+//! What a rule says of a datagram, as far as reading it tells.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A datagram that the filter is asked about. Its sender is not known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet<'p> {
+    pub(super) kind: Kind,
+    /// The group that it is sent to, if it is to a group.
+    pub(super) to: Option<IpAddr>,
+    /// The interface that it comes or leaves by, if that is known.
+    pub(super) interface: Option<&'p str>,
+    pub(super) way: Way,
+}
+
+/// What is in a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Udp {
+        port: u16,
+    },
+    /// The question who listens to what, or the answer to it: IGMP, and MLD over IPv6.
+    Membership,
+}
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To a program of this machine.
+    In,
+    /// From one.
+    Out,
+    /// From another machine to others.
+    On,
+}
+
+/// A rule that may meet a datagram.
+pub(super) struct Rule<'t> {
+    pub(super) verdict: Verdict<'t>,
+    /// It meets all of them: it has no other condition.
+    pub(super) is_certain: bool,
+    /// It is about them: it names their port, their group or what they are.
+    pub(super) names_them: bool,
+}
+
+pub(super) enum Verdict<'t> {
+    Accept,
+    Drop,
+    /// Asks another chain, and goes on behind it.
+    Jump(&'t str),
+    /// Asks another chain, and not the rest of this one.
+    Goto(&'t str),
+    Return,
+}
+
+impl<'t> Rule<'t> {
+    /// `None` of a rule that does not meet them, or decides nothing that can be read.
+    pub(super) fn read(words: &[&'t str], packet: &Packet<'_>) -> Option<Self> {
+        let (verdict, mut rest) = verdict(words)?;
+        let (mut is_certain, mut names_them) = (true, false);
+        while !rest.is_empty() {
+            let condition = packet.condition(rest);
+            match condition.meets {
+                Meets::No => return None,
+                Meets::Yes => {}
+                Meets::Perhaps => is_certain = false,
+            }
+            names_them |= condition.names_them;
+            rest = condition.rest;
+        }
+        Some(Self { verdict, is_certain, names_them })
+    }
+}
+
+/// What a rule decides, and the words before that.
+fn verdict<'w, 't>(words: &'w [&'t str]) -> Option<(Verdict<'t>, &'w [&'t str])> {
+    // What it refuses with stands behind the word.
+    if let Some(at) = words.iter().position(|&word| word == "reject") {
+        return Some((Verdict::Drop, &words[..at]));
+    }
+    match words {
+        [before @ .., "accept"] => Some((Verdict::Accept, before)),
+        [before @ .., "drop"] => Some((Verdict::Drop, before)),
+        [before @ .., "return"] => Some((Verdict::Return, before)),
+        [before @ .., "jump", chain] => Some((Verdict::Jump(chain), before)),
+        [before @ .., "goto", chain] => Some((Verdict::Goto(chain), before)),
+        _ => None,
+    }
+}
+
+/// Whether a condition is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meets {
+    Yes,
+    No,
+    /// It asks for what is not known here.
+    Perhaps,
+}
+
+impl From<bool> for Meets {
+    fn from(does: bool) -> Self {
+        if does { Self::Yes } else { Self::No }
+    }
+}
+
+/// The first condition of some words.
+struct Condition<'w, 't> {
+    meets: Meets,
+    names_them: bool,
+    rest: &'w [&'t str],
+}
+
+impl Packet<'_> {
+    fn condition<'w, 't>(&self, words: &'w [&'t str]) -> Condition<'w, 't> {
+        let nothing = |rest| Condition { meets: Meets::Yes, names_them: false, rest };
+        let ask = |values, test: &dyn Fn(&str) -> Meets| {
+            let (meets, rest) = ask(values, test);
+            Condition { meets, names_them: false, rest }
+        };
+        let named = |condition| Condition { names_them: true, ..condition };
+        let to_group = |condition| Condition { names_them: self.to.is_some(), ..condition };
+        let perhaps = |values| ask(values, &|_| Meets::Perhaps);
+        match words {
+            ["ip" | "ip6", ..] if !self.is_of_family(words[0]) => {
+                Condition { meets: Meets::No, names_them: false, rest: &[] }
+            }
+            ["udp" | "th", "dport", values @ ..] => named(ask(values, &|value| self.is_port(value))),
+            ["udp" | "th", _, values @ ..] if self.is_protocol("udp") == Meets::Yes => perhaps(values),
+            ["meta", "l4proto", values @ ..] | ["ip", "protocol", values @ ..] => {
+                let condition = ask(values, &|value| self.is_protocol(value));
+                Condition { names_them: self.kind == Kind::Membership, ..condition }
+            }
+            ["ip6", "nexthdr", values @ ..] => ask(values, &|value| match self.kind {
+                Kind::Udp { .. } => self.is_protocol(value),
+                // A header with a mark for routers comes first.
+                Kind::Membership => Meets::from(value == "hopopt" || value == "0"),
+            }),
+            ["ip" | "ip6", "daddr", values @ ..] => to_group(ask(values, &|value| self.is_to(value))),
+            ["ip" | "ip6", _, values @ ..] => perhaps(values),
+            ["igmp" | "icmpv6", field, values @ ..] if self.is_protocol(words[0]) == Meets::Yes => {
+                match *field {
+                    "type" => named(ask(values, &|value| self.is_type(value))),
+                    _ => perhaps(values),
+                }
+            }
+            ["meta", "pkttype", values @ ..]
+            | ["pkttype", values @ ..]
+            | ["fib", "daddr", "type", values @ ..] => to_group(ask(values, &|value| self.is_cast(value))),
+            ["meta", "nfproto", values @ ..] => ask(values, &|value| self.is_ip(value)),
+            // Nobody answers to a group: each datagram is as the first one.
+            ["ct", "state", values @ ..] => {
+                ask(values, &|value| Meets::from(value == "new" || value == "0x8"))
+            }
+            [side @ ("iif" | "iifname" | "oif" | "oifname"), values @ ..] => {
+                let side = if side.starts_with('i') { Way::In } else { Way::Out };
+                ask(values, &|value| self.is_interface(value, side))
+            }
+            ["meta", rest @ ..] => nothing(rest),
+            [word, _, ..] if OTHERS.contains(word) || *word == "udp" => {
+                Condition { meets: Meets::No, names_them: false, rest: &[] }
+            }
+            ["counter", "packets", _, "bytes", _, rest @ ..] | ["counter", rest @ ..] => nothing(rest),
+            // What it is logged with stands behind the word, and conditions before it.
+            ["log", ..] | [] => nothing(&[]),
+            [_, rest @ ..] => Condition { meets: Meets::Perhaps, names_them: false, rest },
+        }
+    }
+
+    fn is_ip(&self, version: &str) -> Meets {
+        self.to
+            .map_or(Meets::Perhaps, |to| Meets::from(version == if to.is_ipv4() { "ipv4" } else { "ipv6" }))
+    }
+
+    fn is_port(&self, value: &str) -> Meets {
+        let Kind::Udp { port } = self.kind else { return Meets::No };
+        let (first, last) = value.split_once('-').unwrap_or((value, value));
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) => Meets::from((first..=last).contains(&port)),
+            _ => Meets::Perhaps,
+        }
+    }
+
+    fn is_protocol(&self, value: &str) -> Meets {
+        let own: &[&str] = match (self.kind, self.to) {
+            (Kind::Udp { .. }, _) => &["udp", "17"],
+            (Kind::Membership, Some(IpAddr::V6(_))) => &["ipv6-icmp", "icmpv6", "58"],
+            (Kind::Membership, _) => &["igmp", "2"],
+        };
+        if own.contains(&value) {
+            Meets::Yes
+        } else if value == "udp" || value.parse::<u8>().is_ok() || OTHERS.contains(&value) {
+            Meets::No
+        } else {
+            Meets::Perhaps
+        }
+    }
+
+    fn is_type(&self, value: &str) -> Meets {
+        let own: &[&str] = match self.way {
+            Way::Out => &["membership-report-v3", "0x22", "mld2-listener-report", "143"],
+            Way::In | Way::On => &["membership-query", "0x11", "mld-listener-query", "130"],
+        };
+        Meets::from(own.contains(&value))
+    }
+
+    fn is_of_family(&self, family: &str) -> bool {
+        self.to.is_none_or(|to| to.is_ipv4() == (family == "ip"))
+    }
+
+    /// Whether it is sent to an address, one of a range, or one with a prefix.
+    fn is_to(&self, value: &str) -> Meets {
+        let Some(to) = self.to else { return Meets::Perhaps };
+        if let Some((network, bits)) = value.split_once('/') {
+            let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u32>()) else {
+                return Meets::Perhaps;
+            };
+            return Meets::from(prefix(network, bits) == prefix(to, bits));
+        }
+        let (first, last) = value.split_once('-').unwrap_or((value, value));
+        match (first.parse::<IpAddr>(), last.parse::<IpAddr>()) {
+            (Ok(first), Ok(last)) => Meets::from((first..=last).contains(&to)),
+            _ => Meets::Perhaps,
+        }
+    }
+
+    /// Whether it comes in, or goes out, by an interface.
+    fn is_interface(&self, value: &str, side: Way) -> Meets {
+        let Some(own) = self.interface.filter(|_| self.way == side) else {
+            // What comes in has not been sent out by any, nor the other way round; what is passed on is both.
+            return if self.way == Way::On || self.way == side { Meets::Perhaps } else { Meets::No };
+        };
+        let value = value.trim_matches('"');
+        match value.strip_suffix('*') {
+            Some(begin) => Meets::from(own.starts_with(begin)),
+            None if value.starts_with(|first: char| first.is_ascii_digit() || first == '@') => Meets::Perhaps,
+            None => Meets::from(own == value),
+        }
+    }
+
+    fn is_cast(&self, value: &str) -> Meets {
+        if self.to.is_some() { Meets::from(value == "multicast") } else { Meets::Perhaps }
+    }
+}
+
+/// An address without the bits behind its prefix.
+fn prefix(address: IpAddr, bits: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            Ipv4Addr::from_bits(v4.to_bits() & u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0))
+                .into()
+        }
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(
+            v6.to_bits() & u128::MAX.checked_shl(128_u32.saturating_sub(bits)).unwrap_or(0),
+        )
+        .into(),
+    }
+}
+
+/// Whether the values that words begin with hold what is asked for, and the words behind them.
+fn ask<'w, 't>(words: &'w [&'t str], test: &dyn Fn(&str) -> Meets) -> (Meets, &'w [&'t str]) {
+    let (is_negated, words) = match words {
+        ["!=", words @ ..] => (true, words),
+        words => (false, words),
+    };
+    let (listed, rest) = match words {
+        ["{", words @ ..] => {
+            words.split_at(words.iter().position(|&word| word == "}").unwrap_or(words.len()))
+        }
+        words => words.split_at(words.len().min(1)),
+    };
+    let rest = rest.strip_prefix(&["}"]).unwrap_or(rest);
+    // A dot joins it with another condition, and an at sign is before the name of a set.
+    if listed.iter().any(|word| *word == "." || word.starts_with('@')) {
+        return (Meets::Perhaps, rest);
+    }
+    let each: Vec<Meets> =
+        listed.iter().flat_map(|word| word.split(',')).filter(|value| !value.is_empty()).map(test).collect();
+    let meets = match (each.contains(&Meets::Yes), each.contains(&Meets::Perhaps)) {
+        (true, _) => Meets::from(!is_negated),
+        (false, true) => Meets::Perhaps,
+        (false, false) => Meets::from(is_negated),
+    };
+    (meets, rest)
+}
+
+/// What a condition or a protocol of others begins with.
+const OTHERS: [&str; 11] =
+    ["tcp", "sctp", "dccp", "icmp", "icmpv6", "ipv6-icmp", "igmp", "esp", "ah", "arp", "udplite"];
