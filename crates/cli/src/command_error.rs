@@ -54,7 +54,7 @@ impl CommandError {
         // If this cannot be written there is no one left to tell.
         let _ = match self.kind {
             Kind::Unread => Ok(()),
-            Kind::Asked => write!(io::stdout(), "{self}"),
+            Kind::Asked => return self.print(),
             Kind::Page => write!(io::stderr(), "{self}"),
             Kind::Failed | Kind::BadInput | Kind::Incomplete => writeln!(io::stderr(), "error: {self}"),
         };
@@ -63,6 +63,15 @@ impl CommandError {
             Kind::Failed => ExitCode::from(1),
             Kind::BadInput | Kind::Page => ExitCode::from(2),
             Kind::Incomplete => ExitCode::from(3),
+        }
+    }
+
+    /// Prints the text that was asked for.
+    fn print(&self) -> ExitCode {
+        let mut stdout = io::stdout();
+        match write!(stdout, "{self}").and_then(|()| stdout.flush()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => Self::from(error).report(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Commands that do what they are for.
 
+use std::fs::File;
 use std::net::UdpSocket;
 use std::time::Duration;
 
 use campanile_rig::free_port;
 
-use super::process::{Running, Server, run};
+use super::process::{Running, Server, campanile, run};
 
 fn is_measured(backend: &str) {
     let server = Server::start(&format!("--backend {backend}"));
@@ -278,4 +279,20 @@ fn a_reader_that_leaves_ends_the_server_quietly() {
 fn a_reader_that_leaves_the_help_is_no_failure() {
     let (code, messages) = Running::start("echo --help").look_away();
     assert_eq!((code, messages.as_str()), (Some(0), ""));
+}
+
+/// A device of Linux that never has room.
+#[test]
+fn help_that_finds_no_room_is_a_failure() {
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        eprintln!("skipped: there is no full disk here");
+        return;
+    };
+    for arguments in ["--help", "load --help", "--version"] {
+        let full = full.try_clone().expect("a second descriptor");
+        let output = campanile(arguments).stdout(full).output().expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {said}");
+        assert!(said.starts_with("error: cannot write the output: "), "{arguments}: {said}");
+    }
 }
