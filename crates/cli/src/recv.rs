@@ -62,7 +62,8 @@ Exit codes: 0 everything is there, 1 the run failed, 2 bad input, 3 not everythi
 /// Receives, and tells how it goes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let kind = arguments.kind.kind();
-    let options = arguments.session.options(kind, &[("source", arguments.source.as_deref())])?;
+    let options =
+        arguments.session.options(Side::Receiving, kind, &[("source", arguments.source.as_deref())])?;
     match (kind, &arguments.into) {
         (Kind::Files, Some(into)) => files::run(arguments, into, &options),
         (Kind::Files, None) => {

@@ -60,7 +60,7 @@ Exit codes: 0 all receivers that reported have everything, 1 the run failed, 2 b
 /// Sends, and tells how it goes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let kind = arguments.kind.kind();
-    let options = arguments.session.options(kind, &[("rate", arguments.rate.as_deref())])?;
+    let options = arguments.session.options(Side::Sending, kind, &[("rate", arguments.rate.as_deref())])?;
     if arguments.receivers == Some(0) {
         return Err(CommandError::bad_input("no receiver is to have everything").hint("give 1 or more"));
     }

@@ -26,9 +26,15 @@ pub(crate) struct SessionArguments {
 }
 
 impl SessionArguments {
-    /// The options that the command line and its file say. `more` are those that the command has words of its own for, `kind` says
-    /// what it is that is sent.
-    pub(crate) fn options(&self, kind: Kind, more: &[(&str, Option<&str>)]) -> Result<Options, CommandError> {
+    /// The options of one side that the command line and its file say. `more` are those that the command has words of its own for,
+    /// `kind` says what it is that is sent.
+    pub(crate) fn options(
+        &self,
+        side: Side,
+        kind: Kind,
+        more: &[(&str, Option<&str>)],
+    ) -> Result<Options, CommandError> {
+        self.settings.iter().try_for_each(|(name, _)| concerns(name, side))?;
         let mut options = Options::default();
         for (name, value) in kind.options() {
             options.set(name, value).map_err(option_error)?;
@@ -123,6 +129,17 @@ fn option_error(error: OptionError) -> CommandError {
     if is_unknown { error.hint(NAMES) } else { error }
 }
 
+/// Refuses an option of the other side, which would change nothing. In a file, which may be for both, it may stand.
+fn concerns(name: &str, side: Side) -> Result<(), CommandError> {
+    let whose = KEYS.iter().find(|key| key.name == name).map_or(Side::Both, |key| key.side);
+    if whose == Side::Both || whose == side {
+        return Ok(());
+    }
+    let command = if whose == Side::Sending { "send" } else { "recv" };
+    let error = CommandError::bad_input(format!("option '{name}' is one of campanile {command}"));
+    Err(error.hint(format!("give it there, or leave it out; {NAMES} that are for this command")))
+}
+
 const NAMES: &str = "--help lists the options";
 
 fn setting(text: &str) -> Result<(String, String), &'static str> {
@@ -193,8 +210,9 @@ mod tests {
             settings: vec![("ttl".to_owned(), "3".to_owned()), ("preset".to_owned(), "lan".to_owned())],
             config: None,
         };
-        let options =
-            arguments.options(Kind::Lines, &[("rate", Some("16mbit"))]).expect("all of them are options");
+        let options = arguments
+            .options(Side::Sending, Kind::Lines, &[("rate", Some("16mbit"))])
+            .expect("all of them are options");
         assert_eq!(options.network.group.to_string(), "239.1.2.3:4000");
         assert_eq!((options.network.ttl, options.sending.rate), (3, Rate::Fixed(16_000_000)));
     }
@@ -204,7 +222,7 @@ mod tests {
         let options = |kind: Kind, mode: Option<&str>| {
             let settings = mode.map(|mode| ("mode".to_owned(), mode.to_owned())).into_iter().collect();
             let arguments = SessionArguments { group: None, interfaces: Vec::new(), settings, config: None };
-            arguments.options(kind, &[]).map(|options| options.mode)
+            arguments.options(Side::Sending, kind, &[]).map(|options| options.mode)
         };
         assert_eq!(options(Kind::Stream, None).ok(), Some(Mode::Stream));
         assert_eq!(options(Kind::Lines, Some("apdu")).ok(), Some(Mode::Apdu));
@@ -222,7 +240,27 @@ mod tests {
             settings: vec![("tl".to_owned(), "3".to_owned())],
             config: None,
         };
-        let error = arguments.options(Kind::Files, &[]).expect_err("it is none").to_string();
+        let error = arguments.options(Side::Sending, Kind::Files, &[]).expect_err("it is none").to_string();
         assert!(error.contains("'ttl'") && error.contains("--help"), "{error}");
+    }
+
+    #[test]
+    fn an_option_of_the_other_side_is_refused_on_the_command_line_alone() {
+        let folder = tempfile::tempdir().expect("a new folder");
+        let file = folder.path().join("of-both.toml");
+        fs::write(&file, "linger = \"2\"\nexpiry = \"9\"\n").expect("there is room");
+        let given = |settings: &[&str], side: Side| {
+            let settings = settings.iter().map(|text| setting(text).expect("a name and a value")).collect();
+            let config = Some(file.clone());
+            let arguments = SessionArguments { group: None, interfaces: Vec::new(), settings, config };
+            arguments.options(side, Kind::Lines, &[]).map(drop).map_err(|error| error.to_string())
+        };
+        for side in [Side::Sending, Side::Receiving] {
+            assert_eq!(given(&["ttl=3"], side), Ok(()));
+        }
+        let refused = given(&["expiry=9"], Side::Sending).expect_err("it would change nothing");
+        assert!(refused.starts_with("option 'expiry' is one of campanile recv; give it there"), "{refused}");
+        let refused = given(&["ttl=3", "linger=2"], Side::Receiving).expect_err("it would change nothing");
+        assert!(refused.starts_with("option 'linger' is one of campanile send; give it there"), "{refused}");
     }
 }
