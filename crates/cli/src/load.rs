@@ -22,7 +22,7 @@ use crate::figures::Count;
 use crate::interrupt::Interrupt;
 use crate::{arguments, output};
 use spread::Spread;
-use summary::Summary;
+use summary::{Reason, Summary};
 use verdict::Verdict;
 
 /// Measure an echo server: rates, loss and round trips.
@@ -144,7 +144,8 @@ fn conclude(arguments: &Arguments, runs: &[LoadReport]) -> Result<(), CommandErr
     match runs.iter().find_map(|run| run.spoiled.first()) {
         None => Ok(()),
         Some(reason) => {
-            Err(CommandError::failed(format!("{} INVALID: {reason}", which(spoiled, runs.len()))).hint(LESS))
+            Err(CommandError::failed(format!("{} INVALID: {}", which(spoiled, runs.len()), Reason(reason)))
+                .hint(LESS))
         }
     }
 }

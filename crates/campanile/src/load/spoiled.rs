@@ -1,7 +1,5 @@
 //! What makes a run say nothing about the server.
 
-use std::fmt;
-
 use serde::Serialize;
 
 use super::latency::Latency;
@@ -53,21 +51,6 @@ impl Spoiled {
     }
 }
 
-impl fmt::Display for Spoiled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Rate { asked, achieved } => {
-                write!(f, "this client sent {achieved:.0} packets/s of the {asked:.0} asked for")
-            }
-            Self::Lag { lag_p99_ns, from_send_p99_ns } => {
-                let ms = |ns: u64| ns as f64 / 1e6;
-                let (lag, from_send) = (ms(lag_p99_ns), ms(from_send_p99_ns));
-                write!(f, "this client was {lag:.2} ms late itself (p99), and measures {from_send:.2} ms")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,7 +71,5 @@ mod tests {
         let rate = Spoiled::Rate { asked: 1000.0, achieved: 900.0 };
         let lag = Spoiled::Lag { lag_p99_ns: 600_000, from_send_p99_ns: 900_000 };
         assert_eq!(Spoiled::judge(1000.0, 900.0, p99(600_000), p99(900_000)), [rate, lag]);
-        assert_eq!(rate.to_string(), "this client sent 900 packets/s of the 1000 asked for");
-        assert_eq!(lag.to_string(), "this client was 0.60 ms late itself (p99), and measures 0.90 ms");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use campanile::load::{Books, Latency, LoadReport, OddReplies, Place, Rates, Reordered, ServerKind};
+use campanile::load::{Books, Latency, LoadReport, OddReplies, Place, Rates, Reordered, ServerKind, Spoiled};
 
 use super::verdict::payload_percent;
 use crate::figures::{BitRate, Count, Span};
@@ -36,7 +36,7 @@ impl fmt::Display for Summary<'_> {
         write!(f, "\n{}", Costs(self.0))?;
         write!(f, "\n{}", Account(&self.0.books))?;
         for reason in &self.0.spoiled {
-            write!(f, "\nINVALID     {reason}")?;
+            write!(f, "\nINVALID     {}", Reason(reason))?;
         }
         Ok(())
     }
@@ -136,6 +136,24 @@ fn place(place: Place) -> &'static str {
     }
 }
 
+/// Why a run says nothing about the server.
+pub(super) struct Reason<'a>(pub(super) &'a Spoiled);
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self.0 {
+            Spoiled::Rate { asked, achieved } => {
+                let (asked, achieved) = (Count::rounded(asked), Count::rounded(achieved));
+                write!(f, "this client sent {achieved} packets/s of the {asked} asked for")
+            }
+            Spoiled::Lag { lag_p99_ns, from_send_p99_ns } => {
+                let (lag, from_send) = (Span::from_ns(lag_p99_ns), Span::from_ns(from_send_p99_ns));
+                write!(f, "this client was {lag} late itself (p99), and measures {from_send}")
+            }
+        }
+    }
+}
+
 struct Direction<'a>(&'a Rates);
 
 impl fmt::Display for Direction<'_> {
@@ -188,7 +206,6 @@ impl fmt::Display for Order<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use campanile::load::Spoiled;
 
     #[test]
     fn percentiles_stand_in_their_order() {
@@ -215,7 +232,10 @@ mod tests {
 
     #[test]
     fn reasons_are_sentences() {
-        let text = Spoiled::Rate { asked: 2000.0, achieved: 10.0 }.to_string();
-        assert_eq!(text, "this client sent 10 packets/s of the 2000 asked for");
+        let text = |reason: &Spoiled| Reason(reason).to_string();
+        let rate = Spoiled::Rate { asked: 2000.0, achieved: 1234.5 };
+        assert_eq!(text(&rate), "this client sent 1,235 packets/s of the 2,000 asked for");
+        let lag = Spoiled::Lag { lag_p99_ns: 600_000, from_send_p99_ns: 1_900_000 };
+        assert_eq!(text(&lag), "this client was 600.0 µs late itself (p99), and measures 1.9 ms");
     }
 }
