@@ -220,6 +220,8 @@ pub(crate) fn error(error: LoadError) -> CommandError {
         LoadError::Range { number: Number::Train, .. } => CommandError::bad_input(error)
             .hint("a train is no longer than the window, 64 packets, or 65,507 bytes"),
         LoadError::Range { .. } => CommandError::bad_input(error),
+        LoadError::Many(_) => CommandError::bad_input(error)
+            .hint("give that of one server; campanile beacon measures what a group hears"),
         LoadError::Refused { target, answered: 0 } => CommandError::failed(&error)
             .hint(format!("start a server there: campanile echo {}", target.port())),
         LoadError::NoReply { .. } => CommandError::failed(error)

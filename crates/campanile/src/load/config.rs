@@ -1,7 +1,7 @@
 //! How a load is made.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use campanile_engine::Choice;
@@ -77,6 +77,10 @@ impl LoadConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), LoadError> {
+        let address = self.target.ip().to_canonical();
+        if address.is_multicast() || address == Ipv4Addr::BROADCAST {
+            return Err(LoadError::Many(address));
+        }
         let payload_range = Header::LEN..=payload_max(self.target.ip());
         let (pace, asked, paces) = match self.pace {
             Pace::Window(window) => (Number::Window, window, 1..=Window::SIZE_MAX),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use super::Number;
@@ -20,6 +20,8 @@ pub enum LoadError {
         /// What can be had.
         allowed: RangeInclusive<usize>,
     },
+    /// The target is a group or everybody, and a reply comes from one.
+    Many(IpAddr),
     /// The system does not tell which processors there are.
     Cores(io::Error),
     /// No socket to the target can be had.
@@ -59,6 +61,7 @@ impl fmt::Display for LoadError {
             Self::Range { number, asked, allowed } => {
                 write!(f, "{number} {asked} is not between {} and {}", allowed.start(), allowed.end())
             }
+            Self::Many(address) => write!(f, "{address} is no server's address, but one for many"),
             Self::Cores(error) => write!(f, "the system does not tell its processors: {error}"),
             Self::Socket { target, error } => write!(f, "no socket to {target}: {error}"),
             Self::Refused { target, answered: 0 } => write!(f, "nothing listens on {target}"),

@@ -64,6 +64,13 @@ fn groups_that_are_none() {
 }
 
 #[test]
+fn groups_where_a_server_should_be() {
+    is_refused("load 239.1.2.3 5000", "239.1.2.3 is no server's address", "give that of one server");
+    is_refused("load ff3e::1 5000", "ff3e::1 is no server's address", "campanile beacon");
+    is_refused("load 255.255.255.255 5000", "255.255.255.255 is no server's", "one server");
+}
+
+#[test]
 fn rates_and_trains_that_cannot_be() {
     is_refused("load 127.0.0.1 5000 --rate 0", "'0'", "such as 500, 20k or 1m");
     is_refused("load 127.0.0.1 5000 --rate 5 --window 5", "--window", "--help");
