@@ -1,4 +1,4 @@
-//! The programs: built here, but for sockperf, which the system brings.
+//! The programs: built here, or brought by the system.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -23,9 +23,7 @@ impl Programs {
     pub(crate) fn build(campanile: Option<PathBuf>) -> Result<Self, Box<dyn Error>> {
         let folder = build_peers()?;
         let campanile = campanile.map_or_else(build_campanile, Ok)?;
-        if let Err(error) = Command::new("sockperf").arg("--version").stdout(Stdio::null()).status() {
-            return Err(format!("sockperf does not run ({error}): apt-get install sockperf").into());
-        }
+        require([("sockperf", "sockperf")])?;
         Ok(Self { folder, campanile })
     }
 
@@ -140,6 +138,18 @@ pub(crate) fn executable(messages: &str, name: &str) -> Option<PathBuf> {
 /// The cargo that runs the harness, or the one on the path.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Fails unless these run: each a program, and the package of Debian that has it.
+pub(crate) fn require(
+    programs: impl IntoIterator<Item = (&'static str, &'static str)>,
+) -> Result<(), Box<dyn Error>> {
+    for (program, package) in programs {
+        if let Err(error) = Command::new(program).arg("--help").output() {
+            return Err(format!("{program} does not run ({error}): apt-get install {package}").into());
+        }
+    }
+    Ok(())
 }
 
 /// Runs a command to its end and returns what it printed.

@@ -9,11 +9,10 @@ use crate::chart::{Chart, Line, Scale};
 use crate::environment::Environment;
 use crate::page;
 use crate::peers::{NORM, package_version};
-use crate::programs::build_campanile;
+use crate::programs::{build_campanile, require};
 use crate::series::Series;
 use crate::transfer::bench::{Bench, Sample, Scene};
 use crate::transfer::contestants::{CAMPANILE, Contestant, NORM_64, Tools, UDPCAST, UFTP};
-use crate::transfer::require;
 use crate::turns::{Of, Turns};
 
 const SCENE: Scene = Scene { bytes: 2_000_000, receivers: 0, loss: 200, rate_kbit: Some(16_000) };
@@ -25,7 +24,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let series = Series::take_in_parts(&mut arguments, 3)?;
     let campanile: Option<PathBuf> = arguments.option("campanile")?;
     arguments.end()?;
-    require(&ALL)?;
+    require(ALL.iter().filter_map(|one| one.program))?;
     let campanile = campanile.map_or_else(build_campanile, Ok)?;
     let tools = Tools { campanile, norm: NORM.build()?, feed: PathBuf::new() };
     let peers = ["udpcast", "uftp"].map(|package| (package, package_version(package)));

@@ -5,7 +5,6 @@ pub(crate) mod contestants;
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::process::Command;
 
 use campanile_bench::arguments::Arguments;
 
@@ -14,7 +13,7 @@ use self::contestants::{CAMPANILE, Contestant, Tools, UDPCAST, UDPCAST_FEC, UFTP
 use crate::bound::Bound;
 use crate::environment::Environment;
 use crate::peers::package_version;
-use crate::programs::build_campanile;
+use crate::programs::{build_campanile, require};
 use crate::series::Series;
 use crate::statistics::Spread;
 use crate::turns::{Of, Target, Turns};
@@ -34,7 +33,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let series = Series::take(&mut arguments, 7)?;
     let campanile: Option<PathBuf> = arguments.option("campanile")?;
     arguments.end()?;
-    require(&ALL)?;
+    require(ALL.iter().filter_map(|one| one.program))?;
     let campanile = campanile.map_or_else(build_campanile, Ok)?;
     let tools = Tools { campanile, norm: PathBuf::new(), feed: PathBuf::new() };
     if series.is_quick {
@@ -48,15 +47,6 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     text += &ours(&tools)?;
     text += &format!("\n{}", environment.table());
     series.publish("transfer", &text)
-}
-
-/// Checks that what has to be installed is.
-pub(crate) fn require(contestants: &[Contestant]) -> Result<(), Box<dyn Error>> {
-    let is_missing = |program: &&str| Command::new(program).arg("--help").output().is_err();
-    match contestants.iter().filter_map(|contestant| contestant.program).find(is_missing) {
-        Some(program) => Err(format!("{program} is not installed: apt-get install udpcast uftp").into()),
-        None => Ok(()),
-    }
 }
 
 /// All contestants in turns, and the table of their ratios.

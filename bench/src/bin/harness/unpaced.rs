@@ -9,13 +9,12 @@ use crate::bound::Bound;
 use crate::environment::Environment;
 use crate::mounts::{pages, take_huge_pages};
 use crate::peers::{NORM, package_version};
-use crate::programs::build_campanile;
+use crate::programs::{build_campanile, require};
 use crate::series::Series;
 use crate::transfer::bench::{Bench, Sample, Scene};
 use crate::transfer::contestants::{
     CAMPANILE, CAMPANILE_NOWHERE, Contestant, NORM_64, Tools, UDPCAST, UDPCAST_NOWHERE, UFTP,
 };
-use crate::transfer::require;
 use crate::turns::{Of, Target, Turns};
 
 const BYTES: usize = 1_000_000_000;
@@ -29,7 +28,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let series = Series::take_in_parts(&mut arguments, 7)?;
     let campanile: Option<PathBuf> = arguments.option("campanile")?;
     arguments.end()?;
-    require(&ALL)?;
+    require(ALL.iter().filter_map(|one| one.program))?;
     let campanile = campanile.map_or_else(build_campanile, Ok)?;
     let tools = Tools { campanile, norm: NORM.build()?, feed: PathBuf::new() };
     let peers = ["udpcast", "uftp"].map(|package| (package, package_version(package)));

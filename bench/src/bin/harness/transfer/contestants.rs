@@ -21,8 +21,8 @@ pub(crate) struct Tools {
 pub(crate) struct Contestant {
     /// Its name in the table.
     pub(crate) name: &'static str,
-    /// What has to be installed for it.
-    pub(crate) program: Option<&'static str>,
+    /// The program that it needs, and the package of Debian that has it.
+    pub(crate) program: Option<(&'static str, &'static str)>,
     /// Whether its receivers stay when the sender has gone.
     pub(crate) stays: bool,
     /// Whether its receivers throw away what comes, and say when they have ended.
@@ -59,7 +59,7 @@ pub(crate) const CAMPANILE_128: Contestant = Contestant {
 
 pub(crate) const UDPCAST: Contestant = Contestant {
     name: "udpcast",
-    program: Some("udp-sender"),
+    program: Some(("udp-sender", "udpcast")),
     stays: false,
     keeps_nothing: false,
     receive: udpcast_receiver,
@@ -114,7 +114,7 @@ pub(crate) const UDPCAST_FEC: Contestant = Contestant {
 
 pub(crate) const UFTP: Contestant = Contestant {
     name: "uftp",
-    program: Some("uftp"),
+    program: Some(("uftp", "uftp")),
     stays: true,
     keeps_nothing: false,
     receive: uftp_receiver,
