@@ -33,7 +33,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_engine::udp::{self, Group, Shard, UdpConfig};
+use campanile_engine::udp::{self, DropMeter, Group, Shard, UdpConfig};
 use campanile_engine::{Choice, Config};
 use serde::Serialize;
 
@@ -214,12 +214,18 @@ impl Bound {
         let receive_buffer = group.sockets[0].granted().receive;
         let key = Key::random();
         let boards: Vec<_> = cores.iter().map(|_| Arc::new(EchoBoard::new())).collect();
-        let teller = Teller::new(Clock::start(), receive_buffer, boards.clone().into());
+        // Workers that share one socket have one meter: the first has it.
+        let own = if group.shard == Shard::None { 1 } else { group.sockets.len() };
+        let meters = group.sockets[..own].iter().map(DropMeter::new).collect::<io::Result<Vec<_>>>();
+        let meters: Arc<[DropMeter]> = meters.map_err(|error| EchoError::Bind { address, error })?.into();
+        let teller = Teller::new(Clock::start(), receive_buffer, boards.clone().into(), Arc::clone(&meters));
         let mut posts = Vec::new();
-        for ((&cpu, board), socket) in cores.iter().zip(&boards).zip(group.sockets) {
-            let (board, teller) = (Arc::clone(board), teller.clone());
+        for (index, ((&cpu, board), socket)) in cores.iter().zip(&boards).zip(group.sockets).enumerate() {
+            let (board, teller, meters) = (Arc::clone(board), teller.clone(), Arc::clone(&meters));
             let guard = Guard::new(&rules, key.clone());
-            let job = move |engine, sockets: &[_]| run::run(engine, sockets, guard, &teller, &board);
+            let job = move |engine, sockets: &[_]| {
+                run::run(engine, sockets, guard, meters.get(index), &teller, &board)
+            };
             posts.push(Post { cpu, sockets: vec![socket], job });
         }
         let (crew, engines) = Crew::start("echo", &engine, posts).map_err(EchoError::Worker)?;

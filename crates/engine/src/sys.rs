@@ -13,11 +13,11 @@ use windows::{AF_INET, AF_INET6};
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    Backend, Doorbell, Features, allowed_cpus, bind_alone, bind_group, drop_raw, granted, mode, offloads,
-    pin, prepare, set_mode, source_membership_v6, thread_time, wake_on_time,
+    Backend, Doorbell, Features, allowed_cpus, bind_alone, bind_group, drop_raw, dropped, granted, metered,
+    mode, offloads, pin, prepare, set_mode, source_membership_v6, thread_time, wake_on_time,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
-    Backend, Doorbell, Features, allowed_cpus, bind_alone, bind_group, drop_raw, granted, mode, offloads,
-    pin, prepare, set_mode, source_membership_v6, thread_time, wake_on_time,
+    Backend, Doorbell, Features, allowed_cpus, bind_alone, bind_group, drop_raw, dropped, granted, metered,
+    mode, offloads, pin, prepare, set_mode, source_membership_v6, thread_time, wake_on_time,
 };

@@ -151,6 +151,27 @@ impl UdpSocket {
     }
 }
 
+/// Reads how much a socket's full receive buffer has cost, from any thread. It keeps the socket open.
+#[derive(Debug)]
+pub struct DropMeter(Option<Socket>);
+
+impl DropMeter {
+    /// The meter of a socket.
+    ///
+    /// # Errors
+    /// The system has no further handle.
+    pub fn new(socket: &UdpSocket) -> io::Result<Self> {
+        sys::metered(&socket.socket).map(Self)
+    }
+
+    /// What the socket has dropped since it was made, a train counted as one; `None` where the system does not tell. An engine learns of
+    /// it ([`crate::Stats`]) by what arrives afterwards.
+    #[must_use]
+    pub fn read(&self) -> Option<u64> {
+        self.0.as_ref().and_then(sys::dropped).map(u64::from)
+    }
+}
+
 /// Makes and binds one socket.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use campanile_engine::udp::DropMeter;
 use campanile_engine::{Cast, Engine, Event, SocketId, Stats, Train, cpu};
 
 use super::EchoBoard;
@@ -17,12 +18,13 @@ pub(super) fn run(
     mut engine: Engine,
     sockets: &[SocketId],
     guard: Guard,
+    meter: Option<&DropMeter>,
     teller: &Teller,
     board: &EchoBoard,
 ) -> io::Result<()> {
     let clock = Clock::start();
-    let mut worker =
-        Worker { guard, now: clock.now(), own: EchoCounts::default(), cpu_at: Instant::default() };
+    let (now, own, read_at) = (clock.now(), EchoCounts::default(), Instant::default());
+    let mut worker = Worker { guard, meter, now, own, read_at };
     let mut stopped = false;
     while !stopped {
         engine.poll(None)?;
@@ -51,20 +53,23 @@ pub(super) fn run(
             worker.own.dropped.add(Cause::Stopping, train.count() as u64);
         }
     }
+    worker.account(true);
     board.publish(worker.counts(&engine.stats()).to_words());
     Ok(())
 }
 
-struct Worker {
+struct Worker<'m> {
     guard: Guard,
+    /// That of its socket, unless the socket is also another worker's who has it.
+    meter: Option<&'m DropMeter>,
     now: Instant,
     /// What the engine does not count.
     own: EchoCounts,
-    /// When the thread's time is read again.
-    cpu_at: Instant,
+    /// When the thread's time and the meter are read again.
+    read_at: Instant,
 }
 
-impl Worker {
+impl Worker<'_> {
     /// Sends a train back, or returns the probe that it is.
     fn answer(&mut self, train: Train<'_>) -> Option<Asked> {
         let (path, bytes, count) = (*train.path(), train.bytes(), train.count());
@@ -90,10 +95,12 @@ impl Worker {
         }
     }
 
-    /// Reads the thread's time now and then, and when somebody asks: a reading costs as much as a packet.
+    /// Reads the thread's time and the meter now and then, and when somebody asks: a reading costs as much as a packet.
     fn account(&mut self, is_asked: bool) {
-        if is_asked || self.now >= self.cpu_at {
-            self.cpu_at = self.now.after(CPU_EVERY);
+        if is_asked || self.now >= self.read_at {
+            self.read_at = self.now.after(READ_EVERY);
+            let dropped = self.meter.and_then(DropMeter::read);
+            self.own.dropped.set(Cause::Kernel, dropped.unwrap_or(0));
             self.own.cpu_ns = cpu::thread_time().map_or(0, |time| time.as_nanos() as u64);
         }
     }
@@ -106,7 +113,6 @@ impl Worker {
             bytes: traffic.bytes,
         };
         let mut counts = self.own;
-        counts.dropped.set(Cause::Kernel, stats.dropped.kernel);
         counts.dropped.set(Cause::Truncated, stats.dropped.truncated);
         counts.dropped.set(Cause::Send, stats.dropped.send);
         counts.received = flow(stats.received);
@@ -115,4 +121,4 @@ impl Worker {
     }
 }
 
-const CPU_EVERY: Duration = Duration::from_millis(50);
+const READ_EVERY: Duration = Duration::from_millis(50);

@@ -4,10 +4,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use campanile_engine::udp::DropMeter;
 use campanile_engine::{Engine, Path, SocketId, Transmit};
 
 use super::EchoBoard;
-use super::counts::EchoCounts;
+use super::counts::{Cause, EchoCounts};
 use crate::clock::{Clock, Instant};
 use crate::probe::{Account, Probe};
 
@@ -20,6 +21,8 @@ pub(crate) struct Teller {
     clock: Clock,
     receive_buffer: usize,
     boards: Arc<[Arc<EchoBoard>]>,
+    /// Those of all sockets.
+    meters: Arc<[DropMeter]>,
 }
 
 /// A probe that waits for its answer.
@@ -32,8 +35,13 @@ pub(crate) struct Asked {
 }
 
 impl Teller {
-    pub(crate) fn new(clock: Clock, receive_buffer: usize, boards: Arc<[Arc<EchoBoard>]>) -> Self {
-        Self { secret: RandomState::new(), clock, receive_buffer, boards }
+    pub(crate) fn new(
+        clock: Clock,
+        receive_buffer: usize,
+        boards: Arc<[Arc<EchoBoard>]>,
+        meters: Arc<[DropMeter]>,
+    ) -> Self {
+        Self { secret: RandomState::new(), clock, receive_buffer, boards, meters }
     }
 
     /// Answers, if there is memory to send from; who gets no answer asks again. Tells whether it did.
@@ -55,7 +63,10 @@ impl Teller {
         if !known.contains(&cookie) {
             return Probe::Cookie { nonce, cookie: known[0] };
         }
-        let counts = self.boards.iter().map(|board| EchoCounts::from_words(board.read())).sum();
+        let mut counts: EchoCounts =
+            self.boards.iter().map(|board| EchoCounts::from_words(board.read())).sum();
+        // The others may have had no turn since their sockets dropped something.
+        counts.dropped.set(Cause::Kernel, self.meters.iter().filter_map(DropMeter::read).sum());
         let account = Account {
             uptime_ns: now.as_ns(),
             workers: self.boards.len() as u64,
@@ -78,7 +89,7 @@ mod tests {
     use campanile_engine::Cast;
 
     fn teller() -> Teller {
-        Teller::new(Clock::start(), 4096, Arc::new([Arc::new(EchoBoard::new())]))
+        Teller::new(Clock::start(), 4096, Arc::new([Arc::new(EchoBoard::new())]), Arc::new([]))
     }
 
     fn asked(socket: SocketId, from: &str, cookie: u64) -> Asked {

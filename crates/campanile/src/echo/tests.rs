@@ -135,6 +135,31 @@ fn a_foreign_address_is_named() {
 
 /// Forged packets, without the privilege that forging takes: whoever holds a server's port before the server does can speak for
 /// it. They wait in the sockets of the other server, whose workers start last.
+/// What a socket dropped before anybody read from it shows, though no packet comes after it that says so.
+#[test]
+fn drops_are_counted_before_the_next_packet() {
+    for shard in [Shard::Cpu, Shard::None] {
+        let cores = cores::first(2).unwrap_or_else(|_| one_core());
+        let waiting = Bound::new(&EchoConfig { shard, cores, ..loopback() }).expect("there is a port");
+        let client = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+        for seq in 0..5000 {
+            client.send_to(&packet(seq), waiting.address).expect("sent");
+        }
+        let meter = DropMeter::new(&waiting.group.sockets[0]).expect("there are handles");
+        let is_counted = meter.read().is_some();
+        let server = waiting.start().expect("it starts");
+        let until = Instant::now() + PATIENCE;
+        let arrived = |total: &EchoCounts| total.received.packets + total.dropped.of(Cause::Kernel);
+        while is_counted && arrived(&server.snapshot().total) < 5000 {
+            assert!(Instant::now() < until, "{:?}", server.snapshot());
+            std::thread::yield_now();
+        }
+        server.stop();
+        let total = server.join().expect("no worker fails").total;
+        assert!(total.received.packets < 5000 && arrived(&total) <= 5000, "{shard}: {total:?}");
+    }
+}
+
 #[test]
 fn two_servers_set_on_each_other_come_to_rest() {
     for count in [1, 100] {

@@ -76,6 +76,25 @@ pub(crate) fn granted(reported: usize) -> usize {
     reported / 2
 }
 
+/// A further handle on a socket that counts what it drops.
+pub(crate) fn metered(socket: &Socket) -> io::Result<Option<Socket>> {
+    socket.try_clone().map(Some)
+}
+
+/// What a socket has dropped because its receive buffer was full (sock_diag(7), `SK_MEMINFO_DROPS`; since Linux 4.12).
+pub(crate) fn dropped(socket: &Socket) -> Option<u32> {
+    let mut words = [0_u32; DROPS + 1];
+    let mut len = size_of_val(&words) as libc::socklen_t;
+    let place = (&raw mut words).cast();
+    let fd = socket.as_raw_fd();
+    // SAFETY: pointer and length are those of `words`, which live through the call; the kernel writes no more than that.
+    check(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, place, &raw mut len) }).ok()?;
+    (len as usize >= size_of_val(&words)).then(|| words[DROPS])
+}
+
+/// The place of the drops among the words of `SO_MEMINFO`.
+const DROPS: usize = 8;
+
 /// Joins or leaves a group for one source (RFC 3678 section 5.1), where the socket crate has no call.
 pub(crate) fn source_membership_v6(
     socket: &Socket,

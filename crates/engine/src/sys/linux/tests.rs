@@ -260,3 +260,17 @@ fn waiting(socket: &udp::UdpSocket) -> usize {
     })
     .count()
 }
+
+#[test]
+fn a_meter_tells_of_a_full_buffer_that_nobody_has_read() {
+    let config = udp::UdpConfig::new("127.0.0.1:0".parse().expect("a literal address"));
+    let full = udp::bind(&config).expect("loopback has a free port");
+    let meter = udp::DropMeter::new(&full).expect("there are handles");
+    let sender = UdpSocket::bind(config.bind).expect("loopback has a free port");
+    assert_eq!(meter.read(), Some(0));
+    // The smallest packet takes some hundred bytes of the buffer.
+    let count = full.granted().receive / 100;
+    (0..count).for_each(|_| assert_eq!(sender.send_to(b"x", full.local_addr()).ok(), Some(1)));
+    let dropped = meter.read().expect("Linux counts drops");
+    assert!(dropped > 0 && dropped < count as u64, "{dropped} of {count}");
+}

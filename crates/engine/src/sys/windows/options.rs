@@ -125,6 +125,16 @@ pub(crate) fn granted(reported: usize) -> usize {
     reported
 }
 
+/// Windows counts for no socket what it drops, and with a further handle on one its receives would outlive it.
+pub(crate) fn metered(_: &Socket) -> io::Result<Option<Socket>> {
+    Ok(None)
+}
+
+/// Of a socket that counts what it drops: none does.
+pub(crate) fn dropped(_: &Socket) -> Option<u32> {
+    None
+}
+
 /// Joins or leaves a group for one source (RFC 3678 section 5.1), where the socket crate has no call.
 pub(crate) fn source_membership_v6(
     socket: &Socket,
