@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
-use campanile_engine::udp::{self, UdpConfig, UdpSocket};
+use campanile_engine::udp::{self, DropMeter, UdpConfig, UdpSocket};
 use campanile_engine::{Choice, Config};
 
 use crate::clock::Clock;
@@ -119,12 +119,15 @@ impl Load {
         let mut posts = Vec::new();
         for (index, &cpu) in config.cores.iter().enumerate() {
             let sockets = (0..config.sockets).map(|_| connect(&config)).collect::<io::Result<_>>();
-            let sockets = sockets.map_err(|error| LoadError::Socket { target: config.target, error })?;
+            let no_socket = |error| LoadError::Socket { target: config.target, error };
+            let sockets: Vec<UdpSocket> = sockets.map_err(no_socket)?;
+            let meters =
+                sockets.iter().map(DropMeter::new).collect::<io::Result<Vec<_>>>().map_err(no_socket)?;
             let board = Arc::new(LoadBoard::new());
             boards.push(Arc::clone(&board));
             let (plan, send_timings) = (plan.for_worker(index), send_timings.clone());
             let job = move |engine, sockets: &[_]| {
-                let timings = run::run(engine, sockets, &plan, &board)?;
+                let timings = run::run(engine, sockets, &plan, &meters, &board)?;
                 send_timings.send(timings).map_err(|_| io::ErrorKind::BrokenPipe.into())
             };
             posts.push(Post { cpu, sockets, job });

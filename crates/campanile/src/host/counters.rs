@@ -11,6 +11,9 @@ pub struct Counters {
     pub receive_buffer_errors: Option<u64>,
     /// Datagrams not sent because a socket's send buffer was full.
     pub send_buffer_errors: Option<u64>,
+    /// Packets of IP that were discarded on their way out, IPv4 and IPv6: an interface's queue was full, or a filter took them. A train
+    /// counts as one.
+    pub send_discarded: Option<u64>,
     /// Datagrams with a wrong checksum.
     pub checksum_errors: Option<u64>,
     /// Packets dropped because a processor's backlog was full.
@@ -38,6 +41,7 @@ impl Counters {
         let mut counters = Self::default();
         if let Some(v4) = text::read("/proc/net/snmp") {
             let of = |name| of_rows(&v4, "Udp", name);
+            counters.send_discarded = of_rows(&v4, "Ip", "OutDiscards");
             counters.receive_buffer_errors = of("RcvbufErrors");
             counters.send_buffer_errors = of("SndbufErrors");
             counters.checksum_errors = of("InCsumErrors");
@@ -46,6 +50,7 @@ impl Counters {
             let add = |sum: &mut Option<u64>, name| *sum = plus(*sum, of_column(&v6, name));
             add(&mut counters.receive_buffer_errors, "Udp6RcvbufErrors");
             add(&mut counters.send_buffer_errors, "Udp6SndbufErrors");
+            add(&mut counters.send_discarded, "Ip6OutDiscards");
             add(&mut counters.checksum_errors, "Udp6InCsumErrors");
         }
         if let Some(softnet) = text::read("/proc/net/softnet_stat") {
@@ -55,7 +60,7 @@ impl Counters {
         if let Some(stat) = text::read("/proc/stat") {
             counters.read_processors(&stat);
         }
-        if let Some(interface) = interface.filter(|name| !name.contains(['/', '.'])) {
+        if let Some(interface) = interface.filter(|name| !name.contains('/') && *name != "..") {
             let of = |name: &str| {
                 let path = format!("/sys/class/net/{interface}/statistics/{name}");
                 text::word(path).and_then(|word| word.parse().ok())
@@ -74,6 +79,7 @@ impl Counters {
         Self {
             receive_buffer_errors: less(self.receive_buffer_errors, earlier.receive_buffer_errors),
             send_buffer_errors: less(self.send_buffer_errors, earlier.send_buffer_errors),
+            send_discarded: less(self.send_discarded, earlier.send_discarded),
             checksum_errors: less(self.checksum_errors, earlier.checksum_errors),
             backlog_dropped: less(self.backlog_dropped, earlier.backlog_dropped),
             backlog_squeezed: less(self.backlog_squeezed, earlier.backlog_squeezed),

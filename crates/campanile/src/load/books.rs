@@ -18,7 +18,7 @@ pub struct Books {
     pub entries: Vec<Entry>,
     /// Did not come back, and no counter says why.
     pub unexplained: u64,
-    /// Came back beyond what was sent: duplicates, and what others sent.
+    /// Datagrams among those that came back that are nobody's first answer: duplicates, and what others sent.
     pub surplus: u64,
 }
 
@@ -38,6 +38,8 @@ pub struct Entry {
 pub enum Place {
     /// This system refused to send it (its send buffer, a route, a filter).
     OwnSend,
+    /// The queue of the interface here was full.
+    OwnQueue,
     /// The interface here dropped it on its way out.
     OwnInterfaceOut,
     /// On the way to the server: this machine sent it, and the server's socket has not seen it.
@@ -83,18 +85,16 @@ impl Books {
             unexplained: 0,
             surplus: 0,
         };
-        let refused = counts.refused.saturating_mul(train);
         let known = server.and_then(|server| Some((server, server.lost_up?, server.lost_down?)));
         let Some((server, lost_up, lost_down)) = known else {
-            let mut missing = counts.all_sent.saturating_sub(counts.all_replies);
-            books.explain(&mut missing, Place::OwnSend, Some(refused));
+            let mut missing = counts.all_sent.saturating_sub(counts.all_returned());
+            books.explain_out(&mut missing, counts.refused, train, system);
             books.explain_own(&mut missing, counts.dropped_here.saturating_mul(dropped), system);
             books.unexplained = missing;
             return books.balanced();
         };
         let mut up = lost_up;
-        books.explain(&mut up, Place::OwnSend, Some(refused));
-        books.explain(&mut up, Place::OwnInterfaceOut, system.interface_send_dropped);
+        books.explain_out(&mut up, counts.refused, train, system);
         books.explain(
             &mut up,
             Place::ServerSocket,
@@ -102,11 +102,9 @@ impl Books {
         );
         books.enter(Place::WayUp, up);
         // What the server received, and neither sent back nor says why not, is on its way inside.
-        let mut inside = server.received.saturating_sub(server.replied);
+        let mut inside = counts.all_sent.saturating_sub(lost_up).saturating_sub(server.replied);
         let sends = server.dropped.of(Cause::Send).saturating_mul(train);
-        let rules =
-            server.dropped.total() - server.dropped.of(Cause::Kernel) - server.dropped.of(Cause::Send);
-        books.explain(&mut inside, Place::ServerRules, Some(rules));
+        books.explain(&mut inside, Place::ServerRules, Some(server.refused()));
         books.explain(&mut inside, Place::ServerSend, Some(sends));
         books.unexplained = inside;
         let mut down = lost_down;
@@ -119,6 +117,15 @@ impl Books {
     #[must_use]
     pub fn at(&self, place: Place) -> u64 {
         self.entries.iter().filter(|entry| entry.place == place).map(|entry| entry.packets).sum()
+    }
+
+    /// What this machine dropped of what was to leave; `refused` trains were told of when they were sent.
+    fn explain_out(&mut self, missing: &mut u64, refused: u64, train: u64, system: &Counters) {
+        // A full queue counts for both; waiting for room counts for the one, what a filter takes for the other.
+        let queue = system.send_discarded.zip(system.send_buffer_errors).map(|(one, other)| one.min(other));
+        self.explain(missing, Place::OwnSend, Some(refused.saturating_mul(train)));
+        self.explain(missing, Place::OwnQueue, queue.map(|trains| trains.saturating_mul(train)));
+        self.explain(missing, Place::OwnInterfaceOut, system.interface_send_dropped);
     }
 
     /// What this machine dropped of what came back.
@@ -168,7 +175,7 @@ mod tests {
             replied,
             dropped,
             lost_up: counts.all_sent.checked_sub(received),
-            lost_down: Some(replied.saturating_sub(counts.all_replies)),
+            lost_down: Some(replied.saturating_sub(counts.all_returned())),
         }
     }
 
@@ -214,13 +221,38 @@ mod tests {
         assert_eq!(Books::close(&counts(100, 103, 0, 0), SINGLE, None, &Counters::default()).surplus, 3);
     }
 
+    #[test]
+    fn what_a_full_queue_took_is_known_here() {
+        let system = Counters {
+            send_discarded: Some(30),
+            send_buffer_errors: Some(25),
+            interface_send_dropped: Some(9),
+            ..Counters::default()
+        };
+        let trains = Trains { sent: 2, dropped: 1 };
+        let books = Books::close(&counts(100, 20, 5, 0), trains, None, &system);
+        let at = [Place::OwnSend, Place::OwnQueue, Place::OwnInterfaceOut].map(|place| books.at(place));
+        assert_eq!((at, books.unexplained), ([10, 50, 9], 11));
+    }
+
+    #[test]
+    fn what_came_twice_makes_up_for_no_loss() {
+        let counts = LoadCounts { all_surplus: 92, ..counts(2000, 1972, 0, 0) };
+        let books = Books::close(&counts, SINGLE, None, &Counters::default());
+        assert_eq!((books.received, books.unexplained, books.surplus), (1972, 120, 92));
+        let server = share(2000, 2000, 0, &counts);
+        let books = Books::close(&counts, SINGLE, Some(&server), &Counters::default());
+        assert_eq!((books.at(Place::WayDown), books.unexplained, books.surplus), (120, 0, 92));
+    }
+
     proptest! {
         #[test]
         fn the_books_always_balance(
             sent in 0..2000_u64, received in 0..2000_u64, replied in 0..2000_u64, replies in 0..2000_u64,
-            kernel in 0..500_u64, refused in 0..50_u64, here in 0..500_u64, backlog in 0..500_u64, known: bool,
+            kernel in 0..500_u64, refused in 0..50_u64, here in 0..500_u64, backlog in 0..500_u64,
+            twice in 0..500_u64, known: bool,
         ) {
-            let counts = counts(sent, replies, refused, here);
+            let counts = LoadCounts { all_surplus: twice.min(replies), ..counts(sent, replies, refused, here) };
             let server = share(received, replied, kernel, &counts);
             let system = Counters { backlog_dropped: Some(backlog), ..Counters::default() };
             let books = Books::close(&counts, SINGLE, known.then_some(&server), &system);

@@ -223,8 +223,12 @@ pub struct LoadCounts {
     pub all_sent: u64,
     /// Datagrams received since the start, of whatever kind.
     pub all_replies: u64,
+    /// Those among them that are nobody's first answer: duplicates, and foreign ones.
+    pub all_surplus: u64,
     /// Replies that the receive buffers of this client's sockets had no room for, where the system tells.
     pub dropped_here: u64,
+    /// Sends that found a socket's send buffer full, and waited.
+    pub waits: u64,
     /// Processor time of the workers.
     pub cpu_ns: u64,
     /// How long packets were sent.
@@ -236,7 +240,7 @@ pub struct LoadCounts {
 impl LoadCounts {
     /// Words that carry the counters between threads.
     pub(crate) const WORDS: usize = Self::PLAIN + 2 + Reordered::CLASSES;
-    const PLAIN: usize = 14;
+    const PLAIN: usize = 16;
 
     pub(crate) fn to_words(self) -> [u64; Self::WORDS] {
         let mut words = [0; Self::WORDS];
@@ -252,7 +256,9 @@ impl LoadCounts {
             self.round_trips_ns,
             self.all_sent,
             self.all_replies,
+            self.all_surplus,
             self.dropped_here,
+            self.waits,
             self.cpu_ns,
             self.sending_ns,
             self.failure,
@@ -267,7 +273,9 @@ impl LoadCounts {
         let [
             all_sent,
             all_replies,
+            all_surplus,
             dropped_here,
+            waits,
             cpu_ns,
             sending_ns,
             failure,
@@ -285,7 +293,9 @@ impl LoadCounts {
             round_trips_ns,
             all_sent,
             all_replies,
+            all_surplus,
             dropped_here,
+            waits,
             cpu_ns,
             sending_ns,
             failure,
@@ -300,6 +310,11 @@ impl LoadCounts {
     /// The last failure that the system reported.
     pub(crate) fn last_failure(&self) -> Option<io::Error> {
         (self.failure != 0).then(|| io::Error::from_raw_os_error(self.failure as i32))
+    }
+
+    /// Packets that came back, however late, since the start.
+    pub(crate) fn all_returned(&self) -> u64 {
+        self.all_replies.saturating_sub(self.all_surplus)
     }
 
     /// The counters of two workers in one.
@@ -318,7 +333,9 @@ impl LoadCounts {
             round_trips_ns: self.round_trips_ns + other.round_trips_ns,
             all_sent: self.all_sent + other.all_sent,
             all_replies: self.all_replies + other.all_replies,
+            all_surplus: self.all_surplus + other.all_surplus,
             dropped_here: self.dropped_here + other.dropped_here,
+            waits: self.waits + other.waits,
             cpu_ns: self.cpu_ns + other.cpu_ns,
             sending_ns: self.sending_ns.max(other.sending_ns),
             failure: self.failure.max(other.failure),
@@ -353,8 +370,8 @@ mod tests {
         let words: [u64; LoadCounts::WORDS] = std::array::from_fn(|index| index as u64 + 1);
         let one = LoadCounts::from_words(words);
         let two = one.merge(one);
-        assert_eq!((two.sent, two.all_replies, two.reordered.replies), (2, 20, 30));
-        assert_eq!((two.sending_ns, two.failure, two.reordered.distance_max), (13, 14, 16), "the greater");
+        assert_eq!((two.sent, two.all_replies, two.reordered.replies), (2, 20, 34));
+        assert_eq!((two.sending_ns, two.failure, two.reordered.distance_max), (15, 16, 18), "the greater");
         assert_eq!(one.merge(LoadCounts::default()), one);
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
+use campanile_engine::udp::DropMeter;
 use campanile_engine::{Engine, Event, Failure, Operation, SocketId, Train, Transmit, TransmitSlot, cpu};
 
 use super::LoadBoard;
@@ -22,6 +23,7 @@ pub(super) fn run(
     mut engine: Engine,
     sockets: &[SocketId],
     plan: &Plan,
+    meters: &[DropMeter],
     board: &LoadBoard,
 ) -> io::Result<Timings> {
     cpu::wake_on_time();
@@ -39,9 +41,13 @@ pub(super) fn run(
             }
         }
         worker.keep_time();
-        worker.counts.dropped_here = engine.stats().dropped.kernel;
+        let stats = engine.stats();
+        (worker.counts.dropped_here, worker.counts.waits) = (stats.dropped.kernel, stats.blocked);
         board.publish(worker.counts.to_words());
     }
+    // The engine learns of the last drops by packets that do not come any more.
+    let dropped: u64 = meters.iter().filter_map(DropMeter::read).sum();
+    worker.counts.dropped_here = worker.counts.dropped_here.max(dropped);
     worker.counts.cpu_ns = cpu::thread_time().map_or(0, |time| time.as_nanos() as u64);
     board.publish(worker.counts.to_words());
     Ok(worker.timings)
@@ -256,6 +262,7 @@ impl<'p> Worker<'p> {
         for packet in train.datagrams() {
             self.counts.all_replies += 1;
             let Some(header) = reply_header(packet, &self.plan.template) else {
+                self.counts.all_surplus += 1;
                 self.counts.odd.foreign += 1;
                 continue;
             };
@@ -270,6 +277,7 @@ impl<'p> Worker<'p> {
         let sent = Instant::from_ns(header.stamp_ns);
         let reply = client.flight.receive(header.seq, sent, self.now);
         let distance = if matches!(reply, Reply::Fresh(_)) { client.latest.note(header.seq) } else { None };
+        self.counts.all_surplus += u64::from(matches!(reply, Reply::Duplicate | Reply::Foreign));
         let due = self.plan.due(self.start, client.lane, header.seq);
         if reply != Reply::Foreign && due.unwrap_or(sent) < self.measured.start {
             return;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::prober::Span;
 use super::report::LoadCounts;
-use crate::echo::Drops;
+use crate::echo::{Cause, Drops};
 
 /// What kind of server answered the probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,11 +50,16 @@ impl ServerShare {
     pub(super) fn new(span: &Span, counts: &LoadCounts, active: Duration) -> Self {
         let server = span.last.counts.since(&span.first.counts);
         let received = server.received.packets.saturating_sub(server.probes.asked);
-        // A worker tells of the replies of a turn in its next one, which does not come where nothing else arrives: what came back was sent.
+        // What the network doubled on its way there comes twice, and is answered once.
+        let arrived = received.saturating_sub(server.dropped.of(Cause::Repeated));
+        let returned = counts.all_returned();
+        // A worker tells of the replies of a turn in its next one, which does not come where nothing else arrives, or comes after the first
+        // account: what came back was sent, and no more was sent than was to be answered.
         let replied = server.replied.packets.saturating_sub(server.probes.answered);
-        let replied = replied.max(counts.all_replies.min(received));
+        let replied = replied.min(received.saturating_sub(unanswered(&server.dropped)));
+        let replied = replied.max(returned.min(arrived));
         let time_ns = active.as_nanos() as f64 * span.last.workers as f64;
-        let alone = received <= counts.all_sent;
+        let alone = arrived <= counts.all_sent;
         Self {
             workers: span.last.workers,
             receive_buffer: span.last.receive_buffer,
@@ -63,10 +68,20 @@ impl ServerShare {
             received,
             replied,
             dropped: server.dropped,
-            lost_up: alone.then(|| counts.all_sent - received),
-            lost_down: alone.then(|| replied.saturating_sub(counts.all_replies)),
+            lost_up: alone.then(|| counts.all_sent - arrived),
+            lost_down: alone.then(|| replied.saturating_sub(returned)),
         }
     }
+
+    /// Packets that arrived, each once, and that the server does not answer by its own rules.
+    pub(super) fn refused(&self) -> u64 {
+        unanswered(&self.dropped) - self.dropped.of(Cause::Repeated)
+    }
+}
+
+/// Packets that arrived and are not answered, by the server's rules.
+fn unanswered(dropped: &Drops) -> u64 {
+    dropped.total() - dropped.of(Cause::Kernel) - dropped.of(Cause::Send)
 }
 
 /// How busy the threads of a server have been so far, in percent of a core each.
@@ -103,6 +118,14 @@ mod tests {
             (85, Some(0)),
             "five more came back than were told of"
         );
+        let mut last = account(3000, 109, 90);
+        last.counts.dropped.set(Cause::Repeated, 6);
+        let doubled = ServerShare::new(&Span { last, ..span }, &counts, Duration::ZERO);
+        assert_eq!((doubled.received, doubled.lost_up), (96, Some(10)), "six of them came twice");
+        let stale = Span { first: account(1000, 11, 0), last: account(3000, 103, 97) };
+        let twice = LoadCounts { all_replies: 95, all_surplus: 5, ..counts };
+        let share = ServerShare::new(&stale, &twice, Duration::ZERO);
+        assert_eq!((share.replied, share.lost_down), (90, Some(0)), "some replies are of the time before");
         let crowded = ServerShare::new(&span, &LoadCounts { all_sent: 80, ..counts }, Duration::ZERO);
         assert_eq!((crowded.lost_up, crowded.lost_down), (None, None), "others were there too");
     }

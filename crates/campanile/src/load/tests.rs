@@ -132,6 +132,8 @@ fn every_packet_is_accounted_for() {
     assert_eq!(report.sent.packets, report.received.packets + report.lost);
     let percent = report.lost as f64 * 100.0 / report.sent.packets as f64;
     assert!((report.lost_percent - percent).abs() < 1e-9);
+    let (OddReplies { late, duplicate, foreign }, books) = (report.odd, &report.books);
+    assert_eq!((books.unexplained, books.surplus), (report.lost - late, duplicate + foreign), "{books:?}");
 }
 
 #[test]

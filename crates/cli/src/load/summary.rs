@@ -124,6 +124,7 @@ impl fmt::Display for Account<'_> {
 fn place(place: Place) -> &'static str {
     match place {
         Place::OwnSend => "this system refused to send",
+        Place::OwnQueue => "found the queue of the interface here full",
         Place::OwnInterfaceOut => "the interface here dropped on the way out",
         Place::WayUp => "sent, and never seen by the server's socket",
         Place::ServerSocket => "found the receive buffer of the server's socket full",
