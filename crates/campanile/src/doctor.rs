@@ -5,6 +5,8 @@
 
 mod firewall;
 mod group;
+mod interface;
+mod live;
 mod machine;
 mod membership;
 mod port;
@@ -26,6 +28,8 @@ pub struct Complaint {
     pub group: Option<SocketAddr>,
     /// The port that is not heard, or is slow.
     pub port: Option<u16>,
+    /// How long to listen to the group first, while somebody else sends to it.
+    pub listen: Option<Duration>,
 }
 
 /// One thing that was looked at.
@@ -79,26 +83,34 @@ impl Severity {
 #[must_use]
 pub fn examine(complaint: &Complaint) -> Vec<Finding> {
     let tree = Tree::system();
-    let interface = complaint.interface.clone().or_else(|| group::interface_for(complaint.group?.ip()));
-    let mut findings = machine::examine(&tree, interface.as_deref());
-    if let Some(interface) = &interface {
-        findings.extend(group::examine_interface(&tree, interface, complaint.group));
+    let chosen = || {
+        let group = complaint.group?.ip();
+        group::interface_for(group).ok().or_else(|| interface::likely(&tree))
+    };
+    let interface = complaint.interface.clone().or_else(chosen);
+    let interface = interface.as_deref();
+    // It counts what the others count too.
+    let live = complaint.group.zip(complaint.listen);
+    let mut findings: Vec<Finding> =
+        live.into_iter().map(|(group, patience)| live::listen(&tree, group, interface, patience)).collect();
+    findings.extend(machine::examine(&tree));
+    findings.extend(interface::loopback(&tree));
+    if let Some(interface) = interface {
+        let foreign = interface::foreign_files(&tree, interface);
+        findings.extend(machine::examine_interface(&tree, interface, foreign.is_none()));
+        findings.extend(interface::examine(&tree, interface, complaint.group, foreign));
     }
+    // Where this program listened itself, nobody else has to.
+    let nobody = if live.is_some() { Severity::Notice } else { Severity::Warning };
     if let Some(group) = complaint.group {
-        findings.extend(group::examine(&tree, group, interface.as_deref()));
+        findings.extend(group::examine(&tree, group, interface, nobody));
     }
     if let Some(port) = complaint.port.or(complaint.group.map(|group| group.port())) {
         let group = complaint.group.map(|group| group.ip());
-        findings.push(port::sockets(&tree, port, group));
-        findings.extend(firewall::examine(&tree, port, group, interface.as_deref()));
+        findings.push(port::sockets(&tree, port, group, nobody));
+        findings.extend(firewall::examine(&tree, port, group, interface));
     }
     findings
-}
-
-/// Joins the group, waits until something is heard of it or `patience` is over, and tells. Somebody else has to send meanwhile.
-#[must_use]
-pub fn listen(group: SocketAddr, interface: Option<&str>, patience: Duration) -> Finding {
-    group::listen(group, interface, patience)
 }
 
 impl Finding {

@@ -8,5 +8,5 @@ mod environment;
 pub(crate) mod text;
 
 pub use counters::Counters;
-pub(crate) use counters::of_rows;
+pub(crate) use counters::{of_column, of_rows};
 pub use environment::Environment;

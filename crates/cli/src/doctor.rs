@@ -19,13 +19,15 @@ pub(crate) struct Arguments {
     /// The interface to look at [default: the one that leads to the group]
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
-    /// The group that is not heard
+    /// The group that is not heard; its port is --port, or that of the beacon, unless it says one
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = group)]
-    group: Option<SocketAddr>,
+    group: Option<(IpAddr, Option<u16>)>,
     /// The port that is not heard, or is slow
     #[arg(long, value_name = "PORT", value_parser = arguments::port)]
     port: Option<u16>,
     /// Listen to the group first, while another machine or program sends to it
+    ///
+    /// What was heard, lost and dropped meanwhile is told.
     #[arg(long, requires = "group")]
     listen: bool,
     /// How long to listen
@@ -49,12 +51,16 @@ Exit codes: 0 nothing worse than a notice, 3 a warning, 1 a fault.";
 /// Examines the machine and tells the findings, the worst first.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let Arguments { interface, group, port, listen, duration, json } = arguments;
-    let mut findings = Vec::new();
-    if let Some(group) = group.filter(|_| *listen) {
-        output::note(format_args!("send now, elsewhere: campanile beacon send --group {group}"));
-        findings.push(doctor::listen(group, interface.as_deref(), *duration));
+    let group = group.map(|(ip, own)| SocketAddr::new(ip, own.or(*port).unwrap_or(beacon::PORT)));
+    let listen = listen.then_some(*duration);
+    if let (Some(group), Some(patience)) = (group, listen) {
+        let seconds = patience.as_secs_f64();
+        output::note(format_args!(
+            "for {seconds} s, elsewhere: campanile beacon send --every 0.1 --group {group}"
+        ));
     }
-    findings.extend(doctor::examine(&Complaint { interface: interface.clone(), group: *group, port: *port }));
+    let mut findings =
+        doctor::examine(&Complaint { interface: interface.clone(), group, port: *port, listen });
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     if *json {
         output::json(&findings)?;
@@ -70,9 +76,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     }
 }
 
-fn group(text: &str) -> Result<SocketAddr, &'static str> {
-    let address = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, beacon::PORT)));
-    let address = address.ok().filter(|address| address.ip().is_multicast());
+/// A group, and its port if it says one.
+fn group(text: &str) -> Result<(IpAddr, Option<u16>), &'static str> {
+    let with_port = text.parse().map(|address: SocketAddr| (address.ip(), Some(address.port())));
+    let address = with_port.or_else(|_| text.parse().map(|ip| (ip, None)));
+    let address = address.ok().filter(|(ip, port)| ip.is_multicast() && *port != Some(0));
     address.ok_or("give a multicast address such as 239.192.7.1, ff15::7 or 239.192.7.1:7125")
 }
 
@@ -101,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_group_may_have_a_port() {
-        assert_eq!(group("239.192.7.1"), Ok("239.192.7.1:7125".parse().expect("a literal address")));
-        assert_eq!(group("[ff15::7]:9"), Ok("[ff15::7]:9".parse().expect("a literal address")));
-        assert!(group("192.0.2.1").is_err() && group("any").is_err());
+        assert_eq!(group("239.192.7.1"), Ok(("239.192.7.1".parse().expect("a literal address"), None)));
+        assert_eq!(group("[ff15::7]:9"), Ok(("ff15::7".parse().expect("a literal address"), Some(9))));
+        assert!(group("192.0.2.1").is_err() && group("any").is_err() && group("239.192.7.1:0").is_err());
     }
 }

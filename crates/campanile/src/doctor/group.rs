@@ -1,152 +1,138 @@
-//! What a multicast group needs to be heard.
+//! What a multicast group needs of routes, routers and switches to be heard.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
 
-use campanile_engine::Interface;
-
-use super::tree::{LOOPBACK, MULTICAST, Tree, UP};
-use super::{Finding, Severity, membership};
-use crate::beacon::{Listener, ListenerConfig};
+use super::tree::Tree;
+use super::{Finding, Severity, interface, membership};
 
 /// The interface that the system takes for a group.
-pub(super) fn interface_for(group: IpAddr) -> Option<String> {
-    let every = if group.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let socket = UdpSocket::bind(every).ok()?;
-    socket.connect(SocketAddr::new(group, 9)).ok()?;
-    let local = socket.local_addr().ok()?.ip();
-    let all = if_addrs::get_if_addrs().ok()?;
-    all.into_iter().find(|entry| entry.ip() == local).map(|entry| entry.name)
+pub(super) fn interface_for(group: IpAddr) -> io::Result<String> {
+    let socket = UdpSocket::bind(any(group))?;
+    socket.connect(SocketAddr::new(group, 9))?;
+    let local = socket.local_addr()?.ip();
+    let none = || io::Error::new(io::ErrorKind::AddrNotAvailable, "no interface has an address for it");
+    let listed = campanile_engine::interface::list().map_err(|_| none())?;
+    let is_its = |known: &&campanile_engine::interface::Listed| known.addresses.contains(&local);
+    listed.iter().find(is_its).map(|known| known.name.clone()).ok_or_else(none)
 }
 
-pub(super) fn examine_interface(tree: &Tree, interface: &str, group: Option<SocketAddr>) -> Vec<Finding> {
-    let mut findings = vec![link(tree, interface, group.is_some())];
-    // IPv6 has none.
-    if group.is_some_and(|group| group.is_ipv4()) {
-        findings.push(reverse_path(tree, interface));
-    }
-    findings
-}
-
-pub(super) fn examine(tree: &Tree, group: SocketAddr, interface: Option<&str>) -> Vec<Finding> {
-    let mut findings = vec![route(group, interface, interface_for(group.ip()))];
+/// `nobody` is how bad it is that no program listens.
+pub(super) fn examine(
+    tree: &Tree,
+    group: SocketAddr,
+    interface: Option<&str>,
+    nobody: Severity,
+) -> Vec<Finding> {
+    let mut findings = vec![way(group.ip(), interface, interface_for(group.ip()), interface::likely(tree))];
     if let Some(interface) = interface {
         findings.extend(group.is_ipv4().then(|| membership::igmp_version(tree, interface)));
-        findings.push(membership::examine(tree, group, interface));
+        findings.push(membership::examine(tree, group, interface, nobody));
+        findings.push(querier(tree, group.ip(), interface));
     }
-    findings.push(reach(group.ip()));
+    findings.push(reach(group.ip(), interface));
     let second = Finding::new("the network between", Severity::Unknown, "this machine cannot see it alone");
     findings.push(
         second
-            .costs("a switch that snoops without a querier forgets the group after minutes")
-            .fix(format!("campanile beacon send --group {group} --count 5 (on another machine)"))
-            .verify(format!("campanile beacon listen --group {group} --count 1 --duration 10 (here, first)")),
+            .fix(format!("campanile doctor --listen --group {group}{}", by(interface)))
+            .verify(format!("campanile beacon send --group {group}  # on another machine, meanwhile")),
     );
     findings
 }
 
-pub(super) fn listen(group: SocketAddr, interface: Option<&str>, patience: Duration) -> Finding {
-    let check = "live test";
-    let by = interface.map(|name| format!(" --interface {name}")).unwrap_or_default();
-    let again = format!("campanile doctor --listen --group {group}{by}");
-    let interfaces = interface.map(|name| Interface::Name(name.to_owned())).into_iter().collect();
-    let until = Instant::now() + patience;
-    let heard = Listener::open(&ListenerConfig { group, interfaces })
-        .and_then(|mut listener| listener.hear(Some(until)));
-    match heard {
-        Ok(Some(heard)) => {
-            let by = heard.interface.as_deref().unwrap_or("an interface that the system does not name");
-            let evidence = format!("{} bytes from {} were heard by {by}", heard.bytes, heard.from);
-            Finding::new(check, Severity::Fine, evidence)
-        }
-        Ok(None) => {
-            let evidence = format!("nothing was heard of {group} within {} s", patience.as_secs_f64());
-            Finding::new(check, Severity::Fault, evidence)
-                .costs("if somebody sent meanwhile, it does not arrive here")
-                .fix(format!("campanile beacon send --group {group} (on another machine, and listen again)"))
-                .verify(again)
-        }
-        Err(error) => Finding::new(check, Severity::Fault, error.to_string())
-            .costs("the group cannot be joined")
-            .fix("ip link (shows the interfaces that are up: name one of them with --interface)")
-            .verify(again),
-    }
+/// How a command names the interface.
+pub(super) fn by(interface: Option<&str>) -> String {
+    interface.map(|name| format!(" --interface {name}")).unwrap_or_default()
 }
 
-fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
-    let check = "interface";
-    let word = |name: &str| tree.word(&format!("sys/class/net/{interface}/{name}"));
-    let Some(flags) = tree.flags(interface) else {
-        let known = tree.names("sys/class/net").join(", ");
-        return Finding::new(check, Severity::Fault, format!("there is no {interface} (there are: {known})"))
-            .costs("nothing comes or goes by it")
-            .verify("ip link");
-    };
-    let mtu = word("mtu").unwrap_or_default();
-    let show = format!("ip link show dev {interface}");
-    if flags & UP == 0 {
-        return Finding::new(check, Severity::Fault, format!("{interface} is down"))
-            .costs("nothing comes or goes by it")
-            .fix(format!("ip link set {interface} up"))
-            .verify(show);
-    }
-    if word("carrier").as_deref() == Some("0") {
-        return Finding::new(check, Severity::Fault, format!("{interface} is up, and has no link"))
-            .costs("nothing comes or goes by it")
-            .fix("see to its cable, or to the other end")
-            .verify(show);
-    }
-    // Loopback carries groups for who names it, though it does not say so.
-    if for_group && flags & (MULTICAST | LOOPBACK) == 0 {
-        return Finding::new(check, Severity::Fault, format!("{interface} does not do multicast"))
-            .costs("no group is sent or heard by it")
-            .fix(format!("ip link set {interface} multicast on"))
-            .verify(show);
-    }
-    Finding::new(check, Severity::Fine, format!("{interface} is up, packets of up to {mtu} bytes"))
+/// The address that stands for all of the group's family.
+fn any(group: IpAddr) -> SocketAddr {
+    let any = if group.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    any.parse().expect("a literal address")
 }
 
-/// The system takes the stricter of the two settings, of which 1 is strict and 2 loose (ip-sysctl).
-fn reverse_path(tree: &Tree, interface: &str) -> Finding {
-    let check = "reverse path filter";
-    let of = |name: &str| tree.number(&format!("proc/sys/net/ipv4/conf/{name}/rp_filter"));
-    let Some((all, own)) = of("all").zip(of(interface)) else { return Finding::unknown(check) };
-    let text = tree.text("proc/net/netstat").unwrap_or_default();
-    let dropped = crate::host::of_rows(&text, "TcpExt", "IPReversePathFilter").unwrap_or(0);
-    let evidence =
-        format!("rp_filter is {} on {interface}; {dropped} packets were dropped for it", all.max(own));
-    if all.max(own) != 1 {
-        return Finding::new(check, Severity::Fine, evidence);
-    }
-    let severity = if dropped > 0 { Severity::Warning } else { Severity::Notice };
-    Finding::new(check, severity, evidence)
-        .costs("a sender whose way back leads by another interface is not heard")
-        .fix(format!("sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.{interface}.rp_filter=2"))
-        .verify("nstat -az TcpExtIPReversePathFilter")
-}
-
-fn route(group: SocketAddr, interface: Option<&str>, chosen: Option<String>) -> Finding {
+/// Where what is sent to the group goes, if the sender names no interface. `likely` is one that it could go by.
+fn way(
+    group: IpAddr,
+    interface: Option<&str>,
+    chosen: io::Result<String>,
+    likely: Option<String>,
+) -> Finding {
     let check = "way to the group";
-    let ip = group.ip();
-    let by = interface.unwrap_or("eth0");
+    // Those of IPv6 stand in the table that is asked first.
+    let route = |by: &str| match group {
+        IpAddr::V4(_) => format!("ip route replace {group} dev {by}"),
+        IpAddr::V6(_) => format!("ip -6 route replace multicast {group} dev {by} table local"),
+    };
+    let get = format!("ip route get {group}");
     match (chosen, interface) {
-        (None, _) => Finding::new(check, Severity::Fault, format!("there is no route to {ip}"))
-            .costs("nothing is sent to the group unless an interface is named")
-            .fix(format!("ip route add {ip} dev {by} (or name it: campanile beacon send --interface {by})"))
-            .verify(format!("ip route get {ip}")),
-        (Some(chosen), Some(named)) if chosen != named => {
-            let evidence = format!("the system sends to {ip} by {chosen}, not by {named}");
+        (Err(error), _) => {
+            let evidence = if error.kind() == io::ErrorKind::NetworkUnreachable {
+                format!("there is no route to {group}")
+            } else {
+                format!("nothing can be sent to {group}: {error}")
+            };
+            let fix = match interface.or(likely.as_deref()) {
+                Some(by) => format!("{}  # or name it: campanile beacon send --interface {by}", route(by)),
+                None => "# no interface that is up does multicast: ip link".to_owned(),
+            };
+            Finding::new(check, Severity::Fault, evidence)
+                .costs("nothing is sent to the group unless an interface is named")
+                .fix(fix)
+                .verify(get)
+        }
+        (Ok(chosen), Some(named)) if chosen != named => {
+            let evidence = format!("the system sends to {group} by {chosen}, not by {named}");
             Finding::new(check, Severity::Warning, evidence)
                 .costs("who names no interface sends and joins on the other one")
-                .fix(format!("ip route add {ip} dev {named} (or name it: --interface {named})"))
-                .verify(format!("ip route get {ip}"))
+                .fix(format!("{}  # or name it: --interface {named}", route(named)))
+                .verify(get)
         }
-        (Some(chosen), _) => Finding::new(check, Severity::Fine, format!("{ip} is reached by {chosen}")),
+        (Ok(chosen), _) => Finding::new(check, Severity::Fine, format!("{group} is reached by {chosen}")),
+    }
+}
+
+/// Whether somebody asks who listens to what. Switches that heed the answers take their questions for granted.
+fn querier(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
+    let check = "querier";
+    let forgets =
+        "a switch that heeds memberships forgets the group after minutes, unless it asks for itself";
+    let of_bridge = |name: &str| tree.number(&format!("sys/class/net/{interface}/bridge/{name}"));
+    match of_bridge("multicast_snooping").zip(of_bridge("multicast_querier")) {
+        Some((0, _)) => {
+            return Finding::new(
+                check,
+                Severity::Fine,
+                format!("{interface} heeds no memberships, it floods"),
+            );
+        }
+        Some((_, 0)) => {
+            let evidence = format!("{interface} heeds memberships and asks nobody for them");
+            return Finding::new(check, Severity::Notice, evidence)
+                .costs(forgets)
+                .fix(format!("ip link set {interface} type bridge mcast_querier 1"))
+                .verify(format!("cat /sys/class/net/{interface}/bridge/multicast_querier"));
+        }
+        Some(_) => return Finding::new(check, Severity::Fine, format!("{interface} asks for memberships")),
+        None => {}
+    }
+    let filter = if group.is_ipv4() { "igmp" } else { "'icmp6 and ip6[48] == 130'" };
+    let watch = format!("tcpdump -i {interface} -c 1 {filter}  # a querier asks every two minutes or so");
+    let counters = tree.text(&format!("proc/net/dev_snmp6/{interface}")).filter(|_| group.is_ipv6());
+    match counters.and_then(|text| crate::host::of_column(&text, "Icmp6InGroupMembQueries")) {
+        None => Finding::new(check, Severity::Unknown, "this system does not count queries")
+            .costs(forgets)
+            .verify(watch),
+        Some(0) => Finding::new(check, Severity::Notice, format!("{interface} has heard no query"))
+            .costs(forgets)
+            .fix("# let a switch or a router of this network be the querier of MLD")
+            .verify(watch),
+        Some(count) => Finding::new(check, Severity::Fine, format!("{interface} has heard {count} queries")),
     }
 }
 
 /// How far datagrams to the group go: what the group is for (RFC 5771 section 4, RFC 4291 section 2.7), and the TTL of who sets none.
-fn reach(group: IpAddr) -> Finding {
+fn reach(group: IpAddr, interface: Option<&str>) -> Finding {
     let check = "reach";
     let (is_of_link, other) = match group {
         IpAddr::V4(group) => (group.octets()[..3] == [224, 0, 0], "239.192.7.1"),
@@ -156,21 +142,21 @@ fn reach(group: IpAddr) -> Finding {
         return Finding::new(check, Severity::Notice, format!("{group} is a group of one link"))
             .costs("no router takes it on, whatever the TTL")
             .fix(format!(
-                "campanile beacon send --group {other} --ttl 16 (and the same group wherever it is heard)"
+                "campanile beacon send --group {other} --ttl 16  # and the same group wherever it is heard"
             ))
-            .verify(format!("campanile doctor --group {other} --listen (behind the router)"));
+            .verify(format!("campanile doctor --group {other} --listen  # behind the router"));
     }
-    let every = if group.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     // The system has a number for the one, and none to ask for the other, which is the same (RFC 3493 section 5.2).
-    let ttl = UdpSocket::bind(every)
+    let ttl = UdpSocket::bind(any(group))
         .and_then(|socket| if group.is_ipv4() { socket.multicast_ttl_v4() } else { Ok(1) });
     let Ok(ttl) = ttl else { return Finding::unknown(check) };
+    let on = interface.map(|name| format!(" -i {name}")).unwrap_or_default();
     Finding::new(check, Severity::Notice, format!("who sets no TTL sends to {group} with {ttl}"))
         .costs("it ends at the first router; on one link it does not matter")
         .fix(format!(
-            "campanile beacon send --group {group} --ttl 16 (or the like for the program that sends)"
+            "campanile beacon send --group {group} --ttl 16  # or the like for the program that sends"
         ))
-        .verify(format!("tcpdump -v -c 1 dst host {group} (here: the TTL that arrives)"))
+        .verify(format!("tcpdump{on} -v -c 1 dst host {group}  # here: the TTL that arrives"))
 }
 
 #[cfg(test)]
@@ -178,56 +164,71 @@ mod tests {
     use super::super::tree::Planted;
     use super::*;
 
-    fn severity_of(flags: &str, carrier: &str) -> Severity {
-        let files = [("sys/class/net/e/flags", flags), ("sys/class/net/e/carrier", carrier)];
-        link(Planted::new(&files).tree(), "e", true).severity
-    }
-
-    #[test]
-    fn an_interface_must_be_there_up_linked_and_do_multicast() {
-        assert_eq!(severity_of("0x1003\n", "1\n"), Severity::Fine);
-        assert_eq!(severity_of("0x1002\n", "1\n"), Severity::Fault);
-        assert_eq!(severity_of("0x1003\n", "0\n"), Severity::Fault);
-        assert_eq!(severity_of("0x3\n", "1\n"), Severity::Fault);
-        assert_eq!(severity_of("0x9\n", "1\n"), Severity::Fine, "loopback carries groups without the flag");
-        let gone = link(Planted::new(&[("sys/class/net/e/flags", "0x1003")]).tree(), "f", true);
-        assert!(gone.evidence == "there is no f (there are: e)" && gone.severity == Severity::Fault);
-    }
-
-    #[test]
-    fn a_strict_filter_is_worse_once_it_dropped() {
-        let found = |all: &str, dropped: &str| {
-            let netstat = format!("TcpExt: A IPReversePathFilter\nTcpExt: 1 {dropped}\n");
-            let files = [
-                ("proc/sys/net/ipv4/conf/all/rp_filter", all),
-                ("proc/sys/net/ipv4/conf/e/rp_filter", "0"),
-                ("proc/net/netstat", &netstat),
-            ];
-            reverse_path(Planted::new(&files).tree(), "e").severity
-        };
-        assert_eq!(found("2", "5"), Severity::Fine);
-        assert_eq!(found("1", "0"), Severity::Notice);
-        assert_eq!(found("1", "5"), Severity::Warning);
-    }
-
     #[test]
     fn the_way_is_missing_another_or_right() {
-        let group = "239.192.7.1:7125".parse().expect("a literal address");
-        let severity = |named, chosen: Option<&str>| route(group, named, chosen.map(str::to_owned)).severity;
-        assert_eq!(severity(Some("e"), None), Severity::Fault);
-        assert_eq!(severity(Some("e"), Some("f")), Severity::Warning);
+        let found = |group: &str, named, chosen: Result<&str, io::ErrorKind>| {
+            let group = group.parse().expect("a literal address");
+            way(group, named, chosen.map(str::to_owned).map_err(io::Error::from), Some("g".to_owned()))
+        };
+        let v4 = |named, chosen| found("239.192.7.1", named, chosen);
+        let none = io::ErrorKind::NetworkUnreachable;
+        assert_eq!(v4(Some("e"), Err(none)).evidence, "there is no route to 239.192.7.1");
+        assert!(
+            v4(Some("e"), Err(none))
+                .fix
+                .is_some_and(|fix| fix.starts_with("ip route replace 239.192.7.1 dev e "))
+        );
+        assert!(
+            v4(None, Err(none)).fix.is_some_and(|fix| fix.starts_with("ip route replace 239.192.7.1 dev g "))
+        );
+        let refused = v4(None, Err(io::ErrorKind::PermissionDenied));
+        assert_eq!(refused.evidence, "nothing can be sent to 239.192.7.1: permission denied");
+        assert_eq!((refused.severity, v4(Some("e"), Ok("f")).severity), (Severity::Fault, Severity::Warning));
         assert_eq!(
-            (severity(Some("e"), Some("e")), severity(None, Some("f"))),
+            (v4(Some("e"), Ok("e")).severity, v4(None, Ok("f")).severity),
             (Severity::Fine, Severity::Fine)
+        );
+        let v6 = found("ff15::7", Some("e"), Ok("f")).fix;
+        assert!(
+            v6.is_some_and(|fix| fix.starts_with("ip -6 route replace multicast ff15::7 dev e table local "))
         );
     }
 
     #[test]
     fn a_group_of_a_link_does_not_leave_it() {
-        let told = |group: &str| reach(group.parse().expect("a literal address")).evidence;
+        let told = |group: &str| reach(group.parse().expect("a literal address"), None).evidence;
         assert_eq!(told("224.0.0.251"), "224.0.0.251 is a group of one link");
         assert_eq!(told("ff12::7"), "ff12::7 is a group of one link");
         assert_eq!(told("239.192.7.1"), "who sets no TTL sends to 239.192.7.1 with 1");
-        assert!(reach("ff15::7".parse().expect("a literal address")).fix.is_some());
+        assert!(reach("ff15::7".parse().expect("a literal address"), None).fix.is_some());
+    }
+
+    #[test]
+    fn a_bridge_asks_floods_or_forgets() {
+        let found = |snooping, asks| {
+            let folder = "sys/class/net/e/bridge";
+            let files = [
+                (format!("{folder}/multicast_snooping"), snooping),
+                (format!("{folder}/multicast_querier"), asks),
+            ];
+            let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+            querier(Planted::new(&files).tree(), "239.192.7.1".parse().expect("a literal address"), "e")
+                .severity
+        };
+        assert_eq!(
+            (found("0", "0"), found("1", "1"), found("1", "0")),
+            (Severity::Fine, Severity::Fine, Severity::Notice)
+        );
+    }
+
+    #[test]
+    fn queries_are_counted_where_the_system_does() {
+        let found = |group: &str, count: &str| {
+            let text = format!("Icmp6InMsgs 9\nIcmp6InGroupMembQueries {count}\n");
+            let planted = Planted::new(&[("proc/net/dev_snmp6/e", &text)]);
+            querier(planted.tree(), group.parse().expect("a literal address"), "e").severity
+        };
+        assert_eq!((found("ff15::7", "3"), found("ff15::7", "0")), (Severity::Fine, Severity::Notice));
+        assert_eq!(found("239.192.7.1", "3"), Severity::Unknown);
     }
 }

@@ -5,18 +5,22 @@ use campanile_engine::{Choice, Config, Engine};
 
 use super::tree::{LOOPBACK, Tree};
 use super::{Finding, Severity};
-use crate::host::Counters;
+use crate::host::{Counters, of_column, of_rows};
 
-pub(super) fn examine(tree: &Tree, interface: Option<&str>) -> Vec<Finding> {
-    let counters = Counters::read(interface);
-    let mut findings = vec![buffers(tree), socket_drops(&counters), backlog(&counters), governor(tree)];
-    findings.push(fragments(tree));
-    findings.push(backend());
-    if let Some(interface) = interface {
-        findings.push(steering(tree, interface));
-        findings.push(interface_drops(&counters, interface));
-        findings.push(merging(&offload::of(interface).unwrap_or_default(), interface));
-    }
+pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
+    let counters = Counters::read(None);
+    let mut findings =
+        vec![buffers(tree), socket_drops(&counters), checksums(&counters), backlog(tree, &counters)];
+    findings.extend([governor(tree), fragments(tree), backend(tree), stolen(&counters)]);
+    findings.extend(tracking(tree));
+    findings
+}
+
+/// What an interface has of its own. Without `knows_files` those of `/sys` are of other interfaces.
+pub(super) fn examine_interface(tree: &Tree, interface: &str, knows_files: bool) -> Vec<Finding> {
+    let mut findings = vec![interface_drops(tree, interface)];
+    findings.push(merging(&offload::of(interface).unwrap_or_default(), interface));
+    findings.extend(knows_files.then(|| steering(tree, interface)));
     findings
 }
 
@@ -24,16 +28,25 @@ pub(super) fn examine(tree: &Tree, interface: Option<&str>) -> Vec<Finding> {
 const BUFFER: u64 = 4 << 20;
 
 fn buffers(tree: &Tree) -> Finding {
-    let check = "largest receive buffer";
-    let Some(bytes) = tree.number("proc/sys/net/core/rmem_max") else { return Finding::unknown(check) };
+    let (check, file) = ("largest receive buffer", "proc/sys/net/core/rmem_max");
+    let Some(bytes) = tree.number(file) else { return Finding::unknown(check) };
     let evidence = format!("net.core.rmem_max is {bytes} bytes");
     if bytes >= BUFFER {
         return Finding::new(check, Severity::Fine, evidence);
     }
     Finding::new(check, Severity::Warning, evidence)
         .costs("a socket cannot have more, so a burst or a pause of some milliseconds loses packets")
-        .fix(format!("sysctl -w net.core.rmem_max={BUFFER}"))
+        .fix(set_for_all(tree, file, &format!("net.core.rmem_max={BUFFER}")))
         .verify("sysctl net.core.rmem_max")
+}
+
+/// Sets what the first network namespace has for all: the others may read it at best.
+fn set_for_all(tree: &Tree, file: &str, setting: &str) -> String {
+    if tree.can_be_written(file) {
+        format!("sysctl -w {setting}")
+    } else {
+        format!("nsenter --net=/proc/1/ns/net sysctl -w {setting}  # as root; of a container, on its host")
+    }
 }
 
 fn socket_drops(counters: &Counters) -> Finding {
@@ -43,12 +56,24 @@ fn socket_drops(counters: &Counters) -> Finding {
         Some(0) => Finding::new(check, Severity::Fine, "no datagram found one since the start"),
         Some(count) => Finding::new(check, Severity::Notice, format!("{count} datagrams since the start"))
             .costs("programs were too slow for what arrived, or their buffers too small")
-            .fix("campanile echo 5000 --recv-buffer 4m (or the like for the program that loses)")
+            .fix("campanile echo 5000 --recv-buffer 4m  # or the like for the program that loses")
             .verify("nstat -az UdpRcvbufErrors Udp6RcvbufErrors"),
     }
 }
 
-fn backlog(counters: &Counters) -> Finding {
+fn checksums(counters: &Counters) -> Finding {
+    let check = "checksums";
+    match counters.checksum_errors {
+        None => Finding::unknown(check),
+        Some(0) => Finding::new(check, Severity::Fine, "no datagram had a wrong one since the start"),
+        Some(count) => Finding::new(check, Severity::Notice, format!("{count} datagrams had a wrong one since the start"))
+            .costs("they were thrown away")
+            .fix("# see to cables and cards, and to what rewrites packets on the way, such as a tunnel or a translator")
+            .verify("nstat -az UdpInCsumErrors Udp6InCsumErrors"),
+    }
+}
+
+fn backlog(tree: &Tree, counters: &Counters) -> Finding {
     let check = "backlog of the processors";
     match (counters.backlog_dropped, counters.backlog_squeezed) {
         (None, _) => Finding::unknown(check),
@@ -56,26 +81,102 @@ fn backlog(counters: &Counters) -> Finding {
             let evidence = format!("nothing dropped; budget spent {} times", squeezed.unwrap_or(0));
             Finding::new(check, Severity::Fine, evidence)
         }
-        (Some(dropped), _) => Finding::new(check, Severity::Warning, format!("{dropped} packets dropped"))
-            .costs("packets were lost before any socket saw them")
-            .fix("sysctl -w net.core.netdev_max_backlog=10000")
-            .verify("awk '{ print $2 }' /proc/net/softnet_stat"),
+        (Some(dropped), _) => {
+            Finding::new(check, Severity::Notice, format!("{dropped} packets dropped since the start"))
+                .costs("packets were lost before any socket saw them")
+                .fix(set_for_all(
+                    tree,
+                    "proc/sys/net/core/netdev_max_backlog",
+                    "net.core.netdev_max_backlog=10000",
+                ))
+                .verify("awk '{ print $2 }' /proc/net/softnet_stat")
+        }
     }
 }
 
-fn interface_drops(counters: &Counters, interface: &str) -> Finding {
-    let check = "drops of the interface";
-    match counters.interface_receive_dropped.zip(counters.interface_send_dropped) {
-        None => Finding::unknown(check),
-        Some((0, 0)) => Finding::new(check, Severity::Fine, format!("{interface} dropped nothing")),
-        Some((received, sent)) => {
-            let evidence = format!("{interface} dropped {received} on arrival and {sent} on their way out");
-            Finding::new(check, Severity::Notice, evidence)
-                .costs("packets were lost before any socket saw them")
-                .fix(format!("ethtool -G {interface} rx 4096"))
-                .verify(format!("ip -s -s link show dev {interface}"))
-        }
+/// What a network device has counted, as `/proc/net/dev` of this network namespace has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Device {
+    pub(super) received: u64,
+    received_damaged: u64,
+    received_dropped: u64,
+    sent_damaged: u64,
+    sent_dropped: u64,
+}
+
+impl Device {
+    /// A line: bytes, packets, errors, dropped, lack of room, frames, compressed, multicast; then of those that were sent.
+    pub(super) fn read(tree: &Tree, interface: &str) -> Option<Self> {
+        let text = tree.text("proc/net/dev")?;
+        let line =
+            text.lines().find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
+        let numbers: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
+        let [_, received, damaged, dropped, no_room, _, _, _, _, _, sent_damaged, sent_dropped, ..] =
+            numbers[..]
+        else {
+            return None;
+        };
+        let received_dropped = dropped.saturating_add(no_room);
+        Some(Self { received, received_damaged: damaged, received_dropped, sent_damaged, sent_dropped })
     }
+
+    /// Packets that came to it, and were lost there.
+    pub(super) fn not_received(self) -> u64 {
+        self.received_damaged.saturating_add(self.received_dropped)
+    }
+}
+
+fn interface_drops(tree: &Tree, interface: &str) -> Finding {
+    let check = "drops of the interface";
+    let Some(device) = Device::read(tree, interface) else { return Finding::unknown(check) };
+    let Device { received_damaged: damaged, received_dropped: dropped, sent_damaged, sent_dropped, .. } =
+        device;
+    let sent = sent_damaged.saturating_add(sent_dropped);
+    if damaged == 0 && dropped == 0 && sent == 0 {
+        return Finding::new(check, Severity::Fine, format!("{interface} dropped nothing"));
+    }
+    let arrived = format!("{interface} dropped {dropped} on arrival, took {damaged} for damaged or too long");
+    Finding::new(check, Severity::Notice, format!("{arrived}, and dropped {sent} on their way out"))
+        .costs("packets were lost before any socket saw them")
+        .fix(format!(
+            "# the same MTU at both ends, and a longer queue where the card has one: ethtool -G {interface} rx NUMBER"
+        ))
+        .verify(format!("ip -s -s link show dev {interface}"))
+}
+
+/// Time that a virtual machine wanted and others had.
+fn stolen(counters: &Counters) -> Finding {
+    let check = "time of the processors";
+    let Some((stolen, all)) = counters.steal_ns.zip(counters.processor_ns).filter(|&(_, all)| all > 0) else {
+        return Finding::unknown(check);
+    };
+    let percent = stolen as f64 * 100.0 / all as f64;
+    let evidence = format!("{percent:.2} % was given to other machines of the same host since the start");
+    if percent < 1.0 {
+        return Finding::new(check, Severity::Fine, evidence);
+    }
+    Finding::new(check, Severity::Notice, evidence)
+        .costs("while it is given away nothing is taken from the network: queues overflow and round trips are long")
+        .fix("# ask the host for processors of this machine's own")
+        .verify("awk '/^cpu / { print $9 }' /proc/stat")
+}
+
+/// The filter's table of connections; `None` where there is none.
+fn tracking(tree: &Tree) -> Option<Finding> {
+    let check = "connection tracking";
+    let of = |name: &str| tree.number(&format!("proc/sys/net/netfilter/nf_conntrack_{name}"));
+    let (count, max) = of("count").zip(of("max"))?;
+    let evidence = format!("{count} of {max} entries are taken");
+    // Close to the end it drops what is new.
+    if count < max - max / 10 {
+        return Some(Finding::new(check, Severity::Fine, evidence));
+    }
+    let more = format!("net.netfilter.nf_conntrack_max={}", max.saturating_mul(4));
+    let finding = Finding::new(check, Severity::Warning, evidence)
+        .costs("when it is full, what is of no known connection is dropped")
+        .fix(set_for_all(tree, "proc/sys/net/netfilter/nf_conntrack_max", &more))
+        .verify("sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max");
+    Some(finding)
 }
 
 fn governor(tree: &Tree) -> Finding {
@@ -101,33 +202,41 @@ fn governor(tree: &Tree) -> Finding {
 
 fn fragments(tree: &Tree) -> Finding {
     let check = "fragments";
-    let text = tree.text("proc/net/snmp").unwrap_or_default();
-    let of = |name| crate::host::of_rows(&text, "Ip", name);
-    match (of("ReasmFails"), of("ReasmReqds")) {
-        (Some(0), _) => Finding::new(check, Severity::Fine, "none was lost"),
-        (Some(failed), Some(arrived)) => {
-            let evidence = format!("{failed} datagrams not put together, of {arrived} fragments");
-            Finding::new(check, Severity::Warning, evidence)
+    let (v4, v6) =
+        (tree.text("proc/net/snmp").unwrap_or_default(), tree.text("proc/net/snmp6").unwrap_or_default());
+    let of = |name: &str| {
+        let six = of_column(&v6, &format!("Ip6{name}")).unwrap_or(0);
+        of_rows(&v4, "Ip", name).map(|four| four.saturating_add(six))
+    };
+    match of("ReasmFails").zip(of("ReasmReqds")) {
+        None => Finding::unknown(check),
+        Some((0, _)) => Finding::new(check, Severity::Fine, "none was lost"),
+        Some((failed, arrived)) => {
+            let evidence = format!("{failed} times not put together, of {arrived} fragments since the start");
+            Finding::new(check, Severity::Notice, evidence)
                 .costs("one lost fragment loses the whole datagram")
-                .fix("send datagrams that fit the wire: 1472 bytes over IPv4, 1452 over IPv6")
-                .verify("nstat -az IpReasmFails")
+                .fix("# send datagrams that fit the wire: of Ethernet, 1472 bytes over IPv4, 1452 over IPv6")
+                .verify("nstat -az IpReasmFails Ip6ReasmFails")
         }
-        _ => Finding::unknown(check),
     }
 }
 
-fn backend() -> Finding {
+fn backend(tree: &Tree) -> Finding {
     let check = "io_uring";
-    match Engine::new(&Config { backend: Choice::Uring, ..Config::default() }) {
-        Err(error) => Finding::new(check, Severity::Unknown, error.to_string()),
-        Ok(engine) => match engine.fallback() {
-            None => Finding::new(check, Severity::Fine, "available"),
-            Some(fallback) => Finding::new(check, Severity::Notice, fallback.to_string())
-                .costs("nothing as long as --backend uring is not asked for: the other backend serves")
-                .fix("sysctl -w kernel.io_uring_disabled=0 (in a container, a seccomp profile that allows it as well)")
-                .verify("sysctl kernel.io_uring_disabled"),
-        },
-    }
+    let engine = match Engine::new(&Config { backend: Choice::Uring, ..Config::default() }) {
+        Err(error) => return Finding::new(check, Severity::Unknown, error.to_string()),
+        Ok(engine) => engine,
+    };
+    let Some(fallback) = engine.fallback() else { return Finding::new(check, Severity::Fine, "available") };
+    let is_disabled = tree.number("proc/sys/kernel/io_uring_disabled").is_some_and(|level| level != 0);
+    Finding::new(check, Severity::Notice, fallback.to_string())
+        .costs("nothing as long as --backend uring is not asked for: the other backend serves")
+        .fix(if is_disabled {
+            "sysctl -w kernel.io_uring_disabled=0"
+        } else {
+            "# in a container, a seccomp profile that allows io_uring_setup, io_uring_enter and io_uring_register"
+        })
+        .verify("campanile doctor | grep io_uring")
 }
 
 /// One receive queue and no steering means one processor for all that arrives.
@@ -200,6 +309,12 @@ mod tests {
         let finding = buffers(small.tree());
         assert_eq!(finding.severity, Severity::Warning);
         assert_eq!(finding.fix.as_deref(), Some("sysctl -w net.core.rmem_max=4194304"));
+        small.protect("proc/sys/net/core/rmem_max");
+        assert!(
+            buffers(small.tree())
+                .fix
+                .is_some_and(|fix| fix.starts_with("nsenter --net=/proc/1/ns/net sysctl "))
+        );
         let large = Planted::new(&[("proc/sys/net/core/rmem_max", "4194304\n")]);
         assert_eq!(buffers(large.tree()).severity, Severity::Fine);
         assert_eq!(buffers(Planted::new(&[]).tree()).severity, Severity::Unknown);
@@ -207,13 +322,20 @@ mod tests {
 
     #[test]
     fn drops_are_told_with_their_count() {
+        let planted = Planted::new(&[]);
+        let tree = planted.tree();
         let none =
             Counters { receive_buffer_errors: Some(0), backlog_dropped: Some(0), ..Counters::default() };
-        assert_eq!((socket_drops(&none).severity, backlog(&none).severity), (Severity::Fine, Severity::Fine));
+        assert_eq!(
+            (socket_drops(&none).severity, backlog(tree, &none).severity),
+            (Severity::Fine, Severity::Fine)
+        );
         let some =
             Counters { receive_buffer_errors: Some(7), backlog_dropped: Some(9), ..Counters::default() };
-        assert!(socket_drops(&some).evidence.starts_with("7 ") && backlog(&some).evidence.starts_with("9 "));
-        assert_eq!(backlog(&Counters::default()).severity, Severity::Unknown);
+        assert!(
+            socket_drops(&some).evidence.starts_with("7 ") && backlog(tree, &some).evidence.starts_with("9 ")
+        );
+        assert_eq!(backlog(tree, &Counters::default()).severity, Severity::Unknown);
     }
 
     #[test]
@@ -222,9 +344,46 @@ mod tests {
             ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n"),
             ("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "performance\n"),
             ("proc/net/snmp", "Ip: ReasmReqds ReasmFails\nIp: 20 3\n"),
+            ("proc/net/snmp6", "Ip6ReasmReqds 4\nIp6ReasmFails 1\n"),
         ]);
         assert!(governor(planted.tree()).evidence.starts_with("1 of 2 processors"));
-        assert!(fragments(planted.tree()).evidence.starts_with("3 datagrams not put together, of 20"));
+        assert!(fragments(planted.tree()).evidence.starts_with("4 times not put together, of 24"));
+    }
+
+    #[test]
+    fn an_interface_that_lost_packets_says_which() {
+        let found = |line: &str| {
+            let planted = Planted::new(&[("proc/net/dev", &format!("Inter-| Receive\n eth0: {line}\n"))]);
+            interface_drops(planted.tree(), "eth0")
+        };
+        assert_eq!(found("9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0").severity, Severity::Fine);
+        assert_eq!(
+            found("9 9 1 2 3 0 0 0 9 9 4 5 0 0 0 0").evidence,
+            "eth0 dropped 5 on arrival, took 1 for damaged or too long, and dropped 9 on their way out"
+        );
+        assert_eq!(found("9 9").severity, Severity::Unknown);
+    }
+
+    #[test]
+    fn a_table_of_connections_that_is_nearly_full_is_a_warning() {
+        let severity = |count: &str| {
+            let files = [
+                ("proc/sys/net/netfilter/nf_conntrack_count", count),
+                ("proc/sys/net/netfilter/nf_conntrack_max", "1000"),
+            ];
+            tracking(Planted::new(&files).tree()).map(|finding| finding.severity)
+        };
+        assert_eq!((severity("899"), severity("900")), (Some(Severity::Fine), Some(Severity::Warning)));
+        assert_eq!(tracking(Planted::new(&[]).tree()), None);
+    }
+
+    #[test]
+    fn time_that_others_had_is_told() {
+        let found = |steal_ns| {
+            stolen(&Counters { steal_ns: Some(steal_ns), processor_ns: Some(1000), ..Counters::default() })
+        };
+        assert_eq!((found(9).severity, found(20).severity), (Severity::Fine, Severity::Notice));
+        assert!(found(20).evidence.starts_with("2.00 % "));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Which groups the interfaces listen to.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::tree::Tree;
 use super::{Finding, Severity};
 
-/// Whether an interface listens to a group.
-pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str) -> Finding {
+/// Whether an interface listens to a group; `nobody` is how bad it is that none does.
+pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, nobody: Severity) -> Finding {
     let check = "membership";
     let group = at.ip();
     let Some(all) = Membership::read_all(tree, group) else { return Finding::unknown(check) };
@@ -18,21 +18,35 @@ pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str) -> Finding {
     }
     let joined: Vec<&str> =
         all.iter().filter(|one| one.is_of(group)).map(|one| one.interface.as_str()).collect();
+    let show = format!("ip maddress show dev {interface}");
     if joined.contains(&interface) {
-        return Finding::new(check, Severity::Fine, format!("{evidence}, {group} among them"));
+        evidence += &format!(", {group} among them");
+        let sources = sources(tree, group, interface);
+        if sources.is_empty() {
+            return Finding::new(check, Severity::Fine, evidence);
+        }
+        return Finding::new(
+            check,
+            Severity::Notice,
+            format!("{evidence}; sources are named: {}", sources.join(", ")),
+        )
+        .costs("who joined for these sources hears none but them, or who did without them all but them")
+        .fix(format!("campanile beacon listen --group {at} --interface {interface}  # hears them all"))
+        .verify(format!("cat /proc/net/mcfilter{}", if group.is_ipv4() { "" } else { "6" }));
     }
     evidence += &format!(", {group} is not among them");
-    let cost = match joined.first() {
-        None => "the interface does not listen to the group: no program here has joined it",
+    let (severity, cost) = match joined.first() {
+        None => (nobody, "the interface does not listen to the group: no program here has joined it"),
         Some(other) => {
             evidence += &format!("; {other} listens to it");
-            "the group was joined on another interface: what arrives on this one is not heard"
+            let cost = "the group was joined on another interface: what arrives on this one is not heard";
+            (Severity::Warning, cost)
         }
     };
-    Finding::new(check, Severity::Warning, evidence)
+    Finding::new(check, severity, evidence)
         .costs(cost)
         .fix(format!("campanile beacon listen --group {at} --interface {interface}"))
-        .verify(format!("ip maddress show dev {interface}"))
+        .verify(show)
 }
 
 /// The version of IGMP that an interface speaks: an older one than 3 if a querier of that age is heard.
@@ -47,14 +61,44 @@ pub(super) fn igmp_version(tree: &Tree, interface: &str) -> Finding {
         None => Finding::unknown(check),
         Some("V3") => Finding::new(check, Severity::Fine, format!("{interface} speaks version 3")),
         Some(version) => {
-            let evidence =
-                format!("{interface} speaks {version}: an older querier is heard, or it is told to");
-            Finding::new(check, Severity::Notice, evidence)
+            let told = |name: &str| tree.number(&format!("proc/sys/net/ipv4/conf/{name}/force_igmp_version"));
+            let is_told = [told("all"), told(interface)].iter().flatten().any(|&version| version != 0);
+            let (why, fix) = if is_told {
+                let all = "sysctl -w net/ipv4/conf/all/force_igmp_version=0";
+                ("it is told to", format!("{all} net/ipv4/conf/{interface}/force_igmp_version=0"))
+            } else {
+                (
+                    "an older querier is heard",
+                    "# have the querier speak version 3: this machine follows it".to_owned(),
+                )
+            };
+            Finding::new(check, Severity::Notice, format!("{interface} speaks {version}: {why}"))
                 .costs("groups cannot be joined for one source alone")
-                .fix(format!("sysctl -w net.ipv4.conf.{interface}.force_igmp_version=0"))
+                .fix(fix)
                 .verify("cat /proc/net/igmp")
         }
     }
+}
+
+/// The sources that programs named when they joined a group or left some out.
+fn sources(tree: &Tree, group: IpAddr, interface: &str) -> Vec<String> {
+    let (file, of_group) = match group {
+        IpAddr::V4(group) => ("proc/net/mcfilter", format!("{:#010x}", group.to_bits())),
+        IpAddr::V6(group) => ("proc/net/mcfilter6", format!("{:032x}", group.to_bits())),
+    };
+    // A line: number and name of the interface, group, source, and how many sockets want it, or all but it.
+    let text = tree.text(file).unwrap_or_default();
+    let source = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, name, to, source, ..] = words[..] else { return None };
+        let bits = u128::from_str_radix(source.trim_start_matches("0x"), 16).ok()?;
+        let address: IpAddr = match group {
+            IpAddr::V4(_) => Ipv4Addr::from_bits(bits.try_into().ok()?).into(),
+            IpAddr::V6(_) => Ipv6Addr::from_bits(bits).into(),
+        };
+        (name == interface && to == of_group).then(|| address.to_string())
+    };
+    text.lines().filter_map(source).collect()
 }
 
 /// A group that an interface listens to.
@@ -120,7 +164,7 @@ mod tests {
              4\te         :     2      V2\n\t\t\t\t{bits}     1 0:0\t0\n\t\t\t\t010000E0     1 0:0\t0\n"
         );
         let planted = Planted::new(&[("proc/net/igmp", &igmp)]);
-        let found = |interface| examine(planted.tree(), group("239.192.7.1"), interface);
+        let found = |interface| examine(planted.tree(), group("239.192.7.1"), interface, Severity::Warning);
         assert_eq!(found("e").evidence, "e is a member of 2 groups, 239.192.7.1 among them");
         let wrong = found("lo");
         assert_eq!(
@@ -130,6 +174,8 @@ mod tests {
         assert_eq!((found("e").severity, wrong.severity), (Severity::Fine, Severity::Warning));
         let fix = "campanile beacon listen --group 239.192.7.1:7000 --interface lo";
         assert_eq!(wrong.fix.as_deref(), Some(fix), "the port is the one that was complained of");
+        let nobody = examine(planted.tree(), group("239.192.7.9"), "e", Severity::Notice).severity;
+        assert_eq!(nobody, Severity::Notice, "as bad as it was said to be");
         let version = |interface| igmp_version(planted.tree(), interface).severity;
         assert_eq!(
             (version("lo"), version("e"), version("f")),
@@ -138,12 +184,46 @@ mod tests {
     }
 
     #[test]
+    fn who_joined_for_some_sources_is_told_with_them() {
+        let bits = format!("{:08X}", u32::from_ne_bytes([239, 192, 7, 1]));
+        let igmp = format!("4\te         :     2      V3\n\t\t\t\t{bits}     1 0:0\t0\n");
+        let found = |mcfilter: &str| {
+            let files = [("proc/net/igmp", &*igmp), ("proc/net/mcfilter", mcfilter)];
+            examine(Planted::new(&files).tree(), group("239.192.7.1"), "e", Severity::Notice)
+        };
+        let head = "Idx Device        MCA        SRC    INC    EXC\n";
+        let finding = found(&format!("{head}  4      e 0xefc00701 0xc000024d      1      0\n"));
+        assert!(finding.evidence.ends_with("sources are named: 192.0.2.77"), "{finding:?}");
+        assert_eq!(finding.severity, Severity::Notice);
+        let others =
+            format!("{head}  4      e 0xefc00702 0xc000024d 1 0\n  5      f 0xefc00701 0xc000024d 1 0\n");
+        assert_eq!(found(&others).severity, Severity::Fine);
+    }
+
+    #[test]
+    fn who_forced_an_old_version_is_told() {
+        let found = |forced: &str| {
+            let files = [
+                ("proc/net/igmp", "4\te         :     1      V2\n"),
+                ("proc/sys/net/ipv4/conf/e/force_igmp_version", forced),
+            ];
+            igmp_version(Planted::new(&files).tree(), "e")
+        };
+        assert!(found("2").fix.is_some_and(|fix| fix.starts_with("sysctl -w ")));
+        assert_eq!(found("0").evidence, "e speaks V2: an older querier is heard");
+    }
+
+    #[test]
     fn groups_of_ipv6_are_told_too() {
         let file = "1    lo              ff020000000000000000000000000001     1 0000000C 0\n\
                     4    e               ff150000000000000000000000000007     1 00000004 0\n";
         let planted = Planted::new(&[("proc/net/igmp6", file)]);
-        let severity = |interface| examine(planted.tree(), group("ff15::7"), interface).severity;
+        let severity =
+            |interface| examine(planted.tree(), group("ff15::7"), interface, Severity::Warning).severity;
         assert_eq!((severity("e"), severity("lo")), (Severity::Fine, Severity::Warning));
-        assert_eq!(examine(planted.tree(), group("239.192.7.1"), "e").severity, Severity::Unknown);
+        assert_eq!(
+            examine(planted.tree(), group("239.192.7.1"), "e", Severity::Warning).severity,
+            Severity::Unknown
+        );
     }
 }

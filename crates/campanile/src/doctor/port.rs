@@ -11,13 +11,15 @@ use super::{Finding, Severity};
 struct Bound {
     /// As it stands there: bytes in hexadecimal, of which each four are a word of the machine's.
     address: String,
+    /// It hears one peer alone.
+    is_connected: bool,
     drops: u64,
     uid: u64,
     inode: u64,
 }
 
-/// Who has the port; with a group, each of the sockets gets its datagrams.
-pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>) -> Finding {
+/// Who has the port; with a group, each of the sockets gets its datagrams. `nobody` is how bad it is that there is none.
+pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>, nobody: Severity) -> Finding {
     let check = "sockets on the port";
     let texts: Vec<String> =
         ["proc/net/udp", "proc/net/udp6"].into_iter().filter_map(|path| tree.text(path)).collect();
@@ -32,41 +34,50 @@ pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>) -> Finding 
     let show = format!("ss -ulpmn 'sport = :{port}'");
     let drops: u64 = bound.iter().map(|socket| socket.drops).fold(0, u64::saturating_add);
     let evidence = match bound.len() {
-        0 => return Finding { verify: Some(show), ..nobody(check, port, group) },
+        0 => return no_socket(check, port, group).at_most(nobody).verify(show),
         1 => format!("1 socket has port {port}; {drops} datagrams found it full"),
         count => format!("{count} sockets have port {port}; {drops} datagrams found them full"),
     };
     let programs = programs(tree, &bound);
     let told: Vec<String> = programs.values().map(Program::to_string).collect();
-    let evidence =
-        if told.is_empty() { evidence } else { format!("{evidence}; they belong to {}", told.join(", ")) };
+    let evidence = if told.is_empty() { evidence } else { format!("{evidence}; of {}", told.join(", ")) };
+    if let Some(group) = group.filter(|&group| !bound.iter().any(|socket| socket.hears(group))) {
+        return Finding::new(
+            check,
+            Severity::Warning,
+            format!("{evidence}; none is bound to {group} or to any address"),
+        )
+        .costs("a socket with an address of its own, or with a peer, does not hear what is sent to a group")
+        .fix(format!("# have the program bind {group}, or 0.0.0.0 or [::], and not connect"))
+        .verify(show);
+    }
     if group.is_none() && are_rivals(&bound, &programs) {
         return Finding::new(check, Severity::Warning, evidence)
             .costs("a datagram to one address goes to one of these programs, and the others do not hear it")
-            .fix("give each program a port of its own")
+            .fix("# give each program a port of its own")
             .verify(show);
     }
     if drops > 0 {
         return Finding::new(check, Severity::Warning, evidence)
             .costs("these datagrams are lost")
-            .fix("more receive buffer (--recv-buffer 4m), more cores, or less to receive")
+            .fix("# for this program more receive buffer (--recv-buffer 4m), more cores, or less to receive")
             .verify(show);
     }
     Finding::new(check, Severity::Fine, evidence)
 }
 
 /// No socket has the port.
-fn nobody(check: &'static str, port: u16, group: Option<IpAddr>) -> Finding {
+fn no_socket(check: &'static str, port: u16, group: Option<IpAddr>) -> Finding {
     let finding = Finding::new(check, Severity::Warning, format!("no socket has port {port}"));
     match group {
         None => finding
             .costs("nobody listens: what arrives is refused")
-            .fix(format!("campanile echo {port} (or the program that is to listen)")),
+            .fix(format!("campanile echo {port}  # or the program that is to listen")),
         Some(group) => {
             let at = SocketAddr::new(group, port);
             finding
                 .costs("nobody listens: what arrives is thrown away")
-                .fix(format!("campanile beacon listen --group {at} (or the program that is to listen)"))
+                .fix(format!("campanile beacon listen --group {at}  # or the program that is to listen"))
         }
     }
 }
@@ -81,7 +92,24 @@ impl Bound {
             return None;
         }
         let number = |at: usize| words.get(at)?.parse().ok();
-        Some(Self { address: address.to_owned(), drops: number(12)?, uid: number(7)?, inode: number(9)? })
+        let is_connected = words.get(2)?.rsplit_once(':')?.1 != "0000";
+        let address = address.to_owned();
+        Some(Self { address, is_connected, drops: number(12)?, uid: number(7)?, inode: number(9)? })
+    }
+
+    /// What is sent to a group comes to it, where it has joined.
+    fn hears(&self, group: IpAddr) -> bool {
+        let of_group = match group {
+            IpAddr::V4(group) => hexadecimal(&group.octets()),
+            IpAddr::V6(group) => hexadecimal(&group.octets()),
+        };
+        // One of IPv6 for any address hears both.
+        let is_of_family = group.is_ipv4() || self.address.len() > 8;
+        !self.is_connected && (self.address == of_group || self.is_any() && is_of_family)
+    }
+
+    fn is_any(&self) -> bool {
+        self.address.bytes().all(|digit| digit == b'0')
     }
 
     /// It is bound to a group, and gets a copy of its own of what is sent there.
@@ -93,9 +121,15 @@ impl Bound {
 
     /// Datagrams to one address may be for either of them.
     fn meets(&self, other: &Self) -> bool {
-        let is_any = |address: &str| address.bytes().all(|digit| digit == b'0');
-        self.address == other.address || is_any(&self.address) || is_any(&other.address)
+        self.address == other.address || self.is_any() || other.is_any()
     }
+}
+
+/// An address as the system's file has it.
+fn hexadecimal(octets: &[u8]) -> String {
+    let word =
+        |octets: &[u8]| u32::from_ne_bytes(octets.try_into().expect("an address is of words of four bytes"));
+    octets.chunks(4).map(|octets| format!("{:08X}", word(octets))).collect()
 }
 
 /// A program that has sockets.
@@ -176,7 +210,7 @@ mod tests {
 
     fn found(lines: &[String]) -> Finding {
         let planted = Planted::new(&[("proc/net/udp", &format!("{HEAD}{}", lines.concat()))]);
-        sockets(planted.tree(), 5000, None)
+        sockets(planted.tree(), 5000, None, Severity::Warning)
     }
 
     #[test]
@@ -196,16 +230,43 @@ mod tests {
         let planted = Planted::new(&[("proc/net/udp", HEAD)]);
         let found = |group: Option<&str>| {
             let group = group.map(|group| group.parse().expect("a literal address"));
-            sockets(planted.tree(), 5000, group)
+            sockets(planted.tree(), 5000, group, Severity::Notice)
         };
         let (alone, of_group) = (found(None), found(Some("ff15::7")));
         assert_eq!(
             (&*alone.evidence, &*of_group.evidence),
             ("no socket has port 5000", "no socket has port 5000")
         );
+        assert_eq!(alone.severity, Severity::Notice, "as bad as it was said to be");
         assert!(alone.fix.is_some_and(|fix| fix.starts_with("campanile echo 5000 ")));
-        let fix = "campanile beacon listen --group [ff15::7]:5000 ";
+        let fix = "campanile beacon listen --group [ff15::7]:5000  #";
         assert!(of_group.fix.is_some_and(|told| told.starts_with(fix)));
+    }
+
+    #[test]
+    fn a_socket_of_another_address_hears_no_group() {
+        let severity = |address: &str, group: &str| {
+            let file = if address.len() > 8 { "proc/net/udp6" } else { "proc/net/udp" };
+            let planted = Planted::new(&[(file, &format!("{HEAD}{}", line(address, 5000, 0, 0)))]);
+            sockets(planted.tree(), 5000, Some(group.parse().expect("a literal address")), Severity::Notice)
+                .severity
+        };
+        let word = |bytes: [u8; 4]| hexadecimal(&bytes);
+        let any = ANY.repeat(4);
+        for address in [ANY, &word([239, 192, 7, 1]), &any] {
+            assert_eq!(severity(address, "239.192.7.1"), Severity::Fine, "{address}");
+        }
+        for address in [&word([192, 0, 2, 1]), &word([239, 192, 7, 2])] {
+            assert_eq!(severity(address, "239.192.7.1"), Severity::Warning, "{address}");
+        }
+        assert_eq!(
+            (severity(&any, "ff15::7"), severity(ANY, "ff15::7")),
+            (Severity::Fine, Severity::Warning)
+        );
+        let connected = line(ANY, 5000, 0, 0).replace(":0000 07", ":1234 01");
+        let planted = Planted::new(&[("proc/net/udp", &format!("{HEAD}{connected}"))]);
+        let group = "239.192.7.1".parse().expect("a literal address");
+        assert_eq!(sockets(planted.tree(), 5000, Some(group), Severity::Notice).severity, Severity::Warning);
     }
 
     #[test]
@@ -220,7 +281,13 @@ mod tests {
 
     #[test]
     fn sockets_of_two_programs_are_rivals_and_those_of_one_are_not() {
-        let bound = [90, 91].map(|inode| Bound { address: ANY.to_owned(), drops: 0, uid: 0, inode });
+        let bound = [90, 91].map(|inode| Bound {
+            address: ANY.to_owned(),
+            is_connected: false,
+            drops: 0,
+            uid: 0,
+            inode,
+        });
         let owned = |first: u32, second: u32| {
             let mut programs = BTreeMap::new();
             for (pid, inode) in [(first, 90), (second, 91)] {

@@ -29,6 +29,11 @@ impl Tree {
         self.word(path)?.parse().ok()
     }
 
+    /// A file that somebody may write.
+    pub(super) fn can_be_written(&self, path: &str) -> bool {
+        std::fs::metadata(self.0.join(path)).is_ok_and(|about| !about.permissions().readonly())
+    }
+
     /// The flags of an interface (if.h).
     pub(super) fn flags(&self, interface: &str) -> Option<u64> {
         let word = self.word(&format!("sys/class/net/{interface}/flags"))?;
@@ -85,5 +90,13 @@ impl Planted {
 
     pub(super) fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// Nobody may write to a file from now on.
+    pub(super) fn protect(&self, path: &str) {
+        let path = self.tree.0.join(path);
+        let mut permissions = std::fs::metadata(&path).expect("it was planted").permissions();
+        permissions.set_readonly(true);
+        std::fs::set_permissions(path, permissions).expect("the folder is of this test");
     }
 }

@@ -131,7 +131,7 @@ pub(crate) fn of_rows(text: &str, row: &str, name: &str) -> Option<u64> {
 }
 
 /// A number of `/proc/net/snmp6`: a name and a number on each line.
-fn of_column(text: &str, name: &str) -> Option<u64> {
+pub(crate) fn of_column(text: &str, name: &str) -> Option<u64> {
     let words = |line: &'_ str| {
         line.split_once(char::is_whitespace).map(|(name, rest)| (name.to_owned(), rest.trim().to_owned()))
     };

@@ -1,0 +1,239 @@
+//! The interface that datagrams come and go by, and loopback.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use campanile_engine::interface::Listed;
+
+use super::machine::Device;
+use super::tree::{LOOPBACK, MULTICAST, Tree, UP};
+use super::{Finding, Severity};
+
+/// The interface as such, unless its files are `foreign`, and as one for the group.
+pub(super) fn examine(
+    tree: &Tree,
+    interface: &str,
+    group: Option<SocketAddr>,
+    foreign: Option<Finding>,
+) -> Vec<Finding> {
+    let mut findings = vec![foreign.unwrap_or_else(|| link(tree, interface, group.is_some()))];
+    if let Some(group) = group {
+        let listed = campanile_engine::interface::list().unwrap_or_default();
+        findings.push(address(&listed, interface, group.ip()));
+        // IPv6 has none.
+        findings.extend(group.is_ipv4().then(|| reverse_path(tree, interface)));
+    }
+    findings
+}
+
+/// Set where `/sys` shows the interfaces of another network namespace than `/proc` and this program have.
+pub(super) fn foreign_files(tree: &Tree, interface: &str) -> Option<Finding> {
+    let listed = tree.text("proc/net/dev")?;
+    let names: BTreeSet<&str> =
+        listed.lines().filter_map(|line| Some(line.split_once(':')?.0.trim())).collect();
+    let mut files = tree.names("sys/class/net");
+    files.retain(|name| tree.flags(name).is_some());
+    // Those of two namespaces may have the same names, and do not have received the same.
+    let received = || Device::read(tree, interface).map_or(0, |device| device.received);
+    let before = received();
+    let file = tree.number(&format!("sys/class/net/{interface}/statistics/rx_packets"));
+    let is_between = file.is_none_or(|count| (before..=received()).contains(&count));
+    if files.iter().eq(&names) && is_between {
+        return None;
+    }
+    let evidence = format!("/sys shows other interfaces than this program has: {}", files.join(", "));
+    let again = format!("campanile doctor --interface {interface}");
+    let finding = Finding::new("interface", Severity::Unknown, evidence)
+        .costs("what /sys tells of interfaces is of another network namespace, and was not looked at")
+        .fix(format!("unshare --mount sh -c 'mount -t sysfs sysfs /sys && {again}'"))
+        .verify("ls /sys/class/net");
+    Some(finding)
+}
+
+/// An interface that a group may be on, where the system takes none for it.
+pub(super) fn likely(tree: &Tree) -> Option<String> {
+    let can = |name: &String| {
+        tree.flags(name).is_some_and(|flags| flags & (UP | MULTICAST | LOOPBACK) == UP | MULTICAST)
+    };
+    tree.names("sys/class/net").into_iter().find(can)
+}
+
+fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
+    let check = "interface";
+    let word = |name: &str| tree.word(&format!("sys/class/net/{interface}/{name}"));
+    let is_there = |name: &str| !tree.names(&format!("sys/class/net/{interface}/{name}")).is_empty();
+    let Some(flags) = tree.flags(interface) else {
+        let known = tree.names("sys/class/net").join(", ");
+        return Finding::new(check, Severity::Fault, format!("there is no {interface} (there are: {known})"))
+            .costs("nothing comes or goes by it")
+            .fix("# name one that there is")
+            .verify("ip link");
+    };
+    let show = format!("ip link show dev {interface}");
+    let fault = |evidence: &str| Finding::new(check, Severity::Fault, format!("{interface} {evidence}"));
+    let nothing_moves = "nothing comes or goes by it";
+    if flags & UP == 0 {
+        return fault("is down").costs(nothing_moves).fix(format!("ip link set {interface} up")).verify(show);
+    }
+    if word("carrier").as_deref() == Some("0") {
+        let fix = "# see to its cable, or to the other end";
+        return fault("is up, and has no link").costs(nothing_moves).fix(fix).verify(show);
+    }
+    // Loopback carries groups for who names it, though it does not say so.
+    if for_group && flags & (MULTICAST | LOOPBACK) == 0 {
+        return fault("does not do multicast")
+            .costs("no group is sent or heard by it")
+            .fix(format!("ip link set {interface} multicast on"))
+            .verify(show);
+    }
+    if is_there("brport") || is_there("bonding_slave") {
+        let fix = "# name that one, here and in the programs: ip link shows it as master";
+        return fault("is a part of another interface, a bridge or a bond")
+            .costs("what arrives by it comes to programs by the other one")
+            .fix(fix)
+            .verify(show);
+    }
+    let mtu = word("mtu").unwrap_or_default();
+    Finding::new(check, Severity::Fine, format!("{interface} is up, packets of up to {mtu} bytes"))
+}
+
+/// A sender needs an address of the group's family, and so does who joins by address.
+fn address(listed: &[Listed], interface: &str, group: IpAddr) -> Finding {
+    let check = "address";
+    let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };
+    let own = listed.iter().filter(|known| known.name == interface);
+    let of_family =
+        own.flat_map(|known| &known.addresses).find(|address| address.is_ipv4() == group.is_ipv4());
+    match of_family {
+        Some(address) => Finding::new(check, Severity::Fine, format!("{interface} has {address}")),
+        None => Finding::new(check, Severity::Fault, format!("{interface} has no address of {family}"))
+            .costs(
+                "programs cannot send or join by it, and switches may not heed who says a group without one",
+            )
+            .fix(format!("# one of its network: ip address add ADDRESS/BITS dev {interface}"))
+            .verify(format!("ip address show dev {interface}")),
+    }
+}
+
+/// The system takes the greater of the two settings, of which 1 is strict and 2 loose (ip-sysctl).
+fn reverse_path(tree: &Tree, interface: &str) -> Finding {
+    let check = "reverse path filter";
+    let of = |name: &str| tree.number(&format!("proc/sys/net/ipv4/conf/{name}/rp_filter"));
+    let Some((all, own)) = of("all").zip(of(interface)) else { return Finding::unknown(check) };
+    let mode = all.max(own);
+    let text = tree.text("proc/net/netstat").unwrap_or_default();
+    let dropped = crate::host::of_rows(&text, "TcpExt", "IPReversePathFilter").unwrap_or(0);
+    let evidence = format!(
+        "rp_filter is {mode} on {interface}; {dropped} packets were dropped for it on all interfaces"
+    );
+    let (cost, lower) = match mode {
+        0 => return Finding::new(check, Severity::Fine, evidence),
+        1 => ("a sender whose way back leads by another interface is not heard", 2),
+        // Counted, it may have been before the filter was loose.
+        _ if dropped == 0 => return Finding::new(check, Severity::Fine, evidence),
+        _ => ("a sender to which there is no way back at all is not heard", 0),
+    };
+    let severity = if dropped > 0 && mode == 1 { Severity::Warning } else { Severity::Notice };
+    Finding::new(check, severity, evidence)
+        .costs(cost)
+        .fix(format!(
+            "sysctl -w net/ipv4/conf/all/rp_filter={lower} net/ipv4/conf/{interface}/rp_filter={lower}"
+        ))
+        .verify("nstat -az TcpExtIPReversePathFilter")
+}
+
+/// What programs of this machine send each other goes by loopback, to whichever of its addresses.
+pub(super) fn loopback(tree: &Tree) -> Option<Finding> {
+    let check = "loopback";
+    let flags = tree.flags("lo")?;
+    if flags & UP != 0 {
+        return Some(Finding::new(check, Severity::Fine, "lo is up"));
+    }
+    let finding = Finding::new(check, Severity::Warning, "lo is down")
+        .costs("programs of this machine do not reach each other, by none of its addresses")
+        .fix("ip link set lo up")
+        .verify("ip link show dev lo");
+    Some(finding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::Planted;
+    use super::*;
+
+    fn severity_of(flags: &str, carrier: &str) -> Severity {
+        let files = [("sys/class/net/e/flags", flags), ("sys/class/net/e/carrier", carrier)];
+        link(Planted::new(&files).tree(), "e", true).severity
+    }
+
+    #[test]
+    fn an_interface_must_be_there_up_linked_and_do_multicast() {
+        assert_eq!(severity_of("0x1003\n", "1\n"), Severity::Fine);
+        assert_eq!(severity_of("0x1002\n", "1\n"), Severity::Fault);
+        assert_eq!(severity_of("0x1003\n", "0\n"), Severity::Fault);
+        assert_eq!(severity_of("0x3\n", "1\n"), Severity::Fault);
+        assert_eq!(severity_of("0x9\n", "1\n"), Severity::Fine, "loopback carries groups without the flag");
+        let gone = link(Planted::new(&[("sys/class/net/e/flags", "0x1003")]).tree(), "f", true);
+        assert!(gone.evidence == "there is no f (there are: e)" && gone.severity == Severity::Fault);
+    }
+
+    #[test]
+    fn files_of_another_namespace_are_not_taken_for_its_own() {
+        let found = |name: &str, packets: u32, listed: &str| {
+            let files = [
+                (format!("sys/class/net/{name}/flags"), "0x1003".to_owned()),
+                (format!("sys/class/net/{name}/statistics/rx_packets"), packets.to_string()),
+                (
+                    "proc/net/dev".to_owned(),
+                    format!("Inter-|\n face |\n{listed}: 9 7 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n"),
+                ),
+            ];
+            let files: Vec<(&str, &str)> =
+                files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+            foreign_files(Planted::new(&files).tree(), "e").is_some()
+        };
+        assert!(!found("e", 7, "e"));
+        assert!(found("f", 7, "e") && found("e", 8, "e"));
+    }
+
+    #[test]
+    fn a_group_may_be_on_what_is_up_and_does_multicast() {
+        let found = |flags: &[(&str, &str)]| {
+            let files: Vec<(String, &str)> =
+                flags.iter().map(|(name, flags)| (format!("sys/class/net/{name}/flags"), *flags)).collect();
+            let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+            likely(Planted::new(&files).tree())
+        };
+        assert_eq!(found(&[("a", "0x1002"), ("b", "0x1009"), ("c", "0x1003")]).as_deref(), Some("c"));
+        assert_eq!(found(&[("a", "0x3")]), None);
+    }
+
+    #[test]
+    fn an_address_is_of_the_family_of_the_group() {
+        let one = Listed { index: 2, name: "e".to_owned(), addresses: vec!["192.0.2.1".parse().unwrap()] };
+        let severity = |interface, group: &str| {
+            address(std::slice::from_ref(&one), interface, group.parse().unwrap()).severity
+        };
+        assert_eq!(severity("e", "239.192.7.1"), Severity::Fine);
+        assert_eq!(
+            (severity("e", "ff15::7"), severity("f", "239.192.7.1")),
+            (Severity::Fault, Severity::Fault)
+        );
+    }
+
+    #[test]
+    fn a_filter_is_worse_once_it_dropped() {
+        let found = |all: &str, dropped: &str| {
+            let netstat = format!("TcpExt: A IPReversePathFilter\nTcpExt: 1 {dropped}\n");
+            let files = [
+                ("proc/sys/net/ipv4/conf/all/rp_filter", all),
+                ("proc/sys/net/ipv4/conf/e/rp_filter", "0"),
+                ("proc/net/netstat", &netstat),
+            ];
+            reverse_path(Planted::new(&files).tree(), "e").severity
+        };
+        assert_eq!((found("0", "5"), found("2", "0")), (Severity::Fine, Severity::Fine));
+        assert_eq!((found("1", "0"), found("2", "5")), (Severity::Notice, Severity::Notice));
+        assert_eq!(found("1", "5"), Severity::Warning);
+    }
+}

@@ -1,0 +1,254 @@
+//! A test of the group with somebody who sends.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use campanile_engine::Interface;
+
+use super::group::by;
+use super::machine::Device;
+use super::tree::Tree;
+use super::{Finding, Severity};
+use crate::beacon::{BeaconError, Listener, ListenerConfig};
+use crate::host::{of_column, of_rows};
+
+const CHECK: &str = "live test";
+
+/// Joins the group for a while, and tells what was heard, what of it was lost, and what the system dropped meanwhile.
+pub(super) fn listen(tree: &Tree, group: SocketAddr, interface: Option<&str>, patience: Duration) -> Finding {
+    let before = Counts::read(tree, interface);
+    let found = match hear(group, interface, Instant::now() + patience) {
+        Err(error) => not_joined(&error, group),
+        Ok(heard) => {
+            let told = heard.told(group, interface, patience);
+            let meanwhile = Counts::read(tree, interface).since(&before, interface);
+            match told.severity {
+                Severity::Fine => told,
+                _ => Finding { evidence: format!("{}; meanwhile {meanwhile}", told.evidence), ..told },
+            }
+        }
+    };
+    found.verify(format!("campanile doctor --listen --group {group}{}", by(interface)))
+}
+
+/// The group cannot be joined.
+fn not_joined(error: &BeaconError, group: SocketAddr) -> Finding {
+    let system = match error {
+        BeaconError::Socket { error, .. } => error.raw_os_error(),
+        _ => None,
+    };
+    let fix = match (system, error) {
+        (Some(ENOBUFS), _) if group.is_ipv4() => "sysctl -w net.ipv4.igmp_max_memberships=100".to_owned(),
+        (_, BeaconError::Socket { error, .. }) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let port = group.port();
+            format!(
+                "ss -ulpn 'sport = :{port}'  # end this program, or have it share the port (SO_REUSEADDR)"
+            )
+        }
+        _ => "ip address  # name an interface that is up and has an address, with --interface".to_owned(),
+    };
+    Finding::new(CHECK, Severity::Fault, error.to_string()).costs("the group cannot be joined").fix(fix)
+}
+
+/// The socket has as many groups as it may have.
+const ENOBUFS: i32 = 105;
+
+/// What was heard of the group.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Datagrams, by the interface that they came by.
+    by: BTreeMap<String, u64>,
+    from: Option<SocketAddr>,
+    /// Numbers that never came, of those who number them.
+    lost: u64,
+    /// Of those that came, the ones that nobody numbered.
+    foreign: u64,
+    /// Datagrams that came faster than they were taken.
+    overrun: u64,
+}
+
+/// Listens by the interface, and by the others too: there it may be that they come.
+fn hear(group: SocketAddr, interface: Option<&str>, until: Instant) -> Result<Heard, BeaconError> {
+    let open = |interfaces| Listener::open(&ListenerConfig { group, interfaces });
+    let named = interface.map(|name| open(vec![Interface::Name(name.to_owned())])).transpose()?;
+    // The first one hears as well as the second where the others cannot.
+    let mut listener = match (open(Vec::new()), named) {
+        (Ok(all), _) => all,
+        (Err(_), Some(named)) => named,
+        (Err(error), None) => return Err(error),
+    };
+    let mut heard = Heard::default();
+    while let Some(datagram) = listener.hear(Some(until))? {
+        heard.from.get_or_insert(datagram.from);
+        *heard.by.entry(datagram.interface.unwrap_or_default()).or_default() += 1;
+    }
+    heard.lost = listener.summary().map(|source| source.arrivals.lost).sum();
+    heard.foreign = listener.foreign();
+    heard.overrun = listener.dropped_by_kernel();
+    Ok(heard)
+}
+
+impl Heard {
+    fn told(&self, group: SocketAddr, interface: Option<&str>, patience: Duration) -> Finding {
+        let seconds = patience.as_secs_f64();
+        let names: Vec<&str> = self.by.keys().map(String::as_str).collect();
+        let here: u64 = match interface {
+            Some(name) => self.by.get(name).copied().unwrap_or(0),
+            None => self.by.values().sum(),
+        };
+        let (Some(from), true) = (self.from, here > 0) else {
+            let elsewhere: u64 = self.by.values().sum();
+            let other = names.first().copied().unwrap_or_default();
+            let nothing = format!("nothing was heard of {group} within {seconds} s");
+            if elsewhere > 0 {
+                let (named, others) = (interface.unwrap_or_default(), names.join(", "));
+                let evidence = format!("{nothing} by {named}, but {elsewhere} datagrams were by {others}");
+                return Finding::new(CHECK, Severity::Fault, evidence)
+                    .costs("who listens on this interface hears nothing: the sender is behind another one")
+                    .fix(format!(
+                        "campanile beacon listen --group {group} --interface {other}  # and so in the program"
+                    ));
+            }
+            return Finding::new(CHECK, Severity::Fault, nothing)
+                .costs("if somebody sent meanwhile, it does not arrive here")
+                .fix(format!(
+                    "campanile beacon send --group {group} --ttl 16  # on another machine, and listen again"
+                ));
+        };
+        let mut evidence = format!(
+            "{here} datagrams were heard by {}, the first from {from}",
+            interface.map_or(names.join(", "), str::to_owned)
+        );
+        if self.foreign > 0 {
+            evidence += &format!("; {} of no beacon, whose loss cannot be told", self.foreign);
+        }
+        if self.lost == 0 {
+            return Finding::new(CHECK, Severity::Fine, evidence);
+        }
+        let lost = self.lost as f64 * 100.0 / (self.lost + here) as f64;
+        evidence += &format!(
+            "; {} were lost ({lost:.1} %), {} of them at the socket",
+            self.lost,
+            self.overrun.min(self.lost)
+        );
+        Finding::new(CHECK, Severity::Warning, evidence)
+            .costs("who hears the group here hears it in part")
+            .fix(format!("campanile beacon send --group {group} --size 100 --every 0.1  # elsewhere: are small ones lost too?"))
+    }
+}
+
+/// What the system counts of what arrives, and where datagrams end that no socket gets.
+struct Counts {
+    /// Packets that the interface received, and those that it could not.
+    arrived: Option<u64>,
+    ended: [(&'static str, Option<u64>); 5],
+    fragments: Option<u64>,
+    assembled: Option<u64>,
+}
+
+impl Counts {
+    fn read(tree: &Tree, interface: Option<&str>) -> Self {
+        let text = |name: &str| tree.text(&format!("proc/net/{name}")).unwrap_or_default();
+        let (v4, v6, more) = (text("snmp"), text("snmp6"), text("netstat"));
+        let both = |row: &str, name: &str| {
+            let four = of_rows(&v4, row, name);
+            let six = of_column(&v6, &format!("{row}6{name}")).unwrap_or(0);
+            four.map(|four| four.saturating_add(six))
+        };
+        let device = interface.and_then(|name| Device::read(tree, name));
+        Self {
+            arrived: device.map(|device| device.received),
+            ended: [
+                ("the interface dropped or took for damaged", device.map(|device| device.not_received())),
+                ("the reverse path filter dropped", of_rows(&more, "TcpExt", "IPReversePathFilter")),
+                ("had a wrong header", both("Ip", "InHdrErrors")),
+                ("had a wrong checksum", both("Udp", "InCsumErrors")),
+                ("found a socket full", both("Udp", "RcvbufErrors")),
+            ],
+            fragments: both("Ip", "ReasmReqds"),
+            assembled: both("Ip", "ReasmOKs"),
+        }
+    }
+
+    /// What was counted since an earlier reading, in words.
+    fn since(&self, earlier: &Self, interface: Option<&str>) -> String {
+        let grown =
+            |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?)).filter(|&count| count > 0);
+        let arrived = grown(self.arrived, earlier.arrived);
+        let mut told = match interface.zip(self.arrived) {
+            Some((name, _)) => format!("{name} received {} packets", arrived.unwrap_or(0)),
+            None => "what the system dropped:".to_owned(),
+        };
+        for ((what, now), (_, then)) in self.ended.iter().zip(&earlier.ended) {
+            if let Some(count) = grown(*now, *then) {
+                told += &format!(", {what} {count}");
+            }
+        }
+        if let Some(count) = grown(self.fragments, earlier.fragments) {
+            let whole = grown(self.assembled, earlier.assembled).unwrap_or(0);
+            told += &format!(", {count} fragments made {whole} datagrams");
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::Planted;
+    use super::*;
+
+    fn told(heard: &Heard, interface: Option<&str>) -> Finding {
+        let group = "239.192.7.1:7125".parse().expect("a literal address");
+        heard.told(group, interface, Duration::from_millis(500))
+    }
+
+    fn heard(by: &[(&str, u64)]) -> Heard {
+        let by = by.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
+        Heard { by, from: Some("192.0.2.2:9".parse().expect("a literal address")), ..Heard::default() }
+    }
+
+    #[test]
+    fn a_group_is_heard_whole_or_in_part_or_elsewhere_or_not() {
+        let whole = told(&heard(&[("e", 9)]), Some("e"));
+        assert_eq!(whole.evidence, "9 datagrams were heard by e, the first from 192.0.2.2:9");
+        let part = told(&Heard { lost: 3, overrun: 1, foreign: 2, ..heard(&[("e", 9)]) }, None);
+        assert!(part.evidence.ends_with("3 were lost (25.0 %), 1 of them at the socket"), "{part:?}");
+        let elsewhere = told(&heard(&[("f", 9)]), Some("e"));
+        assert!(elsewhere.evidence.ends_with(" by e, but 9 datagrams were by f"), "{elsewhere:?}");
+        let nothing = told(&Heard::default(), Some("e"));
+        assert_eq!(nothing.evidence, "nothing was heard of 239.192.7.1:7125 within 0.5 s");
+        let severities = [whole, part, elsewhere, nothing].map(|finding| finding.severity);
+        assert_eq!(severities, [Severity::Fine, Severity::Warning, Severity::Fault, Severity::Fault]);
+    }
+
+    #[test]
+    fn what_the_system_counted_meanwhile_is_told() {
+        let counts = |packets: u32, filtered: u32, fragments: u32| {
+            let files = [
+                ("proc/net/dev", format!(" e: 9 {packets} 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n")),
+                ("proc/net/netstat", format!("TcpExt: A IPReversePathFilter\nTcpExt: 1 {filtered}\n")),
+                ("proc/net/snmp", format!("Ip: ReasmReqds ReasmOKs\nIp: {fragments} 0\n")),
+            ];
+            let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+            Counts::read(Planted::new(&files).tree(), Some("e"))
+        };
+        let before = counts(3, 4, 5);
+        assert_eq!(counts(3, 4, 5).since(&before, Some("e")), "e received 0 packets");
+        assert_eq!(
+            counts(9, 6, 8).since(&before, Some("e")),
+            "e received 6 packets, the reverse path filter dropped 2, 3 fragments made 0 datagrams"
+        );
+    }
+
+    #[test]
+    fn who_has_as_many_groups_as_may_be_is_told_how_to_have_more() {
+        let fix = |error: std::io::Error| {
+            let group = "239.192.7.1:7125".parse().expect("a literal address");
+            not_joined(&BeaconError::Socket { group, interface: None, error }, group).fix.unwrap_or_default()
+        };
+        assert!(fix(std::io::Error::from_raw_os_error(ENOBUFS)).starts_with("sysctl -w "));
+        assert!(fix(std::io::ErrorKind::AddrInUse.into()).starts_with("ss -ulpn 'sport = :7125'"));
+        assert!(fix(std::io::ErrorKind::NotFound.into()).starts_with("ip address "));
+    }
+}
