@@ -169,16 +169,13 @@ impl Governor {
             return;
         }
         let began = self.round.sent.packets;
-        let unreported = self.rate_bps * self.share_interval() * UNREPORTED;
         let listener = self.listeners.entry(report.receiver).or_insert(Listener::new(now, said));
         if !listener.hear(now, (said, report.heard), began) {
             return;
         }
         listener.lag = listener.lag.min(age);
         listener.socket = f64::from(report.socket);
-        // What has left for it is on its way, or in its socket, which fills while nobody reads it.
-        let under_way = self.rate_bps * listener.lag.as_secs_f64() + listener.socket.max(unreported);
-        let room = ((report.headroom as f64).min(under_way) / self.packet_len) as u64;
+        let room = (report.headroom as f64 / self.packet_len) as u64;
         let behind = said.saturating_sub(passed);
         listener.room_end = said.saturating_add(room.min(self.window.saturating_sub(behind)));
         // Who reports the same again and again hears no more than who is silent.
@@ -337,8 +334,14 @@ impl Governor {
         if self.listeners.values().any(|listener| listener.cries(doubt)) {
             self.behind = 0;
         }
-        let room_end = self.listeners.values().map(|listener| listener.room_end).min();
-        self.room_end = room_end.unwrap_or(u64::MAX);
+        // By the rate and the interval that are now: they may have changed since who reports seldom was heard.
+        let unreported = self.rate_bps * self.share_interval() * UNREPORTED;
+        let room_end = |listener: &Listener| {
+            // What has left for it is on its way, or in its socket, which fills while nobody reads it.
+            let under_way = self.rate_bps * listener.lag.as_secs_f64() + listener.socket.max(unreported);
+            listener.room_end.min(listener.said().saturating_add((under_way / self.packet_len) as u64))
+        };
+        self.room_end = self.listeners.values().map(room_end).min().unwrap_or(u64::MAX);
         self.socket = self.listeners.values().map(|listener| listener.socket).fold(f64::INFINITY, f64::min);
     }
 

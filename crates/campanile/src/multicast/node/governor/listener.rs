@@ -7,9 +7,8 @@ use campanile_pgm::Instant;
 /// A receiver that reports.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Listener {
-    /// Packets that were sent up to the last one that it heard.
+    /// Packets that were sent up to the last one that it heard, and those of them that it heard, modulo 2^32.
     said: u64,
-    /// Those of all that it heard, modulo 2^32.
     heard: u32,
     /// The same at the beginning of its sample: at its first report of this round.
     since: Option<(Instant, u64, u32)>,
@@ -19,7 +18,7 @@ pub(super) struct Listener {
     pub(super) lag: Duration,
     /// Bytes that wait for it in the system at most.
     pub(super) socket: f64,
-    /// The first packet that would find no room there, or push out of the window what it needs.
+    /// The first packet that would find no room in its buffers, or push out of the window what it needs.
     pub(super) room_end: u64,
     /// The share that its link loses at any rate.
     given: f64,
@@ -108,6 +107,11 @@ impl Listener {
     /// The share that its link loses at any rate.
     pub(super) fn given(&self) -> f64 {
         self.given
+    }
+
+    /// Packets that were sent up to the last one that it heard.
+    pub(super) fn said(&self) -> u64 {
+        self.said
     }
 
     pub(super) fn last_heard_at(&self) -> Instant {

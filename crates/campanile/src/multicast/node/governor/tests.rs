@@ -75,6 +75,15 @@ fn a_large_group_does_not_hold_up_the_start() {
 }
 
 #[test]
+fn small_sockets_do_not_hold_up_the_start_of_a_large_group() {
+    for (delay_ms, receivers) in [(2, 100), (11, 200)] {
+        let way = Way { capacity: 12e6, queue: 1.2e6, socket: 200e3, delay_ns: delay_ms * MS, ..WIDE };
+        let outcome = World::of(&vec![way; receivers], 8).run();
+        assert!(outcome.reached > 0.75 && outcome.overrun < 0.08, "{delay_ms} ms: {outcome:?}");
+    }
+}
+
+#[test]
 fn trains_that_are_lost_whole_are_not_taken_for_a_limit() {
     for (loss, least) in [(0.01, 0.75), (0.05, 0.35)] {
         let way = Way { loss, train: 20, ..TIGHT };
