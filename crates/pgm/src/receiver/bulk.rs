@@ -82,6 +82,11 @@ impl Bulk {
         }
     }
 
+    /// The group whose packets the application was asked for.
+    pub(super) fn asked_for(&self) -> Option<u64> {
+        self.asked.and(self.wants.front().copied())
+    }
+
     /// A group cannot be decoded any more, or need not be.
     pub(super) fn forget(&mut self, key: u64) {
         if self.wants.front() == Some(&key) {

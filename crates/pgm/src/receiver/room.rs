@@ -148,19 +148,20 @@ impl Peer {
         is_begun || self.held.bytes.saturating_add(expected) <= shared.config.limits.bytes
     }
 
-    /// In bulk, only so many groups have symbols in memory; the older ones go first.
+    /// In bulk, only so many groups have symbols in memory; the older ones go first. The one whose packets the application was asked for
+    /// stays: were it asked for anew, the first answer would be taken for the second one, and may lack what has come in between.
     pub(super) fn may_hold(&mut self, key: u64, shared: &mut Shared) -> bool {
-        let is_bulk = matches!(self.sink, Sink::Bulk(_));
+        let Sink::Bulk(bulk) = &mut self.sink else { return true };
         let is_held = self.window.block(key).is_some_and(|block| block.hold.is_some());
-        if !is_bulk || is_held || self.held.blocks < shared.config.limits.groups {
+        if is_held || self.held.blocks < shared.config.limits.groups {
             return true;
         }
-        let newest = self.window.holds_from_newest().next().map(|(newest, _)| newest);
-        let Some(newest) = newest.filter(|&newest| newest > key) else { return false };
+        let asked_for = bulk.asked_for();
+        let newest = self.window.holds_from_newest().find(|&(newest, _)| Some(newest) != asked_for);
+        let newest = newest.map(|(newest, _)| newest).filter(|&newest| newest > key);
+        let Some(newest) = newest else { return false };
+        bulk.forget(newest);
         let hold = self.window.block_mut(newest).and_then(|block| block.hold.take());
-        if let Sink::Bulk(bulk) = &mut self.sink {
-            bulk.forget(newest);
-        }
         hold.into_iter().for_each(|hold| self.held.give_back(hold, &mut shared.pool));
         self.window.look_again(newest);
         true

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use campanile_pgm::Seq;
-use campanile_pgm::receiver::{CommandError, Consumer, EndCause, ReceiverConfig};
+use campanile_pgm::receiver::{CommandError, Consumer, EndCause, Limits, ReceiverConfig};
 use campanile_pgm::source::{Join, Kept, ParityConfig, ProActive, SourceConfig, WindowConfig, WindowSize};
 use campanile_pgm::wire::{Body, Content, Data, DataHead, DataKind, ParityPrm, SpmOptions};
 
@@ -109,6 +109,68 @@ fn a_session_ends_behind_a_group_that_is_past_repair() {
     rig.spm_with(4, 3, SpmOptions { fin: true, ..SpmOptions::default() });
     let told = [Told::Start(0), packet(0), packet(1), Told::Lost(2, 3), Told::End(EndCause::Fin)];
     assert_eq!(rig.told(), told);
+}
+
+/// Data packets of two groups of four, and the parity of each.
+struct Fours {
+    rig: ReceiverRig,
+}
+
+impl Fours {
+    fn new(groups: usize) -> Self {
+        let limits = Limits { groups, ..Limits::default() };
+        let mut rig = ReceiverRig::new(ReceiverConfig { limits, ..config() });
+        let parity = Some(ParityPrm::new(4, false, true).unwrap());
+        for _ in 0..2 {
+            rig.spm_with(0, u32::MAX, SpmOptions { parity, ..SpmOptions::default() });
+        }
+        assert_eq!(rig.told(), [Told::Start(0)]);
+        Fours { rig }
+    }
+
+    /// It hears packets, and tells them.
+    fn hear(&mut self, sqns: &[u32]) {
+        for &sqn in sqns {
+            self.rig.odata(sqn, &[sqn as u8]);
+            assert_eq!(self.rig.told(), [packet(sqn)]);
+        }
+    }
+
+    /// It hears a parity packet of the group that begins at `first`.
+    fn hear_parity(&mut self, first: u32, nth: u8) {
+        let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
+        let head =
+            DataHead { content, ..DataHead::new(DataKind::Repair, Seq(first + u32::from(nth)), Seq(0)) };
+        let data: Vec<[u8; 1]> = (first..first + 4).map(|sqn| [sqn as u8]).collect();
+        let data: Vec<&[u8]> = data.iter().map(|byte| &byte[..]).collect();
+        let mut parity = [0];
+        campanile_fec::Code::new(4, 8).unwrap().encode(4 + nth, &data, &mut parity);
+        self.rig.hear(Body::Data(Data { head, payload: &parity }));
+    }
+
+    fn supply(&mut self, first: u32, bytes: &[u8]) {
+        let _ = self.rig.receiver.supply(self.rig.now, tsi(), Seq(first), 1, bytes);
+    }
+}
+
+#[test]
+fn an_answer_that_takes_its_time_is_not_taken_for_one_to_a_later_question() {
+    let mut fours = Fours::new(1);
+    fours.hear(&[6, 7]);
+    (0..2).for_each(|nth| fours.hear_parity(4, nth));
+    assert_eq!(fours.rig.told(), [Told::Need(4, 4)]);
+    let answer = [0, 0, 6, 7];
+    // An older group wants the only room that there is, and more comes of this one, before the answer is here.
+    fours.hear(&[1, 2, 3]);
+    fours.hear_parity(0, 0);
+    fours.rig.told();
+    fours.supply(0, &[0, 1, 2, 3]);
+    fours.rig.told();
+    fours.hear(&[5]);
+    fours.hear_parity(4, 2);
+    fours.rig.told();
+    fours.supply(4, &answer);
+    assert_eq!(fours.rig.told(), [packet(4)]);
 }
 
 /// It hears the parity of 'aa' and 'bb'.
