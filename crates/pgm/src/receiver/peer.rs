@@ -294,9 +294,7 @@ impl Peer {
             return;
         }
         self.parity = Some(parity);
-        if parity.group_len == self.window.block_len() {
-            return;
-        }
+        // Also where they are as long as blocks were: repair and what is kept go by other rules from now on.
         self.active.clear();
         self.due.clear();
         let is_ordered = matches!(self.sink, Sink::Ordered(_));

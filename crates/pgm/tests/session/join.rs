@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use campanile_fec::Code;
+use campanile_pgm::Seq;
 use campanile_pgm::receiver::{JoinWish, ReceiverConfig};
 use campanile_pgm::source::{Join, ParityConfig, ProActive, SourceConfig, WindowConfig, WindowSize};
+use campanile_pgm::wire::{Body, Content, Data, DataHead, DataKind, ParityPrm, SpmOptions};
 
-use crate::rig::{apdu_source, apdus};
+use crate::rig::{ReceiverRig, apdu_source, apdus};
 use crate::world::{Told, World};
 
 /// A source that has sent 40 messages, a packet each, in a window of 64, and who joins then.
@@ -63,4 +66,39 @@ fn who_wants_no_history_gets_none() {
 fn the_whole_window_by_parity() {
     let parity = ParityConfig { group: 8, pro_active: ProActive::Off, on_demand: true };
     assert_eq!(joined(Join::All, history(), Some(parity)), from(0));
+}
+
+/// Who has delivered two packets before an SPM tells of groups of `group`, and lacks one of the rest of the first group.
+fn joined_before_the_first_spm(group: u8) -> ReceiverRig {
+    let mut rig = ReceiverRig::new(ReceiverConfig { join: JoinWish::Recent, ..apdus() });
+    rig.odata(0, &[0]);
+    rig.odata(1, &[1]);
+    assert_eq!(rig.told(), [Told::Start(0), Told::Message(vec![0]), Told::Message(vec![1])]);
+    let parity = Some(ParityPrm::new(group.into(), false, true).unwrap());
+    rig.spm_with(0, 1, SpmOptions { parity, ..SpmOptions::default() });
+    (2..group).filter(|&sqn| sqn != 2).for_each(|sqn| rig.odata(sqn.into(), &[sqn]));
+    assert_eq!(rig.told(), []);
+    rig
+}
+
+#[test]
+fn what_was_delivered_before_parity_was_heard_of_does_not_help_to_decode() {
+    for group in [4, 64, 128] {
+        let mut rig = joined_before_the_first_spm(group);
+        let naks = rig.run_ms(500);
+        assert!(naks[0].text.starts_with("NAK 2 of") && naks[0].text.ends_with("parity"), "{}", naks[0].text);
+        let data: Vec<[u8; 1]> = (0..group).map(|sqn| [sqn]).collect();
+        let data: Vec<&[u8]> = data.iter().map(|byte| &byte[..]).collect();
+        let code = Code::new(group, group + 3).unwrap();
+        for nth in 0..3 {
+            let mut parity = [0];
+            code.encode(group + nth, &data, &mut parity);
+            let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
+            let head = DataHead { content, ..DataHead::new(DataKind::Repair, Seq(nth.into()), Seq(0)) };
+            rig.hear(Body::Data(Data { head, payload: &parity }));
+        }
+        let rest: Vec<Told> = (2..group).map(|sqn| Told::Message(vec![sqn])).collect();
+        assert_eq!(rig.told(), rest, "groups of {group}");
+        assert_eq!(rig.receiver.stats().parity_mismatches, 0, "groups of {group}");
+    }
 }
