@@ -332,7 +332,7 @@ impl Source {
             return None;
         }
         let head = slots.head_mut(packet, train.len)?;
-        let numbers = (self.window.seq(position), self.window.seq(self.window.trail().min(position)));
+        let numbers = (self.window.seq(position), self.window.seq(self.window.trail_of(position)));
         DataHead::stamp(&self.odata, numbers, (len, sum), head);
         train.is_lent = true;
         train.payload_len += len;
@@ -348,7 +348,7 @@ impl Source {
             None => None,
         };
         let sqn = self.window.seq(position);
-        let trail = self.window.seq(self.window.trail().min(position));
+        let trail = self.window.seq(self.window.trail_of(position));
         let join =
             (self.config.window.join_in_data && fragment.is_none()).then(|| self.join_from().unwrap_or(sqn));
         if fragment.is_none() && short.is_none() && join.is_none() && position > 0 {
@@ -416,7 +416,7 @@ impl Source {
         let head = DataHead {
             kind,
             sqn: self.window.seq(start + u64::from(index)),
-            trail: self.window.seq(self.window.trail().min(start)),
+            trail: self.window.seq(self.window.trail_of(start)),
             content: Content::Parity {
                 group: NonZeroU32::new(run.into()),
                 var_pktlen: parity.length.is_some(),

@@ -26,6 +26,8 @@ pub(super) struct Window {
     head: u64,
     /// The last position sent.
     lead: Option<u64>,
+    /// How many packets the lead's group had, where that was a short one and has been given up.
+    short_at_lead: Option<u8>,
     /// The packets ever made, and those ever sent.
     made: u64,
     sent: u64,
@@ -46,6 +48,7 @@ impl Window {
             cursor: 0,
             head: 0,
             lead: None,
+            short_at_lead: None,
             made: 0,
             sent: 0,
             step: step.max(1),
@@ -133,6 +136,12 @@ impl Window {
         self.start_of(self.first_group).min(self.lead.map_or(0, |lead| lead + 1))
     }
 
+    /// The trailing edge as a packet at a position says it: behind holes that is where the next group begins.
+    #[inline]
+    pub(super) fn trail_of(&self, position: u64) -> u64 {
+        self.start_of(self.first_group).min(position)
+    }
+
     /// The last position sent.
     pub(super) fn lead(&self) -> Option<u64> {
         self.lead
@@ -210,6 +219,7 @@ impl Window {
         state.sent_at = now;
         let is_last = state.closed && index + 1 == state.count;
         self.lead = Some(self.cursor);
+        self.short_at_lead = None;
         self.cursor = if is_last { self.start_of(group + 1) } else { self.cursor + 1 };
         self.sent += 1;
     }
@@ -226,9 +236,10 @@ impl Window {
         end.saturating_sub(self.sent).min(self.group_len().into()) as u8
     }
 
-    /// The number of packets in the lead's group, when the lead is its last one and the group is a short one.
+    /// The number of packets in the lead's group, when the lead is its last one and the group is a short one. Also once it was given up:
+    /// what it left out was not lost.
     pub(super) fn short_group_at_lead(&self) -> Option<u8> {
-        self.short_group_ending_at(self.lead?)
+        self.short_group_ending_at(self.lead?).or(self.short_at_lead)
     }
 
     /// The number of packets in a position's group, when the position is the last one of a group that was closed early.
@@ -271,6 +282,7 @@ impl Window {
             if !self.is_sent(self.first_group) {
                 break;
             }
+            self.short_at_lead = self.lead.and_then(|lead| self.short_group_ending_at(lead));
             self.groups.pop_front();
             self.first_group += 1;
             given_up = true;

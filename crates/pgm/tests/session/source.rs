@@ -340,6 +340,20 @@ fn a_group_left_short_is_closed_when_nothing_follows() {
 }
 
 #[test]
+fn what_a_short_group_left_out_does_not_leave_the_window_as_packets_do() {
+    let mut config = with_parity(ProActive::Off);
+    config.window = WindowConfig { advance: Advance::Time(Duration::from_millis(50)), ..config.window };
+    config.spm.heartbeat_min = Duration::from_millis(20);
+    let mut rig = SourceRig::having_sent(config, 1);
+    let sent = rig.run_ms(200);
+    let spm = sent.last().map_or("", |sent| sent.text.as_str());
+    assert!(spm.contains("empty before 1 ") && spm.contains("curr_tgsize 1"), "{spm}");
+    rig.publish(1);
+    let sent = rig.run_ms(10);
+    assert!(sent[0].text.starts_with("ODATA 4 trail 4,"), "{}", sent[0].text);
+}
+
+#[test]
 fn each_interface_is_told_its_own_address() {
     let mut config = apdu_source();
     let further: IpAddr = "10.0.0.99".parse().unwrap();
