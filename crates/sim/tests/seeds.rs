@@ -34,6 +34,13 @@ fn who_hears_a_forger_first_gets_everything_all_the_same() {
     run(2934..2935);
 }
 
+/// A source gives up all that it has sent, the last of which is a short group, and goes on; a receiver gives up half of what it has.
+#[test]
+fn what_no_packet_ever_was_is_not_told_lost() {
+    run(2357..2358);
+    run(4389..4390);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

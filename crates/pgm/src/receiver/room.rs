@@ -129,7 +129,10 @@ impl Peer {
         let floor = self.window.behind_hole(self.window.floor()).min(position);
         let ahead = position - floor;
         let skipped = ahead.div_ceil(2).max((ahead + 1).saturating_sub(span / 2)).min(ahead);
-        let end = self.window.behind_hole(floor + skipped).min(position);
+        let end = self.window.behind_hole(floor + skipped);
+        // The rest of a group would have to be whole to be of use, and how short the group is may never be heard.
+        let block_len = if self.parity.is_some() { self.window.block_len() } else { 1 };
+        let end = end.next_multiple_of(block_len.into()).min(position);
         self.raise_floor(end, shared);
         if let Sink::Ordered(ordered) = &mut self.sink
             && floor < end

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use campanile_pgm::Framing;
 use campanile_pgm::receiver::{Consumer, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
-use campanile_pgm::wire::DataKind;
+use campanile_pgm::wire::{DataKind, ParityPrm, SpmOptions};
 
 use crate::rig::{ReceiverRig, apdus, texts};
 use crate::world::{Told, read, tsi};
@@ -37,6 +37,25 @@ fn a_stalled_window_takes_nothing_more_and_repairs_it_later() {
     assert!(nak.starts_with("NAK 8,9,10 of"), "{nak}");
     (8..11).for_each(|sqn| rig.data(DataKind::Repair, sqn, 0, &[sqn as u8]));
     assert_eq!(rig.told(), messages(8..12));
+}
+
+#[test]
+fn who_gives_up_the_oldest_gives_up_whole_groups() {
+    let limits = Limits { packets: 4, ..Limits::default() };
+    let consumer = Consumer::Ordered { framing: Framing::Apdu, on_loss: OnLoss::Continue, slow: Slow::Lose };
+    let mut rig = ReceiverRig::new(ReceiverConfig { limits, consumer, ..apdus() });
+    let parity = Some(ParityPrm::new(4, false, true).unwrap());
+    for _ in 0..2 {
+        rig.spm_with(0, u32::MAX, SpmOptions { parity, ..SpmOptions::default() });
+    }
+    assert_eq!(rig.told(), [Told::Start(0)]);
+    rig.receiver.pause(tsi()).unwrap();
+    rig.odata(0, &[0]);
+    // The last packet of a short group, which would say that there is no packet 3, does not come.
+    rig.odata(4, &[4]);
+    rig.spm_with(4, 4, SpmOptions { parity, ..SpmOptions::default() });
+    rig.receiver.resume(tsi()).unwrap();
+    assert_eq!(rig.told(), [vec![Told::Lost(0, 3)], messages(4..5)].concat());
 }
 
 /// Lets 20 seconds pass in which each NAK is answered with packets of 1000 bytes; how many NAKs there were.
