@@ -46,7 +46,20 @@ impl Options {
             let interval = Duration::from_micros(rng.between(100, 5_000));
             options.hostile = Some(HostileOptions { packets: 2_000, interval });
         }
+        if kind == Kind::File && rng.below(3) == 0 {
+            draw_disks(&mut options, rng);
+        }
         options
+    }
+}
+
+/// Files on disks that take their time, and receivers that have little room for what waits for theirs.
+fn draw_disks(options: &mut Options, rng: &mut Rng) {
+    let mut disk = || Duration::from_micros(rng.pick(&[0, 200, 2_000, 20_000]));
+    options.sources.iter_mut().for_each(|source| source.disk = disk());
+    options.receivers.iter_mut().for_each(|receiver| receiver.disk = disk());
+    for receiver in &mut options.receivers {
+        receiver.config.limits.groups = rng.pick(&[1, 2, 5, 64]);
     }
 }
 
@@ -122,7 +135,15 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     let bursts = Feed::Bursts { bytes: (bytes / 10) as u32 + 1, every };
     let feed = if kind == Kind::File { Feed::AtOnce } else { rng.pick(&[Feed::AtOnce, bursts]) };
     let clock = draw_clock(rng);
-    SourceOptions { config, seat: Seat { clock, ..Seat::default() }, bytes, longest, feed, keeps_all }
+    SourceOptions {
+        config,
+        seat: Seat { clock, ..Seat::default() },
+        bytes,
+        longest,
+        feed,
+        disk: Duration::ZERO,
+        keeps_all,
+    }
 }
 
 fn draw_parity(rng: &mut Rng) -> Option<ParityConfig> {
@@ -175,7 +196,14 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     let moderation = Duration::from_micros(rng.pick(&[0, 0, 0, 200, 2_000]));
     let seat = Seat { up, down, clock: draw_clock(rng), moderation };
     let joins = if late { Time(rng.between(1, 1_000_000_000)) } else { Time::START };
-    ReceiverOptions { config, seat, joins, has_percent: rng.pick(&[0, 0, 30, 90]), naps }
+    ReceiverOptions {
+        config,
+        seat,
+        joins,
+        has_percent: rng.pick(&[0, 0, 30, 90]),
+        disk: Duration::ZERO,
+        naps,
+    }
 }
 
 /// An application that does not keep up, what becomes of its data then, and little room for them.

@@ -153,8 +153,15 @@ impl Case {
         let tsdu_len = Source::new(Instant::ZERO, config.clone()).map_or(0, |source| source.tsdu_len());
         let bytes = tsdu_len * self.k as usize * self.groups as usize;
         let seat = Seat { down: lossy(self.upstream_loss), ..Seat::default() };
-        let source =
-            SourceOptions { config, seat, bytes, longest: 1000, feed: Feed::AtOnce, keeps_all: true };
+        let source = SourceOptions {
+            config,
+            seat,
+            bytes,
+            longest: 1000,
+            feed: Feed::AtOnce,
+            disk: Duration::ZERO,
+            keeps_all: true,
+        };
         let mut rng = Rng::new(self.seed);
         let receivers = (0..self.receivers).map(|_| {
             let mut config = ReceiverConfig::new(PORT);
@@ -163,7 +170,14 @@ impl Case {
             let delayed = Link::delay(DELAY);
             let seat =
                 Seat { up: delayed, down: Link { delay: DELAY, ..lossy(self.loss) }, ..Seat::default() };
-            ReceiverOptions { config, seat, joins: Time::START, has_percent: 0, naps: None }
+            ReceiverOptions {
+                config,
+                seat,
+                joins: Time::START,
+                has_percent: 0,
+                disk: Duration::ZERO,
+                naps: None,
+            }
         });
         Options {
             seed: self.seed,

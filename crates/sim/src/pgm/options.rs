@@ -42,6 +42,8 @@ pub struct SourceOptions {
     pub longest: u32,
     /// How what it says comes to it.
     pub feed: Feed,
+    /// How long its application takes to give a group of a file that is asked for.
+    pub disk: Duration,
     /// Whether its window is meant to hold all that it says, so that nothing is ever given up.
     pub keeps_all: bool,
 }
@@ -71,6 +73,8 @@ pub struct ReceiverOptions {
     pub joins: Time,
     /// Of a file: about how many percent of the packets it has already.
     pub has_percent: u8,
+    /// How long its application takes to hand a group of a file back.
+    pub disk: Duration,
     /// How its application falls behind, if it does.
     pub naps: Option<Naps>,
 }
@@ -172,11 +176,20 @@ impl Options {
     /// When each receiver that may get everything has to have it: some time after all is said and nothing more happens.
     pub fn due(&self) -> Time {
         let said = self.sources.iter().map(SourceOptions::said).max().unwrap_or(Time::START);
-        self.calm_from().max(said) + Duration::from_secs(5)
+        let sources = self.sources.iter().map(SourceOptions::groups).max().unwrap_or(0);
+        let disk = self.receivers.iter().map(|receiver| receiver.disk).max().unwrap_or_default();
+        self.calm_from().max(said) + disk * sources + Duration::from_secs(5)
     }
 }
 
 impl SourceOptions {
+    /// About how many groups its packets make.
+    fn groups(&self) -> u32 {
+        let tsdu_len = self.config.tsdu_len().unwrap_or(1);
+        let group_len = self.config.parity.map_or(1, |parity| usize::from(parity.group));
+        self.bytes.div_ceil(tsdu_len * group_len) as u32
+    }
+
     /// When all should have been said, repairs included: four times what the bytes alone take at the rate. Where each message is a
     /// packet, parity is as long as the longest of a group, many times the mean.
     fn said(&self) -> Time {
@@ -185,6 +198,7 @@ impl SourceOptions {
         let times = if is_uneven { 16.0 } else { 4.0 };
         let at_once = Duration::from_secs_f64(times * self.bytes as f64 / pace as f64);
         Time::START
+            + 2 * self.disk * self.groups()
             + match self.feed {
                 Feed::AtOnce => at_once,
                 Feed::Bursts { bytes, every } => at_once + every * (self.bytes as u32 / bytes + 1),
@@ -218,11 +232,11 @@ impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}: {:?}, medium {:?}", self.seed, self.kind, self.medium)?;
         for source in &self.sources {
-            let SourceOptions { config, bytes, longest, feed, keeps_all, seat } = source;
+            let SourceOptions { config, bytes, longest, feed, disk, keeps_all, seat } = source;
             let rate = config.pace.rate_bps;
             write!(
                 f,
-                "source {}: {bytes} bytes, messages up to {longest}, {feed:?}, ",
+                "source {}: {bytes} bytes, messages up to {longest}, {feed:?}, disk {disk:?}, ",
                 config.endpoint.session.tsi
             )?;
             write!(f, "{rate} B/s, packets of {}, from {}, ", config.packet_len, config.first_sqn)?;
@@ -233,8 +247,9 @@ impl fmt::Display for Options {
             )?;
         }
         for (number, receiver) in self.receivers.iter().enumerate() {
-            let ReceiverOptions { config, seat, joins, has_percent, naps } = receiver;
+            let ReceiverOptions { config, seat, joins, has_percent, disk, naps } = receiver;
             write!(f, "receiver {number}: joins at {joins} ({:?}), has {has_percent} %, ", config.join)?;
+            write!(f, "disk {disk:?}, {} groups, ", config.limits.groups)?;
             write!(f, "down {}, up {}, ", Shown(&seat.down), Shown(&seat.up))?;
             write!(f, "moderation {:?}, {:?}", seat.moderation, seat.clock)?;
             match naps {

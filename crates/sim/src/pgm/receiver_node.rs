@@ -1,6 +1,7 @@
 //! A receiver in the world: its machine, its application, and the oracles that watch what it delivers.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,6 +31,9 @@ pub struct ReceiverNode {
     /// Of the sources whose share of the window for who joins late is watched.
     joinings: Vec<(Tsi, Joining)>,
     has_percent: u8,
+    /// How long it takes to hand back what is asked for, and what is on its way back.
+    disk: Duration,
+    answers: VecDeque<Answer>,
     /// The longest message that it takes.
     message_len: usize,
     nap: Option<Nap>,
@@ -68,6 +72,8 @@ impl ReceiverNode {
             sessions: Vec::new(),
             joinings: joinings.collect(),
             has_percent: options.has_percent,
+            disk: options.disk,
+            answers: VecDeque::new(),
             message_len: options.config.limits.message_len,
             nap: options.naps.map(Nap::new),
             rng,
@@ -149,6 +155,10 @@ impl ReceiverNode {
         self.doze_or_wake(now);
         let machine = &mut self.machine;
         self.heap.within(|| machine.handle_timeout(Instant(now.0)));
+        while let Some(answer) = self.answers.pop_front_if(|answer| answer.at <= now) {
+            // Meanwhile its packets may have come by themselves, or its session may have ended.
+            let _ = answer.give(now, &mut self.machine, &mut self.heap);
+        }
         self.serve(now);
     }
 
@@ -182,7 +192,8 @@ impl ReceiverNode {
             return Some(Time::START);
         }
         let machine = self.machine.poll_timeout().map(|at| Time(at.0));
-        machine.into_iter().chain(self.nap.as_ref().and_then(Nap::next)).min()
+        let answer = self.answers.front().map(|answer| answer.at);
+        machine.into_iter().chain(self.nap.as_ref().and_then(Nap::next)).chain(answer).min()
     }
 
     /// Takes what the machine has to tell.
@@ -283,10 +294,12 @@ impl ReceiverNode {
                 }
             }
             FollowUp::Supply(first, count) => {
-                let (stride, bytes) = session.group(first.0, count);
-                self.heap
-                    .within(|| machine.supply(Instant(now.0), tsi, first, stride, &bytes))
-                    .expect("it was asked for");
+                let answer = Answer { at: now + self.disk, tsi, first, group: session.group(first.0, count) };
+                if self.disk.is_zero() {
+                    answer.give(now, machine, &mut self.heap).expect("it was asked for");
+                } else {
+                    self.answers.push_back(answer);
+                }
             }
         }
     }
@@ -330,6 +343,24 @@ impl Nap {
         let lasts = if self.asleep { self.naps.length } else { self.naps.every - self.naps.length };
         self.turns_at = Some(now + lasts);
         Some(self.asleep)
+    }
+}
+
+/// A group of a file on its way back to the machine.
+#[derive(Debug)]
+struct Answer {
+    /// When it is there.
+    at: Time,
+    tsi: Tsi,
+    first: Seq,
+    /// How far apart the packets are, and their bytes, as they were when the machine asked.
+    group: (usize, Vec<u8>),
+}
+
+impl Answer {
+    fn give(self, now: Time, machine: &mut Receiver, heap: &mut Heap) -> Result<(), CommandError> {
+        let Answer { tsi, first, group: (stride, bytes), .. } = self;
+        heap.within(|| machine.supply(Instant(now.0), tsi, first, stride, &bytes))
     }
 }
 

@@ -1,7 +1,10 @@
 //! A source in the world: its machine, its application, and the oracles that watch what it sends.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 use campanile_pgm::source::{Join, PublishError, Source, SourceEvent};
 use campanile_pgm::wire::Reset;
@@ -32,6 +35,9 @@ pub struct SourceNode {
     /// Bytes that have come to the application and were not published.
     budget: u64,
     next_burst: Option<Time>,
+    /// How long it takes to give what is asked for, and what is on its way.
+    disk: Duration,
+    answers: VecDeque<(Time, Range<u64>)>,
     /// Refused for want of room, until the machine says that there is some.
     blocked: bool,
     finished: bool,
@@ -73,6 +79,8 @@ impl SourceNode {
             next: 0,
             budget: 0,
             next_burst: Some(now),
+            disk: options.disk,
+            answers: VecDeque::new(),
             blocked: false,
             finished: false,
             over: false,
@@ -175,7 +183,8 @@ impl SourceNode {
 
     pub(crate) fn poll_timeout(&self) -> Option<Time> {
         let machine = self.machine.poll_timeout().map(|at| Time(at.0));
-        machine.into_iter().chain(self.next_burst).min()
+        let answer = self.answers.front().map(|&(at, _)| at);
+        machine.into_iter().chain(self.next_burst).chain(answer).min()
     }
 
     /// Lets the application act; whether it did anything.
@@ -194,19 +203,27 @@ impl SourceNode {
                 }
             }
         }
+        while let Some((_, range)) = self.answers.pop_front_if(|(at, _)| *at <= now) {
+            acted = true;
+            self.supply(now, &range);
+        }
         while let Some(event) = self.machine.poll_event() {
             acted = true;
             match event {
-                SourceEvent::Need(range) => {
-                    let mut bytes = self.content.bytes()[range.start as usize..range.end as usize].to_vec();
-                    self.machine.supply(Instant(now.0), &range, &mut bytes).expect("it was asked for");
-                }
+                SourceEvent::Need(range) if self.disk.is_zero() => self.supply(now, &range),
+                SourceEvent::Need(range) => self.answers.push_back((now + self.disk, range)),
                 SourceEvent::Writable => self.blocked = false,
                 SourceEvent::Drained => {}
                 SourceEvent::Finished => self.over = true,
             }
         }
         self.publish(now) || acted
+    }
+
+    /// Gives what was asked for.
+    fn supply(&mut self, now: Time, range: &Range<u64>) {
+        let mut bytes = self.content.bytes()[range.start as usize..range.end as usize].to_vec();
+        self.machine.supply(Instant(now.0), range, &mut bytes).expect("it was asked for");
     }
 
     /// Publishes what has come to the application; whether there was anything.
