@@ -85,7 +85,7 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
     let tree = Tree::system();
     let chosen = || {
         let group = complaint.group?.ip();
-        group::interface_for(group).ok().or_else(|| interface::likely(&tree))
+        group::interface_for(&tree, group).ok().or_else(|| interface::likely(&tree))
     };
     let interface = complaint.interface.clone().or_else(chosen);
     let interface = interface.as_deref();
@@ -110,6 +110,9 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
         findings.push(port::sockets(&tree, port, group, nobody));
         findings.extend(firewall::examine(&tree, port, group, interface));
     }
+    if tree.is_mounted_read_only("/proc/sys") {
+        findings.iter_mut().for_each(Finding::leave);
+    }
     findings
 }
 
@@ -120,6 +123,14 @@ impl Finding {
 
     fn unknown(check: &'static str) -> Self {
         Self::new(check, Severity::Unknown, "this system does not tell")
+    }
+
+    /// Settings are made outside, where they can be.
+    fn leave(&mut self) {
+        if let Some(fix) = self.fix.as_mut().filter(|fix| fix.starts_with("sysctl ")) {
+            *fix =
+                format!("# /proc/sys is read-only here; on the host: nsenter --net=/proc/PID/ns/net {fix}");
+        }
     }
 
     /// No worse than that.

@@ -9,6 +9,8 @@ pub struct Offload {
     pub name: String,
     /// Whether it is on.
     pub is_on: bool,
+    /// Whether the driver lets it be switched.
+    pub can_change: bool,
 }
 
 /// The features of the interface of this name, as `ethtool --show-features` shows them, in the system's order.

@@ -171,7 +171,9 @@ fn told(check: &'static str, outcome: Outcome<'_>, packet: &Packet<'_>, chain: &
         Outcome::PerhapsDropped(rule) => {
             (Severity::Notice, format!("a rule takes those that meet it: {rule}"))
         }
-        Outcome::Only(rule) => (Severity::Notice, format!("none but those of this rule pass: {rule}")),
+        Outcome::Only(rule) => {
+            (Severity::Notice, format!("nothing passes but what comes to this rule: {rule}"))
+        }
         Outcome::Unnamed => {
             (Severity::Warning, "what no rule accepts is dropped, and none names these datagrams".to_owned())
         }
@@ -244,6 +246,7 @@ mod tests {
             ("iifname \"one\" jump called", Severity::Warning),
             ("ip saddr 192.0.2.7 accept\nudp dport 5000 drop", Severity::Warning),
             ("ip saddr 192.0.2.7 drop", Severity::Notice),
+            ("fib saddr . mark . iif oif missing drop", Severity::Notice),
             ("ip saddr 192.0.2.7 jump taken", Severity::Notice),
             ("udp dport 5000 accept\nudp dport 5000 drop", Severity::Fine),
             ("udp dport vmap { 5000 : accept, 53 : drop }\ncounter drop", Severity::Fine),
@@ -311,7 +314,7 @@ mod tests {
     /// As those programs make them that people have make their rules.
     #[test]
     fn an_open_port_is_seen_behind_zones_and_returns() {
-        let zones = "ct state { established, related } accept\niifname \"lo\" accept\nct state invalid drop\n\
+        let zones = "ct state { established, related } accept\nct status dnat accept\niifname \"lo\" accept\nct state invalid drop\n\
                      jump zones\nreject with icmpx admin-prohibited\n }\n chain zones {\n  iifname \"one\" goto public\n \
                      goto public\n }\n chain public {\n  ip saddr 192.0.2.0/24 drop\n  udp dport 5000 accept";
         assert_eq!(of_group("accept", zones), Severity::Notice);
@@ -373,6 +376,10 @@ mod tests {
         let severity = |way, policy, rules| membership(way, policy, rules, "239.192.7.1").severity;
         assert_eq!(severity("input", "drop", "udp dport 5000 accept"), Severity::Warning);
         assert_eq!(severity("output", "accept", "ip protocol igmp drop"), Severity::Warning);
+        assert_eq!(
+            severity("input", "accept", "ip saddr . udp dport { 192.0.2.7 . 5000 } drop"),
+            Severity::Fine
+        );
         assert_eq!(
             severity("input", "drop", "udp dport 5000 accept\nigmp type membership-query accept"),
             Severity::Fine

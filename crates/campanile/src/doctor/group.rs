@@ -7,14 +7,14 @@ use super::tree::Tree;
 use super::{Finding, Severity, interface, membership};
 
 /// The interface that the system takes for a group.
-pub(super) fn interface_for(group: IpAddr) -> io::Result<String> {
+pub(super) fn interface_for(tree: &Tree, group: IpAddr) -> io::Result<String> {
     let socket = UdpSocket::bind(any(group))?;
     socket.connect(SocketAddr::new(group, 9))?;
     let local = socket.local_addr()?.ip();
-    let none = || io::Error::new(io::ErrorKind::AddrNotAvailable, "no interface has an address for it");
-    let listed = campanile_engine::interface::list().map_err(|_| none())?;
-    let is_its = |known: &&campanile_engine::interface::Listed| known.addresses.contains(&local);
-    listed.iter().find(is_its).map(|known| known.name.clone()).ok_or_else(none)
+    let its = interface::addresses(tree).into_iter().find(|(_, address)| *address == local);
+    its.map(|(name, _)| name).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::AddrNotAvailable, "no interface has an address to send from")
+    })
 }
 
 /// `nobody` is how bad it is that no program listens.
@@ -24,7 +24,8 @@ pub(super) fn examine(
     interface: Option<&str>,
     nobody: Severity,
 ) -> Vec<Finding> {
-    let mut findings = vec![way(group.ip(), interface, interface_for(group.ip()), interface::likely(tree))];
+    let mut findings =
+        vec![way(group.ip(), interface, interface_for(tree, group.ip()), interface::likely(tree))];
     if let Some(interface) = interface {
         findings.extend(group.is_ipv4().then(|| membership::igmp_version(tree, interface)));
         findings.push(membership::examine(tree, group, interface, nobody));
@@ -73,6 +74,9 @@ fn way(
                 format!("nothing can be sent to {group}: {error}")
             };
             let fix = match interface.or(likely.as_deref()) {
+                _ if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                    "# an address first; a tentative one of IPv6 is ready in seconds: ip address".to_owned()
+                }
                 Some(by) => format!("{}  # or name it: campanile beacon send --interface {by}", route(by)),
                 None => "# no interface that is up does multicast: ip link".to_owned(),
             };
@@ -109,8 +113,10 @@ fn querier(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
         Some((_, 0)) => {
             let evidence = format!("{interface} heeds memberships and asks nobody for them");
             return Finding::new(check, Severity::Notice, evidence)
-                .costs(forgets)
-                .fix(format!("ip link set {interface} type bridge mcast_querier 1"))
+                .costs("it floods while nobody asks, and other switches here may forget the group after minutes")
+                .fix(format!(
+                    "ip link set {interface} type bridge mcast_querier 1 mcast_igmp_version 3 mcast_mld_version 2"
+                ))
                 .verify(format!("cat /sys/class/net/{interface}/bridge/multicast_querier"));
         }
         Some(_) => return Finding::new(check, Severity::Fine, format!("{interface} asks for memberships")),
@@ -183,6 +189,8 @@ mod tests {
         );
         let refused = v4(None, Err(io::ErrorKind::PermissionDenied));
         assert_eq!(refused.evidence, "nothing can be sent to 239.192.7.1: permission denied");
+        let tentative = v4(Some("e"), Err(io::ErrorKind::AddrNotAvailable)).fix;
+        assert!(tentative.is_some_and(|fix| fix.starts_with("# an address first")));
         assert_eq!((refused.severity, v4(Some("e"), Ok("f")).severity), (Severity::Fault, Severity::Warning));
         assert_eq!(
             (v4(Some("e"), Ok("e")).severity, v4(None, Ok("f")).severity),

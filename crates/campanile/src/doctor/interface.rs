@@ -1,9 +1,7 @@
 //! The interface that datagrams come and go by, and loopback.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
-
-use campanile_engine::interface::Listed;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::machine::Device;
 use super::tree::{LOOPBACK, MULTICAST, Tree, UP};
@@ -18,8 +16,7 @@ pub(super) fn examine(
 ) -> Vec<Finding> {
     let mut findings = vec![foreign.unwrap_or_else(|| link(tree, interface, group.is_some()))];
     if let Some(group) = group {
-        let listed = campanile_engine::interface::list().unwrap_or_default();
-        findings.push(address(&listed, interface, group.ip()));
+        findings.push(address(&addresses(tree), interface, group.ip()));
         // IPv6 has none.
         findings.extend(group.is_ipv4().then(|| reverse_path(tree, interface)));
     }
@@ -41,13 +38,34 @@ pub(super) fn foreign_files(tree: &Tree, interface: &str) -> Option<Finding> {
     if files.iter().eq(&names) && is_between {
         return None;
     }
-    let evidence = format!("/sys shows other interfaces than this program has: {}", files.join(", "));
+    let evidence = match files.is_empty() {
+        true => "/sys shows no interfaces".to_owned(),
+        false => format!("/sys shows other interfaces than this program has: {}", files.join(", ")),
+    };
     let again = format!("campanile doctor --interface {interface}");
     let finding = Finding::new("interface", Severity::Unknown, evidence)
-        .costs("what /sys tells of interfaces is of another network namespace, and was not looked at")
+        .costs("it is of another network namespace or of none, and was not looked at for this interface")
         .fix(format!("unshare --mount sh -c 'mount -t sysfs sysfs /sys && {again}'"))
         .verify("ls /sys/class/net");
     Some(finding)
+}
+
+/// All addresses, with the names of their interfaces. The engine's list is without those of a link of IPv6.
+pub(super) fn addresses(tree: &Tree) -> Vec<(String, IpAddr)> {
+    let listed = campanile_engine::interface::list().unwrap_or_default();
+    let each = listed
+        .into_iter()
+        .flat_map(|known| known.addresses.into_iter().map(move |address| (known.name.clone(), address)));
+    // A line: address, number of the interface, bits of the prefix, scope, flags, name.
+    let text = tree.text("proc/net/if_inet6").unwrap_or_default();
+    let of_link = text.lines().filter_map(|line| {
+        let bits = u128::from_str_radix(line.split_whitespace().next()?, 16).ok()?;
+        let address = Ipv6Addr::from_bits(bits);
+        address
+            .is_unicast_link_local()
+            .then_some((line.split_whitespace().nth(5)?.to_owned(), address.into()))
+    });
+    each.chain(of_link).collect()
 }
 
 /// An interface that a group may be on, where the system takes none for it.
@@ -98,21 +116,31 @@ fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
 }
 
 /// A sender needs an address of the group's family, and so does who joins by address.
-fn address(listed: &[Listed], interface: &str, group: IpAddr) -> Finding {
+fn address(all: &[(String, IpAddr)], interface: &str, group: IpAddr) -> Finding {
     let check = "address";
     let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };
-    let own = listed.iter().filter(|known| known.name == interface);
-    let of_family =
-        own.flat_map(|known| &known.addresses).find(|address| address.is_ipv4() == group.is_ipv4());
-    match of_family {
-        Some(address) => Finding::new(check, Severity::Fine, format!("{interface} has {address}")),
-        None => Finding::new(check, Severity::Fault, format!("{interface} has no address of {family}"))
-            .costs(
-                "programs cannot send or join by it, and switches may not heed who says a group without one",
-            )
-            .fix(format!("# one of its network: ip address add ADDRESS/BITS dev {interface}"))
-            .verify(format!("ip address show dev {interface}")),
-    }
+    let is_of_link = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let own = all.iter().filter(|(name, address)| name == interface && address.is_ipv4() == group.is_ipv4());
+    let (severity, evidence, cost) = match own
+        .map(|(_, address)| address)
+        .min_by_key(|address| is_of_link(address))
+    {
+        None => (
+            Severity::Fault,
+            format!("{interface} has no address of {family}"),
+            "programs cannot send or join by it, and switches may not heed who says a group without one",
+        ),
+        Some(address) if is_of_link(address) => (
+            Severity::Notice,
+            format!("{interface} has {address}, and none that is of more than the link"),
+            "who is not told an interface, as campanile beacon listen, does not join on this one",
+        ),
+        Some(address) => return Finding::new(check, Severity::Fine, format!("{interface} has {address}")),
+    };
+    Finding::new(check, severity, evidence)
+        .costs(cost)
+        .fix(format!("# one of its network: ip address add ADDRESS/BITS dev {interface}"))
+        .verify(format!("ip address show dev {interface}"))
 }
 
 /// The system takes the greater of the two settings, of which 1 is strict and 2 loose (ip-sysctl).
@@ -210,15 +238,29 @@ mod tests {
 
     #[test]
     fn an_address_is_of_the_family_of_the_group() {
-        let one = Listed { index: 2, name: "e".to_owned(), addresses: vec!["192.0.2.1".parse().unwrap()] };
-        let severity = |interface, group: &str| {
-            address(std::slice::from_ref(&one), interface, group.parse().unwrap()).severity
-        };
-        assert_eq!(severity("e", "239.192.7.1"), Severity::Fine);
+        let all: Vec<(String, IpAddr)> =
+            [("e", "192.0.2.1"), ("e", "fe80::1"), ("g", "fe80::2"), ("g", "fd00::2")]
+                .map(|(name, address)| (name.to_owned(), address.parse().expect("a literal address")))
+                .into();
+        let found =
+            |interface, group: &str| address(&all, interface, group.parse().expect("a literal address"));
+        assert_eq!(found("e", "239.192.7.1").evidence, "e has 192.0.2.1");
+        assert_eq!(found("g", "ff15::7").evidence, "g has fd00::2");
+        assert_eq!(found("e", "ff15::7").severity, Severity::Notice);
         assert_eq!(
-            (severity("e", "ff15::7"), severity("f", "239.192.7.1")),
+            (found("f", "239.192.7.1").severity, found("g", "239.192.7.1").severity),
             (Severity::Fault, Severity::Fault)
         );
+    }
+
+    #[test]
+    fn addresses_of_a_link_are_read_with_their_interfaces() {
+        let line = |address: &str| format!("{address} 03 40 20 80 one\n");
+        let text = line("fe80000000000000f0c432fffe3367ba") + &line("fd000000000000000000000000000001");
+        let all = addresses(Planted::new(&[("proc/net/if_inet6", &text)]).tree());
+        let of_one: Vec<String> =
+            all.iter().filter(|(name, _)| name == "one").map(|(_, address)| address.to_string()).collect();
+        assert_eq!(of_one, ["fe80::f0c4:32ff:fe33:67ba"]);
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Heard {
 struct Counts {
     /// Packets that the interface received, and those that it could not.
     arrived: Option<u64>,
-    ended: [(&'static str, Option<u64>); 5],
+    ended: [(&'static str, Option<u64>); 6],
     fragments: Option<u64>,
     assembled: Option<u64>,
 }
@@ -165,6 +165,7 @@ impl Counts {
                 ("had a wrong header", both("Ip", "InHdrErrors")),
                 ("had a wrong checksum", both("Udp", "InCsumErrors")),
                 ("found a socket full", both("Udp", "RcvbufErrors")),
+                ("found no socket of their group and port", both("Udp", "IgnoredMulti")),
             ],
             fragments: both("Ip", "ReasmReqds"),
             assembled: both("Ip", "ReasmOKs"),

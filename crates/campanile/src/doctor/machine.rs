@@ -19,7 +19,8 @@ pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
 /// What an interface has of its own. Without `knows_files` those of `/sys` are of other interfaces.
 pub(super) fn examine_interface(tree: &Tree, interface: &str, knows_files: bool) -> Vec<Finding> {
     let mut findings = vec![interface_drops(tree, interface)];
-    findings.push(merging(&offload::of(interface).unwrap_or_default(), interface));
+    let offloads = offload::of(interface).unwrap_or_default();
+    findings.extend(TASKS.iter().map(|task| task.examine(&offloads, interface)));
     findings.extend(knows_files.then(|| steering(tree, interface)));
     findings
 }
@@ -279,24 +280,58 @@ fn mask(cores: &[usize]) -> String {
     format!("{:x}{lower}", word(highest))
 }
 
-/// Datagrams of one sender that arrive in a row can go through the stack together, if the interface puts them together first.
-fn merging(offloads: &[Offload], interface: &str) -> Finding {
-    let check = "merging of what arrives";
-    let Some(merges) = offloads.iter().find(|offload| offload.name == GRO) else {
-        return Finding::unknown(check);
-    };
-    if merges.is_on {
-        let evidence = format!("{interface} merges datagrams ({GRO} is on)");
-        return Finding::new(check, Severity::Fine, evidence);
-    }
-    Finding::new(check, Severity::Notice, format!("{interface} merges no datagrams ({GRO} is off)"))
-        .costs("each datagram takes the way to the socket alone: a stream of them costs up to twice the processor time")
-        .fix(format!("ethtool -K {interface} gro on"))
-        .verify(format!("ethtool -k {interface} | grep generic-receive-offload"))
+/// What an interface, or the stack at its door, can do for all packets at once.
+struct Task {
+    check: &'static str,
+    /// The system's name for it.
+    name: &'static str,
+    /// The name that ethtool shows it by.
+    shown: &'static str,
+    cost: &'static str,
 }
 
-/// The system's name for generic receive offload.
-const GRO: &str = "rx-gro";
+const TASKS: [Task; 3] = [
+    // Datagrams of one sender that arrive in a row can go through the stack together.
+    Task {
+        check: "merging of what arrives",
+        name: "rx-gro",
+        shown: "generic-receive-offload",
+        cost: "each datagram takes the way to the socket alone: a stream of them costs up to twice the processor time",
+    },
+    Task {
+        check: "cutting of what leaves",
+        name: "tx-udp-segmentation",
+        shown: "tx-udp-segmentation",
+        cost: "trains are cut into datagrams by the processor, before the interface sees them",
+    },
+    Task {
+        check: "checksums of what arrives",
+        name: "rx-checksum",
+        shown: "rx-checksumming",
+        cost: "the processor computes the checksum of each datagram",
+    },
+];
+
+impl Task {
+    fn examine(&self, offloads: &[Offload], interface: &str) -> Finding {
+        let Self { check, name, shown, cost } = *self;
+        let Some(offload) = offloads.iter().find(|offload| offload.name == name) else {
+            return Finding::unknown(check);
+        };
+        match (offload.is_on, offload.can_change) {
+            (true, _) => Finding::new(check, Severity::Fine, format!("{name} is on for {interface}")),
+            (false, false) => Finding::new(
+                check,
+                Severity::Fine,
+                format!("{name} is off for {interface}, which has no other way"),
+            ),
+            (false, true) => Finding::new(check, Severity::Notice, format!("{name} is off for {interface}"))
+                .costs(cost)
+                .fix(format!("ethtool -K {interface} {name} on"))
+                .verify(format!("ethtool -k {interface} | grep {shown}:")),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -409,14 +444,13 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_merges_nothing_is_noticed() {
-        let severity = |offloads: &[(&str, bool)]| {
-            let offloads: Vec<Offload> =
-                offloads.iter().map(|&(name, is_on)| Offload { name: name.to_owned(), is_on }).collect();
-            merging(&offloads, "e").severity
+    fn a_task_that_the_interface_could_do_is_noticed() {
+        let severity = |is_on, can_change| {
+            let offload = Offload { name: "rx-gro".to_owned(), is_on, can_change };
+            TASKS[0].examine(&[offload], "e").severity
         };
-        assert_eq!(severity(&[("rx-checksum", true), ("rx-gro", true)]), Severity::Fine);
-        assert_eq!(severity(&[("rx-checksum", true), ("rx-gro", false)]), Severity::Notice);
-        assert_eq!(severity(&[]), Severity::Unknown);
+        assert_eq!((severity(true, true), severity(false, true)), (Severity::Fine, Severity::Notice));
+        assert_eq!(severity(false, false), Severity::Fine, "nobody can mend it");
+        assert_eq!(TASKS[0].examine(&[], "e").severity, Severity::Unknown);
     }
 }

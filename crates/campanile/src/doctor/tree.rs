@@ -34,6 +34,15 @@ impl Tree {
         std::fs::metadata(self.0.join(path)).is_ok_and(|about| !about.permissions().readonly())
     }
 
+    /// Whether something is mounted there, and nobody may write to it.
+    pub(super) fn is_mounted_read_only(&self, folder: &str) -> bool {
+        let mounts = self.text("proc/self/mounts").unwrap_or_default();
+        // Device, folder, kind, options; the last is on top.
+        let last = mounts.lines().rfind(|line| line.split(' ').nth(1) == Some(folder));
+        last.and_then(|line| line.split(' ').nth(3))
+            .is_some_and(|options| options.split(',').any(|one| one == "ro"))
+    }
+
     /// The flags of an interface (if.h).
     pub(super) fn flags(&self, interface: &str) -> Option<u64> {
         let word = self.word(&format!("sys/class/net/{interface}/flags"))?;
@@ -98,5 +107,22 @@ impl Planted {
         let mut permissions = std::fs::metadata(&path).expect("it was planted").permissions();
         permissions.set_readonly(true);
         std::fs::set_permissions(path, permissions).expect("the folder is of this test");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_last_says_whether_it_can_be_written() {
+        let is_read_only = |mounts: &str| {
+            Planted::new(&[("proc/self/mounts", mounts)]).tree().is_mounted_read_only("/proc/sys")
+        };
+        let (writable, not) =
+            ("proc /proc/sys proc rw,relatime 0 0\n", "proc /proc/sys proc ro,relatime 0 0\n");
+        assert!(is_read_only(not) && is_read_only(&format!("{writable}{not}")));
+        assert!(!is_read_only(writable) && !is_read_only(&format!("{not}{writable}")));
+        assert!(!is_read_only("proc /proc proc ro 0 0\n"));
     }
 }

@@ -151,6 +151,9 @@ fn a_group_without_a_way_is_a_fault_and_another_way_a_warning() {
     let v6 = "ip addr add fd99::1/64 dev one nodad && ip addr add fd99:1::1/64 dev two nodad && \
               ip -6 route replace multicast ff15::7 dev two table local";
     is_mended_of("--interface one --group ff15::7", v6, check, "warning", "by two, not by one");
+    // An address of a link is one too, once nobody else turns out to have it.
+    let link = "until ip -6 address show dev one | grep -q 'scope link *$'; do sleep 0.05; done && ip link set two down";
+    is_found_of("--interface one --group ff15::7", link, "address", "notice", "one has fe80::");
 }
 
 #[test]
@@ -172,6 +175,18 @@ fn filters_and_old_versions_are_seen() {
     let bridge =
         "ip link add bridge up type bridge mcast_snooping 1 && ip addr add 198.51.100.1/24 dev bridge";
     is_mended_of("--interface bridge --group 239.192.7.1", bridge, "querier", "notice", "asks nobody");
+}
+
+/// As a container has it that may not change its host.
+#[test]
+fn settings_that_cannot_be_made_here_are_made_outside() {
+    let commands = "echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter && mount --bind /proc/sys /proc/sys && \
+                    mount -o remount,bind,ro /proc/sys";
+    let Some(found) = is_found_of(GROUP, commands, "reverse path filter", "notice", "rp_filter is 1") else {
+        return;
+    };
+    let fix = found["fix"].as_str().unwrap_or_default();
+    assert!(fix.starts_with("# /proc/sys is read-only here; on the host: nsenter "), "{found}");
 }
 
 /// A listener in the background, until it has joined.
@@ -279,14 +294,18 @@ fn whose_the_port_is_is_told() {
 }
 
 #[test]
-fn an_interface_that_merges_nothing_is_noticed() {
+fn what_an_interface_could_do_is_noticed() {
     if !Command::new("ethtool").arg("--version").output().is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: there is no ethtool here");
         return;
     }
-    for (state, severity) in [("off", "notice"), ("on", "fine")] {
-        let saying = format!("rx-gro is {state}");
-        is_found(&format!("ethtool -K one gro {state}"), "merging of what arrives", severity, &saying);
+    for (name, check) in [
+        ("rx-gro", "merging of what arrives"),
+        ("tx-udp-segmentation", "cutting of what leaves"),
+        ("rx-checksum", "checksums of what arrives"),
+    ] {
+        let saying = format!("{name} is off for one");
+        is_mended(&format!("ethtool -K one {name} off > /dev/null"), check, "notice", &saying);
     }
 }
 
@@ -296,7 +315,7 @@ fn sender(preparing: &str, options: &str) -> String {
         "mount -t tmpfs run /run && ip netns add there && ip link set two netns there && \
          ip -n there addr add 192.0.2.2/24 dev two && ip -n there link set two up && \
          ip -n there route add 239.0.0.0/8 dev two && {preparing} && \
-         (ip netns exec there \"$0\" beacon send --group 239.192.7.1 --interface two --every 0.01 {options} > /run/sent 2>&1 &) && \
+         (ip netns exec there \"$0\" beacon send --interface two --every 0.01 {options} > /run/sent 2>&1 &) && \
          until grep -q bytes /run/sent; do sleep 0.01; done"
     )
 }
@@ -337,6 +356,8 @@ fn a_live_test_says_what_kept_it_away() {
     is_found_of(one, &strict, "reverse path filter", "warning", "rp_filter is 1 on one");
     let loose = sender(&format!("echo 2 > /proc/sys/net/ipv4/conf/one/rp_filter && {strange}"), "");
     is_mended_of(one, &loose, "reverse path filter", "notice", "rp_filter is 2 on one");
+    let other = sender("true", "--group 239.192.7.1:7126");
+    is_found_of(one, &other, "live test", "fault", ", found no socket of their group and port ");
     let long = sender("ip -n there link set two mtu 9000", "--size 3000");
     is_found_of(one, &long, "live test", "fault", ", the interface dropped or took for damaged ");
     is_found_of(one, &long, "drops of the interface", "notice", "one dropped ");

@@ -124,8 +124,10 @@ impl Packet<'_> {
             ["ip" | "ip6", ..] if !self.is_of_family(words[0]) => {
                 Condition { meets: Meets::No, names_them: false, rest: &[] }
             }
-            ["udp" | "th", "dport", values @ ..] => named(ask(values, &|value| self.is_port(value))),
-            ["udp" | "th", _, values @ ..] if self.is_protocol("udp") == Meets::Yes => perhaps(values),
+            ["udp" | "th", field, values @ ..] if self.kind != Kind::Membership => match *field {
+                "dport" => named(ask(values, &|value| self.is_port(value))),
+                _ => perhaps(values),
+            },
             ["meta", "l4proto", values @ ..] | ["ip", "protocol", values @ ..] => {
                 let condition = ask(values, &|value| self.is_protocol(value));
                 Condition { names_them: self.kind == Kind::Membership, ..condition }
@@ -146,6 +148,10 @@ impl Packet<'_> {
             ["meta", "pkttype", values @ ..]
             | ["pkttype", values @ ..]
             | ["fib", "daddr", "type", values @ ..] => to_group(ask(values, &|value| self.is_cast(value))),
+            // Where an address leads: what it is compared with are names of conditions.
+            ["fib", ..] => Condition { meets: Meets::Perhaps, names_them: false, rest: &[] },
+            // Nothing translates what is sent to a group, or has before the first datagram to a port.
+            ["ct", "status", values @ ..] => ask(values, &|_| Meets::No),
             ["meta", "nfproto", values @ ..] => ask(values, &|value| self.is_ip(value)),
             // Nobody answers to a group: each datagram is as the first one.
             ["ct", "state", values @ ..] => {
@@ -156,7 +162,7 @@ impl Packet<'_> {
                 ask(values, &|value| self.is_interface(value, side))
             }
             ["meta", rest @ ..] => nothing(rest),
-            [word, _, ..] if OTHERS.contains(word) || *word == "udp" => {
+            [word, _, ..] if OTHERS.contains(word) || ["udp", "th"].contains(word) => {
                 Condition { meets: Meets::No, names_them: false, rest: &[] }
             }
             ["counter", "packets", _, "bytes", _, rest @ ..] | ["counter", rest @ ..] => nothing(rest),

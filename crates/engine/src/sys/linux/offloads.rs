@@ -27,8 +27,8 @@ pub(crate) fn offloads(interface: &str) -> io::Result<Vec<Offload>> {
     let named = names[3..].chunks_exact(WORDS_A_NAME).map(name).enumerate();
     let offloads = named.filter(|(_, name)| !name.is_empty()).map(|(number, name)| {
         // A block tells of 32 features: which are available, asked for, on, and never changed.
-        let on = states[2 + number / 32 * WORDS_A_BLOCK + 2];
-        Offload { name, is_on: on >> (number % 32) & 1 == 1 }
+        let of_block = |word: usize| states[2 + number / 32 * WORDS_A_BLOCK + word] >> (number % 32) & 1 == 1;
+        Offload { name, is_on: of_block(2), can_change: of_block(0) && !of_block(3) }
     });
     Ok(offloads.collect())
 }
@@ -90,8 +90,9 @@ mod tests {
         let all = offloads("lo").expect("there is loopback");
         let find = |name: &str| all.iter().find(|offload| offload.name == name);
         // The system lets nobody turn this one off.
-        assert!(find("loopback").is_some_and(|offload| offload.is_on), "{all:?}");
+        assert!(find("loopback").is_some_and(|offload| offload.is_on && !offload.can_change), "{all:?}");
         assert!(find("tx-udp-segmentation").is_some());
+        assert!(find("rx-gro").is_some_and(|offload| offload.can_change), "{all:?}");
         assert!(all.len() < 256 && all.iter().all(|offload| !offload.name.is_empty()));
         assert!(offloads("no-such-one").is_err());
         assert!(offloads("a name that is longer than that of any").is_err());
