@@ -72,11 +72,13 @@ struct Heard {
 fn hear(group: SocketAddr, interface: Option<&str>, until: Instant) -> Result<Heard, BeaconError> {
     let open = |interfaces| Listener::open(&ListenerConfig { group, interfaces });
     let named = interface.map(|name| open(vec![Interface::Name(name.to_owned())])).transpose()?;
-    // The first one hears as well as the second where the others cannot.
+    let is_among =
+        |all: &Listener| interface.is_none_or(|name| all.interfaces().iter().any(|one| one == name));
+    // All are those that have an address of the family, of more than the link.
     let mut listener = match (open(Vec::new()), named) {
-        (Ok(all), _) => all,
-        (Err(_), Some(named)) => named,
-        (Err(error), None) => return Err(error),
+        (Ok(all), _) if is_among(&all) => all,
+        (_, Some(named)) => named,
+        (all, None) => all?,
     };
     let mut heard = Heard::default();
     while let Some(datagram) = listener.hear(Some(until))? {

@@ -342,6 +342,14 @@ fn a_live_test_says_what_was_heard() {
         "fault",
         "nothing was heard of 239.192.7.1:7125 within 0.2 s; meanwhile one received ",
     );
+    // Named, an interface is joined that has only an address of the link.
+    let v6 = sender(
+        "ip -n there addr add fd99::2/64 dev two nodad && \
+         until ip -6 address show dev one | grep -q 'scope link *$'; do sleep 0.05; done",
+        "--group ff15::7",
+    );
+    let one = "--group ff15::7 --interface one --listen --duration 0.5";
+    is_found_of(one, &v6, check, "fine", "were heard by one, the first from [fd99::2]");
     let lo = "--group 239.192.7.1 --interface lo --listen --duration 1";
     is_found_of(lo, &whole, check, "fault", "within 1 s by lo, but ");
 }
