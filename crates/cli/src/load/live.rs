@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use campanile::load::{Load, LoadCounts};
+use console::Term;
 
 use crate::command_error::CommandError;
 use crate::figures::{Count, Span};
@@ -24,6 +25,7 @@ pub(super) fn follow(load: &mut Load) -> Result<(), CommandError> {
             sent: counts.all_sent - last.1.all_sent,
             answered: counts.answered - last.1.answered,
             round_trips_ns: counts.round_trips_ns - last.1.round_trips_ns,
+            any: counts.answered > 0,
             lost: counts.lost,
             server_busy_percent: load.server_busy_percent(),
         };
@@ -37,11 +39,19 @@ pub(super) fn follow(load: &mut Load) -> Result<(), CommandError> {
     if is_terminal { rewrite("") } else { Ok(()) }
 }
 
-/// Writes a line over the last one, and stays at its begin.
+/// Writes a line over the last one, as far as the terminal is wide, and stays at its begin.
 fn rewrite(text: impl fmt::Display) -> Result<(), CommandError> {
+    let (_, columns) = Term::stdout().size();
     let mut stdout = io::stdout().lock();
-    write!(stdout, "\r{:78}\r", text.to_string())?;
+    write!(stdout, "\r{}\r", fitted(&text.to_string(), usize::from(columns)))?;
     Ok(stdout.flush()?)
+}
+
+/// A text that takes all columns but the last, behind which a terminal begins another line.
+fn fitted(text: &str, columns: usize) -> String {
+    let room = columns.saturating_sub(1);
+    let text: String = text.chars().take(room).collect();
+    format!("{text:room$}")
 }
 
 /// What happened in a short time.
@@ -52,6 +62,8 @@ struct Moment {
     sent: u64,
     answered: u64,
     round_trips_ns: u64,
+    /// Something was answered since the start.
+    any: bool,
     /// Since the start.
     lost: u64,
     server_busy_percent: Option<f64>,
@@ -62,8 +74,8 @@ impl fmt::Display for Moment {
         let rate = |count: u64| Count::rounded(count as f64 / self.span);
         let (seconds, lost) = (self.seconds, Count(self.lost));
         let Some(mean_ns) = self.round_trips_ns.checked_div(self.answered) else {
-            let sent = rate(self.sent);
-            return write!(f, "{seconds:4.0} s  {sent:>11} packets/s sent, none measured yet, lost {lost}");
+            let (sent, none) = (rate(self.sent), if self.any { "no reply" } else { "none measured yet" });
+            return write!(f, "{seconds:4.0} s  {sent:>11} packets/s sent, {none}, lost {lost}");
         };
         let (answered, mean) = (rate(self.answered), Span::from_ns(mean_ns));
         write!(f, "{seconds:4.0} s  {answered:>11} packets/s  round trip {mean}  lost {lost}")?;
@@ -86,11 +98,23 @@ mod tests {
             sent: 600,
             answered: 500,
             round_trips_ns: 50_000_000,
+            any: true,
             lost: 7,
             server_busy_percent: None,
         };
         assert_eq!(moment.to_string(), "   3 s        1,000 packets/s  round trip 100.0 µs  lost 7");
         let silent = Moment { answered: 0, round_trips_ns: 0, ..moment };
-        assert_eq!(silent.to_string(), "   3 s        1,200 packets/s sent, none measured yet, lost 7");
+        assert_eq!(silent.to_string(), "   3 s        1,200 packets/s sent, no reply, lost 7");
+        let new = Moment { any: false, ..silent };
+        assert_eq!(new.to_string(), "   3 s        1,200 packets/s sent, none measured yet, lost 7");
+    }
+
+    #[test]
+    fn a_line_leaves_no_rest_and_begins_no_other() {
+        assert_eq!(
+            (fitted("12 µs", 8), fitted("12 µs lost", 8)),
+            ("12 µs  ".to_owned(), "12 µs l".to_owned())
+        );
+        assert_eq!(fitted("12", 0), "");
     }
 }
