@@ -5,8 +5,10 @@
 
 mod counters;
 mod environment;
+mod processors;
 pub(crate) mod text;
 
 pub use counters::Counters;
 pub(crate) use counters::{of_column, of_rows};
 pub use environment::Environment;
+pub(crate) use processors::{Processors, Times};

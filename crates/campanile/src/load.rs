@@ -29,6 +29,7 @@ mod run;
 mod schedule;
 mod server;
 mod spoiled;
+mod watch;
 mod window;
 
 use std::io;
@@ -48,10 +49,11 @@ use latency::Timings;
 use plan::Plan;
 use prober::{Found, Prober};
 use report::Findings;
+use watch::Watch;
 
 pub use books::{Books, Entry, Place};
 pub use config::{LoadConfig, Number, Pace, TRAIN_MAX, payload_max};
-pub use cost::Cost;
+pub use cost::{Busiest, Cost};
 pub use error::LoadError;
 pub use latency::{Histograms, Latency};
 pub use limit::Limit;
@@ -71,6 +73,8 @@ pub struct Load {
     config: LoadConfig,
     backend: Choice,
     fallback: Option<String>,
+    /// Bytes of receive buffer that the system gave each socket.
+    receive_buffer: usize,
 }
 
 /// What was known before the first packet.
@@ -80,6 +84,7 @@ struct Before {
     clock: Clock,
     environment: Environment,
     system: Counters,
+    watch: Watch,
     server_kind: ServerKind,
     prober: Option<Box<Prober>>,
 }
@@ -95,8 +100,9 @@ impl Before {
             Some(Found::Silent) => (ServerKind::Silent, None),
         };
         let system = Counters::read(environment.interface.as_deref());
+        let watch = Watch::start(config.warm_up.saturating_add(config.duration))?;
         let (clock, began) = (Clock::start(), SystemTime::now() + config.warm_up);
-        Ok(Self { began, clock, environment, system, server_kind, prober })
+        Ok(Self { began, clock, environment, system, watch, server_kind, prober })
     }
 }
 
@@ -116,13 +122,14 @@ impl Load {
         let plan = Plan::new(&config, before.clock);
         let (send_timings, timings) = channel();
         let mut boards = Vec::new();
-        let mut posts = Vec::new();
+        let (mut posts, mut receive_buffer) = (Vec::new(), 0);
         for (index, &cpu) in config.cores.iter().enumerate() {
             let sockets = (0..config.sockets).map(|_| connect(&config)).collect::<io::Result<_>>();
             let no_socket = |error| LoadError::Socket { target: config.target, error };
             let sockets: Vec<UdpSocket> = sockets.map_err(no_socket)?;
             let meters =
                 sockets.iter().map(DropMeter::new).collect::<io::Result<Vec<_>>>().map_err(no_socket)?;
+            receive_buffer = sockets[0].granted().receive;
             let board = Arc::new(LoadBoard::new());
             boards.push(Arc::clone(&board));
             let (plan, send_timings) = (plan.for_worker(index), send_timings.clone());
@@ -135,7 +142,7 @@ impl Load {
         let engine = Config { backend: config.backend, ..Config::default() };
         let (crew, engines) = Crew::start("load", &engine, posts).map_err(LoadError::Worker)?;
         let fallback = engines.fallback.map(|fallback| fallback.to_string());
-        Ok(Self { crew, boards, timings, before, config, backend: engines.backend, fallback })
+        Ok(Self { crew, boards, timings, before, config, backend: engines.backend, fallback, receive_buffer })
     }
 
     /// The configuration, with the processors that it uses.
@@ -185,7 +192,7 @@ impl Load {
     /// Nothing listens at the target, nothing ever came back, it was ended before there was anything to measure or did not get to it, or
     /// a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
-        let Self { crew, boards, timings, before, config, backend, .. } = self;
+        let Self { crew, boards, timings, before, config, backend, receive_buffer, .. } = self;
         let target = config.target;
         let joined = crew.join();
         let counts = read(&boards);
@@ -208,13 +215,23 @@ impl Load {
             sum
         });
         let timings = all.expect("each worker that ended well has sent its own");
-        let Before { began, environment, system, server_kind, prober, .. } = before;
+        let Before { began, environment, system, watch, server_kind, prober, .. } = before;
         let system = Counters::read(environment.interface.as_deref()).since(&system);
         let lasted = Duration::from_nanos(counts.sending_ns);
         let span = prober.and_then(Prober::finish);
         let server = span.map(|span| ServerShare::new(&span, &counts, config.warm_up + lasted));
         let histograms = Histograms { timings, began, lasted };
-        let findings = Findings { backend, histograms, server_kind, server, system, environment };
+        let processors = watch.finish();
+        let findings = Findings {
+            backend,
+            histograms,
+            receive_buffer,
+            server_kind,
+            server,
+            system,
+            processors,
+            environment,
+        };
         Ok(LoadReport::new(&config, &counts, findings))
     }
 }
@@ -232,23 +249,15 @@ fn connect(config: &LoadConfig) -> io::Result<UdpSocket> {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let in_flight = config.in_flight() * (config.payload + PACKET_OVERHEAD);
     let udp = UdpConfig {
         connect: Some(target),
-        receive_buffer: Some(in_flight.clamp(RECEIVE_BUFFER_MIN, RECEIVE_BUFFER_MAX)),
+        receive_buffer: Some(config.receive_buffer()),
         ..UdpConfig::new(SocketAddr::new(every, 0))
     };
     let first = udp::bind(&udp)?;
     // While the first holds that port, the second gets another.
     if first.local_addr().port() == target.port() { udp::bind(&udp) } else { Ok(first) }
 }
-
-/// What a system counts against a receive buffer for each packet besides its bytes, roughly.
-const PACKET_OVERHEAD: usize = 1024;
-/// Bytes of receive buffer that are asked for at least: no system gives less by itself (Linux counts every byte twice).
-const RECEIVE_BUFFER_MIN: usize = 128 * 1024;
-/// Bytes of receive buffer that are asked for at most.
-const RECEIVE_BUFFER_MAX: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

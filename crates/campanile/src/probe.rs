@@ -32,6 +32,8 @@ pub(crate) struct Account {
     pub(crate) workers: u64,
     /// Bytes of receive buffer of each socket.
     pub(crate) receive_buffer: u64,
+    /// Processor time of the thread that has worked most.
+    pub(crate) busiest_ns: u64,
     /// The counters of all workers.
     pub(crate) counts: EchoCounts,
 }
@@ -94,19 +96,20 @@ impl Probe {
 }
 
 impl Account {
-    const WORDS: usize = 3 + EchoCounts::WORDS;
+    const WORDS: usize = 4 + EchoCounts::WORDS;
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<8>();
         let words: &[[u8; 8]; Self::WORDS] = words.try_into().ok().filter(|_| rest.is_empty())?;
-        let [uptime_ns, workers, receive_buffer, counts @ ..] = words.map(u64::from_le_bytes);
-        Some(Self { uptime_ns, workers, receive_buffer, counts: EchoCounts::from_words(counts) })
+        let [uptime_ns, workers, receive_buffer, busiest_ns, counts @ ..] = words.map(u64::from_le_bytes);
+        let counts = EchoCounts::from_words(counts);
+        Some(Self { uptime_ns, workers, receive_buffer, busiest_ns, counts })
     }
 
     /// Writes the words, and returns how many bytes they took.
     fn write(&self, bytes: &mut [u8]) -> usize {
         const { assert!(HEADER + 8 * Self::WORDS <= Probe::LEN, "no answer is larger than its ask") };
-        let head = [self.uptime_ns, self.workers, self.receive_buffer];
+        let head = [self.uptime_ns, self.workers, self.receive_buffer, self.busiest_ns];
         let words = head.into_iter().chain(self.counts.to_words());
         let (places, _) = bytes.as_chunks_mut::<8>();
         places.iter_mut().zip(words).for_each(|(place, word)| *place = word.to_le_bytes());
@@ -121,7 +124,7 @@ mod tests {
 
     fn account() -> Account {
         let counts = EchoCounts::from_words(std::array::from_fn(|index| index as u64 + 9));
-        Account { uptime_ns: 5, workers: 2, receive_buffer: 212_992, counts }
+        Account { uptime_ns: 5, workers: 2, receive_buffer: 212_992, busiest_ns: 3, counts }
     }
 
     fn written(probe: Probe) -> Vec<u8> {

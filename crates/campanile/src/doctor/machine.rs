@@ -5,13 +5,13 @@ use campanile_engine::{Choice, Config, Engine};
 
 use super::tree::{LOOPBACK, Tree};
 use super::{Finding, Severity};
-use crate::host::{Counters, of_column, of_rows};
+use crate::host::{Counters, Processors, Times, of_column, of_rows};
 
 pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
     let counters = Counters::read(None);
     let mut findings =
         vec![buffers(tree), socket_drops(&counters), checksums(&counters), backlog(tree, &counters)];
-    findings.extend([governor(tree), fragments(tree), backend(tree), stolen(&counters)]);
+    findings.extend([governor(tree), fragments(tree), backend(tree), stolen(Processors::read().all())]);
     findings.extend(tracking(tree));
     findings
 }
@@ -146,12 +146,12 @@ fn interface_drops(tree: &Tree, interface: &str) -> Finding {
 }
 
 /// Time that a virtual machine wanted and others had.
-fn stolen(counters: &Counters) -> Finding {
+fn stolen(since_start: Option<Times>) -> Finding {
     let check = "time of the processors";
-    let Some((stolen, all)) = counters.steal_ns.zip(counters.processor_ns).filter(|&(_, all)| all > 0) else {
+    let Some(times) = since_start.filter(|times| times.all_ns > 0) else {
         return Finding::unknown(check);
     };
-    let percent = stolen as f64 * 100.0 / all as f64;
+    let percent = times.steal_ns as f64 * 100.0 / times.all_ns as f64;
     let evidence = format!("{percent:.2} % was given to other machines of the same host since the start");
     if percent < 1.0 {
         return Finding::new(check, Severity::Fine, evidence);
@@ -414,9 +414,7 @@ mod tests {
 
     #[test]
     fn time_that_others_had_is_told() {
-        let found = |steal_ns| {
-            stolen(&Counters { steal_ns: Some(steal_ns), processor_ns: Some(1000), ..Counters::default() })
-        };
+        let found = |steal_ns| stolen(Some(Times { steal_ns, all_ns: 1000, ..Times::default() }));
         assert_eq!((found(9).severity, found(20).severity), (Severity::Fine, Severity::Notice));
         assert!(found(20).evidence.starts_with("2.00 % "));
     }

@@ -63,14 +63,15 @@ impl Teller {
         if !known.contains(&cookie) {
             return Probe::Cookie { nonce, cookie: known[0] };
         }
-        let mut counts: EchoCounts =
-            self.boards.iter().map(|board| EchoCounts::from_words(board.read())).sum();
+        let each: Vec<_> = self.boards.iter().map(|board| EchoCounts::from_words(board.read())).collect();
+        let mut counts: EchoCounts = each.iter().copied().sum();
         // The others may have had no turn since their sockets dropped something.
         counts.dropped.set(Cause::Kernel, self.meters.iter().filter_map(DropMeter::read).sum());
         let account = Account {
             uptime_ns: now.as_ns(),
             workers: self.boards.len() as u64,
             receive_buffer: self.receive_buffer as u64,
+            busiest_ns: each.iter().map(|counts| counts.cpu_ns).max().unwrap_or(0),
             counts,
         };
         Probe::Account { nonce, account }

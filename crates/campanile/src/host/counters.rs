@@ -24,14 +24,6 @@ pub struct Counters {
     pub interface_receive_dropped: Option<u64>,
     /// Packets that the interface dropped on sending.
     pub interface_send_dropped: Option<u64>,
-    /// Time of all processors in software interrupts, where the receive half of the network stack is done.
-    pub softirq_ns: Option<u64>,
-    /// Time of all processors at work, software interrupts included.
-    pub busy_ns: Option<u64>,
-    /// Time of all processors, idle or not.
-    pub processor_ns: Option<u64>,
-    /// Time that the machine's host gave to others.
-    pub steal_ns: Option<u64>,
 }
 
 impl Counters {
@@ -56,9 +48,6 @@ impl Counters {
         if let Some(softnet) = text::read("/proc/net/softnet_stat") {
             counters.backlog_dropped = of_hex_column(&softnet, 1);
             counters.backlog_squeezed = of_hex_column(&softnet, 2);
-        }
-        if let Some(stat) = text::read("/proc/stat") {
-            counters.read_processors(&stat);
         }
         if let Some(interface) = interface.filter(|name| !name.contains('/') && *name != "..") {
             let of = |name: &str| {
@@ -88,32 +77,9 @@ impl Counters {
                 earlier.interface_receive_dropped,
             ),
             interface_send_dropped: less(self.interface_send_dropped, earlier.interface_send_dropped),
-            softirq_ns: less(self.softirq_ns, earlier.softirq_ns),
-            busy_ns: less(self.busy_ns, earlier.busy_ns),
-            processor_ns: less(self.processor_ns, earlier.processor_ns),
-            steal_ns: less(self.steal_ns, earlier.steal_ns),
         }
     }
-
-    /// The first line is the sum: user, nice, system, idle, iowait, irq, softirq, steal, in hundredths of a second (proc(5)).
-    fn read_processors(&mut self, stat: &str) {
-        let line = stat.lines().find_map(|line| line.strip_prefix("cpu "));
-        let ticks: Vec<u64> =
-            line.unwrap_or_default().split_whitespace().map_while(|word| word.parse().ok()).collect();
-        let [user, nice, system, idle, iowait, irq, softirq, steal, ..] = ticks[..] else { return };
-        let ns = |ticks: &[u64]| {
-            let sum = ticks.iter().fold(0_u64, |sum, &ticks| sum.saturating_add(ticks));
-            Some(sum.saturating_mul(TICK_NS))
-        };
-        self.softirq_ns = ns(&[softirq]);
-        self.busy_ns = ns(&[user, nice, system, irq, softirq]);
-        self.processor_ns = ns(&[user, nice, system, idle, iowait, irq, softirq, steal]);
-        self.steal_ns = ns(&[steal]);
-    }
 }
-
-/// Linux counts times for users in hundredths of a second on every processor family that this is built for.
-const TICK_NS: u64 = 10_000_000;
 
 fn plus(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     match (one, other) {
@@ -160,24 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn times_of_processors_are_summed() {
-        let mut counters = Counters::default();
-        counters.read_processors("cpu  1 2 3 1000 5 6 7 8 0 0\ncpu0 1 1 1 1 1 1 1 1\n");
-        let ticks = |count| Some(count * TICK_NS);
-        assert_eq!(
-            (counters.busy_ns, counters.softirq_ns, counters.steal_ns),
-            (ticks(19), ticks(7), ticks(8))
-        );
-        assert_eq!(counters.processor_ns, ticks(1032));
-        counters.read_processors("no such line");
-        assert_eq!(counters.busy_ns, ticks(19), "what is not told stays as it is");
-    }
-
-    #[test]
     fn a_difference_needs_both_ends() {
-        let one = Counters { busy_ns: Some(5), softirq_ns: Some(9), ..Counters::default() };
-        let other = Counters { busy_ns: Some(7), ..Counters::default() };
-        assert_eq!(other.since(&one), Counters { busy_ns: Some(2), ..Counters::default() });
+        let one = Counters { checksum_errors: Some(5), backlog_dropped: Some(9), ..Counters::default() };
+        let other = Counters { checksum_errors: Some(7), ..Counters::default() };
+        assert_eq!(other.since(&one), Counters { checksum_errors: Some(2), ..Counters::default() });
     }
 
     #[test]

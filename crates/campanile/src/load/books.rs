@@ -27,8 +27,7 @@ pub struct Books {
 pub struct Entry {
     /// Where.
     pub place: Place,
-    /// How many. Sockets count a train that finds them full as one; that is undone where trains arrive as they were sent, on
-    /// loopback.
+    /// How many. Sockets count a train that finds them full as one: it is taken for as many packets as arrive together on average.
     pub packets: u64,
 }
 
@@ -60,24 +59,14 @@ pub enum Place {
     OwnSocket,
 }
 
-/// How many packets one count of a train stands for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Trains {
-    /// Where trains are sent.
-    pub(super) sent: u64,
-    /// Where a socket drops them.
-    pub(super) dropped: u64,
-}
-
 impl Books {
-    /// Closes the books of a run. Counters of the whole system explain at most what is missing where they stand.
+    /// Closes the books of a run that sent trains of so many packets. Counters of the whole system explain at most what is missing where they stand.
     pub(super) fn close(
         counts: &LoadCounts,
-        trains: Trains,
+        train: u64,
         server: Option<&ServerShare>,
         system: &Counters,
     ) -> Self {
-        let Trains { sent: train, dropped } = trains;
         let mut books = Self {
             sent: counts.all_sent,
             received: counts.all_replies,
@@ -89,17 +78,13 @@ impl Books {
         let Some((server, lost_up, lost_down)) = known else {
             let mut missing = counts.all_sent.saturating_sub(counts.all_returned());
             books.explain_out(&mut missing, counts.refused, train, system);
-            books.explain_own(&mut missing, counts.dropped_here.saturating_mul(dropped), system);
+            books.explain_own(&mut missing, counts.dropped_here, system);
             books.unexplained = missing;
             return books.balanced();
         };
         let mut up = lost_up;
         books.explain_out(&mut up, counts.refused, train, system);
-        books.explain(
-            &mut up,
-            Place::ServerSocket,
-            Some(server.dropped.of(Cause::Kernel).saturating_mul(dropped)),
-        );
+        books.explain(&mut up, Place::ServerSocket, Some(server.found_full));
         books.enter(Place::WayUp, up);
         // What the server received, and neither sent back nor says why not, is on its way inside.
         let mut inside = counts.all_sent.saturating_sub(lost_up).saturating_sub(server.replied);
@@ -108,7 +93,7 @@ impl Books {
         books.explain(&mut inside, Place::ServerSend, Some(sends));
         books.unexplained = inside;
         let mut down = lost_down;
-        books.explain_own(&mut down, counts.dropped_here.saturating_mul(dropped), system);
+        books.explain_own(&mut down, counts.dropped_here, system);
         books.enter(Place::WayDown, down);
         books.balanced()
     }
@@ -169,7 +154,9 @@ mod tests {
         ServerShare {
             workers: 1,
             receive_buffer: 0,
+            found_full: kernel,
             busy_percent: 0.0,
+            busiest_percent: 0.0,
             cpu_ns_per_packet: 0.0,
             received,
             replied,
@@ -183,7 +170,7 @@ mod tests {
         LoadCounts { all_sent, all_replies, refused, dropped_here, ..LoadCounts::default() }
     }
 
-    const SINGLE: Trains = Trains { sent: 1, dropped: 1 };
+    const SINGLE: u64 = 1;
 
     fn is_balanced(books: &Books) -> bool {
         let entered: u64 = books.entries.iter().map(|entry| entry.packets).sum();
@@ -195,23 +182,12 @@ mod tests {
         let counts = counts(1000, 700, 1, 40);
         let server = share(880, 800, 100, &counts);
         let system = Counters { interface_receive_dropped: Some(9), ..Counters::default() };
-        let books = Books::close(&counts, Trains { sent: 2, dropped: 1 }, Some(&server), &system);
+        let books = Books::close(&counts, 2, Some(&server), &system);
         let at = |place| books.at(place);
         assert_eq!([at(Place::OwnSend), at(Place::ServerSocket), at(Place::WayUp)], [2, 100, 18]);
         assert_eq!([at(Place::OwnSocket), at(Place::OwnInterfaceIn), at(Place::WayDown)], [40, 9, 51]);
         assert_eq!((books.unexplained, books.surplus), (80, 0));
         assert!(is_balanced(&books), "{books:?}");
-    }
-
-    #[test]
-    fn a_train_dropped_on_loopback_is_all_of_its_packets() {
-        let counts = counts(1000, 400, 0, 4);
-        let server = share(600, 600, 10, &counts);
-        let trains = Trains { sent: 32, dropped: 32 };
-        let books = Books::close(&counts, trains, Some(&server), &Counters::default());
-        let at = [Place::ServerSocket, Place::WayUp, Place::OwnSocket, Place::WayDown]
-            .map(|place| books.at(place));
-        assert_eq!(at, [320, 80, 128, 72]);
     }
 
     #[test]
@@ -229,8 +205,7 @@ mod tests {
             interface_send_dropped: Some(9),
             ..Counters::default()
         };
-        let trains = Trains { sent: 2, dropped: 1 };
-        let books = Books::close(&counts(100, 20, 5, 0), trains, None, &system);
+        let books = Books::close(&counts(100, 20, 5, 0), 2, None, &system);
         let at = [Place::OwnSend, Place::OwnQueue, Place::OwnInterfaceOut].map(|place| books.at(place));
         assert_eq!((at, books.unexplained), ([10, 50, 9], 11));
     }

@@ -101,8 +101,14 @@ impl LoadConfig {
         }
     }
 
+    /// Bytes of receive buffer that each socket asks for.
+    pub(super) fn receive_buffer(&self) -> usize {
+        let bytes = self.in_flight() * (self.payload + PACKET_OVERHEAD);
+        bytes.clamp(RECEIVE_BUFFER_MIN, RECEIVE_BUFFER_MAX)
+    }
+
     /// Packets that may stand in a socket's receive buffer at once: the window, or what 20 ms bring.
-    pub(super) fn in_flight(&self) -> usize {
+    fn in_flight(&self) -> usize {
         match self.pace {
             Pace::Window(window) => window,
             Pace::Rate(rate) => {
@@ -111,6 +117,13 @@ impl LoadConfig {
         }
     }
 }
+
+/// What a system counts against a receive buffer for each packet besides its bytes, roughly.
+const PACKET_OVERHEAD: usize = 1024;
+/// Bytes of receive buffer that are asked for at least: no system gives less by itself (Linux counts every byte twice).
+const RECEIVE_BUFFER_MIN: usize = 128 * 1024;
+/// Bytes of receive buffer that are asked for at most.
+const RECEIVE_BUFFER_MAX: usize = 64 * 1024 * 1024;
 
 /// The largest datagram to an address: 65,535 bytes without the headers that the protocol counts into them (RFC 768, RFC 791
 /// section 3.1, RFC 8200 section 3).

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::books::Place;
+use super::cost::{Busiest, Cost};
 use super::report::LoadReport;
 use super::spoiled::Spoiled;
 use crate::echo::Cause;
@@ -16,22 +17,38 @@ pub enum Limit {
         /// Packets that it dropped for that.
         dropped: u64,
     },
-    /// The server's threads had no time left.
+    /// The server's busiest thread had no time left.
     ServerCpu {
-        /// How busy they were.
+        /// How busy it was.
         busy_percent: f64,
+        /// How busy all of them were on average.
+        mean_percent: f64,
     },
     /// This client's threads had no time left.
     ClientCpu {
         /// How busy they were.
         busy_percent: f64,
     },
-    /// Server and client share this machine, and all of its processors were busy.
+    /// All processors of this machine were busy, with the server too if that is on it.
     Machine {
         /// How busy they were.
         busy_percent: f64,
         /// How busy with something else than this load's threads and the software interrupts.
         others_percent: f64,
+    },
+    /// A processor that a thread of this client is kept on was busy, and not with that alone.
+    Processor {
+        /// The system's number of it.
+        core: usize,
+        /// How busy it was.
+        busy_percent: f64,
+    },
+    /// The way out of this machine: its interface, or what comes behind that, takes no more.
+    WayOut {
+        /// Packets that found the interface's queue full.
+        dropped: u64,
+        /// Sends that found a socket's send buffer full, and waited.
+        waits: u64,
     },
     /// The receive buffers of the server's sockets.
     ServerBuffer {
@@ -44,6 +61,8 @@ pub enum Limit {
     ClientBuffer {
         /// Packets that found them full.
         dropped: u64,
+        /// The system gave less than was asked for.
+        is_short: bool,
     },
     /// The interface's speed.
     Wire {
@@ -70,38 +89,61 @@ pub enum Limit {
 const BUSY: f64 = 90.0;
 /// A loss below this share of the packets is not what limits a run.
 const LOSS: f64 = 0.001;
+/// Nor is one in a closed loop whose lost packets held less than this share of the window, each until it was given up.
+const HELD: f64 = 0.1;
 
 impl Limit {
     pub(super) fn find(report: &LoadReport) -> Self {
-        let (books, server) = (&report.books, report.server.as_ref());
-        let matters = |packets: u64| packets as f64 > books.sent as f64 * LOSS;
+        let (books, server, cost) = (&report.books, report.server.as_ref(), &report.cost);
+        let matters = |packets: u64| matters(report, packets);
         let source_limit = server.map_or(0, |server| server.dropped.of(Cause::SourceLimit));
-        let server_busy = server.map_or(0.0, |server| server.busy_percent);
-        let busy = report.cost.busy_percent.unwrap_or(0.0);
-        let machine = report.cost.machine_busy_percent.unwrap_or(0.0);
-        let [at_server, here] = [Place::ServerSocket, Place::OwnSocket].map(|place| books.at(place));
+        let server_busy = server.map_or(0.0, |server| server.busiest_percent);
+        let busy = cost.busy_percent.unwrap_or(0.0);
+        let machine = cost.machine_busy_percent.unwrap_or(0.0);
+        let [at_server, here, queue] =
+            [Place::ServerSocket, Place::OwnSocket, Place::OwnQueue].map(|place| books.at(place));
         let lost = books.at(Place::WayUp) + books.at(Place::WayDown) + books.unexplained;
         let used_percent = report.wire_used_percent().unwrap_or(0.0);
         let is_behind = report.spoiled.iter().any(|reason| matches!(reason, Spoiled::Rate { .. }));
-        // An open loop that lost nothing and was not late has all it asked for.
-        let is_content = report.rate.is_some()
-            && report.spoiled.is_empty()
-            && !matters(books.sent - books.received.min(books.sent));
+        // An open loop that lost nothing and was not late has all it asked for. Who spins is always busy.
+        let is_content = report.rate.is_some() && report.spoiled.is_empty() && !matters(report.lost);
+        let is_full = |percent: f64| percent >= BUSY && !report.spin && !is_content;
+        let whole_machine = Self::Machine { busy_percent: machine, others_percent: report.others_percent() };
         match report {
             _ if matters(source_limit) => Self::SourceLimit { dropped: source_limit },
-            _ if server_busy >= BUSY => Self::ServerCpu { busy_percent: server_busy },
-            // Who spins is always busy.
-            _ if busy >= BUSY && (!report.spin || is_behind) => Self::ClientCpu { busy_percent: busy },
-            _ if report.environment.loopback && machine >= BUSY && !report.spin && !is_content => {
-                Self::Machine { busy_percent: machine, others_percent: report.others_percent() }
+            _ if matters(queue) || matters(report.waits) && !is_content => {
+                Self::WayOut { dropped: queue, waits: report.waits }
             }
+            // Neither of the two could have another processor.
+            _ if report.environment.loopback && is_full(machine) => whole_machine,
+            _ if server_busy >= BUSY => Self::ServerCpu {
+                busy_percent: server_busy,
+                mean_percent: server.map_or(0.0, |server| server.busy_percent),
+            },
+            _ if busy >= BUSY && (!report.spin || is_behind) => Self::ClientCpu { busy_percent: busy },
+            _ if is_full(machine) => whole_machine,
             _ if matters(at_server) => Self::ServerBuffer {
                 dropped: at_server,
                 bytes: server.map_or(0, |server| server.receive_buffer),
             },
-            _ if matters(here) => Self::ClientBuffer { dropped: here },
+            _ if matters(here) => Self::ClientBuffer {
+                dropped: here,
+                is_short: report.receive_buffer < report.receive_buffer_asked,
+            },
             _ if used_percent >= BUSY => Self::Wire { used_percent },
             _ if matters(lost) => Self::Path { lost },
+            _ => Self::left(report, is_full),
+        }
+    }
+
+    /// What is left where nothing was lost and no thread was busy.
+    fn left(report: &LoadReport, is_full: impl Fn(f64) -> bool) -> Self {
+        match report {
+            LoadReport { cost: Cost { busiest: Some(Busiest { core, busy_percent }), .. }, .. }
+                if is_full(*busy_percent) =>
+            {
+                Self::Processor { core: *core, busy_percent: *busy_percent }
+            }
             _ if !report.spoiled.is_empty() => Self::ClientLag,
             LoadReport { window: Some(window), .. } => {
                 Self::Window { in_flight: (window * report.sockets * report.cores) as u64 }
@@ -111,13 +153,25 @@ impl Limit {
     }
 }
 
+/// Whether so many packets are what limits a run, if that is what became of them.
+fn matters(report: &LoadReport, packets: u64) -> bool {
+    let (packets, sent) = (packets as f64, report.books.sent as f64);
+    let is_held = report.window.is_some_and(|window| {
+        let in_flight = (window * report.sockets * report.cores) as f64;
+        packets * report.timeout_seconds > in_flight * report.seconds * HELD
+    });
+    packets > sent * LOSS || is_held
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::echo::Drops;
-    use crate::host::{Counters, Environment};
+    use crate::host::{Counters, Environment, Processors};
+    use crate::load::books::Entry;
     use crate::load::latency::{Histograms, Timings};
     use crate::load::report::Findings;
+    use crate::load::watch::Watched;
     use crate::load::{LoadConfig, LoadCounts, Pace, ServerKind, ServerShare};
     use campanile_engine::Choice;
     use std::time::{Duration, SystemTime};
@@ -142,7 +196,9 @@ mod tests {
         let server = ServerShare {
             workers: 1,
             receive_buffer: 4096,
+            found_full: kernel,
             busy_percent: 50.0,
+            busiest_percent: 50.0,
             cpu_ns_per_packet: 1000.0,
             received,
             replied: received,
@@ -156,9 +212,11 @@ mod tests {
         let findings = Findings {
             backend: Choice::Auto,
             histograms,
+            receive_buffer: config.receive_buffer(),
             server_kind: ServerKind::Campanile,
             server: Some(server),
             system: Counters::default(),
+            processors: Watched { before: Processors::default(), after: Processors::default() },
             environment,
         };
         LoadReport::new(&config, &counts, findings)
@@ -180,8 +238,63 @@ mod tests {
         spinning.spoiled.push(Spoiled::Rate { asked: 2000.0, achieved: 1000.0 });
         assert_eq!(Limit::find(&spinning), busy);
         let mut server_busy = report(rate, 900, 90, 950_000_000);
-        server_busy.server.iter_mut().for_each(|server| server.busy_percent = 99.0);
-        assert_eq!(Limit::find(&server_busy), Limit::ServerCpu { busy_percent: 99.0 });
+        server_busy.server.iter_mut().for_each(|server| server.busiest_percent = 99.0);
+        let one_thread = Limit::ServerCpu { busy_percent: 99.0, mean_percent: 50.0 };
+        assert_eq!(Limit::find(&server_busy), one_thread);
+    }
+
+    #[test]
+    fn processors_are_a_limit_whoever_keeps_them_busy() {
+        let full = |core_percent: f64, machine_percent: f64, loopback: bool, pace: Pace| {
+            let mut report = report(pace, 1000, 0, 1);
+            report.environment.loopback = loopback;
+            report.cost.machine_busy_percent = Some(machine_percent);
+            report.cost.busiest = Some(Busiest { core: 3, busy_percent: core_percent });
+            report
+                .server
+                .iter_mut()
+                .for_each(|server| server.busiest_percent = 95.0 * f64::from(u8::from(loopback)));
+            Limit::find(&report)
+        };
+        let closed = Pace::Window(8);
+        assert_eq!(full(99.0, 60.0, false, closed), Limit::Processor { core: 3, busy_percent: 99.0 });
+        assert!(matches!(full(99.0, 98.0, false, closed), Limit::Machine { busy_percent: 98.0, .. }));
+        assert!(
+            matches!(full(99.0, 98.0, true, closed), Limit::Machine { .. }),
+            "no processor is left for the server"
+        );
+        assert!(matches!(full(99.0, 60.0, true, closed), Limit::ServerCpu { .. }));
+        assert_eq!(
+            full(99.0, 98.0, false, Pace::Rate(1000)),
+            Limit::Nothing,
+            "all that was asked for was done"
+        );
+    }
+
+    #[test]
+    fn a_way_out_that_takes_no_more_is_named() {
+        let rate = Pace::Rate(1000);
+        let mut dropping = report(rate, 900, 0, 1);
+        dropping.books.entries = vec![Entry { place: Place::OwnQueue, packets: 100 }];
+        assert_eq!(Limit::find(&dropping), Limit::WayOut { dropped: 100, waits: 0 });
+        let mut waiting = report(rate, 1000, 0, 1);
+        waiting.waits = 40;
+        assert_eq!(Limit::find(&waiting), Limit::Nothing, "it waited, and was not late");
+        waiting.spoiled.push(Spoiled::Rate { asked: 2000.0, achieved: 1000.0 });
+        assert_eq!(Limit::find(&waiting), Limit::WayOut { dropped: 0, waits: 40 });
+    }
+
+    /// 32 in flight for a second: two packets that are waited for so long are less than a tenth of that, four are more.
+    #[test]
+    fn in_a_closed_loop_each_loss_holds_a_place() {
+        let mut report = report(Pace::Window(8), 1000, 0, 1);
+        report.books.sent = 1_000_000;
+        report.books.entries = vec![Entry { place: Place::OwnSocket, packets: 2 }];
+        assert_eq!(Limit::find(&report), Limit::Window { in_flight: 32 });
+        report.books.entries[0].packets = 4;
+        assert_eq!(Limit::find(&report), Limit::ClientBuffer { dropped: 4, is_short: false });
+        report.receive_buffer -= 1;
+        assert_eq!(Limit::find(&report), Limit::ClientBuffer { dropped: 4, is_short: true });
     }
 
     #[test]

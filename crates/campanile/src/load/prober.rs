@@ -47,7 +47,7 @@ struct Asker {
 }
 
 enum Answer {
-    Account(Account),
+    Account(Box<Account>),
     Mirror,
     Silent,
 }
@@ -65,7 +65,7 @@ impl Prober {
     pub(super) fn start(target: SocketAddr) -> io::Result<Found> {
         let mut asker = Asker::new(target)?;
         let first = match asker.ask_patiently()? {
-            Answer::Account(account) => account,
+            Answer::Account(account) => *account,
             Answer::Mirror => return Ok(Found::Mirror),
             Answer::Silent => return Ok(Found::Silent),
         };
@@ -89,7 +89,7 @@ impl Prober {
         let _ = self.stop.send(());
         let mut asker = self.thread.join().ok()?;
         let Ok(Answer::Account(last)) = asker.ask_patiently() else { return None };
-        (last.uptime_ns >= self.first.uptime_ns).then_some(Span { first: self.first, last })
+        (last.uptime_ns >= self.first.uptime_ns).then_some(Span { first: self.first, last: *last })
     }
 }
 
@@ -133,7 +133,7 @@ impl Asker {
             let Ok(len) = self.socket.recv(&mut datagram) else { return Ok(Answer::Silent) };
             match Probe::read(&datagram[..len]) {
                 Some(Probe::Account { nonce, account }) if nonce == self.nonce => {
-                    return Ok(Answer::Account(account));
+                    return Ok(Answer::Account(Box::new(account)));
                 }
                 Some(Probe::Cookie { nonce, cookie }) if nonce == self.nonce => {
                     self.cookie = cookie;
@@ -158,7 +158,7 @@ impl Asker {
     fn watch(mut self, latest: &Mutex<Account>, stop: &Receiver<()>) -> Self {
         while stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
             if let Ok(Answer::Account(account)) = self.ask(EVERY) {
-                *latest.lock().unwrap_or_else(PoisonError::into_inner) = account;
+                *latest.lock().unwrap_or_else(PoisonError::into_inner) = *account;
             }
         }
         self

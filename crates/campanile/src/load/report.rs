@@ -7,7 +7,7 @@ use std::time::Duration;
 use campanile_engine::Choice;
 use serde::Serialize;
 
-use super::books::{Books, Trains};
+use super::books::Books;
 use super::config::{LoadConfig, Pace};
 use super::cost::Cost;
 use super::latency::{Histograms, Latency};
@@ -15,6 +15,7 @@ use super::limit::Limit;
 use super::order::Reordered;
 use super::server::{ServerKind, ServerShare};
 use super::spoiled::Spoiled;
+use super::watch::Watched;
 use crate::host::{Counters, Environment};
 
 /// The result of a run.
@@ -36,6 +37,12 @@ pub struct LoadReport {
     pub train: usize,
     /// Workers did not sleep between packets.
     pub spin: bool,
+    /// How long a packet may go unanswered before it is lost.
+    pub timeout_seconds: f64,
+    /// Bytes of receive buffer that each socket asked for.
+    pub receive_buffer_asked: usize,
+    /// Bytes of receive buffer that the system gave each socket.
+    pub receive_buffer: usize,
     /// The engine's backend.
     pub backend: &'static str,
     /// How long packets were sent before the measurement.
@@ -68,6 +75,8 @@ pub struct LoadReport {
     pub server: Option<ServerShare>,
     /// Where the packets went.
     pub books: Books,
+    /// Sends that found a socket's send buffer full and waited, warm-up included.
+    pub waits: u64,
     /// What it cost this client.
     pub cost: Cost,
     /// What this whole machine counted meanwhile, whoever's work it was.
@@ -85,15 +94,26 @@ pub struct LoadReport {
 pub(super) struct Findings {
     pub(super) backend: Choice,
     pub(super) histograms: Histograms,
+    pub(super) receive_buffer: usize,
     pub(super) server_kind: ServerKind,
     pub(super) server: Option<ServerShare>,
     pub(super) system: Counters,
+    pub(super) processors: Watched,
     pub(super) environment: Environment,
 }
 
 impl LoadReport {
     pub(super) fn new(config: &LoadConfig, counts: &LoadCounts, findings: Findings) -> Self {
-        let Findings { backend, histograms, server_kind, server, system, environment } = findings;
+        let Findings {
+            backend,
+            histograms,
+            receive_buffer,
+            server_kind,
+            server,
+            system,
+            processors,
+            environment,
+        } = findings;
         let (window, rate) = match config.pace {
             Pace::Window(window) => (Some(window), None),
             Pace::Rate(rate) => (None, Some(rate)),
@@ -102,8 +122,6 @@ impl LoadReport {
         let timings = &histograms.timings;
         let (round_trip, send_lag) = (timings.from_send.latency(), timings.send_lag.latency());
         let judge = |rate| Spoiled::judge(rate as f64, sent.packets_per_second, send_lag, round_trip);
-        let train = config.train as u64;
-        let trains = Trains { sent: train, dropped: if environment.loopback { train } else { 1 } };
         let active = config.warm_up + histograms.lasted;
         let mut report = Self {
             target: config.target,
@@ -114,6 +132,9 @@ impl LoadReport {
             rate,
             train: config.train,
             spin: config.spin,
+            timeout_seconds: config.timeout.as_secs_f64(),
+            receive_buffer_asked: config.receive_buffer(),
+            receive_buffer,
             backend: backend.name(),
             warm_up_seconds: config.warm_up.as_secs_f64(),
             seconds: histograms.lasted.as_secs_f64(),
@@ -129,8 +150,9 @@ impl LoadReport {
             spoiled: rate.map(judge).unwrap_or_default(),
             server_kind,
             server,
-            books: Books::close(counts, trains, server.as_ref(), &system),
-            cost: Cost::new(counts, active * config.cores.len() as u32, &system),
+            books: Books::close(counts, config.train as u64, server.as_ref(), &system),
+            waits: counts.waits,
+            cost: Cost::new(counts, active, &config.cores, &processors),
             system,
             limit: Limit::Nothing,
             environment,
@@ -158,11 +180,12 @@ impl LoadReport {
 
     /// How busy this machine was with something else than this client, a server on it, and software interrupts, in percent.
     pub(super) fn others_percent(&self) -> f64 {
-        let server = self.server.map_or(0.0, |server| server.cpu_ns_per_packet * server.received as f64);
+        let on_it = self.server.filter(|_| self.environment.loopback);
+        let server = on_it.map_or(0.0, |server| server.cpu_ns_per_packet * server.received as f64);
         let client = self.cost.cpu_ns_per_packet.unwrap_or(0.0) * self.books.sent as f64;
-        let own_ns = server + client + self.system.softirq_ns.unwrap_or(0) as f64;
-        let (busy_ns, busy) =
-            (self.system.busy_ns.unwrap_or(0), self.cost.machine_busy_percent.unwrap_or(0.0));
+        let softirq = self.cost.softirq_ns_per_packet.unwrap_or(0.0) * self.books.sent as f64;
+        let own_ns = client + server + if self.cost.softirq_in_threads { 0.0 } else { softirq };
+        let (busy_ns, busy) = (self.cost.machine_busy_ns, self.cost.machine_busy_percent.unwrap_or(0.0));
         busy * (1.0 - own_ns / busy_ns.max(1) as f64).max(0.0)
     }
 
@@ -225,7 +248,8 @@ pub struct LoadCounts {
     pub all_replies: u64,
     /// Those among them that are nobody's first answer: duplicates, and foreign ones.
     pub all_surplus: u64,
-    /// Replies that the receive buffers of this client's sockets had no room for, where the system tells.
+    /// Replies that the receive buffers of this client's sockets had no room for, where the system tells. It counts trains: at the end of a
+    /// run each is taken for as many packets as came together on average.
     pub dropped_here: u64,
     /// Sends that found a socket's send buffer full, and waited.
     pub waits: u64,

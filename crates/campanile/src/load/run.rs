@@ -6,7 +6,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use campanile_engine::udp::DropMeter;
-use campanile_engine::{Engine, Event, Failure, Operation, SocketId, Train, Transmit, TransmitSlot, cpu};
+use campanile_engine::{
+    Engine, Event, Failure, Operation, SocketId, Traffic, Train, Transmit, TransmitSlot, cpu,
+};
 
 use super::LoadBoard;
 use super::latency::Timings;
@@ -47,7 +49,8 @@ pub(super) fn run(
     }
     // The engine learns of the last drops by packets that do not come any more.
     let dropped: u64 = meters.iter().filter_map(DropMeter::read).sum();
-    worker.counts.dropped_here = worker.counts.dropped_here.max(dropped);
+    let Traffic { trains, datagrams, .. } = engine.stats().received;
+    worker.counts.dropped_here = worker.counts.dropped_here.max(dropped) * datagrams / trains.max(1);
     worker.counts.cpu_ns = cpu::thread_time().map_or(0, |time| time.as_nanos() as u64);
     board.publish(worker.counts.to_words());
     Ok(worker.timings)

@@ -29,8 +29,13 @@ pub struct ServerShare {
     pub workers: u64,
     /// Bytes of receive buffer of each of its sockets.
     pub receive_buffer: u64,
+    /// Packets that found the receive buffer of a socket full. The system counts a train as one: it is taken for as many packets as arrived
+    /// together on average.
+    pub found_full: u64,
     /// How busy its threads were on average, in percent of a core each.
     pub busy_percent: f64,
+    /// How busy the busiest of them was, as far as that is known.
+    pub busiest_percent: f64,
     /// Its processor time for each packet that it received, in nanoseconds.
     pub cpu_ns_per_packet: f64,
     /// Packets that it received, probes left out.
@@ -50,6 +55,7 @@ impl ServerShare {
     pub(super) fn new(span: &Span, counts: &LoadCounts, active: Duration) -> Self {
         let server = span.last.counts.since(&span.first.counts);
         let received = server.received.packets.saturating_sub(server.probes.asked);
+        let trains = server.received.trains.saturating_sub(server.probes.asked);
         // What the network doubled on its way there comes twice, and is answered once.
         let arrived = received.saturating_sub(server.dropped.of(Cause::Repeated));
         let returned = counts.all_returned();
@@ -58,12 +64,19 @@ impl ServerShare {
         let replied = server.replied.packets.saturating_sub(server.probes.answered);
         let replied = replied.min(received.saturating_sub(unanswered(&server.dropped)));
         let replied = replied.max(returned.min(arrived));
-        let time_ns = active.as_nanos() as f64 * span.last.workers as f64;
+        let percent = |ns: u64, threads: u64| {
+            (ns as f64 * 100.0 / (active.as_nanos() as f64 * threads as f64).max(1.0)).min(100.0)
+        };
+        let busy_percent = percent(server.cpu_ns, span.last.workers);
+        // The one that had worked most before may be another: then it is not known how much this one did.
+        let busiest = percent(span.last.busiest_ns.saturating_sub(span.first.busiest_ns), 1);
         let alone = arrived <= counts.all_sent;
         Self {
             workers: span.last.workers,
             receive_buffer: span.last.receive_buffer,
-            busy_percent: (server.cpu_ns as f64 * 100.0 / time_ns.max(1.0)).min(100.0),
+            found_full: server.dropped.of(Cause::Kernel) * received / trains.max(1),
+            busy_percent,
+            busiest_percent: busiest.max(busy_percent),
             cpu_ns_per_packet: server.cpu_ns as f64 / received.max(1) as f64,
             received,
             replied,
@@ -101,7 +114,7 @@ mod tests {
         let mut counts = EchoCounts { cpu_ns: uptime_ns / 2, ..EchoCounts::default() };
         (counts.received.packets, counts.replied.packets) = (received, replied);
         counts.probes.asked = uptime_ns / 1000;
-        Account { uptime_ns, workers: 2, receive_buffer: 4096, counts }
+        Account { uptime_ns, workers: 2, receive_buffer: 4096, busiest_ns: uptime_ns * 3 / 8, counts }
     }
 
     #[test]
@@ -112,12 +125,18 @@ mod tests {
         assert_eq!((share.received, share.replied), (90, 80));
         assert_eq!((share.lost_up, share.lost_down), (Some(10), Some(10)));
         assert!((share.busy_percent - 25.0).abs() < 1e-9, "{share:?}");
+        assert!((share.busiest_percent - 37.5).abs() < 1e-9, "{share:?}");
         let hurried = ServerShare::new(&span, &LoadCounts { all_replies: 85, ..counts }, Duration::ZERO);
         assert_eq!(
             (hurried.replied, hurried.lost_down),
             (85, Some(0)),
             "five more came back than were told of"
         );
+        let mut last = account(3000, 103, 90);
+        (last.counts.received.trains, last.counts.probes.asked) = (32, 2);
+        last.counts.dropped.set(Cause::Kernel, 5);
+        let in_trains = ServerShare::new(&Span { last, ..span }, &counts, Duration::ZERO);
+        assert_eq!((in_trains.received, in_trains.found_full), (91, 14), "31 trains of three");
         let mut last = account(3000, 109, 90);
         last.counts.dropped.set(Cause::Repeated, 6);
         let doubled = ServerShare::new(&Span { last, ..span }, &counts, Duration::ZERO);

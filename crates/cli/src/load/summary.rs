@@ -89,7 +89,8 @@ impl fmt::Display for Costs<'_> {
             _ => write!(f, "cost        this system does not tell")?,
         }
         if let Some(softirq) = cost.softirq_ns_per_packet {
-            write!(f, "; {} ns in this machine's software interrupts", Count::rounded(softirq))?;
+            let part = if cost.softirq_in_threads { ", within its threads' time" } else { "" };
+            write!(f, "; {} ns in this machine's software interrupts{part}", Count::rounded(softirq))?;
         }
         let headers = 100.0 - payload_percent(self.0);
         write!(f, "\nheaders     {headers:.0} % of what a packet of this size takes on an Ethernet wire")

@@ -5,7 +5,7 @@ use std::fmt;
 use campanile::load::{Limit, LoadReport};
 
 use super::Arguments;
-use crate::figures::{Count, Memory};
+use crate::figures::{Count, Memory, Things};
 
 /// The last lines of a report.
 pub(super) struct Verdict<'a> {
@@ -39,23 +39,47 @@ impl Verdict<'_> {
             Limit::SourceLimit { dropped } => {
                 format!("the server's limit for one source: it dropped {} packets for it", Count(dropped))
             }
-            Limit::ServerCpu { busy_percent } => {
+            Limit::ServerCpu { busy_percent, mean_percent } if is_uneven(busy_percent, mean_percent) => {
+                format!(
+                    "the server's processor: one of its threads was {busy_percent:.0} % busy, all of them \
+                 {mean_percent:.0} % on average"
+                )
+            }
+            Limit::ServerCpu { busy_percent, .. } => {
                 format!("the server's processor: its threads were {busy_percent:.0} % busy")
             }
             Limit::ClientCpu { busy_percent } => {
                 format!("this client's processor: its threads were {busy_percent:.0} % busy")
             }
-            Limit::Machine { busy_percent, others_percent } => format!(
+            Limit::Machine { busy_percent, others_percent } if self.report.environment.loopback => format!(
                 "this machine: client and server share it, and its processors were {busy_percent:.0} % busy, \
                  {others_percent:.0} % with other work"
+            ),
+            Limit::Machine { busy_percent, others_percent } => format!(
+                "this machine: its processors were {busy_percent:.0} % busy, {others_percent:.0} % with other \
+                 work than this client's"
+            ),
+            Limit::Processor { core, busy_percent } => format!(
+                "processor {core} of this machine: it was {busy_percent:.0} % busy, and not with this client alone"
+            ),
+            Limit::WayOut { dropped: 0, waits } => format!(
+                "the wire: interface {} takes no more: {} had to wait for it",
+                self.interface(),
+                Things(waits, "send")
+            ),
+            Limit::WayOut { dropped, .. } => format!(
+                "the wire: interface {} takes no more: {} found its queue full",
+                self.interface(),
+                Things(dropped, "packet")
             ),
             Limit::ServerBuffer { dropped, bytes } => format!(
                 "the receive buffer of the server's sockets, {} each: {} packets found it full",
                 Memory(bytes as usize),
                 Count(dropped)
             ),
-            Limit::ClientBuffer { dropped } => format!(
-                "the receive buffers of this client's sockets: {} replies found them full",
+            Limit::ClientBuffer { dropped, .. } => format!(
+                "the receive buffers of this client's sockets, {} each: {} replies found them full",
+                Memory(self.report.receive_buffer),
                 Count(dropped)
             ),
             Limit::Wire { used_percent } => {
@@ -68,49 +92,42 @@ impl Verdict<'_> {
                                  took it, or it slept too long"
                 .to_owned(),
             Limit::Window { in_flight } => format!(
-                "the closed loop itself: {} packets in flight, and no more, wait for their replies",
-                Count(in_flight)
+                "the closed loop itself: no more than {} in flight, each until its reply comes",
+                Things(in_flight, "packet")
             ),
             Limit::Nothing => "nothing was reached: what was asked for was done".to_owned(),
         }
     }
 
     fn advice(&self) -> Vec<Advice> {
-        let report = self.report;
-        let port = report.target.port();
-        let on_server =
-            |command: String, gain: String| vec![Advice { place: "on the server", command, gain }];
-        match report.limit {
-            Limit::SourceLimit { .. } => on_server(
-                format!("campanile echo {port} --source-limit 0"),
-                "no packet is dropped for that".to_owned(),
-            ),
-            Limit::ServerCpu { .. } => {
-                let workers = report.server.map_or(1, |server| server.workers);
-                let gain = report.received.packets_per_second * (workers + 1) as f64 / workers as f64;
-                let gain = format!("up to {} packets/s, if it has that core", Count::rounded(gain));
-                on_server(format!("campanile echo {port} {}", workers + 1), gain)
+        match self.report.limit {
+            Limit::SourceLimit { .. } => {
+                self.on_server("--source-limit 0", "no packet is dropped for that".to_owned())
             }
+            Limit::ServerCpu { busy_percent, mean_percent } => self.more_server(busy_percent, mean_percent),
             Limit::ServerBuffer { bytes, .. } => {
-                let bytes = (bytes.max(1 << 16) * 8).min(1 << 30);
-                let command = format!(
-                    "sysctl -w net.core.rmem_max={bytes} && campanile echo {port} --recv-buffer {bytes}"
-                );
-                on_server(command, "bursts eight times as long find room".to_owned())
+                let option = format!("--recv-buffer {}", (bytes.max(1 << 16) * 8).min(1 << 30));
+                let gain =
+                    "bursts eight times as long find room; it says what to do if the system gives less";
+                self.on_server(&option, gain.to_owned())
             }
-            Limit::ClientBuffer { .. } => self.more_room(),
+            Limit::ClientBuffer { is_short, .. } => self.more_room(is_short),
             Limit::ClientCpu { .. } => self.more_client(),
+            Limit::Processor { .. } => self.another_processor(),
             Limit::Machine { others_percent, .. } if others_percent > 50.0 => {
                 here("here", "top".to_owned(), "shows what else runs; stop it, and measure again".to_owned())
             }
             Limit::Machine { .. } => self.other_machine().into_iter().chain(self.trains()).collect(),
             Limit::Wire { .. } => self.larger_packets(),
-            Limit::Path { .. } => {
-                let device = report.environment.interface.as_deref().unwrap_or("lo");
-                let command = format!("ip -s -s link show dev {device}");
-                here("at both ends", command, "tells what the interfaces dropped".to_owned())
+            Limit::WayOut { .. } => {
+                self.lower_rate("a little less than what came through: nothing finds it full, or waits")
             }
-            Limit::ClientLag if !report.spin => here(
+            Limit::Path { .. } => here(
+                "at both ends",
+                "ip -s -s link".to_owned(),
+                "tells what the interfaces dropped".to_owned(),
+            ),
+            Limit::ClientLag if !self.report.spin => here(
                 "here",
                 Arguments { spin: true, ..self.again() }.to_string(),
                 "no sleep to wake up from".to_owned(),
@@ -120,21 +137,65 @@ impl Verdict<'_> {
         }
     }
 
-    fn more_room(&self) -> Vec<Advice> {
-        let command = "sysctl -w net.core.rmem_max=67108864".to_owned();
-        here("here, then again", command, "this client asks for what its packets in flight need".to_owned())
+    fn interface(&self) -> &str {
+        self.report.environment.interface.as_deref().unwrap_or("here")
+    }
+
+    /// The server's command with as many cores as it has, and an option.
+    fn on_server(&self, option: &str, gain: String) -> Vec<Advice> {
+        let workers = self.report.server.map_or(1, |server| server.workers);
+        let command = format!("campanile echo {} {workers} {option}", self.report.target.port());
+        vec![Advice { place: "on the server", command, gain }]
+    }
+
+    fn more_server(&self, busiest: f64, mean: f64) -> Vec<Advice> {
+        let report = self.report;
+        let workers = report.server.map_or(1, |server| server.workers);
+        let up_to = |times: f64| Count::rounded(report.received.packets_per_second * times);
+        if !is_uneven(busiest, mean) {
+            let command = format!("campanile echo {} {}", report.target.port(), workers + 1);
+            let gain = up_to((workers + 1) as f64 / workers as f64);
+            let gain = format!("up to {gain} packets/s, if it has that core");
+            return vec![Advice { place: "on the server", command, gain }];
+        }
+        let gain =
+            format!("up to {} packets/s, if all of its threads get their share", up_to(busiest / mean));
+        let sockets = (4 * workers as usize).min(1024);
+        if report.sockets * report.cores < sockets {
+            return here("here", Arguments { sockets, ..self.again() }.to_string(), gain);
+        }
+        self.on_server("--shard hash", gain)
+    }
+
+    fn more_room(&self, is_short: bool) -> Vec<Advice> {
+        let report = self.report;
+        if is_short {
+            let command = format!("sysctl -w net.core.rmem_max={}", report.receive_buffer_asked);
+            let gain = "this client asks for what its packets in flight need";
+            return here("here as root, then again", command, gain.to_owned());
+        }
+        if self.arguments.rate.is_some() {
+            return self.lower_rate("a little less than what came through");
+        }
+        let window = (self.arguments.window / 2).max(self.arguments.train);
+        let command = Arguments { window, ..self.again() }.to_string();
+        here("here", command, "half as many replies come at once".to_owned())
     }
 
     fn more_client(&self) -> Vec<Advice> {
+        if self.report.environment.loopback { self.trains() } else { self.another_processor() }
+    }
+
+    /// One more, if there is one.
+    fn another_processor(&self) -> Vec<Advice> {
         let report = self.report;
-        let free = report.environment.processors.is_some_and(|processors| processors > report.cores);
-        if free && !report.environment.loopback {
-            let cores = report.cores + 1;
-            let gain = report.sent.packets_per_second * cores as f64 / report.cores as f64;
-            let command = Arguments { cores: Some(cores), ..self.again() }.to_string();
-            return here("here", command, format!("up to {} packets/s", Count::rounded(gain)));
+        if report.environment.processors.is_none_or(|processors| processors <= report.cores) {
+            return self.trains();
         }
-        self.trains()
+        let cores = report.cores + 1;
+        let gain = report.sent.packets_per_second * cores as f64 / report.cores as f64;
+        let command = Arguments { cores: Some(cores), ..self.again() }.to_string();
+        here("here", command, format!("up to {} packets/s", Count::rounded(gain)))
     }
 
     fn trains(&self) -> Vec<Advice> {
@@ -178,8 +239,7 @@ impl Verdict<'_> {
             return Vec::new();
         }
         let command = Arguments { window, ..self.again() }.to_string();
-        let gain =
-            "up to twice as many packets, or only longer round trips, and then the limit is the server's";
+        let gain = "up to twice as many packets, or only longer round trips, and then the limit is elsewhere";
         here("here", command, gain.to_owned())
     }
 
@@ -194,6 +254,15 @@ impl Verdict<'_> {
         here("here", Arguments { rate: Some(rate), ..self.again() }.to_string(), gain.to_owned())
     }
 
+    /// By the clock, at a little less than the rate of the replies. What came back after the end had waited for a round trip.
+    fn lower_rate(&self, gain: &str) -> Vec<Advice> {
+        let report = self.report;
+        let waited = report.round_trip.map_or(0.0, |latency| latency.p50_ns as f64 / 1e9);
+        let rate = 0.95 * report.received.packets as f64 / (report.seconds + waited);
+        let command = Arguments { rate: Some((rate as u64).max(1)), ..self.again() }.to_string();
+        here("here", command, gain.to_owned())
+    }
+
     /// What the run was told, as it turned out: to be changed in one thing.
     fn again(&self) -> Arguments {
         Arguments { cores: Some(self.report.cores), ..self.arguments.clone() }
@@ -202,6 +271,11 @@ impl Verdict<'_> {
 
 fn here(place: &'static str, command: String, gain: String) -> Vec<Advice> {
     vec![Advice { place, command, gain }]
+}
+
+/// Whether one thread of several has much more to do than the others.
+fn is_uneven(busiest_percent: f64, mean_percent: f64) -> bool {
+    mean_percent < busiest_percent * 0.75
 }
 
 /// The share of the payload in what a packet takes on an Ethernet wire.
