@@ -35,6 +35,8 @@ pub struct Environment {
     pub interface: Option<String>,
     /// That interface's speed in Mbit/s.
     pub speed_mbps: Option<u64>,
+    /// The largest packet of IP that it takes whole, in bytes.
+    pub mtu: Option<usize>,
     /// What that interface does for the stack, as far as datagrams are concerned: names of the system's, and whether each is on.
     pub offloads: Option<BTreeMap<String, bool>>,
     /// The target is this machine. Loopback never cuts a train into packets and has no wire: such figures are of the machine alone.
@@ -49,7 +51,8 @@ impl Environment {
         let source = source(target);
         let processors = text::read("/proc/cpuinfo");
         let interface = source.and_then(interface_of);
-        let speed = interface.as_ref().and_then(|name| text::word(format!("/sys/class/net/{name}/speed")));
+        let told = |what: &str| text::word(format!("/sys/class/net/{}/{what}", interface.as_ref()?));
+        let (speed, mtu) = (told("speed"), told("mtu"));
         Self {
             version: env!("CARGO_PKG_VERSION"),
             arguments: std::env::args_os().skip(1).map(|one| one.to_string_lossy().into_owned()).collect(),
@@ -65,6 +68,7 @@ impl Environment {
             source,
             offloads: interface.as_deref().and_then(offloads),
             interface,
+            mtu: mtu.and_then(|mtu| mtu.parse().ok()),
             // An interface without a speed says -1.
             speed_mbps: speed.and_then(|speed| speed.parse().ok()),
             loopback: target.ip().is_loopback() || source == Some(target.ip()),

@@ -206,7 +206,8 @@ mod tests {
             lost_up: Some(1000 - received),
             lost_down: Some(0),
         };
-        let environment = Environment { loopback: false, speed_mbps: None, ..Environment::read(target) };
+        let environment =
+            Environment { loopback: false, speed_mbps: None, mtu: None, ..Environment::read(target) };
         let histograms =
             Histograms { timings: Timings::new(SECOND), began: SystemTime::UNIX_EPOCH, lasted: SECOND };
         let findings = Findings {
@@ -308,5 +309,9 @@ mod tests {
         assert_eq!(report.wire_bytes(), 1538, "the largest frame");
         report.payload = 1473;
         assert_eq!(report.wire_bytes(), 1481 + 2 * 58, "two fragments");
+        report.environment.mtu = Some(9000);
+        assert_eq!(report.wire_bytes(), 1539, "a larger frame");
+        report.payload = 16;
+        assert_eq!(report.wire_bytes(), 84, "the smallest frame");
     }
 }

@@ -162,20 +162,27 @@ impl LoadReport {
         report
     }
 
-    /// Bytes that each packet takes on an Ethernet wire: with the headers of UDP and IP, frame, preamble and gap; in fragments of
-    /// 1500 bytes if it is larger than those.
+    /// Bytes that each packet takes on an Ethernet wire: with the headers of UDP and IP, frame, preamble and gap; in fragments if it is
+    /// larger than [`LoadReport::mtu`].
     #[must_use]
     pub fn wire_bytes(&self) -> usize {
         let (ip, datagram) = (if self.target.is_ipv4() { 20 } else { 40 }, self.payload + 8);
         // An IPv6 fragment has a header of its own (RFC 8200 section 4.5).
         let fragment_header = if self.target.is_ipv4() { 0 } else { 8 };
-        match datagram + ip <= MTU {
-            true => datagram + ip + FRAME,
+        match datagram + ip <= self.mtu() {
+            true => (datagram + ip).max(FRAMED_MIN) + FRAME,
             false => {
-                let room = (MTU - ip - fragment_header) / 8 * 8;
+                let room = (self.mtu() - ip - fragment_header) / 8 * 8;
                 datagram + datagram.div_ceil(room) * (ip + fragment_header + FRAME)
             }
         }
+    }
+
+    /// The largest packet of IP that goes whole: what the interface says. Where there is no wire, or it is not known, that of Ethernet.
+    #[must_use]
+    pub fn mtu(&self) -> usize {
+        let told = self.environment.mtu.filter(|&mtu| !self.environment.loopback && mtu >= MTU_MIN);
+        told.unwrap_or(1500)
     }
 
     /// How busy this machine was with something else than this client, a server on it, and software interrupts, in percent.
@@ -197,7 +204,10 @@ impl LoadReport {
     }
 }
 
-const MTU: usize = 1500;
+/// That of every link that IPv4 goes over (RFC 791 section 3.2).
+const MTU_MIN: usize = 68;
+/// A frame is filled up to 46 bytes of what it carries (IEEE 802.3).
+const FRAMED_MIN: usize = 46;
 /// Ethernet: 14 bytes of header, 4 of checksum, 8 of preamble, 12 of gap (IEEE 802.3).
 const FRAME: usize = 38;
 

@@ -219,7 +219,7 @@ impl Verdict<'_> {
     }
 
     fn larger_packets(&self) -> Vec<Advice> {
-        let payload = if self.report.target.is_ipv4() { 1472 } else { 1452 };
+        let payload = self.report.mtu() - if self.report.target.is_ipv4() { 28 } else { 48 };
         if self.report.payload >= payload {
             return Vec::new();
         }
