@@ -11,8 +11,8 @@ use crate::Instant;
 #[derive(Debug)]
 pub(super) struct Repairs {
     jobs: VecDeque<Job>,
-    /// When data packets were repaired last, by position modulo the table: [`Instant::FAR_FUTURE`] while one waits. A packet may push
-    /// another one out; then that one may be repaired twice.
+    /// When data packets were repaired last, by position modulo the table: [`Instant::FAR_FUTURE`] while one waits. So of those that
+    /// share a place one waits at a time, and no more wait than there are places.
     recent: Box<[(u64, Instant)]>,
     eliminate_ns: u64,
 }
@@ -47,8 +47,8 @@ impl Repairs {
     /// Takes note that a data packet is asked for; false when it waits already, was repaired just now, or finds no room.
     pub(super) fn ask_data(&mut self, now: Instant, position: u64) -> bool {
         let eliminate_ns = self.eliminate_ns;
-        let recent = self.recent_of(position);
-        if recent.0 == position && now.nanos_since(recent.1) < eliminate_ns {
+        let (recent, at) = *self.recent_of(position);
+        if at == Instant::FAR_FUTURE || recent == position && now.nanos_since(at) < eliminate_ns {
             return false;
         }
         let has_room = self.jobs.len() < JOBS_MAX;
@@ -154,6 +154,17 @@ mod tests {
             (repairs.coming(Instant(900), 64..128), repairs.coming(Instant(900), 8160..8224)),
             (64, 32)
         );
+    }
+
+    #[test]
+    fn what_waits_is_not_pushed_out_to_be_repaired_twice() {
+        let mut repairs = Repairs::new(10, 1 << 20);
+        let far = RECENT_MAX as u64 + 7;
+        assert!(repairs.ask_data(Instant(100), 7));
+        assert!(!repairs.ask_data(Instant(100), far) && !repairs.ask_data(Instant(100), 7));
+        repairs.data_sent(Instant(200));
+        assert!(repairs.ask_data(Instant(201), far), "its place is free");
+        assert!(!repairs.ask_data(Instant(300), 7));
     }
 
     #[test]
