@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use campanile_engine::Waker;
-use campanile_pgm::receiver::{Consumer, EndCause, JoinWish, Packets};
+use campanile_pgm::receiver::{Consumer, EndCause, JoinWish, NakConfig, Packets};
 use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Seq, Tsi};
 
@@ -335,6 +335,8 @@ impl BulkSubscriber {
         let mut listening = options.clone();
         // Without its beginning a session is worth nothing: how far back it goes is waited for.
         listening.receiving.join = JoinWish::History { wait: BEGINNING };
+        // What is confirmed comes as long as the session goes on, however much others ask for before it.
+        listening.receiving.nak.data_retries = NakConfig::WITHOUT_END;
         let node = Node::of_receiver(options, sockets, move |held| {
             let sink = sink::BulkSink::new(events, orders, home);
             ReceiverSeat::new(&listening, (receiver, held), Consumer::Bulk, sink)

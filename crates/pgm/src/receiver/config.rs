@@ -137,12 +137,18 @@ pub struct NakConfig {
     pub rdata: Duration,
     /// How often a NAK is repeated without confirmation (NAK_NCF_RETRIES).
     pub ncf_retries: u8,
-    /// How often it is repeated without data (NAK_DATA_RETRIES). Data that come and find no room are data.
+    /// How often it is repeated without data (NAK_DATA_RETRIES), [`NakConfig::WITHOUT_END`] for ever. Data that come and find no room
+    /// are data.
     pub data_retries: u8,
     /// How many groups, or spans of 64 packets, are under repair at a time; at least one.
     pub outstanding: u16,
     /// The back-off before an SPMR, when data come from a source that no SPM was heard of.
     pub spmr: Duration,
+}
+
+impl NakConfig {
+    /// What is confirmed is not given up: as a count of retries this is never exceeded.
+    pub const WITHOUT_END: u8 = u8::MAX;
 }
 
 impl Default for NakConfig {

@@ -93,6 +93,21 @@ fn what_the_driver_has_no_room_for_is_not_lost() {
 }
 
 #[test]
+fn what_is_confirmed_may_be_waited_for_without_end() {
+    for (data_retries, is_given_up) in [(NakConfig::WITHOUT_END, false), (3, true)] {
+        let nak = NakConfig { data_retries, ..NakConfig::default() };
+        let mut rig = ReceiverRig::lacking_one(ReceiverConfig { nak, ..apdus() });
+        let mut naks = 0;
+        for _ in 0..2_000 {
+            naks += rig.run_ms(1_000).len();
+            rig.ncf(&[1]);
+        }
+        let is_lost = rig.told().contains(&Told::Lost(1, 1));
+        assert_eq!((is_lost, naks > 300), (is_given_up, !is_given_up), "{naks}");
+    }
+}
+
+#[test]
 fn what_a_stalled_window_has_no_room_for_is_not_lost() {
     let limits = Limits { bytes: 200_000, ..Limits::default() };
     let mut rig = ReceiverRig::synchronised(ReceiverConfig { limits, nak: impatient(), ..apdus() });

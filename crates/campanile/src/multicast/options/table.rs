@@ -451,7 +451,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "nak-retries",
         unit: "NUMBER",
-        doc: "How often a NAK is repeated before what it asks for is lost",
+        doc: "How often a NAK is repeated before what it asks for is lost (files: a confirmed one without end)",
         side: Side::Receiving,
         set: |options, text| {
             let retries = number(text, 1, 255, "give a number from 1 to 255")?;
