@@ -96,6 +96,8 @@ pub struct Source {
     sent_max: u64,
     phase: Phase,
     reset: Option<Reset>,
+    /// What becomes of `reset` once all was sent.
+    reset_at_end: Option<Reset>,
     signals: Signals,
     last_spm_at: Option<Instant>,
     eliminate_ns: u64,
@@ -192,6 +194,7 @@ impl Source {
             sent_max: u64::MAX,
             phase: Phase::Open,
             reset: None,
+            reset_at_end: None,
             signals: Signals::default(),
             last_spm_at: None,
             eliminate_ns,
@@ -304,6 +307,14 @@ impl Source {
         }
     }
 
+    /// Ends a session that is not whole: as [`Source::finish`], and SPMs say so beside that it is over.
+    pub fn cut(&mut self, now: Instant, reset: Reset) {
+        if self.phase == Phase::Open {
+            self.reset_at_end = Some(reset);
+            self.finish(now);
+        }
+    }
+
     /// Changes how long repair goes on after the end; where it does so already, from now on.
     pub fn set_linger(&mut self, now: Instant, linger: Duration) {
         self.config.spm.linger = linger;
@@ -318,7 +329,7 @@ impl Source {
         if self.phase == Phase::Over {
             return;
         }
-        self.reset = Some(reset);
+        (self.reset, self.reset_at_end) = (Some(reset), None);
         self.owed = None;
         if reset.no_repair() {
             self.repairs.clear();
@@ -553,6 +564,7 @@ impl Source {
 
     fn linger(&mut self, now: Instant) {
         let linger = self.config.spm.linger;
+        self.reset = self.reset.or(self.reset_at_end);
         self.phase = Phase::Lingering { latest: now + linger.saturating_mul(LINGER_MOST) };
         self.timers.set(Timer::Linger as usize, now + linger);
         // OPT_FIN and OPT_RST are sent at once (RFC 3208 §9.7.2, §9.8.2).

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use campanile_pgm::source::{ConfigError, Packer};
+use campanile_pgm::wire::Reset;
 use campanile_pgm::{Instant, Tsi};
 
 use self::feed::{MessageFeed, Order};
-use self::outbox::{SayError, Speaker};
+use self::outbox::{End, SayError, Speaker};
 use super::counts::Counts;
 use super::links::{self, Way};
 use super::node::source::{self, SourceSeat};
@@ -175,12 +176,18 @@ impl Publisher {
     /// Ends the session: what was published before is sent, and repaired through the linger. Nothing can be published any more. It does
     /// not wait for anything.
     pub fn finish(&self) {
-        self.speaker.finish(self.node.waker());
+        self.speaker.finish(End::Whole, self.node.waker());
+    }
+
+    /// Ends a session that is not whole: as [`Publisher::finish`], but receivers are told that more was meant to come, with a reason of
+    /// the application's from 0 to 63.
+    pub fn cut(&self, reason: u8) {
+        self.speaker.finish(End::Cut(reset(false, reason)), self.node.waker());
     }
 
     /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63.
     pub fn abort(&self, reason: u8) {
-        self.order(Order::Abort(reason));
+        self.order(Order::Abort(reset(true, reason)));
         self.speaker.abort(self.node.waker());
     }
 
@@ -296,6 +303,10 @@ fn prepare(
         Publisher { tsi: session.tsi, mode, message_len_max, speaker, orders, events, node }
     };
     Ok((seat, publisher))
+}
+
+fn reset(no_repair: bool, reason: u8) -> Reset {
+    Reset::new(no_repair, reason.min(63)).expect("63 is the greatest reason")
 }
 
 type SeatResult = Result<SourceSeat<MessageFeed>, ConfigError>;

@@ -92,7 +92,8 @@ pub enum Event<'a> {
 pub enum EndCause {
     /// The source has ended the session (OPT_FIN), and all of it was delivered or told lost.
     Fin,
-    /// The source has aborted the session (OPT_RST).
+    /// The source has aborted the session (OPT_RST), or ended it before it was whole (OPT_FIN as well): then all that was sent was
+    /// delivered or told lost.
     Reset(Reset),
     /// The source fell silent.
     Expired,

@@ -339,8 +339,8 @@ impl Peer {
 
     /// The end of the session, when it has come: all up to `reached` was delivered.
     pub(super) fn ending(&mut self, reached: u64) -> Option<Delivery> {
-        let is_finished = self.fin.is_some_and(|fin| reached > fin);
-        let cause = self.end.or(is_finished.then_some(EndCause::Fin))?;
+        let finished = self.fin.filter(|&(last, _)| reached > last).map(|(_, cause)| cause);
+        let cause = self.end.or(finished)?;
         if mem::replace(&mut self.ended, true) {
             return None;
         }

@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::window::{Window, runs};
 use crate::path::Path;
 use crate::timers::Timers;
-use crate::wire::{Session, Spm, WindowState};
+use crate::wire::{Reset, Session, Spm, WindowState};
 use crate::{Instant, Seq};
 
 /// One source.
@@ -65,8 +65,8 @@ pub(super) struct Peer {
     /// The longest payload of a packet so far.
     pub(super) payload_len_max: usize,
     pub(super) held: Held,
-    /// The last position of a session that its source has ended.
-    pub(super) fin: Option<u64>,
+    /// The last position of a session that its source has ended, and how: what is missing until there is still repaired.
+    pub(super) fin: Option<(u64, EndCause)>,
     pub(super) end: Option<EndCause>,
     pub(super) ended: bool,
     /// Whether the peer waits in the receiver's queues.
@@ -214,11 +214,13 @@ impl Peer {
         }
         self.window.set_spm_lead(lead);
         self.close_at(lead, spm, shared);
-        if spm.options.fin {
-            self.fin = Some(lead);
-        }
-        if let Some(reset) = spm.options.reset {
-            self.end.get_or_insert(EndCause::Reset(reset));
+        match (spm.options.fin, spm.options.reset) {
+            // Beside OPT_FIN a reset says that more was meant to come; without the N bit NAKs are still answered (§9.8.1).
+            (true, reset) if !reset.is_some_and(Reset::no_repair) => {
+                self.fin = Some((lead, reset.map_or(EndCause::Fin, EndCause::Reset)));
+            }
+            (_, Some(reset)) => _ = self.end.get_or_insert(EndCause::Reset(reset)),
+            _ => {}
         }
         if let Some(silent_ns) = self.flow.ceased(now) {
             self.repairs_ceased(now, silent_ns);

@@ -92,11 +92,12 @@ impl Source {
             Some(_) => self.window.short_group_at_lead().and_then(|size| NonZeroU32::new(size.into())),
             None => None,
         };
+        let is_aborted = self.reset.is_some() && self.reset_at_end.is_none();
         let options = SpmOptions {
             join: self.join_from(),
             parity,
             curr_tgsize,
-            fin: self.reset.is_none() && matches!(self.phase, Phase::Lingering { .. }),
+            fin: !is_aborted && matches!(self.phase, Phase::Lingering { .. }),
             reset: self.reset,
             ..SpmOptions::default()
         };

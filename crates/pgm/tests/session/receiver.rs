@@ -252,6 +252,20 @@ fn a_reset_ends_the_session() {
 }
 
 #[test]
+fn a_reset_beside_the_end_waits_for_what_is_missing() {
+    let mut rig = ReceiverRig::lacking_one(apdus());
+    let reset = Reset::new(false, 7).unwrap();
+    rig.spm_with(0, 3, SpmOptions { fin: true, reset: Some(reset), ..SpmOptions::default() });
+    assert_eq!(rig.told(), []);
+    assert_eq!(texts(&rig.run_ms(10))[0].split(" of").next(), Some("NAK 1,3"));
+    rig.data(DataKind::Repair, 3, 0, b"3");
+    rig.data(DataKind::Repair, 1, 0, b"1");
+    let expected = [message("1"), message("2"), message("3"), Told::End(EndCause::Reset(reset))];
+    assert_eq!(rig.told(), expected);
+    assert_eq!(rig.receiver.sources().count(), 0);
+}
+
+#[test]
 fn the_end_waits_for_what_is_missing() {
     let mut rig = ReceiverRig::lacking_one(apdus());
     rig.spm_with(0, 3, SpmOptions { fin: true, ..SpmOptions::default() });

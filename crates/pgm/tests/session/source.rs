@@ -211,6 +211,22 @@ fn a_reset_ends_sending_at_once_and_is_told_through_the_linger() {
 }
 
 #[test]
+fn a_session_that_is_cut_sends_what_waits_and_then_says_so() {
+    let mut config = apdu_source();
+    config.spm.heartbeat_min = Duration::from_millis(100);
+    config.spm.linger = Duration::from_secs(1);
+    let mut rig = SourceRig::having_sent(config, 2);
+    rig.publish(1);
+    rig.source.cut(rig.now, Reset::new(false, 7).unwrap());
+    assert_eq!(rig.source.publish(rig.now, b"more"), Err(PublishError::Finished));
+    let sent = rig.run_ms(3_000);
+    let sent = texts(&sent);
+    assert!(sent[0].starts_with("ODATA 2"), "{sent:?}");
+    assert!(sent[1..].iter().all(|text| text.contains("fin, rst 7")), "{sent:?}");
+    assert_eq!(rig.events.last(), Some(&SourceEvent::Finished));
+}
+
+#[test]
 fn after_a_reset_without_repair_naks_are_confirmed_and_not_answered() {
     let mut rig = SourceRig::having_sent(apdu_source(), 4);
     rig.nak(&[1]);

@@ -10,7 +10,7 @@ use campanile_pgm::source::{PublishError, Source, SourceEvent};
 use campanile_pgm::wire::Reset;
 
 use super::Published;
-use super::outbox::{Listener, Said};
+use super::outbox::{End, Listener, Said};
 use crate::multicast::node::source::Feed;
 use crate::multicast::queue::Outlet;
 use crate::multicast::report::Report;
@@ -20,7 +20,7 @@ use crate::multicast::report::Report;
 pub(super) enum Order {
     Rate(u64),
     Linger(Duration),
-    Abort(u8),
+    Abort(Reset),
 }
 
 /// Carries the packets that the application fills to a source.
@@ -59,7 +59,8 @@ impl MessageFeed {
                     Err(_) => packed.clear(),
                 },
                 Said::Flush => machine.flush(now),
-                Said::Finish => machine.finish(now),
+                Said::End(End::Whole) => machine.finish(now),
+                Said::End(End::Cut(reset)) => machine.cut(now, reset),
             }
         }
     }
@@ -71,10 +72,7 @@ impl Feed for MessageFeed {
             match order {
                 Order::Rate(rate_bps) => machine.set_rate(now, rate_bps / 8),
                 Order::Linger(linger) => machine.set_linger(now, linger),
-                Order::Abort(reason) => {
-                    let reset = Reset::new(true, reason.min(63)).expect("63 is the greatest reason");
-                    machine.reset(now, reset);
-                }
+                Order::Abort(reset) => machine.reset(now, reset),
             }
         }
         self.feed(now, machine);

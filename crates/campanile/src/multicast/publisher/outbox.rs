@@ -10,6 +10,7 @@ use std::task::{Poll, Waker as TaskWaker};
 
 use campanile_engine::Waker;
 use campanile_pgm::source::{Packed, Packer};
+use campanile_pgm::wire::Reset;
 
 /// What the application has said, as its node hears it.
 #[derive(Debug)]
@@ -19,7 +20,15 @@ pub(super) enum Said<'a> {
     /// A burst is over.
     Flush,
     /// The session is.
-    Finish,
+    End(End),
+}
+
+/// How a session ends with what was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Whole,
+    /// More was meant to come.
+    Cut(Reset),
 }
 
 /// Why something was not said.
@@ -40,21 +49,15 @@ pub(super) fn outbox<'a>(
 ) -> (Speaker, Listener) {
     let packets_max = (BYTES / packer.tsdu_len()).max(1);
     first.into_iter().for_each(|message| packer.put(message, false));
-    let open = Open {
-        packer,
-        messages: 0,
-        is_flushed: false,
-        is_finished: false,
-        is_closed: false,
-        waiting: Vec::new(),
-    };
+    let open =
+        Open { packer, messages: 0, is_flushed: false, end: None, is_closed: false, waiting: Vec::new() };
     let shared = Arc::new(Shared { len_max, packets_max, open: Mutex::new(open) });
     let listener = Listener {
         shared: Arc::clone(&shared),
         hand: Packed::default(),
         is_open: false,
         is_flushed: false,
-        is_finished: false,
+        end: None,
     };
     (Speaker { shared }, listener)
 }
@@ -75,7 +78,7 @@ pub(super) struct Listener {
     /// A burst is over with what was taken before.
     is_flushed: bool,
     /// The session is over with what is in the hand.
-    is_finished: bool,
+    end: Option<End>,
 }
 
 #[derive(Debug)]
@@ -93,7 +96,7 @@ struct Open {
     messages: usize,
     /// A burst is over with what the node has.
     is_flushed: bool,
-    is_finished: bool,
+    end: Option<End>,
     is_closed: bool,
     /// Who waits for room.
     waiting: Vec<TaskWaker>,
@@ -138,19 +141,19 @@ impl Speaker {
     }
 
     /// Says that the session is over with what was published. Nothing more is.
-    pub(super) fn finish(&self, node: &Waker) {
-        self.close(node, true);
+    pub(super) fn finish(&self, end: End, node: &Waker) {
+        self.close(node, Some(end));
     }
 
     /// Nothing more is published.
     pub(super) fn abort(&self, node: &Waker) {
-        self.close(node, false);
+        self.close(node, None);
     }
 
-    fn close(&self, node: &Waker, finishes: bool) {
+    fn close(&self, node: &Waker, end: Option<End>) {
         let waiting = {
             let mut open = self.shared.lock();
-            open.is_finished |= finishes && !open.is_closed;
+            open.end = open.end.or(end.filter(|_| !open.is_closed));
             open.close()
         };
         waiting.into_iter().for_each(TaskWaker::wake);
@@ -187,14 +190,14 @@ impl Listener {
     /// What was said next. A packet that is still being filled stays while it `waits` for what is to be sent before it: it may well become
     /// full.
     pub(super) fn next(&mut self, waits: bool) -> Option<Said<'_>> {
-        if self.hand.is_empty() && !self.is_finished {
+        if self.hand.is_empty() && self.end.is_none() {
             self.reach(waits);
         }
         if mem::take(&mut self.is_flushed) {
             return Some(Said::Flush);
         }
         if self.hand.is_empty() {
-            return mem::take(&mut self.is_finished).then_some(Said::Finish);
+            return self.end.take().map(Said::End);
         }
         Some(Said::Packets(&mut self.hand))
     }
@@ -213,11 +216,11 @@ impl Listener {
                 Err(TryLockError::WouldBlock) => return,
                 Err(TryLockError::Poisoned(_)) => unreachable!("nothing panics at an outbox"),
             };
-            let Open { packer, messages, is_flushed, is_finished, waiting, .. } = &mut *open;
+            let Open { packer, messages, is_flushed, end, waiting, .. } = &mut *open;
             *messages = 0;
             self.is_flushed = mem::take(is_flushed);
-            self.is_finished = mem::take(is_finished);
-            if !waits || self.is_finished {
+            self.end = end.take();
+            if !waits || self.end.is_some() {
                 packer.close();
             }
             self.is_open = packer.is_open();
@@ -279,7 +282,7 @@ mod tests {
                     packed.clear();
                 }
                 Said::Flush => heard.push(b"flush".to_vec()),
-                Said::Finish => heard.push(b"finish".to_vec()),
+                Said::End(_) => heard.push(b"finish".to_vec()),
             }
         }
         heard
@@ -302,7 +305,7 @@ mod tests {
         }
         speaker.flush(&node).expect("not closed");
         speaker.try_say(b"last", false, &node).expect("room");
-        speaker.finish(&node);
+        speaker.finish(End::Whole, &node);
         assert_eq!(speaker.try_say(b"late", false, &node), Err(SayError::Closed));
         assert_eq!(speaker.flush(&node), Err(SayError::Closed));
         assert_eq!(heard(&mut listener, true), [b"flush".to_vec(), b"last".to_vec(), b"finish".to_vec()]);
@@ -320,7 +323,7 @@ mod tests {
         assert_eq!(heard(&mut listener, true), [b"abcd".to_vec()], "the burst ends in this packet");
         assert_eq!(heard(&mut listener, false), [b"ef".to_vec()]);
         speaker.try_say(b"g", false, &node).expect("room");
-        speaker.finish(&node);
+        speaker.finish(End::Whole, &node);
         assert_eq!(heard(&mut listener, true), [b"g".to_vec(), b"finish".to_vec()]);
     }
 
@@ -329,7 +332,7 @@ mod tests {
         let node = waker();
         let (speaker, mut listener) = of_packets(3);
         speaker.abort(&node);
-        speaker.finish(&node);
+        speaker.finish(End::Whole, &node);
         assert!(heard(&mut listener, false).is_empty());
     }
 
