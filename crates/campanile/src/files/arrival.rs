@@ -296,7 +296,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Profile(error) => error.fmt(f),
-            Self::Content(content) => write!(f, "it brings {content:?}, not files"),
+            Self::Content(content) => write!(f, "it brings {content}, not files"),
             Self::Manifest(error) => error.fmt(f),
             Self::Hash => f.write_str("the manifest's hash is wrong"),
             Self::Blocks => f.write_str("the lengths of its packets are wrong"),

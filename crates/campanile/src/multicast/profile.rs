@@ -135,6 +135,17 @@ pub enum ProfileError {
     Cipher(u8),
 }
 
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Content::Files => "files",
+            Content::Messages => "messages",
+            Content::Apdu => "messages in packets of their own",
+            Content::Stream => "a stream",
+        })
+    }
+}
+
 impl fmt::Display for ProfileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

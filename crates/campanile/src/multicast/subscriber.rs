@@ -135,14 +135,10 @@ pub enum Foreign {
 
 impl std::fmt::Display for Foreign {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = match self {
-            Foreign::Profile(error) => return error.fmt(f),
-            Foreign::Content(Content::Files) => "files",
-            Foreign::Content(Content::Messages) => "messages",
-            Foreign::Content(Content::Apdu) => "messages in packets of their own",
-            Foreign::Content(Content::Stream) => "a stream",
-        };
-        write!(f, "it brings {what}")
+        match self {
+            Foreign::Profile(error) => error.fmt(f),
+            Foreign::Content(content) => write!(f, "it brings {content}"),
+        }
     }
 }
 

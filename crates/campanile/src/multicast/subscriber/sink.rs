@@ -74,8 +74,7 @@ impl OrderedSink {
 
     fn begin(&mut self, tsi: Tsi, first: Seq) {
         // Only who is there from the first packet on is sure to see the profile.
-        let has_front = !self.mode.is_foreign() && first == Seq(0);
-        let front = if has_front { Front::Awaited(Vec::new()) } else { Front::None };
+        let front = if first == Seq(0) { Front::Awaited(Vec::new()) } else { Front::None };
         self.sessions.insert(tsi, Session { front, lost: false });
         self.settled = None;
     }
@@ -97,6 +96,11 @@ impl OrderedSink {
             return Some(taken);
         }
         let verdict = match Profile::parse(so_far) {
+            // Programs of others send none.
+            Err(ProfileError::None) if self.mode.is_foreign() => {
+                session.front = Front::None;
+                return Some(0);
+            }
             Ok(profile) if !is_of(profile.content, self.mode) => Err(Foreign::Content(profile.content)),
             // A message that is longer than the profile is none.
             Ok(_) if self.mode != Mode::Stream && bytes.len() > taken => {
