@@ -49,6 +49,11 @@ impl CommandError {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// The error, unless it is that nobody reads the output any more.
+    pub(crate) fn unless_unread(self) -> Result<(), Self> {
+        if self.kind == Kind::Unread { Ok(()) } else { Err(self) }
+    }
+
     /// Tells the user, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         // If this cannot be written there is no one left to tell.

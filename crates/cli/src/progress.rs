@@ -42,13 +42,17 @@ impl Teller {
         self.bar.is_some()
     }
 
-    /// Says something, above the bar if there is one.
+    /// Says something, above the bar if there is one. A transfer goes on where nobody reads any more how it goes.
+    ///
+    /// # Errors
+    /// There is no room for it.
     pub(crate) fn tell<T: Said>(&self, said: &T) -> Result<(), CommandError> {
-        match &self.bar {
+        let told = match &self.bar {
             _ if self.json => output::event(T::EVENT, said),
             Some(bar) => bar.suspend(|| output::line(said)),
             None => output::line(said),
-        }
+        };
+        told.or_else(CommandError::unless_unread)
     }
 
     /// Tells people something beside the output; scripts see it by what follows.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use campanile::amount;
-use campanile::multicast::Side;
+use campanile::multicast::{Options, Side};
 
 use crate::command_error::CommandError;
 use crate::session::{self, Kind, KindArguments, SessionArguments};
@@ -58,6 +58,17 @@ Examples:
   campanile recv --zmq --group 239.192.7.1:5555 --interface eth0   from PUB sockets of ZeroMQ
 
 Exit codes: 0 everything is there, 1 the run failed, 2 bad input, 3 not everything is there.";
+
+/// What to know where nothing was heard for long.
+fn silence(options: &Options) -> String {
+    let group = options.network.group;
+    format!(
+        "nothing was heard of {group} yet; `campanile doctor --group {group}` looks for what may keep it away"
+    )
+}
+
+/// How long that is.
+const LONG: Duration = Duration::from_secs(15);
 
 /// Receives, and tells how it goes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {

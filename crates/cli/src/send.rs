@@ -57,6 +57,10 @@ Examples:
 Exit codes: 0 all receivers that reported have everything, 1 the run failed, 2 bad input,
 3 some receivers have not everything.";
 
+/// What to know where all seems well and nobody was heard of.
+const NOBODY: &str = "no receiver has reported: it may be that nobody has it; --receivers waits for them, and `campanile doctor` \
+    on their machines looks for what keeps it away";
+
 /// Sends, and tells how it goes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let kind = arguments.kind.kind();

@@ -5,6 +5,7 @@ mod command {
     mod beacon;
     mod decode;
     mod doctor;
+    mod feeds;
     mod interrupts;
     mod process;
     mod reference;

@@ -10,8 +10,8 @@ use campanile::files::{
 };
 use campanile::multicast::{EndCause, Options, Tsi};
 
-use super::Arguments;
 use super::said::{Begun, Complete, Failed, Finished, Found, Missed, Placed, Receiving, Started};
+use super::{Arguments, LONG};
 use crate::command_error::CommandError;
 use crate::figures::Things;
 use crate::interrupt::Interrupt;
@@ -33,6 +33,7 @@ pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Resu
         heard: now,
         had: 0,
         hashed: 0,
+        silence: Some(super::silence(options)),
         shown: None,
     };
     run.teller.tell(&Started::new(into, options))?;
@@ -48,6 +49,8 @@ struct Run {
     heard: Instant,
     had: u64,
     hashed: u64,
+    /// What to say when nothing is heard for long, until something is.
+    silence: Option<String>,
     /// The session that the bar shows.
     shown: Option<Tsi>,
 }
@@ -79,6 +82,11 @@ impl Run {
                 self.progress()?;
             }
             let silence = self.heard.elapsed();
+            if silence > LONG
+                && let Some(note) = self.silence.take()
+            {
+                self.teller.note(&note);
+            }
             match ending.take() {
                 Some(end) if is_known || silence > PATIENCE || interrupt.is_pressed() => {
                     self.summary()?;
@@ -100,6 +108,7 @@ impl Run {
     fn handle(&mut self, event: ReceiveEvent) -> Result<Option<Ending>, CommandError> {
         match event {
             ReceiveEvent::Found { tsi, source } => {
+                self.silence = None;
                 let found = Found { session: tsi.to_string(), source: source.to_string() };
                 self.teller.tell(&found)?;
             }
@@ -125,6 +134,9 @@ impl Run {
             ReceiveEvent::Incomplete { tsi, why, missing } => {
                 let missed = Missed { session: tsi.to_string(), why: why.to_string(), missing };
                 self.teller.tell(&missed)?;
+                if matches!(why, Incomplete::Ended(_)) && !self.stays && !is_final(&why) {
+                    self.teller.note("what has come is kept; this waits for it to be sent again");
+                }
                 if !self.stays && is_final(&why) {
                     let message = match missing {
                         0 => why.to_string(),

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Stdout, Write};
 use std::mem;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use campanile::multicast::{Bytes, EndCause, Options, Received, Subscriber, Tsi};
+use campanile::multicast::{Bytes, Content, EndCause, Foreign, Options, Received, Seq, Subscriber, Tsi};
 
-use super::Arguments;
 use super::said::{Heard, Message};
+use super::{Arguments, LONG};
 use crate::command_error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::progress::Said;
@@ -28,6 +29,7 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         stays: arguments.stay,
         is_foreign: options.mode.is_foreign(),
         started: Instant::now(),
+        silence: Some(super::silence(options)),
         live: BTreeMap::new(),
         message: Vec::new(),
         messages: 0,
@@ -47,8 +49,9 @@ struct Run {
     /// The sources know nothing of reports.
     is_foreign: bool,
     started: Instant,
-    /// The sessions that are heard, and whether their sources are told how far this receiver is.
-    live: BTreeMap<Tsi, bool>,
+    /// What to say when nothing is heard for long, until something is.
+    silence: Option<String>,
+    live: BTreeMap<Tsi, Live>,
     /// The parts of a message that goes on.
     message: Vec<Bytes>,
     /// What was written.
@@ -56,6 +59,14 @@ struct Run {
     bytes: u64,
     /// Why not everything came.
     flaw: Option<String>,
+}
+
+/// A session that is heard.
+#[derive(Clone, Copy)]
+struct Live {
+    source: IpAddr,
+    /// Its source is told how far this receiver is.
+    is_told: bool,
 }
 
 /// Whether there is more to wait for.
@@ -91,6 +102,11 @@ impl Run {
                 }
             }
             let silence = heard.elapsed();
+            if silence > LONG
+                && let Some(note) = self.silence.take()
+            {
+                output::note(note);
+            }
             if ending && silence > PATIENCE {
                 return Ok(());
             }
@@ -109,7 +125,7 @@ impl Run {
     fn leave(&mut self) {
         let live = mem::take(&mut self.live);
         live.keys().for_each(|tsi| self.subscriber.leave(*tsi));
-        let told = |(tsi, is_told): (Tsi, bool)| is_told.then_some(tsi);
+        let told = |(tsi, live): (Tsi, Live)| live.is_told.then_some(tsi);
         let mut owing: BTreeSet<Tsi> = live.into_iter().filter_map(told).collect();
         let until = Instant::now() + LEAVE;
         while !owing.is_empty() && Instant::now() < until {
@@ -149,19 +165,7 @@ impl Run {
 
     fn handle(&mut self, event: Received) -> Result<Next, CommandError> {
         match event {
-            Received::Start { tsi, source, first } => {
-                if self.kind == Kind::Stream && !self.live.is_empty() {
-                    output::note(format_args!(
-                        "session {tsi} from {source} is not heard: one stream at a time"
-                    ));
-                    self.subscriber.leave(tsi);
-                    return Ok(Next::More);
-                }
-                self.live.insert(tsi, first.0 == 0 && !self.is_foreign);
-                if first.0 != 0 && !self.is_foreign {
-                    output::note(format_args!("session {tsi} from {source} had begun before"));
-                }
-            }
+            Received::Start { tsi, source, first } => return Ok(self.begin(tsi, source, first)),
             Received::Message { tsi, bytes, more } => {
                 self.message.push(bytes);
                 if !more {
@@ -188,7 +192,7 @@ impl Run {
             Received::Stalled { .. } | Received::Resumed { .. } => {}
             Received::Foreign { tsi, why } => {
                 self.live.remove(&tsi);
-                output::note(format_args!("session {tsi} is not heard: {why}"));
+                output::note(format_args!("session {tsi} is not heard: {why}{}", taken_by(why)));
             }
             Received::End { tsi, cause } => return Ok(self.end(tsi, cause)),
             Received::Acknowledged { .. } if self.live.is_empty() && !self.stays => return Ok(Next::Over),
@@ -201,24 +205,65 @@ impl Run {
         Ok(Next::More)
     }
 
+    fn begin(&mut self, tsi: Tsi, source: IpAddr, first: Seq) -> Next {
+        self.silence = None;
+        let other = self.live.iter().next().filter(|_| self.kind == Kind::Stream);
+        match other.map(|(&other, live)| (other, live.source == source)) {
+            // One program at a time has the port at an address: the one before is no more.
+            Some((other, true)) => {
+                self.live.remove(&other);
+                self.subscriber.leave(other);
+                self.note_flaw(format!("session {other} ended early: its sender began anew"));
+                if !self.stays {
+                    self.subscriber.leave(tsi);
+                    return Next::Over;
+                }
+            }
+            Some((_, false)) => {
+                output::note(format_args!("session {tsi} from {source} is not heard: one stream at a time"));
+                self.subscriber.leave(tsi);
+                return Next::More;
+            }
+            None => {}
+        }
+        let is_late = first.0 != 0 && !self.is_foreign;
+        self.live.insert(tsi, Live { source, is_told: first.0 == 0 && !self.is_foreign });
+        if is_late && self.kind == Kind::Stream && !self.stays {
+            self.flaw = Some(format!("session {tsi} had begun before: what it began with is missing"));
+        } else if is_late {
+            output::note(format_args!("session {tsi} from {source} had begun before"));
+        }
+        Next::More
+    }
+
+    /// Something is missing. Who stays hears of it at once, others at the end.
+    fn note_flaw(&mut self, flaw: String) {
+        if self.stays {
+            output::note(&flaw);
+        }
+        self.flaw = Some(flaw);
+    }
+
     fn end(&mut self, tsi: Tsi, cause: EndCause) -> Next {
-        let was_live = self.live.remove(&tsi).is_some();
+        let live = self.live.remove(&tsi);
         let why = match cause {
             EndCause::Fin => None,
             EndCause::Reset(_) => Some("its sender broke it off"),
             EndCause::Expired => Some("its sender fell silent"),
             EndCause::Loss => Some("packets were lost for good"),
         };
-        if let Some(why) = why.filter(|_| was_live) {
-            self.flaw = Some(format!("session {tsi} ended early: {why}"));
-            if self.stays {
-                output::note(format_args!("session {tsi} ended early: {why}"));
-            }
+        if let Some(why) = why.filter(|_| live.is_some()) {
+            self.note_flaw(format!("session {tsi} ended early: {why}"));
         }
-        match () {
-            () if self.stays || !was_live || !self.live.is_empty() => Next::More,
-            () if self.is_foreign => Next::Over,
-            () => Next::Known,
+        match live {
+            Some(live) if !self.stays && self.live.is_empty() => {
+                if live.is_told {
+                    Next::Known
+                } else {
+                    Next::Over
+                }
+            }
+            _ => Next::More,
         }
     }
 
@@ -237,6 +282,17 @@ impl Run {
             self.out.write_all(part)?;
         }
         Ok(self.out.write_all(b"\n")?)
+    }
+}
+
+/// Which command takes a session that this one does not.
+fn taken_by(why: Foreign) -> &'static str {
+    match why {
+        Foreign::Profile(_) => "",
+        Foreign::Content(Content::Files) => "; receive them with --into",
+        Foreign::Content(Content::Messages) => "; receive them with --lines",
+        Foreign::Content(Content::Apdu) => "; receive them with --lines --set mode=apdu",
+        Foreign::Content(Content::Stream) => "; receive it with --stream",
     }
 }
 

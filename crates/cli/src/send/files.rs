@@ -8,9 +8,9 @@ use campanile::files::{
 };
 use campanile::multicast::{Counter, Options};
 
-use super::Arguments;
 use super::group::Group;
 use super::said::{Drained, Finished, Receiver, Sending, Started};
+use super::{Arguments, NOBODY};
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
@@ -102,6 +102,9 @@ impl Run {
         let complete = end.complete >= needed && (wanted.is_some() || self.sender.is_drained());
         self.teller.tell(&Finished { success: complete, interrupted: is_interrupted, wanted, end })?;
         if complete {
+            if needed == 0 {
+                self.teller.note(NOBODY);
+            }
             return Ok(());
         }
         if is_interrupted && !self.sender.is_drained() {

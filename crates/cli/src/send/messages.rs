@@ -5,16 +5,17 @@ use std::io::{self, BufRead, Read};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver as Inlet, TryRecvError, channel};
+use std::sync::mpsc::{Receiver as Inlet, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use campanile::files::FileSender;
 use campanile::multicast::{Options, PublishError, Published, Publisher, ReceiverId, Report, Standing};
 
-use super::Arguments;
 use super::said::{InputFinished, Receiver, Started};
+use super::{Arguments, NOBODY};
 use crate::command_error::CommandError;
+use crate::figures::Count;
 use crate::interrupt::Interrupt;
 use crate::progress::Teller;
 use crate::session::{self, Kind};
@@ -25,7 +26,7 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
     session::opened()?;
     let interrupt = Interrupt::new()?;
     let teller = Teller::new(arguments.json);
-    teller.tell(&Started::input(publisher.tsi(), options))?;
+    teller.tell(&Started::input(publisher.tsi(), options, arguments.receivers))?;
     let run = Run {
         publisher: Arc::new(publisher),
         teller,
@@ -34,6 +35,8 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         input: None,
         read: Arc::default(),
         ended: Ended::No,
+        failure: None,
+        is_foreign: options.mode.is_foreign(),
         wanted: arguments.receivers.unwrap_or(0),
         linger: options.sending.linger,
     };
@@ -49,6 +52,10 @@ struct Run {
     input: Option<Inlet<Result<(), InputError>>>,
     read: Arc<Tally>,
     ended: Ended,
+    /// Why the input was not sent to its end, if that is nobody's wish.
+    failure: Option<CommandError>,
+    /// Receivers do not report.
+    is_foreign: bool,
     /// Receivers that are waited for.
     wanted: usize,
     /// How long repair goes on after the end.
@@ -61,6 +68,7 @@ enum Ended {
     No,
     Whole,
     Interrupted,
+    Failed,
 }
 
 /// What was read of standard input and is sent, counted by the thread that reads.
@@ -100,35 +108,47 @@ impl Run {
             }
             if interrupt.is_pressed() && self.ended == Ended::No {
                 // What was read is sent; the thread that reads finds the session finished.
-                self.ended = Ended::Interrupted;
                 self.teller.note("what was read is still sent and repaired; Ctrl-C again ends it at once");
-                self.publisher.finish();
+                self.end(Ended::Interrupted);
             }
-            self.look_at_input()?;
+            self.look_at_input();
         }
         self.summary()
     }
 
     /// Sees whether all was read.
-    fn look_at_input(&mut self) -> Result<(), CommandError> {
-        match self.input.as_ref().map(Inlet::try_recv) {
-            Some(Ok(Ok(()))) => {
-                if self.ended == Ended::No {
-                    self.ended = Ended::Whole;
-                    self.publisher.finish();
-                }
-                Ok(())
+    fn look_at_input(&mut self) {
+        let Some(Ok(read)) = self.input.as_ref().map(Inlet::try_recv) else { return };
+        // An end of the session is told by the publisher.
+        if self.ended != Ended::No || matches!(read, Err(InputError::Publish(PublishError::Finished))) {
+            return;
+        }
+        self.failure = read.err().map(|error| self.input_error(error));
+        self.end(if self.failure.is_some() { Ended::Failed } else { Ended::Whole });
+    }
+
+    /// Ends the session behind what was read.
+    fn end(&mut self, ended: Ended) {
+        self.ended = ended;
+        // Programs of others take a session that was broken off for a fault of the network.
+        if ended == Ended::Whole || self.is_foreign {
+            self.publisher.finish();
+        } else {
+            self.publisher.cut(GONE);
+        }
+    }
+
+    fn input_error(&self, error: InputError) -> CommandError {
+        match error {
+            InputError::Read(error) => {
+                CommandError::failed(format!("standard input cannot be read: {error}"))
             }
-            Some(Ok(Err(InputError::Read(error)))) => {
-                Err(CommandError::failed(format!("standard input cannot be read: {error}")))
+            InputError::Publish(_) => {
+                let line = Count(self.read.lines.load(Ordering::Relaxed) + 1);
+                let error =
+                    format!("line {line} is too long for a message, and nothing from there on was sent");
+                CommandError::bad_input(error).hint("raise --set window, or send it as a stream")
             }
-            Some(Ok(Err(InputError::Publish(PublishError::TooLong)))) => {
-                let error = CommandError::bad_input("a line is too long for a message");
-                Err(error.hint("raise --set window, or send it as a stream"))
-            }
-            // An end of the session is told by the publisher.
-            Some(Ok(Err(InputError::Publish(_))) | Err(TryRecvError::Empty | TryRecvError::Disconnected))
-            | None => Ok(()),
         }
     }
 
@@ -171,8 +191,15 @@ impl Run {
             complete,
             receivers: self.receivers.values().map(|(from, report)| Receiver::new(*from, report)).collect(),
             counts: self.publisher.counts(),
+            is_foreign: self.is_foreign,
         })?;
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
         if success {
+            if self.receivers.is_empty() && !self.is_foreign {
+                self.teller.note(NOBODY);
+            }
             return Ok(());
         }
         if self.ended == Ended::Interrupted {
@@ -237,6 +264,9 @@ fn read_lines(publisher: &Publisher, read: &Tally) -> Result<(), InputError> {
 
 /// How long receivers are waited for that have everything and do not know yet that this is known.
 const LAST_RECEIPTS: Duration = Duration::from_millis(500);
+
+/// Why a session is cut, in the words of OPT_RST's number: its input did not come to its end.
+const GONE: u8 = 1;
 
 /// How often Ctrl-C and the input are looked after.
 const TICK: Duration = Duration::from_millis(20);

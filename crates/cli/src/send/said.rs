@@ -22,6 +22,9 @@ pub(super) struct Started {
     files: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
+    /// How many receivers standard input waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    once_there: Option<usize>,
 }
 
 impl Said for Started {
@@ -32,22 +35,22 @@ impl Started {
     pub(super) fn files(sender: &FileSender, options: &Options) -> Self {
         let manifest = sender.manifest();
         let (files, bytes) = (Some(manifest.entries().len()), Some(manifest.size()));
-        Self { files, bytes, ..Self::input(sender.tsi(), options) }
+        Self { files, bytes, ..Self::input(sender.tsi(), options, None) }
     }
 
-    pub(super) fn input(tsi: Tsi, options: &Options) -> Self {
+    pub(super) fn input(tsi: Tsi, options: &Options, once_there: Option<usize>) -> Self {
         let group = options.network.group.to_string();
         let rate_bps = match options.sending.rate {
             Rate::Fixed(rate_bps) => Some(rate_bps),
             Rate::Auto { .. } => None,
         };
-        Self { session: tsi.to_string(), group, rate_bps, files: None, bytes: None }
+        Self { session: tsi.to_string(), group, rate_bps, files: None, bytes: None, once_there }
     }
 }
 
 impl fmt::Display for Started {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { session, group, rate_bps, files, bytes } = self;
+        let Self { session, group, rate_bps, files, bytes, once_there } = self;
         match (files, bytes) {
             (Some(files), Some(bytes)) => {
                 write!(f, "sending {}, {},", Things(*files as u64, "file"), Size(*bytes))?;
@@ -59,7 +62,12 @@ impl fmt::Display for Started {
             Some(rate_bps) => BitRate(*rate_bps as f64).fmt(f)?,
             None => f.write_str("the rate that they take")?,
         }
-        write!(f, ", session {session}")
+        write!(f, ", session {session}")?;
+        match once_there {
+            Some(1) => f.write_str(", once a receiver is there"),
+            Some(receivers) => write!(f, ", once {receivers} receivers are there"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -206,6 +214,9 @@ pub(super) struct InputFinished {
     pub(super) complete: usize,
     pub(super) receivers: Vec<Receiver>,
     pub(super) counts: Counts,
+    /// Receivers do not report.
+    #[serde(skip)]
+    pub(super) is_foreign: bool,
 }
 
 impl Said for InputFinished {
@@ -214,13 +225,16 @@ impl Said for InputFinished {
 
 impl fmt::Display for InputFinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seconds, bytes, lines, complete, receivers, counts, .. } = self;
+        let Self { seconds, bytes, lines, complete, receivers, counts, is_foreign, .. } = self;
         let end = if self.interrupted { "interrupted" } else { "finished" };
         write!(f, "{end} after {seconds:.1} s: {} of standard input", Size(*bytes))?;
         if *lines > 0 {
             write!(f, " in {}", Things(*lines, "line"))?;
         }
-        writeln!(f, ", {} sent", Size(counts.of(Counter::BytesSent)))?;
-        write!(f, "  receivers  {complete} of {} that reported are complete", receivers.len())
+        write!(f, ", {} sent", Size(counts.of(Counter::BytesSent)))?;
+        if *is_foreign {
+            return Ok(());
+        }
+        write!(f, "\n  receivers  {complete} of {} that reported are complete", receivers.len())
     }
 }

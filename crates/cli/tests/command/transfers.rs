@@ -73,7 +73,7 @@ impl Session {
     }
 
     /// What comes of standard input at so many receivers, and what the sender says of it.
-    fn convey(&self, kind: &str, input: &[u8], receivers: usize) -> (Vec<Output>, Finished) {
+    pub(super) fn convey(&self, kind: &str, input: &[u8], receivers: usize) -> (Vec<Output>, Finished) {
         let Self(place) = self;
         let place = place.replace(" --json", "");
         std::thread::scope(|scope| {
