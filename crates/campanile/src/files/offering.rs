@@ -60,7 +60,7 @@ impl Offering {
         &self.manifest
     }
 
-    /// What was left out of directories, because it is neither file nor directory.
+    /// What was left out: of directories what is neither file nor directory, and directories with nothing in them.
     #[must_use]
     pub fn skipped(&self) -> &[PathBuf] {
         &self.skipped
@@ -141,6 +141,9 @@ impl Found {
             } else if kind.is_dir() {
                 FileName::parse(&name).map_err(|rule| OfferingError::Name(path.clone(), rule))?;
                 let mut inside = listed(&path, &name)?;
+                if inside.is_empty() {
+                    self.skipped.push(path);
+                }
                 inside.sort_by(|(_, a, _), (_, b, _)| b.cmp(a));
                 waiting.append(&mut inside);
             } else {
@@ -258,6 +261,16 @@ mod tests {
         assert!(ours.ends_with("`.campanile` is where incomplete files are kept"), "{ours}");
         fs::create_dir(scratch.path().join("empty")).expect("there is room");
         assert_eq!(refused(&[scratch.path().join("empty")]), "there is no file");
+    }
+
+    #[test]
+    fn a_directory_with_nothing_in_it_is_left_out() {
+        let scratch = Scratch::new();
+        scratch.file("tree/x", b"x");
+        let empty = scratch.path().join("tree/empty");
+        fs::create_dir(&empty).expect("there is room");
+        let offering = Offering::collect(&[scratch.path().join("tree")]).expect("it can be sent");
+        assert_eq!((names(&offering), offering.skipped()), (vec!["tree/x"], &[empty][..]));
     }
 
     #[test]

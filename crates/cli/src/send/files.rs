@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use campanile::files::{
-    CollectProgress, Collecting, FileSender, Offering, OfferingError, SendError, SendEvent, SendStartError,
+    CollectProgress, Collecting, FileSender, ManifestError, Offering, OfferingError, SendError, SendEvent,
+    SendStartError,
 };
 use campanile::multicast::{Counter, Options};
 
@@ -24,7 +25,9 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
     hashing.end();
     let offering = offering?;
     for path in offering.skipped() {
-        output::note(format_args!("{} is left out: it is neither a file nor a directory", path.display()));
+        let why =
+            if path.is_dir() && !path.is_symlink() { "empty" } else { "neither a file nor a directory" };
+        output::note(format_args!("{} is left out: it is {why}", path.display()));
     }
     let sender = FileSender::start(options, offering, arguments.receivers).map_err(start_error)?;
     session::opened()?;
@@ -147,6 +150,9 @@ fn offering_error(error: OfferingError) -> CommandError {
         }
         OfferingError::Kind(_) => CommandError::bad_input(error).hint("give files and directories"),
         OfferingError::Name(..) => CommandError::bad_input(error).hint("rename it, or send an archive"),
+        OfferingError::Manifest(ManifestError::Count(0)) => {
+            CommandError::bad_input(error).hint("give a file, or a directory with one in it")
+        }
         OfferingError::Manifest(_) => CommandError::bad_input(error).hint("send an archive of them"),
     }
 }
