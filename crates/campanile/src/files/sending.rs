@@ -52,6 +52,8 @@ pub struct Listener {
     pub address: IpAddr,
     /// What it said last.
     pub report: Report,
+    /// When that came.
+    pub heard_at: Instant,
 }
 
 /// What happened to a sender.
@@ -245,7 +247,7 @@ impl FileSender {
             // What comes long after an end is of a receiver that was started again.
             self.ends.remove(&report.receiver);
         }
-        let listener = Listener { address, report };
+        let listener = Listener { address, report, heard_at: Instant::now() };
         self.receivers.insert(report.receiver, listener);
         self.end_if_done();
         self.hurry();

@@ -1,6 +1,7 @@
 //! How the receivers of a session stand, for a terminal.
 
 use std::fmt;
+use std::time::Duration;
 
 use campanile::files::Listener;
 use campanile::multicast::Standing;
@@ -11,6 +12,8 @@ pub(super) struct Group<'a> {
     listeners: Vec<&'a Listener>,
     /// Lines that they may have, besides the one that sums up all.
     room: usize,
+    /// How long a receiver that goes on may say nothing before that is told.
+    patience: Duration,
 }
 
 impl<'a> Group<'a> {
@@ -25,18 +28,21 @@ impl<'a> Group<'a> {
             // A percent does not change places with every packet.
             (rank, percent(listener), listener.report.receiver)
         });
-        Self { listeners, room: room.max(1) }
+        // A large group's reports are far between.
+        let patience =
+            PATIENCE + Duration::from_millis(250) * u32::try_from(listeners.len()).unwrap_or(u32::MAX);
+        Self { listeners, room: room.max(1), patience }
     }
 }
 
 impl fmt::Display for Group<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listeners, room } = self;
+        let Self { listeners, room, patience } = self;
         let (known, all) = (listeners.len(), Others(listeners));
         write!(f, "  {} of {known} receivers complete{all}", complete(listeners))?;
         let shown = if listeners.len() > *room { room - 1 } else { listeners.len() };
         for listener in &listeners[..shown] {
-            write!(f, "\n  {}", Line(listener))?;
+            write!(f, "\n  {}", Line(listener, *patience))?;
         }
         match &listeners[shown..] {
             [] => Ok(()),
@@ -45,16 +51,18 @@ impl fmt::Display for Group<'_> {
     }
 }
 
-/// One receiver.
-struct Line<'a>(&'a Listener);
+/// One receiver, and how long it may say nothing.
+struct Line<'a>(&'a Listener, Duration);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(listener @ Listener { address, report }) = self;
+        let Self(listener @ Listener { address, report, heard_at }, patience) = self;
+        let silence = heard_at.elapsed();
         let address = address.to_string();
         write!(f, "{:8}  {address:15} {:>3} %  loss ", report.receiver.to_string(), percent(listener))?;
         write!(f, "{:4.1} %", f64::from(report.loss) / 655.36)?;
         match report.standing {
+            Standing::Joined if silence > *patience => write!(f, "  silent for {} s", silence.as_secs()),
             Standing::Joined => Ok(()),
             standing => write!(f, "  {standing}"),
         }
@@ -91,6 +99,9 @@ impl fmt::Display for Others<'_> {
     }
 }
 
+/// Several times as long as anyone of a small group takes from one report to the next.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 fn complete(listeners: &[&Listener]) -> usize {
     let is_complete = |listener: &&&Listener| listener.report.standing == Standing::Complete;
     listeners.iter().filter(is_complete).count()
@@ -103,6 +114,7 @@ fn percent(listener: &Listener) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Instant;
 
     use campanile::multicast::{ReceiverId, Report, Seq};
 
@@ -123,7 +135,7 @@ mod tests {
             needs: lead,
             socket: 0,
         };
-        Listener { address: Ipv4Addr::LOCALHOST.into(), report }
+        Listener { address: Ipv4Addr::LOCALHOST.into(), report, heard_at: Instant::now() }
     }
 
     fn told(listeners: &[Listener], room: usize) -> String {
@@ -146,6 +158,18 @@ mod tests {
   00000001  127.0.0.1       100 %  loss  0.0 %  complete";
         assert_eq!(told(&all, 4), lines);
         assert_eq!(told(&all, 400), lines);
+    }
+
+    #[test]
+    fn who_goes_on_and_says_nothing_is_told() {
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(30)).expect("it runs for longer");
+        let [silent, complete] = [Standing::Joined, Standing::Complete]
+            .map(|standing| Listener { heard_at: long_ago, ..listener(1, standing, 9, 0) });
+        let text = told(&[silent], 3);
+        assert!(text.contains("loss  0.0 %  silent for 3"), "{text}");
+        assert!(!told(&[complete], 3).contains("silent"));
+        let many = vec![silent; 200];
+        assert!(!told(&many, 3).contains("silent"), "they report more seldom");
     }
 
     #[test]
