@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use campanile_pgm::Instant;
 
-use self::listener::{Doubt, Listener};
+use self::listener::{Doubt, Listener, PERSISTS};
 use crate::multicast::report::{ReceiverId, Report};
 
 /// Finds the rate of one session.
@@ -108,7 +108,7 @@ struct Achieved {
 /// A rate that was lowered for a loss, to see whether that helps.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
-    /// The rate before.
+    /// The rate to go back to if the loss is the link's.
     rate_bps: f64,
     /// What was lost at last.
     excess: f64,
@@ -269,6 +269,10 @@ impl Governor {
         let rate_bps = self.rate_bps;
         let through_bps = rate_bps.min(achieved_bps) * (1.0 - excess) * BACK;
         let mut trial = trial.unwrap_or(Trial { rate_bps, excess, rounds: 0, back_bps: 0.0 });
+        // What lost far more than this is no rate to go back to.
+        if excess < trial.excess * PERSISTS {
+            trial.rate_bps = rate_bps;
+        }
         if !trial.is_deep() {
             trial.back_bps = through_bps.clamp(self.floor_bps, self.ceiling_bps);
         }

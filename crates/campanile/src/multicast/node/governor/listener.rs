@@ -221,7 +221,7 @@ const CRY: f64 = 0.1;
 /// How many losses are to be expected among packets of which none was lost, so that it is no luck.
 const LUCK: f64 = 4.0;
 /// The part of a loss that is left where a lower rate does not help, and how much more of it is another one.
-const PERSISTS: f64 = 0.5;
+pub(super) const PERSISTS: f64 = 0.5;
 const ALIKE: f64 = 1.25;
 /// The most that is believed of a link: what loses more is full.
 const GIVEN_MAX: f64 = 0.5;
