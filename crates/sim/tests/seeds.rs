@@ -41,6 +41,13 @@ fn what_no_packet_ever_was_is_not_told_lost() {
     run(4389..4390);
 }
 
+/// Receivers that hear short groups before the first SPM tells them how long groups are.
+#[test]
+fn who_joins_without_an_spm_knows_short_groups() {
+    run(6698..6699);
+    run(6860..6861);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

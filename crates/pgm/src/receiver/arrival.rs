@@ -68,6 +68,11 @@ impl Peer {
             self.learn_size(key, index, data, shared);
             return;
         }
+        if self.parity.is_none()
+            && let Some(size) = data.head.options.curr_tgsize
+        {
+            self.note_short_group(position, size.get());
+        }
         if self.read_at_once(position, data, shared) {
             return;
         }
@@ -95,7 +100,8 @@ impl Peer {
         let block = self.window.ensure(key);
         block.present |= bit;
         block.lost &= !bit;
-        if data.head.options.curr_tgsize.is_some_and(|size| size.get() == u32::from(index) + 1) {
+        let is_last = data.head.options.curr_tgsize.is_some_and(|size| size.get() == u32::from(index) + 1);
+        if is_last && self.parity.is_some() {
             block.set_size(index + 1);
         }
         // With nothing to come unasked, the last packet of a group ends it (§11.5).
@@ -132,7 +138,7 @@ impl Peer {
     /// A packet that is there already may tell that its group is a short one.
     fn learn_size(&mut self, key: u64, index: u8, data: &Data<'_>, shared: &mut Shared) {
         let is_last = data.head.options.curr_tgsize.is_some_and(|size| size.get() == u32::from(index) + 1);
-        if let Some(block) = self.window.block_mut(key).filter(|_| is_last)
+        if let Some(block) = self.window.block_mut(key).filter(|_| is_last && self.parity.is_some())
             && block.set_size(index + 1)
         {
             self.complete(key, shared);

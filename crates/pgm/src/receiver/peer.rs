@@ -1,5 +1,7 @@
 //! What a receiver knows of one source, and what the source's SPMs say of it.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::net::IpAddr;
 
 use super::bulk::Bulk;
@@ -45,6 +47,8 @@ pub(super) struct Peer {
     pub(super) data_leap: Leap,
     pub(super) window: Window,
     pub(super) parity: Option<Parity>,
+    /// The last packets of short groups, and how many packets those have, until it is known how long groups are.
+    short_groups: VecDeque<(u64, u32)>,
     pub(super) sink: Sink,
     /// Whether it is known where delivery begins, and whether the application was told.
     pub(super) begun: bool,
@@ -141,6 +145,7 @@ impl Peer {
             first: window.floor(),
             window,
             parity: None,
+            short_groups: VecDeque::new(),
             sink,
             begun: false,
             announced: false,
@@ -324,11 +329,27 @@ impl Peer {
                 new.present |= new_bit;
             }
         }
+        for (last, size) in mem::take(&mut self.short_groups) {
+            let (key, index) = (self.window.key(last), self.window.index(last));
+            let is_past = self.window.is_done(key) || self.window.start(key + 1) <= self.window.floor();
+            if !is_past && size == u32::from(index) + 1 {
+                self.window.ensure(key).set_size(index + 1);
+            }
+        }
         self.held = Held::default();
         for (_, hold) in self.window.holds_from_newest() {
             self.held.blocks += 1;
             self.held.bytes += hold.len();
         }
+    }
+
+    /// A packet says that it is the last one of a short group, before it is known where groups begin.
+    #[cold]
+    pub(super) fn note_short_group(&mut self, last: u64, size: u32) {
+        if self.short_groups.len() == SHORT_GROUPS_MAX {
+            self.short_groups.pop_front();
+        }
+        self.short_groups.push_back((last, size));
     }
 
     /// What an SPM says of the group that its lead ends (§11.4).
@@ -358,3 +379,5 @@ impl Peer {
 /// Steps ahead that are nothing unusual, of data and of SPMs.
 pub(super) const HORIZON: u64 = 1 << 16;
 const SPM_HORIZON: u64 = 1 << 10;
+/// Short groups that are remembered before the first SPM tells how long groups are.
+const SHORT_GROUPS_MAX: usize = 64;

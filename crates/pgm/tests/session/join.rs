@@ -1,5 +1,6 @@
 //! Who joins late: how far back reception begins.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use campanile_fec::Code;
@@ -79,6 +80,22 @@ fn joined_before_the_first_spm(group: u8) -> ReceiverRig {
     (2..group).filter(|&sqn| sqn != 2).for_each(|sqn| rig.odata(sqn.into(), &[sqn]));
     assert_eq!(rig.told(), []);
     rig
+}
+
+#[test]
+fn a_group_that_was_short_before_parity_was_heard_of_is_short_afterwards() {
+    let mut rig = ReceiverRig::new(ReceiverConfig { join: JoinWish::Recent, ..apdus() });
+    rig.odata(0, &[0]);
+    rig.odata(1, &[1]);
+    assert_eq!(rig.told(), [Told::Start(0), Told::Message(vec![0]), Told::Message(vec![1])]);
+    let mut last = DataHead::new(DataKind::Original, Seq(2), Seq(0));
+    last.options.curr_tgsize = NonZeroU32::new(3);
+    rig.hear(Body::Data(Data { head: last, payload: &[2] }));
+    rig.odata(4, &[4]);
+    assert_eq!(rig.told(), [Told::Message(vec![2])]);
+    let parity = Some(ParityPrm::new(4, false, true).unwrap());
+    rig.spm_with(0, 4, SpmOptions { parity, ..SpmOptions::default() });
+    assert_eq!(rig.told(), [Told::Message(vec![4])], "there is no packet 3");
 }
 
 #[test]
