@@ -133,14 +133,13 @@ fn a_foreign_address_is_named() {
     assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
 }
 
-/// Forged packets, without the privilege that forging takes: whoever holds a server's port before the server does can speak for
-/// it. They wait in the sockets of the other server, whose workers start last.
 /// What a socket dropped before anybody read from it shows, though no packet comes after it that says so.
 #[test]
 fn drops_are_counted_before_the_next_packet() {
     for shard in [Shard::Cpu, Shard::None] {
         let cores = cores::first(2).unwrap_or_else(|_| one_core());
-        let waiting = Bound::new(&EchoConfig { shard, cores, ..loopback() }).expect("there is a port");
+        let config = EchoConfig { shard, cores, receive_buffer: Some(64 << 10), ..loopback() };
+        let waiting = Bound::new(&config).expect("there is a port");
         let client = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
         for seq in 0..5000 {
             client.send_to(&packet(seq), waiting.address).expect("sent");
@@ -160,6 +159,8 @@ fn drops_are_counted_before_the_next_packet() {
     }
 }
 
+/// Forged packets, without the privilege that forging takes: whoever holds a server's port before the server does can speak for
+/// it. They wait in the sockets of the other server, whose workers start last.
 #[test]
 fn two_servers_set_on_each_other_come_to_rest() {
     for count in [1, 100] {
