@@ -230,8 +230,13 @@ impl Source {
                 }
                 Timer::Heartbeat => {
                     self.end_burst(now);
-                    self.heartbeat.spm_due = true;
-                    self.timers.set(Timer::Heartbeat as usize, now + self.heartbeat.beat());
+                    if self.has_work() && self.pacer.opens_at() + self.config.spm.heartbeat_min > now {
+                        // What the rate holds back, or has just let go, says soon that we are there, and needs the room.
+                        self.restart_heartbeat(now);
+                    } else {
+                        self.heartbeat.spm_due = true;
+                        self.timers.set(Timer::Heartbeat as usize, now + self.heartbeat.beat());
+                    }
                 }
                 Timer::Advance => self.advance_with_time(now),
                 Timer::Linger => {

@@ -483,7 +483,7 @@ impl Source {
         self.window.sent() >= self.sent_max
     }
 
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         let has_data = self.waiting() > 0 && self.reset.is_none() && !self.is_held();
         has_data || self.owed.is_some() || self.repairs.len() > 0
     }

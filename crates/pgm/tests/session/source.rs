@@ -356,6 +356,21 @@ fn a_group_left_short_is_closed_when_nothing_follows() {
 }
 
 #[test]
+fn there_are_no_heartbeats_between_packets_that_the_rate_holds_back() {
+    let mut config = apdu_source();
+    config.pace.rate_bps = 10_000;
+    (config.spm.heartbeat_min, config.spm.heartbeat_max) =
+        (Duration::from_millis(5), Duration::from_millis(5));
+    let mut rig = SourceRig::new(config);
+    (0..10).for_each(|_| rig.source.publish(rig.now, &[0; 948]).unwrap());
+    let spms = |sent: &[Sent]| kinds(sent).iter().filter(|kind| kind.starts_with("SPM")).count();
+    let sent = rig.run_ms(800);
+    assert!(spms(&sent) < 10, "but for those of the start: {:?}", kinds(&sent));
+    rig.run_ms(300);
+    assert!(spms(&rig.run_ms(100)) > 10, "there is nothing else to send");
+}
+
+#[test]
 fn what_a_short_group_left_out_does_not_leave_the_window_as_packets_do() {
     let mut config = with_parity(ProActive::Off);
     config.window = WindowConfig { advance: Advance::Time(Duration::from_millis(50)), ..config.window };
