@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use campanile::files::{FileSender, Listener, SendProgress};
-use campanile::multicast::{Counter, Counts, Options, Rate, Report, Tsi};
+use campanile::multicast::{Counter, Counts, Options, Rate, Report, Standing, Tsi};
 use serde::Serialize;
 
 use crate::figures::{BitRate, Count, Size, Things};
@@ -80,6 +80,8 @@ pub(super) struct Receiver {
     pub(super) had: u32,
     pub(super) total: u32,
     pub(super) loss_percent: f64,
+    #[serde(skip)]
+    is_complete: bool,
 }
 
 impl Said for Receiver {
@@ -99,14 +101,19 @@ impl Receiver {
             had: report.had,
             total: report.total,
             loss_percent: f64::from(report.loss) / 655.36,
+            is_complete: report.standing == Standing::Complete,
         }
     }
 }
 
 impl fmt::Display for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { receiver, address, standing, had, total, loss_percent } = self;
-        write!(f, "receiver {receiver} at {address}: {standing}, {had} of {total} packets, ")?;
+        let Self { receiver, address, standing, had, total, loss_percent, is_complete } = self;
+        write!(f, "receiver {receiver} at {address}: {standing}, ")?;
+        // Of messages it counts what came the first time; repairs made that whole.
+        if !is_complete {
+            write!(f, "{had} of {total} packets, ")?;
+        }
         write!(f, "loss {loss_percent:.1} %")
     }
 }
@@ -236,5 +243,41 @@ impl fmt::Display for InputFinished {
             return Ok(());
         }
         write!(f, "\n  receivers  {complete} of {} that reported are complete", receivers.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use campanile::multicast::{ReceiverId, Seq};
+
+    #[test]
+    fn who_is_complete_lacks_no_packets() {
+        let said = |standing| {
+            let report = Report {
+                cookie: 7,
+                receiver: ReceiverId(7),
+                standing,
+                had: 18_836,
+                total: 24_755,
+                loss: 13_107,
+                headroom: 0,
+                lead: Seq(0),
+                heard: 0,
+                needs: Seq(0),
+                socket: 0,
+            };
+            Receiver::new([192, 0, 2, 7].into(), &report).to_string()
+        };
+        assert!(
+            said(Standing::Complete).ends_with(": complete, loss 20.0 %"),
+            "{}",
+            said(Standing::Complete)
+        );
+        assert!(
+            said(Standing::Left).ends_with(": left, 18836 of 24755 packets, loss 20.0 %"),
+            "{}",
+            said(Standing::Left)
+        );
     }
 }
