@@ -239,7 +239,8 @@ fn router_alert_is_on_what_network_elements_look_at() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     fs::write(folder.path().join("file"), vec![7; 200_000]).expect("there is room");
-    let options = ["interface=eth0", "carrier=raw-alert", "rate=50mbit", "fec=off"];
+    let options = ["interface=eth0", "carrier=raw-alert"];
+    let sending = [&options[..], &["rate=50mbit", "fec=off"]].concat();
     let mut watch = network.command("tshark");
     watch.args(["-l", "-i", "bridge", "-f", "ip proto 113", "-T", "fields", "-E", "separator=;"]);
     watch.args(["-e", "pgm.hdr.type", "-e", "ip.hdr_len", "-e", "pgm.hdr.dport"]);
@@ -247,7 +248,7 @@ fn router_alert_is_on_what_network_elements_look_at() {
     // What is seen of a source that nobody hears says that all before it, or behind it, is seen, too.
     let mut mark = |port: &str| {
         let data_port = format!("data-port={port}");
-        let mut command = campanile(&network.nodes()[0], "send", &[&options[..], &[&data_port]].concat());
+        let mut command = campanile(&network.nodes()[0], "send", &[&sending[..], &[&data_port]].concat());
         command.args(["--receivers", "1"]).arg(folder.path().join("file"));
         let source = Process::start("mark", &mut command).expect("it starts");
         assert!(watch.line(PATIENCE, |line| line.ends_with(port)).is_some(), "tshark sees nothing");
@@ -257,7 +258,7 @@ fn router_alert_is_on_what_network_elements_look_at() {
     let mut receiver = campanile(&network.nodes()[1], "recv", &[&options[..], &["inject-loss=10%"]].concat());
     receiver.arg("--into").arg(folder.path().join("in"));
     let receiver = Process::start("recv", &mut receiver).expect("it starts");
-    let mut second = campanile(&network.nodes()[0], "send", &options);
+    let mut second = campanile(&network.nodes()[0], "send", &sending);
     second.args(["--receivers", "1"]).arg(folder.path().join("file"));
     let second = Process::start("second", &mut second).expect("it starts").finish(PATIENCE);
     assert_eq!(second.code, Some(0), "{second:?}");
