@@ -56,7 +56,7 @@ fn a_file_goes_every_way() {
     let from = format!("source={}", network.nodes()[0].v4());
     goes(&["interface=eth0"], &[]);
     goes(&["interface=eth0"], &["interface=lo,eth0"]);
-    goes(&["interface=eth0", &from], &[]);
+    goes(&["interface=eth0"], &[&from]);
     goes(&["interface=eth0", "unicast-port=7600", "data-port=7700"], &[]);
     goes(&["interface=eth0", "group=[ff15::7:1]:7500"], &[]);
     goes(&["interface=eth0", "group=[ff12::7:1]:7500"], &[]);
