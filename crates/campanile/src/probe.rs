@@ -40,7 +40,7 @@ pub(crate) struct Account {
 
 /// The first bytes of every probe, of whatever version.
 const MAGIC: [u8; 4] = *b"CmPb";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes before the words of an account.
 const HEADER: usize = 24;
 
@@ -101,7 +101,15 @@ impl Account {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<8>();
         let words: &[[u8; 8]; Self::WORDS] = words.try_into().ok().filter(|_| rest.is_empty())?;
-        let [uptime_ns, workers, receive_buffer, busiest_ns, counts @ ..] = words.map(u64::from_le_bytes);
+        let words = words.map(u64::from_le_bytes);
+        let [uptime_ns, workers, receive_buffer, busiest_ns, counts @ ..] = words;
+        // What is reckoned with them has room then.
+        let is_sound = words.iter().all(|&word| word <= COUNT_MAX)
+            && (1..=WORKERS_MAX).contains(&workers)
+            && receive_buffer <= BUFFER_MAX;
+        if !is_sound {
+            return None;
+        }
         let counts = EchoCounts::from_words(counts);
         Some(Self { uptime_ns, workers, receive_buffer, busiest_ns, counts })
     }
@@ -116,6 +124,12 @@ impl Account {
         8 * Self::WORDS
     }
 }
+
+/// More than any server counts, in packets, bytes or nanoseconds: nine years.
+const COUNT_MAX: u64 = 1 << 58;
+/// More threads than any server has, and more bytes than any socket's buffer.
+const WORKERS_MAX: u64 = 1 << 16;
+const BUFFER_MAX: u64 = 1 << 40;
 
 #[cfg(test)]
 mod tests {
@@ -151,7 +165,7 @@ mod tests {
         let ask = written(Probe::Ask { nonce: 7, cookie: 0 });
         assert_eq!(Probe::read(&ask[..255]), None);
         assert_eq!(Probe::read(&[&ask[..], &[0]].concat()), None);
-        for (place, value) in [(0, b'c'), (4, 2), (5, 0), (5, 4), (6, 1), (255, 1)] {
+        for (place, value) in [(0, b'c'), (4, 1), (5, 0), (5, 4), (6, 1), (255, 1)] {
             let mut other = ask.clone();
             other[place] = value;
             assert_eq!(Probe::read(&other), None, "{place}: {value}");
@@ -160,6 +174,18 @@ mod tests {
         assert_eq!(Probe::read(&account[..account.len() - 1]), None);
         account[16] = 1;
         assert_eq!(Probe::read(&account), None, "a cookie has no place in an account");
+    }
+
+    #[test]
+    fn what_no_server_counts_is_no_account() {
+        let good = written(Probe::Account { nonce: 7, account: account() });
+        for word in 0..Account::WORDS {
+            let mut bad = good.clone();
+            bad[HEADER + 8 * word..][..8].fill(0xFF);
+            assert_eq!(Probe::read(&bad), None, "word {word}");
+        }
+        let none = Account { workers: 0, ..account() };
+        assert_eq!(Probe::read(&written(Probe::Account { nonce: 7, account: none })), None);
     }
 
     proptest! {

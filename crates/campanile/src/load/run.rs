@@ -50,7 +50,8 @@ pub(super) fn run(
     // The engine learns of the last drops by packets that do not come any more.
     let dropped: u64 = meters.iter().filter_map(DropMeter::read).sum();
     let Traffic { trains, datagrams, .. } = engine.stats().received;
-    worker.counts.dropped_here = worker.counts.dropped_here.max(dropped) * datagrams / trains.max(1);
+    worker.counts.dropped_here =
+        worker.counts.dropped_here.max(dropped).saturating_mul(datagrams) / trains.max(1);
     worker.counts.cpu_ns = cpu::thread_time().map_or(0, |time| time.as_nanos() as u64);
     board.publish(worker.counts.to_words());
     Ok(worker.timings)

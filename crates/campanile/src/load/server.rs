@@ -74,7 +74,7 @@ impl ServerShare {
         Self {
             workers: span.last.workers,
             receive_buffer: span.last.receive_buffer,
-            found_full: server.dropped.of(Cause::Kernel) * received / trains.max(1),
+            found_full: server.dropped.of(Cause::Kernel).saturating_mul(received) / trains.max(1),
             busy_percent,
             busiest_percent: busiest.max(busy_percent),
             cpu_ns_per_packet: server.cpu_ns as f64 / received.max(1) as f64,
