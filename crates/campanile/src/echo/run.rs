@@ -99,8 +99,8 @@ impl Worker<'_> {
     fn account(&mut self, is_asked: bool) {
         if is_asked || self.now >= self.read_at {
             self.read_at = self.now.after(READ_EVERY);
-            let dropped = self.meter.and_then(DropMeter::read);
-            self.own.dropped.set(Cause::Kernel, dropped.unwrap_or(0));
+            let metered = self.meter.and_then(DropMeter::read);
+            self.own.dropped.set(Cause::Kernel, metered.unwrap_or(0));
             self.own.cpu_ns = cpu::thread_time().map_or(0, |time| time.as_nanos() as u64);
         }
     }
@@ -113,6 +113,11 @@ impl Worker<'_> {
             bytes: traffic.bytes,
         };
         let mut counts = self.own;
+        // A kernel without such a meter tells of drops with what arrives after them.
+        if self.meter.is_some() {
+            let kernel = stats.dropped.kernel.max(counts.dropped.of(Cause::Kernel));
+            counts.dropped.set(Cause::Kernel, kernel);
+        }
         counts.dropped.set(Cause::Truncated, stats.dropped.truncated);
         counts.dropped.set(Cause::Send, stats.dropped.send);
         counts.received = flow(stats.received);

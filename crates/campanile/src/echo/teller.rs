@@ -63,15 +63,17 @@ impl Teller {
         if !known.contains(&cookie) {
             return Probe::Cookie { nonce, cookie: known[0] };
         }
-        let each: Vec<_> = self.boards.iter().map(|board| EchoCounts::from_words(board.read())).collect();
-        let mut counts: EchoCounts = each.iter().copied().sum();
+        let mut busiest_ns = 0;
+        let each = self.boards.iter().map(|board| EchoCounts::from_words(board.read()));
+        let mut counts: EchoCounts = each.inspect(|own| busiest_ns = own.cpu_ns.max(busiest_ns)).sum();
         // The others may have had no turn since their sockets dropped something.
-        counts.dropped.set(Cause::Kernel, self.meters.iter().filter_map(DropMeter::read).sum());
+        let metered = self.meters.iter().filter_map(DropMeter::read).sum();
+        counts.dropped.set(Cause::Kernel, counts.dropped.of(Cause::Kernel).max(metered));
         let account = Account {
             uptime_ns: now.as_ns(),
             workers: self.boards.len() as u64,
             receive_buffer: self.receive_buffer as u64,
-            busiest_ns: each.iter().map(|counts| counts.cpu_ns).max().unwrap_or(0),
+            busiest_ns,
             counts,
         };
         Probe::Account { nonce, account }
