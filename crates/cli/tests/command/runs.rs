@@ -95,26 +95,42 @@ fn a_run_that_lags_is_invalid_and_fails() {
     assert!(load.stderr.starts_with(told), "{}", load.stderr);
 }
 
-/// A filter drops every tenth packet on the way there and every twentieth on the way back; probes have another size.
-#[test]
-fn loss_is_split_into_there_and_back() {
-    let script = "ip link set lo up && nft add table inet f && \
-                  nft 'add chain inet f input { type filter hook input priority 0; }' && \
-                  nft add rule inet f input udp dport 5000 udp length 208 numgen inc mod 10 == 0 drop && \
-                  nft add rule inet f input udp sport 5000 udp length 208 numgen inc mod 20 == 0 drop && \
-                  echo prepared && { \"$0\" echo 5000 1 --bind 127.0.0.1 --duration 120 > started & } && \
-                  until [ -s started ]; do sleep 0.01; done && \
-                  \"$0\" load 127.0.0.1 5000 200 1 1 --rate 200 --timeout 5 --json; kill $!";
+/// What a load reports of a server in a namespace whose loopback was prepared so; `None` where that cannot be had.
+fn report_behind(prepare: &str, options: &str) -> Option<serde_json::Value> {
+    let script = format!(
+        "ip link set lo up && {prepare} && \
+         echo prepared && {{ \"$0\" echo 5000 1 --bind 127.0.0.1 --duration 120 > started & }} && \
+         until [ -s started ]; do sleep 0.01; done && \
+         \"$0\" load 127.0.0.1 5000 200 1 1 {options} --json; kill $!"
+    );
     let folder = tempfile::tempdir().expect("a new folder");
     let mut unshare = std::process::Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "--net", "sh", "-c", script, env!("CARGO_BIN_EXE_campanile")]);
+    unshare.args([
+        "--user",
+        "--map-root-user",
+        "--net",
+        "sh",
+        "-c",
+        &script,
+        env!("CARGO_BIN_EXE_campanile"),
+    ]);
     let output = unshare.current_dir(&folder).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let Some(report) = text.strip_prefix("prepared\n") else {
-        eprintln!("skipped: no namespace with a packet filter here");
-        return;
+        eprintln!("skipped: no such namespace here");
+        return None;
     };
-    let report: serde_json::Value = serde_json::from_str(report).unwrap_or_else(|_| panic!("{report}"));
+    Some(serde_json::from_str(report).unwrap_or_else(|_| panic!("{report}")))
+}
+
+/// A filter drops every tenth packet on the way there and every twentieth on the way back; probes have another size.
+#[test]
+fn loss_is_split_into_there_and_back() {
+    let filter = "nft add table inet f && \
+                  nft 'add chain inet f input { type filter hook input priority 0; }' && \
+                  nft add rule inet f input udp dport 5000 udp length 208 numgen inc mod 10 == 0 drop && \
+                  nft add rule inet f input udp sport 5000 udp length 208 numgen inc mod 20 == 0 drop";
+    let Some(report) = report_behind(filter, "--rate 200 --timeout 5") else { return };
     let server = &report["server"];
     // So few that buffers hold them all, should one of the two not get to its work. Two hundred, if nothing kept the other one from it.
     let sent = report["books"]["sent"].as_u64().expect("a number");
@@ -132,20 +148,8 @@ fn loss_is_split_into_there_and_back() {
 /// An interface of 2 Mbit/s with a short queue is told to send 8.
 #[test]
 fn a_full_queue_is_known_and_named() {
-    let script = "ip link set lo up && tc qdisc add dev lo root tbf rate 2mbit burst 4k limit 8k && \
-                  echo prepared && { \"$0\" echo 5000 1 --bind 127.0.0.1 --duration 120 > started & } && \
-                  until [ -s started ]; do sleep 0.01; done && \
-                  \"$0\" load 127.0.0.1 5000 200 1 1 --rate 4k --timeout 2 --json; kill $!";
-    let folder = tempfile::tempdir().expect("a new folder");
-    let mut unshare = std::process::Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "--net", "sh", "-c", script, env!("CARGO_BIN_EXE_campanile")]);
-    let output = unshare.current_dir(&folder).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let Some(report) = text.strip_prefix("prepared\n") else {
-        eprintln!("skipped: no namespace with a queue here");
-        return;
-    };
-    let report: serde_json::Value = serde_json::from_str(report).unwrap_or_else(|_| panic!("{report}"));
+    let queue = "tc qdisc add dev lo root tbf rate 2mbit burst 4k limit 8k";
+    let Some(report) = report_behind(queue, "--rate 4k --timeout 2") else { return };
     let entries = report["books"]["entries"].as_array().expect("a list");
     let queue =
         entries.iter().find(|entry| entry["place"] == "own_queue").unwrap_or_else(|| panic!("{report}"));
