@@ -3,6 +3,7 @@
 //! [`examine`] reads what the system tells (`/proc` and `/sys` on Linux) and tries what can be tried without harm. Each [`Finding`]
 //! has its evidence, what it costs, what mends it and how to see that it did. Where the system does not tell, the finding says so.
 
+mod card;
 mod firewall;
 mod group;
 mod interface;
@@ -10,6 +11,8 @@ mod live;
 mod machine;
 mod membership;
 mod port;
+mod processors;
+mod queues;
 mod tree;
 
 use std::net::SocketAddr;
@@ -94,10 +97,14 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
         live.into_iter().map(|(group, patience)| live::listen(&tree, group, interface, patience)).collect();
     findings.extend(machine::examine(&tree));
+    findings.extend(processors::examine(&tree));
     findings.extend(interface::loopback(&tree));
     if let Some(interface) = interface {
         let foreign = interface::foreign_files(&tree, interface);
-        findings.extend(machine::examine_interface(&tree, interface, foreign.is_none()));
+        findings.extend(card::examine(&tree, interface, foreign.is_none()));
+        if foreign.is_none() {
+            findings.extend(queues::examine(&tree, interface));
+        }
         findings.extend(interface::examine(&tree, interface, complaint.group, foreign));
     }
     // Where this program listened itself, nobody else has to.

@@ -30,6 +30,7 @@
 //! Three backends give the same meaning to these calls: `epoll` and `uring` on Linux, `iocp` on Windows. What one of them
 //! cannot do stands in its [`Capabilities`]. The engine knows no protocol above UDP.
 
+pub mod card;
 mod config;
 mod core;
 pub mod cpu;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use campanile_engine::Interface;
 
+use super::card::Device;
 use super::group::by;
-use super::machine::Device;
 use super::tree::Tree;
 use super::{Finding, Severity};
 use crate::beacon::{BeaconError, Listener, ListenerConfig};

@@ -1,27 +1,17 @@
-//! What concerns every datagram: buffers, drops, processors, fragments, the engine's needs.
+//! What concerns every datagram: buffers, drops, fragments, the filter's memory, the engine's needs.
 
-use campanile_engine::offload::{self, Offload};
 use campanile_engine::{Choice, Config, Engine};
 
-use super::tree::{LOOPBACK, Tree};
+use super::tree::Tree;
 use super::{Finding, Severity};
-use crate::host::{Counters, Processors, Times, of_column, of_rows};
+use crate::host::{Counters, of_column, of_rows};
 
 pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
     let counters = Counters::read(None);
     let mut findings =
         vec![buffers(tree), socket_drops(&counters), checksums(&counters), backlog(tree, &counters)];
-    findings.extend([governor(tree), fragments(tree), backend(tree), stolen(Processors::read().all())]);
+    findings.extend([fragments(tree), cut(tree), backend(tree)]);
     findings.extend(tracking(tree));
-    findings
-}
-
-/// What an interface has of its own. Without `knows_files` those of `/sys` are of other interfaces.
-pub(super) fn examine_interface(tree: &Tree, interface: &str, knows_files: bool) -> Vec<Finding> {
-    let mut findings = vec![interface_drops(tree, interface)];
-    let offloads = offload::of(interface).unwrap_or_default();
-    findings.extend(TASKS.iter().map(|task| task.examine(&offloads, interface)));
-    findings.extend(knows_files.then(|| steering(tree, interface)));
     findings
 }
 
@@ -95,73 +85,6 @@ fn backlog(tree: &Tree, counters: &Counters) -> Finding {
     }
 }
 
-/// What a network device has counted, as `/proc/net/dev` of this network namespace has it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Device {
-    pub(super) received: u64,
-    received_damaged: u64,
-    received_dropped: u64,
-    sent_damaged: u64,
-    sent_dropped: u64,
-}
-
-impl Device {
-    /// A line: bytes, packets, errors, dropped, lack of room, frames, compressed, multicast; then of those that were sent.
-    pub(super) fn read(tree: &Tree, interface: &str) -> Option<Self> {
-        let text = tree.text("proc/net/dev")?;
-        let line =
-            text.lines().find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
-        let numbers: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
-        let [_, received, damaged, dropped, no_room, _, _, _, _, _, sent_damaged, sent_dropped, ..] =
-            numbers[..]
-        else {
-            return None;
-        };
-        let received_dropped = dropped.saturating_add(no_room);
-        Some(Self { received, received_damaged: damaged, received_dropped, sent_damaged, sent_dropped })
-    }
-
-    /// Packets that came to it, and were lost there.
-    pub(super) fn not_received(self) -> u64 {
-        self.received_damaged.saturating_add(self.received_dropped)
-    }
-}
-
-fn interface_drops(tree: &Tree, interface: &str) -> Finding {
-    let check = "drops of the interface";
-    let Some(device) = Device::read(tree, interface) else { return Finding::unknown(check) };
-    let Device { received_damaged: damaged, received_dropped: dropped, sent_damaged, sent_dropped, .. } =
-        device;
-    let sent = sent_damaged.saturating_add(sent_dropped);
-    if damaged == 0 && dropped == 0 && sent == 0 {
-        return Finding::new(check, Severity::Fine, format!("{interface} dropped nothing"));
-    }
-    let arrived = format!("{interface} dropped {dropped} on arrival, took {damaged} for damaged or too long");
-    Finding::new(check, Severity::Notice, format!("{arrived}, and dropped {sent} on their way out"))
-        .costs("packets were lost before any socket saw them")
-        .fix(format!(
-            "# the same MTU at both ends, and a longer queue where the card has one: ethtool -G {interface} rx NUMBER"
-        ))
-        .verify(format!("ip -s -s link show dev {interface}"))
-}
-
-/// Time that a virtual machine wanted and others had.
-fn stolen(since_start: Option<Times>) -> Finding {
-    let check = "time of the processors";
-    let Some(times) = since_start.filter(|times| times.all_ns > 0) else {
-        return Finding::unknown(check);
-    };
-    let percent = times.steal_ns as f64 * 100.0 / times.all_ns as f64;
-    let evidence = format!("{percent:.2} % was given to other machines of the same host since the start");
-    if percent < 1.0 {
-        return Finding::new(check, Severity::Fine, evidence);
-    }
-    Finding::new(check, Severity::Notice, evidence)
-        .costs("while it is given away nothing is taken from the network: queues overflow and round trips are long")
-        .fix("# ask the host for processors of this machine's own")
-        .verify("awk '/^cpu / { print $9 }' /proc/stat")
-}
-
 /// The filter's table of connections; `None` where there is none.
 fn tracking(tree: &Tree) -> Option<Finding> {
     let check = "connection tracking";
@@ -180,46 +103,44 @@ fn tracking(tree: &Tree) -> Option<Finding> {
     Some(finding)
 }
 
-fn governor(tree: &Tree) -> Finding {
-    let check = "processor speed";
-    let governors: Vec<String> = tree
-        .names("sys/devices/system/cpu")
-        .iter()
-        .filter_map(|cpu| tree.word(&format!("sys/devices/system/cpu/{cpu}/cpufreq/scaling_governor")))
-        .collect();
-    let slow = governors.iter().filter(|governor| *governor != "performance").count();
-    match governors.len() {
-        0 => Finding::unknown(check),
-        _ if slow == 0 => Finding::new(check, Severity::Fine, "governor performance on every processor"),
-        all => {
-            let evidence = format!("{slow} of {all} processors have another governor than performance");
-            Finding::new(check, Severity::Notice, evidence)
-                .costs("the first packets after a pause find a slow processor: longer round trips")
-                .fix("cpupower frequency-set --governor performance")
-                .verify("cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor")
-        }
-    }
-}
-
 fn fragments(tree: &Tree) -> Finding {
     let check = "fragments";
-    let (v4, v6) =
-        (tree.text("proc/net/snmp").unwrap_or_default(), tree.text("proc/net/snmp6").unwrap_or_default());
-    let of = |name: &str| {
-        let six = of_column(&v6, &format!("Ip6{name}")).unwrap_or(0);
-        of_rows(&v4, "Ip", name).map(|four| four.saturating_add(six))
-    };
-    match of("ReasmFails").zip(of("ReasmReqds")) {
+    match of_ip(tree, "ReasmFails").zip(of_ip(tree, "ReasmReqds")) {
         None => Finding::unknown(check),
         Some((0, _)) => Finding::new(check, Severity::Fine, "none was lost"),
         Some((failed, arrived)) => {
             let evidence = format!("{failed} times not put together, of {arrived} fragments since the start");
             Finding::new(check, Severity::Notice, evidence)
                 .costs("one lost fragment loses the whole datagram")
-                .fix("# send datagrams that fit the wire: of Ethernet, 1472 bytes over IPv4, 1452 over IPv6")
+                .fix(FITTING)
                 .verify("nstat -az IpReasmFails Ip6ReasmFails")
         }
     }
+}
+
+/// What was longer than the MTU on its way out.
+fn cut(tree: &Tree) -> Finding {
+    let check = "fragments, way out";
+    match of_ip(tree, "FragOKs").zip(of_ip(tree, "FragCreates")) {
+        None => Finding::unknown(check),
+        Some((0, _)) => Finding::new(check, Severity::Fine, "no packet was cut"),
+        Some((cut, made)) => {
+            let evidence = format!("{cut} packets were cut into {made} since the start");
+            Finding::new(check, Severity::Notice, evidence)
+                .costs("one lost fragment loses the whole datagram, and switches and filters lose them more easily")
+                .fix(FITTING)
+                .verify("nstat -az IpFragOKs Ip6FragOKs")
+        }
+    }
+}
+
+const FITTING: &str = "# send datagrams that fit the wire: of Ethernet, 1472 bytes over IPv4, 1452 over IPv6";
+
+/// What IPv4 and IPv6 counted together.
+fn of_ip(tree: &Tree, name: &str) -> Option<u64> {
+    let text = |file: &str| tree.text(&format!("proc/net/{file}")).unwrap_or_default();
+    let six = of_column(&text("snmp6"), &format!("Ip6{name}")).unwrap_or(0);
+    of_rows(&text("snmp"), "Ip", name).map(|four| four.saturating_add(six))
 }
 
 fn backend(tree: &Tree) -> Finding {
@@ -238,99 +159,6 @@ fn backend(tree: &Tree) -> Finding {
             "# in a container, a seccomp profile that allows io_uring_setup, io_uring_enter and io_uring_register"
         })
         .verify("campanile doctor | grep io_uring")
-}
-
-/// One receive queue and no steering means one processor for all that arrives.
-fn steering(tree: &Tree, interface: &str) -> Finding {
-    let check = "steering to processors";
-    let folder = format!("sys/class/net/{interface}/queues");
-    let queues: Vec<String> =
-        tree.names(&folder).into_iter().filter(|name| name.starts_with("rx-")).collect();
-    let cores = crate::cores::allowed().unwrap_or_default();
-    let steered = queues.iter().any(|queue| {
-        let mask = tree.word(&format!("{folder}/{queue}/rps_cpus")).unwrap_or_default();
-        mask.chars().any(|digit| digit.is_ascii_hexdigit() && digit != '0')
-    });
-    let (count, s) = (queues.len(), if queues.len() == 1 { "" } else { "s" });
-    let evidence = format!("{interface} has {count} receive queue{s} for {} processors", cores.len());
-    if tree.flags(interface).is_some_and(|flags| flags & LOOPBACK != 0) {
-        return Finding::new(
-            check,
-            Severity::Fine,
-            format!("{interface} receives on the processor that sends"),
-        );
-    }
-    match count {
-        0 => Finding::unknown(check),
-        _ if count >= cores.len() || steered => Finding::new(check, Severity::Fine, evidence),
-        _ => Finding::new(check, Severity::Notice, format!("{evidence}, and packets are not spread further"))
-            .costs("the other processors receive nothing by themselves")
-            .fix(format!("echo {} | tee /sys/class/net/{interface}/queues/rx-*/rps_cpus", mask(&cores)))
-            .verify(format!("cat /sys/class/net/{interface}/queues/rx-*/rps_cpus")),
-    }
-}
-
-/// A set of processors as the system takes it: words of 32 bits in hexadecimal, the highest first, and none that there is not.
-fn mask(cores: &[usize]) -> String {
-    let highest = cores.iter().max().map_or(0, |core| core / 32);
-    let word = |at: usize| {
-        cores.iter().filter(|&core| core / 32 == at).fold(0_u32, |word, core| word | 1 << (core % 32))
-    };
-    let lower: String = (0..highest).rev().map(|at| format!(",{:08x}", word(at))).collect();
-    format!("{:x}{lower}", word(highest))
-}
-
-/// What an interface, or the stack at its door, can do for all packets at once.
-struct Task {
-    check: &'static str,
-    /// The system's name for it.
-    name: &'static str,
-    /// The name that ethtool shows it by.
-    shown: &'static str,
-    cost: &'static str,
-}
-
-const TASKS: [Task; 3] = [
-    // Datagrams of one sender that arrive in a row can go through the stack together.
-    Task {
-        check: "merging of what arrives",
-        name: "rx-gro",
-        shown: "generic-receive-offload",
-        cost: "each datagram takes the way to the socket alone: a stream of them costs up to twice the processor time",
-    },
-    Task {
-        check: "cutting of what leaves",
-        name: "tx-udp-segmentation",
-        shown: "tx-udp-segmentation",
-        cost: "trains are cut into datagrams by the processor, before the interface sees them",
-    },
-    Task {
-        check: "checksums of what arrives",
-        name: "rx-checksum",
-        shown: "rx-checksumming",
-        cost: "the processor computes the checksum of each datagram",
-    },
-];
-
-impl Task {
-    fn examine(&self, offloads: &[Offload], interface: &str) -> Finding {
-        let Self { check, name, shown, cost } = *self;
-        let Some(offload) = offloads.iter().find(|offload| offload.name == name) else {
-            return Finding::unknown(check);
-        };
-        match (offload.is_on, offload.can_change) {
-            (true, _) => Finding::new(check, Severity::Fine, format!("{name} is on for {interface}")),
-            (false, false) => Finding::new(
-                check,
-                Severity::Fine,
-                format!("{name} is off for {interface}, which has no other way"),
-            ),
-            (false, true) => Finding::new(check, Severity::Notice, format!("{name} is off for {interface}"))
-                .costs(cost)
-                .fix(format!("ethtool -K {interface} {name} on"))
-                .verify(format!("ethtool -k {interface} | grep {shown}:")),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -374,32 +202,6 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_governor_and_lost_fragments_are_seen() {
-        let planted = Planted::new(&[
-            ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n"),
-            ("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "performance\n"),
-            ("proc/net/snmp", "Ip: ReasmReqds ReasmFails\nIp: 20 3\n"),
-            ("proc/net/snmp6", "Ip6ReasmReqds 4\nIp6ReasmFails 1\n"),
-        ]);
-        assert!(governor(planted.tree()).evidence.starts_with("1 of 2 processors"));
-        assert!(fragments(planted.tree()).evidence.starts_with("4 times not put together, of 24"));
-    }
-
-    #[test]
-    fn an_interface_that_lost_packets_says_which() {
-        let found = |line: &str| {
-            let planted = Planted::new(&[("proc/net/dev", &format!("Inter-| Receive\n eth0: {line}\n"))]);
-            interface_drops(planted.tree(), "eth0")
-        };
-        assert_eq!(found("9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0").severity, Severity::Fine);
-        assert_eq!(
-            found("9 9 1 2 3 0 0 0 9 9 4 5 0 0 0 0").evidence,
-            "eth0 dropped 5 on arrival, took 1 for damaged or too long, and dropped 9 on their way out"
-        );
-        assert_eq!(found("9 9").severity, Severity::Unknown);
-    }
-
-    #[test]
     fn a_table_of_connections_that_is_nearly_full_is_a_warning() {
         let severity = |count: &str| {
             let files = [
@@ -413,42 +215,15 @@ mod tests {
     }
 
     #[test]
-    fn time_that_others_had_is_told() {
-        let found = |steal_ns| stolen(Some(Times { steal_ns, all_ns: 1000, ..Times::default() }));
-        assert_eq!((found(9).severity, found(20).severity), (Severity::Fine, Severity::Notice));
-        assert!(found(20).evidence.starts_with("2.00 % "));
-    }
-
-    #[test]
-    fn packets_are_spread_by_queues_or_by_a_mask() {
-        let masked = |mask| Planted::new(&[("sys/class/net/e/queues/rx-0/rps_cpus", mask)]);
-        assert_eq!(steering(masked("00000000,0000000f").tree(), "e").severity, Severity::Fine);
-        let severity = steering(masked("00000000,00000000").tree(), "e").severity;
-        let alone = crate::cores::allowed().is_ok_and(|cores| cores.len() == 1);
-        assert_eq!(severity, if alone { Severity::Fine } else { Severity::Notice });
-    }
-
-    #[test]
-    fn loopback_needs_no_steering() {
-        let files = [("sys/class/net/l/queues/rx-0/rps_cpus", "0"), ("sys/class/net/l/flags", "0x9")];
-        assert_eq!(steering(Planted::new(&files).tree(), "l").severity, Severity::Fine);
-    }
-
-    #[test]
-    fn a_mask_names_the_processors_that_there_are() {
-        assert_eq!(mask(&[0, 1]), "3");
-        assert_eq!(mask(&(0..32).collect::<Vec<_>>()), "ffffffff");
-        assert_eq!(mask(&[0, 33, 65]), "2,00000002,00000001");
-    }
-
-    #[test]
-    fn a_task_that_the_interface_could_do_is_noticed() {
-        let severity = |is_on, can_change| {
-            let offload = Offload { name: "rx-gro".to_owned(), is_on, can_change };
-            TASKS[0].examine(&[offload], "e").severity
-        };
-        assert_eq!((severity(true, true), severity(false, true)), (Severity::Fine, Severity::Notice));
-        assert_eq!(severity(false, false), Severity::Fine, "nobody can mend it");
-        assert_eq!(TASKS[0].examine(&[], "e").severity, Severity::Unknown);
+    fn fragments_are_told_by_their_way() {
+        let planted = Planted::new(&[
+            ("proc/net/snmp", "Ip: ReasmReqds ReasmFails FragOKs FragCreates\nIp: 20 3 2 6\n"),
+            ("proc/net/snmp6", "Ip6ReasmReqds 4\nIp6ReasmFails 1\nIp6FragOKs 1\nIp6FragCreates 2\n"),
+        ]);
+        assert!(fragments(planted.tree()).evidence.starts_with("4 times not put together, of 24"));
+        assert!(cut(planted.tree()).evidence.starts_with("3 packets were cut into 8 "));
+        let none = Planted::new(&[("proc/net/snmp", "Ip: FragOKs FragCreates\nIp: 0 0\n")]);
+        assert_eq!(cut(none.tree()).severity, Severity::Fine);
+        assert_eq!(cut(Planted::new(&[]).tree()).severity, Severity::Unknown);
     }
 }

@@ -73,13 +73,14 @@ fn can_be_pasted(line: &str) -> bool {
 }
 
 /// What the doctor says to use.
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 18] = [
     "awk",
     "campanile",
     "cat",
     "cpupower",
     "echo",
     "ethtool",
+    "for",
     "ip",
     "ls",
     "nft",
@@ -88,6 +89,7 @@ const PROGRAMS: [&str; 16] = [
     "ss",
     "sudo",
     "sysctl",
+    "taskset",
     "tcpdump",
     "unshare",
 ];

@@ -1,5 +1,6 @@
 //! Windows: `iocp`, and what it needs of sockets.
 
+mod card;
 mod control;
 mod cpu;
 mod doorbell;
@@ -7,7 +8,6 @@ mod flight;
 mod iocp;
 mod letter;
 mod mode;
-mod offloads;
 mod options;
 mod port;
 mod privilege;
@@ -23,11 +23,11 @@ use super::address;
 
 pub(super) use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
 
+pub(crate) use card::{channels, coalescing, offloads, receive_ring, spreads_by_port};
 pub(crate) use cpu::{allowed_cpus, pin, thread_time, wake_on_time};
 pub(crate) use doorbell::Doorbell;
 pub(crate) use iocp::Iocp as Backend;
 pub(crate) use mode::{mode, set_mode};
-pub(crate) use offloads::offloads;
 pub(crate) use options::{Features, dropped, granted, metered, prepare, source_membership_v6};
 pub(crate) use privilege::drop_raw;
 pub(crate) use shard::{bind_alone, bind_group};

@@ -1,10 +1,11 @@
-//! The features of an interface, asked for as ethtool does.
+//! The features of an interface, and how its card is set, asked for as ethtool does.
 
 use std::io;
 use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::card::{Channels, Coalescing, Setting};
 use crate::offload::Offload;
 
 /// The features that have names and are known to this interface's driver.
@@ -31,6 +32,44 @@ pub(crate) fn offloads(interface: &str) -> io::Result<Vec<Offload>> {
         Offload { name, is_on: of_block(2), can_change: of_block(0) && !of_block(3) }
     });
     Ok(offloads.collect())
+}
+
+pub(crate) fn receive_ring(interface: &str) -> io::Result<Setting> {
+    // The greatest numbers (received, small, jumbo, sent), and those that are set.
+    let mut ring = [0; 9];
+    ring[0] = ETHTOOL_GRINGPARAM;
+    Device::named(interface)?.ask(&mut ring)?;
+    Ok(Setting { now: ring[5], max: ring[1] })
+}
+
+pub(crate) fn channels(interface: &str) -> io::Result<Channels> {
+    // The greatest numbers (receive, send, other, combined), and those that are set.
+    let mut channels = [0; 9];
+    channels[0] = ETHTOOL_GCHANNELS;
+    Device::named(interface)?.ask(&mut channels)?;
+    let setting = |at: usize| Setting { now: channels[at + 4], max: channels[at] };
+    Ok(Channels { receive: setting(1), combined: setting(4) })
+}
+
+pub(crate) fn coalescing(interface: &str) -> io::Result<Coalescing> {
+    // Time and packets of what is received, six more of these kinds, an interval, and whether receiving is adaptive.
+    let mut coalescing = [0; 23];
+    coalescing[0] = ETHTOOL_GCOALESCE;
+    Device::named(interface)?.ask(&mut coalescing)?;
+    let [_, receive_us, receive_packets, _, _, _, _, _, _, _, adaptive, ..] = coalescing;
+    Ok(Coalescing { receive_us, receive_packets, is_adaptive: adaptive != 0 })
+}
+
+pub(crate) fn spreads_by_port(interface: &str) -> io::Result<bool> {
+    // The kind of packets, and in 64 bits what of them is hashed.
+    let mut hash = [ETHTOOL_GRXFH, UDP_V4_FLOW, 0, 0];
+    Device::named(interface)?.ask(&mut hash)?;
+    // Whichever half is the lower one: the other is empty.
+    match hash[2] | hash[3] {
+        // The driver hashes nothing: who is behind it spreads, as the host of a virtual machine does.
+        0 => Err(io::ErrorKind::Unsupported.into()),
+        fields => Ok(fields & RXH_PORTS != 0),
+    }
 }
 
 /// An interface, and a socket to ask through.
@@ -72,10 +111,17 @@ fn name(words: &[u32]) -> String {
 
 // From linux/sockios.h and linux/ethtool.h, whose numbers never change.
 const SIOCETHTOOL: u32 = 0x8946;
+const ETHTOOL_GCOALESCE: u32 = 0x0e;
+const ETHTOOL_GRINGPARAM: u32 = 0x10;
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
+const ETHTOOL_GRXFH: u32 = 0x29;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
 const ETHTOOL_GFEATURES: u32 = 0x3a;
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
 const ETH_SS_FEATURES: u32 = 4;
+const UDP_V4_FLOW: u32 = 2;
+/// Both halves of the four bytes that UDP begins with.
+const RXH_PORTS: u32 = 1 << 6 | 1 << 7;
 const WORDS_A_NAME: usize = 8;
 const WORDS_A_BLOCK: usize = 4;
 /// Far more than there are.
@@ -96,5 +142,28 @@ mod tests {
         assert!(all.len() < 256 && all.iter().all(|offload| !offload.name.is_empty()));
         assert!(offloads("no-such-one").is_err());
         assert!(offloads("a name that is longer than that of any").is_err());
+    }
+
+    #[test]
+    fn what_a_card_has_is_no_more_than_it_may_have() {
+        for name in ["lo", "no-such-one"] {
+            assert!(receive_ring(name).is_err() && channels(name).is_err());
+            assert!(coalescing(name).is_err() && spreads_by_port(name).is_err());
+        }
+        let fits = |setting: Setting| setting.now <= setting.max;
+        let all = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+        let names: Vec<String> = all.filter_map(|one| one.file_name().into_string().ok()).collect();
+        for name in &names {
+            assert!(
+                receive_ring(name).is_ok_and(|ring| ring.now > 0 && fits(ring))
+                    || receive_ring(name).is_err()
+            );
+            if let Ok(Channels { receive, combined }) = channels(name) {
+                assert!(receive.now + combined.now > 0 && fits(receive) && fits(combined), "{name}");
+            }
+        }
+        if !names.iter().any(|name| receive_ring(name).is_ok()) {
+            eprintln!("skipped: no interface here has a card that tells of its ring");
+        }
     }
 }
