@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use processors::Watch;
 use tree::Tree;
 
 /// What to look at beyond the machine itself.
@@ -86,6 +87,7 @@ impl Severity {
 #[must_use]
 pub fn examine(complaint: &Complaint) -> Vec<Finding> {
     let tree = Tree::system();
+    let watch = Watch::begin(&tree);
     let chosen = || {
         let group = complaint.group?.ip();
         group::interface_for(&tree, group).ok().or_else(|| interface::likely(&tree))
@@ -117,6 +119,7 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
         findings.push(port::sockets(&tree, port, group, nobody));
         findings.extend(firewall::examine(&tree, port, group, interface));
     }
+    findings.push(watch.end(&tree));
     if tree.is_mounted_read_only("/proc/sys") {
         findings.iter_mut().for_each(Finding::leave);
     }

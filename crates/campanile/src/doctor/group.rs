@@ -27,7 +27,10 @@ pub(super) fn examine(
     let mut findings =
         vec![way(group.ip(), interface, interface_for(tree, group.ip()), interface::likely(tree))];
     if let Some(interface) = interface {
-        findings.extend(group.is_ipv4().then(|| membership::igmp_version(tree, interface)));
+        findings.push(match group {
+            SocketAddr::V4(_) => membership::igmp_version(tree, interface),
+            SocketAddr::V6(_) => membership::mld_version(tree, interface),
+        });
         findings.push(membership::examine(tree, group, interface, nobody));
         findings.push(querier(tree, group.ip(), interface));
     }

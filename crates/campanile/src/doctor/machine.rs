@@ -155,6 +155,8 @@ fn backend(tree: &Tree) -> Finding {
         .costs("nothing as long as --backend uring is not asked for: the other backend serves")
         .fix(if is_disabled {
             "sysctl -w kernel.io_uring_disabled=0"
+        } else if fallback.reason.contains("ulimit -l") {
+            "ulimit -l 8192  # KiB, in the shell that starts it; more than its hard limit takes root, or LimitMEMLOCK=8M of a service"
         } else {
             "# in a container, a seccomp profile that allows io_uring_setup, io_uring_enter and io_uring_register"
         })

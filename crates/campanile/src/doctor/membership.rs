@@ -73,12 +73,31 @@ pub(super) fn igmp_version(tree: &Tree, interface: &str) -> Finding {
                 )
             };
             Finding::new(check, Severity::Notice, format!("{interface} speaks {version}: {why}"))
-                .costs("groups cannot be joined for one source alone")
+                .costs(ANY_SOURCE)
                 .fix(fix)
                 .verify("cat /proc/net/igmp")
         }
     }
 }
+
+/// Whether an interface is told to speak the old version of MLD. That it follows an old querier is not told.
+pub(super) fn mld_version(tree: &Tree, interface: &str) -> Finding {
+    let check = "MLD version";
+    let told = |name: &str| tree.number(&format!("proc/sys/net/ipv6/conf/{name}/force_mld_version"));
+    let Some((all, own)) = told("all").zip(told(interface)) else { return Finding::unknown(check) };
+    // The setting for all goes before that of one.
+    if 1 != if all == 0 { own } else { all } {
+        return Finding::new(check, Severity::Fine, format!("{interface} is not told to speak version 1"));
+    }
+    let settings = ["all", interface].map(|name| format!("net/ipv6/conf/{name}/force_mld_version"));
+    Finding::new(check, Severity::Notice, format!("{interface} speaks version 1: it is told to"))
+        .costs(ANY_SOURCE)
+        .fix(format!("sysctl -w {}=0 {}=0", settings[0], settings[1]))
+        .verify(format!("sysctl {}", settings.join(" ")))
+}
+
+/// What the old versions cost.
+const ANY_SOURCE: &str = "groups cannot be joined for one source alone";
 
 /// The sources that programs named when they joined a group or left some out.
 fn sources(tree: &Tree, group: IpAddr, interface: &str) -> Vec<String> {

@@ -1,12 +1,139 @@
-//! How fast the processors are there, and whose they are.
+//! How fast the processors are there, whose they are, and what they do.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use campanile_engine::cpu;
 
 use super::tree::Tree;
 use super::{Finding, Severity};
-use crate::host::{Processors, Times};
+use crate::host::{Processors, Times, of_hex_column};
 
 pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
-    vec![governor(tree), stolen(Processors::read().all())]
+    vec![governor(tree), stolen(Processors::read().all()), waking(tree, lateness())]
 }
+
+/// What the processors do while the rest is looked at.
+pub(super) struct Watch {
+    begun: Instant,
+    before: Processors,
+    packets: u64,
+}
+
+impl Watch {
+    pub(super) fn begin(tree: &Tree) -> Self {
+        Self { begun: Instant::now(), before: processors(tree), packets: packets(tree) }
+    }
+
+    /// Waits until it was long enough to tell.
+    pub(super) fn end(self, tree: &Tree) -> Finding {
+        thread::sleep(WATCHED.saturating_sub(self.begun.elapsed()));
+        let packets = packets(tree).saturating_sub(self.packets);
+        load(&self.before, &processors(tree), packets, self.begun.elapsed())
+    }
+}
+
+/// The system counts in hundredths of a second: so many of them tell 5 %.
+const WATCHED: Duration = Duration::from_millis(200);
+
+fn processors(tree: &Tree) -> Processors {
+    Processors::parse(&tree.text("proc/stat").unwrap_or_default())
+}
+
+/// What all processors together took from interfaces and from each other.
+fn packets(tree: &Tree) -> u64 {
+    tree.text("proc/net/softnet_stat").and_then(|text| of_hex_column(&text, 0)).unwrap_or(0)
+}
+
+/// One processor that has no time left but for interrupts, while the others have.
+fn load(before: &Processors, after: &Processors, packets: u64, watched: Duration) -> Finding {
+    let check = "load of the processors";
+    let each: Vec<(usize, Times)> = after.each_since(before).collect();
+    let interrupted = |times: &Times| times.percent(times.irq_ns.saturating_add(times.softirq_ns));
+    let most = each.iter().max_by(|one, other| interrupted(&one.1).total_cmp(&interrupted(&other.1)));
+    let Some((hot, times)) = most else { return Finding::unknown(check) };
+    let evidence = format!(
+        "processor {hot} spent {:.0} % of {:.1} s in interrupts, the most of all; {packets} packets came to them meanwhile",
+        interrupted(times),
+        watched.as_secs_f64()
+    );
+    let others = each.iter().filter(|(number, _)| number != hot);
+    let work: f64 = others.map(|(_, times)| times.percent(times.busy_ns)).sum();
+    let mean = work / each.len().saturating_sub(1).max(1) as f64;
+    // Disks interrupt too, but not for packets.
+    if each.len() < 2 || interrupted(times) < HOT || mean > HOT / 2.0 || packets < PACKETS_MIN {
+        return Finding::new(check, Severity::Fine, evidence);
+    }
+    Finding::new(check, Severity::Notice, format!("{evidence}; the others were at work {mean:.0} % of it"))
+        .costs("one processor receives nearly all that it can, and more is lost while the others have time")
+        .fix("# more queues, or RPS: campanile doctor --interface NAME says how; what comes from one port stays on one processor")
+        .verify("awk '/^cpu[0-9]/ { print $1, $7 + $8 }' /proc/stat  # twice: hundredths of a second in interrupts")
+}
+
+/// In percent; above it there is little left.
+const HOT: f64 = 80.0;
+
+/// Fewer packets are not what keeps a processor from all else.
+const PACKETS_MIN: u64 = 1000;
+
+/// Whether who waits goes on in time.
+fn waking(tree: &Tree, mut late: Vec<Duration>) -> Finding {
+    let check = "waking up";
+    late.sort_unstable();
+    let Some((median, worst)) = late.get(late.len() / 2).zip(late.last()) else {
+        return Finding::unknown(check);
+    };
+    let mut evidence = format!(
+        "a thread that sleeps for {} ms is {} µs late (median of {}), {} µs at worst",
+        NAP.as_millis(),
+        median.as_micros(),
+        late.len(),
+        worst.as_micros()
+    );
+    if let Some(state_us) = deepest_us(tree).filter(|&state_us| state_us > 0) {
+        evidence += &format!("; the deepest state of idle processors takes {state_us} µs to leave");
+    }
+    if *median < LATE {
+        return Finding::new(check, Severity::Fine, evidence);
+    }
+    Finding::new(check, Severity::Notice, evidence)
+        .costs("what waits for a packet or for its time goes on that much later: longer round trips, no even pace")
+        .fix("# less else to do for these processors (see top), and a kernel with high-resolution timers (without highres=off)")
+        .verify("campanile doctor | grep 'waking up'")
+}
+
+/// How long the first processor takes to leave the deepest of the states that it may idle in.
+fn deepest_us(tree: &Tree) -> Option<u64> {
+    let folder = "sys/devices/system/cpu/cpu0/cpuidle";
+    let of = |state: &String, name| tree.number(&format!("{folder}/{state}/{name}"));
+    let states = tree.names(folder);
+    states
+        .iter()
+        .filter(|state| of(state, "disable") == Some(0))
+        .filter_map(|state| of(state, "latency"))
+        .max()
+}
+
+/// How late a thread was each time that it slept.
+fn lateness() -> Vec<Duration> {
+    let nap = |_| {
+        let begun = Instant::now();
+        thread::sleep(NAP);
+        begun.elapsed().saturating_sub(NAP)
+    };
+    let measure = move || {
+        cpu::wake_on_time();
+        (0..NAPS).map(nap).collect()
+    };
+    // Being woken on time stays with the thread that asks for it.
+    thread::spawn(measure).join().unwrap_or_default()
+}
+
+const NAP: Duration = Duration::from_millis(1);
+const NAPS: usize = 25;
+
+/// A system whose timers follow its clock's ticks, or that has too much to do.
+const LATE: Duration = Duration::from_millis(1);
 
 /// Time that a virtual machine wanted and others had.
 fn stolen(since_start: Option<Times>) -> Finding {
@@ -14,7 +141,7 @@ fn stolen(since_start: Option<Times>) -> Finding {
     let Some(times) = since_start.filter(|times| times.all_ns > 0) else {
         return Finding::unknown(check);
     };
-    let percent = times.steal_ns as f64 * 100.0 / times.all_ns as f64;
+    let percent = times.percent(times.steal_ns);
     let evidence = format!("{percent:.2} % was given to other machines of the same host since the start");
     if percent < 1.0 {
         return Finding::new(check, Severity::Fine, evidence);
@@ -65,5 +192,60 @@ mod tests {
         let found = |steal_ns| stolen(Some(Times { steal_ns, all_ns: 1000, ..Times::default() }));
         assert_eq!((found(9).severity, found(20).severity), (Severity::Fine, Severity::Notice));
         assert!(found(20).evidence.starts_with("2.00 % "));
+    }
+
+    #[test]
+    fn one_processor_that_receives_alone_is_noticed() {
+        let idle = Processors::parse("cpu0 0 0 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0\ncpu2 0 0 0 0 0 0 0 0\n");
+        let found = |one: &str, other: &str, packets| {
+            let text = format!("cpu0 {other}\ncpu1 {one}\ncpu2 {other}\n");
+            load(&idle, &Processors::parse(&text), packets, WATCHED)
+        };
+        let (hot, quiet, busy) = ("0 0 1 0 0 2 17 0", "1 0 1 18 0 0 0 0", "19 0 1 0 0 0 0 0");
+        let alone = found(hot, quiet, 9000);
+        assert_eq!(alone.severity, Severity::Notice);
+        assert_eq!(
+            alone.evidence,
+            "processor 1 spent 95 % of 0.2 s in interrupts, the most of all; 9000 packets came to them meanwhile; \
+             the others were at work 10 % of it"
+        );
+        assert_eq!(found(hot, busy, 9000).severity, Severity::Fine, "all have work");
+        assert_eq!(found(hot, quiet, 9).severity, Severity::Fine, "it is not for packets");
+        assert_eq!(found("0 0 1 9 0 0 10 0", quiet, 9000).severity, Severity::Fine);
+        assert_eq!(load(&idle, &Processors::parse(""), 9000, WATCHED).severity, Severity::Unknown);
+    }
+
+    #[test]
+    fn a_watch_waits_until_it_can_tell() {
+        let planted =
+            Planted::new(&[("proc/stat", "cpu0 0 0 0 9 0 0 0 0\n"), ("proc/net/softnet_stat", "0a 0 0\n")]);
+        let watch = Watch::begin(planted.tree());
+        let begun = watch.begun;
+        assert_eq!((watch.packets, watch.end(planted.tree()).severity), (10, Severity::Fine));
+        assert!(begun.elapsed() >= WATCHED);
+    }
+
+    #[test]
+    fn who_wakes_up_late_most_of_the_time_is_told() {
+        let planted = Planted::new(&[
+            ("sys/devices/system/cpu/cpu0/cpuidle/state0/latency", "1\n"),
+            ("sys/devices/system/cpu/cpu0/cpuidle/state0/disable", "0\n"),
+            ("sys/devices/system/cpu/cpu0/cpuidle/state1/latency", "170\n"),
+            ("sys/devices/system/cpu/cpu0/cpuidle/state1/disable", "0\n"),
+            ("sys/devices/system/cpu/cpu0/cpuidle/state2/latency", "890\n"),
+            ("sys/devices/system/cpu/cpu0/cpuidle/state2/disable", "1\n"),
+        ]);
+        let found = |late: [u64; 3]| waking(planted.tree(), late.map(Duration::from_micros).into());
+        assert_eq!(
+            found([4000, 60, 50]).evidence,
+            "a thread that sleeps for 1 ms is 60 µs late (median of 3), 4000 µs at worst; \
+             the deepest state of idle processors takes 170 µs to leave"
+        );
+        assert_eq!(
+            (found([4000, 999, 50]).severity, found([4000, 1000, 50]).severity),
+            (Severity::Fine, Severity::Notice)
+        );
+        assert_eq!(waking(planted.tree(), Vec::new()).severity, Severity::Unknown);
+        assert_eq!(lateness().len(), NAPS);
     }
 }

@@ -105,7 +105,7 @@ pub(crate) fn of_column(text: &str, name: &str) -> Option<u64> {
 }
 
 /// The sum of a column of `/proc/net/softnet_stat`: a line for each processor, in hexadecimal.
-fn of_hex_column(text: &str, column: usize) -> Option<u64> {
+pub(crate) fn of_hex_column(text: &str, column: usize) -> Option<u64> {
     let numbers = text.lines().map(|line| u64::from_str_radix(line.split_whitespace().nth(column)?, 16).ok());
     numbers.reduce(plus).flatten()
 }

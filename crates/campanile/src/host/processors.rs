@@ -41,13 +41,19 @@ impl Processors {
         self.of(None)
     }
 
+    /// What each of them did since an earlier reading.
+    pub(crate) fn each_since(&self, earlier: &Self) -> impl Iterator<Item = (usize, Times)> {
+        self.0.iter().filter_map(|(number, times)| {
+            let earlier = earlier.of(*number)?;
+            Some(((*number)?, times.since(earlier)))
+        })
+    }
+
     /// The one of `numbers` that was busiest since an earlier reading, and how busy it was, in percent.
     pub(crate) fn busiest(&self, earlier: &Self, numbers: &[usize]) -> Option<(usize, f64)> {
-        let percent = |number: usize| {
-            let times = self.of(Some(number))?.since(earlier.of(Some(number))?);
-            Some((number, times.busy_ns as f64 * 100.0 / times.all_ns.max(1) as f64))
-        };
-        numbers.iter().filter_map(|&number| percent(number)).max_by(|one, other| one.1.total_cmp(&other.1))
+        let asked = self.each_since(earlier).filter(|(number, _)| numbers.contains(number));
+        let busy = asked.map(|(number, times)| (number, times.percent(times.busy_ns)));
+        busy.max_by(|one, other| one.1.total_cmp(&other.1))
     }
 
     fn of(&self, number: Option<usize>) -> Option<Times> {
@@ -71,6 +77,11 @@ impl Times {
             steal_ns: ns(&[steal]),
             all_ns: ns(&[user, nice, system, idle, iowait, irq, softirq, steal]),
         })
+    }
+
+    /// How much a part of them is of all.
+    pub(crate) fn percent(&self, part_ns: u64) -> f64 {
+        part_ns as f64 * 100.0 / self.all_ns.max(1) as f64
     }
 
     /// What came between an earlier reading and this one.

@@ -73,7 +73,7 @@ fn can_be_pasted(line: &str) -> bool {
 }
 
 /// What the doctor says to use.
-const PROGRAMS: [&str; 18] = [
+const PROGRAMS: [&str; 19] = [
     "awk",
     "campanile",
     "cat",
@@ -91,6 +91,7 @@ const PROGRAMS: [&str; 18] = [
     "sysctl",
     "taskset",
     "tcpdump",
+    "ulimit",
     "unshare",
 ];
 
@@ -164,6 +165,11 @@ fn filters_and_old_versions_are_seen() {
     is_mended(strict, "reverse path filter", "notice", "rp_filter is 1 on one");
     let old = "echo 2 > /proc/sys/net/ipv4/conf/one/force_igmp_version";
     is_mended(old, "IGMP version", "notice", "one speaks V2: it is told to");
+    let v6 = "--interface one --group ff15::7";
+    for name in ["all", "one"] {
+        let old = format!("echo 1 > /proc/sys/net/ipv6/conf/{name}/force_mld_version");
+        is_mended_of(v6, &old, "MLD version", "notice", "one speaks version 1: it is told to");
+    }
     // A dot in a name is not one in the name of a setting.
     let vlan = "ip link add one.7 up type veth peer name two.7 && ip addr add 198.51.100.1/24 dev one.7 && \
                 echo 1 > /proc/sys/net/ipv4/conf/one.7/rp_filter";
@@ -407,10 +413,25 @@ fn an_interface_that_is_not_there_is_named_with_those_that_are() {
 }
 
 #[test]
+fn a_ring_without_memory_is_told() {
+    let limit = Command::new("sh").args(["-c", "ulimit -H -l"]).output();
+    let limit = limit.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
+    if limit.trim() != "unlimited" && limit.trim().parse().is_ok_and(|kib: u64| kib < 8192) {
+        eprintln!("skipped: nobody here may lock 8192 KiB");
+        return;
+    }
+    // Where io_uring is refused altogether, memory is not what it lacks.
+    let Some(findings) = findings_after("true", "") else { return };
+    if findings.iter().any(|finding| finding["check"] == "io_uring" && finding["severity"] == "fine") {
+        is_mended_of("", "ulimit -S -l 0", "io_uring", "notice", "locked memory");
+    }
+}
+
+#[test]
 fn every_finding_has_a_line_and_its_severity() {
     let finished = run("doctor");
     assert!([Some(0), Some(1), Some(3)].contains(&finished.code), "{finished:?}");
-    for check in ["largest receive buffer", "full receive buffers", "io_uring", "fragments"] {
+    for check in ["largest receive buffer", "full receive buffers", "io_uring", "fragments", "waking up"] {
         assert!(finished.stdout.contains(&format!(" {check}: ")), "{check}: {finished:?}");
     }
 }
