@@ -68,6 +68,17 @@ fn a_narrow_link_sets_the_rate() {
 }
 
 #[test]
+fn what_the_start_overran_is_not_followed_by_parity() {
+    let Some(network) = network(3) else { return };
+    // It begins at 10 Mbit/s.
+    network.nodes()[2].limit(8_000).expect("the kernel takes it");
+    let Sent { counts, .. } = send(&network, 4_000_000);
+    let count = |name: &str| counts[name].as_f64().unwrap_or(0.0);
+    assert!(count("naks_received") > 0.0, "nothing was lost: {counts}");
+    assert!(count("odata_parity_sent") < count("odata_sent") / 6.0, "{counts}");
+}
+
+#[test]
 fn a_lossy_link_is_not_taken_for_a_narrow_one() {
     let Some(network) = network(3) else { return };
     network.nodes()[2].lose(Loss { down: 100, up: 0 }).expect("the kernel takes it");

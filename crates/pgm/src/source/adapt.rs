@@ -110,6 +110,12 @@ impl Adapt {
         }
     }
 
+    /// Learns anew, from the groups behind `lead`: what was lost until now is no sign of what will be.
+    pub(super) fn forget(&mut self, lead: u64) {
+        (self.estimate, self.run) = (0, 0);
+        self.judged = self.judged.max(lead + 1);
+    }
+
     /// Finds out whether parity is of use.
     fn weigh(&mut self, group: u64, outcome: &Outcome, lead: u64) {
         let pro_active = i64::from(outcome.pro_active);
@@ -262,6 +268,20 @@ mod tests {
         assert_eq!(adapt.estimate, 0);
         adapt.asked(7, 60, 9);
         assert_eq!(adapt.estimate, 45 * ONE);
+    }
+
+    #[test]
+    fn what_was_lost_before_is_forgotten() {
+        let mut rng = Rng::new(11);
+        let mut adapt = Adapt::new(50, 64, 100);
+        run(&mut adapt, &mut rng, 100, around_26);
+        adapt.forget(102);
+        adapt.asked(102, 60, 102);
+        let late = Outcome { sent_at: Instant(1), pro_active: 0, demand: 60 };
+        adapt.judge(Instant::FAR_FUTURE, 0, 102, |group| (group < 103).then_some(late));
+        assert_eq!(adapt.choose(&mut rng, 64), 0, "what was on its way counts no more");
+        let (parity, _) = run(&mut adapt, &mut rng, 20, around_26);
+        assert!((21.0..31.0).contains(&parity), "{parity}");
     }
 
     #[test]

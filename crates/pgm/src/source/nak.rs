@@ -22,6 +22,15 @@ impl Source {
         }
     }
 
+    /// Says that the rate was too great, and is lower from now on: what was lost of what was sent before says nothing of what will be, so
+    /// that parity that follows the demand begins anew.
+    pub fn forget_losses(&mut self) {
+        let lead = self.window.lead().map_or(0, |lead| self.window.group_of(lead));
+        if let Some(adapt) = &mut self.adapt {
+            adapt.forget(lead);
+        }
+    }
+
     /// An SPMR is answered at once, unless an SPM has just been sent: then after the shortest heartbeat.
     fn handle_spmr(&mut self, now: Instant) {
         self.stats.spmrs += 1;

@@ -77,6 +77,30 @@ fn both() {
     );
 }
 
+#[test]
+fn a_loss_that_is_over_leaves_no_parity() {
+    let mut world = World::new(
+        parity(16, ProActive::Adaptive { target_percent: 50 }, true),
+        vec![ReceiverConfig::new(7500)],
+        Duration::from_millis(2),
+    );
+    let send = |world: &mut World, groups: usize| {
+        for _ in 0..groups {
+            (0..16).for_each(|_| world.source.publish(world.now, &[7; 1400]).unwrap());
+            world.run_ms(30);
+        }
+    };
+    world.run_ms(50);
+    world.loss = random_loss(40, 2);
+    send(&mut world, 40);
+    assert!(world.source.stats().pro_active_permille > 4000, "{:?}", world.source.stats());
+    world.loss = random_loss(0, 2);
+    world.source.forget_losses();
+    let before = world.source.stats().odata_parity;
+    send(&mut world, 40);
+    assert_eq!(world.source.stats().odata_parity, before);
+}
+
 fn file_through(k: u8, pro_active: ProActive, loss_percent: u64, receivers: u64) -> World {
     let window = WindowConfig {
         size: WindowSize::Packets(1 << 16),

@@ -32,7 +32,8 @@ use crate::multicast::report::{ReceiverId, Report};
 ///
 /// # Order of calls
 ///
-/// [`Governor::take`] with each report; [`Governor::rate`], then [`Governor::sent_max`], before each turn of sending.
+/// [`Governor::take`] with each report; [`Governor::rate`], then [`Governor::take_lowered`] and [`Governor::sent_max`], before each turn of
+/// sending.
 #[derive(Debug)]
 pub(crate) struct Governor {
     floor_bps: f64,
@@ -59,6 +60,8 @@ pub(crate) struct Governor {
     shortage: Option<Shortage>,
     round: Round,
     trial: Option<Trial>,
+    /// The rate was lowered for a loss since somebody asked.
+    was_lowered: bool,
     /// When those that are silent are looked for.
     sweep_at: Instant,
     heard_at: Instant,
@@ -153,6 +156,7 @@ impl Governor {
             shortage: None,
             round: Round { began: now, sent: Sent::default() },
             trial: None,
+            was_lowered: false,
             sweep_at: now + SWEEP,
             heard_at: now,
         }
@@ -218,6 +222,11 @@ impl Governor {
         rate_bps.clamp(self.floor_bps, self.ceiling_bps) as u64
     }
 
+    /// Whether the rate was lowered for a loss since this was asked last: it may have been the rate's, and says nothing of the links.
+    pub(super) fn take_lowered(&mut self) -> bool {
+        std::mem::take(&mut self.was_lowered)
+    }
+
     /// How many packets may be sent in all, repairs aside, when so much was sent: what there is room for, and beyond that what the floor
     /// lets through, whatever is reported.
     pub(super) fn sent_max(&mut self, now: Instant, sent: Sent) -> u64 {
@@ -279,7 +288,7 @@ impl Governor {
         (trial.rounds, trial.excess) = (trial.rounds + 1, excess);
         let part = if trial.is_deep() { DEPTH } else { 1.0 };
         self.rate_bps = (trial.back_bps * part).max(self.floor_bps);
-        self.trial = Some(trial);
+        (self.trial, self.was_lowered) = (Some(trial), true);
         (self.clean, self.full_bps) = (Some(0), achieved_bps);
     }
 

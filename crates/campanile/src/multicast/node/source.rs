@@ -119,6 +119,9 @@ impl<F: Feed> SourceSeat<F> {
         let stats = self.machine.stats();
         let sent = Sent { packets: stats.odata, bytes: stats.bytes };
         let rate_bps = governor.rate(now, sent);
+        if governor.take_lowered() {
+            self.machine.forget_losses();
+        }
         self.machine.set_sent_max(now, governor.sent_max(now, sent));
         // Steps that nobody notices are spared the machine.
         if rate_bps.abs_diff(self.machine.rate_bps()) > self.machine.rate_bps() / 64 {

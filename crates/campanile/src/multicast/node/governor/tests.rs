@@ -262,6 +262,24 @@ fn receivers_that_are_forged_take_bounded_memory() {
     );
 }
 
+#[test]
+fn a_rate_that_falls_for_a_loss_is_told_once() {
+    let mut governor = Governor::new(Instant(0), (1000, 10_000_000), 500_000, PACKET, 1 << 40);
+    let mut told = Vec::new();
+    for (step, heard) in [(1, 100), (2, 200), (3, 400), (4, 700), (5, 1000)] {
+        let now = Instant(step * 100 * MS);
+        let said = 100 << step;
+        let report = Report { headroom: 1 << 40, socket: 1 << 30, ..report(ReceiverId(1), heard) };
+        governor.take(now, &report, Told { passed: said, said, age: Duration::ZERO });
+        let before = governor.rate_bps;
+        governor.rate(now, Sent { packets: said, bytes: said * PACKET });
+        told.push((governor.rate_bps < before, governor.take_lowered(), governor.take_lowered()));
+    }
+    let (held, fell) = ((false, false, false), (true, true, false));
+    assert!(told.starts_with(&[held]) && told.contains(&fell), "{told:?}");
+    assert!(told.iter().all(|it| [held, fell].contains(it)), "{told:?}");
+}
+
 /// A report of who has heard so much, and has no room.
 fn report(receiver: ReceiverId, heard: u32) -> Report {
     Report {
