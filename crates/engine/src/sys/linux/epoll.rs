@@ -359,7 +359,7 @@ impl Inbound {
                 flags: message.msg_hdr.msg_flags,
             };
             let buffer = self.buffers.pop().expect("a buffer for each addressed header");
-            deliver(core, id, (&source.socket, &mut source.drops), buffer, &arrival);
+            deliver(core, id, &source.socket, &mut source.drops, buffer, &arrival);
         }
     }
 }

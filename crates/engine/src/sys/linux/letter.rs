@@ -170,7 +170,8 @@ pub(super) struct Arrival<'a> {
 pub(super) fn deliver(
     core: &mut Core,
     id: SocketId,
-    (socket, drops): (&UdpSocket, &mut u32),
+    socket: &UdpSocket,
+    drops: &mut u32,
     buffer: Buffer,
     arrival: &Arrival<'_>,
 ) {

@@ -321,7 +321,7 @@ impl Uring {
             (Some(source), Some(buffer)) if completion.result >= 0 => {
                 let message = Message::read(core, &buffer, completion.result as usize);
                 let arrival = message.arrival();
-                deliver(core, id, (&source.socket, &mut source.drops), buffer, &arrival);
+                deliver(core, id, &source.socket, &mut source.drops, buffer, &arrival);
             }
             (source, buffer) => {
                 buffer.into_iter().for_each(|buffer| core.pool.release(buffer));

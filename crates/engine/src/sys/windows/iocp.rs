@@ -207,10 +207,10 @@ impl Iocp {
             source.readable &= source.posted.is_empty();
             let mut brought = 0;
             if source.readable {
-                brought = receive_now(core, &mut self.flights, (id, source));
+                brought = receive_now(core, &mut self.flights, id, source);
             }
             if !source.readable {
-                brought += post(core, &mut self.flights, (id, source), share, &mut self.lent);
+                brought += post(core, &mut self.flights, id, source, share, &mut self.lent);
             }
             if source.posted.is_empty() && !source.readable {
                 source.readable = source.probe.ask(&source.socket);
@@ -258,10 +258,10 @@ impl Iocp {
                     } else {
                         source.landed(buffer, ended);
                     }
-                    self.lent -= deliver_in_order(core, &self.flights, (id, source));
+                    self.lent -= deliver_in_order(core, &self.flights, id, source);
                 }
                 Some(Landed::Send(train, piece, ended)) => {
-                    sent(core, &mut self.flights, source, (train, piece, ended));
+                    sent(core, &mut self.flights, source, train, piece, ended);
                 }
                 None => source.readable |= source.probe.answered(overlapped),
             }
@@ -327,7 +327,8 @@ impl Source {
 fn post(
     core: &mut Core,
     flights: &mut Flights,
-    (id, source): (SocketId, &mut Source),
+    id: SocketId,
+    source: &mut Source,
     share: usize,
     lent: &mut usize,
 ) -> usize {
@@ -345,13 +346,13 @@ fn post(
         };
         source.posted.push_back(posted);
         *lent += 1;
-        *lent -= deliver_in_order(core, flights, (id, source));
+        *lent -= deliver_in_order(core, flights, id, source);
     }
     at_once
 }
 
 /// Receives what waits at a socket that has nothing posted, as far as there are buffers; returns how much that was.
-fn receive_now(core: &mut Core, flights: &mut Flights, (id, source): (SocketId, &mut Source)) -> usize {
+fn receive_now(core: &mut Core, flights: &mut Flights, id: SocketId, source: &mut Source) -> usize {
     let mut brought = 0;
     while brought < AT_ONCE_MAX {
         let Some(buffer) = core.pool.take_receive() else { break };
@@ -362,17 +363,17 @@ fn receive_now(core: &mut Core, flights: &mut Flights, (id, source): (SocketId, 
             break;
         }
         brought += 1;
-        received(core, flights, (id, source), buffer, ended);
+        received(core, flights, id, source, buffer, ended);
     }
     brought
 }
 
 /// Hands on what has landed, up to the first receive that has not; returns how many that were.
-fn deliver_in_order(core: &mut Core, flights: &Flights, (id, source): (SocketId, &mut Source)) -> usize {
+fn deliver_in_order(core: &mut Core, flights: &Flights, id: SocketId, source: &mut Source) -> usize {
     let before = source.posted.len();
     while let Some(Posted::Landed(..)) = source.posted.front() {
         let Some(Posted::Landed(buffer, ended)) = source.posted.pop_front() else { break };
-        received(core, flights, (id, source), buffer, ended);
+        received(core, flights, id, source, buffer, ended);
     }
     before - source.posted.len()
 }
@@ -381,7 +382,8 @@ fn deliver_in_order(core: &mut Core, flights: &Flights, (id, source): (SocketId,
 fn received(
     core: &mut Core,
     flights: &Flights,
-    (id, source): (SocketId, &mut Source),
+    id: SocketId,
+    source: &mut Source,
     buffer: Buffer,
     ended: Ended,
 ) {
@@ -398,7 +400,7 @@ fn received(
         }
     };
     let arrival = flights.arrival(&buffer);
-    deliver(core, id, &source.socket, buffer, (&arrival, len));
+    deliver(core, id, &source.socket, buffer, &arrival, len);
 }
 
 /// Sends a train, piece by piece, as far as the kernel takes it at once.
@@ -440,7 +442,9 @@ fn sent(
     core: &mut Core,
     flights: &mut Flights,
     source: &mut Source,
-    (train, piece, ended): (Outgoing, Piece, Ended),
+    train: Outgoing,
+    piece: Piece,
+    ended: Ended,
 ) {
     source.sending -= 1;
     // Only one train at a time holds the others up.

@@ -122,7 +122,8 @@ pub(super) fn deliver(
     id: SocketId,
     socket: &UdpSocket,
     buffer: Buffer,
-    (arrival, len): (&Arrival<'_>, Option<usize>),
+    arrival: &Arrival<'_>,
+    len: Option<usize>,
 ) {
     core.stats.completions += 1;
     let facts = Ancillary::read(arrival.control);

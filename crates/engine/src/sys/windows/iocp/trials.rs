@@ -142,7 +142,7 @@ fn a_receive_that_ended_early_waits_for_those_before_it() {
     source.posted.extend(taken.iter().map(|buffer| Posted::Waiting(buffer.index())));
     for (place, len, delivered) in [(2, 3, 0), (1, 2, 0), (0, 1, 3)] {
         source.landed(taken.remove(place), Ended { len, code: 0 });
-        assert_eq!(deliver_in_order(&mut rig.core, &rig.iocp.flights, (id, source)), delivered);
+        assert_eq!(deliver_in_order(&mut rig.core, &rig.iocp.flights, id, source), delivered);
     }
     let lens: Vec<_> = rig.take().iter().map(|facts| facts.len).collect();
     assert_eq!(lens, [1, 2, 3]);
