@@ -220,7 +220,7 @@ impl Receiver {
         let shared = &mut self.shared;
         self.peers.command(tsi, |peer| {
             let first = peer.window.position(first);
-            peer.supply(now, first, (stride, bytes), shared)
+            peer.supply(now, first, stride, bytes, shared)
         })
     }
 

@@ -2,14 +2,14 @@
 
 use super::config::JoinWish;
 use super::decode::Group;
-use super::hold::Extra;
+use super::hold::{Extra, Tsdu};
 use super::peer::{HORIZON, Peer, Sink, Timer};
 use super::repair::Repair;
 use super::shared::Shared;
-use super::window::Window;
+use super::window::{Place, Window};
 use crate::Instant;
 use crate::path::Path;
-use crate::wire::{Content, Data, DataKind, Fragment};
+use crate::wire::{Content, Data, DataKind};
 
 impl Peer {
     /// Takes a data packet, original or repair, source or parity.
@@ -55,7 +55,7 @@ impl Peer {
     }
 
     fn take_source(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {
-        let (key, index) = (self.window.key(position), self.window.index(position));
+        let Place { key, index, .. } = self.window.place(position);
         let bit = 1 << index;
         let known = self.window.block(key);
         // In bulk a loss is told when it is known, and stands; and blocks that are complete are not kept.
@@ -95,7 +95,7 @@ impl Peer {
             return;
         }
         let is_next = self.parity.is_some() && self.is_next(position);
-        self.keep(position, (data.payload, fragment), is_next, shared);
+        self.keep(position, Tsdu { payload: data.payload, fragment }, is_next, shared);
         let is_ordered = matches!(self.sink, Sink::Ordered(_));
         let block = self.window.ensure(key);
         block.present |= bit;
@@ -127,11 +127,11 @@ impl Peer {
 
     /// Keeps a packet in order: the next one of a group with parity is read where it comes, and helps to decode from there.
     #[inline(always)]
-    fn keep(&mut self, position: u64, packet: (&[u8], Option<Fragment>), is_next: bool, shared: &mut Shared) {
-        let (key, index) = (self.window.key(position), self.window.index(position));
+    fn keep(&mut self, position: u64, tsdu: Tsdu<'_>, is_next: bool, shared: &mut Shared) {
+        let place = self.window.place(position);
         let Sink::Ordered(ordered) = &mut self.sink else { return };
-        if !is_next || !ordered.read_noting((key, position, index), packet, &mut shared.stats) {
-            self.hold(key, index, packet.0, Extra::Data(packet.1), shared);
+        if !is_next || !ordered.read_noting(place, tsdu, &mut shared.stats) {
+            self.hold(place.key, place.index, tsdu.payload, Extra::Data(tsdu.fragment), shared);
         }
     }
 

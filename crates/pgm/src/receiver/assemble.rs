@@ -1,5 +1,6 @@
 //! Packets into messages: the three framings, from the receiving side.
 
+use super::hold::Tsdu;
 use super::messages::Messages;
 use super::stats::ReceiverStats;
 use crate::framing::{FrameError, FrameHeader, Framing, NO_MESSAGE, OFFSET_LEN};
@@ -54,15 +55,15 @@ impl Assembly {
     pub(super) fn read(
         &mut self,
         position: u64,
-        (payload, fragment): (&[u8], Option<Fragment>),
+        tsdu: Tsdu<'_>,
         messages: &mut Messages,
         stats: &mut ReceiverStats,
     ) -> Read {
         match self.framing {
-            Framing::Packed => self.read_packed(position, payload, messages, stats),
-            Framing::Apdu => self.read_apdu(position, (payload, fragment), messages, stats),
+            Framing::Packed => self.read_packed(position, tsdu.payload, messages, stats),
+            Framing::Apdu => self.read_apdu(position, tsdu, messages, stats),
             Framing::Stream => {
-                messages.stream(payload);
+                messages.stream(tsdu.payload);
                 Read::Whole
             }
         }
@@ -145,10 +146,11 @@ impl Assembly {
     fn read_apdu(
         &mut self,
         position: u64,
-        (payload, fragment): (&[u8], Option<Fragment>),
+        tsdu: Tsdu<'_>,
         messages: &mut Messages,
         stats: &mut ReceiverStats,
     ) -> Read {
+        let Tsdu { payload, fragment } = tsdu;
         if fragment.is_none_or(|fragment| fragment.offset == 0) {
             self.give_up_apdu(messages);
             let len = fragment.map_or(payload.len() as u64, |fragment| fragment.apdu_len.into());
@@ -218,7 +220,7 @@ mod tests {
         /// Reads the next packet; what is whole goes to other memory than what is not.
         fn packet(&mut self, payload: &[u8], fragment: Option<Fragment>) -> Vec<(Vec<u8>, bool)> {
             let Rig { assembly, messages, stats, position, too_long } = self;
-            let mut read = assembly.read(*position, (payload, fragment), messages, stats);
+            let mut read = assembly.read(*position, Tsdu { payload, fragment }, messages, stats);
             while let Read::TooLong { begun_at, len } = read {
                 too_long.push((begun_at, len));
                 read = assembly.read_on(messages, stats);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::hold::{Extra, Hold};
 use super::messages::Messages;
+use super::window::Place;
 use crate::wire::Fragment;
 
 /// The packets of a group that were read without being kept: where they lie in what was lent to the application.
@@ -56,15 +57,17 @@ impl Behind {
     /// Notes that a packet of a group was read from a place on in what is yet to be lent, to its end.
     pub(super) fn note(
         &mut self,
-        (key, index): (u64, u8),
-        (front, fragment): (Front, Option<Fragment>),
+        place: Place,
+        front: Front,
+        fragment: Option<Fragment>,
         start: usize,
         messages: &mut Messages,
     ) {
-        if self.key != key {
+        if self.key != place.key {
             self.clear(messages);
-            self.key = key;
+            self.key = place.key;
         }
+        let index = place.index;
         let len = messages.bytes().len() - start;
         self.symbols.push(Symbol { index, front, fragment, piece: self.pieces.len(), start, len });
         messages.keep();
@@ -119,14 +122,15 @@ const BYTES_MAX: usize = 8 << 20;
 mod tests {
     use super::*;
     use crate::Seq;
+    use crate::receiver::hold::Tsdu;
     use crate::receiver::lent::Lent;
 
     /// Packets as they are read: without what says where a message begins.
-    fn read(behind: &mut Behind, at: (u64, u8), payload: &[u8], messages: &mut Messages) {
+    fn read(behind: &mut Behind, (key, index): (u64, u8), payload: &[u8], messages: &mut Messages) {
         let (front, rest) = Front::split(payload);
         let start = messages.bytes().len();
         messages.push(rest, false);
-        behind.note(at, (front, None), start, messages);
+        behind.note(Place { key, index, position: 0 }, front, None, start, messages);
     }
 
     #[test]
@@ -144,7 +148,8 @@ mod tests {
         let start = messages.bytes().len();
         messages.append(b"of an APDU");
         let fragment = Some(Fragment { first_sqn: Seq(9), offset: 0, apdu_len: 50 });
-        behind.note((7, 5), (Front::default(), fragment), start, &mut messages);
+        let place = Place { key: 7, index: 5, position: 0 };
+        behind.note(place, Front::default(), fragment, start, &mut messages);
         messages.forget_unread();
         assert_eq!((behind.key(), behind.is_large()), (Some(7), false));
         drop(held);
@@ -154,9 +159,9 @@ mod tests {
         let moved = behind.move_to(&mut hold, &mut messages);
         assert_eq!(moved, payloads.iter().map(|payload| payload.len()).sum::<usize>() + 10);
         for (index, payload) in (0..).zip(payloads) {
-            assert_eq!(hold.data(index), Some((payload, None)));
+            assert_eq!(hold.data(index), Some(Tsdu { payload, fragment: None }));
         }
-        assert_eq!((hold.data(5), behind.key()), (Some((&b"of an APDU"[..], fragment)), None));
+        assert_eq!((hold.data(5), behind.key()), (Some(Tsdu { payload: b"of an APDU", fragment }), None));
     }
 
     #[test]

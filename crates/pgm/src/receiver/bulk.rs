@@ -128,7 +128,8 @@ impl Peer {
         &mut self,
         now: Instant,
         first: u64,
-        (stride, bytes): (usize, &[u8]),
+        stride: usize,
+        bytes: &[u8],
         shared: &mut Shared,
     ) -> Result<(), CommandError> {
         let Sink::Bulk(bulk) = &mut self.sink else { return Err(CommandError::NotBulk) };

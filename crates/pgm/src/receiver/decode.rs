@@ -130,7 +130,7 @@ impl<'a> Group<'a> {
     fn data(&self, index: u8) -> Option<&'a [u8]> {
         match self.kept {
             _ if index >= self.size => Some(&[]),
-            None => Some(self.hold.data(index)?.0),
+            None => Some(self.hold.data(index)?.payload),
             Some(kept) => kept.bytes.chunks(kept.stride).nth(index.into()),
         }
     }
@@ -161,7 +161,7 @@ impl<'a> Group<'a> {
         if index >= self.size {
             return Some(EncodedFragment([0; EncodedFragment::LEN]));
         }
-        Some(self.hold.data(index)?.1.map_or(Fragment::ABSENT, |fragment| fragment.to_symbol()))
+        Some(self.hold.data(index)?.fragment.map_or(Fragment::ABSENT, |fragment| fragment.to_symbol()))
     }
 }
 

@@ -22,6 +22,14 @@ pub(super) struct Held {
     extra: Extra,
 }
 
+/// What a data packet carries: the TSDU of RFC 3208.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tsdu<'a> {
+    pub(super) payload: &'a [u8],
+    /// The place of the payload in its APDU, where that takes several packets.
+    pub(super) fragment: Option<Fragment>,
+}
+
 /// What belongs to a symbol beside its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extra {
@@ -64,10 +72,10 @@ impl Hold {
     }
 
     /// The data symbol of an index.
-    pub(super) fn data(&self, index: u8) -> Option<(&[u8], Option<Fragment>)> {
+    pub(super) fn data(&self, index: u8) -> Option<Tsdu<'_>> {
         let held = self.symbols.get(usize::from(self.data[usize::from(index)]))?;
         match held.extra {
-            Extra::Data(fragment) => Some((self.payload(held), fragment)),
+            Extra::Data(fragment) => Some(Tsdu { payload: self.payload(held), fragment }),
             Extra::Parity { .. } => None,
         }
     }
@@ -150,11 +158,14 @@ mod tests {
         hold.push(3, b"three", Extra::Data(None));
         hold.push(9, b"parity", parity);
         hold.push(0, b"zero", Extra::Data(None));
-        assert_eq!((hold.data(3).unwrap().0, hold.data(0).unwrap().0), (&b"three"[..], &b"zero"[..]));
+        assert_eq!(
+            (hold.data(3).unwrap().payload, hold.data(0).unwrap().payload),
+            (&b"three"[..], &b"zero"[..])
+        );
         assert!(hold.data(1).is_none() && hold.has_parity(9) && !hold.has_parity(8) && !hold.has_parity(3));
         assert_eq!((hold.parity_count(), hold.len()), (1, 15));
         assert_eq!(hold.drop_parity(), 6);
-        assert_eq!((hold.parity_count(), hold.data(0).unwrap().0), (0, &b"zero"[..]));
+        assert_eq!((hold.parity_count(), hold.data(0).unwrap().payload), (0, &b"zero"[..]));
         hold.clear();
         assert!(hold.data(3).is_none() && hold.len() == 0 && hold.capacity() > 0);
     }
@@ -169,6 +180,9 @@ mod tests {
         }
         hold.push(0, b"zero", Extra::Data(None));
         assert!(hold.capacity() < 1000, "{} bytes for seven", hold.capacity());
-        assert_eq!((hold.data(1).unwrap().0, hold.data(0).unwrap().0), (&b"one"[..], &b"zero"[..]));
+        assert_eq!(
+            (hold.data(1).unwrap().payload, hold.data(0).unwrap().payload),
+            (&b"one"[..], &b"zero"[..])
+        );
     }
 }

@@ -6,7 +6,7 @@ use super::intervals::Lack;
 use super::peer::{Peer, Sink, Timer};
 use super::repair::{Expired, GroupRepair, Lanes, Limits, Repair, Stage};
 use super::shared::Shared;
-use super::window::{Window, runs};
+use super::window::{Place, Window, runs};
 use crate::path::{Destination, Transmit};
 use crate::rng::Rng;
 use crate::wire::{Body, Nak, NakList, Packet, Request};
@@ -386,7 +386,7 @@ impl Peer {
         }
         for sqn in request.sqns.iter() {
             let position = self.window.position(sqn);
-            let (key, index) = (self.window.key(position), self.window.index(position));
+            let Place { key, index, .. } = self.window.place(position);
             let block_len = self.window.block_len();
             let Some(block) = self.window.block_mut(key) else { continue };
             let lacking = asked_for(block.lacking(), block.size(), block_len);

@@ -8,15 +8,15 @@ use super::assemble::{Assembly, Read};
 use super::behind::{Behind, Front};
 use super::config::{Limits, OnLoss, Slow};
 use super::event::EndCause;
-use super::hold::Hold;
+use super::hold::{Hold, Tsdu};
 use super::lent::Lent;
 use super::messages::Messages;
 use super::packets::KEPT_MAX;
 use super::peer::{Peer, Sink, Timer};
 use super::shared::Shared;
 use super::stats::ReceiverStats;
-use super::window::Step;
-use crate::wire::{Content, Data, Fragment};
+use super::window::{Place, Step};
+use crate::wire::{Content, Data};
 use crate::{Framing, Instant};
 
 /// The state of delivery in order.
@@ -125,8 +125,8 @@ impl Ordered {
     }
 
     /// Reads the packet at a position.
-    fn read(&mut self, position: u64, packet: (&[u8], Option<Fragment>), stats: &mut ReceiverStats) {
-        let read = self.assembly.read(position, packet, &mut self.messages, stats);
+    fn read(&mut self, position: u64, tsdu: Tsdu<'_>, stats: &mut ReceiverStats) {
+        let read = self.assembly.read(position, tsdu, &mut self.messages, stats);
         self.note(read);
     }
 
@@ -148,21 +148,16 @@ impl Ordered {
     }
 
     /// Reads the packet of a group that may have to be decoded, and notes where it lies; false when it does not lie there as it came.
-    pub(super) fn read_noting(
-        &mut self,
-        (key, position, index): (u64, u64, u8),
-        (payload, fragment): (&[u8], Option<Fragment>),
-        stats: &mut ReceiverStats,
-    ) -> bool {
+    pub(super) fn read_noting(&mut self, place: Place, tsdu: Tsdu<'_>, stats: &mut ReceiverStats) -> bool {
         let start = self.messages.bytes().len();
-        self.read(position, (payload, fragment), stats);
+        self.read(place.position, tsdu, stats);
         let (front, rest) = match self.framing() {
-            Framing::Packed => Front::split(payload),
-            Framing::Apdu | Framing::Stream => (Front::default(), payload),
+            Framing::Packed => Front::split(tsdu.payload),
+            Framing::Apdu | Framing::Stream => (Front::default(), tsdu.payload),
         };
         let is_there = self.messages.bytes().len() == start + rest.len();
         if is_there {
-            self.behind.note((key, index), (front, fragment), start, &mut self.messages);
+            self.behind.note(place, front, tsdu.fragment, start, &mut self.messages);
         }
         is_there
     }
@@ -241,7 +236,7 @@ impl Peer {
         if !is_alone {
             return false;
         }
-        ordered.read(position, (data.payload, fragment), &mut shared.stats);
+        ordered.read(position, Tsdu { payload: data.payload, fragment }, &mut shared.stats);
         self.window.arrived(position, true);
         self.raise_floor(position + 1, shared);
         true
@@ -285,8 +280,8 @@ impl Peer {
             match self.window.step(&mut |hold| self.held.give_back(hold, &mut shared.pool)) {
                 Step::Packet { key, index } => {
                     let held = self.window.block(key).and_then(|block| block.hold.as_ref());
-                    let packet = held.and_then(|hold| hold.data(index)).unwrap_or((&[], None));
-                    ordered.read(self.window.floor(), packet, &mut shared.stats);
+                    let tsdu = held.and_then(|hold| hold.data(index)).unwrap_or_default();
+                    ordered.read(self.window.floor(), tsdu, &mut shared.stats);
                     self.pass(key, index, shared);
                 }
                 Step::Lost { first, last } => {

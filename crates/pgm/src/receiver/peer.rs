@@ -9,7 +9,7 @@ use super::config::{Consumer, JoinWish};
 use super::event::EndCause;
 use super::flow::Flow;
 use super::heard::Heard;
-use super::hold::Extra;
+use super::hold::{Extra, Tsdu};
 use super::intervals::Intervals;
 use super::leap::Leap;
 use super::nak::SpmRequest;
@@ -319,7 +319,7 @@ impl Peer {
                     continue;
                 }
                 match block.hold.as_ref().and_then(|hold| hold.data(index)) {
-                    Some((payload, fragment)) => {
+                    Some(Tsdu { payload, fragment }) => {
                         new.hold.get_or_insert_default().push(new_index, payload, Extra::Data(fragment));
                     }
                     // What was delivered without being kept does not help to decode the group.

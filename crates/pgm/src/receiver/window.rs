@@ -32,6 +32,14 @@ pub(super) struct Window {
     detected: u64,
 }
 
+/// Where a packet is: at a position, and so at an index in the block of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) position: u64,
+    pub(super) key: u64,
+    pub(super) index: u8,
+}
+
 /// What comes next in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -85,6 +93,11 @@ impl Window {
 
     pub(super) fn index(&self, position: u64) -> u8 {
         (position & u64::from(self.block_len() - 1)) as u8
+    }
+
+    #[inline]
+    pub(super) fn place(&self, position: u64) -> Place {
+        Place { position, key: self.key(position), index: self.index(position) }
     }
 
     pub(super) fn start(&self, key: u64) -> u64 {

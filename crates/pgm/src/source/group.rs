@@ -106,7 +106,7 @@ impl Group {
     }
 
     /// The parity that the group needs in all when somebody lacks so much of it in spite of what was sent until of late.
-    pub(super) fn demand(&mut self, now: Instant, lacking: u8, (group_len, eliminate_ns): (u8, u64)) -> u8 {
+    pub(super) fn demand(&mut self, now: Instant, lacking: u8, group_len: u8, eliminate_ns: u64) -> u8 {
         let sent = self.next_symbol.checked_sub(group_len).unwrap_or(u8::MAX);
         sent.saturating_sub(self.recent.count(now, eliminate_ns)).saturating_add(lacking)
     }
@@ -181,7 +181,7 @@ mod tests {
         });
         assert!(!group.ask(Instant(109), 3, false, ELIMINATE), "it was answered already");
         assert!(group.ask(Instant(109), 4, false, ELIMINATE));
-        assert_eq!((group.pending, group.demand(Instant(109), 4, (4, ELIMINATE))), (1, 4));
+        assert_eq!((group.pending, group.demand(Instant(109), 4, 4, ELIMINATE)), (1, 4));
     }
 
     #[test]

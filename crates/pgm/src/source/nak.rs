@@ -164,7 +164,7 @@ impl Source {
         let (Some(adapt), Some(state)) = (&mut self.adapt, self.window.group_mut(group)) else { return };
         // Who has nothing of a group was away when it was sent.
         let was_away = lacking >= state.count && state.count.saturating_add(state.pro_active) >= AWAY;
-        let demand = state.demand(now, lacking, (group_len, eliminate_ns));
+        let demand = state.demand(now, lacking, group_len, eliminate_ns);
         if was_away || demand <= state.demand {
             return;
         }
