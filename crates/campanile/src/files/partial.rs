@@ -60,23 +60,12 @@ impl Partial {
     /// Opens what is there of a content, or begins with nothing.
     pub(crate) fn open(paths: &PartialPaths, size: u64, block_len: usize) -> io::Result<Self> {
         let blocks = size.div_ceil(block_len as u64);
-        if let Some((bytes, saved, map)) = known(paths, size, blocks)? {
-            return Ok(Self::of(bytes, saved, map, (size, block_len)));
-        }
-        // New files, never the old ones made empty: a content that has its name already may be one of them.
-        paths.remove()?;
-        let create = |path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
-        let bytes = create(&paths.bytes)?;
-        bytes.set_len(size)?;
-        let mut saved = create(&paths.map)?;
-        saved.set_len(HEADER as u64 + blocks.div_ceil(8))?;
-        saved.write_all(&header(size))?;
-        Ok(Self::of(bytes, saved, BlockMap::new(blocks), (size, block_len)))
-    }
-
-    fn of(bytes: File, saved: File, map: BlockMap, (size, block_len): (u64, usize)) -> Self {
+        let (bytes, saved, map) = match known(paths, size, blocks)? {
+            Some(known) => known,
+            None => new(paths, size, blocks)?,
+        };
         let (block, hashing) = (block_len as u64, Hashing::default());
-        Self { bytes, saved, map, size, block, cursor: u64::MAX, hashing }
+        Ok(Self { bytes, saved, map, size, block, cursor: u64::MAX, hashing })
     }
 
     /// Writes blocks that follow each other, and tells how many of them were missing. What the last block of the content has beyond
@@ -191,6 +180,19 @@ fn known(paths: &PartialPaths, size: u64, blocks: u64) -> io::Result<Option<(Fil
         return Ok(None);
     }
     Ok(BlockMap::from_bytes(map.split_off(HEADER), blocks).map(|map| (bytes, saved, map)))
+}
+
+/// Files for a content of which nothing is there.
+fn new(paths: &PartialPaths, size: u64, blocks: u64) -> io::Result<(File, File, BlockMap)> {
+    // Never the old ones made empty: a content that has its name already may be one of them.
+    paths.remove()?;
+    let create = |path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
+    let bytes = create(&paths.bytes)?;
+    bytes.set_len(size)?;
+    let mut saved = create(&paths.map)?;
+    saved.set_len(HEADER as u64 + blocks.div_ceil(8))?;
+    saved.write_all(&header(size))?;
+    Ok((bytes, saved, BlockMap::new(blocks)))
 }
 
 fn header(size: u64) -> [u8; HEADER] {

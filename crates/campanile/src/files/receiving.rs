@@ -179,7 +179,7 @@ impl FileReceiver {
         let (orders, taken) = async_channel::bounded(1);
         let (teller, told) = mpsc::sync_channel(EVENTS);
         let meter = Arc::new(Meter::default());
-        let writer = Writer::new(Arc::clone(&subscriber), inbox, Arc::clone(&meter), (taken, teller));
+        let writer = Writer::new(Arc::clone(&subscriber), inbox, Arc::clone(&meter), taken, teller);
         let thread = writer.and_then(|writer| DiskThread::start("file-writer", || writer.run()));
         let thread = thread.map_err(|error| ReceiveStartError::Network(StartError::Engine(error)))?;
         Ok(Self {

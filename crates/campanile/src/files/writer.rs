@@ -90,7 +90,8 @@ impl Writer {
         subscriber: Arc<BulkSubscriber>,
         inbox: Inbox,
         meter: Arc<Meter>,
-        (orders, teller): (Receiver<Leave>, SyncSender<Told>),
+        orders: Receiver<Leave>,
+        teller: SyncSender<Told>,
     ) -> io::Result<Self> {
         let inbox = Arc::new(inbox);
         Ok(Self {

@@ -231,7 +231,7 @@ impl BulkPublisher {
         let rate = options.sending.rate;
         let node = Node::of_source(options, &ways, move |now| {
             let feed = feed::BulkFeed::new(events, orders, home);
-            let mut seat = SourceSeat::new(now, (config, rate), offer.profile.cookie, feed)?;
+            let mut seat = SourceSeat::new(now, config, rate, offer.profile.cookie, feed)?;
             seat.machine_mut().offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
             Ok(seat)
         })?;
@@ -339,7 +339,7 @@ impl BulkSubscriber {
         listening.receiving.nak.data_retries = NakConfig::WITHOUT_END;
         let node = Node::of_receiver(options, sockets, move |held| {
             let sink = sink::BulkSink::new(events, orders, home);
-            ReceiverSeat::new(&listening, (receiver, held), Consumer::Bulk, sink)
+            ReceiverSeat::new(&listening, receiver, held, Consumer::Bulk, sink)
         })?;
         Ok(BulkSubscriber { events: inlet, commands, spare, node })
     }

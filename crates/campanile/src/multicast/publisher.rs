@@ -294,7 +294,7 @@ fn prepare(
     let seat = move |now| {
         let feed = MessageFeed::new(outlet, said, ordered);
         let cookie = profile.map_or(0, |profile| profile.cookie);
-        let mut seat = SourceSeat::new(now, (config, rate), cookie, feed)?;
+        let mut seat = SourceSeat::new(now, config, rate, cookie, feed)?;
         let _ = told.send(seat.machine_mut().message_len_max());
         Ok(seat)
     };

@@ -60,9 +60,7 @@ pub(super) fn events<T: Parcel>(len_max: usize, weight_max: usize) -> (Outlet<T>
         weight: AtomicUsize::new(0),
     });
     let outlet = Outlet {
-        gathered: VecDeque::new(),
-        len: 0,
-        weight: 0,
+        gathered: Gathered { parcels: VecDeque::new(), len: 0, weight: 0 },
         was_refused: false,
         shared: Arc::clone(&shared),
         len_max,
@@ -106,11 +104,7 @@ struct Hand<T> {
 /// The node's end. When it goes, the application still gets what was put.
 #[derive(Debug)]
 pub(super) struct Outlet<T> {
-    /// What is yet to be handed over.
-    gathered: VecDeque<T>,
-    /// Its events, and their bytes.
-    len: usize,
-    weight: usize,
+    gathered: Gathered<T>,
     /// The application was just at the queue when something was to be handed over.
     was_refused: bool,
     shared: Arc<Shared<T>>,
@@ -118,13 +112,22 @@ pub(super) struct Outlet<T> {
     weight_max: usize,
 }
 
+/// What is yet to be handed over.
+#[derive(Debug)]
+struct Gathered<T> {
+    parcels: VecDeque<T>,
+    /// The events in the parcels, and their bytes.
+    len: usize,
+    weight: usize,
+}
+
 /// Events that are gathered at most before they are handed over: the application may as well begin.
-const GATHERED: usize = 256;
+const GATHERED_MAX: usize = 256;
 
 impl<T: Parcel> Outlet<T> {
     /// Whether an event would find room, or nobody listens any more. What was refused is handed over first.
     pub(super) fn is_ready(&mut self) -> bool {
-        if self.len >= GATHERED || self.was_refused {
+        if self.gathered.len >= GATHERED_MAX || self.was_refused {
             self.hand_over();
         }
         if self.has_room() {
@@ -143,12 +146,12 @@ impl<T: Parcel> Outlet<T> {
 
     /// Whether nothing is left that the application cannot take.
     pub(super) fn is_handed_over(&self) -> bool {
-        self.gathered.is_empty()
+        self.gathered.parcels.is_empty()
     }
 
     /// Bytes that still find room.
     pub(super) fn room(&self) -> usize {
-        self.weight_max.saturating_sub(self.weight + self.shared.weight.load(Ordering::SeqCst))
+        self.weight_max.saturating_sub(self.gathered.weight + self.shared.weight.load(Ordering::SeqCst))
     }
 
     /// Gives an event to the application.
@@ -159,16 +162,16 @@ impl<T: Parcel> Outlet<T> {
 
     /// As [`Outlet::put`], but the application gets it when [`Outlet::hand_over`] is called.
     pub(super) fn gather(&mut self, event: T) {
-        self.len += event.len();
-        self.weight += event.weight();
-        self.gathered.push_back(event);
+        self.gathered.len += event.len();
+        self.gathered.weight += event.weight();
+        self.gathered.parcels.push_back(event);
     }
 
     /// Hands over what was gathered. If the application is just at the queue, that has to wait for the next time, and the application
     /// wakes the node for it.
     pub(super) fn hand_over(&mut self) {
         self.was_refused = false;
-        if self.gathered.is_empty() {
+        if self.gathered.parcels.is_empty() {
             return;
         }
         if self.is_deserted() {
@@ -180,7 +183,7 @@ impl<T: Parcel> Outlet<T> {
                 self.was_refused = true;
                 return;
             };
-            self.shared.take_in(&mut handed, &mut self.gathered, (&mut self.len, &mut self.weight));
+            self.shared.take_in(&mut handed, &mut self.gathered);
             mem::take(&mut handed.waiting)
         };
         waiting.into_iter().for_each(TaskWaker::wake);
@@ -194,13 +197,13 @@ impl<T: Parcel> Outlet<T> {
     }
 
     fn has_room(&self) -> bool {
-        let len = self.len + self.shared.len.load(Ordering::SeqCst);
+        let len = self.gathered.len + self.shared.len.load(Ordering::SeqCst);
         len < self.len_max && self.room() > 0 || self.is_deserted()
     }
 
     fn forget(&mut self) {
-        self.gathered.clear();
-        (self.len, self.weight) = (0, 0);
+        self.gathered.parcels.clear();
+        (self.gathered.len, self.gathered.weight) = (0, 0);
     }
 }
 
@@ -209,7 +212,7 @@ impl<T> Outlet<T> {
         let waiting = {
             // The node is about to end: only here it may wait for the application to step aside.
             let mut handed = self.shared.lock();
-            self.shared.take_in(&mut handed, &mut self.gathered, (&mut self.len, &mut self.weight));
+            self.shared.take_in(&mut handed, &mut self.gathered);
             handed.is_closed = true;
             mem::take(&mut handed.waiting)
         };
@@ -308,15 +311,10 @@ impl<T> Shared<T> {
     }
 
     /// Takes in what the node has gathered, and counts it before the application can.
-    fn take_in(
-        &self,
-        handed: &mut Handed<T>,
-        gathered: &mut VecDeque<T>,
-        (len, weight): (&mut usize, &mut usize),
-    ) {
-        self.len.fetch_add(mem::take(len), Ordering::SeqCst);
-        self.weight.fetch_add(mem::take(weight), Ordering::SeqCst);
-        handed.events.append(gathered);
+    fn take_in(&self, handed: &mut Handed<T>, gathered: &mut Gathered<T>) {
+        self.len.fetch_add(mem::take(&mut gathered.len), Ordering::SeqCst);
+        self.weight.fetch_add(mem::take(&mut gathered.weight), Ordering::SeqCst);
+        handed.events.append(&mut gathered.parcels);
     }
 
     /// What was handed over, unless the application is just there: then it wakes the node when it leaves.

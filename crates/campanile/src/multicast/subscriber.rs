@@ -230,7 +230,7 @@ fn prepare(
     let listening = options.clone();
     let seat = move |held| {
         let sink = OrderedSink::new(delivery, orders, listening.mode);
-        ReceiverSeat::new(&listening, (ReceiverId::random(), held), consumer, sink)
+        ReceiverSeat::new(&listening, ReceiverId::random(), held, consumer, sink)
     };
     (seat, commands)
 }

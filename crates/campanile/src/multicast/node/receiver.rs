@@ -53,7 +53,8 @@ impl<S: Sink> ReceiverSeat<S> {
     /// A receiver by this name, whose sockets hold so many bytes.
     pub(crate) fn new(
         options: &Options,
-        (receiver, held): (ReceiverId, u32),
+        receiver: ReceiverId,
+        held: u32,
         consumer: Consumer,
         sink: S,
     ) -> Self {
@@ -71,7 +72,7 @@ impl<S: Sink> ReceiverSeat<S> {
         };
         ReceiverSeat {
             machine: Receiver::new(config),
-            reporter: Reporter::new((receiver, held), options.data_port(), receiving.limits.sources),
+            reporter: Reporter::new(receiver, held, options.data_port(), receiving.limits.sources),
             sink,
             acknowledged: Vec::new(),
             sources: options.network.sources.clone(),

@@ -54,7 +54,7 @@ struct Subject {
 }
 
 impl Reporter {
-    pub(super) fn new((receiver, held): (ReceiverId, u32), destination_port: u16, limit: usize) -> Self {
+    pub(super) fn new(receiver: ReceiverId, held: u32, destination_port: u16, limit: usize) -> Self {
         Reporter {
             receiver,
             held,
@@ -193,58 +193,69 @@ impl Reporter {
         if now < self.next {
             return None;
         }
-        self.next = self.subjects.values().map(|subject| subject.due).min().unwrap_or(Instant::FAR_FUTURE);
+        self.next = self.earliest();
         let (tsi, subject) = self.subjects.iter_mut().find(|(_, subject)| subject.due <= now)?;
-        let progress = subject.progress?;
-        let (had, total) = match progress.total {
-            0 => (subject.heard.packets(), subject.heard.said()),
-            total => (progress.had, total),
-        };
         let (headroom, needs) = look(tsi);
-        let report = Report {
-            cookie: progress.cookie,
-            receiver: self.receiver,
-            standing: progress.standing,
-            had,
-            total,
-            loss: subject.heard.loss(),
-            headroom,
-            lead: subject.heard.last(),
-            heard: subject.heard.packets(),
-            needs: needs.unwrap_or(subject.heard.last().next()),
-            socket: self.held,
-        };
-        let session = Session { tsi: *tsi, destination_port: self.destination_port };
-        let packet = report.emit(session);
+        let report = subject.report(self.receiver, self.held, headroom, needs)?;
+        let packet = report.emit(Session { tsi: *tsi, destination_port: self.destination_port });
         buffer[..packet.len()].copy_from_slice(&packet);
-        // Until a receipt says otherwise.
-        let jitter =
-            Duration::from_nanos(self.chance.word() % (subject.interval.as_nanos() as u64 / 4).max(1));
-        subject.due = now + subject.interval + jitter;
-        subject.unanswered += 1;
-        let is_final = progress.standing.is_final();
-        if is_final && subject.unanswered == FINAL_TRIES {
-            // The source has gone.
-            (subject.is_known, subject.due) = (true, Instant::FAR_FUTURE);
-        } else if subject.unanswered >= PATIENCE {
-            let most = if is_final { AGAIN_MAX } else { INTERVAL_MAX };
-            subject.interval = (subject.interval * 2).min(most);
-        }
-        self.sent += 1;
-        self.next = self.subjects.values().map(|subject| subject.due).min().unwrap_or(Instant::FAR_FUTURE);
-        let subject = &self.subjects[&session.tsi];
+        let jitter_ns = self.chance.word() % (subject.interval.as_nanos() as u64 / 4).max(1);
+        subject.reported(now, jitter_ns);
         let to = Destination::Host { nla: subject.source, interface: subject.interface };
+        self.sent += 1;
+        self.next = self.earliest();
         Some(Departure::datagram(To::There(to), packet.len()))
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {
         self.next
     }
+
+    /// When the first report of all is due.
+    fn earliest(&self) -> Instant {
+        self.subjects.values().map(|subject| subject.due).min().unwrap_or(Instant::FAR_FUTURE)
+    }
 }
 
 impl Subject {
     fn is_joined(&self) -> bool {
         self.progress.is_some_and(|progress| !progress.standing.is_final())
+    }
+
+    /// What is reported to the source; nothing before the application has said how far it is.
+    fn report(&self, receiver: ReceiverId, held: u32, headroom: u64, needs: Option<Seq>) -> Option<Report> {
+        let (progress, heard) = (self.progress?, &self.heard);
+        let (had, total) = match progress.total {
+            0 => (heard.packets(), heard.said()),
+            total => (progress.had, total),
+        };
+        Some(Report {
+            cookie: progress.cookie,
+            receiver,
+            standing: progress.standing,
+            had,
+            total,
+            loss: heard.loss(),
+            headroom,
+            lead: heard.last(),
+            heard: heard.packets(),
+            needs: needs.unwrap_or(heard.last().next()),
+            socket: held,
+        })
+    }
+
+    /// A report was sent: the next one follows after the interval, until a receipt says otherwise.
+    fn reported(&mut self, now: Instant, jitter_ns: u64) {
+        self.due = (now + self.interval).plus_nanos(jitter_ns);
+        self.unanswered += 1;
+        let is_final = !self.is_joined();
+        if is_final && self.unanswered == FINAL_TRIES {
+            // The source has gone.
+            (self.is_known, self.due) = (true, Instant::FAR_FUTURE);
+        } else if self.unanswered >= PATIENCE {
+            let most = if is_final { AGAIN_MAX } else { INTERVAL_MAX };
+            self.interval = (self.interval * 2).min(most);
+        }
     }
 }
 
@@ -295,7 +306,7 @@ mod tests {
     }
 
     fn reporter() -> (Reporter, IpAddr) {
-        let mut reporter = Reporter::new((ReceiverId(1), 0), 7500, 4);
+        let mut reporter = Reporter::new(ReceiverId(1), 0, 7500, 4);
         let source = "10.0.0.1".parse().unwrap();
         reporter.begin(TSI, source, 1);
         (reporter, source)
@@ -334,7 +345,7 @@ mod tests {
         reporter.set(Instant::ZERO, TSI, progress(Standing::Joined));
         assert!(reporter.poll_timeout() < Instant::ZERO + interval, "called before its cookie was known");
 
-        let mut late = Reporter::new((ReceiverId(2), 0), 7500, 4);
+        let mut late = Reporter::new(ReceiverId(2), 0, 7500, 4);
         late.begin(TSI, source, 1);
         late.set(Instant::ZERO, TSI, progress(Standing::Joined));
         late.take(Instant::ZERO, source, &call);

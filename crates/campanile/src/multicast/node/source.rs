@@ -61,7 +61,8 @@ impl<F: Feed> SourceSeat<F> {
     /// A source that begins at once. What the machine is told is right, or the first thing that is wrong with it is told.
     pub(crate) fn new(
         now: Instant,
-        (config, rate): (SourceConfig, Rate),
+        config: SourceConfig,
+        rate: Rate,
         cookie: u64,
         feed: F,
     ) -> Result<Self, ConfigError> {
