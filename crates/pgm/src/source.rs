@@ -14,6 +14,7 @@ mod pack;
 mod packed;
 mod pages;
 mod parity;
+mod phase;
 mod publish;
 mod repairs;
 mod share;
@@ -42,6 +43,7 @@ use self::adapt::Adapt;
 use self::config::{N_MAX, RATE_MAX};
 use self::confirm::Confirmations;
 use self::parity::Encoder;
+use self::phase::{End, Phase};
 use self::repairs::Repairs;
 use self::share::Share;
 use self::spm::Heartbeat;
@@ -95,28 +97,11 @@ pub struct Source {
     /// Data packets that may be sent in all.
     sent_max: u64,
     phase: Phase,
-    reset: Option<Reset>,
-    /// What becomes of `reset` once all was sent.
-    reset_at_end: Option<Reset>,
     signals: Signals,
     last_spm_at: Option<Instant>,
     eliminate_ns: u64,
     rng: Rng,
     stats: SourceStats,
-}
-
-/// How far a session has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Data may be published.
-    Open,
-    /// No more will be, but some is still to be sent.
-    Draining,
-    /// All was sent; repair goes on until the linger ends, at the latest at the moment given.
-    Lingering {
-        latest: Instant,
-    },
-    Over,
 }
 
 /// Events that wait to be told.
@@ -193,8 +178,6 @@ impl Source {
             urgent_run: 0,
             sent_max: u64::MAX,
             phase: Phase::Open,
-            reset: None,
-            reset_at_end: None,
             signals: Signals::default(),
             last_spm_at: None,
             eliminate_ns,
@@ -303,27 +286,18 @@ impl Source {
 
     /// Ends the session: what waits is still sent, then SPMs say that it is over, and repair goes on through the linger.
     pub fn finish(&mut self, now: Instant) {
-        if self.phase == Phase::Open {
-            self.flush(now);
-            self.phase = Phase::Draining;
-            if self.is_drained() {
-                self.linger(now);
-            }
-        }
+        self.drain(now, End::Finished);
     }
 
     /// Ends a session that is not whole: as [`Source::finish`], and SPMs say so beside that it is over.
     pub fn cut(&mut self, now: Instant, reset: Reset) {
-        if self.phase == Phase::Open {
-            self.reset_at_end = Some(reset);
-            self.finish(now);
-        }
+        self.drain(now, End::Cut(reset));
     }
 
     /// Changes how long repair goes on after the end; where it does so already, from now on.
     pub fn set_linger(&mut self, now: Instant, linger: Duration) {
         self.config.spm.linger = linger;
-        if let Phase::Lingering { latest } = &mut self.phase {
+        if let Phase::Lingering { latest, .. } = &mut self.phase {
             *latest = (*latest).min(now + linger.saturating_mul(LINGER_MOST));
             self.timers.set(Timer::Linger as usize, now + linger);
         }
@@ -334,12 +308,11 @@ impl Source {
         if self.phase == Phase::Over {
             return;
         }
-        (self.reset, self.reset_at_end) = (Some(reset), None);
         self.owed = None;
         if reset.no_repair() {
             self.repairs.clear();
         }
-        self.linger(now);
+        self.linger(now, End::Aborted(reset));
     }
 
     /// Changes the rate from now on, in bytes a second. From 1 to 10^14.
@@ -552,8 +525,8 @@ impl Source {
             return;
         }
         self.signals.drained = true;
-        if self.phase == Phase::Draining {
-            self.linger(now);
+        if let Phase::Draining { end } = self.phase {
+            self.linger(now, end);
         }
     }
 
@@ -567,10 +540,20 @@ impl Source {
         self.waiting() == 0 && self.window.made() >= offered && self.owed.is_none()
     }
 
-    fn linger(&mut self, now: Instant) {
+    /// Takes no more data, and lingers once all was sent.
+    fn drain(&mut self, now: Instant, end: End) {
+        if self.phase == Phase::Open {
+            self.flush(now);
+            self.phase = Phase::Draining { end };
+            if self.is_drained() {
+                self.linger(now, end);
+            }
+        }
+    }
+
+    fn linger(&mut self, now: Instant, end: End) {
         let linger = self.config.spm.linger;
-        self.reset = self.reset.or(self.reset_at_end);
-        self.phase = Phase::Lingering { latest: now + linger.saturating_mul(LINGER_MOST) };
+        self.phase = Phase::Lingering { end, latest: now + linger.saturating_mul(LINGER_MOST) };
         self.timers.set(Timer::Linger as usize, now + linger);
         // OPT_FIN and OPT_RST are sent at once (RFC 3208 §9.7.2, §9.8.2).
         self.heartbeat.spm_due = true;

@@ -1,7 +1,7 @@
 //! What receivers send to a source (RFC 3208 §5.2, §5.3, §9.3.4, §11.4).
 
 use super::{Phase, Source, Timer};
-use crate::wire::{Body, Packet, Request};
+use crate::wire::{Body, Packet, Request, Reset};
 use crate::{Instant, Seq};
 
 impl Source {
@@ -57,11 +57,11 @@ impl Source {
         if !self.confirmations.note(now, request) {
             self.stats.naks_unconfirmed += 1;
         }
-        if let Phase::Lingering { latest } = self.phase {
+        if let Phase::Lingering { end, latest } = self.phase {
             self.timers.set(Timer::Linger as usize, (now + self.config.spm.linger).min(latest));
-        }
-        if self.reset.is_some_and(|reset| reset.no_repair()) {
-            return;
+            if end.reset().is_some_and(Reset::no_repair) {
+                return;
+            }
         }
         // Where parity is not asked for, packets of a group that one NAK lists are what it would have been for.
         let mut listed: Option<(u64, u8)> = None;

@@ -3,8 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::Source;
 use super::config::{Join, ProActive, SpmConfig};
-use super::{Phase, Source};
+use super::phase::End;
 use crate::Seq;
 use crate::wire::{ParityPrm, Spm, SpmOptions, WindowState};
 
@@ -92,13 +93,13 @@ impl Source {
             Some(_) => self.window.short_group_at_lead().and_then(|size| NonZeroU32::new(size.into())),
             None => None,
         };
-        let is_aborted = self.reset.is_some() && self.reset_at_end.is_none();
+        let end = self.phase.end();
         let options = SpmOptions {
             join: self.join_from(),
             parity,
             curr_tgsize,
-            fin: !is_aborted && matches!(self.phase, Phase::Lingering { .. }),
-            reset: self.reset,
+            fin: end.is_some_and(End::is_fin),
+            reset: end.and_then(End::reset),
             ..SpmOptions::default()
         };
         Spm {

@@ -113,7 +113,7 @@ impl Source {
     }
 
     fn is_data_ready(&mut self) -> bool {
-        if self.reset.is_some() || self.is_held() {
+        if self.phase.is_aborted() || self.is_held() {
             return false;
         }
         self.refill();
@@ -484,7 +484,7 @@ impl Source {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        let has_data = self.waiting() > 0 && self.reset.is_none() && !self.is_held();
+        let has_data = self.waiting() > 0 && !self.phase.is_aborted() && !self.is_held();
         has_data || self.owed.is_some() || self.repairs.len() > 0
     }
 }
