@@ -63,40 +63,46 @@ impl Confirmations {
     }
 
     fn enter(&mut self, now: Instant, request: &Request<'_>) -> bool {
-        let gap_ns = self.round_ns / 4;
-        if request.parity && request.sqns.len() == 1 {
-            let (asked, mask) = (request.sqns.first(), self.group_mask);
-            let same = |it: &&mut Entry| it.parity && it.len == 1 && it.sqns[0].0 & mask == asked.0 & mask;
-            if let Some(entry) = self.entries.iter_mut().find(same) {
-                let is_over = !entry.waits() && now.nanos_since(entry.confirmed_at) >= self.round_ns;
-                if is_over || asked.0 & !mask > entry.sqns[0].0 & !mask {
-                    entry.sqns[0] = asked;
-                    entry.due = now;
-                } else if !entry.waits() {
-                    entry.due = now.max(entry.confirmed_at.plus_nanos(gap_ns));
-                }
-                return true;
-            }
+        if request.parity && request.sqns.len() == 1 && self.enter_group(now, request.sqns.first()) {
+            return true;
         }
         let same = |entry: &&mut Entry| entry.parity == request.parity && entry.list() == request.sqns;
         if let Some(entry) = self.entries.iter_mut().find(same) {
-            if !entry.waits() {
-                entry.due = now.max(entry.confirmed_at.plus_nanos(gap_ns));
-            }
+            entry.repeat(now, self.round_ns);
             return true;
         }
-        let entry = if self.entries.len() < CAPACITY {
-            self.entries.push(Entry::vacant());
-            self.entries.last_mut()
-        } else {
-            self.entries.iter_mut().filter(|entry| !entry.waits()).min_by_key(|entry| entry.confirmed_at)
-        };
-        let Some(entry) = entry else { return false };
+        let Some(entry) = self.free_entry() else { return false };
         entry.len = request.sqns.len();
         entry.sqns.iter_mut().zip(request.sqns.iter()).for_each(|(place, sqn)| *place = sqn);
         entry.parity = request.parity;
         entry.due = now;
         true
+    }
+
+    /// Takes note that parity of a group is asked for; false when it was not before. More than before, or a new round, is confirmed at
+    /// once.
+    fn enter_group(&mut self, now: Instant, asked: Seq) -> bool {
+        let mask = self.group_mask;
+        let same = |it: &&mut Entry| it.parity && it.len == 1 && it.sqns[0].0 & mask == asked.0 & mask;
+        let Some(entry) = self.entries.iter_mut().find(same) else { return false };
+        let is_more = asked.0 & !mask > entry.sqns[0].0 & !mask;
+        let is_new_round = !entry.waits() && now.nanos_since(entry.confirmed_at) >= self.round_ns;
+        if is_more || is_new_round {
+            entry.sqns[0] = asked;
+            entry.due = now;
+        } else {
+            entry.repeat(now, self.round_ns);
+        }
+        true
+    }
+
+    /// An entry for another request: the one that was confirmed first, when there are no more.
+    fn free_entry(&mut self) -> Option<&mut Entry> {
+        if self.entries.len() < CAPACITY {
+            self.entries.push(Entry::vacant());
+            return self.entries.last_mut();
+        }
+        self.entries.iter_mut().filter(|entry| !entry.waits()).min_by_key(|entry| entry.confirmed_at)
     }
 }
 
@@ -108,6 +114,13 @@ impl Entry {
             parity: false,
             due: Instant::FAR_FUTURE,
             confirmed_at: Instant::ZERO,
+        }
+    }
+
+    /// The same was asked for again: it is confirmed again, but not before a gap of a quarter of a round has passed.
+    fn repeat(&mut self, now: Instant, round_ns: u64) {
+        if !self.waits() {
+            self.due = now.max(self.confirmed_at.plus_nanos(round_ns / 4));
         }
     }
 

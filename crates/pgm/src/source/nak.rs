@@ -99,62 +99,66 @@ impl Source {
         }
     }
 
-    /// So much parity of a group is asked for as the low bits say, and one more.
+    /// Parity of a group is asked for: one packet more than the low bits of the number say (§11.4).
     fn ask_group(&mut self, now: Instant, sqn: Seq) {
-        let group_len = self.window.group_len();
-        let index = (sqn.0 & u32::from(group_len - 1)) as u8;
+        let index = (sqn.0 & u32::from(self.window.group_len() - 1)) as u8;
         let start = self.window.position_of_group(sqn - u32::from(index));
         let Some(group) = start.map(|start| self.window.group_of(start)) else {
             self.stats.nak_sqns_outside += 1;
             return;
         };
-        let unsent = self.window.unsent_of(group);
-        let owed = self.owed.map_or(0, |(owed, left)| if owed == group { left } else { 0 });
-        let Some(state) = self.window.group_mut(group) else { return };
+        if !self.ask_symbols(now, group, index + 1) {
+            self.stats.nak_sqns_merged += 1;
+        }
+    }
+
+    /// A receiver misses so many packets of a group; false when what is coming anyway makes up for them, or there is no room for more.
+    fn ask_symbols(&mut self, now: Instant, group: u64, missing: u8) -> bool {
+        let unasked = self.unasked_of(group);
+        let Some(state) = self.window.group(group) else { return false };
+        let (count, start) = (state.count, self.window.start_of(group));
         // Receivers count what a short group left out as missing; the source knows better (§11.4, §11.5).
-        let holes = if state.closed { group_len - state.count } else { 0 };
-        let lacking = (index + 1).saturating_sub(holes).saturating_sub(unsent).saturating_sub(owed);
+        let holes = if state.closed { self.window.group_len() - count } else { 0 };
+        let lacking = missing.saturating_sub(holes).saturating_sub(unasked);
         if lacking == 0 {
             // Who lacks nothing but what a short group left out does not know that it is one: its last packet says so.
-            let last = u64::from(state.count.saturating_sub(1));
-            if holes == 0
-                || unsent > 0
-                || owed > 0
-                || !self.repairs.ask_data(now, self.window.start_of(group) + last)
-            {
-                self.stats.nak_sqns_merged += 1;
-            }
-            return;
+            let last = start + u64::from(count.saturating_sub(1));
+            return holes > 0 && unasked == 0 && self.repairs.ask_data(now, last);
         }
-        let count = state.count;
-        let start = self.window.start_of(group);
+        let data = start..start + u64::from(count);
         // Data that are on their way to somebody who had nothing of the group are what others lack of it, too.
-        let coming = self.repairs.coming(now, start..start + u64::from(count));
-        let lacking = if lacking < count { lacking.saturating_sub(coming) } else { lacking };
+        let coming = if lacking < count { self.repairs.coming(now, data.clone()) } else { 0 };
+        let lacking = lacking.saturating_sub(coming);
         if lacking == 0 {
-            self.stats.nak_sqns_merged += 1;
-            return;
+            return false;
         }
         self.note_demand(now, group, lacking);
-        let is_idle = self.is_drained();
-        let Some(state) = self.window.group_mut(group) else { return };
+        if lacking < count {
+            return self.ask_parity(now, group, lacking);
+        }
         // Who has nothing of a group is served with the data: nothing to decode, and no index used up.
-        if lacking >= count {
-            let count = u64::from(count);
-            let asked = (start..start + count).filter(|&position| self.repairs.ask_data(now, position));
-            if asked.count() == 0 {
-                self.stats.nak_sqns_merged += 1;
-            }
-            return;
-        }
+        data.filter(|&position| self.repairs.ask_data(now, position)).count() > 0
+    }
+
+    /// Packets of a group, data and pro-active parity, that are still to be sent unasked.
+    fn unasked_of(&self, group: u64) -> u8 {
+        let owed = self.owed.map_or(0, |(owed, left)| if owed == group { left } else { 0 });
+        self.window.unsent_of(group).saturating_add(owed)
+    }
+
+    /// So much parity of a group is to be sent; false when it is already, or there is no room.
+    fn ask_parity(&mut self, now: Instant, group: u64, lacking: u8) -> bool {
+        let is_idle = self.is_drained();
+        let Some(state) = self.window.group_mut(group) else { return false };
         let was_pending = state.pending > 0;
-        let grows = state.ask(now, lacking, is_idle, self.eliminate_ns);
-        if !grows {
-            self.stats.nak_sqns_merged += 1;
-        } else if !was_pending && !self.repairs.ask_group(group) {
-            state.pending = 0;
-            self.stats.nak_sqns_merged += 1;
+        if !state.ask(now, lacking, is_idle, self.eliminate_ns) {
+            return false;
         }
+        let finds_room = was_pending || self.repairs.ask_group(group);
+        if !finds_room {
+            state.pending = 0;
+        }
+        finds_room
     }
 
     /// So much of a group is lacking somewhere: that is what more of its parity would have been for.
