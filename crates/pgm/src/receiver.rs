@@ -154,7 +154,7 @@ impl Receiver {
                 self.peers.done(at);
                 continue;
             };
-            if !peer.begun || !peer.is_proven() {
+            if !peer.begun || peer.was_heard_once() {
                 // What ends before it began is not told of.
                 let is_over = peer.end.is_some();
                 self.peers.done(at);

@@ -53,7 +53,7 @@ fn limits() {
             let mut options = options.clone();
             for config in options.receivers.iter_mut().map(|receiver| &mut receiver.config) {
                 config.limits =
-                    Limits { sources: 0, unproven: 0, packets, bytes, groups, message_len: 1 << 16 };
+                    Limits { sources: 0, heard_once: 0, packets, bytes, groups, message_len: 1 << 16 };
             }
             run(&format!("{world}, {packets} packets, {bytes} bytes, {groups} groups"), &options);
         }

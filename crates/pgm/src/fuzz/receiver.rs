@@ -232,7 +232,7 @@ fn config(choices: &mut Choices<'_>) -> ReceiverConfig {
         },
         limits: Limits {
             sources: 1 + usize::from(choices.below(4)),
-            unproven: 1 + usize::from(choices.below(4)),
+            heard_once: 1 + usize::from(choices.below(4)),
             packets: 1 + choices.u32() % 1024,
             bytes: 2048 + usize::from(choices.u8()) * 64,
             groups: 1 + usize::from(choices.below(4)),

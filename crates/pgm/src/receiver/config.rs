@@ -171,7 +171,7 @@ pub struct Limits {
     /// Sources at a time.
     pub sources: usize,
     /// Of these, sources of which a single packet was heard so far. A new one takes the place of the oldest.
-    pub unproven: usize,
+    pub heard_once: usize,
     /// How far a source may be ahead of what was delivered, in packets (in order): from 1 to 2^30.
     pub packets: u32,
     /// Bytes of payload kept for a source; the last quarter of them is for repairs.
@@ -193,7 +193,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             sources: 64,
-            unproven: 16,
+            heard_once: 16,
             packets: 16_384,
             bytes: 32 << 20,
             groups: 64,

@@ -333,13 +333,9 @@ impl Peer {
     }
 
     /// The end of the session, when it has come: all up to `reached` was delivered.
-    pub(super) fn ending(&mut self, reached: u64) -> Option<Delivery> {
+    pub(super) fn ending(&self, reached: u64) -> Option<Delivery> {
         let finished = self.fin.filter(|&(last, _)| reached > last).map(|(_, cause)| cause);
-        let cause = self.end.or(finished)?;
-        if mem::replace(&mut self.ended, true) {
-            return None;
-        }
-        Some(Delivery::End(cause))
+        self.end.or(finished).map(Delivery::End)
     }
 }
 

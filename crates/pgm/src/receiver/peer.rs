@@ -71,8 +71,8 @@ pub(super) struct Peer {
     pub(super) held: Held,
     /// The last position of a session that its source has ended, and how: what is missing until there is still repaired.
     pub(super) fin: Option<(u64, EndCause)>,
+    /// Why the session is over at once, whatever is missing.
     pub(super) end: Option<EndCause>,
-    pub(super) ended: bool,
     /// Whether the peer waits in the receiver's queues.
     pub(super) is_ready: bool,
     pub(super) is_sending: bool,
@@ -161,15 +161,14 @@ impl Peer {
             held: Held::default(),
             fin: None,
             end: None,
-            ended: false,
             is_ready: false,
             is_sending: false,
         }
     }
 
-    /// Whether more than a single packet was heard.
-    pub(super) fn is_proven(&self) -> bool {
-        self.heard >= 2
+    /// Whether a single packet was heard, which anybody may have sent by mistake or in another's name.
+    pub(super) fn was_heard_once(&self) -> bool {
+        self.heard < 2
     }
 
     /// Whether repair is by group.

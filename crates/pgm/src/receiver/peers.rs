@@ -20,7 +20,7 @@ pub(super) struct Peers {
     ready: VecDeque<usize>,
     sending: VecDeque<usize>,
     limit: usize,
-    limit_unproven: usize,
+    limit_heard_once: usize,
 }
 
 impl Peers {
@@ -34,7 +34,7 @@ impl Peers {
             ready: VecDeque::new(),
             sending: VecDeque::new(),
             limit: limits.sources.max(1),
-            limit_unproven: limits.unproven.max(1),
+            limit_heard_once: limits.heard_once.max(1),
         }
     }
 
@@ -68,9 +68,9 @@ impl Peers {
 
     /// Adds a peer. When there is no room, or too many have sent a single packet only, one of those goes; `None` when there is none.
     pub(super) fn add(&mut self, peer: Peer) -> Option<usize> {
-        let unproven = self.index.values().filter(|&&at| self.get(at).is_some_and(|peer| !peer.is_proven()));
-        let oldest = unproven.clone().min_by_key(|&&at| self.get(at).map(|peer| peer.last_heard)).copied();
-        if self.index.len() >= self.limit || unproven.count() >= self.limit_unproven {
+        let heard_once = self.index.values().filter(|&&at| self.get(at).is_some_and(Peer::was_heard_once));
+        let oldest = heard_once.clone().min_by_key(|&&at| self.get(at).map(|peer| peer.last_heard)).copied();
+        if self.index.len() >= self.limit || heard_once.count() >= self.limit_heard_once {
             self.remove(oldest?);
         }
         let tsi = peer.session.tsi;

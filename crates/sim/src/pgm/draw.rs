@@ -183,7 +183,7 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     config.consumer = consumer(kind);
     config.front = Duration::from_millis(300);
     config.limits =
-        Limits { sources: 5, unproven: 4, bytes: ROOMY_BYTES, message_len: 64 << 10, ..Limits::default() };
+        Limits { sources: 5, heard_once: 4, bytes: ROOMY_BYTES, message_len: 64 << 10, ..Limits::default() };
     if rng.below(8) == 0 {
         // Nonsense that the machine has to make sense of.
         (config.nak.backoff, config.nak.spmr) = (Duration::ZERO, Duration::ZERO);

@@ -224,7 +224,7 @@ impl ReceiverOptions {
     pub(crate) fn memory_bound(&self) -> u64 {
         let limits = &self.config.limits;
         let each = limits.bytes + 32 * limits.packets as usize + 1024 * limits.groups + limits.message_len;
-        (limits.sources * each + 4096 * limits.unproven) as u64 + (5 << 20)
+        (limits.sources * each + 4096 * limits.heard_once) as u64 + (5 << 20)
     }
 }
 
