@@ -1,5 +1,7 @@
 //! The arrival of data packets: what becomes of each, and of the group that it is of.
 
+use std::num::NonZeroU32;
+
 use super::config::JoinWish;
 use super::decode::Group;
 use super::hold::{Extra, Tsdu};
@@ -36,7 +38,10 @@ impl Peer {
             self.repair_heard(now, self.window.key(position));
         }
         match head.content {
-            Content::Source { .. } => self.take_source(now, position, data, shared),
+            Content::Source { fragment } => {
+                let tsdu = Tsdu { payload: data.payload, fragment };
+                self.take_source(now, position, tsdu, head.options.curr_tgsize, shared);
+            }
             Content::Parity { .. } => self.take_parity(now, position, data, shared),
         }
         if self.path.is_none() {
@@ -54,54 +59,85 @@ impl Peer {
         self.detect(now, shared);
     }
 
-    fn take_source(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {
-        let Place { key, index, .. } = self.window.place(position);
+    /// Takes a packet of source data. `tgsize` is what it says of its group's length: the last packet of a short group does.
+    fn take_source(
+        &mut self,
+        now: Instant,
+        position: u64,
+        tsdu: Tsdu<'_>,
+        tgsize: Option<NonZeroU32>,
+        shared: &mut Shared,
+    ) {
+        let place = self.window.place(position);
+        let ends_group = tgsize.is_some_and(|size| size.get() == u32::from(place.index) + 1);
+        if self.is_needless(place) {
+            shared.stats.duplicates += 1;
+            if ends_group {
+                self.learn_size(place, shared);
+            }
+            return;
+        }
+        if let (None, Some(size)) = (self.parity, tgsize) {
+            self.note_short_group(position, size.get());
+        }
+        if self.read_at_once(position, tsdu, shared) {
+            return;
+        }
+        if !self.has_room(position, tsdu.payload.len(), shared) {
+            shared.stats.dropped_full += 1;
+            return self.turn_away(now, place);
+        }
+        if let Sink::Bulk(bulk) = &mut self.sink
+            && !bulk.push(position, tsdu.payload)
+        {
+            shared.stats.dropped_overrun += 1;
+            return self.turn_away(now, place);
+        }
+        let is_next = self.parity.is_some() && self.is_next(position);
+        self.keep(place, tsdu, is_next, shared);
+        if !self.mark_present(now, place, ends_group) {
+            self.progress(now, place.key);
+            self.complete(place.key, shared);
+        }
+        if is_next {
+            self.pass(place.key, place.index, shared);
+        }
+    }
+
+    /// Whether a packet is there already, was given up, or is one that a short group left out.
+    #[inline(always)]
+    fn is_needless(&self, Place { position, key, index }: Place) -> bool {
         let bit = 1 << index;
         let known = self.window.block(key);
         // In bulk a loss is told when it is known, and stands; and blocks that are complete are not kept.
         let is_over = matches!(self.sink, Sink::Bulk(_))
             && (position < self.window.trail()
                 || known.map_or_else(|| self.window.is_done(key), |block| block.lost & bit != 0));
-        let is_old = position < self.window.floor() || is_over;
-        if is_old || known.is_some_and(|block| block.present & bit != 0 || index >= block.size()) {
-            shared.stats.duplicates += 1;
-            self.learn_size(key, index, data, shared);
-            return;
-        }
-        if self.parity.is_none()
-            && let Some(size) = data.head.options.curr_tgsize
-        {
-            self.note_short_group(position, size.get());
-        }
-        if self.read_at_once(position, data, shared) {
-            return;
-        }
-        if !self.has_room(position, data.payload.len(), shared) {
-            self.window.heard_of(position);
-            shared.stats.dropped_full += 1;
-            self.refuse(now, key);
-            return;
-        }
-        let fragment = match data.head.content {
-            Content::Source { fragment } => fragment,
-            Content::Parity { .. } => None,
-        };
-        if let Sink::Bulk(bulk) = &mut self.sink
-            && !bulk.push(position, data.payload)
-        {
-            self.window.heard_of(position);
-            shared.stats.dropped_overrun += 1;
-            self.refuse(now, key);
-            return;
-        }
-        let is_next = self.parity.is_some() && self.is_next(position);
-        self.keep(position, Tsdu { payload: data.payload, fragment }, is_next, shared);
-        let is_ordered = matches!(self.sink, Sink::Ordered(_));
+        position < self.window.floor()
+            || is_over
+            || known.is_some_and(|block| block.present & bit != 0 || index >= block.size())
+    }
+
+    /// A packet finds no room. It is known to exist.
+    fn turn_away(&mut self, now: Instant, place: Place) {
+        self.window.heard_of(place.position);
+        self.refuse(now, place.key);
+    }
+
+    /// Notes in its block that a packet is there; true when nothing follows from that: there is no repair to end and nothing to decode.
+    #[inline(always)]
+    fn mark_present(
+        &mut self,
+        now: Instant,
+        Place { position, key, index }: Place,
+        ends_group: bool,
+    ) -> bool {
+        let bit = 1 << index;
+        let is_bulk = matches!(self.sink, Sink::Bulk(_));
         let block = self.window.ensure(key);
         block.present |= bit;
         block.lost &= !bit;
-        let is_last = data.head.options.curr_tgsize.is_some_and(|size| size.get() == u32::from(index) + 1);
-        if is_last && self.parity.is_some() {
+        if ends_group && self.parity.is_some() {
             block.set_size(index + 1);
         }
         // With nothing to come unasked, the last packet of a group ends it (§11.5).
@@ -112,33 +148,24 @@ impl Peer {
         {
             self.intervals.repaired(after_ns);
         }
-        // What comes without loss ends here: there is no repair to end and nothing to decode.
-        let is_whole = !is_ordered && block.missing() == 0;
+        let is_whole = is_bulk && block.missing() == 0;
         let is_quiet = !is_whole && block.repair.is_idle() && block.parity_count() == 0;
         self.window.arrived(position, self.parity.is_none());
-        if !is_quiet {
-            self.progress(now, key);
-            self.complete(key, shared);
-        }
-        if is_next {
-            self.pass(key, index, shared);
-        }
+        is_quiet
     }
 
     /// Keeps a packet in order: the next one of a group with parity is read where it comes, and helps to decode from there.
     #[inline(always)]
-    fn keep(&mut self, position: u64, tsdu: Tsdu<'_>, is_next: bool, shared: &mut Shared) {
-        let place = self.window.place(position);
+    fn keep(&mut self, place: Place, tsdu: Tsdu<'_>, is_next: bool, shared: &mut Shared) {
         let Sink::Ordered(ordered) = &mut self.sink else { return };
         if !is_next || !ordered.read_noting(place, tsdu, &mut shared.stats) {
             self.hold(place.key, place.index, tsdu.payload, Extra::Data(tsdu.fragment), shared);
         }
     }
 
-    /// A packet that is there already may tell that its group is a short one.
-    fn learn_size(&mut self, key: u64, index: u8, data: &Data<'_>, shared: &mut Shared) {
-        let is_last = data.head.options.curr_tgsize.is_some_and(|size| size.get() == u32::from(index) + 1);
-        if let Some(block) = self.window.block_mut(key).filter(|_| is_last && self.parity.is_some())
+    /// A packet that is there already tells that its group is a short one, and that it is the last one of it.
+    fn learn_size(&mut self, Place { key, index, .. }: Place, shared: &mut Shared) {
+        if let Some(block) = self.window.block_mut(key).filter(|_| self.parity.is_some())
             && block.set_size(index + 1)
         {
             self.complete(key, shared);

@@ -1,4 +1,4 @@
-//! Asking for repairs (RFC 3208 §6.3, §11.5), and for SPMs (§13.6 of the SPMR).
+//! Asking for repairs (RFC 3208 §6.3, §11.5), and for SPMs by SPMRs (§13).
 
 use super::config::NakConfig;
 use super::heard::{Order, Round};
@@ -317,12 +317,8 @@ impl Peer {
         if self.window.wanted(key) == 0 {
             return;
         }
-        let block_len = self.window.block_len();
-        let Some(block) = self.window.block_mut(key) else { return };
+        let Some(block) = self.window.block_mut(key).filter(|block| block.lacking() > 0) else { return };
         let lacking = asked_for(block.lacking(), block.size(), block_len);
-        if block.lacking() == 0 {
-            return;
-        }
         shared.stats.ncfs += 1;
         if block.repair.is_idle() {
             // Another receiver knows of the loss before we do.
@@ -337,18 +333,15 @@ impl Peer {
         if group.stage == Stage::WaitData && matches!(order, Order::Needless(_)) {
             return;
         }
-        let nak_at = group.retries.nak_at.take();
         let was_backing_off = group.stage == Stage::BackOff;
         let retries = group.retries.unanswered_naks();
         let repair_ns = self.intervals.repair_ns(group.retries.data);
-        if group.confirmed(asked, lacking, now, repair_ns) {
-            shared.stats.naks_suppressed += u64::from(was_backing_off);
-        } else {
-            group.retries.nak_at = nak_at;
+        if !group.confirmed(asked, lacking, now, repair_ns) {
             return;
         }
+        shared.stats.naks_suppressed += u64::from(was_backing_off);
         self.timers.set_by(Timer::Repair as usize, group.at);
-        if nak_at.is_some() {
+        if group.retries.nak_at.take().is_some() {
             self.intervals.confirmed(None, retries);
         }
     }

@@ -16,7 +16,6 @@ use super::peer::{Peer, Sink, Timer};
 use super::shared::Shared;
 use super::stats::ReceiverStats;
 use super::window::{Place, Step};
-use crate::wire::{Content, Data};
 use crate::{Framing, Instant};
 
 /// The state of delivery in order.
@@ -225,8 +224,7 @@ impl Peer {
 
     /// Reads a packet that came next in order where it lies, instead of keeping it. False when it has to be kept: for what is
     /// behind it or before it, for the parity of its group, or for want of room.
-    pub(super) fn read_at_once(&mut self, position: u64, data: &Data<'_>, shared: &mut Shared) -> bool {
-        let Content::Source { fragment } = data.head.content else { return false };
+    pub(super) fn read_at_once(&mut self, position: u64, tsdu: Tsdu<'_>, shared: &mut Shared) -> bool {
         if self.parity.is_some() || !self.is_next(position) {
             return false;
         }
@@ -236,7 +234,7 @@ impl Peer {
         if !is_alone {
             return false;
         }
-        ordered.read(position, Tsdu { payload: data.payload, fragment }, &mut shared.stats);
+        ordered.read(position, tsdu, &mut shared.stats);
         self.window.arrived(position, true);
         self.raise_floor(position + 1, shared);
         true
