@@ -69,6 +69,13 @@ impl Run {
     ) -> Result<(), CommandError> {
         self.teller.tell(&Started::files(&self.sender, options))?;
         self.teller.begin(0, self.sender.progress().total);
+        let is_interrupted = self.send(interrupt)?;
+        self.teller.end();
+        self.conclude(wanted, is_interrupted)
+    }
+
+    /// Sends until the session is over; tells whether Ctrl-C ended it.
+    fn send(&mut self, interrupt: &Interrupt) -> Result<bool, CommandError> {
         let mut second = Every::new(Duration::from_secs(1));
         let mut glance = Every::new(GLANCE);
         let mut is_interrupted = false;
@@ -80,7 +87,7 @@ impl Run {
                     if self.teller.is_shown() && !listener.report.standing.is_final() => {}
                 Some(SendEvent::Receiver(listener)) => self.teller.tell(&Receiver::of(&listener))?,
                 Some(SendEvent::Drained) => self.teller.tell(&Drained { seconds: self.seconds() })?,
-                Some(SendEvent::Finished) => break,
+                Some(SendEvent::Finished) => return Ok(is_interrupted),
                 None => {}
             }
             if glance.is_due() {
@@ -99,7 +106,10 @@ impl Run {
                 }
             }
         }
-        self.teller.end();
+    }
+
+    /// Says what it came to, and makes an error of what did not arrive everywhere.
+    fn conclude(self, wanted: Option<usize>, is_interrupted: bool) -> Result<(), CommandError> {
         let end = Sending::new(&self.sender, self.seconds());
         let needed = wanted.unwrap_or(end.receivers.len());
         let complete = end.complete >= needed && (wanted.is_some() || self.sender.is_drained());
