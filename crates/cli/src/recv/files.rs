@@ -61,6 +61,13 @@ struct Ending {
     result: Result<(), CommandError>,
 }
 
+impl Ending {
+    /// Whether an event says that the sender knows it.
+    fn is_known_by(&self, event: Option<&ReceiveEvent>) -> bool {
+        matches!(event, Some(ReceiveEvent::Acknowledged { tsi }) if *tsi == self.tsi)
+    }
+}
+
 impl Run {
     fn serve(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
         let mut second = Every::new(Duration::from_secs(1));
@@ -70,10 +77,9 @@ impl Run {
                 Ok(event) => event,
                 Err(error) => return self.give_up(error),
             };
-            let mut is_known = false;
+            let is_known = ending.as_ref().is_some_and(|end| end.is_known_by(event.as_ref()));
             if let Some(event) = event {
                 self.heard = Instant::now();
-                is_known = matches!((&event, &ending), (ReceiveEvent::Acknowledged { tsi }, Some(end)) if *tsi == end.tsi);
                 let end = self.handle(event)?;
                 ending = ending.or(end);
             }
@@ -92,11 +98,14 @@ impl Run {
                     self.summary()?;
                     return end.result;
                 }
-                None if interrupt.is_pressed() => return self.leave(),
+                None if interrupt.is_pressed() => {
+                    self.leave()?;
+                    let error = CommandError::incomplete("interrupted").hint(AGAIN);
+                    return if self.stays { Ok(()) } else { Err(error) };
+                }
                 None if wait.is_some_and(|wait| silence > wait) => {
+                    self.leave()?;
                     let message = format!("nothing came for {:.1} s", silence.as_secs_f64());
-                    self.receiver.leave();
-                    self.part(LEAVE)?;
                     return Err(CommandError::incomplete(message).hint(AGAIN));
                 }
                 end => ending = end,
@@ -197,8 +206,7 @@ impl Run {
     fn leave(&mut self) -> Result<(), CommandError> {
         self.receiver.leave();
         self.part(LEAVE)?;
-        self.summary()?;
-        if self.stays { Ok(()) } else { Err(CommandError::incomplete("interrupted").hint(AGAIN)) }
+        self.summary()
     }
 
     /// Goes on until the senders know how it ended here, or do not say so for this long.

@@ -271,6 +271,8 @@ fn silence_has_an_end_where_one_is_wanted() {
     let told = received.stderr.strip_prefix("error: nothing came for ");
     let seconds: Option<f64> = told.and_then(|told| told.split_once(" s; run it again")?.0.parse().ok());
     assert!(seconds >= Some(0.3), "{received:?}");
+    let last = events(&received).pop().expect("it says what it came to");
+    assert_eq!(last["event"], "finished");
 }
 
 #[test]
