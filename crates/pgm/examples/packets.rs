@@ -184,7 +184,7 @@ fn source_config(work: Work) -> SourceConfig {
     });
     SourceConfig {
         parity,
-        pace: Pace { rate_bps: RATE_BPS, burst: STEP, ..Pace::default() },
+        pace: Pace { bytes_per_second: BYTES_PER_SECOND, burst: STEP, ..Pace::default() },
         window: WindowConfig { size: WindowSize::Packets(8192), kept, ..WindowConfig::default() },
         ..SourceConfig::new(Endpoint { session, group: GROUP, nla: SOURCE })
     }
@@ -199,12 +199,12 @@ fn receiver(work: Work) -> Receiver {
 }
 
 /// Bytes a second.
-const RATE_BPS: u64 = 50_000_000;
+const BYTES_PER_SECOND: u64 = 50_000_000;
 const TRAIN_LEN: usize = 64 << 10;
 /// Packets that are packed at a time.
 const PACKED: usize = 64;
 /// As long as a train takes to leave.
-const STEP: Duration = Duration::from_nanos(TRAIN_LEN as u64 * 1_000_000_000 / RATE_BPS);
+const STEP: Duration = Duration::from_nanos(TRAIN_LEN as u64 * 1_000_000_000 / BYTES_PER_SECOND);
 /// More than is ever sent.
 const FILE_LEN: u64 = 1 << 40;
 const LOST_EVERY: u64 = 20;

@@ -10,7 +10,7 @@ use crate::Instant;
 /// wait for a train, but only until the bucket holds what it costs.
 #[derive(Debug, Clone)]
 pub(crate) struct Pacer {
-    rate_bps: u64,
+    bytes_per_second: u64,
     /// What a byte costs, in 2^-32 nanoseconds: packets are charged without a division.
     byte_cost: u64,
     overhead: u64,
@@ -25,15 +25,15 @@ pub(crate) struct Pacer {
 }
 
 impl Pacer {
-    /// A pacer for `rate_bps` bytes a second, where each packet counts `overhead` bytes more than its own, `packet_len` at most.
+    /// A pacer for so many bytes a second, where each packet counts `overhead` bytes more than its own, `packet_len` at most.
     ///
     /// # Panics
     ///
     /// When the rate is 0.
-    pub(crate) fn new(rate_bps: u64, overhead: u64, burst: Duration, packet_len: usize) -> Self {
+    pub(crate) fn new(bytes_per_second: u64, overhead: u64, burst: Duration, packet_len: usize) -> Self {
         let burst_ns = u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX >> 1);
         let mut pacer = Pacer {
-            rate_bps,
+            bytes_per_second,
             byte_cost: 0,
             overhead,
             packet_len,
@@ -76,18 +76,19 @@ impl Pacer {
     }
 
     /// Changes the rate from now on.
-    pub(crate) fn set_rate(&mut self, now: Instant, rate_bps: u64) {
+    pub(crate) fn set_rate(&mut self, now: Instant, bytes_per_second: u64) {
         let owed_ns = u128::from(self.paid_at.nanos_since(now));
-        let scaled_ns = (owed_ns * u128::from(self.rate_bps)).div_ceil(u128::from(rate_bps.max(1)));
+        let scaled_ns =
+            (owed_ns * u128::from(self.bytes_per_second)).div_ceil(u128::from(bytes_per_second.max(1)));
         self.paid_at = now.plus_nanos(u64::try_from(scaled_ns).unwrap_or(u64::MAX));
-        self.rate_bps = rate_bps;
+        self.bytes_per_second = bytes_per_second;
         self.measure();
     }
 
     /// Works out what depends on the rate.
     fn measure(&mut self) {
-        assert!(self.rate_bps > 0, "a rate is checked to be positive");
-        self.byte_cost = (1_000_000_000_u64 << 32).div_ceil(self.rate_bps);
+        assert!(self.bytes_per_second > 0, "a rate is checked to be positive");
+        self.byte_cost = (1_000_000_000_u64 << 32).div_ceil(self.bytes_per_second);
         self.packet_ns = self.cost_ns(self.packet_len);
         self.depth_ns = self.burst_ns.max(self.packet_ns.saturating_mul(2));
     }

@@ -141,7 +141,7 @@ impl Source {
     /// What is wrong with the configuration.
     pub fn new(now: Instant, config: SourceConfig) -> Result<Self, ConfigError> {
         let derived = config.check()?;
-        let Pace { rate_bps, overhead, burst } = config.pace;
+        let Pace { bytes_per_second, overhead, burst } = config.pace;
         let eliminate_ns = u64::try_from(config.repair.eliminate.as_nanos()).unwrap_or(u64::MAX);
         let adapt = config.parity.and_then(|parity| match parity.pro_active {
             ProActive::Adaptive { target_percent } => {
@@ -166,7 +166,7 @@ impl Source {
             packer: Packer::new(config.framing, derived.tsdu_len),
             packed: Packed::default(),
             apdu: None,
-            pacer: Pacer::new(rate_bps, overhead.into(), burst, config.packet_len),
+            pacer: Pacer::new(bytes_per_second, overhead.into(), burst, config.packet_len),
             share: Share::new(config.repair.share_percent),
             timers: Timers::new(),
             heartbeat: Heartbeat::new(&config.spm),
@@ -316,10 +316,10 @@ impl Source {
     }
 
     /// Changes the rate from now on, in bytes a second. From 1 to 10^14.
-    pub fn set_rate(&mut self, now: Instant, rate_bps: u64) {
-        let rate_bps = rate_bps.clamp(1, RATE_MAX);
-        self.config.pace.rate_bps = rate_bps;
-        self.pacer.set_rate(now, rate_bps);
+    pub fn set_rate(&mut self, now: Instant, bytes_per_second: u64) {
+        let bytes_per_second = bytes_per_second.clamp(1, RATE_MAX);
+        self.config.pace.bytes_per_second = bytes_per_second;
+        self.pacer.set_rate(now, bytes_per_second);
         self.timers.set(Timer::Pace as usize, now);
     }
 
@@ -411,8 +411,8 @@ impl Source {
 
     /// The rate, in bytes a second.
     #[must_use]
-    pub fn rate_bps(&self) -> u64 {
-        self.config.pace.rate_bps
+    pub fn bytes_per_second(&self) -> u64 {
+        self.config.pace.bytes_per_second
     }
 
     /// How many data packets were sent up to a sequence number, that one included; `None` for one that was not sent or has left the

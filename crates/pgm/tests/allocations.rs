@@ -217,7 +217,7 @@ impl Bench {
 
 fn config(parity: Option<ParityConfig>) -> SourceConfig {
     let session = Session { tsi: TSI, destination_port: 7500 };
-    let pace = Pace { rate_bps: 5_000_000, ..Pace::default() };
+    let pace = Pace { bytes_per_second: 5_000_000, ..Pace::default() };
     SourceConfig { pace, parity, ..SourceConfig::new(Endpoint { session, group: GROUP, nla: SOURCE }) }
 }
 

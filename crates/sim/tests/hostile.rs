@@ -5,8 +5,16 @@ use std::time::Duration;
 use campanile_sim::pgm::{self, Case, HostileOptions, Kind, Mode};
 
 fn withstand(kind: Kind, mode: Mode, loss: f64) {
-    let case =
-        Case { receivers: 6, groups: 24, k: 16, rate_bps: 500_000, kind, mode, loss, ..Case::default() };
+    let case = Case {
+        receivers: 6,
+        groups: 24,
+        k: 16,
+        bytes_per_second: 500_000,
+        kind,
+        mode,
+        loss,
+        ..Case::default()
+    };
     let mut options = case.options();
     options.hostile = Some(HostileOptions { packets: 20_000, interval: Duration::from_micros(100) });
     let summary =

@@ -269,7 +269,7 @@ mod tests {
         let session = Session { tsi, destination_port: options.data_port() };
         let nla = "10.0.0.1".parse().expect("a literal address");
         let config = SourceConfig::new(Endpoint { session, group: options.network.group.ip(), nla });
-        let pace = Pace { rate_bps: 1_000_000_000, ..config.pace };
+        let pace = Pace { bytes_per_second: 1_000_000_000, ..config.pace };
         Source::new(now, SourceConfig { framing: Framing::Packed, pace, ..config }).expect("it is right")
     }
 

@@ -81,7 +81,7 @@ impl Bench {
         let now = Instant(1_000_000_000);
         let config = SourceConfig {
             // A byte a nanosecond: without bursts a packet leaves whenever one is paid for, with them a train.
-            pace: Pace { rate_bps: 1_000_000_000, overhead: 0, burst: Duration::ZERO },
+            pace: Pace { bytes_per_second: 1_000_000_000, overhead: 0, burst: Duration::ZERO },
             spm: SpmConfig {
                 ambient: HOUR,
                 heartbeat_min: HOUR,

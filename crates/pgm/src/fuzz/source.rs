@@ -135,7 +135,7 @@ impl Life {
 
 /// What a source may send: over any time, the rate, and one burst, or two packets where that is more.
 struct Bucket {
-    rate_bps: u128,
+    bytes_per_second: u128,
     overhead: u128,
     /// In bytes times 10^9.
     size: u128,
@@ -145,14 +145,14 @@ struct Bucket {
 
 impl Bucket {
     fn new(pace: &Pace, packet_len: usize) -> Self {
-        let rate_bps = u128::from(pace.rate_bps);
+        let bytes_per_second = u128::from(pace.bytes_per_second);
         let packets = 2 * (packet_len as u128 + u128::from(pace.overhead)) * NANOS;
-        let size = packets.max(rate_bps * pace.burst.as_nanos());
-        Bucket { rate_bps, overhead: pace.overhead.into(), size, level: 0, at: START }
+        let size = packets.max(bytes_per_second * pace.burst.as_nanos());
+        Bucket { bytes_per_second, overhead: pace.overhead.into(), size, level: 0, at: START }
     }
 
     fn charge(&mut self, now: Instant, len: usize) {
-        let leaked = self.rate_bps * u128::from(now.nanos_since(self.at));
+        let leaked = self.bytes_per_second * u128::from(now.nanos_since(self.at));
         self.level = self.level.saturating_sub(leaked) + (len as u128 + self.overhead) * NANOS;
         self.at = now;
         assert!(self.level <= self.size, "more is sent than the rate allows");
@@ -179,7 +179,7 @@ fn config(choices: &mut Choices<'_>) -> SourceConfig {
         packet_len: 400 + usize::from(choices.u8()) * 4,
         framing: [Framing::Packed, Framing::Apdu, Framing::Stream][usize::from(choices.below(3))],
         pace: Pace {
-            rate_bps: 1 << (6 + choices.u8() % 24),
+            bytes_per_second: 1 << (6 + choices.u8() % 24),
             overhead: choices.u8().into(),
             burst: choices.duration().min(Duration::from_millis(100)),
         },

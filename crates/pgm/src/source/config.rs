@@ -91,7 +91,7 @@ impl SourceConfig {
         if self.nlas().any(is_wrong) || self.further.len() > Self::FURTHER_MAX {
             return Err(ConfigError::Nla);
         }
-        if !(1..=RATE_MAX).contains(&self.pace.rate_bps) {
+        if !(1..=RATE_MAX).contains(&self.pace.bytes_per_second) {
             return Err(ConfigError::Rate);
         }
         if !(1..=100).contains(&self.repair.share_percent) {
@@ -147,7 +147,8 @@ impl SourceConfig {
             WindowSize::Packets(packets) => packets.into(),
             WindowSize::Bytes(bytes) => bytes / tsdu_len,
             WindowSize::Time(time) => {
-                let bytes = u128::from(self.pace.rate_bps).checked_mul(time.as_nanos())? / 1_000_000_000;
+                let bytes =
+                    u128::from(self.pace.bytes_per_second).checked_mul(time.as_nanos())? / 1_000_000_000;
                 u64::try_from(bytes / u128::from(tsdu_len)).ok()?
             }
         };
@@ -189,7 +190,7 @@ pub(super) struct Derived {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pace {
     /// The rate of everything sent, in bytes a second.
-    pub rate_bps: u64,
+    pub bytes_per_second: u64,
     /// The bytes that count for each packet beyond its own: of IP and UDP headers, and of the link if wished.
     pub overhead: u16,
     /// The longest burst, as a time at the rate: over any time as much leaves as the rate allows, and a burst more, or two packets
@@ -199,7 +200,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { rate_bps: 1_000_000, overhead: 28, burst: Duration::from_millis(2) }
+        Pace { bytes_per_second: 1_000_000, overhead: 28, burst: Duration::from_millis(2) }
     }
 }
 
@@ -454,12 +455,12 @@ mod tests {
             (|c| c.endpoint.nla = "0.0.0.0".parse().unwrap(), ConfigError::Nla),
             (|c| c.further = vec!["fe80::1".parse().unwrap()], ConfigError::AddressFamilies),
             (|c| c.further = vec!["10.0.0.2".parse().unwrap(); 16], ConfigError::Nla),
-            (|c| c.pace.rate_bps = 0, ConfigError::Rate),
+            (|c| c.pace.bytes_per_second = 0, ConfigError::Rate),
             (|c| c.repair.share_percent = 101, ConfigError::RepairShare),
             (|c| c.spm.heartbeat_min = Duration::ZERO, ConfigError::SpmInterval),
             (|c| c.window.size = WindowSize::Packets((1 << 24) + 1), ConfigError::Window),
             (
-                |c| (c.pace.rate_bps, c.window.size) = (RATE_MAX, WindowSize::Time(Duration::MAX)),
+                |c| (c.pace.bytes_per_second, c.window.size) = (RATE_MAX, WindowSize::Time(Duration::MAX)),
                 ConfigError::Window,
             ),
             (|c| c.window.increment_percent = 0, ConfigError::Window),

@@ -519,7 +519,7 @@ mod tests {
         let [nla, group] = ["10.0.0.1", "239.0.0.1"].map(|address| address.parse().unwrap());
         let session = Session { tsi: Tsi { gsi: Gsi([1; 6]), port: 1 }, destination_port: 7500 };
         let mut config = SourceConfig::new(Endpoint { session, group, nla });
-        config.pace.rate_bps = 50_000;
+        config.pace.bytes_per_second = 50_000;
         let mut source = Source::new(Instant(1), config).unwrap();
         (0..20).for_each(|_| source.publish(Instant(1), &[7; 1000]).unwrap());
         source

@@ -60,7 +60,7 @@ fn world(draw: &Draw, window: WindowConfig, consumer: Consumer, nak: NakConfig) 
         parity: draw.parity,
         framing: draw.framing,
         window,
-        pace: Pace { rate_bps: 3_000_000, ..Pace::default() },
+        pace: Pace { bytes_per_second: 3_000_000, ..Pace::default() },
         ..SourceConfig::new(endpoint())
     };
     let receivers = (0..2)

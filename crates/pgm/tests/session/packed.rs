@@ -78,7 +78,7 @@ fn trains(config: SourceConfig, packets: usize) -> Vec<(usize, bool)> {
 
 /// A rate at which all leaves at once.
 fn unpaced(config: SourceConfig) -> SourceConfig {
-    let pace = Pace { rate_bps: 10_000_000_000, ..config.pace };
+    let pace = Pace { bytes_per_second: 10_000_000_000, ..config.pace };
     SourceConfig { pace, parity: None, ..config }
 }
 

@@ -11,7 +11,7 @@ use crate::world::{Told, World, endpoint, random_loss};
 
 fn parity(group: u8, pro_active: ProActive, on_demand: bool) -> SourceConfig {
     let parity = Some(ParityConfig { group, pro_active, on_demand });
-    let pace = Pace { rate_bps: 2_000_000, ..Pace::default() };
+    let pace = Pace { bytes_per_second: 2_000_000, ..Pace::default() };
     SourceConfig { parity, pace, ..SourceConfig::new(endpoint()) }
 }
 

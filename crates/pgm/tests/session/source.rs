@@ -358,7 +358,7 @@ fn a_group_left_short_is_closed_when_nothing_follows() {
 #[test]
 fn there_are_no_heartbeats_between_packets_that_the_rate_holds_back() {
     let mut config = apdu_source();
-    config.pace.rate_bps = 10_000;
+    config.pace.bytes_per_second = 10_000;
     (config.spm.heartbeat_min, config.spm.heartbeat_max) =
         (Duration::from_millis(5), Duration::from_millis(5));
     let mut rig = SourceRig::new(config);

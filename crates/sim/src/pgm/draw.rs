@@ -117,7 +117,7 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     config.seed = rng.next_u64();
     config.packet_len = rng.pick(&[320, 576, 1472, 1472, 8972]);
     config.framing = framing(kind);
-    config.pace.rate_bps = rng.pick(&[50_000, 200_000, 1_000_000, 5_000_000]);
+    config.pace.bytes_per_second = rng.pick(&[50_000, 200_000, 1_000_000, 5_000_000]);
     config.parity = draw_parity(rng);
     // Who joins at the very end, or is cut off then, still has a chance.
     config.spm.linger = Duration::from_secs(5);
@@ -125,7 +125,8 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     let first = rng.pick(&[0, 0, u32::MAX - 300, rng.clone().next_u64() as u32]);
     config.first_sqn = Seq(first / group_len * group_len);
     let seconds = rng.pick(&[0.2, 0.5, 1.0, 2.0]);
-    let bytes = (config.pace.rate_bps as f64 * seconds).min(600.0 * config.packet_len as f64) as usize;
+    let bytes =
+        (config.pace.bytes_per_second as f64 * seconds).min(600.0 * config.packet_len as f64) as usize;
     let longest = rng.pick(&[100, 1_000, 5_000]).min(6 * config.packet_len as u32);
     // Messages with packets of their own are many and mostly headers: fewer of them fill the window that keeps all, and the time.
     let bytes = if kind == Kind::Apdu { bytes.min(1000 * longest as usize) } else { bytes };

@@ -25,7 +25,7 @@ impl Share {
             WindowSize::Packets(packets) => packets.into(),
             WindowSize::Bytes(bytes) => bytes / tsdu_len,
             WindowSize::Time(time) => {
-                (u128::from(config.pace.rate_bps) * time.as_nanos() / 1_000_000_000) as u64 / tsdu_len
+                (u128::from(config.pace.bytes_per_second) * time.as_nanos() / 1_000_000_000) as u64 / tsdu_len
             }
         };
         Self { join: config.window.join, capacity: capacity.max(2 * u64::from(group)), group }

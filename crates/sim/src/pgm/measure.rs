@@ -36,7 +36,7 @@ pub struct Case {
     /// Transmission groups of the transfer.
     pub groups: u32,
     /// Bytes a second, headers included.
-    pub rate_bps: u64,
+    pub bytes_per_second: u64,
     /// What chance follows from.
     pub seed: u64,
 }
@@ -94,7 +94,7 @@ impl Default for Case {
             kind: Kind::File,
             k: 64,
             groups: 56,
-            rate_bps: 2_000_000,
+            bytes_per_second: 2_000_000,
             seed: 1,
         }
     }
@@ -118,7 +118,7 @@ impl Case {
         let k = if self.mode == Mode::Selective { 1 } else { u32::from(self.k) };
         let per_useful = model::transmissions(k, self.receivers, self.loss) * packet / tsdu_len as f64;
         let useful = options.sources[0].bytes as f64;
-        let ideal_time = per_useful * useful / self.rate_bps as f64 + DELAY.as_secs_f64();
+        let ideal_time = per_useful * useful / self.bytes_per_second as f64 + DELAY.as_secs_f64();
         let summary = scenario::run(&options, None)?;
         let naks = |groups: &[u32]| f64::from(groups.iter().sum::<u32>()) / groups.len() as f64;
         Ok(Measured {
@@ -140,7 +140,7 @@ impl Case {
         let mut config = SourceConfig::new(Endpoint { session, group, nla });
         config.seed = self.seed;
         config.framing = framing(self.kind);
-        config.pace.rate_bps = self.rate_bps;
+        config.pace.bytes_per_second = self.bytes_per_second;
         config.pace.overhead = HEADERS;
         config.parity = self.parity();
         config.window = WindowConfig {

@@ -193,7 +193,7 @@ impl SourceOptions {
     /// When all should have been said, repairs included: four times what the bytes alone take at the rate. Where each message is a
     /// packet, parity is as long as the longest of a group, many times the mean.
     fn said(&self) -> Time {
-        let pace = self.config.pace.rate_bps;
+        let pace = self.config.pace.bytes_per_second;
         let is_uneven = self.config.framing == Framing::Apdu && self.config.parity.is_some();
         let times = if is_uneven { 16.0 } else { 4.0 };
         let at_once = Duration::from_secs_f64(times * self.bytes as f64 / pace as f64);
@@ -233,7 +233,7 @@ impl fmt::Display for Options {
         writeln!(f, "seed {}: {:?}, medium {:?}", self.seed, self.kind, self.medium)?;
         for source in &self.sources {
             let SourceOptions { config, bytes, longest, feed, disk, keeps_all, seat } = source;
-            let rate = config.pace.rate_bps;
+            let rate = config.pace.bytes_per_second;
             write!(
                 f,
                 "source {}: {bytes} bytes, messages up to {longest}, {feed:?}, disk {disk:?}, ",

@@ -63,8 +63,9 @@ impl SourceNode {
         let pace = config.pace;
         let overhead = u64::from(pace.overhead);
         // A train leaves at once: a burst, or two packets where that is more.
-        let burst = (u128::from(pace.rate_bps) * pace.burst.as_nanos() / 1_000_000_000) as u64;
-        let rate = RateOracle::new(pace.rate_bps, burst.max(2 * (config.packet_len as u64 + overhead)));
+        let burst = (u128::from(pace.bytes_per_second) * pace.burst.as_nanos() / 1_000_000_000) as u64;
+        let rate =
+            RateOracle::new(pace.bytes_per_second, burst.max(2 * (config.packet_len as u64 + overhead)));
         let record = Record::new(Rc::clone(&content), config.first_sqn.0, machine.tsdu_len() as u64);
         let record = Rc::new(RefCell::new(record));
         Self {

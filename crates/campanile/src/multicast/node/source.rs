@@ -78,7 +78,7 @@ impl<F: Feed> SourceSeat<F> {
                     Kept::Here => machine.window_packets() * REPAIRABLE_PERCENT / 100,
                     Kept::Elsewhere { .. } => u64::MAX,
                 };
-                let governor = Governor::new(now, bounds, machine.rate_bps(), packet_len, window);
+                let governor = Governor::new(now, bounds, machine.bytes_per_second(), packet_len, window);
                 Some(Pilot { governor, call_at: now + CALL, again: CALL })
             }
         };
@@ -119,14 +119,14 @@ impl<F: Feed> SourceSeat<F> {
         let Some(Pilot { governor, call_at, again }) = &mut self.pilot else { return };
         let stats = self.machine.stats();
         let sent = Sent { packets: stats.odata, bytes: stats.bytes };
-        let rate_bps = governor.rate(now, sent);
+        let bytes_per_second = governor.rate(now, sent);
         if governor.take_lowered() {
             self.machine.forget_losses();
         }
         self.machine.set_sent_max(now, governor.sent_max(now, sent));
         // Steps that nobody notices are spared the machine.
-        if rate_bps.abs_diff(self.machine.rate_bps()) > self.machine.rate_bps() / 64 {
-            self.machine.set_rate(now, rate_bps);
+        if bytes_per_second.abs_diff(self.machine.bytes_per_second()) > self.machine.bytes_per_second() / 64 {
+            self.machine.set_rate(now, bytes_per_second);
         }
         if *call_at <= now {
             self.desk.call(self.endpoint.group, governor.interval());
@@ -219,7 +219,7 @@ impl<F: Feed> Seat for SourceSeat<F> {
             address: self.endpoint.nla,
             packets: self.machine.stats().odata,
             loss_percent: None,
-            rate_bps: Some(self.machine.rate_bps() * 8),
+            rate_bps: Some(self.machine.bytes_per_second() * 8),
         }]
     }
 
@@ -247,7 +247,7 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Sourc
         packet_len: options.packet_len(),
         framing: options.mode.framing(),
         pace: Pace {
-            rate_bps: (sending.rate.initial_bps() / 8).max(1),
+            bytes_per_second: (sending.rate.initial_bps() / 8).max(1),
             overhead: options.overhead(),
             burst: sending.burst.unwrap_or(BURST),
         },

@@ -127,7 +127,7 @@ mod tests {
         let [group, nla] = ["239.192.0.1", "10.0.0.1"].map(|it| it.parse().expect("a literal address"));
         let session = Session { tsi: Tsi::default(), destination_port: 7500 };
         let mut config = SourceConfig::new(Endpoint { session, group, nla });
-        (config.framing, config.pace.rate_bps) = (Framing::Stream, 10_000);
+        (config.framing, config.pace.bytes_per_second) = (Framing::Stream, 10_000);
         let packer = Packer::new(config.framing, config.tsdu_len().expect("packets hold some"));
         let mut now = Instant(1_000_000_000);
         let mut machine = Source::new(now, config).expect("it is right");
