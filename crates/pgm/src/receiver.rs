@@ -39,7 +39,7 @@ pub use messages::Messages;
 pub use packets::{Packets, Run};
 pub use stats::ReceiverStats;
 
-use self::decode::Workshop;
+use self::decode::Recovery;
 use self::lent::Lent;
 use self::order::Delivery;
 use self::peer::{Peer, Sink, Timer};
@@ -93,7 +93,7 @@ impl Receiver {
             shared: Shared {
                 rng: Rng::new(config.seed),
                 stats: ReceiverStats::default(),
-                workshop: Workshop::default(),
+                recovery: Recovery::default(),
                 pool: Pool::new(config.limits.bytes),
                 lent: Lent::default(),
                 config,

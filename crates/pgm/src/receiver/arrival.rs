@@ -272,14 +272,14 @@ impl Peer {
             self.held.bytes += ordered.move_behind(key, hold);
         }
         let group = Group { group_len, size, present, hold, kept: None };
-        if shared.workshop.recover(&group).is_err() {
+        if shared.recovery.recover(&group).is_err() {
             shared.stats.parity_mismatches += 1;
             self.held.bytes -= hold.drop_parity();
             self.window.look_again(key);
             return;
         }
         let mut recovered = 0;
-        for (index, payload, fragment) in shared.workshop.recovered() {
+        for (index, payload, fragment) in shared.recovery.recovered() {
             let sqn = Window::seq(start + u64::from(index));
             let fragment = fragment.filter(|fragment| fragment.check(sqn, payload.len()).is_ok());
             hold.push(index, payload, Extra::Data(fragment));

@@ -147,7 +147,7 @@ impl Peer {
         let kept = Some(Kept { stride: stride.max(1), bytes });
         let group = Group { group_len, size, present, hold, kept };
         let holds = present == 0 || holds;
-        if !holds || shared.workshop.recover(&group).is_err() {
+        if !holds || shared.recovery.recover(&group).is_err() {
             // It is asked for anew, so that others do not wait for it behind this one.
             shared.stats.parity_mismatches += 1;
             self.held.bytes -= hold.drop_parity();
@@ -157,7 +157,7 @@ impl Peer {
         }
         let wanted = self.window.wanted(key);
         let mut recovered = 0;
-        for (index, payload, _) in shared.workshop.recovered().filter(|(index, ..)| wanted & 1 << index != 0)
+        for (index, payload, _) in shared.recovery.recovered().filter(|(index, ..)| wanted & 1 << index != 0)
         {
             bulk.waiting().push(Window::seq(first + u64::from(index)), payload);
             recovered |= 1_u128 << index;

@@ -7,7 +7,7 @@ use crate::wire::{EncodedFragment, Fragment};
 
 /// Recovers lost packets; shared by all sources of a receiver, and made when first needed.
 #[derive(Debug, Default)]
-pub(super) struct Workshop {
+pub(super) struct Recovery {
     /// A decoder for each group length, from 2 on.
     decoders: [Option<Decoder>; 7],
     rows: Vec<u8>,
@@ -42,7 +42,7 @@ pub(super) struct Kept<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mismatch;
 
-impl Workshop {
+impl Recovery {
     /// Recovers what is missing of a group of which enough is there.
     ///
     /// # Errors
@@ -226,9 +226,9 @@ mod tests {
 
     fn group(hold: &Hold, size: u8, lost: &[usize]) -> Result<Vec<Recovered>, Mismatch> {
         let present = (0..size).filter(|&i| !lost.contains(&i.into())).fold(0, |mask, i| mask | 1 << i);
-        let mut workshop = Workshop::default();
-        workshop.recover(&Group { group_len: 4, size, present, hold, kept: None })?;
-        Ok(workshop
+        let mut recovery = Recovery::default();
+        recovery.recover(&Group { group_len: 4, size, present, hold, kept: None })?;
+        Ok(recovery
             .recovered()
             .map(|(index, payload, fragment)| (index, payload.to_vec(), fragment))
             .collect())
@@ -268,10 +268,10 @@ mod tests {
     fn what_was_kept_elsewhere_helps() {
         let data = [(&b"ab"[..], None), (b"cd", None), (b"ef", None), (b"g", None)];
         let hold = hold(&data, &[0, 1, 2, 3]);
-        let mut workshop = Workshop::default();
+        let mut recovery = Recovery::default();
         let kept = Some(Kept { stride: 2, bytes: b"??cd??g" });
-        workshop.recover(&Group { group_len: 4, size: 4, present: 0b1010, hold: &hold, kept }).unwrap();
-        let recovered: Vec<_> = workshop.recovered().map(|(index, payload, _)| (index, payload)).collect();
+        recovery.recover(&Group { group_len: 4, size: 4, present: 0b1010, hold: &hold, kept }).unwrap();
+        let recovered: Vec<_> = recovery.recovered().map(|(index, payload, _)| (index, payload)).collect();
         assert_eq!(recovered, [(0, &b"ab"[..]), (2, b"ef")]);
     }
 

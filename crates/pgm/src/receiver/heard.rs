@@ -38,7 +38,7 @@ struct Entry {
 
 /// What a confirmation is among those for the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum Confirmation {
     /// The first one of a round.
     New(Round),
     /// One that asks for more than those before it.
@@ -58,22 +58,22 @@ pub(super) enum Round {
 
 impl Heard {
     /// Takes note of a confirmation. Those within `round_ns` of the first one were asked for before it was heard.
-    pub(super) fn note(&mut self, what: u64, asked: u8, now: Instant, round_ns: u64) -> Order {
+    pub(super) fn note(&mut self, what: u64, asked: u8, now: Instant, round_ns: u64) -> Confirmation {
         let new = |round| Entry { what, round, round_at: now, asked, unanswered_since: Some(now) };
         let Some(entry) = self.ring.iter_mut().find(|entry| entry.what == what) else {
             self.ring[self.next] = new(Round::First);
             self.next = (self.next + 1) % RING;
-            return Order::New(Round::First);
+            return Confirmation::New(Round::First);
         };
         if now.nanos_since(entry.round_at) > round_ns {
             *entry = new(Round::Later);
-            return Order::New(Round::Later);
+            return Confirmation::New(Round::Later);
         }
         if asked > entry.asked {
             entry.asked = asked;
-            return Order::More(entry.round);
+            return Confirmation::More(entry.round);
         }
-        Order::Needless(entry.round)
+        Confirmation::Needless(entry.round)
     }
 
     /// A repair was heard: how long after its confirmation, if it is the first one since.
@@ -102,11 +102,21 @@ mod tests {
         let mut note = |asked, now| heard.note(7, asked, Instant(now), 10);
         assert_eq!(
             (note(3, 100), note(3, 105), note(2, 106)),
-            (Order::New(Round::First), Order::Needless(Round::First), Order::Needless(Round::First))
+            (
+                Confirmation::New(Round::First),
+                Confirmation::Needless(Round::First),
+                Confirmation::Needless(Round::First)
+            )
         );
-        assert_eq!((note(4, 107), note(4, 110)), (Order::More(Round::First), Order::Needless(Round::First)));
-        assert_eq!((note(1, 111), note(1, 112)), (Order::New(Round::Later), Order::Needless(Round::Later)));
-        assert_eq!(heard.note(8, 1, Instant(112), 10), Order::New(Round::First));
+        assert_eq!(
+            (note(4, 107), note(4, 110)),
+            (Confirmation::More(Round::First), Confirmation::Needless(Round::First))
+        );
+        assert_eq!(
+            (note(1, 111), note(1, 112)),
+            (Confirmation::New(Round::Later), Confirmation::Needless(Round::Later))
+        );
+        assert_eq!(heard.note(8, 1, Instant(112), 10), Confirmation::New(Round::First));
     }
 
     #[test]

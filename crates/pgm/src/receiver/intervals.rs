@@ -1,7 +1,7 @@
 //! How long a receiver waits for what (RFC 3208 §6.3): begun with what is configured, and led by what is measured.
 
 use super::config::NakConfig;
-use super::heard::{Order, Round};
+use super::heard::{Confirmation, Round};
 use crate::Instant;
 use crate::rng::Rng;
 
@@ -108,10 +108,10 @@ impl Intervals {
 
     /// So much of a group was confirmed. What answers another receiver's NAK comes sooner than a round trip after ours, and looks the
     /// same. But ours is confirmed, too, so that the last confirmation of the round comes no sooner.
-    pub(super) fn echoed(&mut self, group: u64, asked: u8, order: Order, now: Instant) {
+    pub(super) fn echoed(&mut self, group: u64, asked: u8, confirmation: Confirmation, now: Instant) {
         if let Some(echo) = &mut self.echo
             && (echo.group == group && echo.asked <= asked)
-            && (echo.after_ns.is_none() || !matches!(order, Order::New(_)))
+            && (echo.after_ns.is_none() || !matches!(confirmation, Confirmation::New(_)))
         {
             echo.after_ns = Some(now.nanos_since(echo.nak_at));
         }
@@ -136,21 +136,23 @@ impl Intervals {
     }
 
     /// A confirmation for so many packets of a group was heard.
-    pub(super) fn heard(&mut self, asked: Option<u8>, order: Order) {
-        if let (Order::New(Round::First) | Order::More(Round::First), Some(asked)) = (order, asked) {
+    pub(super) fn heard(&mut self, asked: Option<u8>, confirmation: Confirmation) {
+        if let (Confirmation::New(Round::First) | Confirmation::More(Round::First), Some(asked)) =
+            (confirmation, asked)
+        {
             let asked = 16 * i32::from(asked);
             let worst = *self.worst.get_or_insert(asked);
             self.worst = Some(worst + (asked - worst) / 8);
             self.worst_deviation += ((asked - worst).abs() - self.worst_deviation) / 8;
         }
-        match order {
-            Order::New(round) => {
+        match confirmation {
+            Confirmation::New(round) => {
                 let spread_ns = &mut self.spreads_ns[round as usize];
                 *spread_ns = (*spread_ns - *spread_ns / 8).max(self.spread_min_ns);
             }
-            Order::More(_) => {}
+            Confirmation::More(_) => {}
             // Several asked although one was enough: the spread was too narrow.
-            Order::Needless(round) => {
+            Confirmation::Needless(round) => {
                 let limit = (SPREAD_ROUNDS * self.round_trip_ns())
                     .clamp(self.backoff_ns, SPREAD_MAX_NS.max(self.backoff_ns));
                 let spread_ns = &mut self.spreads_ns[round as usize];
@@ -290,7 +292,7 @@ mod tests {
     fn a_back_off_that_is_configured_longer_than_any_spread_is_no_harm() {
         let backoff = std::time::Duration::from_secs(1);
         let mut intervals = Intervals::new(&NakConfig { backoff, ..NakConfig::default() });
-        (0..9).for_each(|_| intervals.heard(None, Order::Needless(Round::First)));
+        (0..9).for_each(|_| intervals.heard(None, Confirmation::Needless(Round::First)));
         assert_eq!(intervals.spreads_ns[0], 1000 * MS);
     }
 
@@ -312,17 +314,17 @@ mod tests {
     #[test]
     fn a_round_trip_is_not_taken_for_shorter_than_it_is() {
         let mut intervals = Intervals::new(&NakConfig::default());
-        let (new, needless) = (Order::New(Round::First), Order::Needless(Round::First));
+        let (new, needless) = (Confirmation::New(Round::First), Confirmation::Needless(Round::First));
         for group in 0..40 {
             let asked_at = Instant(100 * MS * (group + 1));
             let after = |ms| asked_at.plus_nanos(ms * MS);
             intervals.asked(group, 5, 0, asked_at);
             // Another receiver asked before us, and for as much.
             intervals.echoed(group, 4, new, asked_at);
-            intervals.echoed(group, 5, Order::More(Round::First), after(1));
+            intervals.echoed(group, 5, Confirmation::More(Round::First), after(1));
             intervals.answered(group);
             intervals.echoed(group, 5, needless, after(4));
-            intervals.echoed(group, 6, Order::New(Round::Later), after(30));
+            intervals.echoed(group, 6, Confirmation::New(Round::Later), after(30));
             intervals.echoed(group + 1, 6, needless, after(40));
         }
         assert_eq!(intervals.round_trip_ns(), 4 * MS);
@@ -341,7 +343,7 @@ mod tests {
     fn who_lacks_most_asks_first() {
         let mut intervals = Intervals::new(&NakConfig::default());
         (0..60).for_each(|_| intervals.confirmed(Some(4 * MS), 0));
-        (0..60).for_each(|_| intervals.heard(Some(20), Order::New(Round::First)));
+        (0..60).for_each(|_| intervals.heard(Some(20), Confirmation::New(Round::First)));
         let mut rng = Rng::new(1);
         let mut earliest = |lacking, is_last| {
             (0..200)
@@ -358,15 +360,15 @@ mod tests {
     #[test]
     fn the_spread_follows_the_number_of_those_who_ask() {
         let mut intervals = Intervals::new(&NakConfig::default());
-        (0..200).for_each(|_| intervals.heard(None, Order::New(Round::First)));
+        (0..200).for_each(|_| intervals.heard(None, Confirmation::New(Round::First)));
         assert_eq!(intervals.spreads_ns[0], SPREAD_MIN_NS);
-        (0..10).for_each(|_| intervals.heard(None, Order::Needless(Round::First)));
+        (0..10).for_each(|_| intervals.heard(None, Confirmation::Needless(Round::First)));
         assert!(intervals.spreads_ns[0] > 30 * MS);
-        intervals.heard(None, Order::More(Round::First));
-        (0..10).for_each(|_| intervals.heard(None, Order::Needless(Round::First)));
+        intervals.heard(None, Confirmation::More(Round::First));
+        (0..10).for_each(|_| intervals.heard(None, Confirmation::Needless(Round::First)));
         assert_eq!(intervals.spreads_ns[0], 40 * MS, "16 round trips of a quarter of the back-off");
         intervals.told(30 * MS);
-        (0..200).for_each(|_| intervals.heard(None, Order::New(Round::First)));
+        (0..200).for_each(|_| intervals.heard(None, Confirmation::New(Round::First)));
         assert_eq!(intervals.spreads_ns[0], 30 * MS);
     }
 }

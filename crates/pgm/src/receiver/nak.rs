@@ -1,7 +1,7 @@
 //! Asking for repairs (RFC 3208 §6.3, §11.5), and for SPMs by SPMRs (§13).
 
 use super::config::NakConfig;
-use super::heard::{Order, Round};
+use super::heard::{Confirmation, Round};
 use super::intervals::Lack;
 use super::peer::{Peer, Sink, Timer};
 use super::repair::{Expired, GroupRepair, Lanes, Limits, Repair, Stage};
@@ -295,25 +295,23 @@ impl Peer {
             needless += u32::from(awaited.was_confirmed);
             round = if awaited.was_repaired { Round::Later } else { round };
         }
-        self.intervals.heard(
-            None,
-            match of_list {
-                Order::New(_) if wanted == 0 => return,
-                order if wanted == 0 => order,
-                _ if 4 * needless > wanted => Order::Needless(round),
-                _ => Order::New(round),
-            },
-        );
+        let confirmation = match of_list {
+            Confirmation::New(_) if wanted == 0 => return,
+            of_list if wanted == 0 => of_list,
+            _ if 4 * needless > wanted => Confirmation::Needless(round),
+            _ => Confirmation::New(round),
+        };
+        self.intervals.heard(None, confirmation);
     }
 
     fn group_confirmed(&mut self, now: Instant, position: u64, shared: &mut Shared) {
         let (key, asked) = (self.window.key(position), self.window.index(position) + 1);
-        let order = self.recent.note(key, asked, now, self.intervals.round_ns());
+        let confirmation = self.recent.note(key, asked, now, self.intervals.round_ns());
         // What a short group left out was asked for, too, and says nothing of losses.
         let block_len = self.window.block_len();
         let is_full = self.window.block(key).is_none_or(|block| block.size() == block_len);
-        self.intervals.heard(is_full.then_some(asked), order);
-        self.intervals.echoed(key, asked, order, now);
+        self.intervals.heard(is_full.then_some(asked), confirmation);
+        self.intervals.echoed(key, asked, confirmation, now);
         if self.window.wanted(key) == 0 {
             return;
         }
@@ -330,7 +328,7 @@ impl Peer {
         }
         let Repair::Group(group) = &mut block.repair else { return };
         // What was confirmed already does not begin to be waited for anew.
-        if group.stage == Stage::WaitData && matches!(order, Order::Needless(_)) {
+        if group.stage == Stage::WaitData && matches!(confirmation, Confirmation::Needless(_)) {
             return;
         }
         let was_backing_off = group.stage == Stage::BackOff;

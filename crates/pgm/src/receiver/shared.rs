@@ -1,7 +1,7 @@
 //! What the sources of a receiver have in common.
 
 use super::config::ReceiverConfig;
-use super::decode::Workshop;
+use super::decode::Recovery;
 use super::hold::Hold;
 use super::lent::Lent;
 use super::stats::ReceiverStats;
@@ -13,7 +13,7 @@ pub(super) struct Shared {
     pub(super) config: ReceiverConfig,
     pub(super) rng: Rng,
     pub(super) stats: ReceiverStats,
-    pub(super) workshop: Workshop,
+    pub(super) recovery: Recovery,
     pub(super) pool: Pool,
     pub(super) lent: Lent,
 }
