@@ -390,8 +390,8 @@ impl Receiver {
 
 impl Peer {
     fn handle_timeout(&mut self, now: Instant, shared: &mut Shared) {
-        while let Some(kind) = self.timers.expired(now) {
-            match Timer::ALL[kind] {
+        while let Some(timer) = self.timers.expired(now) {
+            match timer {
                 Timer::Repair => self.expire_repairs(now, shared),
                 Timer::Spmr => self.request_spm(now, shared),
                 Timer::Begin => self.begun = true,
@@ -401,7 +401,7 @@ impl Peer {
                     if expires_at <= now {
                         self.end.get_or_insert(EndCause::Expired);
                     } else {
-                        self.timers.set(Timer::Expiry as usize, expires_at);
+                        self.timers.set(Timer::Expiry, expires_at);
                     }
                 }
             }
@@ -417,7 +417,7 @@ impl Peer {
         shared.stats.lost -= bulk.have(&(first..last + 1));
         self.window.have(first..last + 1, &mut |hold| self.held.give_back(hold, &mut shared.pool));
         if first <= self.first {
-            self.timers.stop(Timer::Front as usize);
+            self.timers.stop(Timer::Front);
         }
         let (from, to) = (self.window.key(first), self.window.key(last));
         // What was there may be all that the parity of a group lacked.

@@ -52,7 +52,7 @@ use self::window::Window;
 use crate::pacer::Pacer;
 use crate::path::{Path, Transmit};
 use crate::rng::Rng;
-use crate::timers::Timers;
+use crate::timers::{self, Timers};
 use crate::wire::{DataKind, Reset, Stamp};
 use crate::{Instant, Seq};
 
@@ -84,7 +84,7 @@ pub struct Source {
     apdu: Option<Seq>,
     pacer: Pacer,
     share: Share,
-    timers: Timers<{ Timer::COUNT }>,
+    timers: Timers<Timer, { Timer::COUNT }>,
     heartbeat: Heartbeat,
     confirmations: Confirmations,
     repairs: Repairs,
@@ -129,8 +129,16 @@ enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 5] = [Timer::Ambient, Timer::Heartbeat, Timer::Advance, Timer::Linger, Timer::Pace];
-    const COUNT: usize = Self::ALL.len();
+    const COUNT: usize = <Self as timers::Timer>::ALL.len();
+}
+
+impl timers::Timer for Timer {
+    const ALL: &'static [Timer] =
+        &[Timer::Ambient, Timer::Heartbeat, Timer::Advance, Timer::Linger, Timer::Pace];
+
+    fn number(self) -> usize {
+        self as usize
+    }
 }
 
 impl Source {
@@ -186,7 +194,7 @@ impl Source {
             config,
         };
         let ambient = source.heartbeat.ambient(source.config.spm.ambient);
-        source.timers.set(Timer::Ambient as usize, now + ambient);
+        source.timers.set(Timer::Ambient, now + ambient);
         source.restart_heartbeat(now);
         Ok(source)
     }
@@ -204,12 +212,12 @@ impl Source {
 
     /// Does what is due. A call before its time does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(kind) = self.timers.expired(now) {
-            match Timer::ALL[kind] {
+        while let Some(timer) = self.timers.expired(now) {
+            match timer {
                 Timer::Ambient => {
                     self.heartbeat.spm_due = true;
                     let ambient = self.heartbeat.ambient(self.config.spm.ambient);
-                    self.timers.set(Timer::Ambient as usize, now + ambient);
+                    self.timers.set(Timer::Ambient, now + ambient);
                 }
                 Timer::Heartbeat => {
                     self.end_burst(now);
@@ -218,7 +226,7 @@ impl Source {
                         self.restart_heartbeat(now);
                     } else {
                         self.heartbeat.spm_due = true;
-                        self.timers.set(Timer::Heartbeat as usize, now + self.heartbeat.beat());
+                        self.timers.set(Timer::Heartbeat, now + self.heartbeat.beat());
                     }
                 }
                 Timer::Advance => self.advance_with_time(now),
@@ -251,7 +259,7 @@ impl Source {
             return Err(OfferError::Size);
         }
         cache.offer(bytes);
-        self.timers.set(Timer::Pace as usize, now);
+        self.timers.set(Timer::Pace, now);
         self.refill();
         Ok(())
     }
@@ -267,7 +275,7 @@ impl Source {
         if !cache.supply(range, bytes) {
             return Err(NotNeeded);
         }
-        self.timers.set(Timer::Pace as usize, now);
+        self.timers.set(Timer::Pace, now);
         Ok(())
     }
 
@@ -299,7 +307,7 @@ impl Source {
         self.config.spm.linger = linger;
         if let Phase::Lingering { latest, .. } = &mut self.phase {
             *latest = (*latest).min(now + linger.saturating_mul(LINGER_MOST));
-            self.timers.set(Timer::Linger as usize, now + linger);
+            self.timers.set(Timer::Linger, now + linger);
         }
     }
 
@@ -320,13 +328,13 @@ impl Source {
         let bytes_per_second = bytes_per_second.clamp(1, RATE_MAX);
         self.config.pace.bytes_per_second = bytes_per_second;
         self.pacer.set_rate(now, bytes_per_second);
-        self.timers.set(Timer::Pace as usize, now);
+        self.timers.set(Timer::Pace, now);
     }
 
     /// Says how many data packets may be sent in all, from now on. Others wait; repairs, and what else there is, do not.
     pub fn set_sent_max(&mut self, now: Instant, packets: u64) {
         if packets > self.sent_max {
-            self.timers.set(Timer::Pace as usize, now);
+            self.timers.set(Timer::Pace, now);
         }
         self.sent_max = packets;
     }
@@ -514,7 +522,7 @@ impl Source {
         if let (Advance::Time(age), Some(sent_at)) =
             (self.config.window.advance, self.window.oldest_sent_at())
         {
-            self.timers.set(Timer::Advance as usize, (sent_at + age).max(now + ADVANCE_AGAIN));
+            self.timers.set(Timer::Advance, (sent_at + age).max(now + ADVANCE_AGAIN));
         }
     }
 
@@ -554,7 +562,7 @@ impl Source {
     fn linger(&mut self, now: Instant, end: End) {
         let linger = self.config.spm.linger;
         self.phase = Phase::Lingering { end, latest: now + linger.saturating_mul(LINGER_MOST) };
-        self.timers.set(Timer::Linger as usize, now + linger);
+        self.timers.set(Timer::Linger, now + linger);
         // OPT_FIN and OPT_RST are sent at once (RFC 3208 §9.7.2, §9.8.2).
         self.heartbeat.spm_due = true;
         self.restart_heartbeat(now);
@@ -562,7 +570,7 @@ impl Source {
 
     fn restart_heartbeat(&mut self, now: Instant) {
         self.heartbeat.restart();
-        self.timers.set(Timer::Heartbeat as usize, now + self.heartbeat.beat());
+        self.timers.set(Timer::Heartbeat, now + self.heartbeat.beat());
     }
 }
 

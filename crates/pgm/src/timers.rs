@@ -1,33 +1,48 @@
+use std::marker::PhantomData;
+
 use crate::Instant;
 
-/// The deadlines of a machine, one for each of its kinds of timers.
-///
-/// A machine has one enum of kinds, whose numbers are the places here, and one `match` on what has expired.
-#[derive(Debug, Clone)]
-pub(crate) struct Timers<const N: usize> {
-    at: [Instant; N],
+/// The enum of a machine's timers.
+pub(crate) trait Timer: Copy + 'static {
+    /// All of them, each at the place of its number.
+    const ALL: &'static [Self];
+
+    /// Its number.
+    fn number(self) -> usize;
 }
 
-impl<const N: usize> Timers<N> {
+/// The deadlines of a machine, one for each of its `N` timers. The machine has one `match` on what has expired.
+#[derive(Debug, Clone)]
+pub(crate) struct Timers<T, const N: usize> {
+    at: [Instant; N],
+    timers: PhantomData<T>,
+}
+
+impl<T: Timer, const N: usize> Timers<T, N> {
     pub(crate) const fn new() -> Self {
-        Timers { at: [Instant::FAR_FUTURE; N] }
+        Timers { at: [Instant::FAR_FUTURE; N], timers: PhantomData }
     }
 
-    pub(crate) fn set(&mut self, kind: usize, at: Instant) {
-        self.at[kind] = at;
+    #[inline]
+    pub(crate) fn set(&mut self, timer: T, at: Instant) {
+        self.at[timer.number()] = at;
     }
 
     /// Makes the deadline `at` unless it is earlier already.
-    pub(crate) fn set_by(&mut self, kind: usize, at: Instant) {
-        self.at[kind] = self.at[kind].min(at);
+    #[inline]
+    pub(crate) fn set_by(&mut self, timer: T, at: Instant) {
+        let deadline = &mut self.at[timer.number()];
+        *deadline = at.min(*deadline);
     }
 
-    pub(crate) fn stop(&mut self, kind: usize) {
-        self.at[kind] = Instant::FAR_FUTURE;
+    #[inline]
+    pub(crate) fn stop(&mut self, timer: T) {
+        self.at[timer.number()] = Instant::FAR_FUTURE;
     }
 
-    pub(crate) fn is_set(&self, kind: usize) -> bool {
-        self.at[kind] != Instant::FAR_FUTURE
+    #[inline]
+    pub(crate) fn is_set(&self, timer: T) -> bool {
+        self.at[timer.number()] != Instant::FAR_FUTURE
     }
 
     /// The earliest deadline; [`Instant::FAR_FUTURE`] when there is none.
@@ -35,11 +50,12 @@ impl<const N: usize> Timers<N> {
         self.at.iter().copied().min().unwrap_or(Instant::FAR_FUTURE)
     }
 
-    /// A kind whose deadline has come; it is stopped. The lowest kind comes first.
-    pub(crate) fn expired(&mut self, now: Instant) -> Option<usize> {
-        let kind = self.at.iter().position(|&at| at <= now && at != Instant::FAR_FUTURE)?;
-        self.stop(kind);
-        Some(kind)
+    /// A timer whose deadline has come; it is stopped. The one of the lowest number comes first.
+    pub(crate) fn expired(&mut self, now: Instant) -> Option<T> {
+        let number = self.at.iter().position(|&at| at <= now && at != Instant::FAR_FUTURE)?;
+        let timer = T::ALL[number];
+        self.stop(timer);
+        Some(timer)
     }
 }
 
@@ -47,19 +63,35 @@ impl<const N: usize> Timers<N> {
 mod tests {
     use super::*;
 
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Test {
+        First,
+        Other,
+        Last,
+    }
+
+    impl Timer for Test {
+        const ALL: &'static [Self] = &[Test::First, Test::Other, Test::Last];
+
+        fn number(self) -> usize {
+            self as usize
+        }
+    }
+
     #[test]
     fn deadlines_come_once() {
-        let mut timers = Timers::<3>::new();
+        use Test::{First, Last};
+        let mut timers = Timers::<Test, 3>::new();
         assert_eq!((timers.next(), timers.expired(Instant::FAR_FUTURE)), (Instant::FAR_FUTURE, None));
-        timers.set(2, Instant(5));
-        timers.set(0, Instant(9));
-        timers.set_by(0, Instant(7));
-        timers.set_by(0, Instant(8));
+        timers.set(Last, Instant(5));
+        timers.set(First, Instant(9));
+        timers.set_by(First, Instant(7));
+        timers.set_by(First, Instant(8));
         assert_eq!(timers.next(), Instant(5));
         assert_eq!(timers.expired(Instant(4)), None);
-        assert_eq!(timers.expired(Instant(6)), Some(2));
-        assert!(timers.is_set(0) && !timers.is_set(2));
-        assert_eq!(timers.expired(Instant(7)), Some(0));
+        assert_eq!(timers.expired(Instant(6)), Some(Last));
+        assert!(timers.is_set(First) && !timers.is_set(Last));
+        assert_eq!(timers.expired(Instant(7)), Some(First));
         assert_eq!(timers.expired(Instant(7)), None);
     }
 }

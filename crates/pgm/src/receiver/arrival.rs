@@ -50,8 +50,8 @@ impl Peer {
         if !self.begun {
             match shared.config.join {
                 JoinWish::Recent => self.begun = true,
-                JoinWish::History { wait } if !self.timers.is_set(Timer::Begin as usize) => {
-                    self.timers.set(Timer::Begin as usize, now + wait);
+                JoinWish::History { wait } if !self.timers.is_set(Timer::Begin) => {
+                    self.timers.set(Timer::Begin, now + wait);
                 }
                 JoinWish::History { .. } => {}
             }

@@ -53,7 +53,7 @@ impl Peer {
         }
         let limit = match self.sink {
             Sink::Ordered(_) => known.min(self.window.floor() + u64::from(shared.config.limits.packets)),
-            Sink::Bulk(_) if self.timers.is_set(Timer::Front as usize) => {
+            Sink::Bulk(_) if self.timers.is_set(Timer::Front) => {
                 known.min(self.window.start(self.window.key(self.window.floor()) + 1))
             }
             Sink::Bulk(_) => known,
@@ -80,7 +80,7 @@ impl Peer {
     pub(super) fn await_front(&mut self, now: Instant, lead: u64, shared: &Shared) {
         let is_late = lead >= self.window.start(self.window.key(self.first) + 1);
         if matches!(self.sink, Sink::Bulk(_)) && is_late && !shared.config.front.is_zero() {
-            self.timers.set(Timer::Front as usize, now + shared.config.front);
+            self.timers.set(Timer::Front, now + shared.config.front);
         }
     }
 
@@ -132,7 +132,7 @@ impl Peer {
                 }
             }
         }
-        self.timers.set_by(Timer::Repair as usize, block.repair.deadline());
+        self.timers.set_by(Timer::Repair, block.repair.deadline());
         if was_idle {
             self.active.push(key);
         }
@@ -176,7 +176,7 @@ impl Peer {
             && let Repair::Group(group) = &mut block.repair
         {
             group.repair_heard(now, more_ns);
-            self.timers.set_by(Timer::Repair as usize, group.at);
+            self.timers.set_by(Timer::Repair, group.at);
         }
     }
 
@@ -188,7 +188,7 @@ impl Peer {
                 && let Repair::Packets(lanes) = &mut block.repair
                 && lanes.wait_data.cut_short(now, silent_ns)
             {
-                self.timers.set_by(Timer::Repair as usize, now);
+                self.timers.set_by(Timer::Repair, now);
             }
         }
     }
@@ -207,7 +207,7 @@ impl Peer {
             group.at = now.plus_nanos(more_ns);
         }
         let deadline = block.repair.deadline();
-        self.timers.set_by(Timer::Repair as usize, deadline);
+        self.timers.set_by(Timer::Repair, deadline);
     }
 
     /// Ends what timers of repair are due, and finds out when the next one is.
@@ -249,7 +249,7 @@ impl Peer {
             at += 1;
         }
         next = next.min(self.held_back_until(now).unwrap_or(Instant::FAR_FUTURE));
-        self.timers.set(Timer::Repair as usize, next);
+        self.timers.set(Timer::Repair, next);
         self.detect(now, shared);
     }
 
@@ -338,7 +338,7 @@ impl Peer {
             return;
         }
         shared.stats.naks_suppressed += u64::from(was_backing_off);
-        self.timers.set_by(Timer::Repair as usize, group.at);
+        self.timers.set_by(Timer::Repair, group.at);
         if group.retries.nak_at.take().is_some() {
             self.intervals.confirmed(None, retries);
         }
@@ -363,7 +363,7 @@ impl Peer {
         let nak_at = if lanes.wait_ncf.packets() & bit != 0 { lanes.retries.nak_at.take() } else { None };
         lanes.confirmed(bit, now, self.intervals.repair_ns(lanes.retries.data));
         let deadline = block.repair.deadline();
-        self.timers.set_by(Timer::Repair as usize, deadline);
+        self.timers.set_by(Timer::Repair, deadline);
         if let Some(at) = nak_at {
             self.intervals.confirmed((retries == 0).then(|| now.nanos_since(at)), retries);
         }
@@ -396,15 +396,15 @@ impl Peer {
                 }
             }
             let deadline = block.repair.deadline();
-            self.timers.set_by(Timer::Repair as usize, deadline);
+            self.timers.set_by(Timer::Repair, deadline);
         }
     }
 
     /// An SPM is wanted: data come from a source, but where NAKs go is not known. A random back-off comes first (§13.5).
     pub(super) fn want_spm(&mut self, now: Instant, shared: &mut Shared) {
-        if !self.timers.is_set(Timer::Spmr as usize) {
+        if !self.timers.is_set(Timer::Spmr) {
             let wait_ns = shared.rng.below(spmr_ns(&shared.config.nak));
-            self.timers.set(Timer::Spmr as usize, now.plus_nanos(wait_ns));
+            self.timers.set(Timer::Spmr, now.plus_nanos(wait_ns));
         }
     }
 
@@ -420,7 +420,7 @@ impl Peer {
     /// Another receiver asked for an SPM: as if we had. Once only, so that nobody keeps us from asking for ever.
     pub(super) fn spm_was_requested(&mut self, now: Instant, shared: &mut Shared) {
         let request = &mut self.spm_request;
-        if self.timers.is_set(Timer::Spmr as usize) && request.copies == 0 && !request.has_refrained {
+        if self.timers.is_set(Timer::Spmr) && request.copies == 0 && !request.has_refrained {
             request.has_refrained = true;
             self.await_spm(now, shared);
         }
@@ -433,12 +433,12 @@ impl Peer {
         self.spm_request.tries = self.spm_request.tries.saturating_add(1);
         let wait_ns = interval_ns.saturating_mul(1 << self.spm_request.tries.min(8));
         let next = now.plus_nanos(wait_ns.saturating_add(shared.rng.below(interval_ns)));
-        self.timers.set(Timer::Spmr as usize, next);
+        self.timers.set(Timer::Spmr, next);
     }
 
     /// An SPM came. Whether it answers ours or was due anyway nobody can tell, so that it tells nothing of the round trip.
     pub(super) fn spm_answered(&mut self) {
-        self.timers.stop(Timer::Spmr as usize);
+        self.timers.stop(Timer::Spmr);
         self.spm_request.copies = 0;
     }
 
@@ -544,7 +544,7 @@ impl Peer {
             _ => (false, 0),
         };
         let deadline = block.repair.deadline();
-        self.timers.set_by(Timer::Repair as usize, deadline);
+        self.timers.set_by(Timer::Repair, deadline);
         answer
     }
 }

@@ -297,7 +297,7 @@ impl Peer {
         self.raise_floor(self.window.floor() + 1, shared);
         if mem::take(&mut self.waits_for_room) {
             // There is more room now: a time-out that is due at once looks for what is missing.
-            self.timers.set(Timer::Repair as usize, Instant::ZERO);
+            self.timers.set(Timer::Repair, Instant::ZERO);
         }
         if self.parity.is_some() {
             return;

@@ -19,7 +19,7 @@ use super::room::Held;
 use super::shared::Shared;
 use super::window::{Window, runs};
 use crate::path::Path;
-use crate::timers::Timers;
+use crate::timers::{self, Timers};
 use crate::wire::{Reset, Session, Spm, WindowState};
 use crate::{Instant, Seq};
 
@@ -56,7 +56,7 @@ pub(super) struct Peer {
     /// Where delivery begins.
     pub(super) first: u64,
     pub(super) intervals: Intervals,
-    pub(super) timers: Timers<{ Timer::COUNT }>,
+    pub(super) timers: Timers<Timer, { Timer::COUNT }>,
     /// The blocks under repair, and those of which a NAK is due.
     pub(super) active: Vec<u64>,
     pub(super) due: Vec<u64>,
@@ -109,9 +109,15 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    pub(super) const ALL: [Timer; 5] =
-        [Timer::Repair, Timer::Spmr, Timer::Begin, Timer::Front, Timer::Expiry];
-    pub(super) const COUNT: usize = Self::ALL.len();
+    const COUNT: usize = <Self as timers::Timer>::ALL.len();
+}
+
+impl timers::Timer for Timer {
+    const ALL: &'static [Timer] = &[Timer::Repair, Timer::Spmr, Timer::Begin, Timer::Front, Timer::Expiry];
+
+    fn number(self) -> usize {
+        self as usize
+    }
 }
 
 impl Peer {
@@ -119,7 +125,7 @@ impl Peer {
     pub(super) fn new(now: Instant, session: Session, path: &Path, first: Seq, shared: &Shared) -> Self {
         let config = &shared.config;
         let mut timers = Timers::new();
-        timers.set(Timer::Expiry as usize, now + config.expiry);
+        timers.set(Timer::Expiry, now + config.expiry);
         let window = Window::new(first);
         let sink = match config.consumer {
             Consumer::Ordered { framing, on_loss, slow } => {
@@ -257,7 +263,7 @@ impl Peer {
     /// The first SPM says where delivery begins: as far back as the source allows and the limits do, or with the first packet.
     fn begin(&mut self, spm: &Spm, lead: u64, trail: u64, shared: &Shared) {
         self.begun = true;
-        self.timers.stop(Timer::Begin as usize);
+        self.timers.stop(Timer::Begin);
         // Once the trailing edge was seen to advance, what is behind it is known to be gone.
         let may_reach_back = self.window.trail() <= self.first;
         if let (Some(join), JoinWish::History { .. }, true) =

@@ -101,7 +101,7 @@ impl Peer {
     /// There is room again: NAKs that were held back are due.
     pub(super) fn has_room_again(&mut self) {
         if self.shortage.take().is_some() {
-            self.timers.set(Timer::Repair as usize, Instant::ZERO);
+            self.timers.set(Timer::Repair, Instant::ZERO);
         }
     }
 
@@ -112,7 +112,7 @@ impl Peer {
             Some(since) if now < since + SHORTAGE_ROUND => 0,
             Some(_) => {
                 self.shortage = Some(now);
-                self.timers.set_by(Timer::Repair as usize, now + SHORTAGE_ROUND);
+                self.timers.set_by(Timer::Repair, now + SHORTAGE_ROUND);
                 1
             }
         }

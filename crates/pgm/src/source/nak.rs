@@ -38,7 +38,7 @@ impl Source {
         if earliest <= now {
             self.heartbeat.spm_due = true;
         } else {
-            self.timers.set_by(Timer::Ambient as usize, earliest);
+            self.timers.set_by(Timer::Ambient, earliest);
         }
     }
 
@@ -58,7 +58,7 @@ impl Source {
             self.stats.naks_unconfirmed += 1;
         }
         if let Phase::Lingering { end, latest } = self.phase {
-            self.timers.set(Timer::Linger as usize, (now + self.config.spm.linger).min(latest));
+            self.timers.set(Timer::Linger, (now + self.config.spm.linger).min(latest));
             if end.reset().is_some_and(Reset::no_repair) {
                 return;
             }

@@ -46,7 +46,7 @@ impl Source {
             bytes += packed.pop().map_or(0, |tsdu| self.append(tsdu));
         }
         self.lay(packed, bytes);
-        self.timers.set_by(Timer::Pace as usize, now);
+        self.timers.set_by(Timer::Pace, now);
         done
     }
 
@@ -64,7 +64,7 @@ impl Source {
         if self.packer.filled() > 0 {
             self.take_in();
         }
-        self.timers.set_by(Timer::Pace as usize, now);
+        self.timers.set_by(Timer::Pace, now);
         Ok(())
     }
 

@@ -475,7 +475,7 @@ impl Source {
         if has_work && !self.pacer.is_open(now) {
             at = at.min(self.pacer.opens_at());
         }
-        self.timers.set(Timer::Pace as usize, at);
+        self.timers.set(Timer::Pace, at);
     }
 
     /// Whether no more data may be sent for now.
