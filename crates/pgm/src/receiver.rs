@@ -101,7 +101,8 @@ impl Receiver {
         }
     }
 
-    /// Reads a train of datagrams. Never fails; what is malformed, or not for us, is counted.
+    /// Reads a train of datagrams of `stride` bytes each, the last one possibly shorter. Never fails: what is malformed, or not for us,
+    /// is counted.
     pub fn handle_train(&mut self, now: Instant, path: &Path, stride: usize, bytes: &[u8]) {
         if path.ecn == Path::CE {
             self.shared.stats.ecn_ce += 1;

@@ -78,7 +78,7 @@ pub struct Source {
     store: Store,
     /// Packs what is published here; what it holds open waits behind what the window holds.
     packer: Packer,
-    /// What it has just given.
+    /// Where packets are on their way from the packer to the window: empty in between, and kept for its memory.
     packed: Packed,
     /// The first sequence number of the APDU of which more packets are to come.
     apdu: Option<Seq>,
@@ -199,7 +199,8 @@ impl Source {
         Ok(source)
     }
 
-    /// Reads a train of datagrams: NAKs, SPMRs, and what is none of a source's business. Never fails; what is malformed is counted.
+    /// Reads a train of datagrams of `stride` bytes each, the last one possibly shorter: NAKs and SPMRs. Never fails: what is malformed,
+    /// or not for a source, is counted.
     pub fn handle_train(&mut self, now: Instant, path: &Path, stride: usize, bytes: &[u8]) {
         if path.ecn == Path::CE {
             self.stats.ecn_ce += 1;

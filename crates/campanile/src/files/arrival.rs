@@ -117,7 +117,8 @@ impl Arrival {
         }
     }
 
-    /// The packets of some blocks where they have come, and at multiples of what each one stands.
+    /// The packets of some blocks as bytes, and the stride at whose multiples they stand. The places of those that have not come hold
+    /// anything.
     pub(crate) fn read(
         &mut self,
         blocks: Range<u64>,

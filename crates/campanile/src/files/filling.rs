@@ -19,7 +19,7 @@ use crate::multicast::{Packets, Run};
 pub(crate) struct Filling {
     manifest: Manifest,
     layout: Layout,
-    /// Profile, length, hash, manifest.
+    /// What stands before the contents: the profile; the manifest's length and hash; the manifest.
     head: Vec<u8>,
     stages: Vec<Stage>,
     /// Contents whose files may be there already, and that nobody was asked to look at yet.
@@ -51,7 +51,7 @@ enum Stage {
     Partial,
     /// All of it is in its partial; this is not known to be right yet.
     Filled,
-    /// As that, and it is being hashed, or just gets its names.
+    /// As [`Stage::Filled`], and the finisher is hashing it or giving it its names.
     Finishing,
     /// It is right, and at least one file of the manifest has it.
     Placed,
@@ -124,7 +124,7 @@ impl Filling {
         &self.layout
     }
 
-    /// The blocks of the row that are there, those of its head last: with them all is said.
+    /// The blocks of the row that are there. Those of its head come last: who is told them knows that there are no more.
     pub(crate) fn had_ranges(&mut self, inbox: &Inbox) -> Result<Vec<Range<u64>>, FileError> {
         let mut ranges = Vec::new();
         for index in 0..self.stages.len() {
@@ -310,7 +310,7 @@ impl Filling {
                 let file = self.layout.contents()[index].files[0];
                 let path = inbox.target(&self.manifest.entries()[file]);
                 let partial = self.paths(index, inbox).bytes;
-                // It is here until it is there.
+                // The finisher moves it at any moment: what is not in its partial any more has its name.
                 let open = || File::open(&partial).or_else(|_| File::open(&path));
                 let file = self.whole.get(index, || open().map_err(FileAction::Open.of(&path)))?;
                 let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer));
@@ -367,7 +367,7 @@ impl Filling {
     /// Writes blocks of a content, and sees whether it is complete now.
     fn write(&mut self, content: usize, first: u64, bytes: &[u8], inbox: &Inbox) -> Result<(), FileError> {
         if self.partials.is_full() {
-            // One may be closed for another, and what is not saved by then is forgotten.
+            // Opening one more closes another, whose map is forgotten where it was not saved.
             self.settle(inbox)?;
         }
         let partial = self.partial(content, inbox)?;
@@ -386,7 +386,7 @@ impl Filling {
             Stage::Missing => 0,
             Stage::Partial => self.partial(index, inbox)?.map().had(),
             Stage::Filled => blocks.end - blocks.start,
-            // It has gone its way meanwhile.
+            // It was filled and given to be finished while its names were looked at.
             Stage::Finishing | Stage::Placed | Stage::Wrong | Stage::Kept => return Ok(()),
         };
         self.had += blocks.end - blocks.start - had;

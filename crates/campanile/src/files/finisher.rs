@@ -21,10 +21,10 @@ use super::thread::DiskThread;
 pub(crate) struct Finisher {
     jobs: SyncSender<(Ticket, Job)>,
     verdicts: Receiver<Verdict>,
-    /// What there is no verdict on yet, in its order.
+    /// The jobs that no verdict has come on yet, in their order: the content that each of them finishes, if it finishes one.
     pending: VecDeque<Option<Digest>>,
     meter: Arc<Meter>,
-    // Behind the queue at which it waits.
+    // Dropped after the queue that it waits at, whose end ends it.
     _thread: DiskThread,
 }
 

@@ -16,7 +16,7 @@ use crate::multicast::{BulkPublisher, BulkSent, Supplier};
 /// a session keeps.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    // The session's end wakes the thread, wherever it waits: it goes first.
+    // Dropped first: the session's end wakes the thread, wherever that waits.
     publisher: BulkPublisher,
     told: Receiver<Told>,
     _thread: DiskThread,

@@ -33,7 +33,7 @@ pub struct FileSender {
     /// How many receivers are waited for.
     wanted: Option<usize>,
     receivers: BTreeMap<ReceiverId, Listener>,
-    /// When receivers came to an end that did.
+    /// When each receiver came to its end, of those that have.
     ends: BTreeMap<ReceiverId, Instant>,
     /// Receivers beyond those that are known by name. Each of their reports counts.
     unnamed: u64,

@@ -31,7 +31,7 @@ pub(super) struct Writer {
     subscriber: Arc<BulkSubscriber>,
     finisher: Finisher,
     sessions: BTreeMap<Tsi, Session>,
-    // Behind the finisher and the sessions, so that all files are closed when it is given up.
+    // Dropped after the finisher and the sessions, so that all files are closed when the directory is given up.
     inbox: Arc<Inbox>,
     /// Numbers the sessions.
     begun: u64,
@@ -70,7 +70,7 @@ struct Session {
     number: u64,
     /// `None` once everything is there.
     arrival: Option<Arrival>,
-    /// Whether it was told what it brings.
+    /// Whether the application was told what it brings.
     is_begun: bool,
     /// Why nothing more will come, while what has come waits for a finding.
     ended: Option<EndCause>,

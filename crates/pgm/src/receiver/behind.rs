@@ -1,4 +1,4 @@
-//! What of the group at the floor was read already, where it came in order: it may help to decode the rest.
+//! The packets of the group at the floor that were read already, because they came in order: they may help to decode the others.
 
 use std::sync::Arc;
 

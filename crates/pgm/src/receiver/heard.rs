@@ -7,7 +7,7 @@ use crate::Instant;
 pub(super) struct Heard {
     ring: [Entry; RING],
     next: usize,
-    /// Of what a repair was heard last, and when.
+    /// The group, or sequence number, that a repair was heard of last, and when.
     repair: Option<(u64, Instant)>,
 }
 
@@ -26,6 +26,7 @@ impl Default for Heard {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
+    /// The group or sequence number.
     what: u64,
     round: Round,
     /// The first confirmation of the present round, and the most that was asked for in it.

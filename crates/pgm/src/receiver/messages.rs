@@ -99,7 +99,7 @@ impl Messages {
         &self.bytes[self.read..]
     }
 
-    /// The next bytes that were not read are so many that are no message, and one.
+    /// Ends a message: of the bytes that were not read yet, `skipped` come before it, and `len` are its own.
     #[inline]
     pub(super) fn end(&mut self, skipped: usize, len: usize, more: bool) {
         let start = self.read + skipped;

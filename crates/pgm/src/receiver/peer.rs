@@ -53,7 +53,7 @@ pub(super) struct Peer {
     /// Whether it is known where delivery begins, and whether the application was told.
     pub(super) begun: bool,
     pub(super) announced: bool,
-    /// Where delivery begins.
+    /// The position that delivery begins at.
     pub(super) first: u64,
     pub(super) intervals: Intervals,
     pub(super) timers: Timers<Timer, { Timer::COUNT }>,

@@ -11,9 +11,9 @@ use crate::ranges::Ranges;
 
 /// What is known of a source's packets.
 ///
-/// A *position* is a sequence number that does not wrap: its low 32 bits are the sequence number. Positions fall into blocks, which
-/// exist here only while there is something to know of them: a block of which nothing has come costs nothing, however many of them a
-/// jump leaves behind.
+/// A *position* is a sequence number that does not wrap: its low 32 bits are the sequence number. Positions fall into blocks, each
+/// with a number, its *key*. A block exists here only while there is something to know of it: one of which nothing has come costs nothing,
+/// however many of them a jump leaves behind.
 #[derive(Debug)]
 pub(super) struct Window {
     shift: u32,

@@ -20,7 +20,7 @@ pub(super) struct Heartbeat {
     /// The time to the next ambient SPM.
     ambient: Duration,
     sqn: Seq,
-    /// Of those at the start, how many are still to come.
+    /// How many SPMs of those that open the session are still to be sent.
     opening: u8,
     /// Whether an SPM is to be sent now.
     pub(super) spm_due: bool,
