@@ -190,7 +190,7 @@ impl Peer {
             return;
         };
         let start = self.window.start(key);
-        if self.window.start(key + 1) <= self.window.floor() || self.window.is_done(key) {
+        if self.window.is_past(key) {
             shared.stats.duplicates += 1;
             return;
         }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::net::IpAddr;
 
+use super::block::Block;
 use super::bulk::Bulk;
 use super::config::{Consumer, JoinWish};
 use super::event::EndCause;
@@ -17,7 +18,7 @@ use super::order::Ordered;
 use super::proof::{Proof, Rival};
 use super::room::Held;
 use super::shared::Shared;
-use super::window::{Window, runs};
+use super::window::{Place, Window, runs};
 use crate::path::Path;
 use crate::timers::{self, Timers};
 use crate::wire::{Reset, Session, Spm, WindowState};
@@ -309,35 +310,12 @@ impl Peer {
         // Also where they are as long as blocks were: repair and what is kept go by other rules from now on.
         self.active.clear();
         self.due.clear();
-        let is_ordered = matches!(self.sink, Sink::Ordered(_));
         for (start, block) in self.window.set_block_len(parity.group_len) {
-            for index in runs(block.present | block.lost).flatten() {
-                let (bit, position) = (1 << index, start + u64::from(index));
-                let (key, new_bit) = (self.window.key(position), 1 << self.window.index(position));
-                let new_index = self.window.index(position);
-                if self.window.is_done(key) || self.window.start(key + 1) <= self.window.floor() {
-                    continue;
-                }
-                let new = self.window.ensure(key);
-                if block.present & bit == 0 {
-                    new.lost |= new_bit;
-                    continue;
-                }
-                match block.hold.as_ref().and_then(|hold| hold.data(index)) {
-                    Some(Tsdu { payload, fragment }) => {
-                        new.hold.get_or_insert_default().push(new_index, payload, Extra::Data(fragment));
-                    }
-                    // What was delivered without being kept does not help to decode the group.
-                    None if is_ordered => continue,
-                    None => {}
-                }
-                new.present |= new_bit;
-            }
+            self.divide(start, &block);
         }
         for (last, size) in mem::take(&mut self.short_groups) {
-            let (key, index) = (self.window.key(last), self.window.index(last));
-            let is_past = self.window.is_done(key) || self.window.start(key + 1) <= self.window.floor();
-            if !is_past && size == u32::from(index) + 1 {
+            let Place { key, index, .. } = self.window.place(last);
+            if !self.window.is_past(key) && size == u32::from(index) + 1 {
                 self.window.ensure(key).set_size(index + 1);
             }
         }
@@ -345,6 +323,31 @@ impl Peer {
         for (_, hold) in self.window.holds_from_newest() {
             self.held.blocks += 1;
             self.held.bytes += hold.len();
+        }
+    }
+
+    /// Divides what is known of an earlier block, which began at `start`, among the groups that its packets are of.
+    fn divide(&mut self, start: u64, block: &Block) {
+        let is_ordered = matches!(self.sink, Sink::Ordered(_));
+        for old_index in runs(block.present | block.lost).flatten() {
+            let Place { key, index, .. } = self.window.place(start + u64::from(old_index));
+            if self.window.is_past(key) {
+                continue;
+            }
+            let group = self.window.ensure(key);
+            if block.present & 1 << old_index == 0 {
+                group.lost |= 1 << index;
+                continue;
+            }
+            match block.hold.as_ref().and_then(|hold| hold.data(old_index)) {
+                Some(Tsdu { payload, fragment }) => {
+                    group.hold.get_or_insert_default().push(index, payload, Extra::Data(fragment));
+                }
+                // What was delivered without being kept does not help to decode the group.
+                None if is_ordered => continue,
+                None => {}
+            }
+            group.present |= 1 << index;
         }
     }
 
@@ -361,8 +364,7 @@ impl Peer {
     fn close_at(&mut self, lead: u64, spm: &Spm, shared: &mut Shared) {
         let key = self.window.key(lead);
         // What a short group leaves out is behind its last packet, which may have been delivered.
-        let is_past = self.window.start(key + 1) <= self.window.floor();
-        if self.parity.is_none() || self.window.is_done(key) || is_past {
+        if self.parity.is_none() || self.window.is_past(key) {
             return;
         }
         // Where there is no room for it now a later SPM says it again.

@@ -140,6 +140,11 @@ impl Window {
         self.done.contains(key)
     }
 
+    /// Whether nothing of a block is wanted any more: it lies below the floor, or is complete.
+    pub(super) fn is_past(&self, key: u64) -> bool {
+        self.start(key + 1) <= self.floor || self.is_done(key)
+    }
+
     /// The packets of a block that are missing and wanted: from the floor to the lead, as far as they can be repaired.
     pub(super) fn wanted(&self, key: u64) -> u128 {
         let start = self.start(key);
