@@ -1,6 +1,7 @@
 //! The backend switch: one folder a system, the same names in each.
 
 mod address;
+mod cmsg;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(windows)]

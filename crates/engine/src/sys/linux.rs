@@ -18,7 +18,7 @@ mod uring;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::address;
+use super::{address, cmsg};
 use crate::config::{Capabilities, Choice, Config, Fallback};
 use crate::core::Core;
 use crate::slots::SocketId;

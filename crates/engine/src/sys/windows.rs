@@ -19,7 +19,7 @@ use std::io;
 use windows_sys::Win32::Foundation::WIN32_ERROR;
 use windows_sys::Win32::Networking::WinSock::{SOCKET_ERROR, WSAGetLastError};
 
-use super::address;
+use super::{address, cmsg};
 
 pub(super) use windows_sys::Win32::Networking::WinSock::{AF_INET, AF_INET6};
 

@@ -66,8 +66,8 @@ impl SendLetter {
         if transmit.router_alert && !v6_socket {
             self.control.put_router_alert();
         }
-        header.msg_controllen = self.control.bytes().len() as _;
-        header.msg_control = match self.control.bytes() {
+        header.msg_controllen = self.control.written().len() as _;
+        header.msg_control = match self.control.written() {
             [] => ptr::null_mut(),
             bytes => bytes.as_ptr().cast_mut().cast(),
         };

@@ -73,7 +73,7 @@ impl Letter {
             let whole = socket.features().tos;
             transmit.tos.inspect(|&tos| self.control.put_tos(tos, v6, whole));
         }
-        let control = match self.control.len() {
+        let control = match self.control.written().len() {
             0 => WSABUF::default(),
             len => buffer((&raw mut self.control.bytes).cast(), len),
         };

@@ -66,7 +66,7 @@ fn reads_control(socket: &Socket) -> io::Result<bool> {
         namelen: own.len(),
         lpBuffers: &raw mut nothing,
         dwBufferCount: 1,
-        Control: WSABUF { len: control.len() as u32, buf: control.bytes.as_mut_ptr() },
+        Control: WSABUF { len: control.written().len() as u32, buf: control.bytes.as_mut_ptr() },
         dwFlags: 0,
     };
     let mut sent = 0;
