@@ -96,6 +96,7 @@ impl Default for EchoConfig {
 pub struct EchoServer {
     crew: Crew,
     boards: Vec<Arc<EchoBoard>>,
+    meters: Arc<[DropMeter]>,
     description: EchoDescription,
 }
 
@@ -127,7 +128,7 @@ pub struct EchoDescription {
 /// What a server has counted so far.
 #[derive(Clone, Debug, Serialize)]
 pub struct EchoSnapshot {
-    /// The sum of all cores.
+    /// The sum of all cores, and what their sockets dropped since they last had a turn.
     pub total: EchoCounts,
     /// Each core, in the order of [`EchoDescription::cores`].
     pub cores: Vec<EchoCounts>,
@@ -151,7 +152,7 @@ impl EchoServer {
     /// The counters as they stand.
     #[must_use]
     pub fn snapshot(&self) -> EchoSnapshot {
-        read(&self.boards)
+        read(&self.boards, &self.meters)
     }
 
     /// A handle that stops the server from any thread.
@@ -175,14 +176,15 @@ impl EchoServer {
     /// # Errors
     /// A worker failed; that has ended the others too.
     pub fn join(self) -> Result<EchoSnapshot, WorkerError> {
-        let Self { crew, boards, .. } = self;
-        crew.join().map(|()| read(&boards))
+        let Self { crew, boards, meters, .. } = self;
+        crew.join().map(|()| read(&boards, &meters))
     }
 }
 
-fn read(boards: &[Arc<EchoBoard>]) -> EchoSnapshot {
+fn read(boards: &[Arc<EchoBoard>], meters: &[DropMeter]) -> EchoSnapshot {
     let cores: Vec<EchoCounts> = boards.iter().map(|board| EchoCounts::from_words(board.read())).collect();
-    EchoSnapshot { total: cores.iter().copied().sum(), cores }
+    let total: EchoCounts = cores.iter().copied().sum();
+    EchoSnapshot { total: total.metered(meters), cores }
 }
 
 /// A server whose port is bound and whose workers have not started: what arrives waits in the sockets.
@@ -241,7 +243,7 @@ impl Bound {
             sends_trains: capabilities.segments > 1,
             receive_buffer,
         };
-        Ok(EchoServer { crew, boards, description })
+        Ok(EchoServer { crew, boards, meters, description })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an echo server counts.
 
+use campanile_engine::udp::DropMeter;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Counters since the start: of one core, or the sum of all.
@@ -147,6 +148,14 @@ impl EchoCounts {
     pub fn since(&self, earlier: &Self) -> Self {
         let (now, then) = (self.to_words(), earlier.to_words());
         Self::from_words(std::array::from_fn(|index| now[index].saturating_sub(then[index])))
+    }
+
+    /// The sum of all workers' counters with what their sockets dropped by now: a worker learns of that only when it has a turn, and one
+    /// that shares its socket may never have another.
+    pub(super) fn metered(mut self, meters: &[DropMeter]) -> Self {
+        let metered = meters.iter().filter_map(DropMeter::read).sum();
+        self.dropped.set(Cause::Kernel, self.dropped.of(Cause::Kernel).max(metered));
+        self
     }
 }
 

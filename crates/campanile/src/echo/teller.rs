@@ -8,7 +8,7 @@ use campanile_engine::udp::DropMeter;
 use campanile_engine::{Engine, Path, SocketId, Transmit};
 
 use super::EchoBoard;
-use super::counts::{Cause, EchoCounts};
+use super::counts::EchoCounts;
 use crate::clock::{Clock, Instant};
 use crate::probe::{Account, Probe};
 
@@ -65,16 +65,13 @@ impl Teller {
         }
         let mut busiest_ns = 0;
         let each = self.boards.iter().map(|board| EchoCounts::from_words(board.read()));
-        let mut counts: EchoCounts = each.inspect(|own| busiest_ns = own.cpu_ns.max(busiest_ns)).sum();
-        // The others may have had no turn since their sockets dropped something.
-        let metered = self.meters.iter().filter_map(DropMeter::read).sum();
-        counts.dropped.set(Cause::Kernel, counts.dropped.of(Cause::Kernel).max(metered));
+        let counts: EchoCounts = each.inspect(|own| busiest_ns = own.cpu_ns.max(busiest_ns)).sum();
         let account = Account {
             uptime_ns: now.as_ns(),
             workers: self.boards.len() as u64,
             receive_buffer: self.receive_buffer as u64,
             busiest_ns,
-            counts,
+            counts: counts.metered(&self.meters),
         };
         Probe::Account { nonce, account }
     }
