@@ -1,10 +1,12 @@
 //! Standard input by multicast, where not all goes well.
 
 use std::io::Write;
+use std::iter;
 use std::process::ChildStdin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::process::{Running, campanile, run_with};
+use super::process::{Finished, Running, run_with};
 use super::transfers::Session;
 
 /// Where a session is, for people.
@@ -12,21 +14,38 @@ fn place() -> String {
     Session::new().0.replace(" --json", "")
 }
 
-/// Says this again and again until the receiver has heard it.
-fn say(input: &mut ChildStdin, line: &str, receiver: &mut Running) {
-    thread::scope(|scope| {
-        let hears = scope.spawn(|| {
-            let is_other = |heard: String| {
-                assert!(!heard.is_empty(), "it ended before it heard {line:?}");
-                heard != line
-            };
-            while is_other(receiver.line()) {}
+/// A sender, and what it reads.
+struct Feed {
+    sender: Running,
+    input: ChildStdin,
+}
+
+impl Feed {
+    fn start(arguments: &str) -> Self {
+        let (sender, input) = Running::start_with_input(arguments);
+        Feed { sender, input }
+    }
+
+    /// Says this again and again until the receiver has heard it.
+    fn say(&mut self, line: &str, receiver: &mut Running) {
+        let Feed { sender, input } = self;
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    if let Err(error) = writeln!(input, "{line}") {
+                        panic!("the sender does not read: {error}: {:?}", Finished::from(sender.output()));
+                    }
+                    thread::yield_now();
+                }
+            });
+            let is_heard = iter::from_fn(|| receiver.next_line()).any(|heard| heard == line);
+            is_over.store(true, Ordering::Relaxed);
+            if !is_heard {
+                panic!("it ended before it heard {line:?}: {:?}", Finished::from(receiver.output()));
+            }
         });
-        while !hears.is_finished() {
-            writeln!(input, "{line}").expect("the sender reads");
-            thread::yield_now();
-        }
-    });
+    }
 }
 
 #[test]
@@ -53,12 +72,16 @@ fn a_stream_that_begins_anew_is_heard_by_who_stays() {
     let mut stays = Running::start(&format!("recv --stream --stay {place}"));
     let mut goes = Running::start(&format!("recv --stream {place}"));
     let send = format!("send --stream {place} --rate 20mbit");
-    let (mut sender, mut input) = Running::start_with_input(&send);
-    say(&mut input, "first", &mut stays);
-    say(&mut input, "first", &mut goes);
-    sender.kill();
-    let (_sender, mut input) = Running::start_with_input(&send);
-    say(&mut input, "second", &mut stays);
+    let mut first = Feed::start(&send);
+    first.say("first", &mut stays);
+    first.say("first", &mut goes);
+    first.sender.kill();
+    // A system may free the port of what was killed a moment later.
+    let mut second = Feed::start(&send);
+    while second.sender.next_line().is_none() {
+        second = Feed::start(&send);
+    }
+    second.say("second", &mut stays);
     let gone = goes.finish();
     assert_eq!(gone.code, Some(3), "{gone:?}");
     assert!(gone.stderr.ends_with("ended early: its sender began anew\n"), "{gone:?}");
@@ -70,16 +93,16 @@ fn a_stream_without_its_beginning_is_not_everything() {
     let place = place();
     let mut first = Running::start(&format!("recv --stream {place}"));
     let send = format!("send --stream {place} --rate 20mbit --set late-join=0% --set linger=1min");
-    let (_sender, mut input) = Running::start_with_input(&send);
-    say(&mut input, "begin", &mut first);
+    let mut feed = Feed::start(&send);
+    feed.say("begin", &mut first);
     // More than the group that who comes later begins with.
     let filling = [b'x'; 1000];
-    (0..300).for_each(|_| input.write_all(&filling).expect("the sender reads"));
-    input.write_all(b"\n").expect("the sender reads");
-    say(&mut input, "middle", &mut first);
+    (0..300).for_each(|_| feed.input.write_all(&filling).expect("the sender reads"));
+    feed.input.write_all(b"\n").expect("the sender reads");
+    feed.say("middle", &mut first);
     let mut late = Running::start(&format!("recv --stream {place}"));
-    say(&mut input, "end", &mut late);
-    drop(input);
+    feed.say("end", &mut late);
+    drop(feed.input);
     let late = thread::scope(|scope| {
         scope.spawn(|| first.finish());
         late.finish()
@@ -93,38 +116,34 @@ fn a_transfer_goes_on_where_nobody_reads_how_it_goes() {
     let place = place();
     let mut receiver = Running::start(&format!("recv --lines {place}"));
     let send = format!("send --lines {place} --rate 20mbit --set linger=1min --receivers 1");
-    let mut sender = campanile(&send);
-    let (pipe, unread) = (std::process::Stdio::piped(), std::process::Stdio::piped());
-    let mut sender =
-        sender.stdin(pipe).stdout(unread).stderr(std::process::Stdio::null()).spawn().expect("it starts");
-    drop(sender.stdout.take());
-    let mut input = sender.stdin.take().expect("it is piped");
-    say(&mut input, "said", &mut receiver);
-    drop(input);
-    let heard = receiver.finish();
-    assert_eq!((heard.code, sender.wait().expect("it is a child").code()), (Some(0), Some(0)), "{heard:?}");
+    let mut feed = Feed::start(&send);
+    feed.sender.close_output();
+    feed.say("said", &mut receiver);
+    drop(feed.input);
+    let (heard, sent) = (receiver.finish(), feed.sender.finish());
+    assert_eq!((sent.code, heard.code), (Some(0), Some(0)), "{sent:?} {heard:?}");
 }
 
 #[test]
 fn zeromq_is_not_taken_for_lines() {
     let place = place();
     let mut receiver = Running::start(&format!("recv --zmq {place}"));
-    let (mut lines, mut input) = Running::start_with_input(&format!("send --lines {place} --rate 20mbit"));
-    assert!(lines.line().starts_with("sending standard input "));
-    writeln!(input, "a line").expect("the sender reads");
-    drop(input);
-    assert_eq!(lines.finish().code, Some(0));
-    let (mut zmq, mut input) = Running::start_with_input(&format!("send --zmq {place} --rate 20mbit"));
-    assert!(zmq.line().starts_with("sending standard input "));
-    say(&mut input, "a message", &mut receiver);
-    drop(input);
-    let heard = receiver.finish();
+    let mut lines = Feed::start(&format!("send --lines {place} --rate 20mbit"));
+    assert!(lines.sender.line().starts_with("sending standard input "));
+    writeln!(lines.input, "a line").expect("the sender reads");
+    drop(lines.input);
+    assert_eq!(lines.sender.finish().code, Some(0));
+    let mut zmq = Feed::start(&format!("send --zmq {place} --rate 20mbit"));
+    assert!(zmq.sender.line().starts_with("sending standard input "));
+    zmq.say("a message", &mut receiver);
+    drop(zmq.input);
+    let (heard, sent) = (receiver.finish(), zmq.sender.finish());
     assert_eq!(heard.code, Some(0), "{heard:?}");
     assert!(
         heard.stderr.contains(" is not heard: it brings messages; receive them with --lines\n"),
         "{heard:?}"
     );
-    assert!(!heard.stdout.contains("a line") && zmq.finish().code == Some(0), "{heard:?}");
+    assert!(!heard.stdout.contains("a line") && sent.code == Some(0), "{heard:?} {sent:?}");
 }
 
 #[test]

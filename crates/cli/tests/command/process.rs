@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &str) -> Finished {
 /// Runs the program to its end with this as its standard input.
 pub(super) fn run_with(arguments: &str, input: &[u8]) -> Output {
     let mut command = campanile(arguments);
-    let running = Running::spawn(command.stdin(Stdio::piped()));
+    let mut running = Running::spawn(command.stdin(Stdio::piped()));
     let mut stdin = running.child().stdin.take().expect("it is piped");
     thread::scope(|scope| {
         // A program that ended before has no use for the rest.
@@ -83,12 +83,17 @@ impl Running {
         self.child.lock().expect("nobody panics with it")
     }
 
-    /// The next line of its output, without the end.
+    /// The next line of its output, without the end; none is an empty one.
     pub(super) fn line(&mut self) -> String {
+        self.next_line().unwrap_or_default()
+    }
+
+    /// The next line of its output, without the end, if there is one.
+    pub(super) fn next_line(&mut self) -> Option<String> {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().expect("closed only by methods that end it");
-        stdout.read_line(&mut line).expect("output is text");
-        line.trim_end().to_owned()
+        let len = stdout.read_line(&mut line).expect("output is text");
+        (len > 0).then(|| line.trim_end().to_owned())
     }
 
     /// The next line of its output as JSON.
@@ -116,19 +121,25 @@ impl Running {
         self.child().try_wait().expect("it is a child of this process")
     }
 
-    /// Closes its output, as a reader that has enough does, and waits for its end: its exit code and its messages.
-    pub(super) fn look_away(mut self) -> (Option<i32>, String) {
+    /// Closes its output, as a reader that has enough does.
+    pub(super) fn close_output(&mut self) {
         self.stdout = None;
+    }
+
+    /// Closes its output, and waits for its end: its exit code and its messages.
+    pub(super) fn look_away(mut self) -> (Option<i32>, String) {
+        self.close_output();
         let finished = self.finish();
         (finished.code, finished.stderr)
     }
 
     /// Waits for its end.
-    pub(super) fn finish(self) -> Finished {
+    pub(super) fn finish(mut self) -> Finished {
         self.output().into()
     }
 
-    fn output(mut self) -> Output {
+    /// Waits for its end: what is left of its output, and its messages.
+    pub(super) fn output(&mut self) -> Output {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut messages = self.child().stderr.take().expect("it is piped");
         thread::scope(|scope| {
