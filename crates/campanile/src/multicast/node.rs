@@ -10,6 +10,7 @@ mod here;
 pub(super) mod receiver;
 pub(super) mod reporter;
 mod running;
+mod sheets;
 pub(super) mod source;
 mod table;
 

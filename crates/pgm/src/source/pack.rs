@@ -2,11 +2,11 @@
 
 use std::mem;
 
-use super::packed::{HEAD_LEN, Packed, Tsdu};
+use super::packed::{Packed, Tsdu};
 use super::pages::Pages;
 use crate::Seq;
 use crate::framing::{FrameHeader, Framing, NO_MESSAGE, OFFSET_LEN};
-use crate::wire::{Fragment, Sum};
+use crate::wire::{DataHead, Fragment, Sum};
 
 /// Packs messages, or the bytes of a stream, into packets, for [`super::Source::push`].
 ///
@@ -39,11 +39,15 @@ impl Packer {
     /// A packer for the packets of a source with this framing and [`super::SourceConfig::tsdu_len`].
     #[must_use]
     pub fn new(framing: Framing, tsdu_len: usize) -> Self {
+        let head_len = match framing {
+            Framing::Packed | Framing::Stream => HEAD_LEN,
+            Framing::Apdu => DataHead::LEN_OF_FRAGMENT,
+        };
         Packer {
             framing,
             tsdu_len,
             in_message: false,
-            pages: Pages::new(HEAD_LEN + tsdu_len),
+            pages: Pages::new(head_len + tsdu_len),
             packed: Packed::default(),
             open: None,
         }
@@ -176,7 +180,7 @@ impl Packer {
     #[inline]
     fn open(&mut self) -> &mut Open {
         if self.open.is_none() {
-            let start = self.begin();
+            let start = self.begin(HEAD_LEN);
             if self.framing == Framing::Packed {
                 self.pages.page().extend_from_slice(&[0; OFFSET_LEN]);
             }
@@ -186,13 +190,13 @@ impl Packer {
     }
 
     /// Leaves room for the head of a packet, in a page that has room for all of it; returns where.
-    fn begin(&mut self) -> usize {
+    fn begin(&mut self, head_len: usize) -> usize {
         if let Some(run) = self.pages.turn() {
             self.packed.push_run(run);
         }
         let page = self.pages.page();
         let start = page.len();
-        page.extend_from_slice(&[0; HEAD_LEN]);
+        page.resize(start + head_len, 0);
         start
     }
 
@@ -201,15 +205,15 @@ impl Packer {
         let apdu_len = u32::try_from(apdu.len()).expect("an APDU is shorter than 4 GiB");
         let mut rest = apdu;
         loop {
-            self.begin();
             let offset = apdu_len - rest.len() as u32;
             let (payload, behind) = rest.split_at(rest.len().min(self.tsdu_len));
-            self.pages.page().extend_from_slice(payload);
             // The window numbers it.
             let fragment = Fragment { first_sqn: Seq(0), offset, apdu_len };
             let fragment = (apdu.len() > self.tsdu_len).then_some(fragment);
-            let (len, sum) = (payload.len(), Sum::of(payload));
-            self.packed.push(Tsdu { len, sum, fragment, ends_burst: false });
+            let tsdu = Tsdu { len: payload.len(), sum: Sum::of(payload), fragment, ends_burst: false };
+            self.begin(tsdu.head_len());
+            self.pages.page().extend_from_slice(payload);
+            self.packed.push(tsdu);
             rest = behind;
             if rest.is_empty() {
                 return;
@@ -222,6 +226,9 @@ impl Packer {
         self.pages.len() - open.start - HEAD_LEN
     }
 }
+
+/// The head of a packet that is filled bit by bit, and bears no option.
+const HEAD_LEN: usize = DataHead::LEN_MIN;
 
 #[cfg(test)]
 mod tests {

@@ -31,10 +31,16 @@ pub(super) struct Tsdu {
 }
 
 impl Tsdu {
+    /// The room in front of its payload: its head, as long as nothing but its place in its APDU is said in it.
+    #[inline]
+    pub(super) fn head_len(&self) -> usize {
+        if self.fragment.is_some() { DataHead::LEN_OF_FRAGMENT } else { DataHead::LEN_MIN }
+    }
+
     /// Bytes of the packet where it lies, with the room for its head.
     #[inline]
     pub(super) fn packet_len(&self) -> usize {
-        HEAD_LEN + self.len
+        self.head_len() + self.len
     }
 
     /// Whether a burst is over with it; said once.
@@ -72,7 +78,7 @@ impl Packed {
             }
             let (packet, behind) = rest.split_at(tsdu.packet_len());
             rest = behind;
-            &packet[HEAD_LEN..]
+            &packet[tsdu.head_len()..]
         })
     }
 
@@ -115,6 +121,3 @@ impl Packed {
         }
     }
 }
-
-/// The room in front of each payload: the head of a packet without options.
-pub(super) const HEAD_LEN: usize = DataHead::LEN_MIN;

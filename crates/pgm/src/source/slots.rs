@@ -5,7 +5,7 @@ use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
-use super::packed::{HEAD_LEN, Packed, Tsdu};
+use super::packed::{Packed, Tsdu};
 
 /// Packets by number, as many as the window holds, in the memory that they were packed in.
 ///
@@ -89,16 +89,16 @@ impl Slots {
             WAITS => self.waiting.front()?,
             train => self.trains.get(usize::try_from(train - self.first_train).ok()?)?,
         };
-        memory.get(at + HEAD_LEN..at + tsdu.packet_len())
+        memory.get(at + tsdu.head_len()..at + tsdu.packet_len())
     }
 
-    /// The head of a packet that leaves with those before it, which are `at` bytes of what waits; `None` when it does not lie
-    /// behind them.
+    /// The room for the head of a packet that leaves with those before it, which are `at` bytes of what waits; `None` when it does
+    /// not lie behind them.
     #[inline]
-    pub(super) fn head_mut(&mut self, packet: u64, at: usize) -> Option<&mut [u8; HEAD_LEN]> {
+    pub(super) fn head_mut(&mut self, packet: u64, at: usize) -> Option<&mut [u8]> {
         let place = self.place(packet);
-        let head = self.waiting.front_mut()?.get_mut(at..)?.first_chunk_mut()?;
         let slot = &mut self.packets[place];
+        let head = self.waiting.front_mut()?.get_mut(at..at + slot.tsdu.head_len())?;
         (slot.train, slot.at) = (self.first_train + self.trains.len() as u64, at);
         Some(head)
     }
@@ -130,7 +130,8 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Sum;
+    use crate::Seq;
+    use crate::wire::{DataHead, Fragment, Sum};
 
     /// A window for a few packets, and their memory.
     struct Rig {
@@ -146,15 +147,21 @@ mod tests {
 
         /// Makes packets, whose memory comes as a whole.
         fn put(&mut self, payloads: &[&[u8]]) {
+            payloads.iter().for_each(|payload| self.lay(payload, None));
+            self.put_memory();
+        }
+
+        /// Makes a packet, whose memory comes with that of others.
+        fn lay(&mut self, payload: &[u8], fragment: Option<Fragment>) {
+            let tsdu = Tsdu { len: payload.len(), sum: Sum::of(payload), fragment, ends_burst: false };
+            self.slots.put(self.made, tsdu);
+            self.made += 1;
+            self.memory.resize(self.memory.len() + tsdu.head_len(), 0);
+            self.memory.extend_from_slice(payload);
+        }
+
+        fn put_memory(&mut self) {
             let mut packed = Packed::default();
-            for payload in payloads {
-                let tsdu =
-                    Tsdu { len: payload.len(), sum: Sum::of(payload), fragment: None, ends_burst: false };
-                self.slots.put(self.made, tsdu);
-                self.made += 1;
-                self.memory.extend_from_slice(&[0; HEAD_LEN]);
-                self.memory.extend_from_slice(payload);
-            }
             let len = self.memory.len();
             packed.push_run(self.memory.split());
             self.slots.put_memory(&mut packed, len);
@@ -180,12 +187,26 @@ mod tests {
         assert_eq!(rig.slots.payload(0), Some(&b"ab"[..]), "it is the next one");
         let memory = rig.slots.waiting[0].as_ptr();
         let train = rig.send(0..2);
-        assert_eq!((&train[HEAD_LEN..][..4], &train[HEAD_LEN + 26..]), (&b"ab\x01\x01"[..], &b"cd"[..]));
+        let head_len = DataHead::LEN_MIN;
+        assert_eq!((&train[head_len..][..4], &train[head_len + 26..]), (&b"ab\x01\x01"[..], &b"cd"[..]));
         assert_eq!(train.as_ptr(), memory, "nothing was copied");
         assert_eq!(rig.slots.payload(2), Some(&b"e"[..]));
         rig.send(2..3);
         let payloads: Vec<_> = (0..3).map(|packet| rig.slots.payload(packet)).collect();
         assert_eq!(payloads, [Some(&b"ab"[..]), Some(b"cd"), Some(b"e")]);
+    }
+
+    #[test]
+    fn a_fragment_has_room_for_its_place() {
+        let mut rig = Rig::new(8);
+        let fragment = |offset| Some(Fragment { first_sqn: Seq(0), offset, apdu_len: 4 });
+        rig.lay(b"ab", fragment(0));
+        rig.lay(b"cd", fragment(2));
+        rig.put_memory();
+        let train = rig.send(0..2);
+        let heads = [[0; DataHead::LEN_OF_FRAGMENT], [1; DataHead::LEN_OF_FRAGMENT]];
+        assert_eq!(train, [&heads[0][..], b"ab", &heads[1], b"cd"].concat());
+        assert_eq!(rig.slots.payload(1), Some(&b"cd"[..]));
     }
 
     #[test]

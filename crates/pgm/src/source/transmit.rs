@@ -305,35 +305,41 @@ impl Source {
         Sent::Packet(packet_len)
     }
 
-    /// Writes the data packet that is sent next: where it lies, or into the buffer when it bears options; `None` when the train
-    /// does not take it.
+    /// Writes the data packet that is sent next: where it lies, or into the buffer when its head says more than there is room for;
+    /// `None` when the train does not take it.
     fn emit_original(&mut self, position: u64, train: &mut Train<'_>) -> Option<usize> {
         let Store::Here(slots) = &mut self.store else {
             return self.emit_data(DataKind::Original, position, train);
         };
         let packet = self.window.sent();
-        let Tsdu { len, sum, fragment, .. } = *slots.tsdu(packet);
-        let is_plain = position > 0
-            && fragment.is_none()
-            && !self.config.window.join_in_data
+        let tsdu = *slots.tsdu(packet);
+        let Tsdu { len, sum, fragment, .. } = tsdu;
+        let has_room = position > 0
+            && (fragment.is_some() || !self.config.window.join_in_data)
             && (self.config.parity.is_none() || self.window.short_group_ending_at(position).is_none());
-        let packet_len = DataHead::LEN_MIN + len;
-        if train.len > 0 && train.is_lent != is_plain {
+        if train.len > 0 && train.is_lent != has_room {
             return None;
         }
-        if !is_plain {
+        if !has_room {
             let packet_len = self.emit_data(DataKind::Original, position, train)?;
             if let Store::Here(slots) = &mut self.store {
                 slots.copied(packet);
             }
             return Some(packet_len);
         }
+        let packet_len = tsdu.packet_len();
         if !train.takes(packet_len) {
             return None;
         }
-        let head = slots.head_mut(packet, train.len)?;
-        let numbers = (self.window.seq(position), self.window.seq(self.window.trail_of(position)));
-        DataHead::stamp(&self.odata, numbers, (len, sum), head);
+        let room = slots.head_mut(packet, train.len)?;
+        let (sqn, trail) = (self.window.seq(position), self.window.seq(self.window.trail_of(position)));
+        if fragment.is_none() {
+            DataHead::stamp(&self.odata, (sqn, trail), (len, sum), room.first_chunk_mut()?);
+        } else {
+            let content = Content::Source { fragment };
+            let head = DataHead { content, ..DataHead::new(DataKind::Original, sqn, trail) };
+            head.emit_in_front(self.config.endpoint.session, (len, sum), room);
+        }
         train.is_lent = true;
         train.payload_len += len;
         train.push(packet_len);

@@ -119,13 +119,10 @@ impl<'a> Data<'a> {
     /// As [`Self::emit`], of a payload whose sum is known.
     #[inline]
     pub(crate) fn emit_summed(&self, session: Session, sum: Option<Sum>, buffer: &mut [u8]) -> usize {
-        let (flags, head_len) = self.head.emit_fields(self.payload.len(), buffer);
-        let (head, behind) = buffer.split_at_mut(head_len);
-        let (header, fields) = head.split_first_chunk_mut().expect("fields stand behind the header");
-        // Options are an even number of bytes.
-        let sum = Sum::of(fields).then(copy(self.payload, sum, behind));
-        Stamp::new(session, self.head.packet_type(), flags).seal(self.payload.len(), sum, header);
-        head_len + self.payload.len()
+        let (head, behind) = buffer.split_at_mut(self.head.wire_len());
+        let sum = copy(self.payload, sum, behind);
+        self.head.emit_in_front(session, (self.payload.len(), sum), head);
+        head.len() + self.payload.len()
     }
 
     pub(crate) fn parse(
@@ -156,6 +153,9 @@ impl DataHead {
     /// no options.
     pub const LEN_MIN: usize = HEADER_LEN + 8;
 
+    /// The length of all that stands before the payload when the place of the packet in its APDU is the only option.
+    pub(crate) const LEN_OF_FRAGMENT: usize = Self::LEN_MIN + 4 + (4 + Fragment::LEN);
+
     /// A packet without options.
     #[must_use]
     #[inline]
@@ -181,6 +181,26 @@ impl DataHead {
         let len = head_len + tsdu_len;
         packet::seal(session, self.packet_type(), flags, tsdu_len, &mut buffer[..len]);
         len
+    }
+
+    /// Writes the head of a packet whose payload, of which length and sum are known, stands behind it.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::emit_around`].
+    #[inline]
+    pub(crate) fn emit_in_front(
+        &self,
+        session: Session,
+        (payload_len, payload_sum): (usize, Sum),
+        head: &mut [u8],
+    ) {
+        let (flags, head_len) = self.emit_fields(payload_len, head);
+        let (header, fields) =
+            head[..head_len].split_first_chunk_mut().expect("fields stand behind the header");
+        // Options are an even number of bytes.
+        let sum = Sum::of(fields).then(payload_sum);
+        Stamp::new(session, self.packet_type(), flags).seal(payload_len, sum, header);
     }
 
     /// Writes a packet without options and parity, as [`Data::emit`] does: most of a session's are such.
@@ -397,6 +417,20 @@ mod tests {
         assert_eq!(len, DataHead::LEN_MIN + 5);
         assert_eq!(buffer[HEADER_LEN..], *b"\x01\x02\x03\x04\x01\x02\x03\x03data!\xee");
         assert_eq!((buffer[4], buffer[15]), (5, 5));
+    }
+
+    #[test]
+    fn a_fragment_has_a_head_of_its_own_length() {
+        let fragment = Some(Fragment { first_sqn: Seq(4), offset: 3, apdu_len: 9 });
+        let content = Content::Source { fragment };
+        let head = DataHead { content, ..DataHead::new(DataKind::Original, Seq(5), Seq(4)) };
+        assert_eq!(head.wire_len(), DataHead::LEN_OF_FRAGMENT);
+        let (session, payload) = (Session::default(), b"data!");
+        let mut whole = [0; 64];
+        let len = Data { head, payload }.emit(session, &mut whole);
+        let mut room = [0xee; DataHead::LEN_OF_FRAGMENT];
+        head.emit_in_front(session, (payload.len(), Sum::of(payload)), &mut room);
+        assert_eq!([&room[..], payload].concat(), whole[..len]);
     }
 
     #[test]

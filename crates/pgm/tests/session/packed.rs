@@ -58,8 +58,9 @@ fn what_is_packed_elsewhere_is_sent_as_if_it_were_published_here() {
 
 /// What leaves of full packets that were packed at a time: trains of so many, and whether they are lent.
 fn trains(config: SourceConfig, packets: usize) -> Vec<(usize, bool)> {
-    let mut source = Source::new(START, SourceConfig { framing: Framing::Stream, ..config }).unwrap();
-    let mut packer = Packer::new(Framing::Stream, source.tsdu_len());
+    let framing = config.framing;
+    let mut source = Source::new(START, config).unwrap();
+    let mut packer = Packer::new(framing, source.tsdu_len());
     packer.put(&vec![7; packets * source.tsdu_len()], false);
     let mut packed = Packed::default();
     packer.give(&mut packed);
@@ -77,25 +78,27 @@ fn trains(config: SourceConfig, packets: usize) -> Vec<(usize, bool)> {
 }
 
 /// A rate at which all leaves at once.
-fn unpaced(config: SourceConfig) -> SourceConfig {
+fn unpaced(framing: Framing) -> SourceConfig {
+    let config = SourceConfig::new(apdu_source().endpoint);
     let pace = Pace { bytes_per_second: 10_000_000_000, ..config.pace };
-    SourceConfig { pace, parity: None, ..config }
+    SourceConfig { framing, pace, ..config }
 }
 
 #[test]
 fn packets_in_a_row_leave_where_they_lie() {
-    let config = unpaced(SourceConfig::new(apdu_source().endpoint));
-    let trains = trains(config, 100);
-    let [first, rest @ ..] = &trains[..] else { panic!("trains") };
-    assert!(!first.1, "the first packet of a session, which may bear an option, is copied");
-    assert!(rest.iter().all(|(_, is_lent)| *is_lent));
-    assert_eq!(rest.iter().map(|(count, _)| count).sum::<usize>(), 99);
-    assert!(rest.len() <= 3, "they are long: {rest:?}");
+    for framing in [Framing::Stream, Framing::Apdu] {
+        let trains = trains(unpaced(framing), 100);
+        let [first, rest @ ..] = &trains[..] else { panic!("trains") };
+        assert!(!first.1, "the first packet of a session, which may bear an option, is copied");
+        assert!(rest.iter().all(|(_, is_lent)| *is_lent));
+        assert_eq!(rest.iter().map(|(count, _)| count).sum::<usize>(), 99);
+        assert!(rest.len() <= 3, "they are long: {rest:?}");
+    }
 }
 
 #[test]
 fn packets_with_options_are_copied() {
-    let mut config = unpaced(apdu_source());
+    let mut config = unpaced(Framing::Stream);
     config.window.join_in_data = true;
     let trains = trains(config, 30);
     assert!(!trains.is_empty() && trains.iter().all(|(_, is_lent)| !is_lent));

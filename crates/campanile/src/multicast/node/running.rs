@@ -11,6 +11,7 @@ use campanile_engine::{Config, Engine, Event, SocketId, Train, Transmit, Transmi
 use campanile_pgm::Instant;
 use campanile_pgm::source::ConfigError;
 
+use super::sheets::Sheets;
 use super::{Arrival, Departure, Seat, StartError, To};
 use crate::clock::Clock;
 use crate::multicast::chance::{self, Chance};
@@ -70,8 +71,8 @@ pub(super) struct Running {
     places: Vec<Place>,
     /// Who may send first: another one in each turn.
     turn: usize,
-    /// A train on its way to several interfaces.
-    copy: Vec<u8>,
+    /// What leaves by several interfaces.
+    sheets: Sheets,
 }
 
 impl Running {
@@ -83,7 +84,7 @@ impl Running {
             clock: Clock::start(),
             places: Vec::new(),
             turn: 0,
-            copy: Vec::new(),
+            sheets: Sheets::default(),
         })
     }
 
@@ -217,7 +218,7 @@ impl Running {
         let mut is_starved = false;
         for at in 0..count {
             let place = &mut self.places[(self.turn + at) % count];
-            is_starved |= send(&mut self.engine, place, &mut self.copy, now);
+            is_starved |= send(&mut self.engine, place, &mut self.sheets, now);
         }
         is_starved
     }
@@ -280,48 +281,62 @@ impl Running {
 }
 
 /// Sends what a seat has to send; whether there may be more than there are buffers for.
-fn send(engine: &mut Engine, place: &mut Place, copy: &mut Vec<u8>, now: Instant) -> bool {
+fn send(engine: &mut Engine, place: &mut Place, sheets: &mut Sheets, now: Instant) -> bool {
     loop {
         // What goes to the group leaves by all ways, or not yet.
         if engine.transmit_slots_free() < place.links.count() {
             return true;
         }
         let Some(mut slot) = engine.transmit_slot() else { return true };
-        let Some(departure) = place.seat.poll_transmit(now, slot.bytes_mut()) else { return false };
+        let memory = slot.bytes_mut();
+        let departure = if place.links.count() > 1 {
+            poll_shared(&mut *place.seat, sheets, memory.len(), now)
+        } else {
+            place.seat.poll_transmit(now, memory)
+        };
+        let Some(departure) = departure else { return false };
         let Departure { to, ttl, tos, stride, len, ref lent, .. } = departure;
         let router_alert = departure.router_alert && place.links.alerts();
         let transmit = Transmit { to: None, from: None, ttl, tos, router_alert, stride, len };
         match to {
-            To::Back(socket, to) => slot.send(socket, &Transmit { to: Some(to), ..transmit }),
+            To::Back(socket, to) => queue(slot, socket, &Transmit { to: Some(to), ..transmit }, lent.clone()),
             To::There(destination) => {
                 let ttl = ttl.or(place.links.ttl(destination));
                 let transmit = Transmit { ttl, ..transmit };
-                let mut ways = place.links.ways(destination).peekable();
-                let Some((socket, to)) = ways.next() else { continue };
-                if ways.peek().is_some() && lent.is_none() {
-                    copy.clear();
-                    copy.extend_from_slice(&slot.bytes_mut()[..len]);
-                }
                 // Alike for all ways, or a datagram for each of them.
-                let transmit = if departure.apart { Transmit { len: stride, ..transmit } } else { transmit };
-                queue(slot, socket, &Transmit { to: Some(to), ..transmit }, lent.as_ref());
+                let (len, step) = if departure.apart { (stride, stride) } else { (len, 0) };
+                let part = |at| lent.as_ref().map(|bytes| bytes.slice(at * step..at * step + len));
+                let mut ways = place.links.ways(destination);
+                let Some((socket, to)) = ways.next() else { continue };
+                queue(slot, socket, &Transmit { to: Some(to), len, ..transmit }, part(0));
                 for (at, (socket, to)) in (1..).zip(ways) {
-                    let Some(mut slot) = engine.transmit_slot() else { break };
-                    if lent.is_none() {
-                        let bytes = if departure.apart { &copy[at * stride..][..stride] } else { &copy[..] };
-                        slot.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-                    }
-                    queue(slot, socket, &Transmit { to: Some(to), ..transmit }, lent.as_ref());
+                    let Some(slot) = engine.transmit_slot() else { break };
+                    queue(slot, socket, &Transmit { to: Some(to), len, ..transmit }, part(at));
                 }
             }
         }
     }
 }
 
+/// What a seat has to send, in memory that several ways share.
+fn poll_shared(seat: &mut dyn Seat, sheets: &mut Sheets, len: usize, now: Instant) -> Option<Departure> {
+    let mut sheet = sheets.take(len);
+    match seat.poll_transmit(now, &mut sheet) {
+        Some(departure) if departure.lent.is_none() => {
+            let lent = Some(sheets.lend(sheet, departure.len));
+            Some(Departure { lent, ..departure })
+        }
+        departure => {
+            sheets.put_back(sheet);
+            departure
+        }
+    }
+}
+
 /// Queues a train that the slot holds, or that is lent.
-fn queue(slot: TransmitSlot<'_>, socket: SocketId, transmit: &Transmit, lent: Option<&Bytes>) {
+fn queue(slot: TransmitSlot<'_>, socket: SocketId, transmit: &Transmit, lent: Option<Bytes>) {
     match lent {
-        Some(bytes) => slot.send_shared(socket, transmit, bytes.clone()),
+        Some(bytes) => slot.send_shared(socket, transmit, bytes),
         None => slot.send(socket, transmit),
     }
 }
