@@ -85,13 +85,13 @@ impl Peer {
         }
         if !self.has_room(position, tsdu.payload.len(), shared) {
             shared.stats.dropped_full += 1;
-            return self.turn_away(now, place);
+            return self.turn_away(now, place, ends_group, shared);
         }
         if let Sink::Bulk(bulk) = &mut self.sink
             && !bulk.push(position, tsdu.payload)
         {
             shared.stats.dropped_overrun += 1;
-            return self.turn_away(now, place);
+            return self.turn_away(now, place, ends_group, shared);
         }
         let is_next = self.parity.is_some() && self.is_next(position);
         self.keep(place, tsdu, is_next, shared);
@@ -118,9 +118,13 @@ impl Peer {
             || known.is_some_and(|block| block.present & bit != 0 || index >= block.size())
     }
 
-    /// A packet finds no room. It is known to exist.
-    fn turn_away(&mut self, now: Instant, place: Place) {
+    /// A packet finds no room. It is known to exist, and how long its group is if it is the last one.
+    fn turn_away(&mut self, now: Instant, place: Place, ends_group: bool, shared: &mut Shared) {
         self.window.heard_of(place.position);
+        if ends_group && self.has_room_for_block(place.key, shared) {
+            self.window.ensure(place.key);
+            self.learn_size(place, shared);
+        }
         self.refuse(now, place.key);
     }
 
@@ -163,7 +167,7 @@ impl Peer {
         }
     }
 
-    /// A packet that is there already tells that its group is a short one, and that it is the last one of it.
+    /// A packet that is not taken tells that its group is a short one, and that it is the last one of it.
     fn learn_size(&mut self, Place { key, index, .. }: Place, shared: &mut Shared) {
         if let Some(block) = self.window.block_mut(key).filter(|_| self.parity.is_some())
             && block.set_size(index + 1)
@@ -194,19 +198,23 @@ impl Peer {
             shared.stats.duplicates += 1;
             return;
         }
-        if !self.has_room(start, data.payload.len(), shared) {
+        // How long its group is it tells whether it finds room itself or not.
+        if !self.has_room_for_block(key, shared) {
             shared.stats.dropped_full += 1;
-            self.refuse(now, key);
-            return;
+            return self.refuse(now, key);
         }
         let curr_tgsize = data.head.options.curr_tgsize.map_or(parity.group_len.into(), |size| size.get());
         let size = u8::try_from(curr_tgsize).unwrap_or(0);
-        let block = self.window.ensure(key);
-        if !block.set_size(size) {
+        if !self.window.ensure(key).set_size(size) {
             shared.stats.parity_mismatches += 1;
             return;
         }
+        if !self.has_room(start, data.payload.len(), shared) {
+            shared.stats.dropped_full += 1;
+            return self.refuse(now, key);
+        }
         // On demand it comes after all that comes unasked (§11.4).
+        let block = self.window.ensure(key);
         block.closed |= data.head.kind == DataKind::Repair || !parity.pro_active;
         self.window.heard_of(start + u64::from(size) - 1);
         let is_wanted = self.window.wanted(key) != 0;

@@ -1,10 +1,11 @@
 //! An application that does not keep up: the window stalls, or gives the oldest up.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
-use campanile_pgm::Framing;
 use campanile_pgm::receiver::{Consumer, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
-use campanile_pgm::wire::{DataKind, ParityPrm, SpmOptions};
+use campanile_pgm::wire::{Body, Content, Data, DataHead, DataKind, DataOptions, ParityPrm, SpmOptions};
+use campanile_pgm::{Framing, Seq};
 
 use crate::rig::{ReceiverRig, apdus, texts};
 use crate::world::{Told, read, tsi};
@@ -56,6 +57,27 @@ fn who_gives_up_the_oldest_gives_up_whole_groups() {
     rig.spm_with(4, 4, SpmOptions { parity, ..SpmOptions::default() });
     rig.receiver.resume(tsi()).unwrap();
     assert_eq!(rig.told(), [vec![Told::Lost(0, 3)], messages(4..5)].concat());
+}
+
+#[test]
+fn what_finds_no_room_tells_how_long_its_group_is() {
+    let limits = Limits { bytes: 4000, ..Limits::default() };
+    let parity = Some(ParityPrm::new(4, false, true).unwrap());
+    let curr_tgsize = NonZeroU32::new(2);
+    let options = DataOptions { curr_tgsize, ..DataOptions::default() };
+    let of_parity = Content::Parity { group: None, var_pktlen: false, fragment: None };
+    for (sqn, content) in [(5, Content::WHOLE), (4, of_parity)] {
+        let mut rig = ReceiverRig::new(ReceiverConfig { limits, ..apdus() });
+        rig.spm_with(0, u32::MAX, SpmOptions { parity, ..SpmOptions::default() });
+        rig.told();
+        (1..4).for_each(|sqn| rig.odata(sqn, &[sqn as u8; 1000]));
+        let head = DataHead { content, options, ..DataHead::new(DataKind::Original, Seq(sqn), Seq(0)) };
+        rig.hear(Body::Data(Data { head, payload: &[0; 1000] }));
+        assert_eq!(rig.receiver.stats().dropped_full, 1);
+        rig.spm_with(8, 7, SpmOptions { parity, ..SpmOptions::default() });
+        let lost: Vec<_> = rig.told().into_iter().filter(|told| matches!(told, Told::Lost(..))).collect();
+        assert_eq!(lost, [Told::Lost(0, 0), Told::Lost(4, 5)], "no packets 6 and 7 ever were: {content:?}");
+    }
 }
 
 /// Lets 20 seconds pass in which each NAK is answered with packets of 1000 bytes; how many NAKs there were.
