@@ -377,6 +377,9 @@ impl Receiver {
         self.peers.remove(at);
         let mut peer = Peer::new(now, packet.session, path, rival.first, &self.shared);
         peer.proof = rival.proof();
+        if let Some((last, size)) = rival.short_group {
+            peer.note_short_group(peer.window.position(last), size);
+        }
         self.add(peer)
     }
 

@@ -32,6 +32,7 @@ fn many_who_lack_the_same_groups_do_not_overwhelm_the_source() {
 fn who_hears_a_forger_first_gets_everything_all_the_same() {
     run(934..935);
     run(2934..2935);
+    run(7871..7872);
 }
 
 /// A source gives up all that it has sent, the last of which is a short group, and goes on; a receiver gives up half of what it has.

@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use crate::Seq;
-use crate::wire::{Body, Content, DataKind, WindowState};
+use crate::wire::{Body, Content, DataKind, Spm, WindowState};
 
 /// What an address has shown of being a source.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,6 +68,8 @@ pub(super) struct Rival {
     proof: Proof,
     /// Where the session stood when it was first heard.
     pub(super) first: Seq,
+    /// The last packet of a short group, and how long that is, if it was heard of then.
+    pub(super) short_group: Option<(Seq, u32)>,
 }
 
 impl Rival {
@@ -84,7 +86,7 @@ impl Rival {
                 *rival = first_of(body).map(|first| {
                     let mut proof = Proof::default();
                     proof.note(body);
-                    Rival { from, votes: 1, proof, first }
+                    Rival { from, votes: 1, proof, first, short_group: short_group_of(body) }
                 });
             }
         }
@@ -112,6 +114,18 @@ pub(super) fn first_of(body: &Body<'_>) -> Option<Seq> {
         },
         _ => None,
     }
+}
+
+/// The last packet of a short group, and how long that is, by the packet itself or an SPM.
+fn short_group_of(body: &Body<'_>) -> Option<(Seq, u32)> {
+    let (last, tgsize) = match body {
+        Body::Data(data) => (data.head.sqn, data.head.options.curr_tgsize),
+        Body::Spm(Spm { window: WindowState::Known(edges), options, .. }) => {
+            (edges.lead(), options.curr_tgsize)
+        }
+        _ => return None,
+    };
+    Some((last, tgsize?.get()))
 }
 
 /// Steps of a run that prove a source: of data, and of SPMs, of which there are few.
