@@ -198,18 +198,15 @@ impl Peer {
             shared.stats.duplicates += 1;
             return;
         }
-        // How long its group is it tells whether it finds room itself or not.
-        if !self.has_room_for_block(key, shared) {
-            shared.stats.dropped_full += 1;
-            return self.refuse(now, key);
-        }
         let curr_tgsize = data.head.options.curr_tgsize.map_or(parity.group_len.into(), |size| size.get());
         let size = u8::try_from(curr_tgsize).unwrap_or(0);
-        if !self.window.ensure(key).set_size(size) {
+        let has_room = self.has_room(start, data.payload.len(), shared);
+        // How long its group is it tells whether it finds room itself or not.
+        if (has_room || self.has_room_for_block(key, shared)) && !self.window.ensure(key).set_size(size) {
             shared.stats.parity_mismatches += 1;
             return;
         }
-        if !self.has_room(start, data.payload.len(), shared) {
+        if !has_room {
             shared.stats.dropped_full += 1;
             return self.refuse(now, key);
         }
