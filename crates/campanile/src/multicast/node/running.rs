@@ -321,16 +321,11 @@ fn send(engine: &mut Engine, place: &mut Place, sheets: &mut Sheets, now: Instan
 /// What a seat has to send, in memory that several ways share.
 fn poll_shared(seat: &mut dyn Seat, sheets: &mut Sheets, len: usize, now: Instant) -> Option<Departure> {
     let mut sheet = sheets.take(len);
-    match seat.poll_transmit(now, &mut sheet) {
-        Some(departure) if departure.lent.is_none() => {
-            let lent = Some(sheets.lend(sheet, departure.len));
-            Some(Departure { lent, ..departure })
-        }
-        departure => {
-            sheets.put_back(sheet);
-            departure
-        }
-    }
+    let departure = seat.poll_transmit(now, &mut sheet);
+    let sheet = sheets.keep(sheet);
+    let mut departure = departure?;
+    departure.lent.get_or_insert_with(|| sheet.slice(..departure.len));
+    Some(departure)
 }
 
 /// Queues a train that the slot holds, or that is lent.

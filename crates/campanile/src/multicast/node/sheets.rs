@@ -1,51 +1,28 @@
 //! Memory for trains that leave by several ways.
 
-use std::collections::VecDeque;
-
 use bytes::{Bytes, BytesMut};
 
 /// Sheets as long as the longest train: what is written on one of them is sent from there by all ways, and it is written on again
-/// once the last of them is done with it.
+/// once the last of them is done with it. There is one more of them than trains on their way at most.
 #[derive(Debug, Default)]
-pub(super) struct Sheets {
-    /// What was lent, the oldest first.
-    lent: VecDeque<Bytes>,
-    /// What was given back without having been lent.
-    blank: Option<BytesMut>,
-}
+pub(super) struct Sheets(Vec<Bytes>);
 
 impl Sheets {
-    /// A sheet of `len` bytes; what it holds is left over from earlier use.
+    /// A sheet of `len` bytes that nobody holds; what it says is left over from earlier use.
     pub(super) fn take(&mut self, len: usize) -> BytesMut {
-        if let Some(blank) = self.blank.take() {
-            return blank;
-        }
-        let oldest = self.lent.pop_front().map(Bytes::try_into_mut);
-        match oldest {
-            Some(Ok(sheet)) => sheet,
-            Some(Err(in_use)) => {
-                self.lent.push_front(in_use);
-                sheet(len)
-            }
-            None => sheet(len),
-        }
+        let free = self.0.iter().position(Bytes::is_unique).map(|at| self.0.swap_remove(at));
+        free.and_then(|sheet| sheet.try_into_mut().ok()).unwrap_or_else(|| sheet(len))
     }
 
-    /// Takes back what is not needed.
-    pub(super) fn put_back(&mut self, sheet: BytesMut) {
-        self.blank = Some(sheet);
-    }
-
-    /// Lends the first `len` bytes.
-    pub(super) fn lend(&mut self, sheet: BytesMut, len: usize) -> Bytes {
+    /// Takes a sheet back, and gives it to read: it is free again once that is dropped.
+    pub(super) fn keep(&mut self, sheet: BytesMut) -> Bytes {
         let sheet = sheet.freeze();
-        let train = sheet.slice(..len);
-        self.lent.push_back(sheet);
-        train
+        self.0.push(sheet.clone());
+        sheet
     }
 }
 
-/// New memory, counted by who holds it from the beginning on: else it would be anew with each use.
+/// New memory. Split, it counts who holds it in a place of its own, which stays: whole, each use would make one anew.
 fn sheet(len: usize) -> BytesMut {
     let mut sheet = BytesMut::zeroed(len);
     drop(sheet.split_off(len));
@@ -59,17 +36,16 @@ mod tests {
     #[test]
     fn a_sheet_is_used_again_once_nobody_holds_any_of_it() {
         let mut sheets = Sheets::default();
-        let first = sheets.take(100);
-        let memory = first.as_ptr();
-        let train = sheets.lend(first, 10);
-        let other = sheets.take(100);
-        assert_ne!(other.as_ptr(), memory, "it is on its way");
-        sheets.put_back(other);
+        let [first, second] = [sheets.take(100), sheets.take(100)];
+        let memory = [first.as_ptr(), second.as_ptr()];
+        let held = sheets.keep(first).slice(..10);
+        let train = sheets.keep(second).slice(..10);
+        assert!(!memory.contains(&sheets.take(100).as_ptr()), "both are on their way");
         drop(train);
-        let blank = sheets.take(100);
-        assert_ne!(blank.as_ptr(), memory, "what was not used comes first");
         let again = sheets.take(100);
-        assert_eq!((again.as_ptr(), again.len()), (memory, 100));
-        assert_eq!(sheets.lend(again, 100).as_ptr(), memory);
+        assert_eq!((again.as_ptr(), again.len()), (memory[1], 100), "though the first one is not free");
+        drop((sheets.keep(again), held));
+        assert_eq!(sheets.0.len(), 2);
+        assert!((0..2).all(|_| memory.contains(&sheets.take(100).as_ptr())));
     }
 }
