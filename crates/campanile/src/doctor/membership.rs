@@ -86,7 +86,8 @@ pub(super) fn mld_version(tree: &Tree, interface: &str) -> Finding {
     let told = |name: &str| tree.number(&format!("proc/sys/net/ipv6/conf/{name}/force_mld_version"));
     let Some((all, own)) = told("all").zip(told(interface)) else { return Finding::unknown(check) };
     // The setting for all goes before that of one.
-    if 1 != if all == 0 { own } else { all } {
+    let version = if all == 0 { own } else { all };
+    if version != 1 {
         return Finding::new(check, Severity::Fine, format!("{interface} is not told to speak version 1"));
     }
     let settings = ["all", interface].map(|name| format!("net/ipv6/conf/{name}/force_mld_version"));

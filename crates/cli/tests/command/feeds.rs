@@ -66,6 +66,9 @@ fn what_is_before_a_line_that_is_too_long_arrives() {
     assert_eq!((heard.status.code(), sent.status.code()), (Some(3), Some(2)));
 }
 
+/// How often a sender is started at most where another one was killed.
+const STARTS: usize = 20;
+
 #[test]
 fn a_stream_that_begins_anew_is_heard_by_who_stays() {
     let place = place();
@@ -76,11 +79,12 @@ fn a_stream_that_begins_anew_is_heard_by_who_stays() {
     first.say("first", &mut stays);
     first.say("first", &mut goes);
     first.sender.kill();
-    // A system may free the port of what was killed a moment later.
-    let mut second = Feed::start(&send);
-    while second.sender.next_line().is_none() {
-        second = Feed::start(&send);
-    }
+    // Under Wine a sender that followed one that was killed was seen to end at once; why was not looked into.
+    let start = |_| {
+        let mut feed = Feed::start(&send);
+        feed.sender.next_line().map(|_| feed)
+    };
+    let mut second = (0..STARTS).find_map(start).expect("it starts");
     second.say("second", &mut stays);
     let gone = goes.finish();
     assert_eq!(gone.code, Some(3), "{gone:?}");
