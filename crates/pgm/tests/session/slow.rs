@@ -60,6 +60,25 @@ fn who_gives_up_the_oldest_gives_up_whole_groups() {
 }
 
 #[test]
+fn parity_of_what_is_new_makes_room_for_itself() {
+    let limits = Limits { packets: 4, ..Limits::default() };
+    let consumer = Consumer::Ordered { framing: Framing::Apdu, on_loss: OnLoss::Continue, slow: Slow::Lose };
+    let mut rig = ReceiverRig::new(ReceiverConfig { limits, consumer, ..apdus() });
+    let parity = Some(ParityPrm::new(4, false, true).unwrap());
+    rig.spm_with(0, u32::MAX, SpmOptions { parity, ..SpmOptions::default() });
+    rig.odata(0, &[0]);
+    rig.told();
+    rig.receiver.pause(tsi()).unwrap();
+    rig.odata(2, &[2]);
+    let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
+    let head = DataHead { content, ..DataHead::new(DataKind::Original, Seq(8), Seq(0)) };
+    rig.hear(Body::Data(Data { head, payload: &[0] }));
+    assert_eq!(rig.receiver.stats().dropped_full, 0);
+    rig.receiver.resume(tsi()).unwrap();
+    assert!(matches!(rig.told()[..], [Told::Lost(1, _), ..]), "the older half made room");
+}
+
+#[test]
 fn what_finds_no_room_tells_how_long_its_group_is() {
     let limits = Limits { bytes: 4000, ..Limits::default() };
     let parity = Some(ParityPrm::new(4, false, true).unwrap());
