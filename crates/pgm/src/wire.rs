@@ -23,6 +23,7 @@ mod nak;
 mod nla;
 mod options;
 mod packet;
+mod plain;
 mod poll;
 mod private;
 mod spm;
@@ -40,6 +41,7 @@ pub use options::{
     PgmccData, PgmccFeedback, ReportRequest, Reset,
 };
 pub use packet::{Body, Packet};
+pub(crate) use plain::PlainHead;
 pub use poll::{Poll, PollKind, Polr};
 pub use private::PrivateType;
 pub use spm::{Spm, SpmOptions, WindowState};

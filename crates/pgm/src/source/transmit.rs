@@ -14,7 +14,9 @@ use super::train::Train;
 use super::{ProActive, Source, Timer};
 use crate::Instant;
 use crate::path::{Destination, Transmit};
-use crate::wire::{Body, Content, Data, DataHead, DataKind, DataOptions, Ncf, Packet, Request, Spm};
+use crate::wire::{
+    Body, Content, Data, DataHead, DataKind, DataOptions, Ncf, Packet, PlainHead, Request, Spm,
+};
 
 /// What is to be sent next, of what the rate holds back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +224,7 @@ impl Source {
         while let Some((group, left)) = self.owed {
             let symbol = self.window.group(group).map(|state| state.next_symbol);
             let emitted = symbol
-                .and_then(|symbol| self.emit_parity(DataKind::Original, (group, symbol), left, &mut train));
+                .and_then(|symbol| self.emit_parity(DataKind::Original, group, symbol, left, &mut train));
             let Some(packet_len) = emitted else {
                 // A train that is begun goes first; from an empty one only a group that left the window is missing.
                 self.owed = if train.len > 0 { self.owed } else { None };
@@ -291,7 +293,7 @@ impl Source {
             let position = self.window.start_of(group) + u64::from(symbol);
             self.emit_data(DataKind::Repair, position, train)
         } else {
-            self.emit_parity(DataKind::Repair, (group, symbol), pending, train)
+            self.emit_parity(DataKind::Repair, group, symbol, pending, train)
         };
         let Some(packet_len) = packet_len else { return Sent::DoesNotFit };
         if symbol < group_len {
@@ -334,11 +336,11 @@ impl Source {
         let room = slots.head_mut(packet, train.len)?;
         let (sqn, trail) = (self.window.seq(position), self.window.seq(self.window.trail_of(position)));
         if fragment.is_none() {
-            DataHead::stamp(&self.odata, (sqn, trail), (len, sum), room.first_chunk_mut()?);
+            PlainHead { sqn, trail }.emit_in_front(&self.odata, len, sum, room.first_chunk_mut()?);
         } else {
             let content = Content::Source { fragment };
             let head = DataHead { content, ..DataHead::new(DataKind::Original, sqn, trail) };
-            head.emit_in_front(self.config.endpoint.session, (len, sum), room);
+            head.emit_in_front(self.config.endpoint.session, len, sum, room);
         }
         train.is_lent = true;
         train.payload_len += len;
@@ -358,13 +360,13 @@ impl Source {
         let join =
             (self.config.window.join_in_data && fragment.is_none()).then(|| self.join_from().unwrap_or(sqn));
         if fragment.is_none() && short.is_none() && join.is_none() && position > 0 {
-            let packet_len = DataHead::LEN_MIN + payload.len();
+            let packet_len = PlainHead::LEN + payload.len();
             return train.takes(packet_len).then(|| {
                 let stamp = match kind {
                     DataKind::Original => &self.odata,
                     DataKind::Repair => &self.rdata,
                 };
-                DataHead::emit_plain(stamp, (sqn, trail), (payload, sum), train.space());
+                PlainHead { sqn, trail }.emit(stamp, payload, sum, train.space());
                 train.payload_len += payload.len();
                 train.push(packet_len);
                 packet_len
@@ -398,7 +400,8 @@ impl Source {
     fn emit_parity(
         &mut self,
         kind: DataKind,
-        (group, symbol): (u64, u8),
+        group: u64,
+        symbol: u8,
         wanted: u8,
         train: &mut Train<'_>,
     ) -> Option<usize> {

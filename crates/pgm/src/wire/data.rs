@@ -121,7 +121,7 @@ impl<'a> Data<'a> {
     pub(crate) fn emit_summed(&self, session: Session, sum: Option<Sum>, buffer: &mut [u8]) -> usize {
         let (head, behind) = buffer.split_at_mut(self.head.wire_len());
         let sum = copy(self.payload, sum, behind);
-        self.head.emit_in_front(session, (self.payload.len(), sum), head);
+        self.head.emit_in_front(session, self.payload.len(), sum, head);
         head.len() + self.payload.len()
     }
 
@@ -192,7 +192,8 @@ impl DataHead {
     pub(crate) fn emit_in_front(
         &self,
         session: Session,
-        (payload_len, payload_sum): (usize, Sum),
+        payload_len: usize,
+        payload_sum: Sum,
         head: &mut [u8],
     ) {
         let (flags, head_len) = self.emit_fields(payload_len, head);
@@ -201,59 +202,6 @@ impl DataHead {
         // Options are an even number of bytes.
         let sum = Sum::of(fields).then(payload_sum);
         Stamp::new(session, self.packet_type(), flags).seal(payload_len, sum, header);
-    }
-
-    /// Writes a packet without options and parity, as [`Data::emit`] does: most of a session's are such.
-    ///
-    /// # Panics
-    ///
-    /// As [`Self::emit_around`].
-    #[inline]
-    pub(crate) fn emit_plain(
-        stamp: &Stamp,
-        (sqn, trail): (Seq, Seq),
-        (payload, sum): (&[u8], Option<Sum>),
-        buffer: &mut [u8],
-    ) -> usize {
-        let (head, behind) = buffer.split_first_chunk_mut().expect("a packet is longer than its head");
-        let sum = copy(payload, sum, behind);
-        Self::stamp(stamp, (sqn, trail), (payload.len(), sum), head);
-        Self::LEN_MIN + payload.len()
-    }
-
-    /// Writes the head of a packet without options and parity whose payload, of which length and sum are known, stands behind it.
-    ///
-    /// # Panics
-    ///
-    /// As [`Self::emit_around`].
-    #[inline]
-    pub(crate) fn stamp(
-        stamp: &Stamp,
-        (sqn, trail): (Seq, Seq),
-        (payload_len, payload_sum): (usize, Sum),
-        head: &mut [u8; Self::LEN_MIN],
-    ) {
-        assert_eq!(check_source(sqn, trail), Ok(()), "a packet of our own is valid");
-        let (header, fields) = head.split_first_chunk_mut().expect("fields stand behind the header");
-        fields[..4].copy_from_slice(&sqn.0.to_be_bytes());
-        fields[4..].copy_from_slice(&trail.0.to_be_bytes());
-        let sum = Sum::of_u32(sqn.0).then(Sum::of_u32(trail.0)).then(payload_sum);
-        stamp.seal(payload_len, sum, header);
-    }
-
-    /// The numbers and the payload of a packet without options and parity.
-    #[inline]
-    pub(crate) fn parse_plain(datagram: &[u8], tsdu_len: usize) -> Result<(Seq, Seq, &[u8]), Malformed> {
-        let Some((head, payload)) = datagram.split_first_chunk::<{ Self::LEN_MIN }>() else {
-            return Err(Malformed::ShortBody);
-        };
-        if payload.len() != tsdu_len {
-            return Err(Malformed::TsduLength);
-        }
-        let [.., a, b, c, d, e, f, g, h] = *head;
-        let (sqn, trail) = (Seq(u32::from_be_bytes([a, b, c, d])), Seq(u32::from_be_bytes([e, f, g, h])));
-        check_source(sqn, trail)?;
-        Ok((sqn, trail, payload))
     }
 
     /// Writes all but the common header; returns the flags that go there, and where the payload begins.
@@ -364,7 +312,7 @@ impl DataHead {
 
 /// Copies a payload to the front of `to`, and sums it in the same pass where its sum is not known.
 #[inline]
-fn copy(payload: &[u8], sum: Option<Sum>, to: &mut [u8]) -> Sum {
+pub(super) fn copy(payload: &[u8], sum: Option<Sum>, to: &mut [u8]) -> Sum {
     let to = &mut to[..payload.len()];
     let Some(sum) = sum else { return Sum::of_copy(payload, to) };
     to.copy_from_slice(payload);
@@ -373,7 +321,7 @@ fn copy(payload: &[u8], sum: Option<Sum>, to: &mut [u8]) -> Sum {
 
 /// Data are sent within the transmit window only (§5.1.1); its width is bounded by §3.3.
 #[inline]
-fn check_source(sqn: Seq, trail: Seq) -> Result<(), Malformed> {
+pub(super) fn check_source(sqn: Seq, trail: Seq) -> Result<(), Malformed> {
     if sqn.distance_from(trail) < (1 << 31) - 1 { Ok(()) } else { Err(Malformed::DataBeforeTrail) }
 }
 
@@ -429,7 +377,7 @@ mod tests {
         let mut whole = [0; 64];
         let len = Data { head, payload }.emit(session, &mut whole);
         let mut room = [0xee; DataHead::LEN_OF_FRAGMENT];
-        head.emit_in_front(session, (payload.len(), Sum::of(payload)), &mut room);
+        head.emit_in_front(session, payload.len(), Sum::of(payload), &mut room);
         assert_eq!([&room[..], payload].concat(), whole[..len]);
     }
 

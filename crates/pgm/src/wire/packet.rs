@@ -4,6 +4,7 @@ use super::checksum::Sum;
 use super::cursor::{Reader, Writer};
 use super::header::{HeaderView, OPTIONS_PRESENT, PARITY, Stamp, VAR_PKTLEN};
 use super::options::RawOptions;
+use super::plain::PlainHead;
 use super::{
     Ack, Data, DataHead, DataKind, HEADER_LEN, Malformed, Nak, Ncf, PacketType, Poll, Polr, Request, Session,
     Spm,
@@ -65,7 +66,7 @@ impl<'a> Packet<'a> {
         // Most packets of a session are data without options and parity: made here and now, they are not moved about.
         if packet_type.is_data() && flags & (OPTIONS_PRESENT | VAR_PKTLEN | PARITY) == 0 {
             let kind = if packet_type == PacketType::Odata { DataKind::Original } else { DataKind::Repair };
-            let (sqn, trail, payload) = DataHead::parse_plain(datagram, header.tsdu_len())?;
+            let (PlainHead { sqn, trail }, payload) = PlainHead::parse(datagram, header.tsdu_len())?;
             let data = Data { head: DataHead::new(kind, sqn, trail), payload };
             return Ok(Packet { session: header.session_towards(false), body: Body::Data(data) });
         }
