@@ -90,8 +90,8 @@ pub struct Source {
     repairs: Repairs,
     encoder: Option<Encoder>,
     adapt: Option<Adapt>,
-    /// The group whose pro-active parity is being sent, and how much of it is left. New data wait for it.
-    owed: Option<(u64, u8)>,
+    /// The pro-active parity that is being sent. New data wait for it.
+    owed: Option<Owed>,
     /// Confirmations and SPMs sent since data or repairs were.
     urgent_run: u8,
     /// Data packets that may be sent in all.
@@ -102,6 +102,14 @@ pub struct Source {
     eliminate_ns: u64,
     rng: Rng,
     stats: SourceStats,
+}
+
+/// Pro-active parity that is still to be sent.
+#[derive(Debug, Clone, Copy)]
+struct Owed {
+    group: u64,
+    /// How many packets of it; at least one.
+    left: u8,
 }
 
 /// Events that wait to be told.

@@ -142,7 +142,7 @@ impl Source {
 
     /// Packets of a group, data and pro-active parity, that are still to be sent unasked.
     fn unasked_of(&self, group: u64) -> u8 {
-        let owed = self.owed.map_or(0, |(owed, left)| if owed == group { left } else { 0 });
+        let owed = self.owed.filter(|owed| owed.group == group).map_or(0, |owed| owed.left);
         self.window.unsent_of(group).saturating_add(owed)
     }
 

@@ -11,7 +11,7 @@ use super::parity::Symbol;
 use super::repairs::Job;
 use super::store::{Payload, Store};
 use super::train::Train;
-use super::{ProActive, Source, Timer};
+use super::{Owed, ProActive, Source, Timer};
 use crate::Instant;
 use crate::path::{Destination, Transmit};
 use crate::wire::{
@@ -103,7 +103,7 @@ impl Source {
         if !self.pacer.is_open(now) {
             return None;
         }
-        if let Some((group, _)) = self.owed {
+        if let Some(Owed { group, .. }) = self.owed {
             return self.store.want(Purpose::Send, group).then_some(Work::ProActive);
         }
         let has_data = self.is_data_ready();
@@ -216,12 +216,12 @@ impl Source {
             (_, None) => 0,
         };
         state.pro_active = state.pro_active.min(state.symbols(group_len) - group_len);
-        self.owed = (state.pro_active > 0).then_some((group, state.pro_active));
+        self.owed = (state.pro_active > 0).then_some(Owed { group, left: state.pro_active });
     }
 
     fn transmit_pro_active(&mut self, now: Instant, mut train: Train<'_>) -> Option<Transmit> {
         let group_len = self.window.group_len();
-        while let Some((group, left)) = self.owed {
+        while let Some(Owed { group, left }) = self.owed {
             let symbol = self.window.group(group).map(|state| state.next_symbol);
             let emitted = symbol
                 .and_then(|symbol| self.emit_parity(DataKind::Original, group, symbol, left, &mut train));
@@ -235,7 +235,7 @@ impl Source {
             if let Some(state) = self.window.group_mut(group) {
                 state.take_unasked(now, group_len);
             }
-            self.owed = (left > 1).then_some((group, left - 1));
+            self.owed = (left > 1).then_some(Owed { group, left: left - 1 });
             if train.is_closed || !self.pacer.is_open(now) {
                 break;
             }
