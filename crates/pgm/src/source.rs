@@ -7,6 +7,7 @@ mod adapt;
 mod cache;
 mod config;
 mod confirm;
+mod emit;
 mod event;
 mod group;
 mod nak;
