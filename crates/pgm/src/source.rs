@@ -16,6 +16,7 @@ mod packed;
 mod pages;
 mod parity;
 mod phase;
+mod pro_active;
 mod publish;
 mod repairs;
 mod share;
@@ -45,6 +46,7 @@ use self::config::{N_MAX, RATE_MAX};
 use self::confirm::Confirmations;
 use self::parity::Encoder;
 use self::phase::{End, Phase};
+use self::pro_active::Owed;
 use self::repairs::Repairs;
 use self::share::Share;
 use self::spm::Heartbeat;
@@ -103,14 +105,6 @@ pub struct Source {
     eliminate_ns: u64,
     rng: Rng,
     stats: SourceStats,
-}
-
-/// Pro-active parity that is still to be sent.
-#[derive(Debug, Clone, Copy)]
-struct Owed {
-    group: u64,
-    /// How many packets of it; at least one.
-    left: u8,
 }
 
 /// Events that wait to be told.

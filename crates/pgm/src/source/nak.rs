@@ -22,15 +22,6 @@ impl Source {
         }
     }
 
-    /// Says that the rate was too great, and is lower from now on: what was lost of what was sent before says nothing of what will be, so
-    /// that parity that follows the demand begins anew.
-    pub fn forget_losses(&mut self) {
-        let lead = self.window.lead().map_or(0, |lead| self.window.group_of(lead));
-        if let Some(adapt) = &mut self.adapt {
-            adapt.forget(lead);
-        }
-    }
-
     /// An SPMR is answered at once, unless an SPM has just been sent: then after the shortest heartbeat.
     fn handle_spmr(&mut self, now: Instant) {
         self.stats.spmrs += 1;
@@ -140,12 +131,6 @@ impl Source {
         data.filter(|&position| self.repairs.ask_data(now, position)).count() > 0
     }
 
-    /// Packets of a group, data and pro-active parity, that are still to be sent unasked.
-    fn unasked_of(&self, group: u64) -> u8 {
-        let owed = self.owed.filter(|owed| owed.group == group).map_or(0, |owed| owed.left);
-        self.window.unsent_of(group).saturating_add(owed)
-    }
-
     /// So much parity of a group is to be sent; false when it is already, or there is no room.
     fn ask_parity(&mut self, now: Instant, group: u64, lacking: u8) -> bool {
         let is_idle = self.is_drained();
@@ -160,25 +145,4 @@ impl Source {
         }
         finds_room
     }
-
-    /// So much of a group is lacking somewhere: that is what more of its parity would have been for.
-    fn note_demand(&mut self, now: Instant, group: u64, lacking: u8) {
-        let (group_len, eliminate_ns) = (self.window.group_len(), self.eliminate_ns);
-        let lead = self.window.lead().map_or(0, |lead| self.window.group_of(lead));
-        let (Some(adapt), Some(state)) = (&mut self.adapt, self.window.group_mut(group)) else { return };
-        // Who has nothing of a group was away when it was sent.
-        let was_away = lacking >= state.count && state.count.saturating_add(state.pro_active) >= AWAY;
-        let demand = state.demand(now, lacking, group_len, eliminate_ns);
-        if was_away || demand <= state.demand {
-            return;
-        }
-        if state.demand == 0 {
-            adapt.first_nak(now.nanos_since(state.sent_at));
-        }
-        state.demand = demand;
-        adapt.asked(group, state.of_full(demand, group_len), lead);
-    }
 }
-
-/// Packets in a row that are hardly lost by chance.
-const AWAY: u8 = 8;

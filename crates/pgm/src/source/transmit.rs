@@ -7,7 +7,7 @@ use super::config::URGENT_LEN;
 use super::repairs::Job;
 use super::store::Store;
 use super::train::Train;
-use super::{Owed, ProActive, Source, Timer};
+use super::{Owed, Source, Timer};
 use crate::Instant;
 use crate::path::{Destination, Transmit};
 use crate::wire::{Body, DataKind, Ncf, Packet, Request, Spm};
@@ -178,67 +178,6 @@ impl Source {
         self.finish_train(&train, false)
     }
 
-    /// All packets of the group at the lead were sent: its parity follows.
-    pub(super) fn group_completed(&mut self, now: Instant) {
-        self.owe_parity();
-        if let Some(adapt) = &mut self.adapt {
-            let window = &self.window;
-            let outcome = |group: u64| {
-                let state = window.group(group).filter(|_| window.is_sent(group));
-                state.map(|state| state.outcome(window.group_len()))
-            };
-            let lead = window.lead().map_or(0, |lead| window.group_of(lead));
-            adapt.judge(now, window.first_group(), lead, outcome);
-            self.stats.pro_active_permille = adapt.estimate_permille();
-        }
-    }
-
-    /// Decides on the pro-active parity of the group at the lead, which is complete.
-    pub(super) fn owe_parity(&mut self) {
-        let (Some(parity), Some(lead)) = (self.config.parity, self.window.lead()) else { return };
-        let group_len = self.window.group_len();
-        let group = self.window.group_of(lead);
-        let Some(state) = self.window.group_mut(group) else { return };
-        if state.pro_active > 0 || self.owed.is_some() {
-            return;
-        }
-        state.pro_active = match (parity.pro_active, &self.adapt) {
-            (ProActive::Fixed(count), _) => {
-                (u32::from(count) * u32::from(state.count)).div_ceil(group_len.into()) as u8
-            }
-            (_, Some(adapt)) => adapt.choose(&mut self.rng, state.count),
-            (_, None) => 0,
-        };
-        state.pro_active = state.pro_active.min(state.symbols(group_len) - group_len);
-        self.owed = (state.pro_active > 0).then_some(Owed { group, left: state.pro_active });
-    }
-
-    fn transmit_pro_active(&mut self, now: Instant, mut train: Train<'_>) -> Option<Transmit> {
-        let group_len = self.window.group_len();
-        while let Some(Owed { group, left }) = self.owed {
-            let symbol = self.window.group(group).map(|state| state.next_symbol);
-            let emitted = symbol
-                .and_then(|symbol| self.emit_parity(DataKind::Original, group, symbol, left, &mut train));
-            let Some(packet_len) = emitted else {
-                // A train that is begun goes first; from an empty one only a group that left the window is missing.
-                self.owed = if train.len > 0 { self.owed } else { None };
-                break;
-            };
-            self.charge(now, packet_len);
-            self.stats.odata_parity += 1;
-            if let Some(state) = self.window.group_mut(group) {
-                state.take_unasked(now, group_len);
-            }
-            self.owed = (left > 1).then_some(Owed { group, left: left - 1 });
-            if train.is_closed || !self.pacer.is_open(now) {
-                break;
-            }
-        }
-        self.restart_heartbeat(now);
-        self.check_drained(now);
-        self.finish_train(&train, false)
-    }
-
     fn transmit_repairs(&mut self, now: Instant, mut train: Train<'_>) -> Option<Transmit> {
         while self.is_repair_ready() {
             let sent = match self.repairs.front() {
@@ -301,12 +240,12 @@ impl Source {
         Sent::Packet(packet_len)
     }
 
-    fn charge(&mut self, now: Instant, packet_len: usize) {
+    pub(super) fn charge(&mut self, now: Instant, packet_len: usize) {
         self.pacer.charge(now, packet_len);
         self.stats.bytes += packet_len as u64;
     }
 
-    fn finish_train(&self, train: &Train<'_>, router_alert: bool) -> Option<Transmit> {
+    pub(super) fn finish_train(&self, train: &Train<'_>, router_alert: bool) -> Option<Transmit> {
         (train.len > 0).then(|| self.to_group(router_alert, train.stride, train.len))
     }
 
