@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::Source;
-use super::packed::Tsdu;
+use super::packed::PackedTsdu;
 use super::parity::Symbol;
 use super::store::{Payload, Store};
 use super::train::Train;
@@ -18,7 +18,7 @@ impl Source {
         };
         let packet = self.window.sent();
         let tsdu = *slots.tsdu(packet);
-        let Tsdu { len, sum, fragment, .. } = tsdu;
+        let PackedTsdu { len, sum, fragment, .. } = tsdu;
         let has_room = position > 0
             && (fragment.is_some() || !self.config.window.join_in_data)
             && (self.config.parity.is_none() || self.window.short_group_ending_at(position).is_none());

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::packed::{Packed, Tsdu};
+use super::packed::{Packed, PackedTsdu};
 use super::pages::Pages;
 use crate::Seq;
 use crate::framing::{FrameHeader, Framing, NO_MESSAGE, OFFSET_LEN};
@@ -124,7 +124,7 @@ impl Packer {
         }
         // The cache still holds it.
         let (len, sum) = (payload.len(), Sum::of(payload));
-        self.packed.push(Tsdu { len, sum, fragment: None, ends_burst: open.ends_burst });
+        self.packed.push(PackedTsdu { len, sum, fragment: None, ends_burst: open.ends_burst });
     }
 
     /// Says that a burst is over with what was packed; false when all of that was given.
@@ -210,7 +210,7 @@ impl Packer {
             // The window numbers it.
             let fragment = Fragment { first_sqn: Seq(0), offset, apdu_len };
             let fragment = (apdu.len() > self.tsdu_len).then_some(fragment);
-            let tsdu = Tsdu { len: payload.len(), sum: Sum::of(payload), fragment, ends_burst: false };
+            let tsdu = PackedTsdu { len: payload.len(), sum: Sum::of(payload), fragment, ends_burst: false };
             self.begin(tsdu.head_len());
             self.pages.page().extend_from_slice(payload);
             self.packed.push(tsdu);

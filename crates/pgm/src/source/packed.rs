@@ -13,14 +13,14 @@ use crate::wire::{DataHead, Fragment, Sum};
 /// row can leave as they lie.
 #[derive(Debug, Default)]
 pub struct Packed {
-    tsdus: VecDeque<Tsdu>,
+    tsdus: VecDeque<PackedTsdu>,
     /// The memory that they lie in, without gaps; none lies in two of them.
     runs: VecDeque<BytesMut>,
 }
 
-/// What is known of a packet before it has a number.
+/// What is known of a packet's TSDU before the window has given the packet a number.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tsdu {
+pub(super) struct PackedTsdu {
     /// Bytes of its payload, and their sum.
     pub(super) len: usize,
     pub(super) sum: Sum,
@@ -30,7 +30,7 @@ pub(super) struct Tsdu {
     pub(super) ends_burst: bool,
 }
 
-impl Tsdu {
+impl PackedTsdu {
     /// The room in front of its payload: its head, as long as nothing but its place in its APDU is said in it.
     #[inline]
     pub(super) fn head_len(&self) -> usize {
@@ -84,12 +84,12 @@ impl Packed {
 
     /// What is known of the packets.
     #[cfg(test)]
-    pub(super) fn tsdus(&self) -> impl Iterator<Item = &Tsdu> {
+    pub(super) fn tsdus(&self) -> impl Iterator<Item = &PackedTsdu> {
         self.tsdus.iter()
     }
 
     /// Adds a packet whose memory follows.
-    pub(super) fn push(&mut self, tsdu: Tsdu) {
+    pub(super) fn push(&mut self, tsdu: PackedTsdu) {
         self.tsdus.push_back(tsdu);
     }
 
@@ -100,16 +100,16 @@ impl Packed {
         }
     }
 
-    pub(super) fn first(&self) -> Option<&Tsdu> {
+    pub(super) fn first(&self) -> Option<&PackedTsdu> {
         self.tsdus.front()
     }
 
-    pub(super) fn last_mut(&mut self) -> Option<&mut Tsdu> {
+    pub(super) fn last_mut(&mut self) -> Option<&mut PackedTsdu> {
         self.tsdus.back_mut()
     }
 
     /// Takes the first packet, whose memory is taken later, and together with that of others.
-    pub(super) fn pop(&mut self) -> Option<Tsdu> {
+    pub(super) fn pop(&mut self) -> Option<PackedTsdu> {
         self.tsdus.pop_front()
     }
 

@@ -40,7 +40,7 @@ impl Source {
     }
 
     /// Decides on the pro-active parity of the group at the lead, which is complete.
-    pub(super) fn owe_parity(&mut self) {
+    fn owe_parity(&mut self) {
         let (Some(parity), Some(lead)) = (self.config.parity, self.window.lead()) else { return };
         let group_len = self.window.group_len();
         let group = self.window.group_of(lead);

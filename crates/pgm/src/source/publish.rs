@@ -1,6 +1,6 @@
 //! How messages get into the window.
 
-use super::packed::{Packed, Tsdu};
+use super::packed::{Packed, PackedTsdu};
 use super::store::Store;
 use super::{Advance, Phase, PublishError, Source, Timer};
 use crate::Instant;
@@ -101,7 +101,7 @@ impl Source {
     }
 
     /// Makes the next packet of the window, for which there is room; returns how many bytes of memory are to follow.
-    fn append(&mut self, mut tsdu: Tsdu) -> usize {
+    fn append(&mut self, mut tsdu: PackedTsdu) -> usize {
         let Store::Here(slots) = &mut self.store else { return 0 };
         let len = tsdu.len;
         if let Some(fragment) = &mut tsdu.fragment {

@@ -5,7 +5,7 @@ use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
-use super::packed::{Packed, Tsdu};
+use super::packed::{Packed, PackedTsdu};
 
 /// Packets by number, as many as the window holds, in the memory that they were packed in.
 ///
@@ -27,7 +27,7 @@ pub(super) struct Slots {
 
 #[derive(Debug)]
 struct Slot {
-    tsdu: Tsdu,
+    tsdu: PackedTsdu,
     /// The number of the train that it left in, or [`WAITS`], and where in it it begins.
     train: u64,
     at: usize,
@@ -48,7 +48,7 @@ impl Slots {
     }
 
     /// Takes the next packet, whose memory follows, in the place of one that has left the window.
-    pub(super) fn put(&mut self, packet: u64, tsdu: Tsdu) {
+    pub(super) fn put(&mut self, packet: u64, tsdu: PackedTsdu) {
         let slot = Slot { tsdu, train: WAITS, at: 0 };
         let place = self.place(packet);
         if place == self.packets.len() {
@@ -77,7 +77,7 @@ impl Slots {
     }
 
     #[inline]
-    pub(super) fn tsdu(&self, packet: u64) -> &Tsdu {
+    pub(super) fn tsdu(&self, packet: u64) -> &PackedTsdu {
         &self.packets[self.place(packet)].tsdu
     }
 
@@ -153,7 +153,7 @@ mod tests {
 
         /// Makes a packet, whose memory comes with that of others.
         fn lay(&mut self, payload: &[u8], fragment: Option<Fragment>) {
-            let tsdu = Tsdu { len: payload.len(), sum: Sum::of(payload), fragment, ends_burst: false };
+            let tsdu = PackedTsdu { len: payload.len(), sum: Sum::of(payload), fragment, ends_burst: false };
             self.slots.put(self.made, tsdu);
             self.made += 1;
             self.memory.resize(self.memory.len() + tsdu.head_len(), 0);
