@@ -52,7 +52,7 @@ impl Recovery {
         self.recovered.clear();
         let payload = group.parity_shape()?;
         let decoder = Self::decoder(&mut self.decoders, group.group_len);
-        let mut present: Present = group.hold.parities().map(|held| held.index).collect();
+        let mut present: Present = group.hold.parities().map(|symbol| symbol.index).collect();
         (0..group.group_len).filter(|&i| i >= group.size || group.present & 1 << i != 0).for_each(|i| {
             present.insert(i);
         });
@@ -115,9 +115,9 @@ struct Shape {
 impl<'a> Group<'a> {
     fn parity_shape(&self) -> Result<Shape, Mismatch> {
         let mut shape = None;
-        for held in self.hold.parities() {
-            let Extra::Parity { var_pktlen, fragment } = held.extra() else { return Err(Mismatch) };
-            let row_len = held.len().checked_sub(if var_pktlen { 2 } else { 0 }).ok_or(Mismatch)?;
+        for symbol in self.hold.parities() {
+            let Extra::Parity { var_pktlen, fragment } = symbol.extra() else { return Err(Mismatch) };
+            let row_len = symbol.len().checked_sub(if var_pktlen { 2 } else { 0 }).ok_or(Mismatch)?;
             let this = Shape { row_len, var_pktlen, has_fragments: fragment.is_some() };
             if *shape.get_or_insert(this) != this {
                 return Err(Mismatch);
@@ -139,23 +139,23 @@ impl<'a> Group<'a> {
         if index < self.group_len {
             return self.data(index).filter(|payload| payload.len() <= row_len);
         }
-        let held = self.hold.parities().find(|held| held.index == index)?;
-        self.hold.payload(held).get(..row_len)
+        let symbol = self.hold.parities().find(|symbol| symbol.index == index)?;
+        self.hold.payload(symbol).get(..row_len)
     }
 
     fn length(&self, index: u8) -> Option<u16> {
         if index < self.group_len {
             return u16::try_from(self.data(index)?.len()).ok();
         }
-        let held = self.hold.parities().find(|held| held.index == index)?;
-        let encoded = self.hold.payload(held).last_chunk()?;
+        let symbol = self.hold.parities().find(|symbol| symbol.index == index)?;
+        let encoded = self.hold.payload(symbol).last_chunk()?;
         Some(u16::from_be_bytes(*encoded))
     }
 
     fn fragment(&self, index: u8) -> Option<EncodedFragment> {
         if index >= self.group_len {
-            let held = self.hold.parities().find(|held| held.index == index)?;
-            let Extra::Parity { fragment, .. } = held.extra() else { return None };
+            let symbol = self.hold.parities().find(|symbol| symbol.index == index)?;
+            let Extra::Parity { fragment, .. } = symbol.extra() else { return None };
             return fragment;
         }
         if index >= self.size {

@@ -6,15 +6,15 @@ use crate::wire::{EncodedFragment, Fragment};
 #[derive(Debug)]
 pub(super) struct Hold {
     bytes: Vec<u8>,
-    symbols: Vec<Held>,
+    symbols: Vec<Symbol>,
     /// Where in `symbols` the data symbol of an index is; [`ABSENT`] when it is not there.
     data: [u8; 128],
     parity: u8,
 }
 
-/// One symbol.
+/// One symbol of the group: a data packet, or a parity packet.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
+pub(super) struct Symbol {
     /// Its index in the code: data below the group's length, parity from there on.
     pub(super) index: u8,
     start: u32,
@@ -68,25 +68,25 @@ impl Hold {
             Extra::Parity { .. } => self.parity += 1,
         }
         payload.into_iter().for_each(|part| self.bytes.extend_from_slice(part));
-        self.symbols.push(Held { index, start, len, extra });
+        self.symbols.push(Symbol { index, start, len, extra });
     }
 
     /// The data symbol of an index.
     pub(super) fn data(&self, index: u8) -> Option<Tsdu<'_>> {
-        let held = self.symbols.get(usize::from(self.data[usize::from(index)]))?;
-        match held.extra {
-            Extra::Data(fragment) => Some(Tsdu { payload: self.payload(held), fragment }),
+        let symbol = self.symbols.get(usize::from(self.data[usize::from(index)]))?;
+        match symbol.extra {
+            Extra::Data(fragment) => Some(Tsdu { payload: self.payload(symbol), fragment }),
             Extra::Parity { .. } => None,
         }
     }
 
     /// All parity symbols.
-    pub(super) fn parities(&self) -> impl Iterator<Item = &Held> {
-        self.symbols.iter().filter(|held| matches!(held.extra, Extra::Parity { .. }))
+    pub(super) fn parities(&self) -> impl Iterator<Item = &Symbol> {
+        self.symbols.iter().filter(|symbol| matches!(symbol.extra, Extra::Parity { .. }))
     }
 
     pub(super) fn has_parity(&self, index: u8) -> bool {
-        self.parity > 0 && self.parities().any(|held| held.index == index)
+        self.parity > 0 && self.parities().any(|symbol| symbol.index == index)
     }
 
     /// How many parity symbols there are.
@@ -94,13 +94,13 @@ impl Hold {
         self.parity
     }
 
-    pub(super) fn payload(&self, held: &Held) -> &[u8] {
-        &self.bytes[held.start as usize..][..usize::from(held.len)]
+    pub(super) fn payload(&self, symbol: &Symbol) -> &[u8] {
+        &self.bytes[symbol.start as usize..][..usize::from(symbol.len)]
     }
 
     /// Bytes of payload.
     pub(super) fn len(&self) -> usize {
-        self.symbols.iter().map(Held::len).sum()
+        self.symbols.iter().map(Symbol::len).sum()
     }
 
     /// Memory that stays when the symbols are forgotten.
@@ -113,14 +113,14 @@ impl Hold {
         let before = self.bytes.len();
         let (mut at, mut end) = (0, 0);
         self.parity = 0;
-        self.symbols.retain_mut(|held| {
-            let is_data = matches!(held.extra, Extra::Data(_));
+        self.symbols.retain_mut(|symbol| {
+            let is_data = matches!(symbol.extra, Extra::Data(_));
             if is_data {
-                let start = held.start as usize;
-                self.bytes.copy_within(start..start + held.len(), end);
-                self.data[usize::from(held.index)] = at;
-                held.start = end as u32;
-                (at, end) = (at + 1, end + held.len());
+                let start = symbol.start as usize;
+                self.bytes.copy_within(start..start + symbol.len(), end);
+                self.data[usize::from(symbol.index)] = at;
+                symbol.start = end as u32;
+                (at, end) = (at + 1, end + symbol.len());
             }
             is_data
         });
@@ -135,7 +135,7 @@ impl Default for Hold {
     }
 }
 
-impl Held {
+impl Symbol {
     pub(super) fn len(&self) -> usize {
         self.len.into()
     }
