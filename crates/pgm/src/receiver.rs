@@ -5,12 +5,12 @@
 
 mod arrival;
 mod assemble;
-mod behind;
 mod block;
 mod blocks;
 mod bulk;
 mod config;
 mod decode;
+mod delivered;
 mod event;
 mod flow;
 mod heard;

@@ -274,7 +274,7 @@ impl Peer {
         let (size, present) = (block.size(), block.present);
         let Some(hold) = &mut block.hold else { return };
         if let Sink::Ordered(ordered) = &mut self.sink {
-            self.held.bytes += ordered.move_behind(key, hold);
+            self.held.bytes += ordered.move_delivered(key, hold);
         }
         let group = Group { group_len, size, present, hold, kept: None };
         if shared.recovery.recover(&group).is_err() {

@@ -1,4 +1,4 @@
-//! Memory of messages that others hold, and that is used in turns.
+//! Reuse of the memory of messages that were handed over, once nobody holds it any more.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -6,16 +6,19 @@ use std::sync::Arc;
 
 use super::messages::Messages;
 
-/// Memory that was lent, to the application and to who decodes, and is used again when they have let go of all of it.
+/// Memory that was handed over to the application, and that [`super::delivered::Delivered`] may hold as well. A piece is used again when
+/// both have let go of it.
 #[derive(Debug, Default)]
 pub(super) struct Lent {
-    /// In the order in which it was lent, which is that in which it mostly comes free.
+    /// The oldest first: pieces mostly come free in the order in which they were lent.
     memory: VecDeque<Arc<Messages>>,
+    /// What they take.
     bytes: usize,
 }
 
 impl Lent {
-    /// Takes messages as they are, and leaves other memory for the next ones, with what is not whole yet.
+    /// Hands `messages` over without a copy. What takes their place is the oldest piece of memory that is free, or a new one; the
+    /// message that has only begun to arrive is copied there.
     pub(super) fn lend(&mut self, messages: &mut Messages) -> Arc<Messages> {
         let mut lent = self.memory.pop_front_if(|oldest| Arc::get_mut(oldest).is_some()).unwrap_or_default();
         let free = Arc::get_mut(&mut lent).expect("nobody else has it");
@@ -26,7 +29,7 @@ impl Lent {
         self.bytes += lent.capacity();
         self.memory.push_back(Arc::clone(&lent));
         while self.memory.len() > PIECES_MAX || self.bytes > BYTES_MAX {
-            // Who keeps it for so long frees it, too.
+            // The application keeps it so long that it is not worth waiting for: it is freed when the application drops it.
             let Some(given_up) = self.memory.pop_front() else { break };
             self.bytes -= given_up.capacity();
         }
@@ -34,9 +37,8 @@ impl Lent {
     }
 }
 
-/// Pieces of memory that are waited for.
+/// Pieces that are waited for, and the memory that they may take.
 const PIECES_MAX: usize = 64;
-/// What they take.
 const BYTES_MAX: usize = 32 << 20;
 
 #[cfg(test)]

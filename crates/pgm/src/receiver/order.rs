@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::assemble::{Assembly, Read};
-use super::behind::{Behind, Front};
 use super::config::{Limits, OnLoss, Slow};
+use super::delivered::{Delivered, Front};
 use super::event::EndCause;
 use super::hold::{Hold, Tsdu};
 use super::lent::Lent;
@@ -33,8 +33,8 @@ pub(super) struct Ordered {
     ahead_max: usize,
     /// Whether the last packet is to be read on.
     is_halfway: bool,
-    /// What was read of a group that may have to be decoded.
-    behind: Behind,
+    /// The packets of the group at the floor that were read, in case the rest of it has to be decoded.
+    delivered: Delivered,
     /// What is being handed over.
     told: Option<Arc<Messages>>,
     /// What was found behind the messages, and is to be told after them.
@@ -79,7 +79,7 @@ impl Ordered {
             told_stalled: false,
             messages: Messages::default(),
             is_halfway: false,
-            behind: Behind::default(),
+            delivered: Delivered::default(),
             told: None,
             next: None,
             skipped: None,
@@ -146,7 +146,8 @@ impl Ordered {
         }
     }
 
-    /// Reads the packet of a group that may have to be decoded, and notes where it lies; false when it does not lie there as it came.
+    /// Reads a packet of a group that may have to be decoded, and remembers where it lies. False when its payload is not there as it
+    /// came, so that it must be kept elsewhere.
     pub(super) fn read_noting(&mut self, place: Place, tsdu: Tsdu<'_>, stats: &mut ReceiverStats) -> bool {
         let start = self.messages.bytes().len();
         self.read(place.position, tsdu, stats);
@@ -156,24 +157,24 @@ impl Ordered {
         };
         let is_there = self.messages.bytes().len() == start + rest.len();
         if is_there {
-            self.behind.note(place, front, tsdu.fragment, start, &mut self.messages);
+            self.delivered.note(place, front, tsdu.fragment, start, &mut self.messages);
         }
         is_there
     }
 
-    /// Copies to the memory of a group what was read of it, and returns how many bytes that are.
-    pub(super) fn move_behind(&mut self, key: u64, hold: &mut Hold) -> usize {
-        if self.behind.key() != Some(key) {
+    /// Copies the packets of a group that were read to the group's own memory; returns how many bytes they are.
+    pub(super) fn move_delivered(&mut self, key: u64, hold: &mut Hold) -> usize {
+        if self.delivered.key() != Some(key) {
             return 0;
         }
-        self.behind.move_to(hold, &mut self.messages)
+        self.delivered.move_to(hold, &mut self.messages)
     }
 
     /// Forgets what was read of groups before this one.
     #[inline]
     pub(super) fn forget_before(&mut self, key: u64) {
-        if self.behind.key().is_some_and(|behind| behind < key) {
-            self.behind.clear(&mut self.messages);
+        if self.delivered.key().is_some_and(|delivered| delivered < key) {
+            self.delivered.clear(&mut self.messages);
         }
     }
 
@@ -184,7 +185,7 @@ impl Ordered {
             return false;
         }
         let told = lent.lend(&mut self.messages);
-        self.behind.lent(&told);
+        self.delivered.lent(&told);
         self.told = Some(told);
         true
     }
@@ -206,7 +207,7 @@ impl Peer {
             if !ordered.hand_over(&mut shared.lent) {
                 break;
             }
-            self.bound_behind(shared);
+            self.bound_delivered(shared);
             let Sink::Ordered(ordered) = &self.sink else { return None };
             // There may be none in what was read.
             if ordered.told().is_some_and(|told| !told.is_empty()) {
@@ -251,17 +252,17 @@ impl Peer {
             && ordered.may_read()
     }
 
-    /// What was read of a group and keeps too much memory from being used again goes to the group's own.
-    fn bound_behind(&mut self, shared: &mut Shared) {
+    /// Copies the packets that were read of a group to its own memory if they keep too much other memory from being reused.
+    fn bound_delivered(&mut self, shared: &mut Shared) {
         let Sink::Ordered(ordered) = &mut self.sink else { return };
-        if !ordered.behind.is_large() {
+        if !ordered.delivered.is_large() {
             return;
         }
-        let Some(block) = ordered.behind.key().and_then(|key| self.window.block_mut(key)) else {
-            return ordered.behind.clear(&mut ordered.messages);
+        let Some(block) = ordered.delivered.key().and_then(|key| self.window.block_mut(key)) else {
+            return ordered.delivered.clear(&mut ordered.messages);
         };
         let hold = block.hold_mut(&mut self.held, &mut shared.pool);
-        self.held.bytes += ordered.behind.move_to(hold, &mut ordered.messages);
+        self.held.bytes += ordered.delivered.move_to(hold, &mut ordered.messages);
     }
 
     /// Reads what is kept, packet by packet, until something else comes up.
