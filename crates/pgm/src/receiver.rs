@@ -339,8 +339,9 @@ impl Receiver {
         if peer.proof.is_missing() && Rival::note(&mut peer.rival, path.from, &packet.body) {
             return self.depose(now, at, path, packet);
         }
-        peer.rivals = peer.rivals.saturating_add(1);
-        if peer.rivals >= RIVALS && now.nanos_since(peer.last_heard) > RIVAL_SILENCE_NS {
+        peer.stranger_packets = peer.stranger_packets.saturating_add(1);
+        if peer.stranger_packets >= STRANGER_PACKETS && now.nanos_since(peer.last_heard) > STRANGER_SILENCE_NS
+        {
             peer.end.get_or_insert(EndCause::Expired);
             self.peers.queue(at);
         }
@@ -476,5 +477,5 @@ impl Peer {
 const OVER: Duration = Duration::from_secs(60);
 
 /// Packets from another address, and silence of the known one, after which the other one is believed.
-const RIVALS: u8 = 8;
-const RIVAL_SILENCE_NS: u64 = 1_000_000_000;
+const STRANGER_PACKETS: u8 = 8;
+const STRANGER_SILENCE_NS: u64 = 1_000_000_000;

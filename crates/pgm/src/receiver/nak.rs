@@ -164,10 +164,10 @@ impl Peer {
 
     /// A repair of a group came, whether we lack something of it or not. It confirms NAKs as an NCF does, should that have been lost.
     pub(super) fn repair_heard(&mut self, now: Instant, key: u64) {
-        if let Some(after_ns) = self.recent.answered(key, now) {
+        if let Some(after_ns) = self.heard.answered(key, now) {
             self.intervals.repaired(after_ns);
         }
-        if let Some(after_ns) = self.recent.followed(key, now) {
+        if let Some(after_ns) = self.heard.followed(key, now) {
             self.intervals.more_came(after_ns);
         }
         self.intervals.answered(key);
@@ -285,7 +285,7 @@ impl Peer {
     /// hardly ever begin with the same number. Who lacks none of them still notices lists that do.
     fn list_confirmed(&mut self, now: Instant, sqns: &NakList<'_>, shared: &mut Shared) {
         let first = self.window.position(sqns.first());
-        let of_list = self.recent.note(first, 1, now, self.intervals.round_ns());
+        let of_list = self.heard.note(first, 1, now, self.intervals.round_ns());
         let (mut wanted, mut needless, mut round) = (0, 0, Round::First);
         for sqn in sqns.iter() {
             let Some(awaited) = self.packet_confirmed(now, self.window.position(sqn), shared) else {
@@ -306,7 +306,7 @@ impl Peer {
 
     fn group_confirmed(&mut self, now: Instant, position: u64, shared: &mut Shared) {
         let (key, asked) = (self.window.key(position), self.window.index(position) + 1);
-        let confirmation = self.recent.note(key, asked, now, self.intervals.round_ns());
+        let confirmation = self.heard.note(key, asked, now, self.intervals.round_ns());
         // What a short group left out was asked for, too, and says nothing of losses.
         let block_len = self.window.block_len();
         let is_full = self.window.block(key).is_none_or(|block| block.size() == block_len);

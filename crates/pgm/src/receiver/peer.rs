@@ -28,8 +28,9 @@ use crate::{Instant, Seq};
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) session: Session,
-    /// The network address its packets come from, and the group they come to.
+    /// The network address that its packets come from.
     pub(super) source: IpAddr,
+    /// The group that the latest of them came to, and the number of the interface that they came by.
     pub(super) group: IpAddr,
     pub(super) interface: u32,
     /// Where NAKs go: what the latest SPM says. None is sent before (RFC 3208 §6.2).
@@ -37,13 +38,16 @@ pub(super) struct Peer {
     pub(super) last_heard: Instant,
     pub(super) flow: Flow,
     /// SPMs and data packets heard, up to a few.
-    pub(super) heard: u8,
-    /// What the source has shown of being it, and who else claims to be.
+    pub(super) packets_heard: u8,
+    /// What the source has shown to prove that the session is its own.
     pub(super) proof: Proof,
+    /// Another address that claims to be the source.
     pub(super) rival: Option<Rival>,
     /// Packets from another address since the last one from the source.
-    pub(super) rivals: u8,
+    pub(super) stranger_packets: u8,
+    /// The number of the latest SPM, which does not wrap: its low 32 bits are SPM_SQN.
     spm_sqn: Option<u64>,
+    /// Doubt about jumps of SPM numbers, and of data.
     spm_leap: Leap,
     pub(super) data_leap: Leap,
     pub(super) window: Window,
@@ -51,30 +55,33 @@ pub(super) struct Peer {
     /// The last packets of short groups, and how many packets those have, until it is known how long groups are.
     short_groups: VecDeque<(u64, u32)>,
     pub(super) sink: Sink,
-    /// Whether it is known where delivery begins, and whether the application was told.
+    /// Whether it is known where delivery begins.
     pub(super) begun: bool,
+    /// Whether the application was told of the source.
     pub(super) announced: bool,
     /// The position that delivery begins at.
     pub(super) first: u64,
     pub(super) intervals: Intervals,
     pub(super) timers: Timers<Timer, { Timer::COUNT }>,
-    /// The blocks under repair, and those of which a NAK is due.
+    /// The keys of the blocks under repair.
     pub(super) active: Vec<u64>,
+    /// The keys of those of which a NAK is due now.
     pub(super) due: Vec<u64>,
     pub(super) spm_request: SpmRequest,
-    pub(super) recent: Heard,
-    /// Whether something may be missing that was not looked for yet.
+    /// Confirmations heard of late.
+    pub(super) heard: Heard,
+    /// Whether the search for gaps stopped short of the lead, for want of room.
     pub(super) waits_for_room: bool,
-    /// Since when repairs find no room, or when one was last asked for nevertheless.
+    /// Since when repairs find no room, or when one was last asked for in spite of that; `None` while there is room.
     pub(super) shortage: Option<Instant>,
     /// The longest payload of a packet so far.
     pub(super) payload_len_max: usize,
     pub(super) held: Held,
-    /// The last position of a session that its source has ended, and how: what is missing until there is still repaired.
+    /// The last position of a session that its source has ended, and how. What is missing up to there is still repaired.
     pub(super) fin: Option<(u64, EndCause)>,
-    /// Why the session is over at once, whatever is missing.
+    /// Why the session is over at once, whatever is still missing.
     pub(super) end: Option<EndCause>,
-    /// Whether the peer waits in the receiver's queues.
+    /// Whether the peer is in the queue of those that may have events, and in that of those that may have something to send.
     pub(super) is_ready: bool,
     pub(super) is_sending: bool,
 }
@@ -142,10 +149,10 @@ impl Peer {
             path: None,
             last_heard: now,
             flow: Flow::default(),
-            heard: 0,
+            packets_heard: 0,
             proof: Proof::default(),
             rival: None,
-            rivals: 0,
+            stranger_packets: 0,
             spm_sqn: None,
             spm_leap: Leap::default(),
             data_leap: Leap::default(),
@@ -161,7 +168,7 @@ impl Peer {
             active: Vec::new(),
             due: Vec::new(),
             spm_request: SpmRequest::default(),
-            recent: Heard::default(),
+            heard: Heard::default(),
             waits_for_room: false,
             shortage: None,
             payload_len_max: 0,
@@ -175,7 +182,7 @@ impl Peer {
 
     /// Whether a single packet was heard, which anybody may have sent by mistake or in another's name.
     pub(super) fn was_heard_once(&self) -> bool {
-        self.heard < 2
+        self.packets_heard < 2
     }
 
     /// Whether repair is by group.
@@ -241,8 +248,8 @@ impl Peer {
 
     pub(super) fn heard_from(&mut self, now: Instant) {
         self.last_heard = now;
-        self.heard = self.heard.saturating_add(1);
-        self.rivals = 0;
+        self.packets_heard = self.packets_heard.saturating_add(1);
+        self.stranger_packets = 0;
     }
 
     /// An SPM is in sequence when its number is greater than that of the last one (§6.2). A number far ahead needs witnesses: else a
