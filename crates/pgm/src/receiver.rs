@@ -28,6 +28,7 @@ mod proof;
 mod repair;
 mod room;
 mod shared;
+mod spmr;
 mod stats;
 mod window;
 

@@ -1,4 +1,6 @@
-//! Asking for repairs (RFC 3208 §6.3, §11.5), and for SPMs by SPMRs (§13).
+//! Asking for repairs (RFC 3208 §6.3, §11.5).
+
+use std::net::IpAddr;
 
 use super::config::NakConfig;
 use super::heard::{Confirmation, Round};
@@ -19,16 +21,6 @@ struct Awaited {
     was_confirmed: bool,
     /// An earlier repair of its block was of no use.
     was_repaired: bool,
-}
-
-/// The state of asking for an SPM.
-#[derive(Debug, Default)]
-pub(super) struct SpmRequest {
-    /// The copies still to be sent: one to the group, one to the source.
-    copies: u8,
-    tries: u8,
-    /// Whether another receiver's request stood for ours since we last sent one.
-    has_refrained: bool,
 }
 
 impl Peer {
@@ -400,48 +392,6 @@ impl Peer {
         }
     }
 
-    /// An SPM is wanted: data come from a source, but where NAKs go is not known. A random back-off comes first (§13.5).
-    pub(super) fn want_spm(&mut self, now: Instant, shared: &mut Shared) {
-        if !self.timers.is_set(Timer::Spmr) {
-            let wait_ns = shared.rng.below(spmr_ns(&shared.config.nak));
-            self.timers.set(Timer::Spmr, now.plus_nanos(wait_ns));
-        }
-    }
-
-    /// The back-off before an SPMR has ended.
-    pub(super) fn request_spm(&mut self, now: Instant, shared: &mut Shared) {
-        if self.path.is_none() {
-            self.spm_request.copies = 2;
-            self.spm_request.has_refrained = false;
-            self.await_spm(now, shared);
-        }
-    }
-
-    /// Another receiver asked for an SPM: as if we had. Once only, so that nobody keeps us from asking for ever.
-    pub(super) fn spm_was_requested(&mut self, now: Instant, shared: &mut Shared) {
-        let request = &mut self.spm_request;
-        if self.timers.is_set(Timer::Spmr) && request.copies == 0 && !request.has_refrained {
-            request.has_refrained = true;
-            self.await_spm(now, shared);
-        }
-    }
-
-    /// The wait for the SPM that was asked for, longer each time, and the back-off before the next request: those who wait together
-    /// shall not ask together.
-    fn await_spm(&mut self, now: Instant, shared: &mut Shared) {
-        let interval_ns = spmr_ns(&shared.config.nak);
-        self.spm_request.tries = self.spm_request.tries.saturating_add(1);
-        let wait_ns = interval_ns.saturating_mul(1 << self.spm_request.tries.min(8));
-        let next = now.plus_nanos(wait_ns.saturating_add(shared.rng.below(interval_ns)));
-        self.timers.set(Timer::Spmr, next);
-    }
-
-    /// An SPM came. Whether it answers ours or was due anyway nobody can tell, so that it tells nothing of the round trip.
-    pub(super) fn spm_answered(&mut self) {
-        self.timers.stop(Timer::Spmr);
-        self.spm_request.copies = 0;
-    }
-
     /// The next packet to this source, or about it.
     pub(super) fn transmit(
         &mut self,
@@ -449,24 +399,18 @@ impl Peer {
         buffer: &mut [u8],
         shared: &mut Shared,
     ) -> Option<Transmit> {
-        let (packet_len, to, ttl) = match self.spm_request.copies {
-            0 => (self.emit_nak(now, buffer, shared)?, None, None),
-            copies => {
-                self.spm_request.copies -= 1;
-                let len = Packet { session: self.session, body: Body::Spmr }.emit(buffer);
-                if copies == 2 {
-                    // To the group as far as the next hop, so that other receivers need not ask, too.
-                    shared.stats.spmrs += 1;
-                    (len, Some(Destination::Group(self.group)), Some(1))
-                } else {
-                    (len, Some(Destination::Host { nla: self.source, interface: self.interface }), None)
-                }
-            }
-        };
-        let path = self.path.unwrap_or(self.source);
-        let to = to.unwrap_or(Destination::Host { nla: path, interface: self.interface });
+        if let Some(spmr) = self.transmit_spmr(buffer, shared) {
+            return Some(spmr);
+        }
+        let len = self.emit_nak(now, buffer, shared)?;
+        Some(self.to_host(self.path.unwrap_or(self.source), len, shared))
+    }
+
+    /// A packet of `len` bytes on its way to a host.
+    pub(super) fn to_host(&self, nla: IpAddr, len: usize, shared: &Shared) -> Transmit {
+        let to = Destination::Host { nla, interface: self.interface };
         let tos = shared.config.tos;
-        Some(Transmit { to, ttl, tos, router_alert: true, apart: false, stride: packet_len, len: packet_len })
+        Transmit { to, ttl: None, tos, router_alert: true, apart: false, stride: len, len }
     }
 
     /// Writes a NAK for what is due, oldest first, as much as one NAK holds.
@@ -547,10 +491,6 @@ impl Peer {
         self.timers.set_by(Timer::Repair, deadline);
         answer
     }
-}
-
-fn spmr_ns(config: &NakConfig) -> u64 {
-    u64::try_from(config.spmr.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn limits(config: &NakConfig, heard_at: Instant) -> Limits {
