@@ -5,6 +5,7 @@
 
 mod arrival;
 mod assemble;
+mod bits;
 mod block;
 mod blocks;
 mod bulk;

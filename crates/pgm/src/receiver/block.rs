@@ -1,5 +1,6 @@
 //! A span of the receive window: a transmission group, or 64 sequence numbers where there is no parity.
 
+use super::bits::mask_below;
 use super::hold::Hold;
 use super::repair::Repair;
 use super::room::Held;
@@ -82,11 +83,6 @@ impl Block {
     }
 }
 
-/// The lowest `count` places.
-pub(super) fn mask_below(count: u8) -> u128 {
-    if count >= 128 { u128::MAX } else { (1 << count) - 1 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,13 +101,5 @@ mod tests {
         block.hold = Some(hold);
         block.lost = 0b100;
         assert_eq!((block.missing(), block.lacking()), (0b1_0000, 1));
-    }
-
-    #[test]
-    fn masks() {
-        assert_eq!(
-            (mask_below(0), mask_below(3), mask_below(127), mask_below(128)),
-            (0, 7, u128::MAX >> 1, u128::MAX)
-        );
     }
 }

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
+use super::bits::runs;
 use super::config::NakConfig;
 use super::heard::{Confirmation, Round};
 use super::intervals::Lack;
 use super::peer::{Peer, Sink, Timer};
 use super::repair::{Expired, GroupRepair, Lanes, Limits, Repair, Stage};
 use super::shared::Shared;
-use super::window::{Place, Window, runs};
+use super::window::{Place, Window};
 use crate::path::{Destination, Transmit};
 use crate::rng::Rng;
 use crate::wire::{Body, Nak, NakList, Packet, Request};

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::net::IpAddr;
 
+use super::bits::runs;
 use super::block::Block;
 use super::bulk::Bulk;
 use super::config::{Consumer, JoinWish};
@@ -18,7 +19,7 @@ use super::proof::{Proof, Rival};
 use super::room::Held;
 use super::shared::Shared;
 use super::spmr::SpmRequest;
-use super::window::{Place, Window, runs};
+use super::window::{Place, Window};
 use crate::path::Path;
 use crate::timers::{self, Timers};
 use crate::wire::{Reset, Session, Spm, WindowState};

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::block::{Block, mask_below};
+use super::bits::{mask_below, mask_between, runs};
+use super::block::Block;
 use super::blocks::Blocks;
 use super::hold::Hold;
 use super::repair::Repair;
@@ -174,11 +175,7 @@ impl Window {
             let end = match self.done.end_of(key) {
                 Some(end) => self.start(end),
                 None if self.blocks.contains(key) && self.wanted(key) == 0 => self.start(key + 1),
-                None if self.floor < self.trail => {
-                    let known = self.blocks.next_from(key);
-                    let next = known.into_iter().chain(self.done.next_after(key)).min();
-                    next.map_or(self.trail, |next| self.start(next).min(self.trail))
-                }
+                None if self.floor < self.trail => self.unknown_up_to(key, self.trail),
                 None => return,
             };
             if end == self.floor {
@@ -244,15 +241,12 @@ impl Window {
             }
             let start = self.start(key);
             let Some(block) = self.blocks.get_mut(key) else {
-                // All up to the next block that is known.
-                let known = self.blocks.next_from(key);
-                let next = known.into_iter().chain(self.done.next_after(key)).min();
-                let end = next.map_or(trail, |next| self.start(next).min(trail));
+                let end = self.unknown_up_to(key, trail);
                 lose(at..end);
                 at = end;
                 continue;
             };
-            let span = !mask_below((at - start) as u8) & mask_below((end - start) as u8);
+            let span = mask_between((at - start) as u8, (end - start) as u8);
             let lost = block.missing() & span;
             block.lost |= lost;
             runs(lost).for_each(|run| lose(start + u64::from(run.start)..start + u64::from(run.end)));
@@ -262,6 +256,12 @@ impl Window {
             }
             at = end;
         }
+    }
+
+    /// Where the blocks end of which nothing is known, from this one on: at the next block, or at `limit`.
+    fn unknown_up_to(&self, key: u64, limit: u64) -> u64 {
+        let next = self.blocks.next_from(key).into_iter().chain(self.done.next_after(key)).min();
+        next.map_or(limit, |next| self.start(next).min(limit))
     }
 
     /// The next block below `limit` of which something is newly found missing, and what. Each block is made that is found so; the
@@ -275,7 +275,7 @@ impl Window {
             }
             let start = self.start(key);
             let end = self.start(key + 1).min(limit);
-            let span = !mask_below((self.detected - start) as u8) & mask_below((end - start) as u8);
+            let span = mask_between((self.detected - start) as u8, (end - start) as u8);
             self.detected = end;
             self.ensure(key);
             let missing = self.wanted(key) & span;
@@ -347,7 +347,7 @@ impl Window {
             let from = positions.start.saturating_sub(start).min(128) as u8;
             let to = (positions.end - start).min(128) as u8;
             let block = self.ensure(key);
-            block.present |= mask_below(to) & !mask_below(from) & block.all();
+            block.present |= mask_between(from, to) & block.all();
             if block.missing() == 0 {
                 self.finish(key).and_then(|block| block.hold).into_iter().for_each(&mut *recycle);
             }
@@ -415,19 +415,6 @@ enum Look {
         end: u64,
     },
     Nothing,
-}
-
-/// The runs of set bits.
-pub(super) fn runs(mut bits: u128) -> impl Iterator<Item = Range<u8>> {
-    std::iter::from_fn(move || {
-        if bits == 0 {
-            return None;
-        }
-        let start = bits.trailing_zeros();
-        let len = (bits >> start).trailing_ones();
-        bits &= !(mask_below(len as u8) << start);
-        Some(start as u8..(start + len) as u8)
-    })
 }
 
 /// Added to sequence numbers, so that positions may go below the first one that is heard of: by half their space for what an SPM says,
@@ -576,12 +563,5 @@ mod tests {
         assert_eq!((old[0].0, old[0].1.present), (position(640), 1 << 10));
         assert!((0..5).all(|key| window.is_done((ORIGIN >> 7) + key)));
         assert_eq!(window.detected(), position(0));
-    }
-
-    #[test]
-    fn runs_of_bits() {
-        assert_eq!(runs(0b1011_0010).collect::<Vec<_>>(), [1..2, 4..6, 7..8]);
-        assert_eq!(runs(u128::MAX).next(), Some(0..128));
-        assert_eq!(runs(0).count(), 0);
     }
 }
