@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use super::bits::runs;
-use super::config::NakConfig;
 use super::heard::{Confirmation, Round};
 use super::intervals::Lack;
+use super::lanes::Lanes;
 use super::peer::{Peer, Sink, Timer};
-use super::repair::{Expired, GroupRepair, Lanes, Limits, Repair, Stage};
+use super::repair::{Expired, GroupRepair, Repair, Stage};
+use super::retries::Patience;
 use super::shared::Shared;
 use super::window::{Place, Window};
 use crate::path::{Destination, Transmit};
@@ -205,7 +206,7 @@ impl Peer {
 
     /// Ends what timers of repair are due, and finds out when the next one is.
     pub(super) fn expire_repairs(&mut self, now: Instant, shared: &mut Shared) {
-        let limits = limits(&shared.config.nak, self.last_heard);
+        let patience = Patience::new(&shared.config.nak, self.last_heard);
         let chance = shared.rng.draw();
         let mut next = Instant::FAR_FUTURE;
         let mut at = 0;
@@ -225,8 +226,8 @@ impl Peer {
                 let until = now.plus_nanos(self.intervals.backoff_ns(lack, is_last, &chance));
                 let expired = match &mut block.repair {
                     Repair::Idle => Expired::Nothing,
-                    Repair::Packets(lanes) => lanes.expire(now, limits, until),
-                    Repair::Group(group) => group.expire(now, limits, wanted, until),
+                    Repair::Packets(lanes) => lanes.expire(now, patience, until),
+                    Repair::Group(group) => group.expire(now, patience, wanted, until),
                 };
                 match expired {
                     Expired::Nak => self.due.push(key),
@@ -491,19 +492,6 @@ impl Peer {
         let deadline = block.repair.deadline();
         self.timers.set_by(Timer::Repair, deadline);
         answer
-    }
-}
-
-fn limits(config: &NakConfig, heard_at: Instant) -> Limits {
-    let patience_ns = |interval: std::time::Duration, retries: u8| {
-        u64::try_from(interval.saturating_mul(retries.into()).as_nanos()).unwrap_or(u64::MAX)
-    };
-    Limits {
-        ncf_retries: config.ncf_retries,
-        ncf_patience_ns: patience_ns(config.repeat, config.ncf_retries),
-        data_retries: config.data_retries,
-        data_patience_ns: patience_ns(config.rdata, config.data_retries),
-        heard_at,
     }
 }
 

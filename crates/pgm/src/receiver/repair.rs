@@ -1,5 +1,7 @@
 //! The repair of one block: the states of RFC 3208 §6.3.
 
+use super::lanes::Lanes;
+use super::retries::{Patience, Retries};
 use crate::Instant;
 
 /// How far the repair of a block has got.
@@ -14,79 +16,6 @@ pub(super) enum Repair {
     Packets(Lanes),
     /// Parity is.
     Group(GroupRepair),
-}
-
-/// The states of a block's packets: for each state the packets in it, and when its timer ends.
-#[derive(Debug, Clone)]
-pub(super) struct Lanes {
-    pub(super) backoff: u128,
-    pub(super) backoff_at: Instant,
-    pub(super) wait_ncf: Lane,
-    pub(super) wait_data: Lane,
-    /// Those that wait for data without having been asked for.
-    put_off: u128,
-    /// Those for which another receiver's NAK stood for ours since we last sent one.
-    refrained: u128,
-    pub(super) retries: Retries,
-}
-
-/// Packets that wait, with one timer for all of them: in two generations, so that who joins later does not keep the earlier ones
-/// waiting. Each packet waits for one interval at least, and two at most.
-#[derive(Debug, Clone)]
-pub(super) struct Lane {
-    elder: u128,
-    younger: u128,
-    /// When the elder generation has waited long enough.
-    at: Instant,
-    interval_ns: u64,
-}
-
-impl Lane {
-    const EMPTY: Lane = Lane { elder: 0, younger: 0, at: Instant::FAR_FUTURE, interval_ns: 0 };
-
-    pub(super) fn packets(&self) -> u128 {
-        self.elder | self.younger
-    }
-
-    /// Packets begin to wait, or begin anew.
-    fn add(&mut self, packets: u128, now: Instant, interval_ns: u64) {
-        self.elder &= !packets;
-        self.interval_ns = interval_ns;
-        if self.elder == 0 && self.younger == 0 {
-            self.elder = packets;
-            self.at = now.plus_nanos(interval_ns);
-        } else {
-            self.younger |= packets;
-        }
-    }
-
-    fn remove(&mut self, packets: u128) {
-        self.elder &= !packets;
-        self.younger &= !packets;
-        if self.packets() == 0 {
-            self.at = Instant::FAR_FUTURE;
-        }
-    }
-
-    /// Those that have waited for `enough_ns` need not wait longer; says whether there are any.
-    pub(super) fn cut_short(&mut self, now: Instant, enough_ns: u64) -> bool {
-        let is_enough =
-            self.elder != 0 && self.at <= now.plus_nanos(self.interval_ns.saturating_sub(enough_ns));
-        if is_enough {
-            self.at = self.at.min(now);
-        }
-        is_enough
-    }
-
-    /// The packets that have waited long enough, if it is time.
-    fn expire(&mut self, now: Instant) -> u128 {
-        if self.at > now {
-            return 0;
-        }
-        let expired = std::mem::replace(&mut self.elder, std::mem::take(&mut self.younger));
-        self.at = if self.elder == 0 { Instant::FAR_FUTURE } else { now.plus_nanos(self.interval_ns) };
-        expired
-    }
 }
 
 /// The state of a group.
@@ -109,21 +38,6 @@ pub(super) enum Stage {
     WaitData,
 }
 
-/// What a block's repair remembers from one NAK to the next.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Retries {
-    /// NAKs that were not confirmed: while the source was heard of, and while it was silent.
-    ncf: u8,
-    silent: u8,
-    pub(super) data: u8,
-    /// When a packet was first confirmed, until one that waits comes.
-    pub(super) ncf_at: Option<Instant>,
-    /// When the first NAK of those that led to nothing was sent or confirmed.
-    since: Option<Instant>,
-    /// When the last NAK was sent, until it is confirmed.
-    pub(super) nak_at: Option<Instant>,
-}
-
 /// What the end of a timer calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expired {
@@ -134,64 +48,12 @@ pub(super) enum Expired {
     Nothing,
 }
 
-/// How often something is asked for before it is given up, and for how long at least: intervals that were measured to be short make
-/// a receiver quicker, not less patient.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) ncf_retries: u8,
-    pub(super) ncf_patience_ns: u64,
-    pub(super) data_retries: u8,
-    pub(super) data_patience_ns: u64,
-    /// When the source was last heard of.
-    pub(super) heard_at: Instant,
-}
-
-impl Retries {
-    /// Data came.
-    pub(super) fn progress(&mut self) {
-        self.data = 0;
-        self.confirmed();
-        self.since = None;
-    }
-
-    fn confirmed(&mut self) {
-        (self.ncf, self.silent) = (0, 0);
-    }
-
-    /// NAKs since the last confirmation.
-    pub(super) fn unanswered_naks(&self) -> u8 {
-        self.ncf.saturating_add(self.silent)
-    }
-
-    /// A NAK was not confirmed in time; true when that is once too often.
-    ///
-    /// While nothing is heard of a source it, or we, may be cut off, and that says nothing of what it can repair afterwards: its
-    /// expiry ends that, and not the count of our NAKs.
-    fn unconfirmed(&mut self, now: Instant, limits: Limits) -> bool {
-        if self.nak_at.take().is_some_and(|asked_at| limits.heard_at <= asked_at) {
-            self.silent = self.silent.saturating_add(1);
-            return false;
-        }
-        self.ncf = self.ncf.saturating_add(1);
-        let waited_ns = now.nanos_since(*self.since.get_or_insert(now));
-        self.ncf > limits.ncf_retries && waited_ns >= limits.ncf_patience_ns
-    }
-
-    /// Data that were confirmed did not come in time; true when that is once too often.
-    fn unanswered(&mut self, now: Instant, limits: Limits) -> bool {
-        self.ncf_at = None;
-        self.data = self.data.saturating_add(1);
-        let waited_ns = now.nanos_since(*self.since.get_or_insert(now));
-        self.data > limits.data_retries && waited_ns >= limits.data_patience_ns
-    }
-}
-
 impl Repair {
     /// The end of the earliest timer.
     pub(super) fn deadline(&self) -> Instant {
         match self {
             Repair::Idle => Instant::FAR_FUTURE,
-            Repair::Packets(lanes) => lanes.backoff_at.min(lanes.wait_ncf.at).min(lanes.wait_data.at),
+            Repair::Packets(lanes) => lanes.deadline(),
             Repair::Group(group) => group.at,
         }
     }
@@ -205,130 +67,6 @@ impl Repair {
             Repair::Idle => None,
             Repair::Packets(lanes) => Some(&mut lanes.retries),
             Repair::Group(group) => Some(&mut group.retries),
-        }
-    }
-}
-
-impl Lanes {
-    pub(super) fn new() -> Self {
-        Lanes {
-            backoff: 0,
-            backoff_at: Instant::FAR_FUTURE,
-            wait_ncf: Lane::EMPTY,
-            wait_data: Lane::EMPTY,
-            put_off: 0,
-            refrained: 0,
-            retries: Retries::default(),
-        }
-    }
-
-    pub(super) fn all(&self) -> u128 {
-        self.backoff | self.wait_ncf.packets() | self.wait_data.packets()
-    }
-
-    /// Packets begin to back off, together with those that do already.
-    pub(super) fn back_off(&mut self, packets: u128, until: Instant) {
-        self.backoff |= packets;
-        self.put_off &= !packets;
-        self.backoff_at = self.backoff_at.min(until);
-    }
-
-    /// Lets no more packets than `enough` be asked for, those that were asked for among them. The others wait as if they were
-    /// confirmed.
-    pub(super) fn put_off_beyond(&mut self, enough: u8, now: Instant, repair_ns: u64) {
-        let waiting = self.wait_ncf.packets() | self.wait_data.packets();
-        let under_way = (waiting & !self.put_off).count_ones();
-        let mut beyond = self.backoff;
-        for _ in under_way..enough.into() {
-            beyond &= beyond.wrapping_sub(1);
-        }
-        if beyond != 0 {
-            self.wait_data.add(beyond, now, repair_ns);
-            self.put_off |= beyond;
-            self.end_back_off(beyond);
-        }
-    }
-
-    /// A NAK was sent for some of the packets that backed off; the others follow at once.
-    pub(super) fn nak_sent(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
-        self.backoff &= !packets;
-        self.refrained &= !packets;
-        self.wait_ncf.add(packets, now, confirmation_ns);
-        self.backoff_at = if self.backoff == 0 { Instant::FAR_FUTURE } else { now };
-        self.retries.nak_at = Some(now);
-    }
-
-    /// Another receiver's NAK was heard (§6.3): as if we had sent it. Once only, so that nobody keeps us from asking for ever.
-    pub(super) fn nak_heard(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
-        let matching = packets & (self.backoff | self.wait_ncf.packets()) & !self.refrained;
-        if matching != 0 {
-            self.refrained |= matching;
-            self.wait_ncf.add(matching, now, confirmation_ns);
-            self.end_back_off(matching);
-        }
-    }
-
-    /// Packets were confirmed.
-    pub(super) fn confirmed(&mut self, packets: u128, now: Instant, repair_ns: u64) {
-        let matching = packets & self.all();
-        if matching != 0 {
-            self.wait_ncf.remove(matching);
-            self.put_off &= !matching;
-            self.wait_data.add(matching, now, repair_ns);
-            self.retries.confirmed();
-            self.retries.ncf_at.get_or_insert(now);
-            self.end_back_off(matching);
-        }
-    }
-
-    /// A packet came; how long after its confirmation, if it was confirmed.
-    pub(super) fn arrived(&mut self, packet: u128, now: Instant) -> Option<u64> {
-        let awaited = self.wait_data.packets() & packet != 0;
-        self.remove(packet);
-        if awaited { self.retries.ncf_at.take().map(|at| now.nanos_since(at)) } else { None }
-    }
-
-    /// Packets are there, or given up.
-    pub(super) fn remove(&mut self, packets: u128) {
-        self.wait_ncf.remove(packets);
-        self.wait_data.remove(packets);
-        self.end_back_off(packets);
-    }
-
-    /// Ends the timers that are due. Packets that wait again back off until `backoff_until`.
-    pub(super) fn expire(&mut self, now: Instant, limits: Limits, backoff_until: Instant) -> Expired {
-        let mut lost = 0;
-        let unconfirmed = self.wait_ncf.expire(now);
-        if unconfirmed != 0 {
-            if self.retries.unconfirmed(now, limits) {
-                lost |= unconfirmed;
-            } else {
-                self.back_off(unconfirmed, backoff_until);
-            }
-        }
-        let unanswered = self.wait_data.expire(now);
-        if unanswered != 0 {
-            if self.retries.unanswered(now, limits) {
-                lost |= unanswered;
-            } else {
-                self.back_off(unanswered, backoff_until);
-            }
-        }
-        if lost != 0 {
-            return Expired::Lost(lost);
-        }
-        if self.backoff != 0 && self.backoff_at <= now {
-            // Until poll_transmit sends the NAK nothing else is due.
-            self.backoff_at = Instant::FAR_FUTURE;
-            return Expired::Nak;
-        }
-        Expired::Nothing
-    }
-
-    fn end_back_off(&mut self, packets: u128) {
-        self.backoff &= !packets;
-        if self.backoff == 0 {
-            self.backoff_at = Instant::FAR_FUTURE;
         }
     }
 }
@@ -383,7 +121,7 @@ impl GroupRepair {
     pub(super) fn expire(
         &mut self,
         now: Instant,
-        limits: Limits,
+        patience: Patience,
         missing: u128,
         backoff_until: Instant,
     ) -> Expired {
@@ -395,8 +133,8 @@ impl GroupRepair {
                 self.at = Instant::FAR_FUTURE;
                 return Expired::Nak;
             }
-            Stage::WaitNcf => self.retries.unconfirmed(now, limits),
-            Stage::WaitData => self.retries.unanswered(now, limits),
+            Stage::WaitNcf => self.retries.unconfirmed(now, patience),
+            Stage::WaitData => self.retries.unanswered(now, patience),
         };
         if too_often {
             return Expired::Lost(missing);
@@ -411,141 +149,19 @@ impl GroupRepair {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        ncf_retries: 2,
-        ncf_patience_ns: 0,
-        data_retries: 1,
-        data_patience_ns: 0,
-        heard_at: Instant::FAR_FUTURE,
-    };
-
-    #[test]
-    fn a_packet_goes_from_back_off_to_data() {
-        let mut lanes = Lanes::new();
-        lanes.back_off(0b110, Instant(10));
-        lanes.back_off(0b1, Instant(12));
-        assert_eq!(lanes.expire(Instant(9), LIMITS, Instant(99)), Expired::Nothing);
-        assert_eq!(lanes.expire(Instant(10), LIMITS, Instant(99)), Expired::Nak);
-        assert_eq!(lanes.expire(Instant(11), LIMITS, Instant(99)), Expired::Nothing, "once");
-        lanes.nak_sent(0b111, Instant(11), 5);
-        assert_eq!((lanes.wait_ncf.packets(), lanes.wait_ncf.at), (0b111, Instant(16)));
-        lanes.confirmed(0b1011, Instant(13), 10);
-        assert_eq!((lanes.wait_ncf.packets(), lanes.wait_data.packets()), (0b100, 0b011));
-        assert_eq!(lanes.wait_data.at, Instant(23));
-        lanes.remove(0b111);
-        assert_eq!((lanes.all(), Repair::Packets(lanes).deadline()), (0, Instant::FAR_FUTURE));
-    }
-
-    #[test]
-    fn no_more_is_asked_for_than_parity_leaves_lacking() {
-        let mut lanes = Lanes::new();
-        lanes.back_off(0b11_0110, Instant(10));
-        lanes.put_off_beyond(3, Instant(10), 20);
-        assert_eq!((lanes.backoff, lanes.wait_data.packets()), (0b1_0110, 0b10_0000));
-        lanes.nak_sent(0b1_0110, Instant(10), 5);
-        lanes.back_off(0b1, Instant(12));
-        lanes.put_off_beyond(3, Instant(12), 20);
-        assert_eq!((lanes.backoff, lanes.backoff_at), (0, Instant::FAR_FUTURE));
-        assert_eq!(lanes.wait_data.packets(), 0b10_0001);
-        // Those that were put off do not stand in each other's way.
-        lanes.remove(0b1_0110);
-        let waited = lanes.wait_data.expire(Instant(40));
-        lanes.back_off(waited, Instant(41));
-        lanes.put_off_beyond(1, Instant(41), 20);
-        assert_eq!((lanes.backoff, lanes.wait_data.packets()), (0b10_0000, 0b1));
-    }
-
-    #[test]
-    fn an_unconfirmed_nak_is_repeated_and_then_given_up() {
-        let mut lanes = Lanes::new();
-        lanes.back_off(0b1, Instant(1));
-        for attempt in 0..3 {
-            let now = 10 * attempt + 1;
-            assert_eq!(lanes.expire(Instant(now), LIMITS, Instant(0)), Expired::Nak);
-            lanes.nak_sent(0b1, Instant(now), 5);
-            let expected = if attempt == 2 { Expired::Lost(1) } else { Expired::Nothing };
-            assert_eq!(lanes.expire(Instant(now + 5), LIMITS, Instant(now + 10)), expected);
-        }
-    }
-
-    #[test]
-    fn who_joins_later_does_not_keep_others_waiting() {
-        let mut lane = Lane::EMPTY;
-        lane.add(0b1, Instant(0), 10);
-        lane.add(0b10, Instant(4), 10);
-        lane.add(0b100, Instant(8), 10);
-        assert_eq!((lane.expire(Instant(9)), lane.expire(Instant(10)), lane.at), (0, 0b1, Instant(20)));
-        lane.add(0b10, Instant(15), 10);
-        assert_eq!(
-            (lane.expire(Instant(20)), lane.expire(Instant(30)), lane.at),
-            (0b100, 0b10, Instant::FAR_FUTURE)
-        );
-    }
-
-    #[test]
-    fn a_wait_is_cut_short_for_those_who_have_waited_a_while() {
-        let mut lane = Lane::EMPTY;
-        assert!(!lane.cut_short(Instant(50), 0), "nobody waits");
-        lane.add(0b1, Instant(0), 100);
-        lane.add(0b10, Instant(5), 100);
-        assert!(!lane.cut_short(Instant(3), 4));
-        assert!(lane.cut_short(Instant(8), 4));
-        assert_eq!((lane.expire(Instant(8)), lane.packets(), lane.at), (0b1, 0b10, Instant(108)));
-        assert!(!lane.cut_short(Instant(9), 4) && lane.cut_short(Instant(12), 4));
-        assert_eq!((lane.expire(Instant(12)), lane.at), (0b10, Instant::FAR_FUTURE));
-    }
-
-    #[test]
-    fn short_intervals_do_not_shorten_the_patience() {
-        let patient = Limits { ncf_patience_ns: 100, ..LIMITS };
-        let mut lanes = Lanes::new();
-        for now in (0..200).step_by(10) {
-            lanes.nak_sent(0b1, Instant(now), 5);
-            let expected = if now < 100 { Expired::Nothing } else { Expired::Lost(1) };
-            assert_eq!(lanes.expire(Instant(now + 5), patient, Instant(900)), expected, "at {now}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_given_up_while_the_source_is_silent() {
-        let mut lanes = Lanes::new();
-        for now in (0..1000).step_by(10) {
-            let silent = Limits { heard_at: Instant(if now < 900 { 0 } else { now + 1 }), ..LIMITS };
-            lanes.nak_sent(0b1, Instant(now), 5);
-            let expected = if now < 920 { Expired::Nothing } else { Expired::Lost(1) };
-            assert_eq!(lanes.expire(Instant(now + 5), silent, Instant(2000)), expected, "at {now}");
-        }
-        assert!(lanes.retries.unanswered_naks() > 90);
-        lanes.nak_sent(0b1, Instant(1000), 5);
-        lanes.confirmed(0b1, Instant(1001), 10);
-        assert_eq!(lanes.retries.unanswered_naks(), 0);
-    }
-
-    #[test]
-    fn another_receivers_nak_and_ncf_suppress_ours() {
-        let mut lanes = Lanes::new();
-        lanes.back_off(0b11, Instant(10));
-        lanes.nak_heard(0b01, Instant(5), 20);
-        assert_eq!((lanes.backoff, lanes.wait_ncf.packets(), lanes.wait_ncf.at), (0b10, 0b01, Instant(25)));
-        lanes.confirmed(0b10, Instant(6), 30);
-        assert_eq!((lanes.backoff_at, lanes.wait_data.at), (Instant::FAR_FUTURE, Instant(36)));
-        assert_eq!(lanes.expire(Instant(36), LIMITS, Instant(40)), Expired::Nothing, "both waited in vain");
-        assert_eq!((lanes.backoff, lanes.backoff_at), (0b11, Instant(40)));
-    }
-
     #[test]
     fn a_group_waits_for_as_much_as_it_lacks() {
         let mut group = GroupRepair::back_off(Instant(10));
         group.nak_heard(2, 3, Instant(5), 20);
         assert_eq!((group.stage, group.at), (Stage::BackOff, Instant(10)), "less than we lack");
         assert!(!group.confirmed(2, 3, Instant(5), 20));
-        assert_eq!(group.expire(Instant(10), LIMITS, 7, Instant(50)), Expired::Nak);
+        assert_eq!(group.expire(Instant(10), Patience::LITTLE, 7, Instant(50)), Expired::Nak);
         group.nak_sent(3, Instant(10), 5);
         assert!(group.confirmed(4, 3, Instant(12), 20));
         assert_eq!((group.stage, group.at), (Stage::WaitData, Instant(32)));
-        assert_eq!(group.expire(Instant(32), LIMITS, 7, Instant(50)), Expired::Nothing);
+        assert_eq!(group.expire(Instant(32), Patience::LITTLE, 7, Instant(50)), Expired::Nothing);
         assert_eq!((group.stage, group.at), (Stage::BackOff, Instant(50)));
         group.confirmed(3, 3, Instant(50), 20);
-        assert_eq!(group.expire(Instant(70), LIMITS, 7, Instant(99)), Expired::Lost(7));
+        assert_eq!(group.expire(Instant(70), Patience::LITTLE, 7, Instant(99)), Expired::Lost(7));
     }
 }

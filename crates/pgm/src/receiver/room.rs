@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::config::Slow;
 use super::hold::Hold;
 use super::peer::{Peer, Sink, Timer};
-use super::repair::Retries;
+use super::retries::Retries;
 use super::shared::{Pool, Shared};
 use crate::Instant;
 use crate::wire::NakList;

@@ -1,0 +1,332 @@
+//! The repair of single packets of a block: which of them are in which state of RFC 3208 §6.3.
+
+use super::repair::Expired;
+use super::retries::{Patience, Retries};
+use crate::Instant;
+
+/// The states of a block's packets: for each state the packets in it, and when its timer ends.
+#[derive(Debug, Clone)]
+pub(super) struct Lanes {
+    pub(super) backoff: u128,
+    pub(super) backoff_at: Instant,
+    pub(super) wait_ncf: Lane,
+    pub(super) wait_data: Lane,
+    /// Those that wait for data without having been asked for.
+    put_off: u128,
+    /// Those for which another receiver's NAK stood for ours since we last sent one.
+    refrained: u128,
+    pub(super) retries: Retries,
+}
+
+/// Packets that wait, with one timer for all of them: in two generations, so that who joins later does not keep the earlier ones
+/// waiting. Each packet waits for one interval at least, and two at most.
+#[derive(Debug, Clone)]
+pub(super) struct Lane {
+    elder: u128,
+    younger: u128,
+    /// When the elder generation has waited long enough.
+    at: Instant,
+    interval_ns: u64,
+}
+
+impl Lane {
+    const EMPTY: Lane = Lane { elder: 0, younger: 0, at: Instant::FAR_FUTURE, interval_ns: 0 };
+
+    pub(super) fn packets(&self) -> u128 {
+        self.elder | self.younger
+    }
+
+    /// Packets begin to wait, or begin anew.
+    fn add(&mut self, packets: u128, now: Instant, interval_ns: u64) {
+        self.elder &= !packets;
+        self.interval_ns = interval_ns;
+        if self.elder == 0 && self.younger == 0 {
+            self.elder = packets;
+            self.at = now.plus_nanos(interval_ns);
+        } else {
+            self.younger |= packets;
+        }
+    }
+
+    fn remove(&mut self, packets: u128) {
+        self.elder &= !packets;
+        self.younger &= !packets;
+        if self.packets() == 0 {
+            self.at = Instant::FAR_FUTURE;
+        }
+    }
+
+    /// Those that have waited for `enough_ns` need not wait longer; says whether there are any.
+    pub(super) fn cut_short(&mut self, now: Instant, enough_ns: u64) -> bool {
+        let is_enough =
+            self.elder != 0 && self.at <= now.plus_nanos(self.interval_ns.saturating_sub(enough_ns));
+        if is_enough {
+            self.at = self.at.min(now);
+        }
+        is_enough
+    }
+
+    /// The packets that have waited long enough, if it is time.
+    fn expire(&mut self, now: Instant) -> u128 {
+        if self.at > now {
+            return 0;
+        }
+        let expired = std::mem::replace(&mut self.elder, std::mem::take(&mut self.younger));
+        self.at = if self.elder == 0 { Instant::FAR_FUTURE } else { now.plus_nanos(self.interval_ns) };
+        expired
+    }
+}
+
+impl Lanes {
+    pub(super) fn new() -> Self {
+        Lanes {
+            backoff: 0,
+            backoff_at: Instant::FAR_FUTURE,
+            wait_ncf: Lane::EMPTY,
+            wait_data: Lane::EMPTY,
+            put_off: 0,
+            refrained: 0,
+            retries: Retries::default(),
+        }
+    }
+
+    /// When the earliest of the timers ends.
+    pub(super) fn deadline(&self) -> Instant {
+        self.backoff_at.min(self.wait_ncf.at).min(self.wait_data.at)
+    }
+
+    /// All packets under repair.
+    pub(super) fn all(&self) -> u128 {
+        self.backoff | self.wait_ncf.packets() | self.wait_data.packets()
+    }
+
+    /// Packets begin to back off, together with those that do already.
+    pub(super) fn back_off(&mut self, packets: u128, until: Instant) {
+        self.backoff |= packets;
+        self.put_off &= !packets;
+        self.backoff_at = self.backoff_at.min(until);
+    }
+
+    /// Lets no more packets than `enough` be asked for, those that were asked for among them. The others wait as if they were
+    /// confirmed.
+    pub(super) fn put_off_beyond(&mut self, enough: u8, now: Instant, repair_ns: u64) {
+        let waiting = self.wait_ncf.packets() | self.wait_data.packets();
+        let under_way = (waiting & !self.put_off).count_ones();
+        let mut beyond = self.backoff;
+        for _ in under_way..enough.into() {
+            beyond &= beyond.wrapping_sub(1);
+        }
+        if beyond != 0 {
+            self.wait_data.add(beyond, now, repair_ns);
+            self.put_off |= beyond;
+            self.end_back_off(beyond);
+        }
+    }
+
+    /// A NAK was sent for some of the packets that backed off; the others follow at once.
+    pub(super) fn nak_sent(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
+        self.backoff &= !packets;
+        self.refrained &= !packets;
+        self.wait_ncf.add(packets, now, confirmation_ns);
+        self.backoff_at = if self.backoff == 0 { Instant::FAR_FUTURE } else { now };
+        self.retries.nak_at = Some(now);
+    }
+
+    /// Another receiver's NAK was heard (§6.3): as if we had sent it. Once only, so that nobody keeps us from asking for ever.
+    pub(super) fn nak_heard(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
+        let matching = packets & (self.backoff | self.wait_ncf.packets()) & !self.refrained;
+        if matching != 0 {
+            self.refrained |= matching;
+            self.wait_ncf.add(matching, now, confirmation_ns);
+            self.end_back_off(matching);
+        }
+    }
+
+    /// Packets were confirmed.
+    pub(super) fn confirmed(&mut self, packets: u128, now: Instant, repair_ns: u64) {
+        let matching = packets & self.all();
+        if matching != 0 {
+            self.wait_ncf.remove(matching);
+            self.put_off &= !matching;
+            self.wait_data.add(matching, now, repair_ns);
+            self.retries.confirmed();
+            self.retries.ncf_at.get_or_insert(now);
+            self.end_back_off(matching);
+        }
+    }
+
+    /// A packet came; how long after its confirmation, if it was confirmed.
+    pub(super) fn arrived(&mut self, packet: u128, now: Instant) -> Option<u64> {
+        let awaited = self.wait_data.packets() & packet != 0;
+        self.remove(packet);
+        if awaited { self.retries.ncf_at.take().map(|at| now.nanos_since(at)) } else { None }
+    }
+
+    /// Packets are there, or given up.
+    pub(super) fn remove(&mut self, packets: u128) {
+        self.wait_ncf.remove(packets);
+        self.wait_data.remove(packets);
+        self.end_back_off(packets);
+    }
+
+    /// Ends the timers that are due. Packets that wait again back off until `backoff_until`.
+    pub(super) fn expire(&mut self, now: Instant, patience: Patience, backoff_until: Instant) -> Expired {
+        let mut lost = 0;
+        let unconfirmed = self.wait_ncf.expire(now);
+        if unconfirmed != 0 {
+            if self.retries.unconfirmed(now, patience) {
+                lost |= unconfirmed;
+            } else {
+                self.back_off(unconfirmed, backoff_until);
+            }
+        }
+        let unanswered = self.wait_data.expire(now);
+        if unanswered != 0 {
+            if self.retries.unanswered(now, patience) {
+                lost |= unanswered;
+            } else {
+                self.back_off(unanswered, backoff_until);
+            }
+        }
+        if lost != 0 {
+            return Expired::Lost(lost);
+        }
+        if self.backoff != 0 && self.backoff_at <= now {
+            // Until poll_transmit sends the NAK nothing else is due.
+            self.backoff_at = Instant::FAR_FUTURE;
+            return Expired::Nak;
+        }
+        Expired::Nothing
+    }
+
+    fn end_back_off(&mut self, packets: u128) {
+        self.backoff &= !packets;
+        if self.backoff == 0 {
+            self.backoff_at = Instant::FAR_FUTURE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_goes_from_back_off_to_data() {
+        let mut lanes = Lanes::new();
+        lanes.back_off(0b110, Instant(10));
+        lanes.back_off(0b1, Instant(12));
+        assert_eq!(lanes.expire(Instant(9), Patience::LITTLE, Instant(99)), Expired::Nothing);
+        assert_eq!(lanes.expire(Instant(10), Patience::LITTLE, Instant(99)), Expired::Nak);
+        assert_eq!(lanes.expire(Instant(11), Patience::LITTLE, Instant(99)), Expired::Nothing, "once");
+        lanes.nak_sent(0b111, Instant(11), 5);
+        assert_eq!((lanes.wait_ncf.packets(), lanes.wait_ncf.at), (0b111, Instant(16)));
+        lanes.confirmed(0b1011, Instant(13), 10);
+        assert_eq!((lanes.wait_ncf.packets(), lanes.wait_data.packets()), (0b100, 0b011));
+        assert_eq!(lanes.wait_data.at, Instant(23));
+        lanes.remove(0b111);
+        assert_eq!((lanes.all(), lanes.deadline()), (0, Instant::FAR_FUTURE));
+    }
+
+    #[test]
+    fn no_more_is_asked_for_than_parity_leaves_lacking() {
+        let mut lanes = Lanes::new();
+        lanes.back_off(0b11_0110, Instant(10));
+        lanes.put_off_beyond(3, Instant(10), 20);
+        assert_eq!((lanes.backoff, lanes.wait_data.packets()), (0b1_0110, 0b10_0000));
+        lanes.nak_sent(0b1_0110, Instant(10), 5);
+        lanes.back_off(0b1, Instant(12));
+        lanes.put_off_beyond(3, Instant(12), 20);
+        assert_eq!((lanes.backoff, lanes.backoff_at), (0, Instant::FAR_FUTURE));
+        assert_eq!(lanes.wait_data.packets(), 0b10_0001);
+        // Those that were put off do not stand in each other's way.
+        lanes.remove(0b1_0110);
+        let waited = lanes.wait_data.expire(Instant(40));
+        lanes.back_off(waited, Instant(41));
+        lanes.put_off_beyond(1, Instant(41), 20);
+        assert_eq!((lanes.backoff, lanes.wait_data.packets()), (0b10_0000, 0b1));
+    }
+
+    #[test]
+    fn an_unconfirmed_nak_is_repeated_and_then_given_up() {
+        let mut lanes = Lanes::new();
+        lanes.back_off(0b1, Instant(1));
+        for attempt in 0..3 {
+            let now = 10 * attempt + 1;
+            assert_eq!(lanes.expire(Instant(now), Patience::LITTLE, Instant(0)), Expired::Nak);
+            lanes.nak_sent(0b1, Instant(now), 5);
+            let expected = if attempt == 2 { Expired::Lost(1) } else { Expired::Nothing };
+            assert_eq!(lanes.expire(Instant(now + 5), Patience::LITTLE, Instant(now + 10)), expected);
+        }
+    }
+
+    #[test]
+    fn who_joins_later_does_not_keep_others_waiting() {
+        let mut lane = Lane::EMPTY;
+        lane.add(0b1, Instant(0), 10);
+        lane.add(0b10, Instant(4), 10);
+        lane.add(0b100, Instant(8), 10);
+        assert_eq!((lane.expire(Instant(9)), lane.expire(Instant(10)), lane.at), (0, 0b1, Instant(20)));
+        lane.add(0b10, Instant(15), 10);
+        assert_eq!(
+            (lane.expire(Instant(20)), lane.expire(Instant(30)), lane.at),
+            (0b100, 0b10, Instant::FAR_FUTURE)
+        );
+    }
+
+    #[test]
+    fn a_wait_is_cut_short_for_those_who_have_waited_a_while() {
+        let mut lane = Lane::EMPTY;
+        assert!(!lane.cut_short(Instant(50), 0), "nobody waits");
+        lane.add(0b1, Instant(0), 100);
+        lane.add(0b10, Instant(5), 100);
+        assert!(!lane.cut_short(Instant(3), 4));
+        assert!(lane.cut_short(Instant(8), 4));
+        assert_eq!((lane.expire(Instant(8)), lane.packets(), lane.at), (0b1, 0b10, Instant(108)));
+        assert!(!lane.cut_short(Instant(9), 4) && lane.cut_short(Instant(12), 4));
+        assert_eq!((lane.expire(Instant(12)), lane.at), (0b10, Instant::FAR_FUTURE));
+    }
+
+    #[test]
+    fn short_intervals_do_not_shorten_the_patience() {
+        let patient = Patience { ncf_patience_ns: 100, ..Patience::LITTLE };
+        let mut lanes = Lanes::new();
+        for now in (0..200).step_by(10) {
+            lanes.nak_sent(0b1, Instant(now), 5);
+            let expected = if now < 100 { Expired::Nothing } else { Expired::Lost(1) };
+            assert_eq!(lanes.expire(Instant(now + 5), patient, Instant(900)), expected, "at {now}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_given_up_while_the_source_is_silent() {
+        let mut lanes = Lanes::new();
+        for now in (0..1000).step_by(10) {
+            let silent =
+                Patience { heard_at: Instant(if now < 900 { 0 } else { now + 1 }), ..Patience::LITTLE };
+            lanes.nak_sent(0b1, Instant(now), 5);
+            let expected = if now < 920 { Expired::Nothing } else { Expired::Lost(1) };
+            assert_eq!(lanes.expire(Instant(now + 5), silent, Instant(2000)), expected, "at {now}");
+        }
+        assert!(lanes.retries.unanswered_naks() > 90);
+        lanes.nak_sent(0b1, Instant(1000), 5);
+        lanes.confirmed(0b1, Instant(1001), 10);
+        assert_eq!(lanes.retries.unanswered_naks(), 0);
+    }
+
+    #[test]
+    fn another_receivers_nak_and_ncf_suppress_ours() {
+        let mut lanes = Lanes::new();
+        lanes.back_off(0b11, Instant(10));
+        lanes.nak_heard(0b01, Instant(5), 20);
+        assert_eq!((lanes.backoff, lanes.wait_ncf.packets(), lanes.wait_ncf.at), (0b10, 0b01, Instant(25)));
+        lanes.confirmed(0b10, Instant(6), 30);
+        assert_eq!((lanes.backoff_at, lanes.wait_data.at), (Instant::FAR_FUTURE, Instant(36)));
+        assert_eq!(
+            lanes.expire(Instant(36), Patience::LITTLE, Instant(40)),
+            Expired::Nothing,
+            "both waited in vain"
+        );
+        assert_eq!((lanes.backoff, lanes.backoff_at), (0b11, Instant(40)));
+    }
+}

@@ -1,0 +1,101 @@
+//! How often and for how long something is asked for before it is given up (RFC 3208 §6.3).
+
+use std::time::Duration;
+
+use super::config::NakConfig;
+use crate::Instant;
+
+/// What a block's repair remembers from one NAK to the next.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Retries {
+    /// NAKs that were not confirmed: while the source was heard of, and while it was silent.
+    pub(super) ncf: u8,
+    silent: u8,
+    pub(super) data: u8,
+    /// When a packet was first confirmed, until one that waits comes.
+    pub(super) ncf_at: Option<Instant>,
+    /// When the first NAK of those that led to nothing was sent or confirmed.
+    since: Option<Instant>,
+    /// When the last NAK was sent, until it is confirmed.
+    pub(super) nak_at: Option<Instant>,
+}
+
+/// How often something is asked for before it is given up, and for how long at least: intervals that were measured to be short make
+/// a receiver quicker, not less patient.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) ncf_retries: u8,
+    pub(super) ncf_patience_ns: u64,
+    pub(super) data_retries: u8,
+    pub(super) data_patience_ns: u64,
+    /// When the source was last heard of.
+    pub(super) heard_at: Instant,
+}
+
+impl Retries {
+    /// Data came.
+    pub(super) fn progress(&mut self) {
+        self.data = 0;
+        self.confirmed();
+        self.since = None;
+    }
+
+    pub(super) fn confirmed(&mut self) {
+        (self.ncf, self.silent) = (0, 0);
+    }
+
+    /// NAKs since the last confirmation.
+    pub(super) fn unanswered_naks(&self) -> u8 {
+        self.ncf.saturating_add(self.silent)
+    }
+
+    /// A NAK was not confirmed in time; true when that is once too often.
+    ///
+    /// While nothing is heard of a source it, or we, may be cut off, and that says nothing of what it can repair afterwards: its
+    /// expiry ends that, and not the count of our NAKs.
+    pub(super) fn unconfirmed(&mut self, now: Instant, patience: Patience) -> bool {
+        if self.nak_at.take().is_some_and(|asked_at| patience.heard_at <= asked_at) {
+            self.silent = self.silent.saturating_add(1);
+            return false;
+        }
+        self.ncf = self.ncf.saturating_add(1);
+        let waited_ns = now.nanos_since(*self.since.get_or_insert(now));
+        self.ncf > patience.ncf_retries && waited_ns >= patience.ncf_patience_ns
+    }
+
+    /// Data that were confirmed did not come in time; true when that is once too often.
+    pub(super) fn unanswered(&mut self, now: Instant, patience: Patience) -> bool {
+        self.ncf_at = None;
+        self.data = self.data.saturating_add(1);
+        let waited_ns = now.nanos_since(*self.since.get_or_insert(now));
+        self.data > patience.data_retries && waited_ns >= patience.data_patience_ns
+    }
+}
+
+impl Patience {
+    /// As configured, for a source that was last heard of at `heard_at`.
+    pub(super) fn new(config: &NakConfig, heard_at: Instant) -> Self {
+        let patience_ns = |interval: Duration, retries: u8| {
+            u64::try_from(interval.saturating_mul(retries.into()).as_nanos()).unwrap_or(u64::MAX)
+        };
+        Patience {
+            ncf_retries: config.ncf_retries,
+            ncf_patience_ns: patience_ns(config.repeat, config.ncf_retries),
+            data_retries: config.data_retries,
+            data_patience_ns: patience_ns(config.rdata, config.data_retries),
+            heard_at,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Patience {
+    /// Two repetitions without confirmation and one without data, however quickly they follow each other.
+    pub(super) const LITTLE: Patience = Patience {
+        ncf_retries: 2,
+        ncf_patience_ns: 0,
+        data_retries: 1,
+        data_patience_ns: 0,
+        heard_at: Instant::FAR_FUTURE,
+    };
+}
