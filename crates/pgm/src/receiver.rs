@@ -72,9 +72,9 @@ use crate::{Framing, Instant, Seq, Tsi};
 ///
 /// # Bounds
 ///
-/// Sources, packets and bytes a source are bounded by [`Limits`]; in bulk, where packets have no bound, what is known of a source's
-/// groups is, in 65,536 entries of a group with gaps or a run of groups without, some 20 MB. A packet costs the same whatever jump its
-/// numbers make; a timeout costs at most the repairs under way, [`NakConfig::outstanding`] for each source.
+/// [`Limits`] bound the sources, and the packets and bytes of each. In bulk the packets have no bound, but what is known of them has:
+/// it takes at most 65,536 entries a source, some 20 MB, each for a group with gaps or a run of groups without. A packet costs the
+/// same whatever jump its numbers make; a timeout costs at most the repairs under way, [`NakConfig::outstanding`] for each source.
 #[derive(Debug)]
 pub struct Receiver {
     shared: Shared,
@@ -105,8 +105,8 @@ impl Receiver {
         }
     }
 
-    /// Reads a train of datagrams of `stride` bytes each, the last one possibly shorter. Never fails: what is malformed, or not for us,
-    /// is counted.
+    /// Reads a train of datagrams of `stride` bytes each, the last one possibly shorter. Never fails: what is malformed, or not for
+    /// us, is counted.
     pub fn handle_train(&mut self, now: Instant, path: &Path, stride: usize, bytes: &[u8]) {
         if path.ecn == Path::CE {
             self.shared.stats.ecn_ce += 1;
@@ -270,8 +270,9 @@ impl Receiver {
         Some(Window::seq(peer.window.floor()))
     }
 
-    /// Bytes of a source's next data that find room, if the application takes so many before it pauses the source. Behind a gap they
-    /// go no further than the window; in bulk they never stay there.
+    /// How many bytes of a source's next data there is room for, if the application takes `taken` bytes before it pauses the source;
+    /// `None` for a source that is not known. While something is missing the application takes nothing, and the window alone counts;
+    /// in bulk packets are not kept, and there is room for what is taken.
     #[must_use]
     pub fn room(&self, tsi: &Tsi, taken: usize) -> Option<usize> {
         let peer = self.peers.iter().find(|peer| peer.session.tsi == *tsi)?;

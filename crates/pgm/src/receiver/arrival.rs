@@ -109,7 +109,7 @@ impl Peer {
     fn is_needless(&self, Place { position, key, index }: Place) -> bool {
         let bit = 1 << index;
         let known = self.window.block(key);
-        // In bulk a loss is told when it is known, and stands; and blocks that are complete are not kept.
+        // In bulk the application has been told of a loss, which stands; and complete blocks are not kept.
         let is_over = matches!(self.sink, Sink::Bulk(_))
             && (position < self.window.trail()
                 || known.map_or_else(|| self.window.is_done(key), |block| block.lost & bit != 0));
@@ -118,7 +118,7 @@ impl Peer {
             || known.is_some_and(|block| block.present & bit != 0 || index >= block.size())
     }
 
-    /// A packet finds no room. It is known to exist, and how long its group is if it is the last one.
+    /// A packet finds no room. What it says is learned all the same: that it exists, and how long its group is if it is the last one.
     fn turn_away(&mut self, now: Instant, place: Place, ends_group: bool, shared: &mut Shared) {
         self.window.heard_of(place.position);
         if ends_group && self.has_room_for_block(place.key, shared) {
@@ -128,7 +128,7 @@ impl Peer {
         self.refuse(now, place.key);
     }
 
-    /// Notes in its block that a packet is there; true when nothing follows from that: there is no repair to end and nothing to decode.
+    /// Marks a packet as there in its block. True when nothing follows from that: there is no repair to end and nothing to decode.
     #[inline(always)]
     fn mark_present(
         &mut self,
@@ -158,7 +158,8 @@ impl Peer {
         is_quiet
     }
 
-    /// Keeps a packet in order: the next one of a group with parity is read where it comes, and helps to decode from there.
+    /// Keeps a packet that is delivered in order. One that is next is read at once, and remembered where it was read to in case its
+    /// group has to be decoded.
     #[inline(always)]
     fn keep(&mut self, place: Place, tsdu: Tsdu<'_>, is_next: bool, shared: &mut Shared) {
         let Sink::Ordered(ordered) = &mut self.sink else { return };
@@ -167,7 +168,7 @@ impl Peer {
         }
     }
 
-    /// A packet that is not taken tells that its group is a short one, and that it is the last one of it.
+    /// Learns the length of a short group from its last packet, which is not taken itself.
     fn learn_size(&mut self, Place { key, index, .. }: Place, shared: &mut Shared) {
         if let Some(block) = self.window.block_mut(key).filter(|_| self.parity.is_some())
             && block.set_size(index + 1)
@@ -176,7 +177,9 @@ impl Peer {
         }
     }
 
-    /// Compiled by itself: source data, which come in between and are far more, would pay for its registers.
+    /// Takes a parity packet.
+    ///
+    /// Never inlined: [`Peer::handle_data`] would save this function's registers for source data too, which are nearly all packets.
     #[inline(never)]
     fn take_parity(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {
         shared.stats.parity += 1;
@@ -201,7 +204,7 @@ impl Peer {
         let curr_tgsize = data.head.options.curr_tgsize.map_or(parity.group_len.into(), |size| size.get());
         let size = u8::try_from(curr_tgsize).unwrap_or(0);
         let has_room = self.has_room(start, data.payload.len(), shared);
-        // How long its group is it tells whether it finds room itself or not.
+        // It says how long its group is, whether there is room for the packet itself or not.
         if (has_room || self.has_room_for_block(key, shared)) && !self.window.ensure(key).set_size(size) {
             shared.stats.parity_mismatches += 1;
             return;
@@ -238,7 +241,7 @@ impl Peer {
         self.held.bytes += payload.len();
     }
 
-    /// Something came of a block: if it is complete, or can be made so, it is.
+    /// Finishes a block of which all is there, and decodes one of which enough is there.
     pub(super) fn complete(&mut self, key: u64, shared: &mut Shared) {
         let Some(block) = self.window.block(key) else { return };
         let (all_there, can_decode) =
@@ -257,8 +260,7 @@ impl Peer {
         self.rest(key);
     }
 
-    /// Raises the floor over what needs no more attention (bulk); not before it is known where delivery begins, which may be further
-    /// back.
+    /// Raises the floor over what is there or lost (bulk). Not before it is known where delivery begins: that may be below the floor.
     pub(super) fn settle(&mut self, shared: &mut Shared) {
         if !self.begun {
             return;

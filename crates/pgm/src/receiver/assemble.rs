@@ -6,13 +6,13 @@ use super::stats::ReceiverStats;
 use crate::framing::{FrameError, FrameHeader, Framing, NO_MESSAGE, OFFSET_LEN};
 use crate::wire::Fragment;
 
-/// Finds messages in packets that come in order. Packets are added to the messages found as they are, and read there, so that what
-/// is not whole at the end of one goes on in the next.
+/// Finds messages in packets that come in order. The contents of a packet are appended to [`Messages`] as they are, and read there: a
+/// message that is not whole at the end of one packet goes on with what the next one appends.
 #[derive(Debug)]
 pub(super) struct Assembly {
     framing: Framing,
     message_len_max: u64,
-    /// The packet in which the message begins that is not whole.
+    /// The position of the packet in which the unfinished message begins.
     begun_at: u64,
     /// Whether the place in the stream of frames is known.
     synchronised: bool,

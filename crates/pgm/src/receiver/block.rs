@@ -15,16 +15,16 @@ pub(super) struct Block {
     pub(super) lost: u128,
     /// How many packets it has.
     size: u8,
-    /// Whether that was said by the source; else it is the greatest it can be.
+    /// Whether the source has said so; if not, `size` is the most that it can be.
     sized: bool,
-    /// Whether nothing more comes of it unasked.
+    /// Whether nothing more of it is sent unless it is asked for.
     pub(super) closed: bool,
     pub(super) repair: Repair,
     pub(super) hold: Option<Box<Hold>>,
 }
 
 impl Block {
-    /// Where its packets are kept, which is taken from the pool, and counted, if there is nothing yet.
+    /// Where its packets are kept; taken from the pool and counted in `held` if it has no such place yet.
     #[inline(always)]
     pub(super) fn hold_mut(&mut self, held: &mut Held, pool: &mut Pool) -> &mut Hold {
         self.hold.get_or_insert_with(|| {

@@ -12,11 +12,11 @@ use super::shared::Shared;
 use super::window::Window;
 use crate::Instant;
 
-/// What waits to be handed over, and which groups wait for what was.
+/// What waits to be handed over, and the groups for whose decoding the application must hand packets back.
 #[derive(Debug, Default)]
 pub(super) struct Bulk {
     packets: Packets,
-    /// Whether the packets were handed over. What is left of them after that is nobody's.
+    /// Whether the packets were handed over: then what the application has left of them is dropped before more are added.
     are_told: bool,
     lost: VecDeque<Range<u64>>,
     /// Groups of which enough is there to decode them; the first one may have been asked for.
@@ -63,8 +63,7 @@ impl Bulk {
         }
     }
 
-    /// Positions are there already, and were not lost, whatever waits to be told of them. Returns how many of them were to be told
-    /// lost.
+    /// The application has these positions: those among them that were to be told lost are not. Returns how many that were.
     pub(super) fn have(&mut self, range: &Range<u64>) -> u64 {
         let before: u64 = self.lost.iter().map(|lost| lost.end - lost.start).sum();
         let pieces = |lost: Range<u64>| {

@@ -7,7 +7,8 @@ use super::messages::Messages;
 use super::window::Place;
 use crate::wire::Fragment;
 
-/// Where the packets of one group lie that were read into [`Messages`] when they came, instead of being kept in the group's own memory.
+/// Where the packets of one group lie that were read into [`Messages`] when they came, instead of being kept in the group's own
+/// memory.
 ///
 /// If the group has to be decoded they are copied there; if not, they are forgotten when the floor leaves the group. Until then the
 /// memory that they lie in is not reused, even if the application has let go of it.
@@ -114,8 +115,8 @@ impl Delivered {
     }
 }
 
-/// Enough for a group of 128 packets that come in trains of eight. Shorter trains cost so much more a packet that one more copy does not
-/// matter.
+/// Enough for a group of 128 packets that come in trains of eight. Shorter trains cost so much more a packet that one more copy does
+/// not matter.
 const PIECES_MAX: usize = 16;
 /// The memory that the pieces may take.
 const BYTES_MAX: usize = 8 << 20;

@@ -16,7 +16,8 @@ impl Default for Flow {
 }
 
 impl Flow {
-    /// Data came; those of a train come at the same moment. A pause makes the gap hardly longer, and a lower rate does in the end.
+    /// Data came. Packets of a train come at the same moment and count as one. One long pause makes the gap only a little longer; a
+    /// lower rate does step by step.
     pub(super) fn note(&mut self, now: Instant) {
         let gap_ns = now.nanos_since(self.last_at);
         if gap_ns > 0 {
@@ -25,8 +26,8 @@ impl Flow {
         }
     }
 
-    /// Whether a source that says something else than data has none to send, and how long that has been so for certain. One whose rate
-    /// is low is silent for some time between its packets, too.
+    /// For how long, in nanoseconds, it is certain that the source has had no data to send; `None` if the silence since the last data
+    /// may be a pause between two packets at a low rate. Asked when an SPM shows that the source can be heard.
     pub(super) fn ceased(&self, now: Instant) -> Option<u64> {
         let silent_ns = now.nanos_since(self.last_at);
         let least_ns = self.gap_ns.saturating_mul(GAPS).max(SILENCE_MIN_NS);

@@ -1,4 +1,4 @@
-//! Confirmations and repairs heard of late: they tell how many ask for the same, and how quick the source is.
+//! Confirmations and repairs heard of late: they tell how many receivers ask for the same, and how quickly the source answers.
 
 use crate::Instant;
 
@@ -29,8 +29,9 @@ struct Entry {
     /// The group or sequence number.
     what: u64,
     round: Round,
-    /// The first confirmation of the present round, and the most that was asked for in it.
+    /// When the first confirmation of the present round was heard.
     round_at: Instant,
+    /// The most packets that were asked for in this round.
     asked: u8,
     /// That first confirmation, until a repair answers it. If one of an earlier round was not answered, or its answer was lost on the
     /// way, nobody knows which of the two it was: the later one is taken.
@@ -58,7 +59,8 @@ pub(super) enum Round {
 }
 
 impl Heard {
-    /// Takes note of a confirmation. Those within `round_ns` of the first one were asked for before it was heard.
+    /// Takes note of a confirmation of `asked` packets. NAKs whose confirmations come within `round_ns` of the first were sent before
+    /// that could be heard: they are one round.
     pub(super) fn note(&mut self, what: u64, asked: u8, now: Instant, round_ns: u64) -> Confirmation {
         let new = |round| Entry { what, round, round_at: now, asked, unanswered_since: Some(now) };
         let Some(entry) = self.ring.iter_mut().find(|entry| entry.what == what) else {
@@ -77,13 +79,13 @@ impl Heard {
         Confirmation::Needless(entry.round)
     }
 
-    /// A repair was heard: how long after its confirmation, if it is the first one since.
+    /// A repair was heard. How long after its confirmation, in nanoseconds, if it is the first since then.
     pub(super) fn answered(&mut self, what: u64, now: Instant) -> Option<u64> {
         let entry = self.ring.iter_mut().find(|entry| entry.what == what)?;
         entry.unanswered_since.take().map(|since| now.nanos_since(since))
     }
 
-    /// The same repair: how long after the one before it, if that was of the same.
+    /// How long after the repair heard before it, in nanoseconds, if that was of the same group or packet.
     pub(super) fn followed(&mut self, what: u64, now: Instant) -> Option<u64> {
         let before = self.repair.replace((what, now));
         before.filter(|&(of, _)| of == what).map(|(_, at)| now.nanos_since(at))

@@ -7,19 +7,24 @@ use crate::Instant;
 /// The states of a block's packets: for each state the packets in it, and when its timer ends.
 #[derive(Debug, Clone)]
 pub(super) struct Lanes {
+    /// BACK-OFF_STATE: those of which a NAK is sent at `backoff_at`.
     pub(super) backoff: u128,
     pub(super) backoff_at: Instant,
+    /// WAIT_NCF_STATE.
     pub(super) wait_ncf: Lane,
+    /// WAIT_DATA_STATE.
     pub(super) wait_data: Lane,
-    /// Those that wait for data without having been asked for.
+    /// Those that wait for data without having been asked for, because parity makes up for them.
     put_off: u128,
     /// Those for which another receiver's NAK stood for ours since we last sent one.
     refrained: u128,
     pub(super) retries: Retries,
 }
 
-/// Packets that wait, with one timer for all of them: in two generations, so that who joins later does not keep the earlier ones
-/// waiting. Each packet waits for one interval at least, and two at most.
+/// Packets that wait for the same thing, with one timer for all of them.
+///
+/// They wait in two generations: packets that join while others wait are the younger one, whose interval begins when the elder one's
+/// ends. So each packet waits for one interval at least and two at most, and none is kept waiting by those that join later.
 #[derive(Debug, Clone)]
 pub(super) struct Lane {
     elder: u128,
@@ -56,7 +61,7 @@ impl Lane {
         }
     }
 
-    /// Those that have waited for `enough_ns` need not wait longer; says whether there are any.
+    /// Ends the wait of the elder generation if it has waited for `enough_ns`; says whether it has.
     pub(super) fn cut_short(&mut self, now: Instant, enough_ns: u64) -> bool {
         let is_enough =
             self.elder != 0 && self.at <= now.plus_nanos(self.interval_ns.saturating_sub(enough_ns));

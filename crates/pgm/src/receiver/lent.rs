@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::messages::Messages;
 
-/// Memory that was handed over to the application, and that [`super::delivered::Delivered`] may hold as well. A piece is used again when
-/// both have let go of it.
+/// Memory that was handed over to the application, and that [`super::delivered::Delivered`] may hold as well. A piece is used again
+/// when both have let go of it.
 #[derive(Debug, Default)]
 pub(super) struct Lent {
     /// The oldest first: pieces mostly come free in the order in which they were lent.

@@ -25,17 +25,19 @@ pub(super) struct Ordered {
     pub(super) slow: Slow,
     on_loss: OnLoss,
     paused: bool,
-    /// Whether data were refused for want of room, and whether that was told.
+    /// Whether data were refused for want of room.
     pub(super) stalled: bool,
+    /// Whether the application was told so.
     told_stalled: bool,
-    /// What was read and is still to be told, and bytes at which that is enough.
+    /// The messages that were read and not handed over yet.
     messages: Messages,
+    /// Bytes of them at which no more are read.
     ahead_max: usize,
-    /// Whether the last packet is to be read on.
+    /// Whether reading the last packet stopped at a message that is too long, and goes on behind that.
     is_halfway: bool,
     /// The packets of the group at the floor that were read, in case the rest of it has to be decoded.
     delivered: Delivered,
-    /// What is being handed over.
+    /// The messages that are being handed over.
     told: Option<Arc<Messages>>,
     /// What was found behind the messages, and is to be told after them.
     next: Option<Delivery>,
@@ -43,7 +45,7 @@ pub(super) struct Ordered {
     skipped: Option<Range<u64>>,
 }
 
-/// What is delivered next; what has bytes is borrowed when nothing changes any more.
+/// What is delivered next. The bytes that go with it are borrowed last, for the event, when nothing changes any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Delivery {
     /// The messages that were read.
@@ -178,7 +180,7 @@ impl Ordered {
         }
     }
 
-    /// Hands over what was read, if there is anything. What is not whole goes on elsewhere.
+    /// Hands over what was read, if there is anything; a message that has only begun stays.
     fn hand_over(&mut self, lent: &mut Lent) -> bool {
         self.told = None;
         if self.messages.is_empty() && self.messages.read_len() == 0 {
@@ -293,7 +295,7 @@ impl Peer {
         }
     }
 
-    /// The packet at the floor was read to its end. Its memory is used again, unless it may help to decode the group.
+    /// The packet at the floor was read to its end. Its memory is given back, unless the packet may help to decode its group.
     pub(super) fn pass(&mut self, key: u64, index: u8, shared: &mut Shared) {
         self.raise_floor(self.window.floor() + 1, shared);
         if mem::take(&mut self.waits_for_room) {
@@ -338,7 +340,7 @@ impl Peer {
     }
 }
 
-/// Bytes that are read ahead at most: with one packet more they fit in memory that is kept.
+/// Bytes that are read ahead at most: with one packet more they fit in the memory that is kept.
 const AHEAD_MAX: usize = KEPT_MAX - (64 << 10);
-/// Messages that are read ahead at most, and what one packet has more.
+/// Messages at which no more packets are read ahead.
 const MESSAGES_MAX: usize = 1024;

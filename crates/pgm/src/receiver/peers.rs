@@ -15,9 +15,12 @@ pub(super) struct Peers {
     index: BTreeMap<Tsi, usize>,
     /// The source that was looked up last: packets of one source come in runs.
     latest: Option<(Tsi, usize)>,
-    /// Sessions that are over, until they have been silent for a while.
+    /// Sessions that are over, until they have been silent for a while. Each with the end of that while, counted from the last packet
+    /// since; [`Instant::ZERO`] before there was one.
     over: VecDeque<(Tsi, Instant)>,
+    /// Peers that may have an event.
     ready: VecDeque<usize>,
+    /// Peers that may have something to send.
     sending: VecDeque<usize>,
     limit: usize,
     limit_heard_once: usize,

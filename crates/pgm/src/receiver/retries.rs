@@ -8,11 +8,13 @@ use crate::Instant;
 /// What a block's repair remembers from one NAK to the next.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Retries {
-    /// NAKs that were not confirmed: while the source was heard of, and while it was silent.
+    /// NAKs in a row that were not confirmed although the source was heard of.
     pub(super) ncf: u8,
+    /// NAKs in a row that were not confirmed while the source was silent.
     silent: u8,
+    /// Confirmed NAKs in a row that brought no data.
     pub(super) data: u8,
-    /// When a packet was first confirmed, until one that waits comes.
+    /// When the first packet of those that wait for data was confirmed.
     pub(super) ncf_at: Option<Instant>,
     /// When the first NAK of those that led to nothing was sent or confirmed.
     since: Option<Instant>,
@@ -40,6 +42,7 @@ impl Retries {
         self.since = None;
     }
 
+    /// A NAK was confirmed.
     pub(super) fn confirmed(&mut self) {
         (self.ncf, self.silent) = (0, 0);
     }

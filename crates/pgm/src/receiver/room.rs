@@ -10,11 +10,12 @@ use super::shared::{Pool, Shared};
 use crate::Instant;
 use crate::wire::NakList;
 
-/// What of a source is in memory.
+/// How much of a source is in memory.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Bytes of payload.
     pub(super) bytes: usize,
+    /// Blocks that have a [`Hold`].
     pub(super) blocks: usize,
 }
 
@@ -28,7 +29,8 @@ impl Held {
 }
 
 impl Peer {
-    /// Whether a packet may be kept. What is next always may; else there are limits, and in order a policy for who does not keep up.
+    /// Whether a packet may be kept. One of the group at the floor always may, since it makes room; others within the limits. In
+    /// order, [`Slow`] says what happens when an application that does not keep up has used them up.
     #[inline(always)]
     pub(super) fn has_room(&mut self, position: u64, len: usize, shared: &mut Shared) -> bool {
         let limits = &shared.config.limits;
@@ -56,8 +58,8 @@ impl Peer {
         }
     }
 
-    /// Bytes of what follows on the lead that find room, if the application takes so many: as long as nothing before them is waited
-    /// for.
+    /// Bytes of data behind the lead that there is room for, if the application takes `taken` bytes before it pauses the source. It
+    /// takes none of them while something before them is waited for.
     pub(super) fn room(&self, taken: usize, shared: &Shared) -> usize {
         let Sink::Ordered(_) = &self.sink else { return taken };
         let limits = &shared.config.limits;
@@ -105,7 +107,8 @@ impl Peer {
         }
     }
 
-    /// How many numbers a NAK may bear. While there is no room a single one now and then keeps the source from ending its linger.
+    /// How many sequence numbers a NAK may bear now: while there is no room none, but for one now and then that keeps the source from
+    /// ending its linger.
     pub(super) fn nak_limit(&mut self, now: Instant) -> usize {
         match self.shortage {
             None => NakList::MAX,
@@ -151,8 +154,8 @@ impl Peer {
         is_begun || self.held.bytes.saturating_add(expected) <= shared.config.limits.bytes
     }
 
-    /// In bulk, only so many groups have symbols in memory; the older ones go first. The one whose packets the application was asked for
-    /// stays: were it asked for anew, the first answer would be taken for the second one, and may lack what has come in between.
+    /// In bulk, only so many groups have symbols in memory; the older ones go first. The one whose packets the application was asked
+    /// for stays: were it asked for anew, the first answer would be taken for the second one, and may lack what has come in between.
     pub(super) fn may_hold(&mut self, key: u64, shared: &mut Shared) -> bool {
         let Sink::Bulk(bulk) = &mut self.sink else { return true };
         let is_held = self.window.block(key).is_some_and(|block| block.hold.is_some());

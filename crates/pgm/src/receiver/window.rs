@@ -13,23 +13,26 @@ use crate::ranges::Ranges;
 /// What is known of a source's packets.
 ///
 /// A *position* is a sequence number that does not wrap: its low 32 bits are the sequence number. Positions fall into blocks, each
-/// with a number, its *key*. A block exists here only while there is something to know of it: one of which nothing has come costs nothing,
-/// however many of them a jump leaves behind.
+/// with a number, its *key*. A block exists here only while there is something to know of it: one of which nothing has come costs
+/// nothing, however many of them a jump leaves behind.
 #[derive(Debug)]
 pub(super) struct Window {
+    /// The length of a block, as a power of 2.
     shift: u32,
     /// Nothing below is wanted any more: it was delivered, told lost, or came before the beginning.
     floor: u64,
     /// Nothing below can be repaired (RXW_TRAIL).
     trail: u64,
-    /// The newest position of which data came, the newest one that the latest SPM tells of, and the newer one of the two.
+    /// The newest position of which data came.
     data_lead: Option<u64>,
+    /// The newest position that the latest SPM tells of.
     spm_lead: Option<u64>,
+    /// The newer one of the two (RXW_LEAD).
     lead: Option<u64>,
     blocks: Blocks,
     /// Blocks that are complete, where complete blocks are not kept.
     done: Ranges,
-    /// All that is missing below is being repaired.
+    /// The detection frontier: gaps below were found, and what is missing there is being repaired or was given up.
     detected: u64,
 }
 
@@ -193,7 +196,7 @@ impl Window {
         }
     }
 
-    /// Data came at a position; below the detection frontier or at it there is no gap.
+    /// Data came at a position. With `moves_frontier` the detection frontier moves on if it is there: what comes next is no gap yet.
     #[inline]
     pub(super) fn arrived(&mut self, position: u64, moves_frontier: bool) {
         self.heard_of(position);
@@ -202,7 +205,7 @@ impl Window {
         }
     }
 
-    /// Data that were not taken show that a position exists.
+    /// A position is known to exist, whether its data were taken or not.
     #[inline]
     pub(super) fn heard_of(&mut self, position: u64) {
         if self.data_lead.is_none_or(|lead| lead < position) {
@@ -211,8 +214,8 @@ impl Window {
         }
     }
 
-    /// The latest SPM tells of a lead. A lower one than before stands: the earlier one may have been forged. Below the floor it
-    /// would say nothing, and numbers are read by what is nearest to it.
+    /// Takes the lead that the latest SPM tells of. It counts even if it is lower than the one before, which may have been forged; but
+    /// not below the floor, since sequence numbers are read as the positions nearest to the lead.
     pub(super) fn set_spm_lead(&mut self, lead: u64) {
         let lead = lead.max(self.floor - 1);
         let is_back = self.spm_lead.replace(lead).is_some_and(|earlier| lead < earlier);
@@ -286,7 +289,7 @@ impl Window {
         None
     }
 
-    /// A block has to be looked into again: what made it complete is gone.
+    /// Has gaps looked for in a block again: what had made it decodable is gone.
     pub(super) fn look_again(&mut self, key: u64) {
         self.detected = self.detected.min(self.start(key).max(self.floor));
     }

@@ -15,8 +15,8 @@ pub(super) struct Owed {
 }
 
 impl Source {
-    /// Says that the rate was too great, and is lower from now on. What got lost until now says nothing of what will, so adaptive parity
-    /// starts again from none.
+    /// Says that the rate was too great, and is lower from now on. What got lost until now says nothing of what will, so adaptive
+    /// parity starts again from none.
     pub fn forget_losses(&mut self) {
         let lead = self.window.lead().map_or(0, |lead| self.window.group_of(lead));
         if let Some(adapt) = &mut self.adapt {
