@@ -153,7 +153,8 @@ pub struct Sending {
     pub parity: Option<ParityConfig>,
     /// The share that repairs have of what is sent while new data wait, too, in percent.
     pub repair_share_percent: u8,
-    /// How long a repair answers further NAKs for the same: about the round trip time. A repair that is lost is not sent again sooner.
+    /// How long a repair answers further NAKs for the same (NAK_ELIM_IVL): about the round trip time. A repair that is lost is not sent again
+    /// sooner.
     pub eliminate: Duration,
     /// How soon after data the first heartbeat says what was sent.
     pub heartbeat: Duration,
@@ -184,16 +185,16 @@ pub struct Receiving {
     pub queue: usize,
 }
 
-/// What is written down.
+/// What is written down of a publisher or subscriber while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
     /// Where counters are written, as JSON lines; nowhere if `None`.
     pub directory: Option<PathBuf>,
-    /// How often.
+    /// How often a line is written.
     pub interval: Duration,
-    /// The bytes after which a file is rotated.
+    /// The length in bytes at which a file is full, and the next one begun.
     pub file_len: u64,
-    /// How many files are kept.
+    /// How many files are kept; the oldest go.
     pub files: usize,
 }
 
@@ -224,7 +225,7 @@ impl Default for Sending {
             window: WindowSize::Bytes(32 << 20),
             advance: Advance::Data,
             join: Join::Share(25),
-            parity: Some(ParityConfig { group: 64, pro_active: ProActive::Off, on_demand: true }),
+            parity: Some(PARITY),
             repair_share_percent: 50,
             eliminate: Duration::from_millis(5),
             heartbeat: Duration::from_millis(5),
@@ -264,7 +265,7 @@ impl Options {
         options
     }
 
-    /// A fast network whose round trip is well under a millisecond.
+    /// The preset `lan`: a fast network whose round trip is well under a millisecond.
     fn set_lan(&mut self) {
         self.sending.rate = Rate::Fixed(100_000_000);
         self.receiving.nak.backoff = Duration::from_millis(2);
@@ -283,7 +284,7 @@ impl Options {
         }
     }
 
-    /// The greatest PGM packet.
+    /// The greatest PGM packet, in bytes: the MTU without the headers of IP and UDP.
     #[must_use]
     pub fn packet_len(&self) -> usize {
         self.network.mtu.saturating_sub(self.overhead()).into()
@@ -295,6 +296,9 @@ impl Options {
         self.network.data_port.unwrap_or(self.network.group.port())
     }
 }
+
+/// The parity of a publisher that is told nothing about it: repairs are parity, and none is sent unasked.
+const PARITY: ParityConfig = ParityConfig { group: 64, pro_active: ProActive::Off, on_demand: true };
 
 /// The length of the IPv4 option (RFC 2113 §2.1).
 const ROUTER_ALERT_LEN: u16 = 4;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use campanile_engine::Interface;
 use campanile_pgm::receiver::{JoinWish, OnLoss, Slow};
-use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive};
+use campanile_pgm::source::{Advance, Join, ParityConfig};
 
 use super::keys::{Key, PRESET, Side};
 use super::values::{
-    list, number, percent, pro_active, show_list, show_pro_active, show_switch, show_window, switch, time,
-    window,
+    choice, list, number, percent, pro_active, show_choice, show_list, show_pro_active, show_switch,
+    show_window, switch, time, window,
 };
-use super::{Carrier, Mode, Options, Rate};
+use super::{Carrier, Mode, Options, PARITY, Rate};
 use crate::amount::{bytes, show_bytes, show_time};
 
 /// Every option.
@@ -53,26 +53,10 @@ pub const KEYS: &[Key] = &[
         doc: "What is said and in whose format; publisher and subscribers alike",
         side: Side::Both,
         set: |options, text| {
-            options.mode = match text {
-                "messages" => Mode::Messages,
-                "apdu" => Mode::Apdu,
-                "stream" => Mode::Stream,
-                "zmq" => Mode::Zmq,
-                "openpgm" => Mode::OpenPgm,
-                _ => return Err("give messages, apdu, stream, zmq or openpgm"),
-            };
+            options.mode = choice(text, MODES, "give messages, apdu, stream, zmq or openpgm")?;
             Ok(())
         },
-        show: |options| {
-            match options.mode {
-                Mode::Messages => "messages",
-                Mode::Apdu => "apdu",
-                Mode::Stream => "stream",
-                Mode::Zmq => "zmq",
-                Mode::OpenPgm => "openpgm",
-            }
-            .to_owned()
-        },
+        show: |options| show_choice(options.mode, MODES),
     },
     Key {
         name: "carrier",
@@ -80,22 +64,10 @@ pub const KEYS: &[Key] = &[
         doc: "What carries the packets: UDP, or IP protocol 113, which needs CAP_NET_RAW; raw-alert with Router Alert",
         side: Side::Both,
         set: |options, text| {
-            options.network.carrier = match text {
-                "udp" => Carrier::Udp,
-                "raw" => Carrier::Raw,
-                "raw-alert" => Carrier::RawAlert,
-                _ => return Err("give udp, raw or raw-alert"),
-            };
+            options.network.carrier = choice(text, CARRIERS, "give udp, raw or raw-alert")?;
             Ok(())
         },
-        show: |options| {
-            match options.network.carrier {
-                Carrier::Udp => "udp",
-                Carrier::Raw => "raw",
-                Carrier::RawAlert => "raw-alert",
-            }
-            .to_owned()
-        },
+        show: |options| show_choice(options.network.carrier, CARRIERS),
     },
     Key {
         name: "groups",
@@ -511,17 +483,10 @@ pub const KEYS: &[Key] = &[
         doc: "What follows when something is lost for good",
         side: Side::Receiving,
         set: |options, text| {
-            options.receiving.on_loss = match text {
-                "continue" => OnLoss::Continue,
-                "stop" => OnLoss::Stop,
-                _ => return Err("give continue or stop"),
-            };
+            options.receiving.on_loss = choice(text, ON_LOSS, "give continue or stop")?;
             Ok(())
         },
-        show: |options| match options.receiving.on_loss {
-            OnLoss::Continue => "continue".to_owned(),
-            OnLoss::Stop => "stop".to_owned(),
-        },
+        show: |options| show_choice(options.receiving.on_loss, ON_LOSS),
     },
     Key {
         name: "slow",
@@ -529,17 +494,10 @@ pub const KEYS: &[Key] = &[
         doc: "When the application does not keep up: take no new data, or give up the oldest",
         side: Side::Receiving,
         set: |options, text| {
-            options.receiving.slow = match text {
-                "stall" => Slow::Stall,
-                "lose" => Slow::Lose,
-                _ => return Err("give stall or lose"),
-            };
+            options.receiving.slow = choice(text, SLOW, "give stall or lose")?;
             Ok(())
         },
-        show: |options| match options.receiving.slow {
-            Slow::Stall => "stall".to_owned(),
-            Slow::Lose => "lose".to_owned(),
-        },
+        show: |options| show_choice(options.receiving.slow, SLOW),
     },
     Key {
         name: "expiry",
@@ -591,8 +549,21 @@ pub const KEYS: &[Key] = &[
 ];
 
 impl Options {
+    /// The parity that is provided, so that one thing can be said of it; it is the default one if there was none.
     fn parity(&mut self) -> &mut ParityConfig {
-        const NEW: ParityConfig = ParityConfig { group: 64, pro_active: ProActive::Off, on_demand: true };
-        self.sending.parity.get_or_insert(NEW)
+        self.sending.parity.get_or_insert(PARITY)
     }
 }
+
+/// The names of what can be chosen.
+const MODES: &[(&str, Mode)] = &[
+    ("messages", Mode::Messages),
+    ("apdu", Mode::Apdu),
+    ("stream", Mode::Stream),
+    ("zmq", Mode::Zmq),
+    ("openpgm", Mode::OpenPgm),
+];
+const CARRIERS: &[(&str, Carrier)] =
+    &[("udp", Carrier::Udp), ("raw", Carrier::Raw), ("raw-alert", Carrier::RawAlert)];
+const ON_LOSS: &[(&str, OnLoss)] = &[("continue", OnLoss::Continue), ("stop", OnLoss::Stop)];
+const SLOW: &[(&str, Slow)] = &[("stall", Slow::Stall), ("lose", Slow::Lose)];

@@ -7,7 +7,7 @@ use campanile_pgm::source::{ParityConfig, ProActive, WindowSize};
 
 use crate::amount::{self, bytes, show_bytes, show_time};
 
-/// A value, or what would be one.
+/// A value that was read from text, or a sentence that says what the option takes.
 pub(super) type Taken<T> = Result<T, &'static str>;
 
 /// A length of time, a day at most.
@@ -49,6 +49,19 @@ pub(super) fn switch(text: &str) -> Taken<bool> {
 
 pub(super) fn show_switch(on: bool) -> String {
     if on { "yes" } else { "no" }.to_owned()
+}
+
+/// What has this name among some choices.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)], takes: &'static str) -> Taken<T> {
+    choices.iter().find(|(name, _)| *name == text).map(|&(_, value)| value).ok_or(takes)
+}
+
+/// The name of a value among the choices; they name every value.
+pub(super) fn show_choice<T: PartialEq>(value: T, choices: &[(&str, T)]) -> String {
+    choices
+        .iter()
+        .find(|(_, choice)| *choice == value)
+        .map_or_else(String::new, |(name, _)| (*name).to_owned())
 }
 
 /// A list, its members separated by commas; empty for none.
