@@ -14,13 +14,16 @@ use super::meter::Meter;
 use super::name::OURS;
 use super::partial::PartialPaths;
 
-/// A directory, and in it the one of what is not complete yet. One process at a time has it.
+/// A directory that files are received into, and in it `.campanile`, where they are kept until they are complete. One process at a
+/// time has it.
 ///
-/// Nothing is written outside of it, whatever stands in it: a directory on the way to a name is a directory, not a link to one.
+/// Nothing is written outside of the directory, whatever stands in it: a link on the way to a name is not followed.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     dir: PathBuf,
+    /// `.campanile` in it.
     ours: PathBuf,
+    /// Whether a file gives way to one that is received under its name.
     replaces: bool,
     /// Locked as long as this process receives here.
     lock: Option<File>,
@@ -32,7 +35,7 @@ impl Inbox {
         fs::create_dir_all(dir).map_err(FileAction::Create.of(dir))?;
         let ours = dir.join(OURS);
         make_directory(&ours).map_err(FileAction::Create.of(&ours))?;
-        // Systems where a directory is no file have no modes either.
+        // Only Windows cannot open a directory like a file, and it has no modes to set.
         if let Ok(directory) = File::open(&ours) {
             mode::set(&directory, PRIVATE).map_err(FileAction::Create.of(&ours))?;
         }
@@ -51,7 +54,7 @@ impl Inbox {
         Ok(inbox)
     }
 
-    /// The directory by its one name, whatever it was called.
+    /// The directory's canonical path, or the path as it was given if that cannot be had.
     pub(crate) fn dir(&self) -> PathBuf {
         self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone())
     }
@@ -66,19 +69,19 @@ impl Inbox {
         entry.name.below(&self.dir)
     }
 
-    /// The path of a file that lives as long as this process.
-    pub(crate) fn passing(&self, name: &str) -> PathBuf {
-        self.ours.join(format!("{name}{PASSING}"))
+    /// The path of a temporary file; one that a killed process leaves behind is removed by the next.
+    pub(crate) fn temporary(&self, name: &str) -> PathBuf {
+        self.ours.join(format!("{name}{TEMPORARY}"))
     }
 
-    /// Whether a file may be there already: one of its size has its name.
+    /// Whether a file may be there already, by its name and size alone.
     pub(crate) fn may_have(&self, entry: &Entry) -> Result<bool, FileError> {
         let path = self.target(entry);
         match fs::symlink_metadata(&path) {
             Ok(metadata) => {
                 Ok(metadata.is_file() && metadata.len() == entry.size && !self.way_is_barred(entry))
             }
-            // Which of the two it is where a file stands on the way, systems do not agree on.
+            // Systems disagree on which of the two it is when a file stands where a directory should be.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Ok(false)
             }
@@ -86,7 +89,7 @@ impl Inbox {
         }
     }
 
-    /// Whether a file is there already. One of the same size is read to know.
+    /// Whether a file is there already, with the right contents: if the size is right, it is read and hashed.
     pub(crate) fn has(&self, entry: &Entry, meter: &Meter) -> Result<bool, FileError> {
         if !self.may_have(entry)? {
             return Ok(false);
@@ -134,20 +137,21 @@ impl Inbox {
         if self.may_have(entry)? {
             return Ok(());
         }
-        let path = self.passing(&entry.digest.to_string());
+        let path = self.temporary(&entry.digest.to_string());
         File::create(&path).map_err(FileAction::Create.of(&path))?;
         let placed = self.place_one(&path, entry, false);
         let _ = fs::remove_file(&path);
         placed
     }
 
+    /// Gives one file its name: moves the content there, or a copy of it.
     fn place_one(&self, content: &Path, entry: &Entry, copied: bool) -> Result<(), FileError> {
         let target = self.target(entry);
         self.make_parents(entry)?;
         if !copied {
             return self.name(content, entry).map_err(FileAction::Name.of(&target));
         }
-        let copy = self.passing(&format!("copy-{}", entry.digest));
+        let copy = self.temporary(&format!("copy-{}", entry.digest));
         fs::copy(content, &copy).map_err(FileAction::Write.of(&copy))?;
         let named = self.name(&copy, entry).map_err(FileAction::Name.of(&target));
         if named.is_err() {
@@ -160,10 +164,10 @@ impl Inbox {
     fn name(&self, content: &Path, entry: &Entry) -> io::Result<()> {
         let file = OpenOptions::new().read(true).write(true).open(content)?;
         if let Some(modified) = entry.modified {
-            file.set_modified(earliest(modified))?;
+            file.set_modified(not_before_1970(modified))?;
         }
         if let Some(mode) = entry.mode {
-            // What may not be written is written no more once it has its name: until then it may have to wait for one.
+            // A file that is to be read-only stays writable until it has its name: if that fails it is tried again later.
             mode::set(&file, mode | OWNER_WRITES)?;
         }
         file.sync_all()?;
@@ -171,6 +175,7 @@ impl Inbox {
         entry.mode.filter(|mode| mode & OWNER_WRITES == 0).map_or(Ok(()), |mode| mode::set(&file, mode))
     }
 
+    /// Makes the directories on the way to a file's name.
     fn make_parents(&self, entry: &Entry) -> Result<(), FileError> {
         let mut path = self.dir.clone();
         let parts: Vec<&str> = entry.name.parts().collect();
@@ -181,7 +186,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Whether something stands on the way to a name that is no directory of ours: a file, or a link.
+    /// Whether something on the way to a name is not a directory: a file, or a link.
     fn way_is_barred(&self, entry: &Entry) -> bool {
         let mut path = self.dir.clone();
         let parts: Vec<&str> = entry.name.parts().collect();
@@ -196,7 +201,7 @@ impl Inbox {
     fn sweep(&self) -> Result<(), FileError> {
         for entry in fs::read_dir(&self.ours).map_err(FileAction::Open.of(&self.ours))? {
             let path = entry.map_err(FileAction::Read.of(&self.ours))?.path();
-            if path.to_str().is_some_and(|path| path.ends_with(PASSING)) {
+            if path.to_str().is_some_and(|path| path.ends_with(TEMPORARY)) {
                 fs::remove_file(&path).map_err(FileAction::Remove.of(&path))?;
             }
         }
@@ -209,11 +214,12 @@ impl Drop for Inbox {
         // The directory stays as long as something in it is not complete.
         let is_empty = fs::read_dir(&self.ours).is_ok_and(|entries| entries.take(2).count() == 1);
         if is_empty {
-            // While it is locked, so that nobody locks what is gone. Windows keeps it until it is closed.
+            // Removed before it is unlocked, so that no other process locks a file that is gone. On Windows it goes when it is closed.
             let _ = fs::remove_file(self.ours.join(LOCK));
         }
         if let Some(lock) = self.lock.take() {
-            // A child that this process begins has its files too for a moment, and would hold the lock with them.
+            // Closing it would not do: a child process that was just started shares our open files for a moment, and the lock with
+            // them.
             let _ = lock.unlock();
         }
         if is_empty {
@@ -222,17 +228,17 @@ impl Drop for Inbox {
     }
 }
 
-/// The mode of a directory whose files are nobody else's business yet.
+/// The mode of `.campanile`: what is not complete is nobody else's business.
 const PRIVATE: u32 = 0o700;
 
 const OWNER_WRITES: u32 = 0o200;
 
 const LOCK: &str = "lock";
 
-/// The end of names that mean nothing to the next process.
-const PASSING: &str = ".passing";
+/// The end of the names of temporary files.
+const TEMPORARY: &str = ".passing";
 
-/// A directory that is there afterwards, and no link to one.
+/// Makes a directory if it is not there; an error if anything else is, a link to a directory included.
 fn make_directory(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -251,11 +257,11 @@ fn claim(from: &Path, to: &Path, replaces: bool) -> io::Result<()> {
     if replaces {
         return fs::rename(from, to);
     }
-    // A second name and no first one: moving, but never over another file.
+    // Renaming would replace a file of that name; linking and removing the first name never does.
     match fs::hard_link(from, to) {
         Ok(()) => fs::remove_file(from),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        // A file system without second names: who looks first is right but for a moment.
+        // A file system without hard links: another program may still make the file between this look and the rename.
         Err(error) => match fs::symlink_metadata(to) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                 fs::rename(from, to).map_err(|_| error)
@@ -265,8 +271,8 @@ fn claim(from: &Path, to: &Path, replaces: bool) -> io::Result<()> {
     }
 }
 
-/// A time as file systems keep it: the oldest one knows none before 1970.
-fn earliest(time: SystemTime) -> SystemTime {
+/// A time that every file system can keep: some know none before 1970.
+fn not_before_1970(time: SystemTime) -> SystemTime {
     time.max(SystemTime::UNIX_EPOCH)
 }
 
@@ -440,11 +446,11 @@ mod tests {
     #[test]
     fn what_was_left_behind_is_swept() {
         let fixture = Fixture::new(false);
-        let passing = fixture.inbox.passing("spool");
-        fs::write(&passing, b"left").expect("there is room");
+        let temporary = fixture.inbox.temporary("spool");
+        fs::write(&temporary, b"left").expect("there is room");
         let dir = fixture.inbox.dir.clone();
         drop(fixture.inbox);
         let _inbox = Inbox::open(&dir, false).expect("a directory of our own");
-        assert!(!passing.exists());
+        assert!(!temporary.exists());
     }
 }

@@ -190,7 +190,7 @@ impl Writer {
 
     fn begin(&mut self, tsi: Tsi) {
         self.begun += 1;
-        let spool = self.inbox.passing(&format!("session-{}", self.begun));
+        let spool = self.inbox.temporary(&format!("session-{}", self.begun));
         let session = Session {
             number: self.begun,
             arrival: Some(Arrival::begin(spool)),

@@ -75,7 +75,7 @@ impl Receiver {
     }
 
     fn begin(&self) -> Arrival {
-        Arrival::begin(self.inbox.passing("spool"))
+        Arrival::begin(self.inbox.temporary("spool"))
     }
 
     /// Gives the blocks that need not be sent, once they are known.
