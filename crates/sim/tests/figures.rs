@@ -7,7 +7,7 @@ use campanile_sim::pgm::{Case, Mode, figures};
 /// Runs the rows of a table again for these losses.
 ///
 /// Each change of the protocol throws the dice anew: cells may differ by what another seed would make of them, and no more.
-fn compare(table: (u32, u32), losses: &[u32]) {
+fn compare(table: figures::Table, losses: &[u32]) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pgm-figures.md");
     let page = std::fs::read_to_string(page).expect("the page is there");
     let head = figures::head(table);

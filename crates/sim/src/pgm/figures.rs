@@ -6,12 +6,27 @@ use super::measure::{Case, Measured, Mode};
 pub const MODES: [Mode; 4] = [Mode::Selective, Mode::OnDemand, Mode::ProActive, Mode::Both];
 /// Losses in both directions in percent, in the order of the rows.
 pub const LOSSES: [u32; 6] = [0, 1, 5, 10, 20, 30];
-/// Receivers, and the transmission groups of the transfer: one table each.
-pub const TABLES: [(u32, u32); 4] = [(1, 56), (10, 56), (40, 56), (1000, 16)];
+/// The tables.
+pub const TABLES: [Table; 4] = [
+    Table { receivers: 1, groups: 56 },
+    Table { receivers: 10, groups: 56 },
+    Table { receivers: 40, groups: 56 },
+    Table { receivers: 1000, groups: 16 },
+];
 
-/// A row of the table for so many receivers, as it stands in the page, and whether all promises were kept. Where a transfer breaks one
-/// the cell says which.
-pub fn row((receivers, groups): (u32, u32), percent: u32) -> (String, bool) {
+/// What all transfers of a table have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// Receivers.
+    pub receivers: u32,
+    /// Transmission groups of the transfer.
+    pub groups: u32,
+}
+
+/// The row of a table for a loss of so many percent, as it stands in the page, and whether all promises were kept. Where a transfer
+/// breaks one the cell says which.
+pub fn row(table: Table, percent: u32) -> (String, bool) {
+    let Table { receivers, groups } = table;
     let loss = f64::from(percent) / 100.0;
     let mut row = format!("| {percent} % |");
     let mut kept = true;
@@ -32,7 +47,7 @@ pub fn row((receivers, groups): (u32, u32), percent: u32) -> (String, bool) {
 }
 
 /// What stands above the rows of a table.
-pub fn head((receivers, groups): (u32, u32)) -> String {
+pub fn head(Table { receivers, groups }: Table) -> String {
     let name = if receivers == 1 { "1 receiver".into() } else { format!("{receivers} receivers") };
     let mut head = format!("### {name}, {groups} groups\n\n| loss |");
     let mut line = String::from("|---|");

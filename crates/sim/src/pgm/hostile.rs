@@ -26,7 +26,7 @@ pub struct Hostile {
 
 impl Hostile {
     /// A peer that forges `packets` packets, one each `interval`, to `group` and to the parties numbered below `victims`.
-    pub fn new(seed: u64, packets: u32, interval: Duration, (group, victims): (u32, u32)) -> Self {
+    pub fn new(seed: u64, packets: u32, interval: Duration, group: u32, victims: u32) -> Self {
         Self {
             rng: Rng::new(seed),
             interval,
@@ -342,7 +342,7 @@ mod tests {
     /// Forgeries that nobody takes for packets would prove little.
     #[test]
     fn forgeries_are_believable_and_break_every_rule() {
-        let mut hostile = Hostile::new(1, u32::MAX, Duration::from_millis(1), (0, 4));
+        let mut hostile = Hostile::new(1, u32::MAX, Duration::from_millis(1), 0, 4);
         let spm = [0xce, 3, 0x15, 0xb3, SPM, 0, 0x84, 0xec, 1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 1, 0, 0, 0, 1, 7];
         hostile.handle(spm.len(), &spm);
         let mut buf = vec![0; 65_536];

@@ -107,7 +107,7 @@ impl<'a> Scenario<'a> {
     fn seat_hostile(&mut self) {
         let Some(hostile) = self.options.hostile else { return };
         let victims = self.world.seats();
-        let node = Hostile::new(self.rng.next_u64(), hostile.packets, hostile.interval, (GROUP, victims));
+        let node = Hostile::new(self.rng.next_u64(), hostile.packets, hostile.interval, GROUP, victims);
         let id = self.world.join(Seat::default(), Node::Hostile(Box::new(node)));
         self.world.join_group(id, GROUP);
     }
