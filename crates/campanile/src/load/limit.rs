@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::books::Place;
-use super::cost::{Busiest, Cost};
+use super::cost::Busiest;
 use super::report::LoadReport;
 use super::spoiled::Spoiled;
 use crate::echo::Cause;
@@ -85,14 +85,16 @@ pub enum Limit {
     Nothing,
 }
 
-/// From here on something is busy.
+/// From this percentage on something is busy.
 const BUSY: f64 = 90.0;
-/// A loss below this share of the packets is not what limits a run.
+/// A loss of more than this share of the packets limits a run.
 const LOSS: f64 = 0.001;
-/// Nor is one in a closed loop whose lost packets held less than this share of the window, each until it was given up.
+/// So does one in a closed loop whose lost packets, each until it was given up, held more than this share of the window.
 const HELD: f64 = 0.1;
 
 impl Limit {
+    /// The first of these that the evidence shows, in an order that is the finding: what a server refuses comes before how busy it is, and
+    /// what is lost somewhere else than at a known place comes last.
     pub(super) fn find(report: &LoadReport) -> Self {
         let (books, server, cost) = (&report.books, report.server.as_ref(), &report.cost);
         let matters = |packets: u64| matters(report, packets);
@@ -109,46 +111,57 @@ impl Limit {
         let is_content = report.rate.is_some() && report.spoiled.is_empty() && !matters(report.lost);
         let is_full = |percent: f64| percent >= BUSY && !report.spin && !is_content;
         let whole_machine = Self::Machine { busy_percent: machine, others_percent: report.others_percent() };
-        match report {
-            _ if matters(source_limit) => Self::SourceLimit { dropped: source_limit },
-            _ if matters(queue) || matters(report.waits) && !is_content => {
-                Self::WayOut { dropped: queue, waits: report.waits }
-            }
-            // Neither of the two could have another processor.
-            _ if report.environment.loopback && is_full(machine) => whole_machine,
-            _ if server_busy >= BUSY => Self::ServerCpu {
-                busy_percent: server_busy,
-                mean_percent: server.map_or(0.0, |server| server.busy_percent),
-            },
-            _ if busy >= BUSY && (!report.spin || is_behind) => Self::ClientCpu { busy_percent: busy },
-            _ if is_full(machine) => whole_machine,
-            _ if matters(at_server) => Self::ServerBuffer {
-                dropped: at_server,
-                bytes: server.map_or(0, |server| server.receive_buffer),
-            },
-            _ if matters(here) => Self::ClientBuffer {
-                dropped: here,
-                is_short: report.receive_buffer < report.receive_buffer_asked,
-            },
-            _ if used_percent >= BUSY => Self::Wire { used_percent },
-            _ if matters(lost) => Self::Path { lost },
-            _ => Self::left(report, is_full),
+
+        if matters(source_limit) {
+            return Self::SourceLimit { dropped: source_limit };
         }
+        if matters(queue) || matters(report.waits) && !is_content {
+            return Self::WayOut { dropped: queue, waits: report.waits };
+        }
+        // Where the server is on this machine too, neither of the two could have another processor.
+        if report.environment.loopback && is_full(machine) {
+            return whole_machine;
+        }
+        if server_busy >= BUSY {
+            let mean_percent = server.map_or(0.0, |server| server.busy_percent);
+            return Self::ServerCpu { busy_percent: server_busy, mean_percent };
+        }
+        if busy >= BUSY && (!report.spin || is_behind) {
+            return Self::ClientCpu { busy_percent: busy };
+        }
+        if is_full(machine) {
+            return whole_machine;
+        }
+        if matters(at_server) {
+            let bytes = server.map_or(0, |server| server.receive_buffer);
+            return Self::ServerBuffer { dropped: at_server, bytes };
+        }
+        if matters(here) {
+            let is_short = report.receive_buffer < report.receive_buffer_asked;
+            return Self::ClientBuffer { dropped: here, is_short };
+        }
+        if used_percent >= BUSY {
+            return Self::Wire { used_percent };
+        }
+        if matters(lost) {
+            return Self::Path { lost };
+        }
+        Self::left(report, is_full)
     }
 
     /// What is left where nothing was lost and no thread was busy.
     fn left(report: &LoadReport, is_full: impl Fn(f64) -> bool) -> Self {
-        match report {
-            LoadReport { cost: Cost { busiest: Some(Busiest { core, busy_percent }), .. }, .. }
-                if is_full(*busy_percent) =>
-            {
-                Self::Processor { core: *core, busy_percent: *busy_percent }
-            }
-            _ if !report.spoiled.is_empty() => Self::ClientLag,
-            LoadReport { window: Some(window), .. } => {
-                Self::Window { in_flight: (window * report.sockets * report.cores) as u64 }
-            }
-            _ => Self::Nothing,
+        if let Some(Busiest { core, busy_percent }) = report.cost.busiest
+            && is_full(busy_percent)
+        {
+            return Self::Processor { core, busy_percent };
+        }
+        if !report.spoiled.is_empty() {
+            return Self::ClientLag;
+        }
+        match report.window {
+            Some(window) => Self::Window { in_flight: (window * report.sockets * report.cores) as u64 },
+            None => Self::Nothing,
         }
     }
 }
