@@ -36,7 +36,7 @@ pub enum RigError {
     NotLinux,
     /// A program is not installed.
     NoProgram(&'static str),
-    /// Neither root nor a user namespace is to be had.
+    /// This process is not root and may not make a user namespace either.
     NoNamespace,
     /// A command of the set-up failed.
     Command {
@@ -52,7 +52,7 @@ pub enum RigError {
 impl fmt::Display for RigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotLinux => f.write_str("network namespaces are of Linux"),
+            Self::NotLinux => f.write_str("only Linux has network namespaces"),
             Self::NoProgram(name) => write!(f, "{name} is not installed"),
             Self::NoNamespace => f.write_str("neither root nor a user namespace is to be had"),
             Self::Command { what, said } => write!(f, "{what}: {said}"),
@@ -69,7 +69,7 @@ impl From<io::Error> for RigError {
     }
 }
 
-/// A network for a test; `None` where the system cannot have one, which was told.
+/// A network for a test; `None` where the system cannot have one, after [`absent`] has said why.
 ///
 /// # Panics
 /// With `CI=true` on Linux, where it is needed.
@@ -94,7 +94,7 @@ pub fn absent(what: &dyn fmt::Display) {
     println!("skipped: {what}");
 }
 
-/// Whether a program can be run; if not, that was told.
+/// Whether a program can be run; if not, [`absent`] has said so.
 ///
 /// # Panics
 /// As [`absent`].

@@ -32,7 +32,7 @@ impl Node {
     pub fn lose(&self, loss: Loss) -> Result<(), RigError> {
         let (port, number) = (self.port(), self.number());
         let down = rule("meta pkttype { multicast, broadcast }", loss.down, "drop");
-        // What is merged has arrived: there a loss would take all of a train.
+        // A device that merges shows a whole train to its ingress hook, where one loss would take all of it: there packets are dropped before.
         let merges = self.merges.load(Ordering::Relaxed);
         let (on_the_way, on_arrival) = if merges { (down, String::new()) } else { (String::new(), down) };
         hook(self.hub(), &format!("way{number}"), "egress", &port, &on_the_way)?;
@@ -40,8 +40,8 @@ impl Node {
         hook(self.hub(), &format!("loss{number}"), "ingress", &port, &rule("", loss.up, "drop"))
     }
 
-    /// Has the node's device merge datagrams that arrive in a row, as the driver of nearly every network card does and a veth does not
-    /// by itself, or no more. It loses nothing from now on.
+    /// Turns merging on or off: the node's device merges datagrams that arrive in a row (GRO), as the driver of nearly every network card
+    /// does, and a veth does not by itself. The link loses nothing from now on.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -55,13 +55,13 @@ impl Node {
         Ok(())
     }
 
-    /// Lets no more than this through to the node from now on, behind a queue of 20 milliseconds.
+    /// Lets no more than `rate_kbit`, in kbit/s, through to the node from now on; a queue holds what 20 milliseconds let through.
     ///
     /// # Errors
     /// The kernel refuses the rate.
     pub fn limit(&self, rate_kbit: u32) -> Result<(), RigError> {
         let port = self.port();
-        // A bucket of a few packets, or of what a millisecond brings.
+        // In bytes: what a millisecond brings, and four packets at least.
         let burst = (rate_kbit / 8).max(6000);
         self.hub().script(&format!(
             "tc qdisc replace dev {port} root tbf rate {rate_kbit}kbit burst {burst} latency 20ms"
@@ -102,9 +102,9 @@ pub(crate) fn slow_way(hub: &Space) -> Result<(), RigError> {
     )
 }
 
-/// Has the bridge do what a switch does and no more: no rules of the IP layer look at what it forwards, and nothing goes up from it.
+/// Makes the bridge a mere switch: no firewall rules of the IP layer see what it forwards, and nothing reaches the hub's own IP layer.
 pub(crate) fn switch(hub: &Space) -> Result<(), RigError> {
-    // The files are there if the kernel can have it look; that it does costs time, and changes nothing.
+    // The files are there where the kernel can apply such rules: switching that off saves time, and changes nothing else.
     hub.script(
         "for file in /proc/sys/net/bridge/bridge-nf-call-*tables; do
              test ! -w $file || echo 0 > $file || true

@@ -24,7 +24,7 @@ pub struct Node {
     number: usize,
     space: Space,
     hub: Arc<Space>,
-    /// Its device merges what arrives.
+    /// Whether its device merges datagrams that arrive in a row.
     pub(crate) merges: AtomicBool,
 }
 

@@ -60,7 +60,8 @@ pub enum Place {
 }
 
 impl Books {
-    /// Closes the books of a run that sent trains of so many packets. Counters of the whole system explain at most what is missing where they stand.
+    /// Closes the books of a run that sent trains of `train` packets each. Counters of the whole system count for other programs too, and so
+    /// explain no more packets than are missing at their place.
     pub(super) fn close(
         counts: &LoadCounts,
         train: u64,
@@ -86,7 +87,7 @@ impl Books {
         books.explain_out(&mut up, counts.refused, train, system);
         books.explain(&mut up, Place::ServerSocket, Some(server.found_full));
         books.enter(Place::WayUp, up);
-        // What the server received, and neither sent back nor says why not, is on its way inside.
+        // What the server received and did not send back.
         let mut inside = counts.all_sent.saturating_sub(lost_up).saturating_sub(server.replied);
         let sends = server.dropped.of(Cause::Send).saturating_mul(train);
         books.explain(&mut inside, Place::ServerRules, Some(server.refused()));
@@ -104,22 +105,25 @@ impl Books {
         self.entries.iter().filter(|entry| entry.place == place).map(|entry| entry.packets).sum()
     }
 
-    /// What this machine dropped of what was to leave; `refused` trains were told of when they were sent.
+    /// Explains what is `missing` by what this machine dropped of what was to leave. `refused` is how many trains the system refused when they
+    /// were sent.
     fn explain_out(&mut self, missing: &mut u64, refused: u64, train: u64, system: &Counters) {
-        // A full queue counts for both; waiting for room counts for the one, what a filter takes for the other.
-        let queue = system.send_discarded.zip(system.send_buffer_errors).map(|(one, other)| one.min(other));
+        // A full queue raises both counters; waiting for room raises the errors alone, and what a filter takes the discards alone.
+        let counters = system.send_discarded.zip(system.send_buffer_errors);
+        let queue = counters.map(|(discarded, errors)| discarded.min(errors));
         self.explain(missing, Place::OwnSend, Some(refused.saturating_mul(train)));
         self.explain(missing, Place::OwnQueue, queue.map(|trains| trains.saturating_mul(train)));
         self.explain(missing, Place::OwnInterfaceOut, system.interface_send_dropped);
     }
 
-    /// What this machine dropped of what came back.
+    /// Explains what is `missing` by what this machine dropped of what came back.
     fn explain_own(&mut self, missing: &mut u64, at_sockets: u64, system: &Counters) {
         self.explain(missing, Place::OwnSocket, Some(at_sockets));
         self.explain(missing, Place::OwnBacklog, system.backlog_dropped);
         self.explain(missing, Place::OwnInterfaceIn, system.interface_receive_dropped);
     }
 
+    /// Enters as many of the missing packets at a place as were counted there.
     fn explain(&mut self, missing: &mut u64, place: Place, counted: Option<u64>) {
         let packets = counted.unwrap_or(0).min(*missing);
         *missing -= packets;
@@ -132,7 +136,7 @@ impl Books {
         }
     }
 
-    /// What is over on the side of the replies came from elsewhere or twice; what is missing still is unexplained.
+    /// Balances the books: replies beyond what was sent came from elsewhere or twice, and packets that are still missing are unexplained.
     fn balanced(mut self) -> Self {
         let entered: u64 = self.entries.iter().map(|entry| entry.packets).sum();
         let gone = self.received.saturating_add(entered).saturating_add(self.unexplained);
