@@ -132,7 +132,7 @@ impl Drop for Batch {
     }
 }
 
-/// What came first.
+/// Which of two things came first.
 #[derive(Debug)]
 pub(crate) enum First<T> {
     /// An event; `None` when there will be no more.
@@ -153,7 +153,7 @@ pub struct Progress {
     pub total: u32,
 }
 
-/// What is offered to the receivers of a bulk session.
+/// What a bulk session offers to its receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offer {
     /// What the session is. Its bytes are the first ones of the offer: [`Profile::emit`].
@@ -362,7 +362,7 @@ impl BulkSubscriber {
     /// As [`BulkSubscriber::next`], unless something else comes first; `None` when nothing does for this long.
     pub(crate) fn next_or<T>(&self, other: impl Future<Output = T>, timeout: Duration) -> Option<First<T>> {
         let (mut event, mut other) = (pin!(self.events.recv(self.node.waker())), pin!(other));
-        // Events may come without end.
+        // The other is asked first: events may come without end.
         let first = poll_fn(|context| match other.as_mut().poll(context) {
             Poll::Ready(other) => Poll::Ready(First::Other(other)),
             Poll::Pending => event.as_mut().poll(context).map(First::Event),
@@ -370,18 +370,22 @@ impl BulkSubscriber {
         queue::wait(first, timeout)
     }
 
-    /// Says which packets of a source are there already: from `first` to `last`, both included. What makes no sense is ignored.
+    /// Says which packets of a source are there already: from `first` to `last`, both included. A range that makes no sense is
+    /// ignored.
     ///
-    /// Who joins late asks for the front of the session alone until what is said includes its first packet, for a second at most: what
-    /// the front tells to be there is said before that.
+    /// A subscriber that joins late does not know at first what it has, and asks for the front of the session alone, for a second at
+    /// most. The application reads there what the session holds, says what it has of that, and last a range with the session's first
+    /// packet: that ends the wait.
     pub fn have(&self, tsi: Tsi, first: Seq, last: Seq) {
         self.command(sink::Command::Have(tsi, first, last));
     }
 
-    /// Gives the packets of the group that [`BulkReceived::Need`] asked for, each at a multiple of `stride`. The places of packets that
-    /// were not delivered may hold anything. The last packet ends where the bytes end: if it was delivered, they must end with it.
-    /// Groups that were not asked for are ignored. Each [`BulkReceived::Need`] must be answered, for other groups wait behind it: who
-    /// cannot read the packets gives no bytes, and they are repaired in another way.
+    /// Gives the packets of the group that [`BulkReceived::Need`] asked for, the n-th at n times `stride` bytes. Where a packet was
+    /// not delivered there may stand anything. The bytes end with the last packet, which may be shorter than `stride`. A group that
+    /// was not asked for is ignored.
+    ///
+    /// Each [`BulkReceived::Need`] must be answered, for other groups wait behind it. An application that cannot read the packets any
+    /// more gives no bytes: then the group is repaired without them.
     pub fn supply(&self, tsi: Tsi, first: Seq, stride: usize, bytes: Vec<u8>) {
         self.command(sink::Command::Supply { tsi, first, stride, bytes });
     }

@@ -43,8 +43,8 @@ pub(super) trait Seat {
     fn handle_commands(&mut self, now: Instant);
     /// Does what is due.
     fn handle_timeout(&mut self, now: Instant);
-    /// Takes what a train made happen from the machine. The application is told when the seat is next served: once for all trains of a
-    /// turn, for to wake it costs more than to handle a train.
+    /// Takes from the machine what a train made happen. The application is told when the seat is next served, once for all trains of a
+    /// turn: waking it costs more than handling a train.
     fn settle(&mut self, now: Instant);
     /// Tells the application what happened, as far as it takes it.
     fn serve(&mut self, now: Instant);
@@ -82,7 +82,7 @@ pub(super) struct Departure {
     pub(super) ttl: Option<u8>,
     pub(super) tos: Option<u8>,
     pub(super) router_alert: bool,
-    /// Each datagram is for another way to the group, in their order.
+    /// Whether each datagram goes by another of the ways to the group, in their order; if not, all go by each.
     pub(super) apart: bool,
     pub(super) stride: usize,
     pub(super) len: usize,
@@ -132,8 +132,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Starts a node for a receiver. `seat` is made on the node's thread, so that it may hold what cannot be sent, and is told what its
-    /// sockets hold.
+    /// Starts a node for a receiver. `seat` makes the seat on the node's thread, since that need not be `Send`; it is told how many
+    /// bytes the receive buffers of its sockets hold.
     pub(super) fn of_receiver<S: Seat + 'static>(
         options: &Options,
         sockets: Sockets,

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use campanile_engine::Waker;
 
-/// What the application takes from a queue, which takes memory.
+/// An event that the application takes from a queue, and that may hold much memory.
 pub(super) trait Weight {
-    /// Its bytes, where they count.
+    /// Bytes that it holds; 0 where only the number of events has to be bounded.
     fn weight(&self) -> usize;
 }
 
@@ -75,7 +75,7 @@ struct Shared<T> {
     handed: Mutex<Handed<T>>,
     /// What the application has taken and not yet looked at. The node does not come here.
     hand: Mutex<Hand<T>>,
-    /// The node waits for room, or to hand over.
+    /// Whether the node waits for room, or to hand over: then the application wakes it.
     is_blocked: AtomicBool,
     /// Events that were handed over and are not known to be looked at, and their bytes.
     len: AtomicUsize,
@@ -121,7 +121,7 @@ struct Gathered<T> {
     weight: usize,
 }
 
-/// Events that are gathered at most before they are handed over: the application may as well begin.
+/// Events at which what was gathered is handed over before the turn's end, so that the application can begin.
 const GATHERED_MAX: usize = 256;
 
 impl<T: Parcel> Outlet<T> {
@@ -144,7 +144,7 @@ impl<T: Parcel> Outlet<T> {
         Arc::strong_count(&self.shared) == 1
     }
 
-    /// Whether nothing is left that the application cannot take.
+    /// Whether all that was gathered has been handed over.
     pub(super) fn is_handed_over(&self) -> bool {
         self.gathered.parcels.is_empty()
     }
@@ -287,7 +287,8 @@ impl<T: Parcel> Inlet<T> {
         is_closed
     }
 
-    /// Makes room for as much as was looked at. A node that is blocked is woken when half of the queue is free, lest it come too often.
+    /// Makes room for as much as was looked at. A node that is blocked is woken when half of the queue is free, lest it come too
+    /// often.
     fn count(&self, hand: &mut Hand<T>, node: &Waker) {
         let (len, weight) = (mem::take(&mut hand.len), mem::take(&mut hand.weight));
         let left_len = self.shared.len.fetch_sub(len, Ordering::SeqCst) - len;

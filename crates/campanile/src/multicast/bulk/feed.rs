@@ -75,7 +75,7 @@ impl Feed for BulkFeed {
         self.events.is_ready()
     }
 
-    /// What is wished for comes with a wake-up.
+    /// Never: what the application commands comes with a wake-up.
     fn poll_timeout(&self) -> Option<Instant> {
         None
     }

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use async_channel::{Receiver as Orders, Sender};
-use campanile_pgm::receiver::{Event, Packets, Receiver};
+use async_channel::{Receiver, Sender};
+use campanile_pgm::receiver::{self, Event, Packets};
 use campanile_pgm::{Instant, Seq, Tsi};
 
 use super::{Batch, BulkReceived, Progress};
@@ -24,39 +24,42 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct BulkSink {
     events: Outlet<BulkReceived>,
-    commands: Orders<Command>,
+    commands: Receiver<Command>,
     /// Where buffers of commands go that were used.
     home: Sender<Vec<u8>>,
-    /// Memory of packets that came back, and the way on which it comes.
-    used: (Sender<Packets>, Orders<Packets>),
+    /// The way on which the memory of batches comes back when they are dropped; each batch has a sender.
+    batch_home: Sender<Packets>,
+    came_back: Receiver<Packets>,
+    /// Memory that came back.
     spare: Vec<Packets>,
 }
 
 impl BulkSink {
     pub(super) fn new(
         events: Outlet<BulkReceived>,
-        commands: Orders<Command>,
+        commands: Receiver<Command>,
         home: Sender<Vec<u8>>,
     ) -> Self {
-        BulkSink { events, commands, home, used: async_channel::bounded(BUFFERS), spare: Vec::new() }
+        let (batch_home, came_back) = async_channel::bounded(BUFFERS);
+        BulkSink { events, commands, home, batch_home, came_back, spare: Vec::new() }
     }
 
-    /// Takes the packets as they are, and leaves memory for the next ones.
+    /// Makes a batch of the packets without a copy, and gives the machine other memory for the next ones.
     fn batch(&mut self, tsi: Tsi, packets: &mut Packets) -> Batch {
         // What came back last is the likeliest to be in a cache.
-        while let Ok(used) = self.used.1.try_recv() {
+        while let Ok(used) = self.came_back.try_recv() {
             if self.spare.len() < BUFFERS {
                 self.spare.push(used);
             }
         }
         let unused = self.spare.pop().unwrap_or_default();
         let packets = std::mem::replace(packets, unused);
-        Batch { tsi, packets, home: self.used.0.clone() }
+        Batch { tsi, packets, home: self.batch_home.clone() }
     }
 }
 
 impl Sink for BulkSink {
-    fn handle_commands(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter) {
+    fn handle_commands(&mut self, now: Instant, machine: &mut receiver::Receiver, reporter: &mut Reporter) {
         while let Ok(command) = self.commands.try_recv() {
             // A command may come late: its source may have gone, or its group may have been completed by packets.
             match command {
@@ -93,7 +96,7 @@ impl Sink for BulkSink {
         self.events.gather(event);
     }
 
-    fn pause(&mut self, _now: Instant, _machine: &mut Receiver, _reporter: &mut Reporter) {
+    fn pause(&mut self, _now: Instant, _machine: &mut receiver::Receiver, _reporter: &mut Reporter) {
         self.events.hand_over();
     }
 

@@ -62,16 +62,16 @@ struct Place {
     entry_at: Instant,
 }
 
-/// What a node's thread holds, or who runs the node without one.
+/// The engine and the seats of a node: held by its thread, or by whoever runs it without one.
 pub(super) struct Running {
     engine: Engine,
     /// All sockets of the engine.
     sockets: Vec<SocketId>,
     clock: Clock,
     places: Vec<Place>,
-    /// Who may send first: another one in each turn.
+    /// Which place sends first: another one in each turn.
     turn: usize,
-    /// What leaves by several interfaces.
+    /// Memory for trains that leave by several interfaces.
     sheets: Sheets,
 }
 
@@ -92,7 +92,7 @@ impl Running {
         self.engine.waker()
     }
 
-    /// Goes on until it is told to stop, or cannot: then the seats are told.
+    /// Runs until it is told to stop, or cannot go on, which the seats are told.
     pub(super) fn run(mut self, errands: &Receiver<Errand>) {
         if let Err(error) = self.turns(errands) {
             self.fail(&error);
@@ -114,7 +114,8 @@ impl Running {
     /// One turn, which waits no longer than `until`. What it brought is handed over before it ends.
     pub(super) fn turn(&mut self, until: Option<std::time::Instant>) -> io::Result<()> {
         if self.due() <= self.now() {
-            // Whoever runs the node may be late: a repair that has come since must not be asked for once more, nor its source be gone.
+            // The caller may be late. What has come meanwhile is taken in first: else a repair that is there would be asked for again,
+            // and a source that has spoken be given up.
             self.wait(self.past())?;
         }
         let deadline = self.work();
@@ -125,7 +126,7 @@ impl Running {
         Ok(())
     }
 
-    /// Does what is due and what is commanded, and sends what there is to send; until when to wait then.
+    /// Does what is due and what is commanded, and sends what there is to send. Returns until when to wait then.
     fn work(&mut self) -> Option<std::time::Instant> {
         let now = self.now();
         for Place { seat, .. } in &mut self.places {
@@ -142,7 +143,7 @@ impl Running {
         self.deadline(now, is_starved)
     }
 
-    /// Waits until something comes, and takes it in; whether the node was told to stop.
+    /// Waits until something comes, and takes it in. Returns whether the node was told to stop.
     fn wait(&mut self, deadline: Option<std::time::Instant>) -> io::Result<bool> {
         self.engine.poll(deadline)?;
         let now = self.now();
@@ -211,7 +212,7 @@ impl Running {
         self.places.remove(at);
     }
 
-    /// Sends what there is to send; whether there may be more than there are buffers for.
+    /// Sends what there is to send. Returns whether there may be more than there are buffers for.
     fn transmit(&mut self, now: Instant) -> bool {
         let count = self.places.len();
         self.turn = self.turn.wrapping_add(1);
@@ -280,10 +281,10 @@ impl Running {
     }
 }
 
-/// Sends what a seat has to send; whether there may be more than there are buffers for.
+/// Sends what a seat has to send. Returns whether there may be more than there are buffers for.
 fn send(engine: &mut Engine, place: &mut Place, sheets: &mut Sheets, now: Instant) -> bool {
     loop {
-        // What goes to the group leaves by all ways, or not yet.
+        // A train to the group leaves by all ways or not yet, and needs a slot for each.
         if engine.transmit_slots_free() < place.links.count() {
             return true;
         }
@@ -336,7 +337,7 @@ fn queue(slot: TransmitSlot<'_>, socket: SocketId, transmit: &Transmit, lent: Op
     }
 }
 
-/// Gives a train to the seat whose it is, less what is dropped on purpose.
+/// Gives a train to the seat that it is for, without what is dropped on purpose.
 fn take(places: &mut [Place], now: Instant, train: &Train<'_>) {
     let arrival = Arrival { socket: train.socket(), path: *train.path() };
     let stride = train.stride();
@@ -345,7 +346,8 @@ fn take(places: &mut [Place], now: Instant, train: &Train<'_>) {
         place.take(now, &arrival, stride, bytes);
         return;
     }
-    // Sources share a socket, and what comes to them is seldom and short. What is nobody's the first one counts.
+    // Only sources share a socket, and what comes to them are a few short packets, which may be for different ones. What is for none
+    // of them the first one counts.
     for datagram in train.bytes().chunks(stride.max(1)) {
         let at = places.iter().position(|place| place.seat.is_for(datagram)).unwrap_or(0);
         let Some(place) = places.get_mut(at) else { return };
@@ -413,7 +415,7 @@ impl Loss {
     }
 }
 
-/// How long nothing else is looked after while no buffer is free to send from.
+/// How much later all else is done while no buffer is free to send from.
 const STARVED: Duration = Duration::from_millis(1);
 
 #[cfg(test)]

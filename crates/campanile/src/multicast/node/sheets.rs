@@ -2,19 +2,19 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// Sheets as long as the longest train: what is written on one of them is sent from there by all ways, and it is written on again
-/// once the last of them is done with it. There is one more of them than trains on their way at most.
+/// Pieces of memory as long as the longest train. A train is written into one and sent from there by all ways; the piece is used again
+/// once the last of them is done with it. There is at most one more of them than trains on their way.
 #[derive(Debug, Default)]
 pub(super) struct Sheets(Vec<Bytes>);
 
 impl Sheets {
-    /// A sheet of `len` bytes that nobody holds; what it says is left over from earlier use.
+    /// A sheet of `len` bytes that nobody holds; it still says what it was used for last.
     pub(super) fn take(&mut self, len: usize) -> BytesMut {
         let free = self.0.iter().position(Bytes::is_unique).map(|at| self.0.swap_remove(at));
         free.and_then(|sheet| sheet.try_into_mut().ok()).unwrap_or_else(|| sheet(len))
     }
 
-    /// Takes a sheet back, and gives it to read: it is free again once that is dropped.
+    /// Takes a written sheet back, and gives it to be read: it is free again once that is dropped.
     pub(super) fn keep(&mut self, sheet: BytesMut) -> Bytes {
         let sheet = sheet.freeze();
         self.0.push(sheet.clone());
@@ -22,7 +22,7 @@ impl Sheets {
     }
 }
 
-/// New memory. Split, it counts who holds it in a place of its own, which stays: whole, each use would make one anew.
+/// New memory. Splitting it allocates the count of its holders once and for all; without that each use would allocate one.
 fn sheet(len: usize) -> BytesMut {
     let mut sheet = BytesMut::zeroed(len);
     drop(sheet.split_off(len));

@@ -1,7 +1,7 @@
 //! What the application has packed and the node has not yet taken.
 //!
-//! The application's threads pack what they publish into packets, and that is the one time that it is copied. Packets change hands as a
-//! whole, many at a time. Neither side waits for the other while it holds something, and no message costs an allocation.
+//! The application's threads pack what they publish into packets, and that is the one time that it is copied. Packets change hands as
+//! a whole, many at a time. Neither side waits for the other while it holds something, and no message costs an allocation.
 
 use std::future::poll_fn;
 use std::mem;
@@ -40,8 +40,8 @@ pub(super) enum SayError {
     Closed,
 }
 
-/// Two ends of an outbox that begins with these messages. It takes so many messages before the node comes, of no more than [`BYTES`] and
-/// one message; as much again may be in the node's hand.
+/// The two ends of an outbox that begins with the messages `first`. Each time that the node has been there it takes `len_max` more
+/// messages, of no more than [`BYTES`] and one message; as much again may be in the node's hand.
 pub(super) fn outbox<'a>(
     mut packer: Packer,
     len_max: usize,
@@ -73,7 +73,7 @@ pub(super) struct Speaker {
 pub(super) struct Listener {
     shared: Arc<Shared>,
     hand: Packed,
-    /// When the node was last there, a packet that was being filled stayed.
+    /// Whether a packet that is still being filled stayed when the node was last there.
     is_open: bool,
     /// A burst is over with what was taken before.
     is_flushed: bool,
@@ -98,7 +98,7 @@ struct Open {
     is_flushed: bool,
     end: Option<End>,
     is_closed: bool,
-    /// Who waits for room.
+    /// Those who wait for room.
     waiting: Vec<TaskWaker>,
 }
 
@@ -187,8 +187,8 @@ impl Speaker {
 }
 
 impl Listener {
-    /// What was said next. A packet that is still being filled stays while it `waits` for what is to be sent before it: it may well become
-    /// full.
+    /// What was said next. A packet that is still being filled stays while it `waits` for what is to be sent before it: it may well
+    /// become full.
     pub(super) fn next(&mut self, waits: bool) -> Option<Said<'_>> {
         if self.hand.is_empty() && self.end.is_none() {
             self.reach(waits);
@@ -245,7 +245,7 @@ impl Shared {
 }
 
 impl Open {
-    /// Takes nothing more, and says who waits for nothing now.
+    /// Takes nothing more; returns those who wait for room in vain.
     fn close(&mut self) -> Vec<TaskWaker> {
         self.is_closed = true;
         mem::take(&mut self.waiting)
