@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use campanile_bench::report::Report;
 
+use crate::counts::Counts;
 use crate::line::Line;
 use crate::watch::Watch;
 
@@ -15,15 +16,6 @@ pub(crate) struct Flood {
     on_their_way: usize,
     last_reply: Instant,
     counts: Counts,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    sent: u64,
-    received: u64,
-    foreign: u64,
-    /// Receives that found nothing while the window was full.
-    fruitless: u64,
 }
 
 impl Flood {
@@ -42,21 +34,7 @@ impl Flood {
         self.run_until(Instant::now() + measure)?;
         let (used, after) = (watch.stop(&start)?, self.counts);
         let came = self.line.drain()?;
-        let fruitless = (after.fruitless - before.fruitless) as f64;
-        Ok(Report {
-            seconds: used.seconds,
-            sent: after.sent - before.sent,
-            received: after.received - before.received,
-            lost: after.sent.saturating_sub(after.received + came),
-            foreign: after.foreign,
-            late: 0,
-            idle: fruitless * cost_of_nothing.as_secs_f64() / used.seconds,
-            server: used.server,
-            client: used.client,
-            others: used.others,
-            stolen: used.stolen,
-            round_trip: None,
-        })
+        Ok(after.report(&before, used, came, cost_of_nothing))
     }
 
     fn run_until(&mut self, end: Instant) -> io::Result<()> {
@@ -70,8 +48,7 @@ impl Flood {
             let now = Instant::now();
             match self.line.receive()? {
                 Some(reply) => {
-                    self.counts.received += reply.datagrams as u64;
-                    self.counts.foreign += u64::from(!reply.ours);
+                    self.counts.note(&reply);
                     self.on_their_way = self.on_their_way.saturating_sub(reply.datagrams);
                     self.last_reply = now;
                 }

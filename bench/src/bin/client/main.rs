@@ -8,6 +8,7 @@
 //! spins: it never sleeps, so that a server does not pay for waking it, as no server pays for waking a machine across a wire.
 //! Prints one line of JSON, a `Report`.
 
+mod counts;
 mod flood;
 mod line;
 mod paced;

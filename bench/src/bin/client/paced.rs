@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use campanile_bench::report::{Report, RoundTrip};
 
+use crate::counts::Counts;
 use crate::line::Line;
 use crate::watch::Watch;
 
@@ -14,15 +15,6 @@ pub(crate) struct Paced {
     due_ns: u64,
     counts: Counts,
     round_trips: Vec<u64>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    sent: u64,
-    received: u64,
-    foreign: u64,
-    late: u64,
-    fruitless: u64,
 }
 
 impl Paced {
@@ -46,21 +38,8 @@ impl Paced {
         self.run_for(measure)?;
         let (used, after) = (watch.stop(&start)?, self.counts);
         let came = self.line.drain()?;
-        let fruitless = (after.fruitless - before.fruitless) as f64;
-        Ok(Report {
-            seconds: used.seconds,
-            sent: after.sent - before.sent,
-            received: after.received - before.received,
-            lost: after.sent.saturating_sub(after.received + came),
-            foreign: after.foreign,
-            late: after.late - before.late,
-            idle: fruitless * cost_of_nothing.as_secs_f64() / used.seconds,
-            server: used.server,
-            client: used.client,
-            others: used.others,
-            stolen: used.stolen,
-            round_trip: RoundTrip::of(&mut self.round_trips),
-        })
+        let report = after.report(&before, used, came, cost_of_nothing);
+        Ok(Report { round_trip: RoundTrip::of(&mut self.round_trips), ..report })
     }
 
     fn run_for(&mut self, time: Duration) -> io::Result<()> {
@@ -77,8 +56,7 @@ impl Paced {
             }
             match self.line.receive()? {
                 Some(reply) => {
-                    self.counts.received += reply.datagrams as u64;
-                    self.counts.foreign += u64::from(!reply.ours);
+                    self.counts.note(&reply);
                     self.round_trips.push(self.line.now_ns().saturating_sub(reply.first.sent_ns));
                 }
                 None => self.counts.fruitless += 1,
