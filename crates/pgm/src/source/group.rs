@@ -25,13 +25,13 @@ pub(super) struct Group {
     pub(super) next_symbol: u8,
     /// Whether it was asked for before.
     was_asked: bool,
-    /// Whether the present round of repair takes more along than is asked for.
+    /// Whether the present round of repair sends a few packets more than are asked for.
     spare: bool,
-    /// What was sent on demand of late.
+    /// How many packets were sent on demand of late.
     recent: Recent,
 }
 
-/// What was sent of late, counted in two spans of time.
+/// How much was sent of late: counted for the present half of a span of time, and for the half before it.
 #[derive(Debug, Clone, Copy)]
 struct Recent {
     begun_at: Instant,
@@ -42,7 +42,7 @@ struct Recent {
 impl Recent {
     const NOTHING: Recent = Recent { begun_at: Instant::ZERO, count: 0, before: 0 };
 
-    /// How much it is: of the present half of `span_ns` and the one before it.
+    /// How much was sent in the present half of `span_ns` and in the one before it.
     fn count(&mut self, now: Instant, span_ns: u64) -> u8 {
         self.pass(now, span_ns);
         self.count.saturating_add(self.before)
@@ -105,7 +105,8 @@ impl Group {
         grows
     }
 
-    /// The parity that the group needs in all when somebody lacks so much of it in spite of what was sent until of late.
+    /// How many parity packets the group needs in all when a receiver lacks `lacking` more: beside these the ones that were sent,
+    /// without those that are too recent for the receiver to have heard them.
     pub(super) fn demand(&mut self, now: Instant, lacking: u8, group_len: u8, eliminate_ns: u64) -> u8 {
         let sent = self.next_symbol.checked_sub(group_len).unwrap_or(u8::MAX);
         sent.saturating_sub(self.recent.count(now, eliminate_ns)).saturating_add(lacking)
@@ -124,7 +125,7 @@ impl Group {
         Outcome { sent_at: self.sent_at, pro_active: of_full(self.pro_active), demand: of_full(self.demand) }
     }
 
-    /// As many parity packets as are to a full group what `packets` are to this one.
+    /// Scales a number of this group's parity packets to a full group.
     pub(super) fn of_full(&self, packets: u8, group_len: u8) -> u8 {
         let scaled = (u32::from(packets) * u32::from(group_len)).div_ceil(self.count.max(1).into());
         u8::try_from(scaled).unwrap_or(u8::MAX)

@@ -26,7 +26,7 @@ pub(super) struct PackedTsdu {
     pub(super) sum: Sum,
     /// Its place in its APDU, but for the number that this begins with.
     pub(super) fragment: Option<Fragment>,
-    /// Whether a burst was over when it was filled so far.
+    /// Whether a burst was over with the last message in it.
     pub(super) ends_burst: bool,
 }
 

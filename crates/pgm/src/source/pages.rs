@@ -13,10 +13,12 @@ pub(super) struct Pages {
     packet_len: usize,
     /// Bytes of a page.
     page_len: usize,
-    /// What was written and not taken, and the room behind it; nothing before the first page.
+    /// The page that is being filled: what was written and not taken, and the room behind it. It has no memory before the first
+    /// packet.
     page: BytesMut,
     has_page: bool,
-    /// What is left of the pages before, which is nothing, the oldest first.
+    /// The pages before it, the oldest first. Nothing is left in them; by what is kept here their memory is had again once nobody else
+    /// holds any of it.
     full: VecDeque<BytesMut>,
 }
 
@@ -51,7 +53,7 @@ impl Pages {
     fn next(&mut self) -> BytesMut {
         let run = self.page.split();
         let page_len = self.page_len;
-        // What one message of unusual length took, and nobody holds any more, is given back bit by bit.
+        // What a burst of unusual length took is freed page by page, once more pages are free than are kept.
         if self.full.get_mut(SPARE).is_some_and(|page| page.try_reclaim(page_len)) {
             self.full.pop_front();
         }
@@ -70,7 +72,7 @@ impl Pages {
 const TRAINS: usize = 4;
 const TRAIN_LEN: usize = 65_507;
 
-/// Pages that nobody holds and that are kept all the same.
+/// Free pages that are kept.
 const SPARE: usize = 8;
 
 #[cfg(test)]

@@ -17,11 +17,11 @@ pub(super) struct Slots {
     /// Grows up to the capacity, and goes round then.
     packets: Vec<Slot>,
     capacity: usize,
-    /// Where packets lie that were sent: what left at a time, in the order of packets.
+    /// The memory of packets that were sent, a train each, in the order of packets.
     trains: VecDeque<Bytes>,
     /// The number of the first of these.
     first_train: u64,
-    /// Where packets lie that wait, in their order.
+    /// The memory of packets that wait, in their order.
     waiting: VecDeque<BytesMut>,
 }
 
@@ -92,8 +92,8 @@ impl Slots {
         memory.get(at + tsdu.head_len()..at + tsdu.packet_len())
     }
 
-    /// The room for the head of a packet that leaves with those before it, which are `at` bytes of what waits; `None` when it does
-    /// not lie behind them.
+    /// The room for the head of a packet that leaves in the next train, behind `at` bytes of packets before it. `None` when it does
+    /// not lie right behind them.
     #[inline]
     pub(super) fn head_mut(&mut self, packet: u64, at: usize) -> Option<&mut [u8]> {
         let place = self.place(packet);

@@ -136,7 +136,8 @@ impl Window {
         self.start_of(self.first_group).min(self.lead.map_or(0, |lead| lead + 1))
     }
 
-    /// The trailing edge as a packet at a position says it: behind holes that is where the next group begins.
+    /// The trailing edge that the packet at `position` says: where the oldest group begins, but no later than the packet itself, which
+    /// may not lie before it.
     #[inline]
     pub(super) fn trail_of(&self, position: u64) -> u64 {
         self.start_of(self.first_group).min(position)
@@ -236,8 +237,8 @@ impl Window {
         end.saturating_sub(self.sent).min(self.group_len().into()) as u8
     }
 
-    /// The number of packets in the lead's group, when the lead is its last one and the group is a short one. Also once it was given up:
-    /// what it left out was not lost.
+    /// The number of packets in the lead's group, when the lead is its last one and the group is a short one. Also once it was given
+    /// up: what it left out was not lost.
     pub(super) fn short_group_at_lead(&self) -> Option<u8> {
         self.short_group_ending_at(self.lead?).or(self.short_at_lead)
     }
