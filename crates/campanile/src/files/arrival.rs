@@ -84,7 +84,7 @@ impl Arrival {
         match &mut self.phase {
             Phase::Filling(filling) => {
                 filling.put(packets, inbox)?.ok_or(Refusal::Blocks)?;
-                filling.settle(inbox)?;
+                filling.save_maps(inbox)?;
                 Ok(false)
             }
             Phase::Heading(heading) => {
@@ -258,7 +258,7 @@ impl Heading {
             }
             filling.put(&packets, inbox)?.ok_or(Refusal::Blocks)?;
         }
-        Ok(filling.settle(inbox)?)
+        Ok(filling.save_maps(inbox)?)
     }
 
     fn read(&mut self, blocks: Range<u64>, mut bytes: Vec<u8>) -> Result<(usize, Vec<u8>), FileError> {

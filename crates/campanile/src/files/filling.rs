@@ -112,7 +112,7 @@ impl Filling {
             filling.look_for(index, inbox)?;
         }
         filling.place_empty(inbox);
-        filling.settle(inbox)?;
+        filling.save_maps(inbox)?;
         Ok(filling)
     }
 
@@ -158,12 +158,12 @@ impl Filling {
         self.placed
     }
 
-    /// Whether nothing more will become of any file.
+    /// Whether it is decided of every file whether it gets its name.
     pub(crate) fn is_settled(&self) -> bool {
         self.placed + self.failed == self.manifest.entries().len()
     }
 
-    /// What became of a file since the last call that gave something.
+    /// What became of the next file that something became of.
     pub(crate) fn outcome(&mut self) -> Option<Outcome> {
         self.outcomes.pop_front()
     }
@@ -209,8 +209,8 @@ impl Filling {
         Ok(())
     }
 
-    /// Saves what is known to be there.
-    pub(crate) fn settle(&mut self, inbox: &Inbox) -> Result<(), FileError> {
+    /// Saves the maps of the partials: which blocks are there.
+    pub(crate) fn save_maps(&mut self, inbox: &Inbox) -> Result<(), FileError> {
         let (layout, mut saved) = (&self.layout, Ok(()));
         for (index, partial) in self.partials.iter_mut() {
             let save = |error| FileAction::Write.of(&paths(layout, index, inbox).map)(error);
@@ -338,7 +338,7 @@ impl Filling {
         Ok(())
     }
 
-    /// A content has a partial.
+    /// Notes that a content has blocks in its partial, perhaps all.
     fn note(&mut self, index: usize, is_whole: bool) {
         self.stages[index] = if is_whole { Stage::Filled } else { Stage::Partial };
         if is_whole {
@@ -367,8 +367,8 @@ impl Filling {
     /// Writes blocks of a content, and sees whether it is complete now.
     fn write(&mut self, content: usize, first: u64, bytes: &[u8], inbox: &Inbox) -> Result<(), FileError> {
         if self.partials.is_full() {
-            // Opening one more closes another, whose map is forgotten where it was not saved.
-            self.settle(inbox)?;
+            // Opening one more closes another, and with it what is in its map and not saved.
+            self.save_maps(inbox)?;
         }
         let partial = self.partial(content, inbox)?;
         let written = partial.write(first, bytes);
@@ -395,7 +395,7 @@ impl Filling {
             self.placed += 1;
             self.outcomes.push_back(Outcome::Placed { file });
         }
-        // What has come of it is not needed.
+        // The blocks of it that have come are not needed.
         self.partials.close(index);
         let paths = self.paths(index, inbox);
         paths.remove().map_err(FileAction::Remove.of(&paths.bytes))
