@@ -433,7 +433,7 @@ impl Peer {
         // What was there may be all that the parity of a group lacked.
         [from, to].into_iter().for_each(|key| self.complete(key, shared));
         let settled: Vec<u64> = self.active.iter().copied().filter(|key| (from..=to).contains(key)).collect();
-        settled.into_iter().for_each(|key| self.rest(key));
+        settled.into_iter().for_each(|key| self.end_needless_repair(key));
         self.detect(now, shared);
         Ok(())
     }

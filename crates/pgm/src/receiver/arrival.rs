@@ -257,7 +257,7 @@ impl Peer {
             let hold = self.window.finish(key).and_then(|block| block.hold);
             hold.into_iter().for_each(|hold| self.held.give_back(hold, &mut shared.pool));
         }
-        self.rest(key);
+        self.end_needless_repair(key);
     }
 
     /// Raises the floor over what is there or lost (bulk). Not before it is known where delivery begins: that may be below the floor.

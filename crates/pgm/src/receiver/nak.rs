@@ -16,6 +16,19 @@ use crate::rng::Rng;
 use crate::wire::{Body, Nak, NakList, Packet, Request};
 use crate::{Instant, Seq};
 
+/// What of a block went into a NAK.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// How many numbers it takes there.
+    numbers: usize,
+    /// Whether that is all that is to be asked for.
+    is_all: bool,
+}
+
+impl Asked {
+    const NOTHING: Asked = Asked { numbers: 0, is_all: true };
+}
+
 /// How far the repair of a packet was when a confirmation for it came.
 #[derive(Debug, Clone, Copy)]
 struct Awaited {
@@ -133,7 +146,7 @@ impl Peer {
     }
 
     /// Ends the repair of a block when nothing of it is wanted any more.
-    pub(super) fn rest(&mut self, key: u64) {
+    pub(super) fn end_needless_repair(&mut self, key: u64) {
         let wanted = self.window.wanted(key);
         let lacks = match self.window.block_mut(key) {
             None => false,
@@ -214,7 +227,7 @@ impl Peer {
             let wanted = self.window.wanted(key);
             let (by_group, is_last) = (self.by_group(), self.is_last(key));
             let Some(block) = self.window.block_mut(key).filter(|_| wanted != 0) else {
-                self.rest(key);
+                self.end_needless_repair(key);
                 // A block that left the window is no longer there to be set at rest.
                 if self.active.get(at) == Some(&key) {
                     self.active.swap_remove(at);
@@ -430,9 +443,9 @@ impl Peer {
             if count == limit {
                 break;
             }
-            let (left, added) = self.ask_for(now, key, &mut sqns[count..limit]);
-            count += added;
-            if left {
+            let asked = self.ask_for(now, key, &mut sqns[count..limit]);
+            count += asked.numbers;
+            if !asked.is_all {
                 break;
             }
             done += 1;
@@ -445,28 +458,28 @@ impl Peer {
         Some(Packet { session: self.session, body: Body::Nak(Nak::new(request)) }.emit(buffer))
     }
 
-    /// Asks for what backs off in a block; says whether some did not fit, and how many numbers were added.
-    fn ask_for(&mut self, now: Instant, key: u64, sqns: &mut [Seq]) -> (bool, usize) {
+    /// Asks for what backs off in a block: writes the numbers into a NAK that has room for `sqns`.
+    fn ask_for(&mut self, now: Instant, key: u64, sqns: &mut [Seq]) -> Asked {
         let wanted = self.window.wanted(key);
         let (start, block_len) = (self.window.start(key), self.window.block_len());
-        let Some(block) = self.window.block_mut(key).filter(|_| wanted != 0) else { return (false, 0) };
+        let Some(block) = self.window.block_mut(key).filter(|_| wanted != 0) else { return Asked::NOTHING };
         let lacking = asked_for(block.lacking(), block.size(), block_len);
         let enough = if block.parity_count() > 0 { block.lacking() } else { block_len };
-        let answer = match &mut block.repair {
+        let asked = match &mut block.repair {
             Repair::Group(group) if group.stage == Stage::BackOff && lacking > 0 => {
                 let retries = group.retries.unanswered_naks();
                 self.intervals.asked(key, lacking, retries, now);
                 group.nak_sent(lacking, now, self.intervals.confirmation_ns(retries));
                 sqns[0] = Window::seq(start + u64::from(lacking - 1));
-                (false, 1)
+                Asked { numbers: 1, is_all: true }
             }
             Repair::Packets(lanes) => {
                 // The parity that is there makes up for the others, unless it is not to be had any more when these have come.
                 lanes.put_off_beyond(enough, now, self.intervals.repair_ns(lanes.retries.data));
-                let asked = lanes.backoff & wanted;
+                let due = lanes.backoff & wanted;
                 let mut added = 0;
                 let mut packets = 0;
-                for (place, index) in sqns.iter_mut().zip(runs(asked).flatten()) {
+                for (place, index) in sqns.iter_mut().zip(runs(due).flatten()) {
                     *place = Window::seq(start + u64::from(index));
                     packets |= 1 << index;
                     added += 1;
@@ -478,20 +491,20 @@ impl Peer {
                         self.intervals.confirmation_ns(lanes.retries.unanswered_naks()),
                     );
                 }
-                let left = packets != asked;
-                if left {
-                    // It stays due, and needs no timer for that.
+                let is_all = packets == due;
+                if !is_all {
+                    // The others stay due, and need no timer for that.
                     lanes.backoff_at = Instant::FAR_FUTURE;
                 } else if lanes.backoff & !wanted != 0 {
                     lanes.remove(lanes.backoff & !wanted);
                 }
-                (left, added)
+                Asked { numbers: added, is_all }
             }
-            _ => (false, 0),
+            _ => Asked::NOTHING,
         };
         let deadline = block.repair.deadline();
         self.timers.set_by(Timer::Repair, deadline);
-        answer
+        asked
     }
 }
 
