@@ -278,7 +278,7 @@ impl Peer {
         if let Sink::Ordered(ordered) = &mut self.sink {
             self.held.bytes += ordered.move_delivered(key, hold);
         }
-        let group = Group { group_len, size, present, hold, kept: None };
+        let group = Group { group_len, size, present, hold, supplied: None };
         if shared.recovery.recover(&group).is_err() {
             shared.stats.parity_mismatches += 1;
             self.held.bytes -= hold.drop_parity();

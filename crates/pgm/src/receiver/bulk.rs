@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::decode::{Group, Kept};
+use super::decode::{Group, Supplied};
 use super::event::CommandError;
 use super::order::Delivery;
 use super::packets::{KEPT_MAX, Packets};
@@ -143,8 +143,8 @@ impl Peer {
         // A group of which nothing was delivered comes from parity alone: then nothing can be wrong with what is supplied.
         let holds = stride != 0 && bytes.len().div_ceil(stride) == usize::from(size);
         bulk.forget(key);
-        let kept = Some(Kept { stride: stride.max(1), bytes });
-        let group = Group { group_len, size, present, hold, kept };
+        let supplied = Some(Supplied { stride: stride.max(1), bytes });
+        let group = Group { group_len, size, present, hold, supplied };
         let holds = present == 0 || holds;
         if !holds || shared.recovery.recover(&group).is_err() {
             // It is asked for anew, so that others do not wait for it behind this one.

@@ -27,13 +27,13 @@ pub(super) struct Group<'a> {
     pub(super) present: u128,
     /// Its parity.
     pub(super) hold: &'a Hold,
-    /// The packets of the group one behind the other, where `hold` does not have them.
-    pub(super) kept: Option<Kept<'a>>,
+    /// The packets of the group, where `hold` does not have them.
+    pub(super) supplied: Option<Supplied<'a>>,
 }
 
-/// Packets that were kept by the application.
+/// Packets that the application has handed back: one behind the other, each at a multiple of `stride`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kept<'a> {
+pub(super) struct Supplied<'a> {
     pub(super) stride: usize,
     pub(super) bytes: &'a [u8],
 }
@@ -79,7 +79,7 @@ impl Recovery {
             }
         }
         // Who keeps packets elsewhere takes them as they are, whatever APDU they are of.
-        if payload.has_fragments && group.kept.is_none() {
+        if payload.has_fragments && group.supplied.is_none() {
             let fragments = |index| group.fragment(index).map(|symbol| symbol.0);
             columns(&plan, fragments, |place, bytes| {
                 self.recovered[place].2 = Fragment::from_symbol(&EncodedFragment(bytes));
@@ -128,10 +128,10 @@ impl<'a> Group<'a> {
 
     /// The payload of a data packet that is there; of what a short group leaves out, none.
     fn data(&self, index: u8) -> Option<&'a [u8]> {
-        match self.kept {
+        match self.supplied {
             _ if index >= self.size => Some(&[]),
             None => Some(self.hold.data(index)?.payload),
-            Some(kept) => kept.bytes.chunks(kept.stride).nth(index.into()),
+            Some(supplied) => supplied.bytes.chunks(supplied.stride).nth(index.into()),
         }
     }
 
@@ -227,7 +227,7 @@ mod tests {
     fn group(hold: &Hold, size: u8, lost: &[usize]) -> Result<Vec<Recovered>, Mismatch> {
         let present = (0..size).filter(|&i| !lost.contains(&i.into())).fold(0, |mask, i| mask | 1 << i);
         let mut recovery = Recovery::default();
-        recovery.recover(&Group { group_len: 4, size, present, hold, kept: None })?;
+        recovery.recover(&Group { group_len: 4, size, present, hold, supplied: None })?;
         Ok(recovery
             .recovered()
             .map(|(index, payload, fragment)| (index, payload.to_vec(), fragment))
@@ -269,8 +269,8 @@ mod tests {
         let data = [(&b"ab"[..], None), (b"cd", None), (b"ef", None), (b"g", None)];
         let hold = hold(&data, &[0, 1, 2, 3]);
         let mut recovery = Recovery::default();
-        let kept = Some(Kept { stride: 2, bytes: b"??cd??g" });
-        recovery.recover(&Group { group_len: 4, size: 4, present: 0b1010, hold: &hold, kept }).unwrap();
+        let supplied = Some(Supplied { stride: 2, bytes: b"??cd??g" });
+        recovery.recover(&Group { group_len: 4, size: 4, present: 0b1010, hold: &hold, supplied }).unwrap();
         let recovered: Vec<_> = recovery.recovered().map(|(index, payload, _)| (index, payload)).collect();
         assert_eq!(recovered, [(0, &b"ab"[..]), (2, b"ef")]);
     }
