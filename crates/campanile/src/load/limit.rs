@@ -159,21 +159,21 @@ impl Limit {
         if !report.spoiled.is_empty() {
             return Self::ClientLag;
         }
-        match report.window {
-            Some(window) => Self::Window { in_flight: (window * report.sockets * report.cores) as u64 },
-            None => Self::Nothing,
-        }
+        in_flight(report).map_or(Self::Nothing, |in_flight| Self::Window { in_flight })
     }
 }
 
 /// Whether so many packets are what limits a run, if that is what became of them.
 fn matters(report: &LoadReport, packets: u64) -> bool {
     let (packets, sent) = (packets as f64, report.books.sent as f64);
-    let is_held = report.window.is_some_and(|window| {
-        let in_flight = (window * report.sockets * report.cores) as f64;
-        packets * report.timeout_seconds > in_flight * report.seconds * HELD
-    });
+    let is_held = in_flight(report)
+        .is_some_and(|in_flight| packets * report.timeout_seconds > in_flight as f64 * report.seconds * HELD);
     packets > sent * LOSS || is_held
+}
+
+/// Packets that a closed loop has in flight at most; `None` in an open one.
+fn in_flight(report: &LoadReport) -> Option<u64> {
+    report.window.map(|window| (window * report.sockets * report.cores) as u64)
 }
 
 #[cfg(test)]
