@@ -22,7 +22,7 @@ pub(super) struct Sockets {
     ways: Vec<(Door, Way)>,
     /// Where the group is heard.
     ears: Vec<UdpSocket>,
-    /// What the engine's sockets do not know.
+    /// Where the session's packets go.
     course: Course,
 }
 
@@ -42,6 +42,16 @@ pub(super) struct Way {
     pub(super) interface: u32,
     /// Our address there.
     pub(super) local: IpAddr,
+}
+
+impl Way {
+    /// The interface as its sockets name it: by address in IPv4, by number in IPv6, where addresses of the link are not unique.
+    fn as_interface(&self) -> Interface {
+        match self.local {
+            IpAddr::V4(_) => Interface::Address(self.local),
+            IpAddr::V6(_) => Interface::Index(self.interface),
+        }
+    }
 }
 
 impl Sockets {
@@ -81,13 +91,13 @@ impl Sockets {
         Ok(Sockets { ways, ears, course: Course::new(options) })
     }
 
-    /// Bytes that wait in the smallest of those that hear, until they are read.
+    /// Bytes that the receive buffers hold of the sockets that hear the group: of the smallest one.
     pub(super) fn hold(&self) -> u32 {
         let held = self.ears.iter().map(|ear| ear.granted().receive).min().unwrap_or(0);
         u32::try_from(held).unwrap_or(u32::MAX)
     }
 
-    /// Gives the sockets to an engine, which has those already that are shared: their numbers are in `known`.
+    /// Gives the sockets to an engine, and adds their numbers to `known`, where those of the shared ones are already.
     pub(super) fn settle(self, engine: &mut Engine, known: &mut Vec<SocketId>) -> io::Result<Links> {
         for ear in self.ears {
             known.push(engine.add(ear)?);
@@ -154,7 +164,7 @@ impl Course {
 pub(super) struct Links {
     ways: Vec<(SocketId, Way)>,
     course: Course,
-    /// What no socket of the session's own knows.
+    /// The session's time to live, if its packets leave by sockets that were made for another session.
     ttl: Option<u8>,
 }
 
@@ -253,10 +263,7 @@ fn config(options: &Options, way: Way, port: u16) -> UdpConfig {
     config.protocol = protocol;
     config.receive_buffer = Some(options.network.receive_buffer);
     config.multicast.ttl = options.network.ttl;
-    config.multicast.interface = Some(match way.local {
-        IpAddr::V4(_) => Interface::Address(way.local),
-        IpAddr::V6(_) => Interface::Index(way.interface),
-    });
+    config.multicast.interface = Some(way.as_interface());
     config
 }
 
@@ -293,10 +300,7 @@ fn ears_of(options: &Options, group: IpAddr, ways: &[Way]) -> io::Result<Vec<Udp
     let mut ears: Vec<UdpSocket> = Vec::new();
     for way in ways {
         for (at, &source) in sources.iter().enumerate() {
-            let interface = Some(match way.local {
-                IpAddr::V4(_) => Interface::Address(way.local),
-                IpAddr::V6(_) => Interface::Index(way.interface),
-            });
+            let interface = Some(way.as_interface());
             let membership = Membership { group, source, interface };
             match ears.last() {
                 // One socket hears the group on all interfaces, unless it is another group on each.

@@ -107,7 +107,8 @@ impl Reporter {
         self.subjects.insert(tsi, subject);
     }
 
-    /// Looks at what came in together, for the sake of the loss that is reported. It is looked up again only where another source begins.
+    /// Looks at what came in together, for the sake of the loss that is reported. It is looked up again only where another source
+    /// begins.
     pub(super) fn hear<'a>(&mut self, datagrams: impl Iterator<Item = &'a [u8]>) {
         let mut latest: Option<(Tsi, Option<&mut Subject>)> = None;
         for datagram in datagrams {
@@ -133,12 +134,11 @@ impl Reporter {
         subject.progress = Some(progress);
         if is_news {
             // All receivers of a group may come to this at one moment.
-            let (spread, interval) = match progress.standing.is_final() {
-                true => {
-                    let spread = Duration::from_millis(subject.receivers.clamp(10, 1000).into());
-                    (spread, AGAIN + spread)
-                }
-                false => (subject.called.unwrap_or(INTERVAL), INTERVAL),
+            let (spread, interval) = if progress.standing.is_final() {
+                let spread = Duration::from_millis(subject.receivers.clamp(10, 1000).into());
+                (spread, AGAIN + spread)
+            } else {
+                (subject.called.unwrap_or(INTERVAL), INTERVAL)
             };
             let due = now.plus_nanos(self.chance.word() % spread.as_nanos() as u64);
             subject.interval = interval;
@@ -147,7 +147,7 @@ impl Reporter {
         }
     }
 
-    /// Takes a receipt; the source whose knowledge of the final standing is new.
+    /// Takes a receipt. Returns the source, if it now knows the final standing and did not before.
     pub(super) fn take(&mut self, now: Instant, from: IpAddr, datagram: &[u8]) -> Option<Tsi> {
         let (session, receipt) = Receipt::parse(datagram)?;
         let subject = self.subjects.get_mut(&session.tsi)?;
@@ -183,7 +183,7 @@ impl Reporter {
         None
     }
 
-    /// The next report to send, with how much there still is room for, and what is needed first of a source.
+    /// The next report to send. `look` tells of a source for how many bytes there is room, and which packet is needed first.
     pub(super) fn poll_transmit(
         &mut self,
         now: Instant,
@@ -259,7 +259,7 @@ impl Subject {
     }
 }
 
-/// How often is reported until the source says.
+/// How often a receiver reports until the source says how often.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Reports without a receipt, after which they become ever more seldom.
 const PATIENCE: u32 = 8;
