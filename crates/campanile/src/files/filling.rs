@@ -293,6 +293,13 @@ impl Filling {
         Ok(bytes)
     }
 
+    /// Whether something of these blocks was thrown away, so that nothing can be decoded with them.
+    pub(crate) fn lacks_for_good(&self, blocks: &Range<u64>) -> bool {
+        let contents = self.layout.contents().iter().zip(&self.stages);
+        let wrong = contents.filter(|(_, stage)| **stage == Stage::Wrong).map(|(content, _)| &content.blocks);
+        wrong.into_iter().any(|wrong| wrong.start < blocks.end && blocks.start < wrong.end)
+    }
+
     fn read_content(
         &mut self,
         index: usize,

@@ -336,6 +336,10 @@ impl Writer {
             return self.subscriber.supply(tsi, first, 0, Vec::new());
         };
         let blocks = u64::from(first.0)..u64::from(first.0) + u64::from(count);
+        if arrival.filling().is_some_and(|filling| filling.lacks_for_good(&blocks)) {
+            // The source's repairs are for who has what was thrown away. What has come of the other files is kept for another session.
+            return self.drop_session(tsi, Incomplete::Files);
+        }
         // What cannot be read any more is not decoded: it comes as repairs, or not at all. Saying nothing would hold up other groups.
         let read = arrival.read(blocks, self.subscriber.buffer(), &self.inbox);
         let (stride, bytes) = read.unwrap_or_default();

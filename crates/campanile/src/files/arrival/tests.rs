@@ -332,6 +332,14 @@ fn a_wrong_content_gets_no_name_and_is_forgotten() {
     assert!(
         std::iter::from_fn(|| arrival.outcome()).any(|outcome| matches!(outcome, Outcome::Wrong { file: 2 }))
     );
+    let filling = arrival.filling().expect("its manifest has come");
+    let lacks_for_good = |blocks: Range<u64>| filling.lacks_for_good(&blocks);
+    let wrong = last as u64;
+    assert!(
+        lacks_for_good(wrong..wrong + 1) && lacks_for_good(0..wrong + 9),
+        "what was thrown away decodes nothing"
+    );
+    assert!(!lacks_for_good(0..wrong) && !lacks_for_good(wrong + 1..wrong + 9));
     sent.packets[last] = right;
     let mut arrival = receiver.begin();
     receiver.put(&mut arrival, &sent, sent.all());
