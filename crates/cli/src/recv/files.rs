@@ -35,6 +35,7 @@ pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Resu
         hashed: 0,
         silence: Some(super::silence(options)),
         shown: None,
+        is_taken: false,
     };
     run.teller.tell(&Started::new(into, options))?;
     run.serve(arguments.wait, &interrupt)
@@ -53,6 +54,8 @@ struct Run {
     silence: Option<String>,
     /// The session that the bar shows.
     shown: Option<Tsi>,
+    /// A name was taken.
+    is_taken: bool,
 }
 
 /// How a run ends, once that is settled: its sender is yet to know it.
@@ -131,7 +134,10 @@ impl Run {
             }
             ReceiveEvent::Failed { tsi, name, failing } => {
                 let error = match &failing {
-                    Failing::Name(error) => format!("{error}; {}", file_error::cure(error)),
+                    Failing::Name(error) => {
+                        self.is_taken |= error.error.kind() == ErrorKind::AlreadyExists;
+                        format!("{error}; {}", file_error::cure(error))
+                    }
                     Failing::Wrong => failing.to_string(),
                 };
                 self.teller.tell(&Failed { session: tsi.to_string(), name: name.to_string(), error })?;
@@ -153,7 +159,7 @@ impl Run {
                     };
                     return Ok(Some(Ending {
                         tsi,
-                        result: Err(CommandError::incomplete(message).hint(AGAIN)),
+                        result: Err(CommandError::incomplete(message).hint(self.again())),
                     }));
                 }
             }
@@ -223,6 +229,11 @@ impl Run {
         self.teller.tell(&Finished { seconds: self.seconds(), counts: self.receiver.counts() })
     }
 
+    /// What to do for what is missing.
+    fn again(&self) -> &'static str {
+        if self.is_taken { TAKEN } else { AGAIN }
+    }
+
     fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
     }
@@ -242,6 +253,8 @@ fn total(progress: ReceiveProgress) -> u64 {
 }
 
 const AGAIN: &str = "run it again: what has come is kept";
+const TAKEN: &str =
+    "run it again with --replace, or once the files that were there are moved away: what has come is kept";
 
 /// How often Ctrl-C and the bar are looked after.
 const TICK: Duration = Duration::from_millis(100);

@@ -215,7 +215,10 @@ fn a_name_that_is_taken_is_an_error_and_nothing_is_lost() {
     let into = format!("--into {}", scratch.path("in"));
     let received = Session::new().brings(&file, &into);
     assert_eq!(received.code, Some(3), "{received:?}");
-    assert!(received.stderr.contains("what has come is kept"), "{received:?}");
+    assert!(
+        received.stderr.contains("with --replace") && received.stderr.contains("what has come is kept"),
+        "{received:?}"
+    );
     let failed = events(&received).into_iter().find(|line| line["event"] == "failed").expect("it says which");
     assert!(failed["error"].as_str().is_some_and(|error| error.contains("--replace")), "{failed}");
     assert_eq!(scratch.read("in/file.bin"), b"mine");
