@@ -169,6 +169,8 @@ pub(crate) fn start_error(error: &StartError) -> CommandError {
         StartError::Socket(SocketError::Interface(_) | SocketError::TooMany) => {
             CommandError::bad_input(error).hint("see --interface and --group")
         }
+        StartError::Socket(SocketError::Mtu { takes, .. }) => CommandError::bad_input(error)
+            .hint(format!("give --set mtu={takes}, or leave mtu out: packets are then as long as all interfaces take, up to 1500 bytes")),
         StartError::Socket(SocketError::NotPermitted) => {
             let program = env::current_exe().unwrap_or_else(|_| PathBuf::from("campanile"));
             let grant = format!("setcap cap_net_raw=ep {}", program.display());

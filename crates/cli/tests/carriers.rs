@@ -119,6 +119,52 @@ fn a_publisher_sends_on_several_interfaces() {
     }
 }
 
+/// How many packets a node has cut, because they were longer than an interface takes.
+fn cut(node: &Node) -> u64 {
+    let shown =
+        node.command("cat").args(["/proc/net/snmp", "/proc/net/snmp6"]).output().expect("cat is there");
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let mut rows = text.lines().filter_map(|line| line.strip_prefix("Ip: ")).map(str::split_whitespace);
+    let (names, values) = (rows.next().expect("a row of names"), rows.next().expect("a row of values"));
+    let v4 = names.zip(values).find(|(name, _)| *name == "FragCreates").map(|(_, value)| value);
+    let v6 = text.lines().find_map(|line| line.strip_prefix("Ip6FragCreates"));
+    let number =
+        |text: Option<&str>| text.and_then(|text| text.trim().parse::<u64>().ok()).expect("a number");
+    number(v4) + number(v6)
+}
+
+/// An interface that takes less than others do, as those of tunnels: nothing is cut, whatever family and carrier; nor by IPv6 where a
+/// router has told a length.
+#[test]
+fn packets_are_as_long_as_the_interfaces_take() {
+    let Some(network) = network(2) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path();
+    let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    fs::write(path.join("file"), &bytes).expect("there is room");
+    let node = &network.nodes()[0];
+    ip(node, "link set eth0 mtu 1400");
+    let told = "echo 1300 > /proc/sys/net/ipv6/conf/eth0/mtu";
+    assert!(node.command("sh").args(["-c", told]).status().expect("sh is there").success());
+    let goes = |options: &[&str]| goes(network.nodes(), path, options, &["interface=eth0"]);
+    let v6 = "group=[ff15::7:1]:7500";
+    goes(&["interface=eth0"]);
+    goes(&["interface=eth0", "carrier=raw"]);
+    goes(&["interface=lo,eth0"]);
+    goes(&["interface=eth0", v6]);
+    goes(&["interface=eth0", v6, "carrier=raw"]);
+    assert_eq!(cut(node), 0, "nothing is cut");
+    let refused = |options: &[&str], takes: &str| {
+        let mut command = campanile(node, "send", options);
+        let ended =
+            Process::start("send", command.arg(path.join("file"))).expect("it starts").finish(PATIENCE);
+        let hint = format!("give --set mtu={takes}");
+        assert!(ended.code == Some(2) && ended.messages.contains(&hint), "{ended:?}");
+    };
+    refused(&["interface=lo,eth0", "mtu=1401"], "1400");
+    refused(&["interface=eth0", v6, "mtu=1400"], "1300");
+}
+
 /// Eight interfaces, and no ninth.
 #[test]
 fn a_session_has_eight_interfaces_at_most() {

@@ -80,6 +80,14 @@ pub fn is_of_link(group: IpAddr) -> bool {
     matches!(group, IpAddr::V6(v6) if v6.is_multicast() && v6.octets()[1] & 0x0f <= 2)
 }
 
+/// The longest packet of IP to a group that leaves by an interface in one piece, in bytes.
+///
+/// # Errors
+/// No such interface, none for the group's family, a system that does not tell.
+pub fn mtu(group: IpAddr, interface: u32) -> io::Result<u32> {
+    crate::sys::mtu(group, interface)
+}
+
 fn unspecified(like: IpAddr) -> IpAddr {
     match like {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -155,4 +163,18 @@ pub(crate) fn apply(socket: &socket2::Socket, sending: &Sending, v6: bool) -> io
         socket.set_multicast_if_v4(&address)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_takes_more_than_a_cable() {
+        let group: IpAddr = "239.192.7.1".parse().expect("literal");
+        let loopback = Interface::Address(Ipv4Addr::LOCALHOST.into()).resolve().expect("every system has it");
+        let bytes = mtu(group, loopback.index).expect("the system tells");
+        assert!(bytes > 1500, "{bytes}");
+        assert!(mtu(group, 999_999).is_err(), "there is no such interface");
+    }
 }

@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use super::card::Device;
 use super::tree::{LOOPBACK, MULTICAST, Tree, UP};
 use super::{Finding, Severity};
-use crate::multicast::Network;
 
 /// The interface as such, unless its files are `foreign`, and as one for the group.
 pub(super) fn examine(
@@ -15,10 +14,8 @@ pub(super) fn examine(
     group: Option<SocketAddr>,
     foreign: Option<Finding>,
 ) -> Vec<Finding> {
-    let knows_files = foreign.is_none();
     let mut findings = vec![foreign.unwrap_or_else(|| link(tree, interface, group.is_some()))];
     if let Some(group) = group {
-        findings.extend(knows_files.then(|| length(tree, interface, group)));
         findings.push(address(&addresses(tree), interface, group.ip()));
         // IPv6 has none.
         findings.extend(group.is_ipv4().then(|| reverse_path(tree, interface)));
@@ -121,24 +118,6 @@ fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
         "{interface} is up, packets of up to {mtu} bytes: datagrams of {v4} over IPv4, {v6} over IPv6"
     );
     Finding::new(check, Severity::Fine, evidence)
-}
-
-/// Whether packets of multicast fit the interface, unless their sender is told a length.
-fn length(tree: &Tree, interface: &str, group: SocketAddr) -> Finding {
-    let check = "length of packets";
-    let sent = Network::default().mtu;
-    let Some(mtu) = tree.number(&format!("sys/class/net/{interface}/mtu")) else {
-        return Finding::unknown(check);
-    };
-    if mtu >= u64::from(sent) {
-        let evidence = format!("{interface} takes the {sent} bytes of campanile send whole");
-        return Finding::new(check, Severity::Fine, evidence);
-    }
-    let evidence = format!("{interface} takes {mtu} bytes, and campanile send makes packets of {sent}");
-    Finding::new(check, Severity::Notice, evidence)
-        .costs("each packet leaves in two fragments, and is lost with either of them")
-        .fix(format!("campanile send --group {group} --interface {interface} --set mtu={mtu} FILE"))
-        .verify("nstat -az IpFragOKs Ip6FragOKs")
 }
 
 /// A sender needs an address of the group's family, and so does who joins by address.

@@ -116,12 +116,14 @@ impl FileSender {
         head.extend(profile.emit());
         head.extend(Head::of(&manifest).emit());
         head.extend(manifest);
-        // An MTU that leaves no room is the publisher's to refuse.
-        let block_len = options.block_len().unwrap_or(1);
+        // What an interface takes may change at any moment: the row of bytes and the session have to be cut alike.
+        let mut options = options.clone();
+        options.network.mtu = Some(options.mtu().map_err(SendStartError::Network)?);
+        let block_len = options.block_len().map_err(SendStartError::Network)?;
         let layout =
             Layout::new(offering.manifest(), head.len(), block_len).map_err(SendStartError::TooLarge)?;
         let offer = Offer { profile, bytes: layout.len() };
-        let publisher = BulkPublisher::start(options, offer).map_err(SendStartError::Network)?;
+        let publisher = BulkPublisher::start(&options, offer).map_err(SendStartError::Network)?;
         assert_eq!(publisher.block_len(), block_len, "the options tell the length of blocks");
         let (manifest, total) = (offering.manifest().clone(), layout.len());
         let reading = Reading::new(offering, head, layout);

@@ -223,7 +223,7 @@ impl BulkPublisher {
     pub fn start(options: &Options, offer: Offer) -> Result<Self, StartError> {
         let ways = links::ways(options)?;
         let session = source::session(options);
-        let config = source::bulk_config(options, session, &ways, offer.bytes).map_err(StartError::Config)?;
+        let config = source::bulk_config(options, session, &ways, offer.bytes)?;
         let block_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
         let (events, inlet) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);

@@ -13,7 +13,7 @@ use campanile_engine::udp::{self, UdpConfig, UdpSocket};
 use campanile_engine::{Engine, Interface, SocketId};
 use campanile_pgm::Destination;
 
-use super::options::{Network, Options};
+use super::options::{MTU_MIN, Network, Options};
 
 /// Sockets that are bound and that no engine has taken yet.
 #[derive(Debug)]
@@ -245,6 +245,22 @@ pub(super) fn ways(options: &Options) -> Result<Vec<Way>, SocketError> {
     if ways.len() > INTERFACES_MAX { Err(SocketError::TooMany) } else { Ok(ways) }
 }
 
+/// The greatest IP packet that a source sends on these ways.
+pub(super) fn mtu(options: &Options, ways: &[Way]) -> Result<u16, SocketError> {
+    let group = options.network.group.ip();
+    // Where the system does not tell, it may be what is usual, or what was asked for.
+    let takes = ways.iter().filter_map(|way| Some((multicast::mtu(group, way.interface).ok()?, way.local)));
+    let least = takes.min_by_key(|(takes, _)| *takes);
+    match (options.network.mtu, least) {
+        (Some(asked), Some((takes, local))) if takes < u32::from(asked) => {
+            Err(SocketError::Mtu { asked, takes, local })
+        }
+        (Some(asked), _) => Ok(asked),
+        (None, Some((takes, _))) => Ok(takes.clamp(MTU_MIN.into(), MTU.into()) as u16),
+        (None, None) => Ok(MTU),
+    }
+}
+
 fn unicast_port(options: &Options) -> u16 {
     options.network.unicast_port.unwrap_or(options.network.group.port())
 }
@@ -312,6 +328,9 @@ fn ears_of(options: &Options, group: IpAddr, ways: &[Way]) -> io::Result<Vec<Udp
     Ok(ears)
 }
 
+/// What an Ethernet takes: all receivers do, if nothing else is said.
+const MTU: u16 = 1500;
+
 /// As many as leave buffers to send from for what is on its way.
 const INTERFACES_MAX: usize = 8;
 
@@ -326,6 +345,15 @@ pub enum SocketError {
         local: IpAddr,
         /// The port that NAKs come to.
         port: u16,
+    },
+    /// Packets that are longer than an interface takes: each would leave in pieces, and be lost with any of them.
+    Mtu {
+        /// The length that was asked for.
+        asked: u16,
+        /// What the interface takes.
+        takes: u32,
+        /// Our address there.
+        local: IpAddr,
     },
     /// More interfaces than a node takes.
     TooMany,
@@ -365,6 +393,12 @@ impl fmt::Display for SocketError {
                 f,
                 "port {port} of {local} is taken: choose another port for the group, or a unicast-port of its own"
             ),
+            SocketError::Mtu { asked, takes, local } => {
+                write!(
+                    f,
+                    "packets of {asked} bytes are too long for the interface of {local}, which takes {takes}"
+                )
+            }
             SocketError::TooMany => write!(f, "a session has {INTERFACES_MAX} interfaces at most"),
             SocketError::NotPermitted => f.write_str("raw IP needs CAP_NET_RAW"),
             SocketError::Bind { local, error } => write!(f, "no socket at {local}: {error}"),

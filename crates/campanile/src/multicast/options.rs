@@ -91,8 +91,8 @@ pub struct Network {
     pub data_port: Option<u16>,
     /// Time to live or hop limit of what goes to the group.
     pub ttl: u8,
-    /// The greatest IP packet, in bytes.
-    pub mtu: u16,
+    /// The greatest IP packet, in bytes: no greater than all interfaces take. If it is not said: what they take, up to 1500.
+    pub mtu: Option<u16>,
     /// Type of service or traffic class of all packets.
     pub tos: Option<u8>,
     /// The receive buffer asked of the system, in bytes.
@@ -209,7 +209,7 @@ impl Default for Network {
             unicast_port: None,
             data_port: None,
             ttl: 16,
-            mtu: 1500,
+            mtu: None,
             tos: None,
             receive_buffer: 4 << 20,
             injected_loss: InjectedLoss::default(),
@@ -284,12 +284,6 @@ impl Options {
         }
     }
 
-    /// The greatest PGM packet, in bytes: the MTU without the headers of IP and UDP.
-    #[must_use]
-    pub fn packet_len(&self) -> usize {
-        self.network.mtu.saturating_sub(self.overhead()).into()
-    }
-
     /// The data-destination port of the session.
     #[must_use]
     pub fn data_port(&self) -> u16 {
@@ -302,3 +296,5 @@ const PARITY: ParityConfig = ParityConfig { group: 64, pro_active: ProActive::Of
 
 /// The length of the IPv4 option (RFC 2113 §2.1).
 const ROUTER_ALERT_LEN: u16 = 4;
+/// The least `mtu`: room for all headers and options, and some data.
+pub(super) const MTU_MIN: u16 = 364;

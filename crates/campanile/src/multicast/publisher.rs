@@ -278,7 +278,7 @@ fn prepare(
 ) -> Result<(impl FnOnce(Instant) -> SeatResult + Send + 'static, impl FnOnce(Node) -> Publisher), StartError>
 {
     let session = source::session(options);
-    let config = source::config(options, session, ways);
+    let config = source::config(options, session, ways)?;
     let (outlet, events) = queue::events(EVENTS, 1);
     let (orders, ordered) = async_channel::bounded(EVENTS);
     let (told, tells) = mpsc::channel();

@@ -20,6 +20,8 @@ use crate::{file_error, output, session};
 
 /// Sends files, and tells how it goes.
 pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), CommandError> {
+    // Hashing may take long: what is wrong with the interfaces is told before.
+    options.mtu().map_err(|error| session::start_error(&error))?;
     let hashing = Teller::new(arguments.json);
     let offering = collected(&arguments.files, &hashing);
     hashing.end();

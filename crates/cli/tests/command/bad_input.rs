@@ -130,3 +130,8 @@ fn no_command_at_all() {
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""));
     assert!(finished.stderr.contains("Usage: campanile <COMMAND>"), "{finished:?}");
 }
+
+#[test]
+fn an_interface_that_is_not_there_is_told_before_anything_is_read() {
+    is_refused("send --interface nowhere no-such-file", "no interface nowhere", "see --interface");
+}

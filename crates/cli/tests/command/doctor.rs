@@ -140,21 +140,18 @@ fn an_interface_that_is_down_is_a_fault() {
     is_mended("ip link set lo down", "loopback", "warning", "lo is down");
 }
 
-/// What it says to send leaves whole, and what is sent otherwise does not.
+/// A sender makes packets that leave whole; what has none to go by is cut.
 #[test]
-fn an_interface_of_short_packets_is_told_to_a_sender() {
-    let (check, short) = ("length of packets", "ip link set one mtu 1400");
-    let Some(found) = is_found_of(GROUP, short, check, "notice", "one takes 1400 bytes") else { return };
-    is_found("true", check, "fine", "one takes the 1500 bytes");
-    let fix = found["fix"].as_str().and_then(|fix| fix.strip_suffix(" FILE"));
-    let whole = format!("{} \"$0\"", fix.unwrap_or_else(|| panic!("{found}")));
-    let cut = whole.replace(" --set mtu=1400", "");
+fn packets_that_were_cut_are_told() {
+    let check = "fragments, way out";
     // More than what a session begins with.
     let enough = "test $(cat /sys/class/net/one/statistics/tx_bytes) -gt 30000";
-    let sent =
-        |send: &str| format!("{short} && ({send} > /dev/null 2>&1 &) && until {enough}; do sleep 0.01; done");
-    is_found_of(GROUP, &sent(&whole), "fragments, way out", "fine", "no packet was cut");
-    is_found_of(GROUP, &sent(&cut), "fragments, way out", "notice", " packets were cut into ");
+    let send = "$0 send --group 239.192.7.1:7500 --interface one \"$0\" > /dev/null 2>&1 &";
+    let whole = format!("ip link set one mtu 1400 && ({send}) && until {enough}; do sleep 0.01; done");
+    is_found_of(GROUP, &whole, check, "fine", "no packet was cut");
+    let send = "$0 beacon send --group 239.192.7.1:7500 --interface one --size 1472 --count 1";
+    let cut = format!("ip link set one mtu 1400 && {send} > /dev/null");
+    is_found_of(GROUP, &cut, check, "notice", " packets were cut into ");
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) use cpu::{allowed_cpus, pin, thread_time, wake_on_time};
 pub(crate) use doorbell::Doorbell;
 pub(crate) use iocp::Iocp as Backend;
 pub(crate) use mode::{mode, set_mode};
-pub(crate) use options::{Features, dropped, granted, metered, prepare, source_membership_v6};
+pub(crate) use options::{Features, dropped, granted, metered, mtu, prepare, source_membership_v6};
 pub(crate) use privilege::drop_raw;
 pub(crate) use shard::{bind_alone, bind_group};
 

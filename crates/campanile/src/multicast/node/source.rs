@@ -14,11 +14,11 @@ use campanile_pgm::{Framing, Gsi, Tsi};
 use super::desk::Desk;
 use super::governor::{Governor, Sent, Told};
 use super::running::runs;
-use super::{Arrival, Departure, Seat};
+use super::{Arrival, Departure, Seat, StartError};
 use crate::multicast::chance;
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diary::SourceEntry;
-use crate::multicast::links::Way;
+use crate::multicast::links::{self, Way};
 use crate::multicast::options::{Mode, Options, Rate};
 use crate::multicast::report::Report;
 
@@ -236,15 +236,16 @@ pub(crate) fn session(options: &Options) -> Session {
 }
 
 /// What the machine of a session is told, going by the options.
-pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> SourceConfig {
+pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Result<SourceConfig, StartError> {
+    let mtu = links::mtu(options, ways)?;
     let sending = &options.sending;
     let endpoint = Endpoint { session, group: options.network.group.ip(), nla: ways[0].local };
     let defaults = SourceConfig::new(endpoint);
-    SourceConfig {
+    Ok(SourceConfig {
         further: ways[1..].iter().map(|way| way.local).collect(),
         seed: chance::word(),
         tos: options.network.tos,
-        packet_len: options.packet_len(),
+        packet_len: mtu.saturating_sub(options.overhead()).into(),
         framing: options.mode.framing(),
         pace: Pace {
             bytes_per_second: (sending.rate.initial_bps() / 8).max(1),
@@ -269,7 +270,7 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Sourc
         repair: RepairConfig { share_percent: sending.repair_share_percent, eliminate: sending.eliminate },
         parity: sending.parity.filter(|_| !options.mode.is_foreign()),
         ..defaults
-    }
+    })
 }
 
 /// As [`config`], for a session whose data are `bytes` that are kept elsewhere, all of which can be repaired.
@@ -278,16 +279,18 @@ pub(crate) fn bulk_config(
     session: Session,
     ways: &[Way],
     bytes: u64,
-) -> Result<SourceConfig, ConfigError> {
-    let mut config = config(options, session, ways);
+) -> Result<SourceConfig, StartError> {
+    let mut config = config(options, session, ways)?;
     config.framing = Framing::Packed;
     config.pace.burst = options.sending.burst.unwrap_or_else(|| file_burst(options.sending.rate));
-    let block_len = config.tsdu_len().ok_or(ConfigError::PacketLen)? as u64;
+    let block_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))? as u64;
     let group = config.parity.map_or(1, |parity| u64::from(parity.group));
     // The last group may be a short one, and two groups are the least.
     let packets = bytes.div_ceil(block_len).next_multiple_of(group).max(2 * group) + group;
     config.window = WindowConfig {
-        size: WindowSize::Packets(u32::try_from(packets).map_err(|_| ConfigError::Window)?),
+        size: WindowSize::Packets(
+            u32::try_from(packets).map_err(|_| StartError::Config(ConfigError::Window))?,
+        ),
         join: Join::All,
         kept: Kept::Elsewhere { groups: GROUPS },
         ..config.window
@@ -321,13 +324,22 @@ const REPAIRABLE_PERCENT: u64 = 40;
 const GROUPS: u8 = 16;
 
 impl Options {
-    /// The payload of a full packet of a bulk session; `None` when the MTU leaves no room for any.
-    #[must_use]
-    pub fn block_len(&self) -> Option<usize> {
-        let nowhere = Way { interface: 0, local: std::net::Ipv4Addr::LOCALHOST.into() };
-        let mut config = config(self, Session::default(), &[nowhere]);
+    /// The greatest IP packet that a source sends by its interfaces as they are now.
+    ///
+    /// # Errors
+    /// There is no such interface, or it does not take what was asked for.
+    pub fn mtu(&self) -> Result<u16, StartError> {
+        Ok(links::mtu(self, &links::ways(self)?)?)
+    }
+
+    /// The payload of a full packet of a bulk session, by its interfaces as they are now.
+    ///
+    /// # Errors
+    /// As [`Options::mtu`], or it leaves no room for any.
+    pub fn block_len(&self) -> Result<usize, StartError> {
+        let mut config = config(self, Session::default(), &links::ways(self)?)?;
         config.framing = Framing::Packed;
-        config.tsdu_len()
+        config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))
     }
 }
 
@@ -346,7 +358,9 @@ mod tests {
     fn a_repair_that_was_lost_goes_again_as_soon_as_is_said() {
         let mut options = Options::default();
         let nowhere = Way { interface: 0, local: std::net::Ipv4Addr::LOCALHOST.into() };
-        let repair = |options: &Options| config(options, Session::default(), &[nowhere]).repair;
+        let repair = |options: &Options| {
+            config(options, Session::default(), &[nowhere]).expect("it has a length").repair
+        };
         assert_eq!(repair(&options), RepairConfig { share_percent: 50, ..RepairConfig::default() });
         options.set("nak-elimination", "700us").expect("an option");
         assert_eq!(repair(&options).eliminate, Duration::from_micros(700));

@@ -13,7 +13,7 @@ use super::values::{
     choice, list, number, percent, pro_active, show_choice, show_list, show_pro_active, show_switch,
     show_window, switch, time, window,
 };
-use super::{Carrier, Mode, Options, PARITY, Rate};
+use super::{Carrier, MTU_MIN, Mode, Options, PARITY, Rate};
 use crate::amount::{bytes, show_bytes, show_time};
 
 /// Every option.
@@ -139,13 +139,14 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "mtu",
         unit: "BYTES",
-        doc: "The greatest IP packet",
+        doc: "The greatest IP packet; if nothing is said, 1500, or less where an interface takes less",
         side: Side::Sending,
         set: |options, text| {
-            options.network.mtu = number(text, 364, 65_535, "give a number of bytes from 364 to 65535")?;
+            let mtu = number(text, MTU_MIN, u16::MAX, "give a number of bytes from 364 to 65535")?;
+            options.network.mtu = Some(mtu);
             Ok(())
         },
-        show: |options| options.network.mtu.to_string(),
+        show: |options| options.network.mtu.map_or_else(String::new, |mtu| mtu.to_string()),
     },
     Key {
         name: "tos",

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::net::{Ipv6Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -83,17 +83,30 @@ pub(crate) fn metered(socket: &Socket) -> io::Result<Option<Socket>> {
 
 /// What a socket has dropped because its receive buffer was full (sock_diag(7), `SK_MEMINFO_DROPS`; since Linux 4.12).
 pub(crate) fn dropped(socket: &Socket) -> Option<u32> {
-    let mut words = [0_u32; DROPS + 1];
-    let mut len = size_of_val(&words) as libc::socklen_t;
-    let place = (&raw mut words).cast();
-    let fd = socket.as_raw_fd();
-    // SAFETY: pointer and length are those of `words`, which live through the call; the kernel writes no more than that.
-    check(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, place, &raw mut len) }).ok()?;
-    (len as usize >= size_of_val(&words)).then(|| words[DROPS])
+    get::<{ DROPS + 1 }>(socket, libc::SOL_SOCKET, libc::SO_MEMINFO).ok().map(|words| words[DROPS])
 }
 
 /// The place of the drops among the words of `SO_MEMINFO`.
 const DROPS: usize = 8;
+
+/// The longest packet to a group by an interface: what the way there takes, which may be less than the device does (ip(7), ipv6(7)).
+pub(crate) fn mtu(group: IpAddr, interface: u32) -> io::Result<u32> {
+    // Any port: nothing is sent.
+    let to = SocketAddr::new(group, 9);
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
+    let (level, option) = if group.is_ipv4() {
+        // SAFETY: two addresses and an integer, all valid as zeros.
+        let mut way: libc::ip_mreqn = unsafe { zeroed() };
+        way.imr_ifindex = interface as libc::c_int;
+        set(&socket, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, way)?;
+        (libc::IPPROTO_IP, libc::IP_MTU)
+    } else {
+        socket.set_multicast_if_v6(interface)?;
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU)
+    };
+    socket.connect(&to.into())?;
+    get::<1>(&socket, level, option).map(|[bytes]| bytes)
+}
 
 /// Joins or leaves a group for one source (RFC 3678 section 5.1), where the socket crate has no call.
 pub(crate) fn source_membership_v6(
@@ -117,6 +130,20 @@ fn put(storage: &mut libc::sockaddr_storage, address: Ipv6Addr) {
     let len = name.write(SocketAddrV6::new(address, 0, 0, 0).into(), true);
     // SAFETY: a storage is larger than any address and plain bytes; `name` holds `len` of them.
     unsafe { std::ptr::copy_nonoverlapping(name.0.as_ptr(), (&raw mut *storage).cast(), len) };
+}
+
+/// Reads an option that is so many words at least.
+fn get<const WORDS: usize>(
+    socket: &Socket,
+    level: libc::c_int,
+    option: libc::c_int,
+) -> io::Result<[u32; WORDS]> {
+    let mut words = [0; WORDS];
+    let mut len = size_of_val(&words) as libc::socklen_t;
+    let place = (&raw mut words).cast();
+    // SAFETY: pointer and length are those of `words`, which live through the call; the kernel writes no more than that.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, place, &raw mut len) })?;
+    if len as usize == size_of_val(&words) { Ok(words) } else { Err(io::ErrorKind::Unsupported.into()) }
 }
 
 /// Sets an option whose value is `value`, as it lies in memory.

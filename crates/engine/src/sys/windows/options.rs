@@ -2,17 +2,19 @@
 
 use std::io;
 use std::mem::size_of;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::windows::io::AsRawSocket;
 use std::ptr;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use windows_sys::Win32::Foundation::{ERROR_BUFFER_OVERFLOW, NO_ERROR};
+use windows_sys::Win32::NetworkManagement::IpHelper::{GetAdaptersAddresses, IP_ADAPTER_ADDRESSES_LH};
 use windows_sys::Win32::Networking::WinSock::{
-    GROUP_SOURCE_REQ, IP_PKTINFO, IP_RECVECN, IP_RECVTOS, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP,
-    IPV6_PKTINFO, IPV6_RECVECN, IPV6_RECVTCLASS, MCAST_JOIN_SOURCE_GROUP, MCAST_LEAVE_SOURCE_GROUP,
-    SIO_GET_EXTENSION_FUNCTION_POINTER, SIO_UDP_CONNRESET, SIO_UDP_NETRESET, SO_EXCLUSIVEADDRUSE,
-    SOCKADDR_STORAGE, SOCKET, SOL_SOCKET, UDP_SEND_MSG_SIZE, WSABUF, WSAID_WSARECVMSG, WSAIoctl, WSAMSG,
-    WSASendMsg, getsockopt, setsockopt,
+    AF_INET, AF_INET6, GROUP_SOURCE_REQ, IP_PKTINFO, IP_RECVECN, IP_RECVTOS, IPPROTO_IP, IPPROTO_IPV6,
+    IPPROTO_UDP, IPV6_PKTINFO, IPV6_RECVECN, IPV6_RECVTCLASS, MCAST_JOIN_SOURCE_GROUP,
+    MCAST_LEAVE_SOURCE_GROUP, SIO_GET_EXTENSION_FUNCTION_POINTER, SIO_UDP_CONNRESET, SIO_UDP_NETRESET,
+    SO_EXCLUSIVEADDRUSE, SOCKADDR_STORAGE, SOCKET, SOL_SOCKET, UDP_SEND_MSG_SIZE, WSABUF, WSAID_WSARECVMSG,
+    WSAIoctl, WSAMSG, WSASendMsg, getsockopt, setsockopt,
 };
 
 use super::address::Name;
@@ -133,6 +135,34 @@ pub(crate) fn metered(_: &Socket) -> io::Result<Option<Socket>> {
 /// Of a socket that counts what it drops: none does.
 pub(crate) fn dropped(_: &Socket) -> Option<u32> {
     None
+}
+
+/// The longest packet of the group's family by an interface.
+pub(crate) fn mtu(group: IpAddr, interface: u32) -> io::Result<u32> {
+    let family = u32::from(if group.is_ipv4() { AF_INET } else { AF_INET6 });
+    let mut len = 16 << 10;
+    let memory = loop {
+        // Words, which lie as the structure has to.
+        let mut memory = vec![0_u64; (len as usize).div_ceil(size_of::<u64>())];
+        let place = memory.as_mut_ptr().cast();
+        // SAFETY: the place has room for `len` bytes, and lives longer than the call.
+        match unsafe { GetAdaptersAddresses(family, 0, ptr::null(), place, &raw mut len) } {
+            NO_ERROR => break memory,
+            ERROR_BUFFER_OVERFLOW => {}
+            error => return Err(io::Error::from_raw_os_error(error as i32)),
+        }
+    };
+    let mut next = memory.as_ptr().cast::<IP_ADAPTER_ADDRESSES_LH>();
+    // SAFETY: the system has linked what it wrote into `memory`, which stays as it is; the last one points at nothing.
+    while let Some(adapter) = unsafe { next.as_ref() } {
+        // SAFETY: both sides of the union are plain numbers.
+        let index = unsafe { adapter.Anonymous1.Anonymous.IfIndex };
+        if [index, adapter.Ipv6IfIndex].contains(&interface) {
+            return Ok(adapter.Mtu);
+        }
+        next = adapter.Next;
+    }
+    Err(io::ErrorKind::NotFound.into())
 }
 
 /// Joins or leaves a group for one source (RFC 3678 section 5.1), where the socket crate has no call.
