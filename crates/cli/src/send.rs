@@ -5,10 +5,12 @@ mod group;
 mod messages;
 mod said;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use campanile::files::FileSender;
-use campanile::multicast::Side;
+use campanile::multicast::{Options, Side};
 
 use crate::arguments;
 use crate::command_error::CommandError;
@@ -61,6 +63,41 @@ Exit codes: 0 all receivers that reported have everything, 1 the run failed, 2 b
 const NOBODY: &str = "no receiver has reported: it may be that nobody has it; --receivers waits for them, and `campanile doctor` \
     on their machines looks for what keeps it away";
 
+/// Receivers that are waited for.
+struct Awaited {
+    wanted: usize,
+    group: SocketAddr,
+    /// When it is told next that not all are there.
+    due: Instant,
+}
+
+impl Awaited {
+    fn new(wanted: Option<usize>, options: &Options) -> Self {
+        Self { wanted: wanted.unwrap_or(0), group: options.network.group, due: Instant::now() + LONG }
+    }
+
+    fn are_there(&self, there: usize) -> bool {
+        there >= self.wanted
+    }
+
+    /// What to say now that so many are there.
+    fn note(&mut self, there: usize) -> Option<String> {
+        if self.are_there(there) || Instant::now() < self.due {
+            return None;
+        }
+        self.due = Instant::now() + AGAIN;
+        let Self { wanted, group, .. } = self;
+        Some(format!(
+            "receivers there: {there} of {wanted}; `campanile doctor --group {group}` here and on the other machines looks for \
+             what keeps them from it"
+        ))
+    }
+}
+
+/// When receivers that are waited for should have come, and how often it is told from then on that they have not.
+const LONG: Duration = Duration::from_secs(15);
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// Sends, and tells how it goes.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let kind = arguments.kind.kind();
@@ -80,5 +117,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     match kind {
         Kind::Files => files::run(arguments, &options),
         Kind::Stream | Kind::Lines | Kind::Zmq => messages::run(arguments, kind, &options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_now_and_then_for_how_many() {
+        let mut awaited = Awaited::new(Some(3), &Options::default());
+        assert!(!awaited.are_there(2) && awaited.note(2).is_none(), "it has just begun");
+        awaited.due = Instant::now();
+        let note = awaited.note(1).expect("it is due");
+        assert!(
+            note.starts_with("receivers there: 1 of 3; `campanile doctor --group 239.192.7.1:7500`"),
+            "{note}"
+        );
+        assert!(awaited.note(1).is_none(), "once is enough for a while");
+        awaited.due = Instant::now();
+        assert!(awaited.note(3).is_none() && awaited.are_there(3));
+        assert!(Awaited::new(None, &Options::default()).are_there(0));
     }
 }

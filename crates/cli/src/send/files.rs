@@ -11,7 +11,7 @@ use campanile::multicast::{Counter, Options};
 
 use super::group::Group;
 use super::said::{Drained, Finished, Receiver, Sending, Started};
-use super::{Arguments, NOBODY};
+use super::{Arguments, Awaited, NOBODY};
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
@@ -34,7 +34,12 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
     let sender = FileSender::start(options, offering, arguments.receivers).map_err(start_error)?;
     session::opened()?;
     let interrupt = Interrupt::new()?;
-    let run = Run { sender, teller: Teller::new(arguments.json), started: Instant::now() };
+    let run = Run {
+        sender,
+        teller: Teller::new(arguments.json),
+        started: Instant::now(),
+        awaited: Awaited::new(arguments.receivers, options),
+    };
     run.serve(options, arguments.receivers, &interrupt)
 }
 
@@ -60,6 +65,7 @@ struct Run {
     sender: FileSender,
     teller: Teller,
     started: Instant,
+    awaited: Awaited,
 }
 
 impl Run {
@@ -69,7 +75,7 @@ impl Run {
         wanted: Option<usize>,
         interrupt: &Interrupt,
     ) -> Result<(), CommandError> {
-        self.teller.tell(&Started::files(&self.sender, options))?;
+        self.teller.tell(&Started::files(&self.sender, options, wanted))?;
         self.teller.begin(0, self.sender.progress().total);
         let is_interrupted = self.send(interrupt)?;
         self.teller.end();
@@ -94,6 +100,9 @@ impl Run {
             }
             if glance.is_due() {
                 self.teller.show(self.sender.progress().sent, || self.message());
+            }
+            if let Some(note) = self.awaited.note(self.sender.receivers().count()) {
+                self.teller.note(&note);
             }
             if self.teller.is_json() && second.is_due() {
                 self.teller.tell(&Sending::new(&self.sender, self.seconds()))?;
@@ -142,7 +151,7 @@ impl Run {
     fn message(&self) -> String {
         let counts = self.sender.counts();
         let repaired = counts.of(Counter::RdataSent) + counts.of(Counter::RdataParitySent);
-        let group = Group::new(self.sender.receivers(), self.teller.room());
+        let group = Group::new(self.sender.receivers(), self.awaited.wanted, self.teller.room());
         format!(", {} repairs\n{group}", Count(repaired))
     }
 }

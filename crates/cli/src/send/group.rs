@@ -10,6 +10,8 @@ use campanile::multicast::Standing;
 pub(super) struct Group<'a> {
     /// From the worst on.
     listeners: Vec<&'a Listener>,
+    /// How many are waited for; of more that have come all count.
+    wanted: usize,
     /// Lines that they may have, besides the one that sums up all.
     room: usize,
     /// How long a receiver that goes on may say nothing before that is told.
@@ -17,7 +19,7 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(listeners: impl Iterator<Item = &'a Listener>, room: usize) -> Self {
+    pub(super) fn new(listeners: impl Iterator<Item = &'a Listener>, wanted: usize, room: usize) -> Self {
         let mut listeners: Vec<&Listener> = listeners.collect();
         listeners.sort_by_key(|listener| {
             let rank = match listener.report.standing {
@@ -31,15 +33,18 @@ impl<'a> Group<'a> {
         // A large group's reports are far between.
         let patience =
             PATIENCE + Duration::from_millis(250) * u32::try_from(listeners.len()).unwrap_or(u32::MAX);
-        Self { listeners, room: room.max(1), patience }
+        Self { listeners, wanted, room: room.max(1), patience }
     }
 }
 
 impl fmt::Display for Group<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listeners, room, patience } = self;
+        let Self { listeners, wanted, room, patience } = self;
         let (known, all) = (listeners.len(), Others(listeners));
-        write!(f, "  {} of {known} receivers complete{all}", complete(listeners))?;
+        write!(f, "  {} of {} receivers complete{all}", complete(listeners), known.max(*wanted))?;
+        if known < *wanted {
+            write!(f, ", {} not here yet", wanted - known)?;
+        }
         let shown = if listeners.len() > *room { room - 1 } else { listeners.len() };
         for listener in &listeners[..shown] {
             write!(f, "\n  {}", Line(listener, *patience))?;
@@ -139,7 +144,7 @@ mod tests {
     }
 
     fn told(listeners: &[Listener], room: usize) -> String {
-        Group::new(listeners.iter(), room).to_string()
+        Group::new(listeners.iter(), 0, room).to_string()
     }
 
     #[test]
@@ -158,6 +163,14 @@ mod tests {
   00000001  127.0.0.1       100 %  loss  0.0 %  complete";
         assert_eq!(told(&all, 4), lines);
         assert_eq!(told(&all, 400), lines);
+    }
+
+    #[test]
+    fn who_is_waited_for_and_has_not_come_is_told() {
+        let all = [listener(1, Standing::Complete, 200, 0)];
+        let told = |wanted: usize| Group::new(all.iter(), wanted, 3).to_string();
+        assert!(told(3).starts_with("  1 of 3 receivers complete, 2 not here yet\n"), "{}", told(3));
+        assert!(told(1).starts_with("  1 of 1 receivers complete\n"), "{}", told(1));
     }
 
     #[test]

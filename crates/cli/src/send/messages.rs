@@ -13,7 +13,7 @@ use campanile::files::FileSender;
 use campanile::multicast::{Options, PublishError, Published, Publisher, ReceiverId, Report, Standing};
 
 use super::said::{InputFinished, Receiver, Started};
-use super::{Arguments, NOBODY};
+use super::{Arguments, Awaited, NOBODY};
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         ended: Ended::No,
         failure: None,
         is_foreign: options.mode.is_foreign(),
-        wanted: arguments.receivers.unwrap_or(0),
+        awaited: Awaited::new(arguments.receivers, options),
         linger: options.sending.linger,
     };
     run.serve(kind, &interrupt)
@@ -56,8 +56,7 @@ struct Run {
     failure: Option<CommandError>,
     /// Receivers do not report.
     is_foreign: bool,
-    /// Receivers that are waited for.
-    wanted: usize,
+    awaited: Awaited,
     /// How long repair goes on after the end.
     linger: Duration,
 }
@@ -95,8 +94,8 @@ enum InputError {
 impl Run {
     fn serve(mut self, kind: Kind, interrupt: &Interrupt) -> Result<(), CommandError> {
         loop {
-            if self.input.is_none() && self.ended == Ended::No && self.receivers.len() >= self.wanted {
-                self.input = Some(read_apart(kind, Arc::clone(&self.publisher), Arc::clone(&self.read)));
+            if self.input.is_none() && self.ended == Ended::No {
+                self.begin(kind);
             }
             match self.publisher.next(TICK) {
                 Some(Published::Report { from, report }) => self.heard(from, report)?,
@@ -114,6 +113,16 @@ impl Run {
             self.look_at_input();
         }
         self.summary()
+    }
+
+    /// Begins to read if all are there that are waited for.
+    fn begin(&mut self, kind: Kind) {
+        let there = self.receivers.len();
+        if self.awaited.are_there(there) {
+            self.input = Some(read_apart(kind, Arc::clone(&self.publisher), Arc::clone(&self.read)));
+        } else if let Some(note) = self.awaited.note(there) {
+            self.teller.note(&note);
+        }
     }
 
     /// Sees whether all was read.
@@ -172,7 +181,8 @@ impl Run {
     /// When all that were waited for have come to their end, only receipts that were lost are left to linger for.
     fn hurry(&self) {
         let is_over = |(_, report): &(IpAddr, Report)| report.standing.is_final();
-        if self.wanted > 0 && self.receivers.len() >= self.wanted && self.receivers.values().all(is_over) {
+        let are_there = self.awaited.wanted > 0 && self.awaited.are_there(self.receivers.len());
+        if are_there && self.receivers.values().all(is_over) {
             self.publisher.set_linger(self.linger.min(LAST_RECEIPTS));
         }
     }
@@ -180,7 +190,7 @@ impl Run {
     fn summary(self) -> Result<(), CommandError> {
         let is_complete = |(_, report): &&(IpAddr, Report)| report.standing == Standing::Complete;
         let complete = self.receivers.values().filter(is_complete).count();
-        let needed = self.wanted.max(self.receivers.len());
+        let needed = self.awaited.wanted.max(self.receivers.len());
         let success = complete >= needed && self.ended == Ended::Whole;
         self.teller.tell(&InputFinished {
             success,

@@ -25,6 +25,9 @@ pub(super) struct Started {
     /// How many receivers standard input waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     once_there: Option<usize>,
+    /// How many receivers files are sent to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_complete: Option<usize>,
 }
 
 impl Said for Started {
@@ -32,10 +35,10 @@ impl Said for Started {
 }
 
 impl Started {
-    pub(super) fn files(sender: &FileSender, options: &Options) -> Self {
+    pub(super) fn files(sender: &FileSender, options: &Options, until_complete: Option<usize>) -> Self {
         let manifest = sender.manifest();
         let (files, bytes) = (Some(manifest.entries().len()), Some(manifest.size()));
-        Self { files, bytes, ..Self::input(sender.tsi(), options, None) }
+        Self { files, bytes, until_complete, ..Self::input(sender.tsi(), options, None) }
     }
 
     pub(super) fn input(tsi: Tsi, options: &Options, once_there: Option<usize>) -> Self {
@@ -44,13 +47,21 @@ impl Started {
             Rate::Fixed(rate_bps) => Some(rate_bps),
             Rate::Auto { .. } => None,
         };
-        Self { session: tsi.to_string(), group, rate_bps, files: None, bytes: None, once_there }
+        Self {
+            session: tsi.to_string(),
+            group,
+            rate_bps,
+            files: None,
+            bytes: None,
+            once_there,
+            until_complete: None,
+        }
     }
 }
 
 impl fmt::Display for Started {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { session, group, rate_bps, files, bytes, once_there } = self;
+        let Self { session, group, rate_bps, files, bytes, once_there, until_complete } = self;
         match (files, bytes) {
             (Some(files), Some(bytes)) => {
                 write!(f, "sending {}, {},", Things(*files as u64, "file"), Size(*bytes))?;
@@ -63,10 +74,12 @@ impl fmt::Display for Started {
             None => f.write_str("the rate that they take")?,
         }
         write!(f, ", session {session}")?;
-        match once_there {
-            Some(1) => f.write_str(", once a receiver is there"),
-            Some(receivers) => write!(f, ", once {receivers} receivers are there"),
-            None => Ok(()),
+        match (once_there, until_complete) {
+            (Some(1), _) => f.write_str(", once a receiver is there"),
+            (Some(receivers), _) => write!(f, ", once {receivers} receivers are there"),
+            (_, Some(1)) => f.write_str(", until a receiver has all"),
+            (_, Some(receivers)) => write!(f, ", until {receivers} receivers have all"),
+            (None, None) => Ok(()),
         }
     }
 }
