@@ -165,6 +165,44 @@ fn packets_are_as_long_as_the_interfaces_take() {
     refused(&["interface=eth0", v6, "mtu=1400"], "1300");
 }
 
+/// Of two streams the first one is heard, and then the other one as far as it still goes on.
+#[test]
+fn a_stream_of_another_host_is_heard_behind_the_first() {
+    let Some(network) = network(3) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let place = "--group 239.192.7.1:7500 --interface eth0 --stream";
+    let program = env!("CARGO_BIN_EXE_campanile");
+    let shell = |node: &Node, name: &str, script: &str| {
+        let mut command = node.command("sh");
+        Process::start(name, command.args(["-c", script])).expect("it starts")
+    };
+    let says = |number: usize, word: &str| {
+        let over = folder.path().join(word);
+        let input = format!("until test -e {}; do echo {word}; sleep 0.02; done", over.display());
+        shell(&network.nodes()[number], word, &format!("{{ {input}; }} | {program} send {place}"))
+    };
+    let mut receiver =
+        shell(&network.nodes()[2], "recv", &format!("exec {program} recv {place} --stay 2>&1"));
+    network.nodes()[2].wait_for_socket().expect("it listens");
+    let end = |word: &str| fs::write(folder.path().join(word), "").expect("there is room");
+    let mut hears = |what: &str| {
+        let heard = receiver.line(PATIENCE, |line| line.contains(what));
+        assert!(heard.is_some(), "{what} was not heard");
+    };
+    let first = says(0, "first");
+    hears("first");
+    let second = says(1, "second");
+    hears("has to wait: one stream at a time");
+    end("first");
+    hears("second");
+    end("second");
+    // What the second one said before is known not to have come.
+    assert_eq!([first, second].map(|sender| sender.finish(PATIENCE).code), [Some(0), Some(3)]);
+    receiver.signal("INT").expect("it runs");
+    let ended = receiver.finish(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
 /// Eight interfaces, and no ninth.
 #[test]
 fn a_session_has_eight_interfaces_at_most() {

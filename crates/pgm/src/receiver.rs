@@ -258,6 +258,11 @@ impl Receiver {
         Ok(())
     }
 
+    /// Wants a source again that it has left: if that goes on, it is one that is heard for the first time.
+    pub fn rejoin(&mut self, tsi: Tsi) {
+        self.peers.reopen(tsi);
+    }
+
     /// The sources that are known at present.
     pub fn sources(&self) -> impl Iterator<Item = Tsi> + '_ {
         self.peers.iter().map(|peer| peer.session.tsi)

@@ -193,8 +193,17 @@ impl Subscriber {
 
     /// Wants nothing more of a source. Its packets are ignored from now on.
     pub fn leave(&self, tsi: Tsi) {
+        self.command(Command::Leave(tsi));
+    }
+
+    /// Wants a source again that it has left: if that goes on, it is one that is heard for the first time.
+    pub fn rejoin(&self, tsi: Tsi) {
+        self.command(Command::Rejoin(tsi));
+    }
+
+    fn command(&self, command: Command) {
         // A node that failed has said so in its events.
-        let _ = self.commands.send_blocking(Command::Leave(tsi));
+        let _ = self.commands.send_blocking(command);
         self.node.waker().wake();
     }
 

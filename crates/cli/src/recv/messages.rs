@@ -31,6 +31,7 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         started: Instant::now(),
         silence: Some(super::silence(options)),
         live: BTreeMap::new(),
+        waiting: BTreeSet::new(),
         message: Vec::new(),
         messages: 0,
         bytes: 0,
@@ -52,6 +53,8 @@ struct Run {
     /// What to say when nothing is heard for long, until something is.
     silence: Option<String>,
     live: BTreeMap<Tsi, Live>,
+    /// Streams that are heard once the one that is heard is over.
+    waiting: BTreeSet<Tsi>,
     /// The parts of a message that goes on.
     message: Vec<Bytes>,
     /// What was written.
@@ -220,8 +223,10 @@ impl Run {
                 }
             }
             Some((_, false)) => {
-                output::note(format_args!("session {tsi} from {source} is not heard: one stream at a time"));
+                let fate = if self.stays { "has to wait" } else { "is not heard" };
+                output::note(format_args!("session {tsi} from {source} {fate}: one stream at a time"));
                 self.subscriber.leave(tsi);
+                self.waiting.insert(tsi);
                 return Next::More;
             }
             None => {}
@@ -254,6 +259,10 @@ impl Run {
         };
         if let Some(why) = why.filter(|_| live.is_some()) {
             self.note_flaw(format!("session {tsi} ended early: {why}"));
+        }
+        if self.live.is_empty() {
+            // Of several the first that is heard comes next, and the others have to wait again.
+            mem::take(&mut self.waiting).into_iter().for_each(|tsi| self.subscriber.rejoin(tsi));
         }
         match live {
             Some(live) if !self.stays && self.live.is_empty() => {

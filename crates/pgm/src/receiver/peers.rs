@@ -120,6 +120,11 @@ impl Peers {
         !forgotten
     }
 
+    /// A session that was over for us is not any more.
+    pub(super) fn reopen(&mut self, tsi: Tsi) {
+        self.over.retain(|(over, _)| *over != tsi);
+    }
+
     /// A peer may have something to tell or to send.
     pub(super) fn queue(&mut self, at: usize) {
         let Some(peer) = self.slots.get_mut(at).and_then(Option::as_deref_mut) else { return };

@@ -22,6 +22,7 @@ use crate::multicast::report::Standing;
 #[derive(Debug)]
 pub(super) enum Command {
     Leave(Tsi),
+    Rejoin(Tsi),
 }
 
 /// Carries what is delivered in order to the application.
@@ -189,11 +190,16 @@ impl OrderedSink {
 
 impl Sink for OrderedSink {
     fn handle_commands(&mut self, _now: Instant, machine: &mut Receiver, _reporter: &mut Reporter) {
-        while let Ok(Command::Leave(tsi)) = self.commands.try_recv() {
-            self.tell(tsi, Standing::Left);
-            self.sessions.remove(&tsi);
-            // It may have gone by itself.
-            let _ = machine.leave(tsi);
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Leave(tsi) => {
+                    self.tell(tsi, Standing::Left);
+                    self.sessions.remove(&tsi);
+                    // It may have gone by itself.
+                    let _ = machine.leave(tsi);
+                }
+                Command::Rejoin(tsi) => machine.rejoin(tsi),
+            }
         }
     }
 
