@@ -90,7 +90,7 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
     let watch = Watch::begin(&tree);
     let chosen = || {
         let group = complaint.group?.ip();
-        group::interface_for(&tree, group).ok().or_else(|| interface::likely(&tree))
+        group::interface_for(group).ok().or_else(|| interface::likely(&tree))
     };
     let interface = complaint.interface.clone().or_else(chosen);
     let interface = interface.as_deref();

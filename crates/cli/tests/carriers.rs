@@ -165,6 +165,37 @@ fn packets_are_as_long_as_the_interfaces_take() {
     refused(&["interface=eth0", v6, "mtu=1400"], "1300");
 }
 
+/// As between two machines that a cable joins and nobody has configured.
+#[test]
+fn addresses_of_the_link_are_enough() {
+    let Some(network) = network(2) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    fs::write(folder.path().join("file"), vec![7; 200_000]).expect("there is room");
+    let own = network.nodes().iter().map(|node| {
+        ip(node, &format!("address del {}/64 dev eth0", node.v6()));
+        // Once nobody else turns out to have it.
+        let wait =
+            "until ip -6 -o address show dev eth0 scope link -tentative | grep fe80; do sleep 0.05; done";
+        let shown = node.command("sh").args(["-c", wait]).output().expect("sh is there").stdout;
+        let shown = String::from_utf8(shown).expect("text");
+        shown
+            .split_whitespace()
+            .nth(3)
+            .and_then(|address| address.split('/').next())
+            .expect("an address")
+            .to_owned()
+    });
+    let own: Vec<String> = own.collect();
+    let goes = |options: &[&str]| goes(network.nodes(), folder.path(), options, &["interface=eth0"]);
+    let by_address = format!("interface={}", own[0]);
+    let by_zone = format!("interface={}%eth0", own[0]);
+    for interface in ["interface=eth0", &by_address, &by_zone] {
+        for group in ["group=[ff02::7:1]:7500", "group=[ff15::7:1]:7500"] {
+            goes(&[interface, group]);
+        }
+    }
+}
+
 /// Of two streams the first one is heard, and then the other one as far as it still goes on.
 #[test]
 fn a_stream_of_another_host_is_heard_behind_the_first() {

@@ -3,8 +3,12 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+
+use if_addrs::IfOperStatus;
+
+use crate::multicast;
 
 /// An interface by any of its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,15 +19,22 @@ pub enum Interface {
     Address(IpAddr),
     /// The system's name for it.
     Name(String),
+    /// An address of a link, which several interfaces may have, and the name or number of the one that is meant.
+    Zoned(Ipv6Addr, String),
 }
 
 impl FromStr for Interface {
     type Err = Infallible;
 
-    /// An address, else a number, else a name.
+    /// An address, which may bear its zone as in `fe80::1%eth0`, else a number, else a name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
+        }
+        if let Some((address, zone)) = text.split_once('%')
+            && let Ok(address) = address.parse()
+        {
+            return Ok(Self::Zoned(address, zone.to_owned()));
         }
         Ok(text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Index))
     }
@@ -35,6 +46,7 @@ impl fmt::Display for Interface {
             Self::Index(index) => index.fmt(f),
             Self::Address(address) => address.fmt(f),
             Self::Name(name) => name.fmt(f),
+            Self::Zoned(address, zone) => write!(f, "{address}%{zone}"),
         }
     }
 }
@@ -55,6 +67,7 @@ impl Interface {
     pub fn towards(interface: Option<&Interface>, group: IpAddr) -> io::Result<(u32, IpAddr)> {
         let chosen = match interface {
             Some(interface) => interface.resolve()?,
+            None if multicast::is_of_link(group) => return Err(InterfaceError::Needed(group).into()),
             None => {
                 let any = if group.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
                 let socket = std::net::UdpSocket::bind(any)?;
@@ -63,10 +76,13 @@ impl Interface {
                 Interface::Address(socket.local_addr()?.ip()).resolve()?
             }
         };
-        if let Some(Interface::Address(address)) = interface
-            && address.is_ipv4() == group.is_ipv4()
-        {
-            return Ok((chosen.index, *address));
+        let asked = match interface {
+            Some(Interface::Address(address)) => Some(*address),
+            Some(Interface::Zoned(address, _)) => Some(IpAddr::from(*address)),
+            _ => None,
+        };
+        if let Some(address) = asked.filter(|address| address.is_ipv4() == group.is_ipv4()) {
+            return Ok((chosen.index, address));
         }
         let all = Addressed::all()?.into_iter();
         let of_family =
@@ -88,6 +104,9 @@ impl Interface {
             Self::Index(index) => entry.index == *index,
             Self::Address(address) => entry.address == *address,
             Self::Name(name) => entry.name == *name,
+            Self::Zoned(address, zone) => {
+                entry.address == *address && (entry.name == *zone || entry.index.to_string() == *zone)
+            }
         });
         let Some(chosen) = chosen else {
             let mut known: Vec<String> = all.into_iter().map(|entry| entry.name).collect();
@@ -145,7 +164,11 @@ impl Addressed {
     /// All there are now, of interfaces that have a number.
     fn all() -> io::Result<Vec<Self>> {
         let all = if_addrs::get_if_addrs()?;
-        let told = all.into_iter().map(|entry| (entry.index, entry.ip(), entry.name));
+        // Windows has addresses of a link for interfaces that lead nowhere.
+        let is_of_none =
+            |entry: &if_addrs::Interface| entry.is_link_local() && entry.oper_status == IfOperStatus::Down;
+        let told = all.into_iter().filter(|entry| !is_of_none(entry));
+        let told = told.map(|entry| (entry.index, entry.ip(), entry.name));
         Ok(Self::numbered(told.collect()))
     }
 
@@ -177,6 +200,8 @@ pub enum InterfaceError {
         /// The names there are.
         known: Vec<String>,
     },
+    /// The group is another one on each link.
+    Needed(IpAddr),
     /// It has no IPv4 address, and an IPv4 group needs one.
     NoIpv4(Interface),
     /// It has no IPv6 address, and an IPv6 group needs one.
@@ -190,6 +215,9 @@ impl fmt::Display for InterfaceError {
         match self {
             Self::Unknown { asked, known } => {
                 write!(f, "no interface {asked} (there are: {})", known.join(", "))
+            }
+            Self::Needed(group) => {
+                write!(f, "group {group} is another one on each link: an interface has to be named")
             }
             Self::NoIpv4(asked) => write!(f, "interface {asked} has no IPv4 address"),
             Self::NoIpv6(interface) => write!(f, "interface {interface} has no IPv6 address"),
@@ -219,6 +247,10 @@ mod tests {
         assert_eq!("3".parse(), Ok(Interface::Index(3)));
         assert_eq!("127.0.0.1".parse(), Ok(Interface::Address(Ipv4Addr::LOCALHOST.into())));
         assert_eq!("::1".parse(), Ok(Interface::Address("::1".parse().expect("literal"))));
+        let zoned = Interface::Zoned("fe80::1".parse().expect("literal"), "eth0".to_owned());
+        assert_eq!(zoned.to_string(), "fe80::1%eth0");
+        assert_eq!("fe80::1%eth0".parse(), Ok(zoned));
+        assert_eq!("a%b".parse(), Ok(Interface::Name("a%b".to_owned())));
     }
 
     #[test]
@@ -237,6 +269,24 @@ mod tests {
         assert_eq!(address, IpAddr::from(Ipv4Addr::LOCALHOST));
         let by_index = Interface::towards(Some(&Interface::Index(index)), group).expect("found above");
         assert_eq!(by_index, (index, address));
+    }
+
+    #[test]
+    fn a_zone_is_a_name_or_a_number() {
+        let Ok(loopback) = Interface::Address(Ipv6Addr::LOCALHOST.into()).resolve() else {
+            eprintln!("skipped: loopback has no IPv6 here");
+            return;
+        };
+        let zoned = |zone: &str| Interface::Zoned(Ipv6Addr::LOCALHOST, zone.to_owned()).resolve();
+        let by_number = zoned(&loopback.index.to_string()).expect("it is that of loopback");
+        assert_eq!(by_number.index, loopback.index);
+        assert!(zoned("nowhere").is_err());
+    }
+
+    #[test]
+    fn a_group_of_a_link_needs_an_interface() {
+        let error = Interface::towards(None, "ff02::7:1".parse().expect("literal")).expect_err("which one?");
+        assert!(error.to_string().contains("an interface has to be named"), "{error}");
     }
 
     #[test]

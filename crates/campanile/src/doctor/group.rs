@@ -7,11 +7,11 @@ use super::tree::Tree;
 use super::{Finding, Severity, interface, membership};
 
 /// The interface that the system takes for a group.
-pub(super) fn interface_for(tree: &Tree, group: IpAddr) -> io::Result<String> {
+pub(super) fn interface_for(group: IpAddr) -> io::Result<String> {
     let socket = UdpSocket::bind(any(group))?;
     socket.connect(SocketAddr::new(group, 9))?;
     let local = socket.local_addr()?.ip();
-    let its = interface::addresses(tree).into_iter().find(|(_, address)| *address == local);
+    let its = interface::addresses().into_iter().find(|(_, address)| *address == local);
     its.map(|(name, _)| name).ok_or_else(|| {
         io::Error::new(io::ErrorKind::AddrNotAvailable, "no interface has an address to send from")
     })
@@ -24,8 +24,7 @@ pub(super) fn examine(
     interface: Option<&str>,
     nobody: Severity,
 ) -> Vec<Finding> {
-    let mut findings =
-        vec![way(group.ip(), interface, interface_for(tree, group.ip()), interface::likely(tree))];
+    let mut findings = vec![way(group.ip(), interface, interface_for(group.ip()), interface::likely(tree))];
     if let Some(interface) = interface {
         findings.push(match group {
             SocketAddr::V4(_) => membership::igmp_version(tree, interface),

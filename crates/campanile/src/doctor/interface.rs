@@ -1,7 +1,9 @@
 //! The interface that datagrams come and go by, and loopback.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+
+use campanile_engine::interface::Listed;
 
 use super::card::Device;
 use super::tree::{LOOPBACK, MULTICAST, Tree, UP};
@@ -16,7 +18,7 @@ pub(super) fn examine(
 ) -> Vec<Finding> {
     let mut findings = vec![foreign.unwrap_or_else(|| link(tree, interface, group.is_some()))];
     if let Some(group) = group {
-        findings.push(address(&addresses(tree), interface, group.ip()));
+        findings.push(address(&addresses(), interface, group.ip()));
         // IPv6 has none.
         findings.extend(group.is_ipv4().then(|| reverse_path(tree, interface)));
     }
@@ -50,22 +52,12 @@ pub(super) fn foreign_files(tree: &Tree, interface: &str) -> Option<Finding> {
     Some(finding)
 }
 
-/// All addresses, with the names of their interfaces. The engine's list is without those of a link of IPv6.
-pub(super) fn addresses(tree: &Tree) -> Vec<(String, IpAddr)> {
+/// All addresses, with the names of their interfaces.
+pub(super) fn addresses() -> Vec<(String, IpAddr)> {
     let listed = campanile_engine::interface::list().unwrap_or_default();
-    let each = listed
-        .into_iter()
-        .flat_map(|known| known.addresses.into_iter().map(move |address| (known.name.clone(), address)));
-    // A line: address, number of the interface, bits of the prefix, scope, flags, name.
-    let text = tree.text("proc/net/if_inet6").unwrap_or_default();
-    let of_link = text.lines().filter_map(|line| {
-        let bits = u128::from_str_radix(line.split_whitespace().next()?, 16).ok()?;
-        let address = Ipv6Addr::from_bits(bits);
-        address
-            .is_unicast_link_local()
-            .then_some((line.split_whitespace().nth(5)?.to_owned(), address.into()))
-    });
-    each.chain(of_link).collect()
+    let of_one =
+        |known: Listed| known.addresses.into_iter().map(move |address| (known.name.clone(), address));
+    listed.into_iter().flat_map(of_one).collect()
 }
 
 /// An interface that a group may be on, where the system takes none for it.
@@ -138,7 +130,7 @@ fn address(all: &[(String, IpAddr)], interface: &str, group: IpAddr) -> Finding 
         Some(address) if is_of_link(address) => (
             Severity::Notice,
             format!("{interface} has {address}, and none that is of more than the link"),
-            "who is not told an interface, as campanile beacon listen, does not join on this one",
+            "what is sent by it crosses no router, whatever the TTL",
         ),
         Some(address) => return Finding::new(check, Severity::Fine, format!("{interface} has {address}")),
     };
@@ -262,16 +254,6 @@ mod tests {
             (found("f", "239.192.7.1").severity, found("g", "239.192.7.1").severity),
             (Severity::Fault, Severity::Fault)
         );
-    }
-
-    #[test]
-    fn addresses_of_a_link_are_read_with_their_interfaces() {
-        let line = |address: &str| format!("{address} 03 40 20 80 one\n");
-        let text = line("fe80000000000000f0c432fffe3367ba") + &line("fd000000000000000000000000000001");
-        let all = addresses(Planted::new(&[("proc/net/if_inet6", &text)]).tree());
-        let of_one: Vec<String> =
-            all.iter().filter(|(name, _)| name == "one").map(|(_, address)| address.to_string()).collect();
-        assert_eq!(of_one, ["fe80::f0c4:32ff:fe33:67ba"]);
     }
 
     #[test]
