@@ -196,6 +196,30 @@ fn addresses_of_the_link_are_enough() {
     }
 }
 
+/// A group of a link is another one on each, and heard on all of them.
+#[test]
+fn a_beacon_of_a_link_is_heard_whatever_the_interface() {
+    let Some(network) = network(2) else { return };
+    let [here, there] = [&network.nodes()[0], &network.nodes()[1]];
+    ip(here, "link add other type veth peer name end");
+    ip(here, "address add fd78::1/64 dev other nodad");
+    ip(here, "link set end up");
+    ip(here, "link set other up");
+    let beacon = |node: &Node, arguments: &str| {
+        let mut command = node.command(env!("CARGO_BIN_EXE_campanile"));
+        command.arg("beacon").args(arguments.split(' ')).args(["--group", "ff02::7:1"]);
+        Process::start("beacon", &mut command).expect("it starts")
+    };
+    for interfaces in ["", " --interface other --interface eth0"] {
+        let mut listener = beacon(here, &format!("listen --count 1{interfaces}"));
+        listener.line(PATIENCE, |line| line.starts_with("listening to")).expect("it listens");
+        let sender = beacon(there, "send --interface eth0 --every 0.1");
+        let ended = listener.finish(Duration::from_secs(30));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        sender.kill();
+    }
+}
+
 /// Of two streams the first one is heard, and then the other one as far as it still goes on.
 #[test]
 fn a_stream_of_another_host_is_heard_behind_the_first() {

@@ -109,13 +109,15 @@ impl Listener {
         }
         let listed = interface::list().map_err(io::Error::from);
         let listed = listed.map_err(|error| BeaconError::Socket { group, interface: None, error })?;
-        let Joined { socket, joined, unheard } = if config.interfaces.is_empty() {
+        let Joined { sockets, joined, unheard } = if config.interfaces.is_empty() {
             join_all(group, &listed)?
         } else {
             join_each(group, &config.interfaces)?
         };
         let mut engine = Engine::new(&Config::default()).map_err(BeaconError::Engine)?;
-        engine.add(socket).map_err(BeaconError::Engine)?;
+        for socket in sockets {
+            engine.add(socket).map_err(BeaconError::Engine)?;
+        }
         let stopper = Stopper::of(engine.waker());
         Ok(Self {
             engine,
@@ -237,9 +239,9 @@ fn number(
     Some(Number { sequence: head.sequence, sent, age_ns, arrival })
 }
 
-/// A socket that is in the group, and where.
+/// Sockets that are in the group, and where.
 struct Joined {
-    socket: UdpSocket,
+    sockets: Vec<UdpSocket>,
     joined: Vec<String>,
     unheard: Vec<Unheard>,
 }
@@ -247,16 +249,15 @@ struct Joined {
 /// Joins on every interface that has an address of the group's family.
 fn join_all(group: SocketAddr, listed: &[Listed]) -> Result<Joined, BeaconError> {
     let same_family = |address: &IpAddr| address.is_ipv4() == group.is_ipv4();
-    let mut socket = None;
-    let (mut joined, mut unheard) = (Vec::new(), Vec::new());
+    let (mut sockets, mut joined, mut unheard) = (Vec::new(), Vec::new(), Vec::new());
     for known in listed.iter().filter(|known| known.addresses.iter().any(same_family)) {
-        match join(&mut socket, group, &Interface::Index(known.index)) {
+        match join(&mut sockets, group, &Interface::Index(known.index)) {
             Ok(()) => joined.push(known.name.clone()),
             Err(error) => unheard.push(Unheard { interface: known.name.clone(), error }),
         }
     }
-    if let Some(socket) = socket {
-        return Ok(Joined { socket, joined, unheard });
+    if !sockets.is_empty() {
+        return Ok(Joined { sockets, joined, unheard });
     }
     let none = || io::Error::new(io::ErrorKind::NotFound, "no interface has an address of its family");
     let error = unheard.pop().map_or_else(none, |unheard| unheard.error);
@@ -264,26 +265,25 @@ fn join_all(group: SocketAddr, listed: &[Listed]) -> Result<Joined, BeaconError>
 }
 
 fn join_each(group: SocketAddr, interfaces: &[Interface]) -> Result<Joined, BeaconError> {
-    let mut socket = None;
+    let mut sockets = Vec::new();
     for interface in interfaces {
-        join(&mut socket, group, interface).map_err(|error| BeaconError::Socket {
+        join(&mut sockets, group, interface).map_err(|error| BeaconError::Socket {
             group,
             interface: Some(interface.clone()),
             error,
         })?;
     }
-    let socket = socket.expect("there is an interface, and it was joined");
-    Ok(Joined { socket, joined: interfaces.iter().map(ToString::to_string).collect(), unheard: Vec::new() })
+    Ok(Joined { sockets, joined: interfaces.iter().map(ToString::to_string).collect(), unheard: Vec::new() })
 }
 
-/// Joins on one more interface; the first makes the socket.
-fn join(socket: &mut Option<UdpSocket>, group: SocketAddr, interface: &Interface) -> io::Result<()> {
+/// Joins on one more interface. The first makes the socket, and each one that the group is another group on.
+fn join(sockets: &mut Vec<UdpSocket>, group: SocketAddr, interface: &Interface) -> io::Result<()> {
     let membership = Membership { interface: Some(interface.clone()), ..Membership::any_source(group.ip()) };
-    match socket {
-        Some(socket) => socket.join(&membership),
-        None => {
+    match sockets.last() {
+        Some(socket) if !multicast::is_of_link(group.ip()) => socket.join(&membership),
+        _ => {
             let config = UdpConfig { receive_buffer: Some(RECEIVE_BUFFER), ..UdpConfig::new(group) };
-            *socket = Some(multicast::bind(&membership, group.port(), &config)?);
+            sockets.push(multicast::bind(&membership, group.port(), &config)?);
             Ok(())
         }
     }
