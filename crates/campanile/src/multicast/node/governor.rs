@@ -16,7 +16,11 @@
 //!
 //! A loss that a lower rate does not lessen is the link's and not ours: from then on it counts as given. That is found out by a trial and
 //! never by getting used to it: what the rate loses would be taken for the link's, little by little. A trial goes far down and stays there
-//! for two rounds: what another session on the same way loses for us ends when that one has gone back, too.
+//! for two rounds: what another session on the same way loses for us ends when that one has gone back, too. Whatever a trial shows, what is
+//! lost at its end is what the links lose.
+//!
+//! Links that lose packets in runs lose much in one round and nothing in the next, and what they lose at a lower rate says little. So a rate
+//! that was lowered far below the last limit soon rises again: the limit is where something is lost twice.
 
 mod listener;
 
@@ -41,9 +45,11 @@ pub(crate) struct Governor {
     packet_len: f64,
     /// The rate that the ways take, in bytes a second.
     rate_bps: f64,
-    /// The rate that was the last to lose something, and rounds without loss at a greater one; `None` before that.
+    /// The rate that was the last to lose something, and rounds without loss at a greater one, or as if there had been; `None` before that.
     clean: Option<u32>,
     full_bps: f64,
+    /// What came through when something was lost last, trials aside.
+    through_bps: f64,
     listeners: HashMap<ReceiverId, Listener>,
     /// Listeners that have yet to hear of this round.
     behind: usize,
@@ -146,6 +152,7 @@ impl Governor {
             rate_bps: initial_bps as f64,
             clean: None,
             full_bps: 0.0,
+            through_bps: 0.0,
             listeners: HashMap::new(),
             behind: 0,
             has_news: false,
@@ -173,7 +180,8 @@ impl Governor {
             return;
         }
         let began = self.round.sent.packets;
-        let listener = self.listeners.entry(report.receiver).or_insert(Listener::new(now, said));
+        let new = Listener::new(now, (said, report.heard));
+        let listener = self.listeners.entry(report.receiver).or_insert(new);
         if !listener.hear(now, (said, report.heard), began) {
             return;
         }
@@ -260,12 +268,9 @@ impl Governor {
         let excess = excesses.reduce(|most, one| if one.share > most.share { one } else { most });
         match (excess, self.trial.take()) {
             (Some(excess), _) if excess.grows => self.lower(achieved.bps, excess.share, None),
-            (Some(_), Some(trial)) if trial.rounds == TRIALS => {
-                self.listeners.values_mut().for_each(Listener::acquit);
-                self.rate_bps = trial.rate_bps;
-            }
+            (Some(_), Some(trial)) if trial.rounds == TRIALS => self.end_trial(trial.rate_bps),
             (Some(excess), trial) => self.lower(achieved.bps, excess.share, trial),
-            (None, Some(trial)) if trial.is_deep() => self.rate_bps = trial.back_bps,
+            (None, Some(trial)) if trial.is_deep() => self.end_trial(trial.back_bps),
             (None, _) => self.raise(achieved),
         }
         self.round = Round { began: now, sent };
@@ -276,20 +281,31 @@ impl Governor {
     /// Goes back to a little less than came through; when that does not help, far below it, to stay there.
     fn lower(&mut self, achieved_bps: f64, excess: f64, trial: Option<Trial>) {
         let rate_bps = self.rate_bps;
-        let through_bps = rate_bps.min(achieved_bps) * (1.0 - excess) * BACK;
+        let through_bps = rate_bps.min(achieved_bps) * (1.0 - excess);
+        // Far below what came through when something was lost last this may be bad luck: it is the limit if it is met again.
+        let is_doubted = trial.is_none() && achieved_bps < self.through_bps * MET;
+        if trial.is_none() {
+            self.through_bps = through_bps;
+        }
         let mut trial = trial.unwrap_or(Trial { rate_bps, excess, rounds: 0, back_bps: 0.0 });
         // What lost far more than this is no rate to go back to.
         if excess < trial.excess * PERSISTS {
             trial.rate_bps = rate_bps;
         }
         if !trial.is_deep() {
-            trial.back_bps = through_bps.clamp(self.floor_bps, self.ceiling_bps);
+            trial.back_bps = (through_bps * BACK).clamp(self.floor_bps, self.ceiling_bps);
         }
         (trial.rounds, trial.excess) = (trial.rounds + 1, excess);
         let part = if trial.is_deep() { DEPTH } else { 1.0 };
         self.rate_bps = (trial.back_bps * part).max(self.floor_bps);
         (self.trial, self.was_lowered) = (Some(trial), true);
-        (self.clean, self.full_bps) = (Some(0), achieved_bps);
+        (self.clean, self.full_bps) = (Some(if is_doubted { DOUBTED } else { 0 }), achieved_bps);
+    }
+
+    /// Goes back to a rate from one that no way is overrun by: what was lost there is the links' own.
+    fn end_trial(&mut self, rate_bps: f64) {
+        self.listeners.values_mut().for_each(Listener::acquit);
+        self.rate_bps = rate_bps;
     }
 
     /// Goes on to a greater rate, and not far beyond what comes through: what does not waits in a queue, or will be lost; and a rate that
@@ -307,7 +323,7 @@ impl Governor {
         // doubling it.
         self.clean = match self.clean {
             None if share < FLOWING || !is_used => Some(0),
-            clean => clean.map(|rounds| if achieved.bps > self.full_bps { rounds + 1 } else { 0 }),
+            clean => clean.map(|rounds| rounds + u32::from(achieved.bps > self.full_bps)),
         };
     }
 
@@ -378,6 +394,10 @@ const GROWTH_START: f64 = 1.0;
 const GROWTH_MIN: f64 = 1.0 / 64.0;
 const GROWTH_DOUBLES: f64 = 3.0;
 const GROWTH_MAX: f64 = 0.25;
+/// The part of what came through last where a limit is met again; and as after how many rounds without loss the rate goes on from a lower
+/// one: by an eighth.
+const MET: f64 = 0.85;
+const DOUBTED: u32 = 9;
 /// The share of the rate that is sent where it is the limit, and the share of that which comes through in time where no queue grows. At
 /// twice the limit it is a half, and reports are not that punctual.
 const FLOWING: f64 = 0.75;

@@ -22,7 +22,8 @@ pub(super) struct Listener {
     pub(super) room_end: u64,
     /// The share that its link loses at any rate.
     given: f64,
-    /// What it heard between its last two reports, and how many packets are lost together.
+    /// Where the stretch began that goes on, the one before it, and how many packets are lost together.
+    stretch: (u64, u32),
     before: Stretch,
     run: f64,
     /// The least excess for which the rate was lowered.
@@ -47,7 +48,7 @@ pub(super) struct Excess {
     pub(super) grows: bool,
 }
 
-/// Packets between two reports, and the share of them that was lost.
+/// Packets in a row, and the share of them that was lost.
 #[derive(Debug, Clone, Copy)]
 struct Stretch {
     said: f64,
@@ -66,16 +67,18 @@ struct Sample {
 }
 
 impl Listener {
-    pub(super) fn new(now: Instant, said: u64) -> Self {
+    /// A receiver whose first report tells of so many packets that were sent, and heard.
+    pub(super) fn new(now: Instant, (said, heard): (u64, u32)) -> Self {
         Listener {
             said,
-            heard: 0,
+            heard,
             since: None,
             at: now,
             lag: Duration::MAX,
             socket: 0.0,
             room_end: 0,
             given: 0.0,
+            stretch: (said, heard),
             before: Stretch { said: 0.0, loss: 0.0 },
             run: RUN_AT_FIRST,
             suspected: None,
@@ -89,8 +92,7 @@ impl Listener {
         }
         if said > self.said {
             self.at = now;
-            let (more, came) = ((said - self.said) as f64, f64::from(heard.wrapping_sub(self.heard)));
-            self.learn(Stretch { said: more, loss: 1.0 - (came / more).min(1.0) });
+            self.learn(said, heard);
         }
         (self.said, self.heard) = (said, heard);
         if said >= began {
@@ -147,9 +149,7 @@ impl Listener {
 
     /// Judges the round: what it lost beyond what its link loses, if that is more than chance, or as much as it was lowered for.
     pub(super) fn judge(&mut self, doubt: Doubt) -> Option<Excess> {
-        // That nothing is lost is soon told, and clears of what was suspected.
-        let least = |loss: f64| if loss == 0.0 { SAMPLE } else { SAMPLE_OF_LOSS };
-        let sample = self.sample().filter(|sample| sample.said >= least(sample.loss))?;
+        let sample = self.sample().filter(Sample::is_telling)?;
         let (excess, chance) = (sample.loss - self.given, self.chance(&sample, doubt));
         // Upwards in a trial alone.
         self.given = self.given.min(sample.loss + chance);
@@ -162,11 +162,12 @@ impl Listener {
         Some(Excess { share: excess / (1.0 - self.given), grows })
     }
 
-    /// What it lost in this round, and while the rate was lowered for it, is its link's.
+    /// What it lost in this round is its link's.
     pub(super) fn acquit(&mut self) {
-        let excess = self.sample().map_or(0.0, |sample| sample.loss - self.given);
-        let excess = self.suspected.take().unwrap_or(excess);
-        self.given = (self.given + excess.max(0.0)).min(GIVEN_MAX);
+        self.suspected = None;
+        if let Some(sample) = self.sample().filter(Sample::is_telling) {
+            self.given = sample.loss.min(GIVEN_MAX);
+        }
     }
 
     /// Packets a second that its way took in this round, those that its link lost among them.
@@ -187,8 +188,15 @@ impl Listener {
     }
 
     /// Learns from two stretches that follow each other how many packets are lost together: as many times as it strays more than it would
-    /// if each was lost by itself. What it loses on average does not matter to that.
-    fn learn(&mut self, stretch: Stretch) {
+    /// if each was lost by itself. What it loses on average does not matter to that. A stretch is no shorter than such a run: reports that
+    /// come often tell of fewer packets.
+    fn learn(&mut self, said: u64, heard: u32) {
+        let (more, came) = ((said - self.stretch.0) as f64, f64::from(heard.wrapping_sub(self.stretch.1)));
+        if more < self.run {
+            return;
+        }
+        self.stretch = (said, heard);
+        let stretch = Stretch { said: more, loss: 1.0 - (came / more).min(1.0) };
         let before = std::mem::replace(&mut self.before, stretch);
         let share = (before.loss + stretch.loss) / 2.0;
         let alone = share * (1.0 - share) * (1.0 / before.said + 1.0 / stretch.said);
@@ -204,6 +212,13 @@ impl Listener {
         let heard = f64::from(self.heard.wrapping_sub(heard));
         let loss = 1.0 - (heard / said).min(1.0);
         Some(Sample { said, loss, seconds: self.at.since(since).as_secs_f64() })
+    }
+}
+
+impl Sample {
+    /// Whether these are enough packets to go by. That nothing is lost is soon told, and clears of what was suspected.
+    fn is_telling(&self) -> bool {
+        self.said >= if self.loss == 0.0 { SAMPLE } else { SAMPLE_OF_LOSS }
     }
 }
 

@@ -92,9 +92,21 @@ fn a_rate_that_overran_a_way_is_not_taken_up_again_for_its_links() {
 
 #[test]
 fn trains_that_are_lost_whole_are_not_taken_for_a_limit() {
-    for (loss, least) in [(0.01, 0.75), (0.05, 0.35)] {
+    for (loss, least, overrun) in [(0.01, 0.75, 0.04), (0.05, 0.5, 0.08)] {
         let way = Way { loss, train: 20, ..TIGHT };
-        expect(&format!("loss {loss}, trains"), &World::of(&[way, WIDE], 8), least, 0.04);
+        expect(&format!("loss {loss}, trains"), &World::of(&[way, WIDE], 8), least, overrun);
+    }
+}
+
+#[test]
+fn runs_of_losses_do_not_wear_the_rate_down() {
+    for (capacity, receivers) in [(2e6, 1), (6e6, 12)] {
+        let way = Way { capacity, queue: capacity / 50.0, loss: 0.058, train: 8, delay_ns: 2 * MS, ..WIDE };
+        let outcomes: Vec<Outcome> =
+            (1..9).map(|seed| World { seed, ..World::of(&vec![way; receivers], 20) }.run()).collect();
+        let reached = outcomes.iter().map(|outcome| outcome.reached).sum::<f64>() / 8.0;
+        assert!(reached > 0.55, "{receivers} receivers reach {reached}: {outcomes:?}");
+        assert!(outcomes.iter().all(|outcome| outcome.overrun < 0.07), "{receivers} receivers: {outcomes:?}");
     }
 }
 
