@@ -72,7 +72,7 @@ impl Interface {
                 let any = if group.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
                 let socket = std::net::UdpSocket::bind(any)?;
                 // Nothing is sent: the system only says which way it would go.
-                socket.connect((group, 9))?;
+                socket.connect((group, 9)).map_err(|error| InterfaceError::NoWay(group, error))?;
                 Interface::Address(socket.local_addr()?.ip()).resolve()?
             }
         };
@@ -200,6 +200,8 @@ pub enum InterfaceError {
         /// The names there are.
         known: Vec<String>,
     },
+    /// The system knows no way to the group.
+    NoWay(IpAddr, io::Error),
     /// The group is another one on each link.
     Needed(IpAddr),
     /// It has no IPv4 address, and an IPv4 group needs one.
@@ -215,6 +217,9 @@ impl fmt::Display for InterfaceError {
         match self {
             Self::Unknown { asked, known } => {
                 write!(f, "no interface {asked} (there are: {})", known.join(", "))
+            }
+            Self::NoWay(group, error) => {
+                write!(f, "the system has no route to {group} ({error}): name an interface, or add a route")
             }
             Self::Needed(group) => {
                 write!(f, "group {group} is another one on each link: an interface has to be named")
