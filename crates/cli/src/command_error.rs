@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use crate::output::InLine;
+
 /// A failure with its exit code and its hint.
 #[derive(Debug)]
 pub(crate) struct CommandError {
@@ -61,7 +63,9 @@ impl CommandError {
             Kind::Unread => Ok(()),
             Kind::Asked => return self.print(),
             Kind::Page => write!(io::stderr(), "{self}"),
-            Kind::Failed | Kind::BadInput | Kind::Incomplete => writeln!(io::stderr(), "error: {self}"),
+            Kind::Failed | Kind::BadInput | Kind::Incomplete => {
+                writeln!(io::stderr(), "error: {}", InLine(self))
+            }
         };
         match self.kind {
             Kind::Asked | Kind::Unread => ExitCode::SUCCESS,

@@ -53,6 +53,19 @@ struct Event<'a, T> {
     facts: &'a T,
 }
 
+/// A text that stays in its line and does nothing else to a terminal, whatever names of files it holds.
+pub(crate) struct InLine<T>(pub(crate) T);
+
+impl<T: fmt::Display> fmt::Display for InLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        text.chars().try_for_each(|char| match char {
+            char if char.is_control() => char.escape_default().fmt(f),
+            char => char.fmt(f),
+        })
+    }
+}
+
 /// Tells something beside the output. Whether anybody reads it makes no difference.
 pub(crate) fn aside(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
@@ -60,5 +73,15 @@ pub(crate) fn aside(text: impl fmt::Display) {
 
 /// The same of something odd.
 pub(crate) fn note(text: impl fmt::Display) {
-    aside(format_args!("note: {text}"));
+    aside(format_args!("note: {}", InLine(text)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_line() {
+        assert_eq!(InLine("a\nb\u{1b}[2Jc\u{fc}").to_string(), "a\\nb\\u{1b}[2Jc\u{fc}");
+    }
 }

@@ -196,6 +196,24 @@ fn addresses_of_the_link_are_enough() {
     }
 }
 
+/// What keeps a session from its beginning, or leaves something out, is told in a line, whatever the names are.
+#[test]
+fn what_cannot_be_sent_is_told_in_a_line() {
+    let Some(network) = network(1) else { return };
+    let node = &network.nodes()[0];
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let tells = |script: &str, what: &str| {
+        let mut command = node.command("sh");
+        let script = format!("{script}; exec {} send --set linger=10ms .", env!("CARGO_BIN_EXE_campanile"));
+        command.args(["-c", &script]).current_dir(folder.path());
+        let ended = Process::start("send", &mut command).expect("it starts").finish(PATIENCE);
+        assert!(ended.messages.lines().any(|line| line.contains(what)), "{ended:?}");
+    };
+    tells("echo 1 > file && ln -s file link", "link is left out: it is a link");
+    tells("echo 1 > \"$(printf 'a\\nb')\"", "a\\nb cannot go by this name on every system");
+    tells("rm a*; ip route del 224.0.0.0/4 dev eth0", "the system has no route to 239.192.7.1 (");
+}
+
 /// A group of a link is another one on each, and heard on all of them.
 #[test]
 fn a_beacon_of_a_link_is_heard_whatever_the_interface() {

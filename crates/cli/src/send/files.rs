@@ -27,8 +27,11 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
     hashing.end();
     let offering = offering?;
     for path in offering.skipped() {
-        let why =
-            if path.is_dir() && !path.is_symlink() { "empty" } else { "neither a file nor a directory" };
+        let why = match path {
+            link if link.is_symlink() => "a link",
+            directory if directory.is_dir() => "empty",
+            _ => "neither a file nor a directory",
+        };
         output::note(format_args!("{} is left out: it is {why}", path.display()));
     }
     let sender = FileSender::start(options, offering, arguments.receivers).map_err(start_error)?;
