@@ -49,6 +49,12 @@ fn who_joins_without_an_spm_knows_short_groups() {
     run(6860..6861);
 }
 
+/// A receiver whose memory holds less than a group hears others ask for groups that it has no room for.
+#[test]
+fn who_has_no_room_does_not_keep_the_source_from_repairing_for_others() {
+    run(29330..29331);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

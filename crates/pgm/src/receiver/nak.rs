@@ -73,7 +73,7 @@ impl Peer {
         let chance = shared.rng.draw();
         while self.window.detected() < limit && self.active.len() < usize::from(shared.config.nak.outstanding)
         {
-            if !self.has_room_to_repair(shared) {
+            if !self.has_room_to_repair(self.window.key(self.window.detected()), shared) {
                 self.waits_for_room = true;
                 break;
             }
@@ -322,12 +322,14 @@ impl Peer {
         if self.window.wanted(key) == 0 {
             return;
         }
+        let may_begin = self.active.len() < usize::from(shared.config.nak.outstanding)
+            && self.has_room_to_repair(key, shared);
         let Some(block) = self.window.block_mut(key).filter(|block| block.lacking() > 0) else { return };
         let lacking = asked_for(block.lacking(), block.size(), block_len);
         shared.stats.ncfs += 1;
         if block.repair.is_idle() {
             // Another receiver knows of the loss before we do.
-            if self.active.len() == usize::from(shared.config.nak.outstanding) || asked < lacking {
+            if !may_begin || asked < lacking {
                 return;
             }
             block.repair = Repair::Group(GroupRepair::back_off(now));

@@ -145,12 +145,12 @@ impl Peer {
         }
     }
 
-    /// Whether there will be room for the repair of one more block: else it would be asked for again and again, and dropped.
-    pub(super) fn has_room_to_repair(&self, shared: &Shared) -> bool {
+    /// Whether there will be room for the repair of a block beside those under repair: else it would be asked for again and again, and
+    /// dropped.
+    pub(super) fn has_room_to_repair(&self, key: u64, shared: &Shared) -> bool {
         let block_bytes = usize::from(self.window.block_len()) * self.payload_len_max;
         let expected = (self.active.len() + 1).saturating_mul(block_bytes);
-        let next = self.window.key(self.window.detected());
-        let is_begun = next == self.window.key(self.window.floor()) || self.active.contains(&next);
+        let is_begun = key == self.window.key(self.window.floor()) || self.active.contains(&key);
         is_begun || self.held.bytes.saturating_add(expected) <= shared.config.limits.bytes
     }
 

@@ -4,10 +4,10 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use campanile_pgm::receiver::{Consumer, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
-use campanile_pgm::wire::{Body, Content, Data, DataHead, DataKind, DataOptions, ParityPrm, SpmOptions};
+use campanile_pgm::wire::{Body, Content, Data, DataHead, DataKind, DataOptions, Ncf, ParityPrm, SpmOptions};
 use campanile_pgm::{Framing, Seq};
 
-use crate::rig::{ReceiverRig, apdus, texts};
+use crate::rig::{ReceiverRig, apdus, request, texts};
 use crate::world::{Told, read, tsi};
 
 /// A receiver that has room for 8 packets and is paused.
@@ -97,6 +97,24 @@ fn what_finds_no_room_tells_how_long_its_group_is() {
         let lost: Vec<_> = rig.told().into_iter().filter(|told| matches!(told, Told::Lost(..))).collect();
         assert_eq!(lost, [Told::Lost(0, 0), Told::Lost(4, 5)], "no packets 6 and 7 ever were: {content:?}");
     }
+}
+
+#[test]
+fn what_finds_no_room_is_not_asked_for_because_another_receiver_asks_for_it() {
+    let limits = Limits { bytes: 4000, ..Limits::default() };
+    let parity = Some(ParityPrm::new(4, false, true).unwrap());
+    let options = SpmOptions { parity, ..SpmOptions::default() };
+    let mut rig = ReceiverRig::new(ReceiverConfig { limits, ..apdus() });
+    rig.spm_with(0, u32::MAX, options);
+    (1..4).for_each(|sqn| rig.odata(sqn, &[sqn as u8; 1000]));
+    rig.spm_with(0, 11, options);
+    rig.hear(Body::Ncf(Ncf::new(request(&[Seq(11)], true))));
+    let naks = rig.run_ms(2_000);
+    assert!(naks.len() > 2 && naks.iter().all(|nak| nak.text.starts_with("NAK 0 of")), "{naks:?}");
+    rig.data(DataKind::Repair, 0, 0, &[0; 1000]);
+    rig.told();
+    let naks = rig.run_ms(300);
+    assert!(naks.iter().any(|nak| nak.text.starts_with("NAK 7 of")), "once there is room: {naks:?}");
 }
 
 /// Lets 20 seconds pass in which each NAK is answered with packets of 1000 bytes; how many NAKs there were.
