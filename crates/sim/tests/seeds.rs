@@ -55,6 +55,13 @@ fn who_has_no_room_does_not_keep_the_source_from_repairing_for_others() {
     run(29330..29331);
 }
 
+/// All that tells how short a group is gets lost before the window leaves it behind.
+#[test]
+fn what_a_short_group_left_out_is_lost_to_who_cannot_know() {
+    run(14271..14272);
+    run(18204..18205);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

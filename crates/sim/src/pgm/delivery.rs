@@ -2,7 +2,10 @@
 //! or an event names the gap exactly.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
+
+use campanile_pgm::wire::{Body, Packet, Spm, WindowState};
 
 use super::content::Kind;
 use super::record::Record;
@@ -19,6 +22,10 @@ pub(crate) struct Delivery {
     part: usize,
     /// Of a file: what became of each packet.
     packets: Vec<Fate>,
+    /// Transmission groups of which a packet that came said how short they are.
+    told_short: BTreeSet<u32>,
+    knows_groups: bool,
+    is_misled: bool,
     /// Packets named as lost.
     pub(crate) lost: u32,
     pub(crate) ended: bool,
@@ -69,11 +76,37 @@ impl Delivery {
             delivered: 0,
             part: 0,
             packets: Vec::new(),
+            told_short: BTreeSet::new(),
+            knows_groups: false,
+            is_misled: false,
             lost: 0,
             ended: false,
             paused: false,
             stalled: false,
         }
+    }
+
+    /// A packet of the session came, which may say how short a group is: then it is known which numbers no packet had, once an SPM has
+    /// said how long groups are. What a forger says may stand against that.
+    pub(crate) fn heard(&mut self, packet: &[u8], is_forged: bool) {
+        let Ok(packet) = Packet::parse(packet) else { return };
+        let (short, knows_groups) = match packet.body {
+            Body::Spm(Spm { window: WindowState::Known(window), options, .. }) => {
+                (options.curr_tgsize.map(|_| window.lead()), options.parity.is_some())
+            }
+            Body::Data(data) => (data.head.options.curr_tgsize.map(|_| data.head.sqn), false),
+            _ => return,
+        };
+        self.is_misled |= is_forged;
+        self.knows_groups |= knows_groups;
+        if self.knows_groups {
+            self.told_short.extend(short.map(|sqn| self.record.borrow().group_of(sqn.0)));
+        }
+    }
+
+    /// Whether data have begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.place.is_some()
     }
 
     /// The source's data begin with this packet.
@@ -164,8 +197,14 @@ impl Delivery {
         let record = Rc::clone(&self.record);
         let record = record.borrow();
         let begin = record.start(first).ok_or(Misdelivery::NeverSent)?;
-        let end =
-            record.start(last.wrapping_add(1)).filter(|&end| end > begin).ok_or(Misdelivery::NeverSent)?;
+        let end = record.start(last.wrapping_add(1)).ok_or(Misdelivery::NeverSent)?;
+        // What a short group left out looks like a loss to who cannot have heard how long it is.
+        let group = record.group_of(first);
+        let may_not_know =
+            record.group_of(last) == group && (self.is_misled || !self.told_short.contains(&group));
+        if end == begin && !may_not_know {
+            return Err(Misdelivery::NeverSent);
+        }
         self.lost += last.wrapping_sub(first) + 1;
         let content = record.content();
         let kind = content.kind();
@@ -229,6 +268,8 @@ impl Delivery {
         self.place = None;
         (self.delivered, self.part) = (0, 0);
         self.packets.clear();
+        self.told_short.clear();
+        (self.knows_groups, self.is_misled) = (false, false);
         (self.paused, self.stalled) = (false, false);
     }
 
@@ -267,6 +308,11 @@ impl Delivery {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
+    use campanile_pgm::Seq;
+    use campanile_pgm::wire::{ParityPrm, Session, SpmOptions, Window};
+
     use super::super::content::Content;
     use super::*;
     use crate::rng::Rng;
@@ -274,7 +320,7 @@ mod tests {
     /// Ten packets of a stream, 100 bytes each, from sequence number 5.
     fn recorded(kind: Kind) -> (Rc<RefCell<Record>>, Rc<Content>) {
         let content = Rc::new(Content::new(kind, 1000, 150, &mut Rng::new(3)));
-        let mut record = Record::new(Rc::clone(&content), 5, 100);
+        let mut record = Record::new(Rc::clone(&content), (5, 1), 100);
         let len = content.stream_len();
         for (sqn, at) in (5..).zip((0..len).step_by(100)).filter(|_| kind != Kind::File) {
             record.push(sqn, 100.min(len - at));
@@ -374,6 +420,43 @@ mod tests {
         assert_eq!(deliver_up_to(number).too_long(sqn, len as u64 + 1, 5), Err(Misdelivery::TooLong));
         assert_eq!(deliver_up_to(number).too_long(sqn + 1, len as u64, 5), Err(Misdelivery::TooLong));
         assert_eq!(deliver_up_to(content.messages()).too_long(14, 9, 5), Err(Misdelivery::Content));
+    }
+
+    /// A stream in groups of four, of which the second has one packet.
+    #[test]
+    fn what_a_short_group_left_out_is_lost_only_to_who_did_not_hear_how_short_it_is() {
+        let content = Rc::new(Content::new(Kind::Stream, 700, 0, &mut Rng::new(3)));
+        let mut record = Record::new(Rc::clone(&content), (0, 4), 100);
+        (0..5).chain([8]).for_each(|sqn| record.push(sqn, if sqn == 8 { 200 } else { 100 }));
+        let record = Rc::new(RefCell::new(record));
+        let spm = |lead: u32, options| {
+            let window = WindowState::Known(Window::new(Seq(0), Seq(lead)).unwrap());
+            let body = Body::Spm(Spm { sqn: Seq(1), window, path: [10, 0, 0, 1].into(), options });
+            let packet = Packet { session: Session::default(), body };
+            let mut bytes = vec![0; packet.wire_len()];
+            packet.emit(&mut bytes);
+            bytes
+        };
+        let parity = Some(ParityPrm::new(4, false, true).unwrap());
+        let plain = SpmOptions { parity, ..SpmOptions::default() };
+        let short = SpmOptions { curr_tgsize: NonZeroU32::new(1), ..plain };
+        let lost = |heard: &[(Vec<u8>, bool)], first, last| {
+            let mut delivery = Delivery::new(Rc::clone(&record));
+            heard.iter().for_each(|(packet, is_forged)| delivery.heard(packet, *is_forged));
+            delivery.start(0).unwrap();
+            delivery.bytes(&content.bytes()[..500]).unwrap();
+            delivery.lost(first, last)
+        };
+        assert_eq!(lost(&[(spm(3, plain), false)], 5, 7), Ok(()));
+        assert_eq!(lost(&[(spm(4, short), false)], 5, 7), Err(Misdelivery::NeverSent));
+        assert_eq!(
+            lost(&[(spm(4, short), false), (spm(4, plain), true)], 5, 7),
+            Ok(()),
+            "a forger denies it"
+        );
+        let without_groups = SpmOptions { parity: None, ..short };
+        assert_eq!(lost(&[(spm(4, without_groups), false)], 5, 7), Ok(()), "groups may be of any length");
+        assert_eq!(lost(&[], 9, 9), Err(Misdelivery::NeverSent));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::join::{Joining, Share};
 use super::options::{Naps, ReceiverOptions};
 use super::record::Record;
 use super::violation::Promise;
-use crate::{Destination, Path, Rng, Time, Transmit};
+use crate::{Destination, PartyId, Path, Rng, Time, Transmit};
 
 /// The sources of a world by their sessions, in the order of their parties.
 pub(crate) type Records = Rc<[(Tsi, Rc<RefCell<Record>>)]>;
@@ -139,8 +139,13 @@ impl ReceiverNode {
             return;
         }
         for packet in bytes.chunks(stride.max(1)) {
-            let of = tsi_of_downstream(packet).and_then(|tsi| joining(&mut self.joinings, tsi));
-            of.into_iter().for_each(|joining| joining.note(now, packet));
+            let Some(tsi) = tsi_of_downstream(packet) else { continue };
+            if let Some(joining) = joining(&mut self.joinings, tsi) {
+                joining.note(now, packet);
+            }
+            if let Some(session) = session(&mut self.sessions, &self.records, tsi) {
+                session.heard(packet, is_forged(&self.records, tsi, path));
+            }
         }
         let machine = &mut self.machine;
         self.heap.within(|| machine.handle_train(Instant(now.0), &address::path(path), stride, bytes));
@@ -165,7 +170,7 @@ impl ReceiverNode {
     /// Lets the application fall asleep or wake up when it is time to.
     fn doze_or_wake(&mut self, now: Time) {
         let Some(asleep) = self.nap.as_mut().and_then(|nap| nap.turn(now)) else { return };
-        for (tsi, session) in &mut self.sessions {
+        for (tsi, session) in self.sessions.iter_mut().filter(|(_, session)| session.has_begun()) {
             let told = if asleep { self.machine.pause(*tsi) } else { self.machine.resume(*tsi) };
             session.paused = asleep && told.is_ok();
         }
@@ -436,6 +441,11 @@ fn tsi_of(event: &Event<'_>) -> Tsi {
         | Event::End { tsi, .. } => tsi,
         _ => Tsi::default(),
     }
+}
+
+/// Whether a packet of a session came from another party than its source.
+fn is_forged(records: &Records, tsi: Tsi, path: Path) -> bool {
+    records.iter().position(|(of, _)| *of == tsi).is_some_and(|at| PartyId(at as u32) != path.from)
 }
 
 /// Whether a session is known to be of a source with another address.

@@ -66,7 +66,9 @@ impl SourceNode {
         let burst = (u128::from(pace.bytes_per_second) * pace.burst.as_nanos() / 1_000_000_000) as u64;
         let rate =
             RateOracle::new(pace.bytes_per_second, burst.max(2 * (config.packet_len as u64 + overhead)));
-        let record = Record::new(Rc::clone(&content), config.first_sqn.0, machine.tsdu_len() as u64);
+        let group_len = config.parity.map_or(1, |parity| parity.group.into());
+        let numbers = (config.first_sqn.0, group_len);
+        let record = Record::new(Rc::clone(&content), numbers, machine.tsdu_len() as u64);
         let record = Rc::new(RefCell::new(record));
         Self {
             machine,
