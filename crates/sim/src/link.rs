@@ -63,6 +63,15 @@ impl Loss {
         let end = 1.0 / length;
         Self::Bursts { begin: Chance::new(end * probability / (1.0 - probability)), end: Chance::new(end) }
     }
+
+    /// The share of all packets that is lost.
+    pub fn share(&self) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Independent(chance) => chance.probability(),
+            Self::Bursts { begin, end } => begin.probability() / (begin.probability() + end.probability()),
+        }
+    }
 }
 
 /// A link in use.

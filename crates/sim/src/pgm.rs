@@ -5,6 +5,7 @@ mod canary;
 mod content;
 mod delivery;
 mod draw;
+mod due;
 pub mod figures;
 mod heap;
 mod hostile;

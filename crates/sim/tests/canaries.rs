@@ -1,5 +1,7 @@
 //! Each oracle fails when the fault that it is there for is put in.
 
+use std::time::Duration;
+
 use campanile_pgm::receiver::Limits;
 use campanile_pgm::source::{Join, WindowSize};
 use campanile_sim::Time;
@@ -123,6 +125,14 @@ fn chatter_of_who_lost_nothing() {
 #[test]
 fn a_receiver_that_never_gets_there() {
     assert!(matches!(broken(&case(), Canary::Deaf), Promise::Convergence { open: 1, .. }));
+}
+
+#[test]
+fn a_receiver_that_asks_too_seldom() {
+    let Promise::Convergence { late, .. } = broken(&case(), Canary::Sluggish) else {
+        panic!("another promise")
+    };
+    assert!(late > Duration::ZERO);
 }
 
 #[test]

@@ -62,6 +62,13 @@ fn what_a_short_group_left_out_is_lost_to_who_cannot_know() {
     run(18204..18205);
 }
 
+/// Small messages in packets of their own, a slow source, and loss: heads and confirmations are most of what it sends.
+#[test]
+fn who_waits_for_a_slow_source_is_given_the_time() {
+    run(10304..10305);
+    run(73223..73224);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

@@ -17,6 +17,8 @@ pub enum Canary {
     Rate,
     /// Each NAK that a receiver sends is sent a hundred times.
     Implosion,
+    /// Of forty NAKs that a receiver sends one is sent, as if its waits were forty times as long.
+    Sluggish,
     /// A receiver that lost nothing asks for something.
     Chatter,
     /// A receiver hears nothing more from the middle of the run on.

@@ -78,6 +78,19 @@ impl Content {
         &self.bytes
     }
 
+    /// How many packets of up to `tsdu_len` bytes hold it, at least.
+    pub(crate) fn packets(&self, tsdu_len: usize) -> usize {
+        match self.kind {
+            Kind::Apdu => self.lens.iter().map(|&len| (len as usize).div_ceil(tsdu_len)).sum(),
+            Kind::Packed | Kind::Stream | Kind::File => (self.stream_len() as usize).div_ceil(tsdu_len),
+        }
+    }
+
+    /// The length of the longest message.
+    pub(crate) fn longest(&self) -> usize {
+        self.lens.iter().copied().max().unwrap_or(0) as usize
+    }
+
     /// Bytes of payload in all.
     pub(crate) fn useful(&self) -> u64 {
         match self.kind {

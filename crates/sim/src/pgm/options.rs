@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use campanile_pgm::Framing;
 use campanile_pgm::receiver::{Consumer, ReceiverConfig, Slow};
 use campanile_pgm::source::{Join, SourceConfig};
 
@@ -172,43 +171,20 @@ impl Options {
             && keeps_up
             && !self.faults.iter().any(|(_, fault)| hit(fault))
     }
-
-    /// When each receiver that may get everything has to have it: some time after all is said and nothing more happens.
-    pub fn due(&self) -> Time {
-        let said = self.sources.iter().map(SourceOptions::said).max().unwrap_or(Time::START);
-        let sources = self.sources.iter().map(SourceOptions::groups).max().unwrap_or(0);
-        let disk = self.receivers.iter().map(|receiver| receiver.disk).max().unwrap_or_default();
-        self.calm_from().max(said) + disk * sources + Duration::from_secs(5)
-    }
 }
 
 impl SourceOptions {
     /// About how many groups its packets make.
-    fn groups(&self) -> u32 {
+    pub(crate) fn groups(&self) -> u32 {
         let tsdu_len = self.config.tsdu_len().unwrap_or(1);
         let group_len = self.config.parity.map_or(1, |parity| usize::from(parity.group));
         self.bytes.div_ceil(tsdu_len * group_len) as u32
-    }
-
-    /// When all should have been said, repairs included: four times what the bytes alone take at the rate. Where each message is a
-    /// packet, parity is as long as the longest of a group, many times the mean.
-    fn said(&self) -> Time {
-        let pace = self.config.pace.bytes_per_second;
-        let is_uneven = self.config.framing == Framing::Apdu && self.config.parity.is_some();
-        let times = if is_uneven { 16.0 } else { 4.0 };
-        let at_once = Duration::from_secs_f64(times * self.bytes as f64 / pace as f64);
-        Time::START
-            + 2 * self.disk * self.groups()
-            + match self.feed {
-                Feed::AtOnce => at_once,
-                Feed::Bursts { bytes, every } => at_once + every * (self.bytes as u32 / bytes + 1),
-            }
     }
 }
 
 impl ReceiverOptions {
     /// Whether its application takes everything in time, or there is room for what it does not take.
-    fn keeps_up(&self) -> bool {
+    pub(crate) fn keeps_up(&self) -> bool {
         let gives_up = matches!(self.config.consumer, Consumer::Ordered { slow: Slow::Lose, .. });
         let limits = &self.config.limits;
         self.naps.is_none() || !gives_up && limits.packets >= ROOMY_PACKETS && limits.bytes >= ROOMY_BYTES

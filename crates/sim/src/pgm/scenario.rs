@@ -9,6 +9,7 @@ use campanile_pgm::source::SourceConfig;
 use super::address;
 use super::canary::Canary;
 use super::content::Content;
+use super::due::due;
 use super::hostile::Hostile;
 use super::join::Share;
 use super::node::Node;
@@ -56,6 +57,8 @@ struct Scenario<'a> {
     records: Records,
     alarms: Vec<Fault>,
     rng: Rng,
+    /// When each receiver that may get everything has to have it.
+    due: Time,
     /// When the last step was, and how many there were at that time.
     pulse: (Time, u32),
 }
@@ -65,13 +68,15 @@ impl<'a> Scenario<'a> {
         let mut rng = Rng::new(options.seed);
         let mut world = World::new(options.medium, rng.next_u64());
         let mut records = Vec::new();
+        let mut contents = Vec::new();
         for (source, id) in options.sources.iter().zip((0..).map(PartyId)) {
-            let content = Content::new(options.kind, source.bytes, source.longest, &mut rng);
+            let content = Rc::new(Content::new(options.kind, source.bytes, source.longest, &mut rng));
+            contents.push(Rc::clone(&content));
             let mut source = source.clone();
             source.config.endpoint.nla = address::of_party(id);
             source.config.endpoint.group = address::of_group(GROUP);
             let now = source.seat.clock.local(Time::START);
-            let node = SourceNode::new(now, &source, Rc::new(content), canary);
+            let node = SourceNode::new(now, &source, content, canary);
             records.push((source.config.endpoint.session.tsi, Rc::clone(node.record())));
             world.join(source.seat, Node::Source(Box::new(node)));
         }
@@ -82,6 +87,7 @@ impl<'a> Scenario<'a> {
             records: Rc::from(records),
             alarms: Vec::new(),
             rng,
+            due: due(options, contents.iter().map(Rc::as_ref)),
             pulse: (Time::START, 0),
         };
         scenario.seat_receivers();
@@ -191,7 +197,7 @@ impl<'a> Scenario<'a> {
 
     /// When to stop waiting.
     fn limit(&self) -> Time {
-        self.options.due() + Duration::from_secs(30)
+        self.due + Duration::from_secs(30)
     }
 
     /// What can be said only at the end.
@@ -212,11 +218,11 @@ impl<'a> Scenario<'a> {
             let id = PartyId(sources + number);
             let Some(Node::Receiver(node)) = self.world.party(id) else { continue };
             let (open, lost) = node.open_and_lost();
-            let in_time =
-                node.done_at().is_some_and(|at| receiver.seat.clock.world(at) <= self.options.due());
+            let done_at = node.done_at().map_or(self.world.now(), |at| receiver.seat.clock.world(at));
+            let late = done_at - self.due;
             let owed = self.options.is_owed_everything(number) && !node.is_hijacked();
-            if owed && !(open == 0 && lost == 0 && in_time) {
-                return self.broken(id, Promise::Convergence { open, lost });
+            if owed && !(open == 0 && lost == 0 && late.is_zero()) {
+                return self.broken(id, Promise::Convergence { open, lost, late });
             }
             let failed = |source: &u32| self.options.is_failing(*source);
             let open = (0..sources).filter(failed).filter(|&source| node.is_open(source)).count() as u32;

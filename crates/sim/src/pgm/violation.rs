@@ -1,6 +1,7 @@
 //! What the oracles can find wrong.
 
 use std::fmt;
+use std::time::Duration;
 
 use campanile_pgm::{Seq, Tsi};
 
@@ -65,6 +66,8 @@ pub enum Promise {
         open: u32,
         /// Packets given up.
         lost: u32,
+        /// How long after it was due the last session was at its end, or the world's.
+        late: Duration,
     },
     /// The end of a source, whatever its cause, is told.
     Ending {
@@ -92,8 +95,8 @@ impl fmt::Display for Violation {
             Promise::Rate { sent, bound } => write!(f, "{sent} bytes in 100 ms where {bound} are allowed"),
             Promise::Naks { naks, sent } => write!(f, "{naks} NAKs for {sent} packets"),
             Promise::Silence { sent } => write!(f, "lost nothing and sent {sent} packets"),
-            Promise::Convergence { open, lost } => {
-                write!(f, "{open} sessions are not at their end, {lost} packets are given up")
+            Promise::Convergence { open, lost, late } => {
+                write!(f, "{open} sessions are not at their end, {lost} packets are given up, {late:?} late")
             }
             Promise::Ending { open } => write!(f, "{open} sessions have no end, though their source has"),
             Promise::Memory { used, bound } => write!(f, "{used} bytes of memory where {bound} are allowed"),

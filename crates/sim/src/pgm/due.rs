@@ -1,0 +1,104 @@
+//! When everything has to be there, reckoned from what a world lets its sources say and makes its receivers miss.
+
+use std::time::Duration;
+
+use campanile_pgm::source::{ParityConfig, ProActive, SourceConfig};
+use campanile_pgm::wire::DataHead;
+
+use super::content::{Content, Kind};
+use super::options::{Fault, Feed, Options, SourceOptions};
+use crate::{Time, model};
+
+/// When each receiver that may get everything has to have it: when all is said that has to be, what receivers missed among it, and
+/// nothing more happens; and some time for the last repairs.
+pub(crate) fn due<'a>(options: &Options, contents: impl Iterator<Item = &'a Content>) -> Time {
+    let sources = options.sources.iter().zip(contents);
+    let said = sources.map(|(source, content)| said(options, source, content)).max().unwrap_or_default();
+    let groups = options.sources.iter().map(SourceOptions::groups).max().unwrap_or(0);
+    let disk = options.receivers.iter().map(|receiver| receiver.disk).max().unwrap_or_default();
+    let said_again = missed(options).mul_f64(1.0 / (1.0 - loss(options)));
+    options.calm_from().max(Time::START + said) + said_again + disk * groups + LAST_REPAIRS
+}
+
+/// How long a source needs to say everything, repairs included, however it comes to it.
+fn said(options: &Options, source: &SourceOptions, content: &Content) -> Duration {
+    let fed = match source.feed {
+        Feed::AtOnce => Duration::ZERO,
+        Feed::Bursts { bytes, every } => every * (source.bytes as u32 / bytes + 1),
+    };
+    let seconds = sent_bytes(options, &source.config, content) / source.config.pace.bytes_per_second as f64;
+    fed + 2 * source.disk * source.groups() + Duration::from_secs_f64(BEYOND_IDEAL * seconds)
+}
+
+/// Bytes that an ideal source sends until all receivers have everything, lower layers included. One that says less at a time says
+/// more heads, and what it repairs it confirms first.
+fn sent_bytes(options: &Options, config: &SourceConfig, content: &Content) -> f64 {
+    let tsdu_len = config.tsdu_len().unwrap_or(1);
+    let packets = content.packets(tsdu_len) as f64;
+    let head = HEAD + f64::from(config.pace.overhead);
+    let packet = content.stream_len() as f64 / packets + head;
+    // The parity of messages that are packets is as long as the longest of a group.
+    let parity = match content.kind() {
+        Kind::Apdu => content.longest().min(tsdu_len) as f64 + head,
+        Kind::Packed | Kind::Stream | Kind::File => packet,
+    };
+    let (k, repair, unasked) = match config.parity {
+        None => (1, packet, 0.0),
+        Some(of) if of.on_demand => (of.group.into(), parity, unasked(options, &of)),
+        Some(of) => (1, parity, unasked(options, &of)),
+    };
+    let receivers = options.receivers.len() as u32;
+    let repairs = model::transmissions(k, receivers, loss(options)) - 1.0;
+    let confirmation = CONFIRMATION + f64::from(config.pace.overhead);
+    packets * (packet + unasked * parity + repairs * (repair + confirmation))
+}
+
+/// Parity packets for each data packet that nobody lacks.
+fn unasked(options: &Options, parity: &ParityConfig) -> f64 {
+    let asks_for_more_than_was_lost = !missed(options).is_zero()
+        || options.hostile.is_some()
+        || options.receivers.iter().any(|receiver| !receiver.keeps_up());
+    match parity.pro_active {
+        ProActive::Fixed(count) => f64::from(count) / f64::from(parity.group),
+        // It follows whoever asks, whatever the reason is.
+        ProActive::Adaptive { .. } if asks_for_more_than_was_lost => ADAPTIVE_MOST,
+        ProActive::Off | ProActive::Adaptive { .. } => 0.0,
+    }
+}
+
+/// How long receivers were away, in all: what was sent meanwhile is sent again. Those who go and come back together miss the same.
+fn missed(options: &Options) -> Duration {
+    let joined_late = options.receivers.iter().map(|receiver| receiver.joins - Time::START);
+    let mut away: Vec<(Time, Time)> = Vec::new();
+    for (at, &(from, fault)) in options.faults.iter().enumerate() {
+        let is_end = |later: &Fault| match fault {
+            Fault::Cut(_) => *later == Fault::Heal,
+            Fault::Pause(receiver) => *later == Fault::Resume(receiver),
+            Fault::Crash(receiver) => *later == Fault::Revive(receiver),
+            _ => false,
+        };
+        let end = options.faults[at..].iter().find(|(_, later)| is_end(later));
+        // Who starts anew has nothing of what it had.
+        let from = if matches!(fault, Fault::Crash(_)) { Time::START } else { from };
+        away.extend(end.map(|&(to, _)| (from, to)));
+    }
+    away.sort();
+    away.dedup();
+    joined_late.sum::<Duration>() + away.into_iter().map(|(from, to)| to - from).sum::<Duration>()
+}
+
+/// The share of packets that the worst way loses.
+fn loss(options: &Options) -> f64 {
+    let shares = options.receivers.iter().map(|receiver| receiver.seat.down.loss.share());
+    shares.fold(0.0, f64::max)
+}
+
+/// How much more than an ideal source the best of protocols sends: NAKs that cross, duplicates, parity that was not needed.
+const BEYOND_IDEAL: f64 = 1.5;
+/// The most parity that follows a group when it adapts, for each of its packets.
+const ADAPTIVE_MOST: f64 = 2.0;
+/// A head with options, and a confirmation of one packet.
+const HEAD: f64 = DataHead::LEN_MIN as f64 + 20.0;
+const CONFIRMATION: f64 = 36.0;
+/// For waits that double while repairs, or what asks for them, are lost.
+const LAST_REPAIRS: Duration = Duration::from_secs(5);
