@@ -25,14 +25,15 @@
 mod listener;
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use campanile_pgm::Instant;
 
-use self::listener::{Doubt, Listener, PERSISTS};
+use self::listener::{Doubt, Listener, Mark, PERSISTS};
 use crate::multicast::report::{ReceiverId, Report};
 
-/// Finds the rate of one session.
+/// Finds the rate of one session. Rates are in bytes a second.
 ///
 /// # Order of calls
 ///
@@ -40,16 +41,16 @@ use crate::multicast::report::{ReceiverId, Report};
 /// sending.
 #[derive(Debug)]
 pub(crate) struct Governor {
-    floor_bps: f64,
-    ceiling_bps: f64,
+    floor: f64,
+    ceiling: f64,
     packet_len: f64,
-    /// The rate that the ways take, in bytes a second.
-    rate_bps: f64,
+    /// The rate that the ways take.
+    rate: f64,
     /// The rate that was the last to lose something, and rounds without loss at a greater one, or as if there had been; `None` before that.
     clean: Option<u32>,
-    full_bps: f64,
+    full: f64,
     /// What came through when something was lost last, trials aside.
-    through_bps: f64,
+    through: f64,
     listeners: HashMap<ReceiverId, Listener>,
     /// Listeners that have yet to hear of this round.
     behind: usize,
@@ -107,10 +108,12 @@ struct Round {
     sent: Sent,
 }
 
-/// What was sent in a round, a second: bytes in all, and original packets.
+/// What was sent in a second of a round.
 #[derive(Debug, Clone, Copy)]
 struct Achieved {
-    bps: f64,
+    /// Bytes in all.
+    bytes: f64,
+    /// Original packets.
     packets: f64,
 }
 
@@ -118,13 +121,13 @@ struct Achieved {
 #[derive(Debug, Clone, Copy)]
 struct Trial {
     /// The rate to go back to if the loss is the link's.
-    rate_bps: f64,
+    rate: f64,
     /// What was lost at last.
     excess: f64,
     /// Rounds that lost too much.
     rounds: u8,
     /// The rate to go on with if that helps.
-    back_bps: f64,
+    back: f64,
 }
 
 impl Trial {
@@ -135,24 +138,24 @@ impl Trial {
 }
 
 impl Governor {
-    /// A session that begins now. The rates are in bytes a second, and `packet_len` is what a packet counts for them. `window` packets may
-    /// be sent from the first one on that a receiver needs.
+    /// A session that begins now with the rate `initial`. `packet_len` is what a packet counts for rates. `window` packets may be sent from
+    /// the first one on that a receiver needs.
     pub(super) fn new(
         now: Instant,
-        (floor_bps, ceiling_bps): (u64, u64),
-        initial_bps: u64,
+        bounds: RangeInclusive<u64>,
+        initial: u64,
         packet_len: u64,
         window: u64,
     ) -> Self {
         Governor {
             // A floor below a byte a second is written in bits.
-            floor_bps: floor_bps.max(1) as f64,
-            ceiling_bps: ceiling_bps as f64,
+            floor: (*bounds.start()).max(1) as f64,
+            ceiling: *bounds.end() as f64,
             packet_len: packet_len as f64,
-            rate_bps: initial_bps as f64,
+            rate: initial as f64,
             clean: None,
-            full_bps: 0.0,
-            through_bps: 0.0,
+            full: 0.0,
+            through: 0.0,
             listeners: HashMap::new(),
             behind: 0,
             has_news: false,
@@ -180,9 +183,10 @@ impl Governor {
             return;
         }
         let began = self.round.sent.packets;
-        let new = Listener::new(now, (said, report.heard));
+        let mark = Mark { said, heard: report.heard };
+        let new = Listener::new(now, mark);
         let listener = self.listeners.entry(report.receiver).or_insert(new);
-        if !listener.hear(now, (said, report.heard), began) {
+        if !listener.hear(now, mark, began) {
             return;
         }
         listener.lag = listener.lag.min(age);
@@ -199,18 +203,18 @@ impl Governor {
 
     /// How often each receiver is to report: a few times in what fills a socket, within a share of the rate for all of them.
     pub(super) fn interval(&self) -> Duration {
-        let least = (self.socket / UNREPORTED / self.rate_bps).clamp(INTERVAL_MIN, INTERVAL_USUAL);
+        let least = (self.socket / UNREPORTED / self.rate).clamp(INTERVAL_MIN, INTERVAL_USUAL);
         Duration::from_secs_f64(self.share_interval().clamp(least, INTERVAL_MAX))
     }
 
     /// Seconds in which the reports' share of the rate lets each receiver report once.
     fn share_interval(&self) -> f64 {
         let share = if self.clean.is_none() { REPORTS_SHARE_START } else { REPORTS_SHARE };
-        let all_bps = (self.rate_bps * share).max(REPORTS_MIN);
-        self.listeners.len().max(1) as f64 * REPORT_LEN / all_bps
+        let all = (self.rate * share).max(REPORTS_MIN);
+        self.listeners.len().max(1) as f64 * REPORT_LEN / all
     }
 
-    /// The rate from now on, in bytes a second, when so much was sent.
+    /// The rate from now on, when so much was sent.
     pub(super) fn rate(&mut self, now: Instant, sent: Sent) -> u64 {
         self.sent = sent;
         if self.sweep_at <= now {
@@ -226,8 +230,8 @@ impl Governor {
         // same: it may be they that make room.
         let room = self.room_end.saturating_sub(sent.packets) as f64 * self.packet_len;
         let horizon = self.interval().as_secs_f64() * HORIZON;
-        let rate_bps = self.rate_bps.min((room / horizon).max(self.rate_bps * REPAIRS_SHARE));
-        rate_bps.clamp(self.floor_bps, self.ceiling_bps) as u64
+        let rate = self.rate.min((room / horizon).max(self.rate * REPAIRS_SHARE));
+        rate.clamp(self.floor, self.ceiling) as u64
     }
 
     /// Whether the rate was lowered for a loss since this was asked last: it may have been the rate's, and says nothing of the links.
@@ -242,7 +246,7 @@ impl Governor {
             self.shortage = None;
             return self.room_end;
         }
-        let packet = Duration::from_secs_f64(self.packet_len / self.floor_bps);
+        let packet = Duration::from_secs_f64(self.packet_len / self.floor);
         let new = Shortage { sent_max: sent.packets, next_at: now + packet };
         let shortage = self.shortage.get_or_insert(new);
         if shortage.next_at <= now {
@@ -260,17 +264,17 @@ impl Governor {
     fn judge(&mut self, now: Instant, sent: Sent) {
         let seconds = now.since(self.round.began).as_secs_f64().max(1e-6);
         let achieved = Achieved {
-            bps: sent.bytes.saturating_sub(self.round.sent.bytes) as f64 / seconds,
+            bytes: sent.bytes.saturating_sub(self.round.sent.bytes) as f64 / seconds,
             packets: sent.packets.saturating_sub(self.round.sent.packets).max(1) as f64 / seconds,
         };
         let doubt = self.doubt();
         let excesses = self.listeners.values_mut().filter_map(|listener| listener.judge(doubt));
         let excess = excesses.reduce(|most, one| if one.share > most.share { one } else { most });
         match (excess, self.trial.take()) {
-            (Some(excess), _) if excess.grows => self.lower(achieved.bps, excess.share, None),
-            (Some(_), Some(trial)) if trial.rounds == TRIALS => self.end_trial(trial.rate_bps),
-            (Some(excess), trial) => self.lower(achieved.bps, excess.share, trial),
-            (None, Some(trial)) if trial.is_deep() => self.end_trial(trial.back_bps),
+            (Some(excess), _) if excess.grows => self.lower(achieved.bytes, excess.share, None),
+            (Some(_), Some(trial)) if trial.rounds == TRIALS => self.end_trial(trial.rate),
+            (Some(excess), trial) => self.lower(achieved.bytes, excess.share, trial),
+            (None, Some(trial)) if trial.is_deep() => self.end_trial(trial.back),
             (None, _) => self.raise(achieved),
         }
         self.round = Round { began: now, sent };
@@ -279,33 +283,33 @@ impl Governor {
     }
 
     /// Goes back to a little less than came through; when that does not help, far below it, to stay there.
-    fn lower(&mut self, achieved_bps: f64, excess: f64, trial: Option<Trial>) {
-        let rate_bps = self.rate_bps;
-        let through_bps = rate_bps.min(achieved_bps) * (1.0 - excess);
+    fn lower(&mut self, achieved: f64, excess: f64, trial: Option<Trial>) {
+        let rate = self.rate;
+        let through = rate.min(achieved) * (1.0 - excess);
         // Far below what came through when something was lost last this may be bad luck: it is the limit if it is met again.
-        let is_doubted = trial.is_none() && achieved_bps < self.through_bps * MET;
+        let is_doubted = trial.is_none() && achieved < self.through * MET;
         if trial.is_none() {
-            self.through_bps = through_bps;
+            self.through = through;
         }
-        let mut trial = trial.unwrap_or(Trial { rate_bps, excess, rounds: 0, back_bps: 0.0 });
+        let mut trial = trial.unwrap_or(Trial { rate, excess, rounds: 0, back: 0.0 });
         // What lost far more than this is no rate to go back to.
         if excess < trial.excess * PERSISTS {
-            trial.rate_bps = rate_bps;
+            trial.rate = rate;
         }
         if !trial.is_deep() {
-            trial.back_bps = (through_bps * BACK).clamp(self.floor_bps, self.ceiling_bps);
+            trial.back = (through * BACK).clamp(self.floor, self.ceiling);
         }
         (trial.rounds, trial.excess) = (trial.rounds + 1, excess);
         let part = if trial.is_deep() { DEPTH } else { 1.0 };
-        self.rate_bps = (trial.back_bps * part).max(self.floor_bps);
+        self.rate = (trial.back * part).max(self.floor);
         (self.trial, self.was_lowered) = (Some(trial), true);
-        (self.clean, self.full_bps) = (Some(if is_doubted { DOUBTED } else { 0 }), achieved_bps);
+        (self.clean, self.full) = (Some(if is_doubted { DOUBTED } else { 0 }), achieved);
     }
 
     /// Goes back to a rate from one that no way is overrun by: what was lost there is the links' own.
-    fn end_trial(&mut self, rate_bps: f64) {
+    fn end_trial(&mut self, rate: f64) {
         self.listeners.values_mut().for_each(Listener::acquit);
-        self.rate_bps = rate_bps;
+        self.rate = rate;
     }
 
     /// Goes on to a greater rate, and not far beyond what comes through: what does not waits in a queue, or will be lost; and a rate that
@@ -314,16 +318,16 @@ impl Governor {
         let through = self.listeners.values().filter_map(Listener::through).fold(f64::INFINITY, f64::min);
         // Of all that was sent, repairs included, as much came through as of the original data.
         let share = (through / achieved.packets).min(1.0);
-        let is_used = achieved.bps >= self.rate_bps * FLOWING;
+        let is_used = achieved.bytes >= self.rate * FLOWING;
         let growth = 1.0 + self.growth();
         let reach = if self.clean.is_none() { growth } else { REACH };
-        let raised_bps = (self.rate_bps * growth).min(achieved.bps * share * reach).min(self.ceiling_bps);
-        self.rate_bps = self.rate_bps.max(raised_bps);
+        let raised = (self.rate * growth).min(achieved.bytes * share * reach).min(self.ceiling);
+        self.rate = self.rate.max(raised);
         // What does not come through as fast as it is sent fills a queue: the limit is near. A rate that is not used is not found by
         // doubling it.
         self.clean = match self.clean {
             None if share < FLOWING || !is_used => Some(0),
-            clean => clean.map(|rounds| rounds + u32::from(achieved.bps > self.full_bps)),
+            clean => clean.map(|rounds| rounds + u32::from(achieved.bytes > self.full)),
         };
     }
 
@@ -364,10 +368,10 @@ impl Governor {
             self.behind = 0;
         }
         // By the rate and the interval that are now: they may have changed since who reports seldom was heard.
-        let unreported = self.rate_bps * self.share_interval() * UNREPORTED;
+        let unreported = self.rate * self.share_interval() * UNREPORTED;
         let room_end = |listener: &Listener| {
             // What has left for it is on its way, or in its socket, which fills while nobody reads it.
-            let under_way = self.rate_bps * listener.lag.as_secs_f64() + listener.socket.max(unreported);
+            let under_way = self.rate * listener.lag.as_secs_f64() + listener.socket.max(unreported);
             listener.room_end.min(listener.said().saturating_add((under_way / self.packet_len) as u64))
         };
         self.room_end = self.listeners.values().map(room_end).min().unwrap_or(u64::MAX);
@@ -381,7 +385,7 @@ impl Governor {
         self.listeners.retain(|_, listener| now.since(listener.last_heard_at()) < patience);
         self.has_news = true;
         if now.since(self.heard_at) > patience {
-            self.rate_bps = (self.rate_bps / 2.0).max(self.floor_bps);
+            self.rate = (self.rate / 2.0).max(self.floor);
             self.heard_at = now;
         }
     }

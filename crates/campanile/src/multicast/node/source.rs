@@ -73,7 +73,7 @@ impl<F: Feed> SourceSeat<F> {
         let pilot = match rate {
             Rate::Fixed(_) => None,
             Rate::Auto { floor_bps, ceiling_bps } => {
-                let bounds = (floor_bps / 8, ceiling_bps / 8);
+                let bounds = floor_bps / 8..=ceiling_bps / 8;
                 let window = match kept {
                     Kept::Here => machine.window_packets() * REPAIRABLE_PERCENT / 100,
                     Kept::Elsewhere { .. } => u64::MAX,

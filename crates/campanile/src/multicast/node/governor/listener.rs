@@ -7,11 +7,10 @@ use campanile_pgm::Instant;
 /// A receiver that reports.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Listener {
-    /// Packets that were sent up to the last one that it heard, and those of them that it heard, modulo 2^32.
-    said: u64,
-    heard: u32,
-    /// The same at the beginning of its sample: at its first report of this round.
-    since: Option<(Instant, u64, u32)>,
+    /// What it reported last.
+    told: Mark,
+    /// When its sample began, and what it reported then: its first report of this round.
+    since: Option<(Instant, Mark)>,
     /// When it last heard something new.
     at: Instant,
     /// The shortest time from sending a packet to the report that tells of it.
@@ -23,11 +22,28 @@ pub(super) struct Listener {
     /// The share that its link loses at any rate.
     given: f64,
     /// Where the stretch began that goes on, the one before it, and how many packets are lost together.
-    stretch: (u64, u32),
+    stretch: Mark,
     before: Stretch,
     run: f64,
     /// The least excess for which the rate was lowered.
     suspected: Option<f64>,
+}
+
+/// How far a receiver had got when it reported.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    /// Packets that were sent up to the last one that it heard.
+    pub(super) said: u64,
+    /// Those of them that it heard, modulo 2^32.
+    pub(super) heard: u32,
+}
+
+impl Mark {
+    /// Packets that were sent since another one, and those of them that it heard.
+    fn since(self, earlier: Mark) -> (f64, f64) {
+        let heard = self.heard.wrapping_sub(earlier.heard);
+        (self.said.saturating_sub(earlier.said) as f64, heard.into())
+    }
 }
 
 /// When a loss is more than chance.
@@ -67,18 +83,17 @@ struct Sample {
 }
 
 impl Listener {
-    /// A receiver whose first report tells of so many packets that were sent, and heard.
-    pub(super) fn new(now: Instant, (said, heard): (u64, u32)) -> Self {
+    /// A receiver with its first report.
+    pub(super) fn new(now: Instant, told: Mark) -> Self {
         Listener {
-            said,
-            heard,
+            told,
             since: None,
             at: now,
             lag: Duration::MAX,
             socket: 0.0,
             room_end: 0,
             given: 0.0,
-            stretch: (said, heard),
+            stretch: told,
             before: Stretch { said: 0.0, loss: 0.0 },
             run: RUN_AT_FIRST,
             suspected: None,
@@ -86,17 +101,17 @@ impl Listener {
     }
 
     /// Takes what it reports, in a round that began when so many packets were sent; `false` when the report was overtaken by another.
-    pub(super) fn hear(&mut self, now: Instant, (said, heard): (u64, u32), began: u64) -> bool {
-        if said < self.said {
+    pub(super) fn hear(&mut self, now: Instant, told: Mark, began: u64) -> bool {
+        if told.said < self.told.said {
             return false;
         }
-        if said > self.said {
+        if told.said > self.told.said {
             self.at = now;
-            self.learn(said, heard);
+            self.learn(told);
         }
-        (self.said, self.heard) = (said, heard);
-        if said >= began {
-            self.since.get_or_insert((now, said, heard));
+        self.told = told;
+        if told.said >= began {
+            self.since.get_or_insert((now, told));
         }
         true
     }
@@ -113,7 +128,7 @@ impl Listener {
 
     /// Packets that were sent up to the last one that it heard.
     pub(super) fn said(&self) -> u64 {
-        self.said
+        self.told.said
     }
 
     pub(super) fn last_heard_at(&self) -> Instant {
@@ -190,13 +205,13 @@ impl Listener {
     /// Learns from two stretches that follow each other how many packets are lost together: as many times as it strays more than it would
     /// if each was lost by itself. What it loses on average does not matter to that. A stretch is no shorter than such a run: reports that
     /// come often tell of fewer packets.
-    fn learn(&mut self, said: u64, heard: u32) {
-        let (more, came) = ((said - self.stretch.0) as f64, f64::from(heard.wrapping_sub(self.stretch.1)));
-        if more < self.run {
+    fn learn(&mut self, told: Mark) {
+        let (said, heard) = told.since(self.stretch);
+        if said < self.run {
             return;
         }
-        self.stretch = (said, heard);
-        let stretch = Stretch { said: more, loss: 1.0 - (came / more).min(1.0) };
+        self.stretch = told;
+        let stretch = Stretch { said, loss: 1.0 - (heard / said).min(1.0) };
         let before = std::mem::replace(&mut self.before, stretch);
         let share = (before.loss + stretch.loss) / 2.0;
         let alone = share * (1.0 - share) * (1.0 / before.said + 1.0 / stretch.said);
@@ -207,11 +222,10 @@ impl Listener {
     }
 
     fn sample(&self) -> Option<Sample> {
-        let (since, said, heard) = self.since?;
-        let said = self.said.checked_sub(said).filter(|said| *said > 0)? as f64;
-        let heard = f64::from(self.heard.wrapping_sub(heard));
+        let (since, mark) = self.since?;
+        let (said, heard) = self.told.since(mark);
         let loss = 1.0 - (heard / said).min(1.0);
-        Some(Sample { said, loss, seconds: self.at.since(since).as_secs_f64() })
+        (said > 0.0).then_some(Sample { said, loss, seconds: self.at.since(since).as_secs_f64() })
     }
 }
 

@@ -201,11 +201,11 @@ fn who_reads_slowly_is_not_overrun() {
 #[test]
 fn what_is_lost_is_repaired_while_the_window_holds_it() {
     // Ways that take far more in the time of a repair than the window holds.
-    for (queue, loss, least_bps) in [(4e6, 0.0, 300e6), (1e9, 0.01, 80e6), (4e6, 0.05, 40e6)] {
+    for (queue, loss, least) in [(4e6, 0.0, 300e6), (1e9, 0.01, 80e6), (4e6, 0.05, 40e6)] {
         let way = Way { capacity: 600e6, queue, loss, room: 64e6, ..WIDE };
         let outcome = World { window: WINDOW, ..World::of(&[WIDE, way], 4) }.run();
         assert_eq!(outcome.gone, 0, "{outcome:?}");
-        assert!(outcome.goodput_bps > least_bps, "{outcome:?}");
+        assert!(outcome.goodput > least, "{outcome:?}");
     }
 }
 
@@ -221,12 +221,12 @@ fn who_reads_slowly_holds_the_source_within_its_window() {
 fn who_has_no_room_gets_what_the_floor_lets_through() {
     let stuck = Way { reads: 0.0, room: 1e6, ..WIDE };
     let outcome = World { window: 1 << 14, ..World::of(&[stuck], 5) }.run();
-    assert!((0.9..=1.1).contains(&(outcome.goodput_bps / 125e3)), "{outcome:?}");
+    assert!((0.9..=1.1).contains(&(outcome.goodput / 125e3)), "{outcome:?}");
 }
 
 #[test]
 fn a_floor_of_nothing_still_lets_something_through() {
-    let mut governor = Governor::new(Instant(0), (0, 1_000_000), 500_000, PACKET, 1 << 40);
+    let mut governor = Governor::new(Instant(0), 0..=1_000_000, 500_000, PACKET, 1 << 40);
     let sent = Sent::default();
     governor.take(Instant(1), &report(ReceiverId(1), 1), Told { passed: 0, said: 0, age: Duration::ZERO });
     governor.rate(Instant(1), sent);
@@ -237,7 +237,7 @@ fn a_floor_of_nothing_still_lets_something_through() {
 
 #[test]
 fn without_reports_it_falls_to_the_floor() {
-    let mut governor = Governor::new(Instant(0), (1000, 1_000_000), 500_000, PACKET, 1 << 40);
+    let mut governor = Governor::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
     let mut now = Instant(0);
     for _ in 0..2000 {
         now = governor.poll_timeout().max(now);
@@ -248,7 +248,7 @@ fn without_reports_it_falls_to_the_floor() {
 
 #[test]
 fn who_reports_the_same_again_and_again_does_not_keep_up_the_rate() {
-    let mut governor = Governor::new(Instant(0), (1000, 1_000_000), 500_000, PACKET, 1 << 40);
+    let mut governor = Governor::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
     let mut sent = Sent::default();
     for step in 0..100_000 {
         let now = Instant(step * MS);
@@ -261,7 +261,7 @@ fn who_reports_the_same_again_and_again_does_not_keep_up_the_rate() {
 
 #[test]
 fn receivers_that_are_forged_take_bounded_memory() {
-    let mut governor = Governor::new(Instant(0), (1000, 1_000_000), 500_000, PACKET, 1 << 40);
+    let mut governor = Governor::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
     for receiver in 0..2 * LISTENERS_MAX as u128 {
         let report = report(ReceiverId(receiver), u32::MAX);
         governor.take(Instant(1), &report, Told { passed: 0, said: u64::MAX, age: Duration::ZERO });
@@ -276,16 +276,16 @@ fn receivers_that_are_forged_take_bounded_memory() {
 
 #[test]
 fn a_rate_that_falls_for_a_loss_is_told_once() {
-    let mut governor = Governor::new(Instant(0), (1000, 10_000_000), 500_000, PACKET, 1 << 40);
+    let mut governor = Governor::new(Instant(0), 1000..=10_000_000, 500_000, PACKET, 1 << 40);
     let mut told = Vec::new();
     for (step, heard) in [(1, 100), (2, 200), (3, 400), (4, 700), (5, 1000)] {
         let now = Instant(step * 100 * MS);
         let said = 100 << step;
         let report = Report { headroom: 1 << 40, socket: 1 << 30, ..report(ReceiverId(1), heard) };
         governor.take(now, &report, Told { passed: said, said, age: Duration::ZERO });
-        let before = governor.rate_bps;
+        let before = governor.rate;
         governor.rate(now, Sent { packets: said, bytes: said * PACKET });
-        told.push((governor.rate_bps < before, governor.take_lowered(), governor.take_lowered()));
+        told.push((governor.rate < before, governor.take_lowered(), governor.take_lowered()));
     }
     let (held, fell) = ((false, false, false), (true, true, false));
     assert!(told.starts_with(&[held]) && told.contains(&fell), "{told:?}");

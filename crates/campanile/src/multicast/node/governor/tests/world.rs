@@ -64,7 +64,7 @@ pub(super) struct Outcome {
     pub(super) overrun: f64,
     pub(super) overrun_in_all: f64,
     /// Bytes a second of original data, as above.
-    pub(super) goodput_bps: f64,
+    pub(super) goodput: f64,
     /// Packets that were lost for good.
     pub(super) gone: u64,
 }
@@ -151,7 +151,7 @@ impl World {
             reached: bytes / limit,
             overrun: ((overrun - mark.1) * PACKET) as f64 / bytes,
             overrun_in_all: (overrun * PACKET) as f64 / sent.bytes as f64,
-            goodput_bps: ((sent.packets - mark.0.packets) * PACKET) as f64 / (self.seconds as f64 * 0.75),
+            goodput: ((sent.packets - mark.0.packets) * PACKET) as f64 / (self.seconds as f64 * 0.75),
             gone: session.gone,
         }
     }
@@ -182,7 +182,7 @@ impl Session {
             holes: BTreeSet::new(),
             loses: false,
         };
-        let bounds = (125_000, 12_500_000_000);
+        let bounds = 125_000..=12_500_000_000;
         Session {
             begin_ns,
             governor: Governor::new(Instant(begin_ns + 1), bounds, 1_250_000, PACKET, world.window / 4 * 3),
