@@ -176,9 +176,13 @@ impl Options {
 impl SourceOptions {
     /// About how many groups its packets make.
     pub(crate) fn groups(&self) -> u32 {
-        let tsdu_len = self.config.tsdu_len().unwrap_or(1);
+        self.bytes.div_ceil(self.group_bytes()) as u32
+    }
+
+    /// Bytes of data in a full group.
+    pub(crate) fn group_bytes(&self) -> usize {
         let group_len = self.config.parity.map_or(1, |parity| usize::from(parity.group));
-        self.bytes.div_ceil(tsdu_len * group_len) as u32
+        self.config.tsdu_len().unwrap_or(1) * group_len
     }
 }
 
@@ -196,11 +200,12 @@ impl ReceiverOptions {
     }
 
     /// Bytes of heap that the machine may hold: what its limits say of payload, what it needs to keep account of packets, sources and
-    /// groups, and what it keeps to decode and to use again.
-    pub(crate) fn memory_bound(&self) -> u64 {
+    /// groups, and what it keeps to decode and to use again. A group of `group_bytes` at most lies in memory that has grown twofold out of
+    /// what it lay in before, and what it lacks is decoded beside it.
+    pub(crate) fn memory_bound(&self, group_bytes: usize) -> u64 {
         let limits = &self.config.limits;
         let each = limits.bytes + 32 * limits.packets as usize + 1024 * limits.groups + limits.message_len;
-        (limits.sources * each + 4096 * limits.heard_once) as u64 + (5 << 20)
+        (limits.sources * each + 4096 * limits.heard_once + 3 * group_bytes) as u64 + (5 << 20)
     }
 }
 

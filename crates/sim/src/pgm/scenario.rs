@@ -13,7 +13,7 @@ use super::due::due;
 use super::hostile::Hostile;
 use super::join::Share;
 use super::node::Node;
-use super::options::{Fault, Options};
+use super::options::{Fault, Options, SourceOptions};
 use super::receiver_node::{ReceiverNode, Records};
 use super::source_node::SourceNode;
 use super::summary::Summary;
@@ -234,7 +234,8 @@ impl<'a> Scenario<'a> {
             if untouched && sent > 0 {
                 return self.broken(id, Promise::Silence { sent });
             }
-            let bound = receiver.memory_bound();
+            let group_bytes = self.options.sources.iter().map(SourceOptions::group_bytes).max().unwrap_or(0);
+            let bound = receiver.memory_bound(group_bytes);
             if node.memory() > bound {
                 return self.broken(id, Promise::Memory { used: node.memory(), bound });
             }
