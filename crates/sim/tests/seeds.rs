@@ -69,6 +69,12 @@ fn who_waits_for_a_slow_source_is_given_the_time() {
     run(73223..73224);
 }
 
+/// Parity makes up for packets that are not asked for, and the source cannot be heard for seconds.
+#[test]
+fn what_was_not_asked_for_is_not_given_up() {
+    run(108334..108335);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

@@ -185,7 +185,13 @@ impl Lanes {
                 self.back_off(unconfirmed, backoff_until);
             }
         }
-        let unanswered = self.wait_data.expire(now);
+        let waited = self.wait_data.expire(now);
+        let put_off = waited & self.put_off;
+        if put_off != 0 {
+            // Nobody confirmed these: that they did not come says nothing of the source.
+            self.back_off(put_off, backoff_until);
+        }
+        let unanswered = waited & !put_off;
         if unanswered != 0 {
             if self.retries.unanswered(now, patience) {
                 lost |= unanswered;
@@ -317,6 +323,23 @@ mod tests {
         lanes.nak_sent(0b1, Instant(1000), 5);
         lanes.confirmed(0b1, Instant(1001), 10);
         assert_eq!(lanes.retries.unanswered_naks(), 0);
+    }
+
+    #[test]
+    fn what_was_put_off_is_not_given_up_while_the_source_is_silent() {
+        let silent = Patience { heard_at: Instant(0), ..Patience::LITTLE };
+        let mut lanes = Lanes::new();
+        lanes.back_off(0b11, Instant(1));
+        for now in (1..1000).step_by(10) {
+            lanes.put_off_beyond(1, Instant(now), 5);
+            assert_eq!(lanes.backoff.count_ones(), 1);
+            lanes.nak_sent(lanes.backoff, Instant(now), 5);
+            assert_eq!(
+                lanes.expire(Instant(now + 5), silent, Instant(now + 10)),
+                Expired::Nothing,
+                "at {now}"
+            );
+        }
     }
 
     #[test]
