@@ -53,6 +53,7 @@ fn who_joins_without_an_spm_knows_short_groups() {
 #[test]
 fn who_has_no_room_does_not_keep_the_source_from_repairing_for_others() {
     run(29330..29331);
+    run(114333..114334);
 }
 
 /// All that tells how short a group is gets lost before the window leaves it behind.

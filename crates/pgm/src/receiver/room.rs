@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::config::Slow;
 use super::hold::Hold;
 use super::peer::{Peer, Sink, Timer};
+use super::repair::Repair;
 use super::retries::Retries;
 use super::shared::{Pool, Shared};
 use crate::Instant;
@@ -86,18 +87,36 @@ impl Peer {
     }
 
     /// What came finds no room. The source did what was asked of it, so that no loss comes nearer. Who would drop what answers a NAK
-    /// holds NAKs back: in order that is who does not deliver, for else what is next has room, and makes more.
+    /// holds NAKs back: in order that is who does not deliver, for else what is next has room, and makes more. Until then nothing
+    /// beyond it is asked for.
     pub(super) fn refuse(&mut self, now: Instant, key: u64) {
         let retries = self.window.block_mut(key).and_then(|block| block.repair.retries_mut());
         let is_asked_for = retries.is_some();
         retries.into_iter().for_each(Retries::progress);
         let holds_back = match &self.sink {
             Sink::Bulk(bulk) => bulk.is_waiting(),
-            Sink::Ordered(ordered) => ordered.is_paused() && is_asked_for,
+            Sink::Ordered(ordered) if is_asked_for && !ordered.is_paused() => {
+                self.put_back(key);
+                false
+            }
+            Sink::Ordered(_) => is_asked_for,
         };
         if holds_back {
             self.shortage.get_or_insert(now);
         }
+    }
+
+    /// Ends the repair of a block beyond the next one. It begins anew when there is room.
+    fn put_back(&mut self, key: u64) {
+        if key == self.window.key(self.window.floor()) {
+            return;
+        }
+        if let Some(block) = self.window.block_mut(key) {
+            block.repair = Repair::Idle;
+        }
+        self.active.retain(|&active| active != key);
+        self.window.look_again(key);
+        self.waits_for_room = true;
     }
 
     /// There is room again: NAKs that were held back are due.

@@ -117,6 +117,33 @@ fn what_finds_no_room_is_not_asked_for_because_another_receiver_asks_for_it() {
     assert!(naks.iter().any(|nak| nak.text.starts_with("NAK 7 of")), "once there is room: {naks:?}");
 }
 
+#[test]
+fn what_found_no_room_is_not_asked_for_until_there_is() {
+    let limits = Limits { bytes: 4000, ..Limits::default() };
+    let parity = Some(ParityPrm::new(4, false, true).unwrap());
+    let options = SpmOptions { parity, ..SpmOptions::default() };
+    let mut rig = ReceiverRig::new(ReceiverConfig { limits, ..apdus() });
+    rig.spm_with(0, u32::MAX, options);
+    rig.spm_with(0, 11, options);
+    let naks = rig.run_ms(30);
+    assert!(naks.iter().any(|nak| nak.text.starts_with("NAK 3,7,11 of")), "lengths are not known: {naks:?}");
+    (4..7).chain(8..11).for_each(|sqn| rig.data(DataKind::Repair, sqn, 0, &[0; 1000]));
+    let naks = rig.run_ms(2_000);
+    let of_others = |nak: &str| {
+        nak.starts_with("NAK 3 of") || nak.starts_with("NAK 4 of") || nak.starts_with("NAK 3,4 of")
+    };
+    assert!(naks.len() > 2 && naks.iter().all(|nak| of_others(&nak.text)), "{naks:?}");
+    (0..4).for_each(|sqn| rig.data(DataKind::Repair, sqn, 0, &[0; 1000]));
+    rig.told();
+    rig.data(DataKind::Repair, 7, 0, &[0; 1000]);
+    rig.told();
+    let naks = rig.run_ms(300);
+    assert!(
+        naks.iter().any(|nak| nak.text.starts_with("NAK 10 of")),
+        "one came, three are lacking: {naks:?}"
+    );
+}
+
 /// Lets 20 seconds pass in which each NAK is answered with packets of 1000 bytes; how many NAKs there were.
 fn repair(rig: &mut ReceiverRig, sqns: Range<u32>) -> usize {
     let mut naks = 0;
