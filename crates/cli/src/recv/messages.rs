@@ -226,7 +226,9 @@ impl Run {
                 let fate = if self.stays { "has to wait" } else { "is not heard" };
                 output::note(format_args!("session {tsi} from {source} {fate}: one stream at a time"));
                 self.subscriber.leave(tsi);
-                self.waiting.insert(tsi);
+                if self.stays && self.waiting.len() < WAITING_MAX {
+                    self.waiting.insert(tsi);
+                }
                 return Next::More;
             }
             None => {}
@@ -304,6 +306,9 @@ fn taken_by(why: Foreign) -> &'static str {
         Foreign::Content(Content::Stream) => "; receive it with --stream",
     }
 }
+
+/// Streams that may wait, whoever says that there are more.
+const WAITING_MAX: usize = 64;
 
 /// How often Ctrl-C is looked after.
 const TICK: Duration = Duration::from_millis(20);
