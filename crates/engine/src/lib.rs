@@ -29,6 +29,13 @@
 //!
 //! Three backends give the same meaning to these calls: `epoll` and `uring` on Linux, `iocp` on Windows. What one of them
 //! cannot do stands in its [`Capabilities`]. The engine knows no protocol above UDP.
+//!
+//! Beside the engine stand calls that differ from system to system, so that no other crate needs to know on which one it runs:
+//! [`cpu`], [`interface`], [`multicast`], [`card`], [`offload`], [`privilege`], [`mode`].
+//!
+//! To learn from the code: begin with `core` (what a backend and its engine share), then `sys/linux/uring.rs`, whose head follows a buffer
+//! on its way through the kernel and back. What a kernel may touch lives in one allocation (`pool`), and the token of a buffer is the right
+//! to touch it: that is what each `unsafe` block rests on.
 
 pub mod card;
 mod config;

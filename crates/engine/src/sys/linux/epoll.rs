@@ -1,4 +1,8 @@
 //! Readiness: edge-triggered epoll, `recvmmsg` and `sendmmsg`.
+//!
+//! The kernel holds no memory between two system calls here. A poll sends what the outbox holds, waits for the poller, notes at each
+//! socket what the poller told (`readable`, `blocked`), and receives one batch from each that is readable. An edge is told once: a
+//! socket stays readable until a receive brings less than was asked for, and blocked until the poller tells of room.
 
 use std::io;
 use std::ops::Range;

@@ -1,7 +1,24 @@
 //! Completions: io_uring with a multishot receive for each socket and one ring of provided buffers for all.
 //!
+//! A poll goes through four steps, each a function of [`Uring`]:
+//!
+//! 1. `arm` lends free receive buffers to the kernel and starts what is not running: the receive of each socket, and the poll of the
+//!    doorbell. A multishot receive is submitted once and completes once for each train, until the kernel says that it has ended.
+//! 2. `issue` makes a send of each train in the outbox.
+//! 3. `Ring::enter` submits all of that and waits, in one system call.
+//! 4. `collect` copies the completions out of their queue, so that the kernel has room for more, and then turns them into events.
+//!
+//! The [`Token`] of an operation comes back with its completion and says what that is about. Each buffer has one owner at any time:
+//!
+//! ```text
+//! receive   Pool ── arm ──► kernel (Provided) ── collect ──► event ── dropped ──► Pool
+//!                                                              └──── replied ──► outbox
+//! send      outbox ── issue ──► kernel (issued) ── settle ──► Pool
+//! ```
+//!
 //! Sends are submitted with `MSG_DONTWAIT` and without a completion for success: when the submission returns, the kernel has
-//! copied the bytes or has posted the error, and the buffers are free.
+//! copied the bytes or has posted the error, and the buffers are free. Receives do outlast it: so the pool, the ring of provided
+//! buffers and the template of the receives go only when the last completion of each has been seen (`Drop`).
 
 use std::io;
 use std::mem::size_of;

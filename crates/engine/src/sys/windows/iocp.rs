@@ -1,4 +1,12 @@
 //! Completions: receives posted many deep, sends that end at once when the kernel takes them, one port for all packets.
+//!
+//! A poll sends what the outbox holds (`flush`), posts receives with the buffers that are free (`arm`), waits at the port, and takes
+//! the operations back whose packets came (`land`). An operation that ends at once leaves no packet: what it brought is handled where it
+//! was started. While the kernel has an operation its buffer and its letter are in [`Flights`], and nothing else touches them.
+//!
+//! Packets come in any order, and the kernel fills receives in the order in which they were posted: each socket keeps that order in
+//! `posted`, and hands on what has landed up to the first that has not. A socket for which no receive buffer is left asks by a
+//! [`Probe`] whether something has come.
 
 #[cfg(test)]
 mod trials;
