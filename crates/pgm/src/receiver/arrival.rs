@@ -147,8 +147,8 @@ impl Peer {
         // With nothing to come unasked, the last packet of a group ends it (§11.5).
         let is_last = index + 1 == block.size();
         block.closed |= is_last && self.parity.is_some_and(|parity| !parity.pro_active);
-        if let Repair::Packets(lanes) = &mut block.repair
-            && let Some(after_ns) = lanes.arrived(bit, now)
+        if let Repair::Packets(repair) = &mut block.repair
+            && let Some(after_ns) = repair.arrived(bit, now)
         {
             self.intervals.repaired(after_ns);
         }

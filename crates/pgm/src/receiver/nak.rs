@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::bits::runs;
 use super::heard::{Confirmation, Round};
 use super::intervals::Lack;
-use super::lanes::Lanes;
+use super::packet_repair::PacketRepair;
 use super::peer::{Peer, Sink, Timer};
 use super::repair::{Expired, GroupRepair, Repair, Stage};
 use super::retries::Patience;
@@ -130,12 +130,12 @@ impl Peer {
             let lack = Lack::Packets(Round::First);
             let until = now.plus_nanos(self.intervals.backoff_ns(lack, is_last, chance));
             if was_idle {
-                block.repair = Repair::Packets(Lanes::new());
+                block.repair = Repair::Packets(PacketRepair::new());
             }
-            if let Repair::Packets(lanes) = &mut block.repair {
-                let new = missing & !lanes.all();
+            if let Repair::Packets(repair) = &mut block.repair {
+                let new = missing & !repair.all();
                 if new != 0 {
-                    lanes.back_off(new, until);
+                    repair.back_off(new, until);
                 }
             }
         }
@@ -192,8 +192,8 @@ impl Peer {
     pub(super) fn repairs_ceased(&mut self, now: Instant, silent_ns: u64) {
         for &key in &self.active {
             if let Some(block) = self.window.block_mut(key)
-                && let Repair::Packets(lanes) = &mut block.repair
-                && lanes.wait_data.cut_short(now, silent_ns)
+                && let Repair::Packets(repair) = &mut block.repair
+                && repair.wait_data.cut_short(now, silent_ns)
             {
                 self.timers.set_by(Timer::Repair, now);
             }
@@ -239,7 +239,7 @@ impl Peer {
                 let until = now.plus_nanos(self.intervals.backoff_ns(lack, is_last, &chance));
                 let expired = match &mut block.repair {
                     Repair::Idle => Expired::Nothing,
-                    Repair::Packets(lanes) => lanes.expire(now, patience, until),
+                    Repair::Packets(repair) => repair.expire(now, patience, until),
                     Repair::Group(group) => group.expire(now, patience, wanted, until),
                 };
                 match expired {
@@ -265,8 +265,8 @@ impl Peer {
         let start = self.window.start(key);
         if let Some(block) = self.window.block_mut(key) {
             block.lost |= lost;
-            if let Repair::Packets(lanes) = &mut block.repair {
-                lanes.remove(lost);
+            if let Repair::Packets(repair) = &mut block.repair {
+                repair.remove(lost);
             }
         }
         if let Sink::Bulk(bulk) = &mut self.sink {
@@ -358,19 +358,19 @@ impl Peer {
         let key = self.window.key(position);
         let bit = 1_u128 << self.window.index(position);
         let block = self.window.block_mut(key)?;
-        let Repair::Packets(lanes) = &mut block.repair else { return None };
-        if lanes.all() & bit == 0 {
+        let Repair::Packets(repair) = &mut block.repair else { return None };
+        if repair.all() & bit == 0 {
             return None;
         }
         let awaited = Awaited {
-            was_confirmed: lanes.wait_data.packets() & bit != 0,
-            was_repaired: lanes.retries.data > 0,
+            was_confirmed: repair.wait_data.packets() & bit != 0,
+            was_repaired: repair.retries.data > 0,
         };
         shared.stats.ncfs += 1;
-        shared.stats.naks_suppressed += u64::from(lanes.backoff & bit != 0);
-        let retries = lanes.retries.unanswered_naks();
-        let nak_at = if lanes.wait_ncf.packets() & bit != 0 { lanes.retries.nak_at.take() } else { None };
-        lanes.confirmed(bit, now, self.intervals.repair_ns(lanes.retries.data));
+        shared.stats.naks_suppressed += u64::from(repair.backoff & bit != 0);
+        let retries = repair.retries.unanswered_naks();
+        let nak_at = if repair.wait_ncf.packets() & bit != 0 { repair.retries.nak_at.take() } else { None };
+        repair.confirmed(bit, now, self.intervals.repair_ns(repair.retries.data));
         let deadline = block.repair.deadline();
         self.timers.set_by(Timer::Repair, deadline);
         if let Some(at) = nak_at {
@@ -392,11 +392,11 @@ impl Peer {
             let lacking = asked_for(block.lacking(), block.size(), block_len);
             match &mut block.repair {
                 Repair::Idle => {}
-                Repair::Packets(lanes) => {
-                    lanes.nak_heard(
+                Repair::Packets(repair) => {
+                    repair.nak_heard(
                         1 << index,
                         now,
-                        self.intervals.confirmation_ns(lanes.retries.unanswered_naks()),
+                        self.intervals.confirmation_ns(repair.retries.unanswered_naks()),
                     );
                 }
                 Repair::Group(group) => {
@@ -475,10 +475,10 @@ impl Peer {
                 sqns[0] = Window::seq(start + u64::from(lacking - 1));
                 Asked { numbers: 1, is_all: true }
             }
-            Repair::Packets(lanes) => {
+            Repair::Packets(repair) => {
                 // The parity that is there makes up for the others, unless it is not to be had any more when these have come.
-                lanes.put_off_beyond(enough, now, self.intervals.repair_ns(lanes.retries.data));
-                let due = lanes.backoff & wanted;
+                repair.put_off_beyond(enough, now, self.intervals.repair_ns(repair.retries.data));
+                let due = repair.backoff & wanted;
                 let mut added = 0;
                 let mut packets = 0;
                 for (place, index) in sqns.iter_mut().zip(runs(due).flatten()) {
@@ -487,18 +487,18 @@ impl Peer {
                     added += 1;
                 }
                 if packets != 0 {
-                    lanes.nak_sent(
+                    repair.nak_sent(
                         packets,
                         now,
-                        self.intervals.confirmation_ns(lanes.retries.unanswered_naks()),
+                        self.intervals.confirmation_ns(repair.retries.unanswered_naks()),
                     );
                 }
                 let is_all = packets == due;
                 if !is_all {
                     // The others stay due, and need no timer for that.
-                    lanes.backoff_at = Instant::FAR_FUTURE;
-                } else if lanes.backoff & !wanted != 0 {
-                    lanes.remove(lanes.backoff & !wanted);
+                    repair.backoff_at = Instant::FAR_FUTURE;
+                } else if repair.backoff & !wanted != 0 {
+                    repair.remove(repair.backoff & !wanted);
                 }
                 Asked { numbers: added, is_all }
             }

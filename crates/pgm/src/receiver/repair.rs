@@ -1,6 +1,6 @@
 //! The repair of one block: the states of RFC 3208 §6.3.
 
-use super::lanes::Lanes;
+use super::packet_repair::PacketRepair;
 use super::retries::{Patience, Retries};
 use crate::Instant;
 
@@ -13,7 +13,7 @@ pub(super) enum Repair {
     /// Nothing is asked for.
     Idle,
     /// Single packets are.
-    Packets(Lanes),
+    Packets(PacketRepair),
     /// Parity is.
     Group(GroupRepair),
 }
@@ -53,7 +53,7 @@ impl Repair {
     pub(super) fn deadline(&self) -> Instant {
         match self {
             Repair::Idle => Instant::FAR_FUTURE,
-            Repair::Packets(lanes) => lanes.deadline(),
+            Repair::Packets(repair) => repair.deadline(),
             Repair::Group(group) => group.at,
         }
     }
@@ -65,7 +65,7 @@ impl Repair {
     pub(super) fn retries_mut(&mut self) -> Option<&mut Retries> {
         match self {
             Repair::Idle => None,
-            Repair::Packets(lanes) => Some(&mut lanes.retries),
+            Repair::Packets(repair) => Some(&mut repair.retries),
             Repair::Group(group) => Some(&mut group.retries),
         }
     }

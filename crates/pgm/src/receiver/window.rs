@@ -254,7 +254,7 @@ impl Window {
             block.lost |= lost;
             runs(lost).for_each(|run| lose(start + u64::from(run.start)..start + u64::from(run.end)));
             match &mut block.repair {
-                Repair::Packets(lanes) => lanes.remove(lost),
+                Repair::Packets(repair) => repair.remove(lost),
                 Repair::Group(_) | Repair::Idle => {}
             }
             at = end;

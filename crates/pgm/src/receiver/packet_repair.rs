@@ -6,14 +6,14 @@ use crate::Instant;
 
 /// The states of a block's packets: for each state the packets in it, and when its timer ends.
 #[derive(Debug, Clone)]
-pub(super) struct Lanes {
+pub(super) struct PacketRepair {
     /// BACK-OFF_STATE: those of which a NAK is sent at `backoff_at`.
     pub(super) backoff: u128,
     pub(super) backoff_at: Instant,
     /// WAIT_NCF_STATE.
-    pub(super) wait_ncf: Lane,
+    pub(super) wait_ncf: Waiting,
     /// WAIT_DATA_STATE.
-    pub(super) wait_data: Lane,
+    pub(super) wait_data: Waiting,
     /// Those that wait for data without having been asked for, because parity makes up for them.
     put_off: u128,
     /// Those for which another receiver's NAK stood for ours since we last sent one.
@@ -26,7 +26,7 @@ pub(super) struct Lanes {
 /// They wait in two generations: packets that join while others wait are the younger one, whose interval begins when the elder one's
 /// ends. So each packet waits for one interval at least and two at most, and none is kept waiting by those that join later.
 #[derive(Debug, Clone)]
-pub(super) struct Lane {
+pub(super) struct Waiting {
     elder: u128,
     younger: u128,
     /// When the elder generation has waited long enough.
@@ -34,8 +34,8 @@ pub(super) struct Lane {
     interval_ns: u64,
 }
 
-impl Lane {
-    const EMPTY: Lane = Lane { elder: 0, younger: 0, at: Instant::FAR_FUTURE, interval_ns: 0 };
+impl Waiting {
+    const EMPTY: Waiting = Waiting { elder: 0, younger: 0, at: Instant::FAR_FUTURE, interval_ns: 0 };
 
     pub(super) fn packets(&self) -> u128 {
         self.elder | self.younger
@@ -82,13 +82,13 @@ impl Lane {
     }
 }
 
-impl Lanes {
+impl PacketRepair {
     pub(super) fn new() -> Self {
-        Lanes {
+        PacketRepair {
             backoff: 0,
             backoff_at: Instant::FAR_FUTURE,
-            wait_ncf: Lane::EMPTY,
-            wait_data: Lane::EMPTY,
+            wait_ncf: Waiting::EMPTY,
+            wait_data: Waiting::EMPTY,
             put_off: 0,
             refrained: 0,
             retries: Retries::default(),
@@ -224,118 +224,121 @@ mod tests {
 
     #[test]
     fn a_packet_goes_from_back_off_to_data() {
-        let mut lanes = Lanes::new();
-        lanes.back_off(0b110, Instant(10));
-        lanes.back_off(0b1, Instant(12));
-        assert_eq!(lanes.expire(Instant(9), Patience::LITTLE, Instant(99)), Expired::Nothing);
-        assert_eq!(lanes.expire(Instant(10), Patience::LITTLE, Instant(99)), Expired::Nak);
-        assert_eq!(lanes.expire(Instant(11), Patience::LITTLE, Instant(99)), Expired::Nothing, "once");
-        lanes.nak_sent(0b111, Instant(11), 5);
-        assert_eq!((lanes.wait_ncf.packets(), lanes.wait_ncf.at), (0b111, Instant(16)));
-        lanes.confirmed(0b1011, Instant(13), 10);
-        assert_eq!((lanes.wait_ncf.packets(), lanes.wait_data.packets()), (0b100, 0b011));
-        assert_eq!(lanes.wait_data.at, Instant(23));
-        lanes.remove(0b111);
-        assert_eq!((lanes.all(), lanes.deadline()), (0, Instant::FAR_FUTURE));
+        let mut repair = PacketRepair::new();
+        repair.back_off(0b110, Instant(10));
+        repair.back_off(0b1, Instant(12));
+        assert_eq!(repair.expire(Instant(9), Patience::LITTLE, Instant(99)), Expired::Nothing);
+        assert_eq!(repair.expire(Instant(10), Patience::LITTLE, Instant(99)), Expired::Nak);
+        assert_eq!(repair.expire(Instant(11), Patience::LITTLE, Instant(99)), Expired::Nothing, "once");
+        repair.nak_sent(0b111, Instant(11), 5);
+        assert_eq!((repair.wait_ncf.packets(), repair.wait_ncf.at), (0b111, Instant(16)));
+        repair.confirmed(0b1011, Instant(13), 10);
+        assert_eq!((repair.wait_ncf.packets(), repair.wait_data.packets()), (0b100, 0b011));
+        assert_eq!(repair.wait_data.at, Instant(23));
+        repair.remove(0b111);
+        assert_eq!((repair.all(), repair.deadline()), (0, Instant::FAR_FUTURE));
     }
 
     #[test]
     fn no_more_is_asked_for_than_parity_leaves_lacking() {
-        let mut lanes = Lanes::new();
-        lanes.back_off(0b11_0110, Instant(10));
-        lanes.put_off_beyond(3, Instant(10), 20);
-        assert_eq!((lanes.backoff, lanes.wait_data.packets()), (0b1_0110, 0b10_0000));
-        lanes.nak_sent(0b1_0110, Instant(10), 5);
-        lanes.back_off(0b1, Instant(12));
-        lanes.put_off_beyond(3, Instant(12), 20);
-        assert_eq!((lanes.backoff, lanes.backoff_at), (0, Instant::FAR_FUTURE));
-        assert_eq!(lanes.wait_data.packets(), 0b10_0001);
+        let mut repair = PacketRepair::new();
+        repair.back_off(0b11_0110, Instant(10));
+        repair.put_off_beyond(3, Instant(10), 20);
+        assert_eq!((repair.backoff, repair.wait_data.packets()), (0b1_0110, 0b10_0000));
+        repair.nak_sent(0b1_0110, Instant(10), 5);
+        repair.back_off(0b1, Instant(12));
+        repair.put_off_beyond(3, Instant(12), 20);
+        assert_eq!((repair.backoff, repair.backoff_at), (0, Instant::FAR_FUTURE));
+        assert_eq!(repair.wait_data.packets(), 0b10_0001);
         // Those that were put off do not stand in each other's way.
-        lanes.remove(0b1_0110);
-        let waited = lanes.wait_data.expire(Instant(40));
-        lanes.back_off(waited, Instant(41));
-        lanes.put_off_beyond(1, Instant(41), 20);
-        assert_eq!((lanes.backoff, lanes.wait_data.packets()), (0b10_0000, 0b1));
+        repair.remove(0b1_0110);
+        let waited = repair.wait_data.expire(Instant(40));
+        repair.back_off(waited, Instant(41));
+        repair.put_off_beyond(1, Instant(41), 20);
+        assert_eq!((repair.backoff, repair.wait_data.packets()), (0b10_0000, 0b1));
     }
 
     #[test]
     fn an_unconfirmed_nak_is_repeated_and_then_given_up() {
-        let mut lanes = Lanes::new();
-        lanes.back_off(0b1, Instant(1));
+        let mut repair = PacketRepair::new();
+        repair.back_off(0b1, Instant(1));
         for attempt in 0..3 {
             let now = 10 * attempt + 1;
-            assert_eq!(lanes.expire(Instant(now), Patience::LITTLE, Instant(0)), Expired::Nak);
-            lanes.nak_sent(0b1, Instant(now), 5);
+            assert_eq!(repair.expire(Instant(now), Patience::LITTLE, Instant(0)), Expired::Nak);
+            repair.nak_sent(0b1, Instant(now), 5);
             let expected = if attempt == 2 { Expired::Lost(1) } else { Expired::Nothing };
-            assert_eq!(lanes.expire(Instant(now + 5), Patience::LITTLE, Instant(now + 10)), expected);
+            assert_eq!(repair.expire(Instant(now + 5), Patience::LITTLE, Instant(now + 10)), expected);
         }
     }
 
     #[test]
     fn who_joins_later_does_not_keep_others_waiting() {
-        let mut lane = Lane::EMPTY;
-        lane.add(0b1, Instant(0), 10);
-        lane.add(0b10, Instant(4), 10);
-        lane.add(0b100, Instant(8), 10);
-        assert_eq!((lane.expire(Instant(9)), lane.expire(Instant(10)), lane.at), (0, 0b1, Instant(20)));
-        lane.add(0b10, Instant(15), 10);
+        let mut waiting = Waiting::EMPTY;
+        waiting.add(0b1, Instant(0), 10);
+        waiting.add(0b10, Instant(4), 10);
+        waiting.add(0b100, Instant(8), 10);
         assert_eq!(
-            (lane.expire(Instant(20)), lane.expire(Instant(30)), lane.at),
+            (waiting.expire(Instant(9)), waiting.expire(Instant(10)), waiting.at),
+            (0, 0b1, Instant(20))
+        );
+        waiting.add(0b10, Instant(15), 10);
+        assert_eq!(
+            (waiting.expire(Instant(20)), waiting.expire(Instant(30)), waiting.at),
             (0b100, 0b10, Instant::FAR_FUTURE)
         );
     }
 
     #[test]
     fn a_wait_is_cut_short_for_those_who_have_waited_a_while() {
-        let mut lane = Lane::EMPTY;
-        assert!(!lane.cut_short(Instant(50), 0), "nobody waits");
-        lane.add(0b1, Instant(0), 100);
-        lane.add(0b10, Instant(5), 100);
-        assert!(!lane.cut_short(Instant(3), 4));
-        assert!(lane.cut_short(Instant(8), 4));
-        assert_eq!((lane.expire(Instant(8)), lane.packets(), lane.at), (0b1, 0b10, Instant(108)));
-        assert!(!lane.cut_short(Instant(9), 4) && lane.cut_short(Instant(12), 4));
-        assert_eq!((lane.expire(Instant(12)), lane.at), (0b10, Instant::FAR_FUTURE));
+        let mut waiting = Waiting::EMPTY;
+        assert!(!waiting.cut_short(Instant(50), 0), "nobody waits");
+        waiting.add(0b1, Instant(0), 100);
+        waiting.add(0b10, Instant(5), 100);
+        assert!(!waiting.cut_short(Instant(3), 4));
+        assert!(waiting.cut_short(Instant(8), 4));
+        assert_eq!((waiting.expire(Instant(8)), waiting.packets(), waiting.at), (0b1, 0b10, Instant(108)));
+        assert!(!waiting.cut_short(Instant(9), 4) && waiting.cut_short(Instant(12), 4));
+        assert_eq!((waiting.expire(Instant(12)), waiting.at), (0b10, Instant::FAR_FUTURE));
     }
 
     #[test]
     fn short_intervals_do_not_shorten_the_patience() {
         let patient = Patience { ncf_patience_ns: 100, ..Patience::LITTLE };
-        let mut lanes = Lanes::new();
+        let mut repair = PacketRepair::new();
         for now in (0..200).step_by(10) {
-            lanes.nak_sent(0b1, Instant(now), 5);
+            repair.nak_sent(0b1, Instant(now), 5);
             let expected = if now < 100 { Expired::Nothing } else { Expired::Lost(1) };
-            assert_eq!(lanes.expire(Instant(now + 5), patient, Instant(900)), expected, "at {now}");
+            assert_eq!(repair.expire(Instant(now + 5), patient, Instant(900)), expected, "at {now}");
         }
     }
 
     #[test]
     fn nothing_is_given_up_while_the_source_is_silent() {
-        let mut lanes = Lanes::new();
+        let mut repair = PacketRepair::new();
         for now in (0..1000).step_by(10) {
             let silent =
                 Patience { heard_at: Instant(if now < 900 { 0 } else { now + 1 }), ..Patience::LITTLE };
-            lanes.nak_sent(0b1, Instant(now), 5);
+            repair.nak_sent(0b1, Instant(now), 5);
             let expected = if now < 920 { Expired::Nothing } else { Expired::Lost(1) };
-            assert_eq!(lanes.expire(Instant(now + 5), silent, Instant(2000)), expected, "at {now}");
+            assert_eq!(repair.expire(Instant(now + 5), silent, Instant(2000)), expected, "at {now}");
         }
-        assert!(lanes.retries.unanswered_naks() > 90);
-        lanes.nak_sent(0b1, Instant(1000), 5);
-        lanes.confirmed(0b1, Instant(1001), 10);
-        assert_eq!(lanes.retries.unanswered_naks(), 0);
+        assert!(repair.retries.unanswered_naks() > 90);
+        repair.nak_sent(0b1, Instant(1000), 5);
+        repair.confirmed(0b1, Instant(1001), 10);
+        assert_eq!(repair.retries.unanswered_naks(), 0);
     }
 
     #[test]
     fn what_was_put_off_is_not_given_up_while_the_source_is_silent() {
         let silent = Patience { heard_at: Instant(0), ..Patience::LITTLE };
-        let mut lanes = Lanes::new();
-        lanes.back_off(0b11, Instant(1));
+        let mut repair = PacketRepair::new();
+        repair.back_off(0b11, Instant(1));
         for now in (1..1000).step_by(10) {
-            lanes.put_off_beyond(1, Instant(now), 5);
-            assert_eq!(lanes.backoff.count_ones(), 1);
-            lanes.nak_sent(lanes.backoff, Instant(now), 5);
+            repair.put_off_beyond(1, Instant(now), 5);
+            assert_eq!(repair.backoff.count_ones(), 1);
+            repair.nak_sent(repair.backoff, Instant(now), 5);
             assert_eq!(
-                lanes.expire(Instant(now + 5), silent, Instant(now + 10)),
+                repair.expire(Instant(now + 5), silent, Instant(now + 10)),
                 Expired::Nothing,
                 "at {now}"
             );
@@ -344,17 +347,20 @@ mod tests {
 
     #[test]
     fn another_receivers_nak_and_ncf_suppress_ours() {
-        let mut lanes = Lanes::new();
-        lanes.back_off(0b11, Instant(10));
-        lanes.nak_heard(0b01, Instant(5), 20);
-        assert_eq!((lanes.backoff, lanes.wait_ncf.packets(), lanes.wait_ncf.at), (0b10, 0b01, Instant(25)));
-        lanes.confirmed(0b10, Instant(6), 30);
-        assert_eq!((lanes.backoff_at, lanes.wait_data.at), (Instant::FAR_FUTURE, Instant(36)));
+        let mut repair = PacketRepair::new();
+        repair.back_off(0b11, Instant(10));
+        repair.nak_heard(0b01, Instant(5), 20);
         assert_eq!(
-            lanes.expire(Instant(36), Patience::LITTLE, Instant(40)),
+            (repair.backoff, repair.wait_ncf.packets(), repair.wait_ncf.at),
+            (0b10, 0b01, Instant(25))
+        );
+        repair.confirmed(0b10, Instant(6), 30);
+        assert_eq!((repair.backoff_at, repair.wait_data.at), (Instant::FAR_FUTURE, Instant(36)));
+        assert_eq!(
+            repair.expire(Instant(36), Patience::LITTLE, Instant(40)),
             Expired::Nothing,
             "both waited in vain"
         );
-        assert_eq!((lanes.backoff, lanes.backoff_at), (0b11, Instant(40)));
+        assert_eq!((repair.backoff, repair.backoff_at), (0b11, Instant(40)));
     }
 }
