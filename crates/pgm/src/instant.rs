@@ -34,13 +34,18 @@ impl Instant {
     }
 }
 
+/// A duration in nanoseconds; 584 years for one that is longer.
+pub(crate) const fn nanos(duration: Duration) -> u64 {
+    let whole_ns = duration.as_secs().saturating_mul(1_000_000_000);
+    whole_ns.saturating_add(duration.subsec_nanos() as u64)
+}
+
 /// Saturates at [`Instant::FAR_FUTURE`].
 impl Add<Duration> for Instant {
     type Output = Instant;
 
     fn add(self, duration: Duration) -> Instant {
-        let whole_ns = duration.as_secs().saturating_mul(1_000_000_000);
-        self.plus_nanos(whole_ns.saturating_add(duration.subsec_nanos().into()))
+        self.plus_nanos(nanos(duration))
     }
 }
 

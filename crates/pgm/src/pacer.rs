@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::Instant;
+use crate::instant::nanos;
 
 /// Keeps what is sent under a rate (RFC 3208 §5.1.2): a token bucket, kept as the moment at which it will be full again.
 ///
@@ -31,7 +32,7 @@ impl Pacer {
     ///
     /// When the rate is 0.
     pub(crate) fn new(bytes_per_second: u64, overhead: u64, burst: Duration, packet_len: usize) -> Self {
-        let burst_ns = u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX >> 1);
+        let burst_ns = nanos(burst).min(u64::MAX >> 1);
         let mut pacer = Pacer {
             bytes_per_second,
             byte_cost: 0,

@@ -52,6 +52,7 @@ use self::share::Share;
 use self::spm::Heartbeat;
 use self::store::Store;
 use self::window::Window;
+use crate::instant::nanos;
 use crate::pacer::Pacer;
 use crate::path::{Path, Transmit};
 use crate::rng::Rng;
@@ -153,7 +154,7 @@ impl Source {
     pub fn new(now: Instant, config: SourceConfig) -> Result<Self, ConfigError> {
         let derived = config.check()?;
         let Pace { bytes_per_second, overhead, burst } = config.pace;
-        let eliminate_ns = u64::try_from(config.repair.eliminate.as_nanos()).unwrap_or(u64::MAX);
+        let eliminate_ns = nanos(config.repair.eliminate);
         let adapt = config.parity.and_then(|parity| match parity.pro_active {
             ProActive::Adaptive { target_percent } => {
                 // Some indices are left for what is asked for all the same.
@@ -514,8 +515,7 @@ impl Source {
 
     fn advance_with_time(&mut self, now: Instant) {
         if let Advance::Time(age) = self.config.window.advance {
-            let age_ns = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-            self.window.advance_to_age(Instant(now.0.saturating_sub(age_ns)));
+            self.window.advance_to_age(Instant(now.0.saturating_sub(nanos(age))));
             self.schedule_advance(now);
         }
     }

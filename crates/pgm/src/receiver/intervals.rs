@@ -3,6 +3,7 @@
 use super::config::NakConfig;
 use super::heard::{Confirmation, Round};
 use crate::Instant;
+use crate::instant::nanos;
 use crate::rng::Rng;
 
 /// The waiting times towards one source.
@@ -39,7 +40,6 @@ struct Echo {
 
 impl Intervals {
     pub(super) fn new(config: &NakConfig) -> Self {
-        let nanos = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Intervals {
             backoff_ns: nanos(config.backoff),
             confirmation: Estimate::new(nanos(config.repeat)),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::config::NakConfig;
 use crate::Instant;
+use crate::instant::nanos;
 
 /// What a block's repair remembers from one NAK to the next.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,9 +79,7 @@ impl Retries {
 impl Patience {
     /// As configured, for a source that was last heard of at `heard_at`.
     pub(super) fn new(config: &NakConfig, heard_at: Instant) -> Self {
-        let patience_ns = |interval: Duration, retries: u8| {
-            u64::try_from(interval.saturating_mul(retries.into()).as_nanos()).unwrap_or(u64::MAX)
-        };
+        let patience_ns = |interval: Duration, retries: u8| nanos(interval.saturating_mul(retries.into()));
         Patience {
             ncf_retries: config.ncf_retries,
             ncf_patience_ns: patience_ns(config.repeat, config.ncf_retries),

@@ -1,9 +1,9 @@
 //! Asking for an SPM by an SPMR (RFC 3208 §13).
 
-use super::config::NakConfig;
 use super::peer::{Peer, Timer};
 use super::shared::Shared;
 use crate::Instant;
+use crate::instant::nanos;
 use crate::path::{Destination, Transmit};
 use crate::wire::{Body, Packet};
 
@@ -21,7 +21,7 @@ impl Peer {
     /// An SPM is wanted: data come from a source, but where NAKs go is not known. A random back-off comes first (§13.5).
     pub(super) fn want_spm(&mut self, now: Instant, shared: &mut Shared) {
         if !self.timers.is_set(Timer::Spmr) {
-            let wait_ns = shared.rng.below(spmr_ns(&shared.config.nak));
+            let wait_ns = shared.rng.below(nanos(shared.config.nak.spmr));
             self.timers.set(Timer::Spmr, now.plus_nanos(wait_ns));
         }
     }
@@ -47,7 +47,7 @@ impl Peer {
     /// The wait for the SPM that was asked for, longer each time, and the back-off before the next request: those who wait together
     /// shall not ask together.
     fn await_spm(&mut self, now: Instant, shared: &mut Shared) {
-        let interval_ns = spmr_ns(&shared.config.nak);
+        let interval_ns = nanos(shared.config.nak.spmr);
         self.spm_request.tries = self.spm_request.tries.saturating_add(1);
         let wait_ns = interval_ns.saturating_mul(1 << self.spm_request.tries.min(8));
         let next = now.plus_nanos(wait_ns.saturating_add(shared.rng.below(interval_ns)));
@@ -77,7 +77,3 @@ impl Peer {
 
 /// One to the group, one to the source.
 const COPIES: u8 = 2;
-
-fn spmr_ns(config: &NakConfig) -> u64 {
-    u64::try_from(config.spmr.as_nanos()).unwrap_or(u64::MAX)
-}
