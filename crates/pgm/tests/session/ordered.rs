@@ -72,19 +72,8 @@ fn everything_arrives_under_loss() {
     world.run_ms(50);
     let messages: Vec<Vec<u8>> =
         (0..2000_u32).map(|i| vec![i as u8; 1 + (i * 7919 % 3000) as usize]).collect();
-    let mut waiting = messages.iter();
-    let mut next = waiting.next();
-    while let Some(message) = next {
-        if world.source.publish(world.now, message).is_ok() {
-            next = waiting.next();
-        } else {
-            world.run_ms(5);
-        }
-    }
-    world.source.finish(world.now);
-    let done = world
-        .run_until(60_000, |world| world.told.iter().all(|told| matches!(told.last(), Some(Told::End(_)))));
-    assert!(done, "{:?}", world.receivers.iter().map(|r| r.stats()).collect::<Vec<_>>());
+    messages.iter().for_each(|message| world.publish_when_there_is_room(message));
+    world.finish();
     for receiver in 0..3 {
         let Told::Start(first) = world.told[receiver][0] else { panic!("begins with the start") };
         assert_eq!(first, 0);

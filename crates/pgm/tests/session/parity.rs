@@ -22,27 +22,11 @@ fn messages_through(config: SourceConfig, loss_percent: u64, receivers: u64) -> 
     world.loss = random_loss(loss_percent, 2);
     let messages: Vec<Vec<u8>> =
         (0..1500_u32).map(|i| vec![i as u8; 1 + (i * 7919 % 3000) as usize]).collect();
-    let mut waiting = messages.iter().enumerate();
-    let mut next = waiting.next();
-    while let Some((at, message)) = next {
-        if at % 100 == 99 {
-            world.run_ms(30);
-        }
-        if world.source.publish(world.now, message).is_ok() {
-            next = waiting.next();
-        } else {
-            world.run_ms(5);
-        }
+    for burst in messages.chunks(100) {
+        burst.iter().for_each(|message| world.publish_when_there_is_room(message));
+        world.run_ms(30);
     }
-    world.source.finish(world.now);
-    let done = world
-        .run_until(60_000, |world| world.told.iter().all(|told| matches!(told.last(), Some(Told::End(_)))));
-    assert!(
-        done,
-        "{:#?} {:#?}",
-        world.source.stats(),
-        world.receivers.iter().map(|r| r.stats()).collect::<Vec<_>>()
-    );
+    world.finish();
     for receiver in 0..receivers as usize {
         assert_eq!(world.told[receiver][0], Told::Start(0));
         assert!(world.messages(receiver).iter().eq(messages.iter()), "receiver {receiver}");
@@ -118,15 +102,7 @@ fn file_through(k: u8, pro_active: ProActive, loss_percent: u64, receivers: u64)
     world.file = (0..2_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     world.source.offer(world.now, world.file.len() as u64).unwrap();
     world.drain();
-    world.source.finish(world.now);
-    let done = world
-        .run_until(60_000, |world| world.told.iter().all(|told| matches!(told.last(), Some(Told::End(_)))));
-    assert!(
-        done,
-        "{:#?} {:#?}",
-        world.source.stats(),
-        world.receivers.iter().map(|r| r.stats()).collect::<Vec<_>>()
-    );
+    world.finish();
     for receiver in 0..receivers as usize {
         assert!(world.files[receiver] == world.file, "receiver {receiver}");
     }

@@ -19,6 +19,16 @@ fn paused(slow: Slow) -> ReceiverRig {
     rig
 }
 
+/// A receiver that has room for 4000 bytes of a source with groups of 4, and what the source's SPMs say.
+fn small_of_groups() -> (ReceiverRig, SpmOptions) {
+    let limits = Limits { bytes: 4000, ..Limits::default() };
+    let parity = Some(ParityPrm::new(4, false, true).unwrap());
+    let options = SpmOptions { parity, ..SpmOptions::default() };
+    let mut rig = ReceiverRig::new(ReceiverConfig { limits, ..apdus() });
+    rig.spm_with(0, u32::MAX, options);
+    (rig, options)
+}
+
 fn messages(sqns: Range<u8>) -> Vec<Told> {
     sqns.map(|sqn| Told::Message(vec![sqn])).collect()
 }
@@ -80,20 +90,17 @@ fn parity_of_what_is_new_makes_room_for_itself() {
 
 #[test]
 fn what_finds_no_room_tells_how_long_its_group_is() {
-    let limits = Limits { bytes: 4000, ..Limits::default() };
-    let parity = Some(ParityPrm::new(4, false, true).unwrap());
     let curr_tgsize = NonZeroU32::new(2);
     let options = DataOptions { curr_tgsize, ..DataOptions::default() };
     let of_parity = Content::Parity { group: None, var_pktlen: false, fragment: None };
     for (sqn, content) in [(5, Content::WHOLE), (4, of_parity)] {
-        let mut rig = ReceiverRig::new(ReceiverConfig { limits, ..apdus() });
-        rig.spm_with(0, u32::MAX, SpmOptions { parity, ..SpmOptions::default() });
+        let (mut rig, of_groups) = small_of_groups();
         rig.told();
         (1..4).for_each(|sqn| rig.odata(sqn, &[sqn as u8; 1000]));
         let head = DataHead { content, options, ..DataHead::new(DataKind::Original, Seq(sqn), Seq(0)) };
         rig.hear(Body::Data(Data { head, payload: &[0; 1000] }));
         assert_eq!(rig.receiver.stats().dropped_full, 1);
-        rig.spm_with(8, 7, SpmOptions { parity, ..SpmOptions::default() });
+        rig.spm_with(8, 7, of_groups);
         let lost: Vec<_> = rig.told().into_iter().filter(|told| matches!(told, Told::Lost(..))).collect();
         assert_eq!(lost, [Told::Lost(0, 0), Told::Lost(4, 5)], "no packets 6 and 7 ever were: {content:?}");
     }
@@ -101,11 +108,7 @@ fn what_finds_no_room_tells_how_long_its_group_is() {
 
 #[test]
 fn what_finds_no_room_is_not_asked_for_because_another_receiver_asks_for_it() {
-    let limits = Limits { bytes: 4000, ..Limits::default() };
-    let parity = Some(ParityPrm::new(4, false, true).unwrap());
-    let options = SpmOptions { parity, ..SpmOptions::default() };
-    let mut rig = ReceiverRig::new(ReceiverConfig { limits, ..apdus() });
-    rig.spm_with(0, u32::MAX, options);
+    let (mut rig, options) = small_of_groups();
     (1..4).for_each(|sqn| rig.odata(sqn, &[sqn as u8; 1000]));
     rig.spm_with(0, 11, options);
     rig.hear(Body::Ncf(Ncf::new(request(&[Seq(11)], true))));
@@ -119,11 +122,7 @@ fn what_finds_no_room_is_not_asked_for_because_another_receiver_asks_for_it() {
 
 #[test]
 fn what_found_no_room_is_not_asked_for_until_there_is() {
-    let limits = Limits { bytes: 4000, ..Limits::default() };
-    let parity = Some(ParityPrm::new(4, false, true).unwrap());
-    let options = SpmOptions { parity, ..SpmOptions::default() };
-    let mut rig = ReceiverRig::new(ReceiverConfig { limits, ..apdus() });
-    rig.spm_with(0, u32::MAX, options);
+    let (mut rig, options) = small_of_groups();
     rig.spm_with(0, 11, options);
     let naks = rig.run_ms(30);
     assert!(naks.iter().any(|nak| nak.text.starts_with("NAK 3,7,11 of")), "lengths are not known: {naks:?}");

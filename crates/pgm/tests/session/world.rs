@@ -203,6 +203,21 @@ impl World {
         self.drain();
     }
 
+    pub(crate) fn publish_when_there_is_room(&mut self, message: &[u8]) {
+        while self.source.publish(self.now, message).is_err() {
+            self.run_ms(5);
+        }
+    }
+
+    /// Ends the session and runs until all receivers were told of its end.
+    pub(crate) fn finish(&mut self) {
+        self.source.finish(self.now);
+        let is_over = |told: &Vec<Told>| matches!(told.last(), Some(Told::End(_)));
+        let is_done = self.run_until(60_000, |world| world.told.iter().all(is_over));
+        let receivers: Vec<_> = self.receivers.iter().map(Receiver::stats).collect();
+        assert!(is_done, "{:#?} {receivers:#?}", self.source.stats());
+    }
+
     fn next_at(&self) -> Option<Instant> {
         let timers = self.receivers.iter().map(Receiver::poll_timeout).chain([self.source.poll_timeout()]);
         let packets = self.in_flight.keys().next().map(|(at, _)| *at);
