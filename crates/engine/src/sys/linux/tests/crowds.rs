@@ -52,6 +52,25 @@ impl Party {
     }
 }
 
+/// Runs a test with each backend where there are two cables.
+fn on_two_cables(test: fn(Choice)) {
+    for backend in [Choice::Epoll, Choice::Uring] {
+        in_a_namespace(move || {
+            lay_cables();
+            test(backend);
+        });
+    }
+}
+
+/// Whether the system has IPv6; if not, it says so.
+fn has_ipv6() -> bool {
+    let has = UdpSocket::bind("[::1]:0").is_ok();
+    if !has {
+        println!("skipped: this system has no IPv6");
+    }
+    has
+}
+
 /// Two cables, `a0` to `a1` and `b0` to `b1`, whose near ends have addresses.
 fn lay_cables() {
     for (cable, net) in [("a", 1), ("b", 2)] {
@@ -76,123 +95,108 @@ fn named(cable: &str) -> Option<Interface> {
 
 #[test]
 fn what_goes_to_a_group_leaves_as_its_socket_says() {
-    for backend in [Choice::Epoll, Choice::Uring] {
-        in_a_namespace(move || {
-            lay_cables();
-            let group = address("239.192.7.1");
-            // What leaves by an interface is looped back as if it had arrived there. A raw socket hears it with its IP header.
-            let raw = udp::UdpConfig { protocol: Some(17), ..wildcard() };
-            let member = |cable| {
-                let membership = Membership { interface: named(cable), ..Membership::any_source(group) };
-                Party::member(backend, &membership, &raw)
-            };
-            let (mut at_a, mut at_b) = (member("a0"), member("b0"));
-            let say = |sending, word: &[u8]| {
-                let socket = udp::UdpConfig { multicast: sending, ..wildcard() };
-                Party::at(backend, &socket).say(group, word);
-            };
-            let index = Interface::Name("a0".to_owned()).resolve().expect("it is there").index;
-            for interface in
-                [named("a0"), Some(Interface::Index(index)), Some(Interface::Address(address("10.1.0.1")))]
-            {
-                say(Sending { ttl: 7, loopback: false, interface: interface.clone() }, b"unheard here");
-                say(Sending { ttl: 7, loopback: true, interface }, b"by a");
-                let (path, packet) = at_a.hear().expect("it comes");
-                // The time to live stands in the ninth byte (RFC 791 section 3.1); 28 bytes are headers.
-                assert_eq!((packet[8], &packet[28..], path.cast), (7, &b"by a"[..], Cast::Multicast));
-            }
-            say(Sending { interface: named("b0"), ..Sending::default() }, b"by b");
-            let (_, packet) = at_b.hear().expect("it comes");
-            assert_eq!((packet[8], &packet[28..]), (1, &b"by b"[..]), "the first that went by it");
-        });
-    }
+    on_two_cables(|backend| {
+        let group = address("239.192.7.1");
+        // What leaves by an interface is looped back as if it had arrived there. A raw socket hears it with its IP header.
+        let raw = udp::UdpConfig { protocol: Some(17), ..wildcard() };
+        let member = |cable| {
+            let membership = Membership { interface: named(cable), ..Membership::any_source(group) };
+            Party::member(backend, &membership, &raw)
+        };
+        let (mut at_a, mut at_b) = (member("a0"), member("b0"));
+        let say = |sending, word: &[u8]| {
+            let socket = udp::UdpConfig { multicast: sending, ..wildcard() };
+            Party::at(backend, &socket).say(group, word);
+        };
+        let index = Interface::Name("a0".to_owned()).resolve().expect("it is there").index;
+        for interface in
+            [named("a0"), Some(Interface::Index(index)), Some(Interface::Address(address("10.1.0.1")))]
+        {
+            say(Sending { ttl: 7, loopback: false, interface: interface.clone() }, b"unheard here");
+            say(Sending { ttl: 7, loopback: true, interface }, b"by a");
+            let (path, packet) = at_a.hear().expect("it comes");
+            // The time to live stands in the ninth byte (RFC 791 section 3.1); 28 bytes are headers.
+            assert_eq!((packet[8], &packet[28..], path.cast), (7, &b"by a"[..], Cast::Multicast));
+        }
+        say(Sending { interface: named("b0"), ..Sending::default() }, b"by b");
+        let (_, packet) = at_b.hear().expect("it comes");
+        assert_eq!((packet[8], &packet[28..]), (1, &b"by b"[..]), "the first that went by it");
+    });
 }
 
 #[test]
 fn broadcast_is_sent_by_who_may_and_known_for_what_it_is() {
-    for backend in [Choice::Epoll, Choice::Uring] {
-        in_a_namespace(move || {
-            lay_cables();
-            let everyone = address("10.1.0.255");
-            let any = udp::UdpConfig::new(SocketAddr::new(address("0.0.0.0"), PORT));
-            let mut listener = Party::at(backend, &any);
-            let mut silent = Party::at(backend, &wildcard());
-            silent.say(everyone, b"no");
-            let failure = silent.hear().expect_err("it was not asked for");
-            assert_eq!(failure.error().kind(), std::io::ErrorKind::PermissionDenied);
-            Party::at(backend, &udp::UdpConfig { broadcast: true, ..wildcard() }).say(everyone, b"all");
-            let (path, word) = listener.hear().expect("it comes");
-            assert_eq!((path.cast, path.to, &word[..]), (Cast::Broadcast, everyone, &b"all"[..]));
-        });
-    }
+    on_two_cables(|backend| {
+        let everyone = address("10.1.0.255");
+        let any = udp::UdpConfig::new(SocketAddr::new(address("0.0.0.0"), PORT));
+        let mut listener = Party::at(backend, &any);
+        let mut silent = Party::at(backend, &wildcard());
+        silent.say(everyone, b"no");
+        let failure = silent.hear().expect_err("it was not asked for");
+        assert_eq!(failure.error().kind(), std::io::ErrorKind::PermissionDenied);
+        Party::at(backend, &udp::UdpConfig { broadcast: true, ..wildcard() }).say(everyone, b"all");
+        let (path, word) = listener.hear().expect("it comes");
+        assert_eq!((path.cast, path.to, &word[..]), (Cast::Broadcast, everyone, &b"all"[..]));
+    });
 }
 
 #[test]
 fn a_group_of_ipv6_is_heard_from_all_or_from_one() {
-    for backend in [Choice::Epoll, Choice::Uring] {
-        in_a_namespace(move || {
-            if UdpSocket::bind("[::1]:0").is_err() {
-                println!("skipped: this system has no IPv6");
-                return;
-            }
-            lay_cables();
-            for last in [1, 2] {
-                ip(&format!("addr add fd00::{last}/64 dev a0 nodad"));
-            }
-            let group = address("ff3e::7");
-            let wildcard = udp::UdpConfig::new("[::]:0".parse().expect("a literal address"));
-            let any = Membership { interface: named("a0"), ..Membership::any_source(group) };
-            let one = Membership { source: Some(address("fd00::1")), ..any.clone() };
-            let mut of_all = Party::member(backend, &any, &wildcard);
-            let mut of_one = Party::member(backend, &one, &wildcard);
-            let sending = Sending { interface: named("a0"), ..Sending::default() };
-            for (last, word) in [(2, b"two"), (1, b"one")] {
-                let from = SocketAddr::new(address(&format!("fd00::{last}")), 0);
-                let socket = udp::UdpConfig { multicast: sending.clone(), ..udp::UdpConfig::new(from) };
-                Party::at(backend, &socket).say(group, word);
-                let (path, heard) = of_all.hear().expect("it comes");
-                assert_eq!((path.from.ip(), path.to, path.cast), (from.ip(), group, Cast::Multicast));
-                assert_eq!(heard, word);
-            }
-            let (path, heard) = of_one.hear().expect("it comes");
-            assert_eq!((path.from.ip(), &heard[..]), (address("fd00::1"), &b"one"[..]), "the first it hears");
-        });
-    }
+    on_two_cables(|backend| {
+        if !has_ipv6() {
+            return;
+        }
+        for last in [1, 2] {
+            ip(&format!("addr add fd00::{last}/64 dev a0 nodad"));
+        }
+        let group = address("ff3e::7");
+        let wildcard = udp::UdpConfig::new("[::]:0".parse().expect("a literal address"));
+        let any = Membership { interface: named("a0"), ..Membership::any_source(group) };
+        let one = Membership { source: Some(address("fd00::1")), ..any.clone() };
+        let mut of_all = Party::member(backend, &any, &wildcard);
+        let mut of_one = Party::member(backend, &one, &wildcard);
+        let sending = Sending { interface: named("a0"), ..Sending::default() };
+        for (last, word) in [(2, b"two"), (1, b"one")] {
+            let from = SocketAddr::new(address(&format!("fd00::{last}")), 0);
+            let socket = udp::UdpConfig { multicast: sending.clone(), ..udp::UdpConfig::new(from) };
+            Party::at(backend, &socket).say(group, word);
+            let (path, heard) = of_all.hear().expect("it comes");
+            assert_eq!((path.from.ip(), path.to, path.cast), (from.ip(), group, Cast::Multicast));
+            assert_eq!(heard, word);
+        }
+        let (path, heard) = of_one.hear().expect("it comes");
+        assert_eq!((path.from.ip(), &heard[..]), (address("fd00::1"), &b"one"[..]), "the first it hears");
+    });
 }
 
 #[test]
 fn a_group_of_ipv6_is_heard_where_it_was_joined() {
-    for backend in [Choice::Epoll, Choice::Uring] {
-        in_a_namespace(move || {
-            if UdpSocket::bind("[::1]:0").is_err() {
-                println!("skipped: this system has no IPv6");
-                return;
-            }
-            lay_cables();
-            for (cable, net) in [("a0", "fd0a"), ("b0", "fd0b")] {
-                ip(&format!("addr add {net}::1/64 dev {cable} nodad"));
-            }
-            let group = address("ff15::7");
-            let wildcard = udp::UdpConfig::new("[::]:0".parse().expect("a literal address"));
-            let membership = |cable| Membership { interface: named(cable), ..Membership::any_source(group) };
-            let mut at_a = Party::member(backend, &membership("a0"), &wildcard);
-            let mut at_b = Party::member(backend, &membership("b0"), &wildcard);
-            let both = multicast::bind(&membership("a0"), PORT, &wildcard).expect("the interface is there");
-            both.join(&membership("b0")).expect("the interface is there");
-            let mut at_both = Party::new(backend, both);
-            for (cable, net) in [("a0", "fd0a"), ("b0", "fd0b"), ("a0", "fd0a"), ("b0", "fd0b")] {
-                let sending = Sending { interface: named(cable), ..Sending::default() };
-                let from = SocketAddr::new(address(&format!("{net}::1")), 0);
-                let socket = udp::UdpConfig { multicast: sending, ..udp::UdpConfig::new(from) };
-                Party::at(backend, &socket).say(group, cable.as_bytes());
-            }
-            let words = |party: &mut Party, count| {
-                Vec::from_iter((0..count).map(|_| party.hear().expect("it comes").1))
-            };
-            assert_eq!(words(&mut at_both, 4), [b"a0", b"b0", b"a0", b"b0"]);
-            assert_eq!(words(&mut at_a, 2), [b"a0", b"a0"]);
-            assert_eq!(words(&mut at_b, 2), [b"b0", b"b0"]);
-            assert_eq!(at_b.0.stats().dropped.filtered, 2);
-        });
-    }
+    on_two_cables(|backend| {
+        if !has_ipv6() {
+            return;
+        }
+        for (cable, net) in [("a0", "fd0a"), ("b0", "fd0b")] {
+            ip(&format!("addr add {net}::1/64 dev {cable} nodad"));
+        }
+        let group = address("ff15::7");
+        let wildcard = udp::UdpConfig::new("[::]:0".parse().expect("a literal address"));
+        let membership = |cable| Membership { interface: named(cable), ..Membership::any_source(group) };
+        let mut at_a = Party::member(backend, &membership("a0"), &wildcard);
+        let mut at_b = Party::member(backend, &membership("b0"), &wildcard);
+        let both = multicast::bind(&membership("a0"), PORT, &wildcard).expect("the interface is there");
+        both.join(&membership("b0")).expect("the interface is there");
+        let mut at_both = Party::new(backend, both);
+        for (cable, net) in [("a0", "fd0a"), ("b0", "fd0b"), ("a0", "fd0a"), ("b0", "fd0b")] {
+            let sending = Sending { interface: named(cable), ..Sending::default() };
+            let from = SocketAddr::new(address(&format!("{net}::1")), 0);
+            let socket = udp::UdpConfig { multicast: sending, ..udp::UdpConfig::new(from) };
+            Party::at(backend, &socket).say(group, cable.as_bytes());
+        }
+        let words =
+            |party: &mut Party, count| Vec::from_iter((0..count).map(|_| party.hear().expect("it comes").1));
+        assert_eq!(words(&mut at_both, 4), [b"a0", b"b0", b"a0", b"b0"]);
+        assert_eq!(words(&mut at_a, 2), [b"a0", b"a0"]);
+        assert_eq!(words(&mut at_b, 2), [b"b0", b"b0"]);
+        assert_eq!(at_b.0.stats().dropped.filtered, 2);
+    });
 }
