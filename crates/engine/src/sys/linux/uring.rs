@@ -36,7 +36,7 @@ use super::{Doorbell, WARM};
 use crate::core::Core;
 use crate::event::{Failure, Pending};
 use crate::operation::{Operation, Token};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Piece};
 use crate::pool::{Buffer, HEADROOM};
 use crate::slots::{Slots, SocketId};
 use crate::udp::UdpSocket;
@@ -52,8 +52,8 @@ pub(crate) struct Uring {
     letters: Box<[Letter]>,
     /// What a multishot receive is told about the room for names and control messages.
     template: Box<libc::msghdr>,
-    /// Trains submitted in this poll; the kernel has them until the submission returns.
-    issued: Vec<Outgoing>,
+    /// Trains submitted in this poll, each with all of it as the piece; the kernel has them until the submission returns.
+    issued: Vec<(Outgoing, Piece)>,
     /// Buffers of issued trains that were refused, with the error.
     refused: Vec<(u32, i32)>,
     completions: Vec<Completion>,
@@ -241,7 +241,7 @@ impl Uring {
             let entry = letter.entry(fd).flags(squeue::Flags::SKIP_SUCCESS);
             let subject = train.buffer.index() as u32;
             self.ring.push(entry, Token { operation: Operation::Send, subject })?;
-            self.issued.push(train);
+            self.issued.push((train, piece));
         }
         Ok(())
     }
@@ -303,19 +303,17 @@ impl Uring {
     /// Takes the memory of issued trains back: the submission has returned.
     fn settle(&mut self, core: &mut Core) {
         let mut issued = std::mem::take(&mut self.issued);
-        for train in issued.drain(..) {
+        for (train, piece) in issued.drain(..) {
             let index = train.buffer.index() as u32;
             let error = self.refused.iter().find(|(refused, _)| *refused == index).map(|&(_, code)| code);
             let settled = match error {
                 None => {
-                    let segments = train.transmit.len.div_ceil(train.transmit.stride.max(1)).max(1);
-                    let piece = train.piece(segments);
                     core.sent(train, piece);
                     Ok(())
                 }
                 Some(libc::EAGAIN) => self.block(core, train),
                 // The slow way finds out whether the route takes no trains, or says what else is wrong.
-                Some(_) if train.transmit.len > train.transmit.stride => self.send_in_pieces(core, train),
+                Some(_) if piece.segmented => self.send_in_pieces(core, train),
                 Some(code) => {
                     core.refused(train, code);
                     Ok(())
