@@ -19,7 +19,7 @@ pub(crate) fn pin(cpu: usize) -> io::Result<()> {
     if cpu >= libc::CPU_SETSIZE as usize {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    // SAFETY: as above.
+    // SAFETY: `cpu_set_t` is a bit mask, for which all zeros is the empty set.
     let mut set: libc::cpu_set_t = unsafe { zeroed() };
     // SAFETY: the index is below the set's size in bits.
     unsafe { libc::CPU_SET(cpu, &mut set) };

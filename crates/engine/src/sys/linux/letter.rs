@@ -176,35 +176,35 @@ pub(super) fn deliver(
     arrival: &Arrival<'_>,
 ) {
     core.stats.completions += 1;
-    let facts = Ancillary::read(arrival.control);
-    if let Some(total) = facts.drops {
+    let told = Ancillary::read(arrival.control);
+    if let Some(total) = told.drops {
         core.stats.dropped.kernel += u64::from(total.wrapping_sub(*drops));
         *drops = total;
     }
     let local = socket.local_addr().ip();
-    let to = facts.to.unwrap_or(local);
+    let to = told.to.unwrap_or(local);
     let from = address::read(arrival.name).or(socket.peer_addr());
-    let is_for_us = socket.hears(to) && socket.hears_by(to, facts.interface);
+    let is_for_us = socket.hears(to) && socket.hears_by(to, told.interface);
     let Some(from) = from.filter(|_| is_for_us) else {
         core.stats.dropped.filtered += 1;
         core.pool.release(buffer);
         return;
     };
-    let path = Path { from, to, cast: facts.cast, interface: facts.interface, tos: facts.tos };
+    let path = Path { from, to, cast: told.cast, interface: told.interface, tos: told.tos };
     if arrival.flags & libc::MSG_TRUNC != 0 {
         core.stats.dropped.truncated += 1;
         core.pool.release(buffer);
         core.notice(Pending::Truncated { socket: id, path });
         return;
     }
-    let stride = facts.stride.filter(|&stride| stride > 0).unwrap_or(arrival.len);
+    let stride = told.stride.filter(|&stride| stride > 0).unwrap_or(arrival.len);
     let facts = Facts {
         socket: id,
         path,
         stride: stride.min(arrival.len),
         len: arrival.len,
         kernel_drops: *drops,
-        arrived: facts.arrived,
+        arrived: told.arrived,
     };
     core.arrived(facts, buffer);
 }

@@ -126,8 +126,8 @@ pub(super) fn deliver(
     len: Option<usize>,
 ) {
     core.stats.completions += 1;
-    let facts = Ancillary::read(arrival.control);
-    let to = facts.to.unwrap_or(socket.local_addr().ip());
+    let told = Ancillary::read(arrival.control);
+    let to = told.to.unwrap_or(socket.local_addr().ip());
     let from = address::read(arrival.name).or(socket.peer_addr());
     let Some(from) = from.filter(|_| socket.hears(to)) else {
         core.stats.dropped.filtered += 1;
@@ -135,7 +135,7 @@ pub(super) fn deliver(
         return;
     };
     let cast = cast(to, arrival.flags);
-    let path = Path { from, to, cast, interface: facts.interface, tos: facts.tos };
+    let path = Path { from, to, cast, interface: told.interface, tos: told.tos };
     let Some(len) = len else {
         core.stats.dropped.truncated += 1;
         core.pool.release(buffer);
