@@ -19,7 +19,7 @@ pub enum Interface {
     Address(IpAddr),
     /// The system's name for it.
     Name(String),
-    /// An address of a link, which several interfaces may have, and the name or number of the one that is meant.
+    /// A link-local address, which several interfaces may have, and its zone: the name or number of the interface (RFC 4007 section 11).
     Zoned(Ipv6Addr, String),
 }
 
@@ -67,7 +67,7 @@ impl Interface {
     pub fn towards(interface: Option<&Interface>, group: IpAddr) -> io::Result<(u32, IpAddr)> {
         let chosen = match interface {
             Some(interface) => interface.resolve()?,
-            None if multicast::is_of_link(group) => return Err(InterfaceError::Needed(group).into()),
+            None if multicast::is_link_local(group) => return Err(InterfaceError::Needed(group).into()),
             None => {
                 let any = if group.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
                 let socket = std::net::UdpSocket::bind(any)?;
@@ -164,7 +164,7 @@ impl Addressed {
     /// All there are now, of interfaces that have a number.
     fn all() -> io::Result<Vec<Self>> {
         let all = if_addrs::get_if_addrs()?;
-        // Windows has addresses of a link for interfaces that lead nowhere.
+        // Windows has link-local addresses for interfaces that lead nowhere.
         let is_of_none =
             |entry: &if_addrs::Interface| entry.is_link_local() && entry.oper_status == IfOperStatus::Down;
         let told = all.into_iter().filter(|entry| !is_of_none(entry));
@@ -202,7 +202,7 @@ pub enum InterfaceError {
     },
     /// The system knows no way to the group.
     NoWay(IpAddr, io::Error),
-    /// The group is another one on each link.
+    /// The group is link-local: it is another one on each link.
     Needed(IpAddr),
     /// It has no IPv4 address, and an IPv4 group needs one.
     NoIpv4(Interface),

@@ -56,7 +56,7 @@ pub fn bind(membership: &Membership, port: u16, config: &UdpConfig) -> io::Resul
     }
     let mut bind = SocketAddr::new(group, port);
     if let (SocketAddr::V6(bind), true, Some(interface)) =
-        (&mut bind, is_of_link(group), &membership.interface)
+        (&mut bind, is_link_local(group), &membership.interface)
     {
         bind.set_scope_id(interface.resolve()?.index);
     }
@@ -74,9 +74,10 @@ pub fn bind(membership: &Membership, port: u16, config: &UdpConfig) -> io::Resul
     Ok(socket)
 }
 
-/// Whether a group is another one on each interface or link (RFC 4291 section 2.7): its address needs the interface's number.
+/// Whether a group has the scope of an interface or a link (RFC 4291 section 2.7): each link has a group of that address, so that the
+/// address needs the interface's number.
 #[must_use]
-pub fn is_of_link(group: IpAddr) -> bool {
+pub fn is_link_local(group: IpAddr) -> bool {
     matches!(group, IpAddr::V6(v6) if v6.is_multicast() && v6.octets()[1] & 0x0f <= 2)
 }
 

@@ -97,7 +97,7 @@ impl UdpSocket {
         self.granted
     }
 
-    /// The socket sends and receives IPv6, and IPv4 in IPv6's clothes.
+    /// The socket is one of IPv6, which has IPv4 addresses in their mapped form (RFC 4291 section 2.5.5.2).
     pub(crate) fn is_v6(&self) -> bool {
         self.local.is_ipv6()
     }

@@ -280,7 +280,7 @@ fn join_each(group: SocketAddr, interfaces: &[Interface]) -> Result<Joined, Beac
 fn join(sockets: &mut Vec<UdpSocket>, group: SocketAddr, interface: &Interface) -> io::Result<()> {
     let membership = Membership { interface: Some(interface.clone()), ..Membership::any_source(group.ip()) };
     match sockets.last() {
-        Some(socket) if !multicast::is_of_link(group.ip()) => socket.join(&membership),
+        Some(socket) if !multicast::is_link_local(group.ip()) => socket.join(&membership),
         _ => {
             let config = UdpConfig { receive_buffer: Some(RECEIVE_BUFFER), ..UdpConfig::new(group) };
             sockets.push(multicast::bind(&membership, group.port(), &config)?);

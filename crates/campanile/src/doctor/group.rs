@@ -142,11 +142,11 @@ fn querier(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
 /// How far datagrams to the group go: what the group is for (RFC 5771 section 4, RFC 4291 section 2.7), and the TTL of who sets none.
 fn reach(group: IpAddr, interface: Option<&str>) -> Finding {
     let check = "reach";
-    let (is_of_link, other) = match group {
+    let (is_link_local, other) = match group {
         IpAddr::V4(group) => (group.octets()[..3] == [224, 0, 0], "239.192.7.1"),
         IpAddr::V6(group) => (matches!(group.octets()[1] & 0xf, 1 | 2), "ff15::7"),
     };
-    if is_of_link {
+    if is_link_local {
         return Finding::new(check, Severity::Notice, format!("{group} is a group of one link"))
             .costs("no router takes it on, whatever the TTL")
             .fix(format!(

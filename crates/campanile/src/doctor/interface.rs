@@ -116,18 +116,18 @@ fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
 fn address(all: &[(String, IpAddr)], interface: &str, group: IpAddr) -> Finding {
     let check = "address";
     let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };
-    let is_of_link = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let is_link_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     let own = all.iter().filter(|(name, address)| name == interface && address.is_ipv4() == group.is_ipv4());
     let (severity, evidence, cost) = match own
         .map(|(_, address)| address)
-        .min_by_key(|address| is_of_link(address))
+        .min_by_key(|address| is_link_local(address))
     {
         None => (
             Severity::Fault,
             format!("{interface} has no address of {family}"),
             "programs cannot send or join by it, and switches may not heed who says a group without one",
         ),
-        Some(address) if is_of_link(address) => (
+        Some(address) if is_link_local(address) => (
             Severity::Notice,
             format!("{interface} has {address}, and none that is of more than the link"),
             "what is sent by it crosses no router, whatever the TTL",

@@ -213,7 +213,7 @@ impl Links {
 /// An address with the scope that link-local ones need.
 fn scoped(address: IpAddr, port: u16, interface: u32) -> SocketAddr {
     match address {
-        IpAddr::V6(v6) if v6.is_unicast_link_local() || multicast::is_of_link(address) => {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() || multicast::is_link_local(address) => {
             SocketAddrV6::new(v6, port, 0, interface).into()
         }
         other => SocketAddr::new(other, port),
@@ -312,7 +312,7 @@ fn ears_of(options: &Options, group: IpAddr, ways: &[Way]) -> io::Result<Vec<Udp
     config.receive_buffer = Some(network.receive_buffer);
     config.protocol = protocol(options);
     let port = if config.protocol.is_some() { 0 } else { network.group.port() };
-    let is_apart = multicast::is_of_link(group);
+    let is_apart = multicast::is_link_local(group);
     let mut ears: Vec<UdpSocket> = Vec::new();
     for way in ways {
         for (at, &source) in sources.iter().enumerate() {
