@@ -11,10 +11,10 @@
 #![forbid(unsafe_code)]
 
 mod link;
+mod namespace;
 mod network;
 mod port;
 mod process;
-mod space;
 mod traffic;
 mod transfer;
 

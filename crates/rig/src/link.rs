@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use crate::RigError;
+use crate::namespace::Namespace;
 use crate::network::Node;
-use crate::space::Space;
 
 /// How much a link loses, in thousandths of its UDP and PGM packets: each one for itself, drawn by the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Node {
         let merges = self.merges.load(Ordering::Relaxed);
         let (on_the_way, on_arrival) = if merges { (down, String::new()) } else { (String::new(), down) };
         hook(self.hub(), &format!("way{number}"), "egress", &port, &on_the_way)?;
-        hook(self.space(), "loss", "ingress", "eth0", &on_arrival)?;
+        hook(self.namespace(), "loss", "ingress", "eth0", &on_arrival)?;
         hook(self.hub(), &format!("loss{number}"), "ingress", &port, &rule("", loss.up, "drop"))
     }
 
@@ -49,7 +49,7 @@ impl Node {
         self.lose(Loss::default())?;
         // A veth takes for a merged one what comes from a device that takes trains of TCP whole.
         let (gro, tso) = if is_merging { ("on", "off") } else { ("off", "on") };
-        self.space().script(&format!("ethtool -K eth0 gro {gro}"))?;
+        self.namespace().script(&format!("ethtool -K eth0 gro {gro}"))?;
         self.hub().script(&format!("ethtool -K {} tso {tso}", self.port()))?;
         self.merges.store(is_merging, Ordering::Relaxed);
         Ok(())
@@ -92,7 +92,7 @@ fn rule(matches: &str, thousandths: u32, verdict: &str) -> String {
 
 /// The slow way: a pair of devices with a queue in front of it, and the bridge behind it. The bridge does not learn from what comes
 /// that way, or it would send the answers there.
-pub(crate) fn slow_way(hub: &Space) -> Result<(), RigError> {
+pub(crate) fn slow_way(hub: &Namespace) -> Result<(), RigError> {
     hub.script(
         "ip link add slow type veth peer name late
          ip link set late master bridge up
@@ -103,7 +103,7 @@ pub(crate) fn slow_way(hub: &Space) -> Result<(), RigError> {
 }
 
 /// Makes the bridge a mere switch: no firewall rules of the IP layer see what it forwards, and nothing reaches the hub's own IP layer.
-pub(crate) fn switch(hub: &Space) -> Result<(), RigError> {
+pub(crate) fn switch(hub: &Namespace) -> Result<(), RigError> {
     // The files are there where the kernel can apply such rules: switching that off saves time, and changes nothing else.
     hub.script(
         "for file in /proc/sys/net/bridge/bridge-nf-call-*tables; do
@@ -114,7 +114,13 @@ pub(crate) fn switch(hub: &Space) -> Result<(), RigError> {
 }
 
 /// Replaces the rules for what comes in at a device or leaves by it.
-fn hook(space: &Space, table: &str, direction: &str, device: &str, rules: &str) -> Result<(), RigError> {
+fn hook(
+    namespace: &Namespace,
+    table: &str,
+    direction: &str,
+    device: &str,
+    rules: &str,
+) -> Result<(), RigError> {
     let mut script = format!("table netdev {table}\ndelete table netdev {table}\n");
     if !rules.trim().is_empty() {
         script += &format!(
@@ -126,5 +132,5 @@ fn hook(space: &Space, table: &str, direction: &str, device: &str, rules: &str) 
              }}\n"
         );
     }
-    space.feed("nft", &["-f", "-"], &script)
+    namespace.feed("nft", &["-f", "-"], &script)
 }

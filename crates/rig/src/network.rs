@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::RigError;
 use crate::link::{slow_way, switch};
-use crate::space::Space;
+use crate::namespace::Namespace;
 
 /// Nodes on one bridge. Dropping the network and its nodes' programs removes it.
 #[derive(Debug)]
 pub struct Network {
-    hub: Arc<Space>,
+    hub: Arc<Namespace>,
     nodes: Vec<Node>,
 }
 
@@ -22,8 +22,8 @@ pub struct Network {
 #[derive(Debug)]
 pub struct Node {
     number: usize,
-    space: Space,
-    hub: Arc<Space>,
+    namespace: Namespace,
+    hub: Arc<Namespace>,
     /// Whether its device merges datagrams that arrive in a row.
     pub(crate) merges: AtomicBool,
 }
@@ -38,7 +38,7 @@ impl Network {
     /// If there are more than 200 nodes.
     pub fn new(nodes: usize) -> Result<Self, RigError> {
         assert!(nodes <= 200, "the nodes have addresses in one network");
-        let hub = Arc::new(Space::first()?);
+        let hub = Arc::new(Namespace::first()?);
         hub.script(
             "ip link add bridge type bridge mcast_snooping 0
              ip link set bridge up
@@ -63,10 +63,10 @@ impl Network {
 }
 
 impl Node {
-    fn new(number: usize, hub: &Arc<Space>) -> Result<Self, RigError> {
-        let (space, merges) = (hub.another()?, AtomicBool::new(false));
-        let node = Self { number, space, hub: Arc::clone(hub), merges };
-        let (port, holder) = (node.port(), node.space.id());
+    fn new(number: usize, hub: &Arc<Namespace>) -> Result<Self, RigError> {
+        let (namespace, merges) = (hub.another()?, AtomicBool::new(false));
+        let node = Self { number, namespace, hub: Arc::clone(hub), merges };
+        let (port, holder) = (node.port(), node.namespace.id());
         // With that offload a train crosses the bridge as one packet: one loss would take all of it, as no wire does.
         node.hub.script(&format!(
             "ip link add {port} type veth peer name eth0 netns {holder}
@@ -74,7 +74,7 @@ impl Node {
              ip link set {port} master bridge up"
         ))?;
         let (v4, v6) = (node.v4(), node.v6());
-        node.space.script(&format!(
+        node.namespace.script(&format!(
             "ethtool -K eth0 tx-udp-segmentation off
              ip address add {v4}/24 broadcast + dev eth0
              ip address add {v6}/64 dev eth0 nodad
@@ -105,7 +105,7 @@ impl Node {
 
     /// A program on this node.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        self.space.command(program)
+        self.namespace.command(program)
     }
 
     /// Bytes that its Ethernet device has sent, with their Ethernet headers.
@@ -156,11 +156,11 @@ impl Node {
         Err(RigError::Command { what: what.to_owned(), said: "there is none".to_owned() })
     }
 
-    pub(crate) fn space(&self) -> &Space {
-        &self.space
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
 
-    pub(crate) fn hub(&self) -> &Space {
+    pub(crate) fn hub(&self) -> &Namespace {
         &self.hub
     }
 

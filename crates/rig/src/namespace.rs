@@ -8,7 +8,7 @@ use crate::RigError;
 
 /// A network namespace. Dropping it ends the process that holds it; programs still running in it keep it a little longer.
 #[derive(Debug)]
-pub(crate) struct Space {
+pub(crate) struct Namespace {
     holder: Child,
     rights: Rights,
 }
@@ -22,7 +22,7 @@ enum Rights {
     User,
 }
 
-impl Space {
+impl Namespace {
     /// The first namespace: with the rights of root, or else with a user namespace around it.
     pub(crate) fn first() -> Result<Self, RigError> {
         if std::env::consts::OS != "linux" {
@@ -59,13 +59,13 @@ impl Space {
     /// Starts the process that holds a namespace: it ends with the pipe that it reads from.
     fn hold(command: &mut Command, rights: Rights) -> Result<Self, RigError> {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut space = Self { holder: command.spawn()?, rights };
+        let mut namespace = Self { holder: command.spawn()?, rights };
         // What it reads it gives back, once it is where it should be.
-        let stdin = space.holder.stdin.as_mut().expect("it is piped");
+        let stdin = namespace.holder.stdin.as_mut().expect("it is piped");
         stdin.write_all(b"?")?;
-        let stdout = space.holder.stdout.as_mut().expect("it is piped");
+        let stdout = namespace.holder.stdout.as_mut().expect("it is piped");
         stdout.read_exact(&mut [0])?;
-        Ok(space)
+        Ok(namespace)
     }
 
     /// The process that holds it.
@@ -104,7 +104,7 @@ impl Space {
     }
 }
 
-impl Drop for Space {
+impl Drop for Namespace {
     fn drop(&mut self) {
         // It may have ended with its pipe.
         let _ = self.holder.kill();
