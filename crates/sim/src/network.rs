@@ -7,7 +7,7 @@ use crate::packets::Packets;
 use crate::queue::{Event, Queue};
 use crate::rng::Rng;
 use crate::time::Time;
-use crate::trace::Trace;
+use crate::trace::{Happening, Trace};
 use crate::world::Path;
 
 /// A party by its number, in the order of joining the world.
@@ -135,7 +135,7 @@ impl Network {
         let counters = self.counters_mut(from);
         counters.sent += 1;
         counters.sent_bytes += bytes.len() as u64;
-        self.trace.note(now, u64::from(from.0) | 1 << 32);
+        self.trace.note(now, Happening::Sent, from.0);
         self.trace.note_bytes(bytes);
         let carried = self.carry(now, bytes.len());
         let up = &mut self.ports[from.0 as usize].up;

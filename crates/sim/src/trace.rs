@@ -6,6 +6,19 @@ use crate::time::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trace(u64);
 
+/// What the trace tells apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Happening {
+    /// A party sent a packet.
+    Sent = 1,
+    /// A packet came to a party.
+    Arrived = 2,
+    /// A deadline of a party came.
+    TimedOut = 3,
+    /// An alarm was due.
+    Alarm = 4,
+}
+
 impl Default for Trace {
     fn default() -> Self {
         Self(0x9e37_79b9_7f4a_7c15)
@@ -18,9 +31,10 @@ impl Trace {
         self.0 ^ (self.0 >> 32)
     }
 
-    pub(crate) fn note(&mut self, at: Time, what: u64) {
+    /// Notes what happened to a party or an alarm, by its number.
+    pub(crate) fn note(&mut self, at: Time, what: Happening, number: u32) {
         self.mix(at.0);
-        self.mix(what);
+        self.mix((what as u64) << 32 | u64::from(number));
     }
 
     pub(crate) fn note_bytes(&mut self, bytes: &[u8]) {

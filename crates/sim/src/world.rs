@@ -8,6 +8,7 @@ use crate::network::{Counters, Destination, Medium, Network, PartyId};
 use crate::queue::Event;
 use crate::rng::Rng;
 use crate::time::{Clock, Time};
+use crate::trace::Happening;
 
 /// A sans-IO state machine as the world sees it. All times are readings of the party's own clock.
 ///
@@ -149,7 +150,7 @@ impl<P: Party> World<P> {
             Event::Timer { party } => self.tick(PartyId(party)),
             Event::Drain { party } => self.drain(PartyId(party)),
             Event::Alarm { alarm } => {
-                self.network.trace.note(at, u64::from(alarm) | 4 << 32);
+                self.network.trace.note(at, Happening::Alarm, alarm);
                 Step::Alarm(alarm)
             }
         })
@@ -253,7 +254,7 @@ impl<P: Party> World<P> {
 
     fn arrive(&mut self, id: PartyId, packet: u32) -> Step {
         let member = &mut self.members[id.0 as usize];
-        self.network.trace.note(self.now, u64::from(id.0) | 2 << 32);
+        self.network.trace.note(self.now, Happening::Arrived, id.0);
         let Some(party) = &mut member.party else {
             self.network.packets.release(packet);
             return Step::Quiet;
@@ -295,7 +296,7 @@ impl<P: Party> World<P> {
         let now = member.seat.clock.local(self.now);
         let due = party.poll_timeout().is_some_and(|deadline| deadline <= now);
         if due {
-            self.network.trace.note(self.now, u64::from(id.0) | 3 << 32);
+            self.network.trace.note(self.now, Happening::TimedOut, id.0);
             party.handle_timeout(now);
         }
         self.settle(id);
