@@ -118,10 +118,15 @@ impl ReceiverNode {
         !self.hijacked.is_empty()
     }
 
-    /// Sources whose session is not at its end, and packets given up.
-    pub fn open_and_lost(&self) -> (u32, u32) {
+    /// Sources whose session is not at its end.
+    pub fn open(&self) -> u32 {
         let ended = self.sessions.iter().filter(|(_, session)| session.ended).count();
-        ((self.records.len() - ended) as u32, self.sessions.iter().map(|(_, session)| session.lost).sum())
+        (self.records.len() - ended) as u32
+    }
+
+    /// Packets given up, of all sources.
+    pub fn given_up(&self) -> u32 {
+        self.sessions.iter().map(|(_, session)| session.lost).sum()
     }
 
     /// Whether the session of a source, by its number, has begun and is not at any end.
@@ -272,7 +277,7 @@ impl ReceiverNode {
             }
             self.follow_up(now, tsi, follow_up);
         }
-        if self.done_at.is_none() && self.open_and_lost().0 == 0 {
+        if self.done_at.is_none() && self.open() == 0 {
             self.done_at = Some(now);
         }
     }

@@ -204,41 +204,53 @@ impl<'a> Scenario<'a> {
     fn judge(&self) -> Result<(), Violation> {
         let sources = self.options.sources.len() as u32;
         for id in (0..sources).map(PartyId) {
-            let Some(Node::Source(source)) = self.world.party(id) else { continue };
-            let sent = self.world.counters(id).sent;
-            // Not one NAK a receiver and loss, however many receivers there are. A source confirms what is asked for anew once (RFC
-            // 3208 §5.2), so that one NAK for each confirmation is what repair costs; those beyond were sent in ignorance of each
-            // other, and shall be fewer than the data and repairs that made them.
-            let bound = NAKS_FREE + sent;
-            if source.naks() > bound && self.options.hostile.is_none() {
-                return self.broken(id, Promise::Naks { naks: source.naks(), sent });
+            if let Some(Node::Source(source)) = self.world.party(id) {
+                self.judge_source(id, source)?;
             }
         }
-        for (number, receiver) in (0..).zip(&self.options.receivers) {
+        for number in 0..self.options.receivers.len() as u32 {
             let id = PartyId(sources + number);
-            let Some(Node::Receiver(node)) = self.world.party(id) else { continue };
-            let (open, lost) = node.open_and_lost();
-            let done_at = node.done_at().map_or(self.world.now(), |at| receiver.seat.clock.world(at));
-            let late = done_at - self.due;
-            let owed = self.options.is_owed_everything(number) && !node.is_hijacked();
-            if owed && !(open == 0 && lost == 0 && late.is_zero()) {
-                return self.broken(id, Promise::Convergence { open, lost, late });
+            if let Some(Node::Receiver(receiver)) = self.world.party(id) {
+                self.judge_receiver(id, number, receiver)?;
             }
-            let failed = |source: &u32| self.options.is_failing(*source);
-            let open = (0..sources).filter(failed).filter(|&source| node.is_open(source)).count() as u32;
-            if open > 0 {
-                return self.broken(id, Promise::Ending { open });
-            }
-            let sent = self.world.counters(id).sent;
-            let untouched = self.world.is_undisturbed(id) && self.options.is_left_alone(number);
-            if untouched && sent > 0 {
-                return self.broken(id, Promise::Silence { sent });
-            }
-            let group_bytes = self.options.sources.iter().map(SourceOptions::group_bytes).max().unwrap_or(0);
-            let bound = receiver.memory_bound(group_bytes);
-            if node.memory() > bound {
-                return self.broken(id, Promise::Memory { used: node.memory(), bound });
-            }
+        }
+        Ok(())
+    }
+
+    /// Not one NAK a receiver and loss, however many receivers there are. A source confirms what is asked for anew once (RFC 3208 §5.2),
+    /// so that one NAK for each confirmation is what repair costs; those beyond were sent in ignorance of each other, and shall be fewer
+    /// than the data and repairs that made them.
+    fn judge_source(&self, id: PartyId, source: &SourceNode) -> Result<(), Violation> {
+        let (naks, sent) = (source.naks(), self.world.counters(id).sent);
+        if naks > NAKS_FREE + sent && self.options.hostile.is_none() {
+            return self.broken(id, Promise::Naks { naks, sent });
+        }
+        Ok(())
+    }
+
+    fn judge_receiver(&self, id: PartyId, number: u32, node: &ReceiverNode) -> Result<(), Violation> {
+        let receiver = &self.options.receivers[number as usize];
+        let (open, lost) = (node.open(), node.given_up());
+        let done_at = node.done_at().map_or(self.world.now(), |at| receiver.seat.clock.world(at));
+        let late = done_at - self.due;
+        let owed = self.options.is_owed_everything(number) && !node.is_hijacked();
+        if owed && !(open == 0 && lost == 0 && late.is_zero()) {
+            return self.broken(id, Promise::Convergence { open, lost, late });
+        }
+        let failed = (0..self.options.sources.len() as u32).filter(|&source| self.options.is_failing(source));
+        let open = failed.filter(|&source| node.is_open(source)).count() as u32;
+        if open > 0 {
+            return self.broken(id, Promise::Ending { open });
+        }
+        let sent = self.world.counters(id).sent;
+        let untouched = self.world.is_undisturbed(id) && self.options.is_left_alone(number);
+        if untouched && sent > 0 {
+            return self.broken(id, Promise::Silence { sent });
+        }
+        let group_bytes = self.options.sources.iter().map(SourceOptions::group_bytes).max().unwrap_or(0);
+        let bound = receiver.memory_bound(group_bytes);
+        if node.memory() > bound {
+            return self.broken(id, Promise::Memory { used: node.memory(), bound });
         }
         Ok(())
     }

@@ -27,16 +27,18 @@ pub struct Summary {
     pub complete: u32,
     /// Receivers in all.
     pub receivers: u32,
+    /// Packets that came to receivers.
+    pub received: u64,
+    /// Packets that were lost on the way to receivers.
+    pub lost_on_the_way: u64,
     /// Packets that receivers gave up.
-    pub lost: u64,
+    pub given_up: u64,
     /// When the last of the complete receivers was complete.
     pub last_done: Time,
     /// The most heap that a receiver's machine held, in bytes.
     pub memory: u64,
     /// Packets that a hostile peer forged, by their types.
     pub forged: [u32; 16],
-    /// Packets that were lost on the way to receivers, and packets that came.
-    pub lost_and_received: (u64, u64),
 }
 
 impl Summary {
@@ -52,11 +54,12 @@ impl Summary {
             upstream: 0,
             complete: 0,
             receivers: options.receivers.len() as u32,
-            lost: 0,
+            received: 0,
+            lost_on_the_way: 0,
+            given_up: 0,
             last_done: Time::START,
             memory: 0,
             forged: [0; 16],
-            lost_and_received: (0, 0),
         };
         let last = PartyId(world.seats() - 1);
         if let Some(Node::Hostile(hostile)) = world.party(last) {
@@ -77,10 +80,10 @@ impl Summary {
         for (id, receiver) in (sources..).map(PartyId).zip(&options.receivers) {
             let counters = world.counters(id);
             summary.upstream += counters.sent;
-            summary.lost_and_received.0 += counters.lost;
-            summary.lost_and_received.1 += counters.received;
+            summary.received += counters.received;
+            summary.lost_on_the_way += counters.lost;
             if let Some(Node::Receiver(node)) = world.party(id) {
-                summary.lost += u64::from(node.open_and_lost().1);
+                summary.given_up += u64::from(node.given_up());
                 summary.memory = summary.memory.max(node.memory());
                 if let Some(done) = node.done_at() {
                     summary.complete += 1;
@@ -99,7 +102,6 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (lost, received) = self.lost_and_received;
         writeln!(
             f,
             "{} of {} receivers complete, the last at {}",
@@ -112,7 +114,11 @@ impl fmt::Display for Summary {
             self.wire_bytes,
             self.wire_per_useful()
         )?;
-        writeln!(f, "{} packets came to receivers, {lost} did not; {} were given up", received, self.lost)?;
+        let Self { received, lost_on_the_way, given_up, .. } = self;
+        writeln!(
+            f,
+            "{received} packets came to receivers, {lost_on_the_way} did not; {given_up} were given up"
+        )?;
         writeln!(f, "{} packets from receivers, {} NAKs at sources", self.upstream, self.naks)?;
         writeln!(f, "at most {} bytes of heap in a receiver's machine", self.memory)?;
         write!(f, "the world ended at {}, trace {:016x}", self.ended, self.trace_hash)
