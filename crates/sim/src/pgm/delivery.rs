@@ -320,7 +320,7 @@ mod tests {
     /// Ten packets of a stream, 100 bytes each, from sequence number 5.
     fn recorded(kind: Kind) -> (Rc<RefCell<Record>>, Rc<Content>) {
         let content = Rc::new(Content::new(kind, 1000, 150, &mut Rng::new(3)));
-        let mut record = Record::new(Rc::clone(&content), (5, 1), 100);
+        let mut record = Record::new(Rc::clone(&content), 5, 1, 100);
         let len = content.stream_len();
         for (sqn, at) in (5..).zip((0..len).step_by(100)).filter(|_| kind != Kind::File) {
             record.push(sqn, 100.min(len - at));
@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn what_a_short_group_left_out_is_lost_only_to_who_did_not_hear_how_short_it_is() {
         let content = Rc::new(Content::new(Kind::Stream, 700, 0, &mut Rng::new(3)));
-        let mut record = Record::new(Rc::clone(&content), (0, 4), 100);
+        let mut record = Record::new(Rc::clone(&content), 0, 4, 100);
         (0..5).chain([8]).for_each(|sqn| record.push(sqn, if sqn == 8 { 200 } else { 100 }));
         let record = Rc::new(RefCell::new(record));
         let spm = |lead: u32, options| {

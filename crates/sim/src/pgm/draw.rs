@@ -13,6 +13,7 @@ use super::address;
 use super::content::Kind;
 use super::options::{
     Fault, Feed, HostileOptions, Naps, Options, ROOMY_BYTES, ROOMY_PACKETS, ReceiverOptions, SourceOptions,
+    group_len,
 };
 use crate::{Chance, Clock, Link, Loss, Medium, PartyId, Rng, Seat, Time};
 
@@ -121,7 +122,7 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     config.parity = draw_parity(rng);
     // Who joins at the very end, or is cut off then, still has a chance.
     config.spm.linger = Duration::from_secs(5);
-    let group_len = config.parity.map_or(1, |parity| u32::from(parity.group));
+    let group_len = group_len(&config);
     let first = rng.pick(&[0, 0, u32::MAX - 300, rng.clone().next_u64() as u32]);
     config.first_sqn = Seq(first / group_len * group_len);
     let seconds = rng.pick(&[0.2, 0.5, 1.0, 2.0]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use campanile_pgm::receiver::{Consumer, JoinWish, ReceiverConfig};
 use campanile_pgm::source::{Join, SourceConfig, WindowSize};
 
+use super::options::group_len;
 use crate::Time;
 
 /// What a source lets who joins late ask for.
@@ -19,7 +20,7 @@ pub(crate) struct Share {
 
 impl Share {
     pub(crate) fn of(config: &SourceConfig) -> Self {
-        let group = config.parity.map_or(1, |parity| u32::from(parity.group));
+        let group = group_len(config);
         let tsdu_len = config.tsdu_len().unwrap_or(1) as u64;
         let capacity = match config.window.size {
             WindowSize::Packets(packets) => packets.into(),

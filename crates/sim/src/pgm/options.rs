@@ -181,9 +181,13 @@ impl SourceOptions {
 
     /// Bytes of data in a full group.
     pub(crate) fn group_bytes(&self) -> usize {
-        let group_len = self.config.parity.map_or(1, |parity| usize::from(parity.group));
-        self.config.tsdu_len().unwrap_or(1) * group_len
+        self.config.tsdu_len().unwrap_or(1) * group_len(&self.config) as usize
     }
+}
+
+/// Packets of a transmission group; 1 without parity.
+pub(crate) fn group_len(config: &SourceConfig) -> u32 {
+    config.parity.map_or(1, |parity| parity.group.into())
 }
 
 impl ReceiverOptions {

@@ -17,7 +17,7 @@ pub(crate) struct Record {
 
 impl Record {
     /// A record of packets that hold up to `tsdu_len` bytes. Those of a file are known beforehand: all but the last are full.
-    pub(crate) fn new(content: Rc<Content>, (first_sqn, group_len): (u32, u32), tsdu_len: u64) -> Self {
+    pub(crate) fn new(content: Rc<Content>, first_sqn: u32, group_len: u32, tsdu_len: u64) -> Self {
         let mut starts = vec![0];
         if content.kind() == Kind::File {
             starts.extend((1..content.stream_len().div_ceil(tsdu_len)).map(|index| index * tsdu_len));
@@ -157,13 +157,13 @@ mod tests {
     #[test]
     fn a_stream_is_followed_packet_by_packet() {
         let content = Rc::new(Content::new(Kind::Stream, 100, 0, &mut Rng::new(1)));
-        let mut record = Record::new(Rc::clone(&content), (u32::MAX, 1), 60);
+        let mut record = Record::new(Rc::clone(&content), u32::MAX, 1, 60);
         assert!(record.note(&packet(u32::MAX, &[], &content.bytes()[..60])));
         assert!(record.note(&packet(u32::MAX, &[], b"sent again, noted before")));
         assert!(record.note(&packet(0, &[0, 4, 0, 8, 0x8d, 4, 0, 0], &content.bytes()[60..])));
         assert_eq!([u32::MAX, 0, 1, 2].map(|sqn| record.start(sqn)), [Some(0), Some(60), Some(100), None]);
         assert!(!record.note(&packet(1, &[], b"more than was said")));
-        let mut skipping = Record::new(Rc::clone(&content), (0, 1), 60);
+        let mut skipping = Record::new(Rc::clone(&content), 0, 1, 60);
         assert!(skipping.note(&packet(0, &[], &content.bytes()[..10])));
         assert!(skipping.note(&packet(4, &[], &content.bytes()[10..20])));
         assert_eq!([1, 2, 3, 4, 5].map(|sqn| skipping.start(sqn)), [10, 10, 10, 10, 20].map(Some));
@@ -176,7 +176,7 @@ mod tests {
         let second = content.message_start(1) as usize;
         assert!(second > 2);
         let tsdu = |offset: u16, len: usize| [&offset.to_be_bytes()[..], &vec![0; len]].concat();
-        let fresh = || Record::new(Rc::clone(&content), (0, 1), 60);
+        let fresh = || Record::new(Rc::clone(&content), 0, 1, 60);
         assert!(fresh().note(&packet(0, &[], &tsdu(0, second - 1))));
         assert!(!fresh().note(&packet(0, &[], &tsdu(1, second - 1))));
         assert!(!fresh().note(&packet(0, &[], &tsdu(0xffff, second - 1))));
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_file_is_known_beforehand() {
         let content = Rc::new(Content::new(Kind::File, 130, 0, &mut Rng::new(1)));
-        let mut record = Record::new(Rc::clone(&content), (7, 1), 60);
+        let mut record = Record::new(Rc::clone(&content), 7, 1, 60);
         assert_eq!(
             [7, 8, 9, 10, 11].map(|sqn| record.start(sqn)),
             [Some(0), Some(60), Some(120), Some(130), None]

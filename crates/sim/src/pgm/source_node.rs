@@ -13,7 +13,7 @@ use campanile_pgm::{Instant, Seq};
 use super::address;
 use super::canary::Canary;
 use super::content::{Content, Kind};
-use super::options::{Feed, SourceOptions};
+use super::options::{Feed, SourceOptions, group_len};
 use super::rate::RateOracle;
 use super::record::Record;
 use super::violation::Promise;
@@ -28,7 +28,8 @@ pub struct SourceNode {
     feed: Feed,
     packet_len: usize,
     overhead: u64,
-    group_len: usize,
+    /// Packets by which NAKs are counted: a group, or 64 where there is no parity.
+    counted_by: usize,
     rate: RateOracle,
     /// The next message, or byte of a stream, to be published.
     next: usize,
@@ -66,9 +67,8 @@ impl SourceNode {
         let burst = (u128::from(pace.bytes_per_second) * pace.burst.as_nanos() / 1_000_000_000) as u64;
         let rate =
             RateOracle::new(pace.bytes_per_second, burst.max(2 * (config.packet_len as u64 + overhead)));
-        let group_len = config.parity.map_or(1, |parity| parity.group.into());
-        let numbers = (config.first_sqn.0, group_len);
-        let record = Record::new(Rc::clone(&content), numbers, machine.tsdu_len() as u64);
+        let (first_sqn, tsdu_len) = (config.first_sqn.0, machine.tsdu_len() as u64);
+        let record = Record::new(Rc::clone(&content), first_sqn, group_len(&config), tsdu_len);
         let record = Rc::new(RefCell::new(record));
         Self {
             machine,
@@ -77,7 +77,7 @@ impl SourceNode {
             feed: options.feed,
             packet_len: config.packet_len,
             overhead,
-            group_len: config.parity.map_or(64, |parity| parity.group.into()),
+            counted_by: config.parity.map_or(64, |parity| parity.group.into()),
             rate,
             next: 0,
             budget: 0,
@@ -106,9 +106,9 @@ impl SourceNode {
     /// NAKs that came to it, by the transmission group (or 64 packets) that they ask for first.
     pub fn naks_by_group(&self) -> Vec<u32> {
         let record = self.record.borrow();
-        let mut counts = vec![0; (record.packets() as usize).div_ceil(self.group_len)];
+        let mut counts = vec![0; (record.packets() as usize).div_ceil(self.counted_by)];
         for index in self.naks.iter().filter_map(|&sqn| record.index(sqn)) {
-            counts[index / self.group_len] += 1;
+            counts[index / self.counted_by] += 1;
         }
         counts
     }
