@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::link::Link;
 use crate::network::{Counters, Destination, Medium, Network, PartyId};
+use crate::packets::Packets;
 use crate::queue::Event;
 use crate::rng::Rng;
 use crate::time::{Clock, Time};
@@ -308,32 +309,15 @@ impl<P: Party> World<P> {
         let mut step = Step::Quiet;
         loop {
             let member = &mut self.members[id.0 as usize];
-            if member.paused || member.inbox.is_empty() {
+            if member.paused {
                 return step;
             }
-            let packets = &mut self.network.packets;
-            self.train.clear();
-            let mut first = None;
-            let mut count = 0;
-            while let Some(&packet) = member.inbox.front() {
-                let (bytes, path) = packets.packet(packet);
-                let (stride, train_path) = *first.get_or_insert((bytes.len(), path));
-                let whole = self.train.len() == count * stride;
-                if path != train_path
-                    || bytes.len() > stride
-                    || !whole
-                    || self.train.len() + bytes.len() > TRAIN
-                {
-                    break;
-                }
-                self.train.extend_from_slice(bytes);
-                count += 1;
-                packets.release(packet);
-                member.inbox.pop_front();
-            }
-            member.inbox_bytes -= self.train.len();
             let now = member.seat.clock.local(self.now);
-            if let (Some((stride, path)), Some(party)) = (first, &mut member.party) {
+            let Some((path, stride, count)) = member.take_train(&mut self.network.packets, &mut self.train)
+            else {
+                return step;
+            };
+            if let Some(party) = &mut member.party {
                 party.handle_train(now, path, stride, &self.train);
                 self.network.counters_mut(id).received += count as u64;
                 self.settle(id);
@@ -383,4 +367,28 @@ struct Member<P> {
     inbox_bytes: usize,
     /// When the planned timer event is; events of other times are stale.
     timer: Time,
+}
+
+impl<P> Member<P> {
+    /// Takes the packets at the front of the inbox that make a train; its path, its stride and how many there are.
+    fn take_train(&mut self, packets: &mut Packets, train: &mut Vec<u8>) -> Option<(Path, usize, usize)> {
+        let (bytes, path) = packets.packet(*self.inbox.front()?);
+        let stride = bytes.len();
+        let mut count = 0;
+        train.clear();
+        while let Some(&packet) = self.inbox.front() {
+            let (bytes, packet_path) = packets.packet(packet);
+            let all_are_full = train.len() == count * stride;
+            let fits = bytes.len() <= stride && train.len() + bytes.len() <= TRAIN;
+            if packet_path != path || !all_are_full || !fits {
+                break;
+            }
+            train.extend_from_slice(bytes);
+            count += 1;
+            packets.release(packet);
+            self.inbox.pop_front();
+        }
+        self.inbox_bytes -= train.len();
+        Some((path, stride, count))
+    }
 }
