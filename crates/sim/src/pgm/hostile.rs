@@ -157,18 +157,20 @@ impl Hostile {
     /// Options with types, lengths, ends and counts that are mostly right.
     fn options(&mut self, kind: u8, packet: &mut Vec<u8>) {
         let usual: &[u8] = match kind {
-            SPM => &[3, 5, 8, 10, 14, 15, 17],
-            ODATA | RDATA => &[1, 3, 9, 10, 13, 14, 18],
-            NAK | NNAK | NCF => &[2, 2, 4, 5, 7, 11, 12],
-            ACK => &[19],
-            _ => &[4, 5, 7],
+            SPM => &[JOIN, NAK_BO_RNG, PARITY_PRM, CURR_TGSIZE, FIN, RST, CRQST],
+            ODATA | RDATA => &[FRAGMENT, JOIN, PARITY_GRP, CURR_TGSIZE, SYN, FIN, PGMCC_DATA],
+            NAK | NNAK | NCF => {
+                &[NAK_LIST, NAK_LIST, NAK_BO_IVL, NAK_BO_RNG, REDIRECT, NBR_UNREACH, PATH_NLA]
+            }
+            ACK => &[PGMCC_FEEDBACK],
+            _ => &[NAK_BO_IVL, NAK_BO_RNG, REDIRECT],
         };
         let start = packet.len();
         packet.extend([0, 4, 0, 0]);
         let count = self.rng.pick(&[1, 1, 1, 1, 2, 3, 15, 16, 40]);
         for nth in 1..=count {
             let end = if nth == count && self.rng.below(20) > 0 { 0x80 } else { 0 };
-            let any = self.rng.pick(&[1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 0x7f]);
+            let any = self.rng.pick(&OPTIONS);
             let kind = match self.rng.below(5) {
                 _ if count > 3 => UNKNOWN,
                 0 => any,
@@ -183,23 +185,22 @@ impl Hostile {
 
     fn option(&mut self, kind: u8, end: u8, packet: &mut Vec<u8>) {
         let len = match kind {
-            1 => 16,
-            2 => 4 + 4 * self.rng.between(1, 62) as u8,
-            3 | 8..=10 | 12 => 8,
-            4 | 5 | 7 => 12,
-            16 => 24,
-            18 | 19 => 16,
+            NAK_LIST => 4 + 4 * self.rng.between(1, 62) as u8,
+            JOIN | PARITY_PRM | PARITY_GRP | CURR_TGSIZE | PATH_NLA => 8,
+            NAK_BO_IVL | NAK_BO_RNG | REDIRECT => 12,
+            FRAGMENT | PGMCC_DATA | PGMCC_FEEDBACK => 16,
+            CR => 24,
             _ => 4,
         };
         let said = if self.rng.below(20) == 0 { self.byte() } else { len };
         let specific = if self.rng.below(3) == 0 { self.byte() } else { self.rng.below(4) as u8 };
         packet.extend([kind | end, said, self.rng.pick(&[0, 0, 0, 1, 2, 4, 0xff]), specific]);
         match kind {
-            2 => self.list(len / 4 - 1, packet),
-            7 => self.address(UNICAST, packet),
-            8 => packet.extend((self.rng.pick(&[1u32, 1, 1, 3]) << self.rng.below(9)).to_be_bytes()),
-            10 => packet.extend((self.rng.below(130) as u32).to_be_bytes()),
-            18 | 19 => {
+            NAK_LIST => self.list(len / 4 - 1, packet),
+            REDIRECT => self.address(UNICAST, packet),
+            PARITY_PRM => packet.extend((self.rng.pick(&[1u32, 1, 1, 3]) << self.rng.below(9)).to_be_bytes()),
+            CURR_TGSIZE => packet.extend((self.rng.below(130) as u32).to_be_bytes()),
+            PGMCC_DATA | PGMCC_FEEDBACK => {
                 self.number(packet);
                 self.address(UNICAST, packet);
             }
@@ -301,6 +302,7 @@ impl Hostile {
 /// The fixed part of every packet (RFC 3208 §8).
 const HEADER: usize = 16;
 
+// Types of packets (§8).
 const SPM: u8 = 0x00;
 const POLL: u8 = 0x01;
 const POLR: u8 = 0x02;
@@ -311,6 +313,50 @@ const NNAK: u8 = 0x09;
 const NCF: u8 = 0x0a;
 const SPMR: u8 = 0x0c;
 const ACK: u8 = 0x0d;
+
+// Types of options (§9, and those of PGMCC).
+const FRAGMENT: u8 = 0x01;
+const NAK_LIST: u8 = 0x02;
+const JOIN: u8 = 0x03;
+const NAK_BO_IVL: u8 = 0x04;
+const NAK_BO_RNG: u8 = 0x05;
+const REDIRECT: u8 = 0x07;
+const PARITY_PRM: u8 = 0x08;
+const PARITY_GRP: u8 = 0x09;
+const CURR_TGSIZE: u8 = 0x0a;
+const NBR_UNREACH: u8 = 0x0b;
+const PATH_NLA: u8 = 0x0c;
+const SYN: u8 = 0x0d;
+const FIN: u8 = 0x0e;
+const RST: u8 = 0x0f;
+const CR: u8 = 0x10;
+const CRQST: u8 = 0x11;
+const PGMCC_DATA: u8 = 0x12;
+const PGMCC_FEEDBACK: u8 = 0x13;
+
+/// All of them, and the number that stands for none (OPT_INVALID).
+const OPTIONS: [u8; 19] = [
+    FRAGMENT,
+    NAK_LIST,
+    JOIN,
+    NAK_BO_IVL,
+    NAK_BO_RNG,
+    REDIRECT,
+    PARITY_PRM,
+    PARITY_GRP,
+    CURR_TGSIZE,
+    NBR_UNREACH,
+    PATH_NLA,
+    SYN,
+    FIN,
+    RST,
+    CR,
+    CRQST,
+    PGMCC_DATA,
+    PGMCC_FEEDBACK,
+    INVALID,
+];
+const INVALID: u8 = 0x7f;
 
 /// An option that no document knows.
 const UNKNOWN: u8 = 0x5a;
