@@ -1,8 +1,9 @@
-//! The least that sends datagrams of 64 bytes as fast as it can, each stamped with its number and the time, and a sink for them.
+//! The smallest program that sends datagrams of 64 bytes as fast as it can, each stamped with its number and the time, and a sink for
+//! them.
 //!
-//! `flood sink PORT` answers the first datagram, so that who measures it knows of somebody there, and then takes nothing more out of its
-//! socket: the system throws away what comes. `flood send PORT SECONDS` sends 64
-//! datagrams a `sendmmsg` to such a sink on loopback, and says how many a second left.
+//! `flood sink PORT` answers the first datagram, so that a client that measures it knows that somebody is there, and then takes nothing
+//! more out of its socket: the system throws away what comes. `flood send PORT SECONDS` sends 64 datagrams a `sendmmsg` to such a sink on
+//! loopback, and says how many a second left.
 
 use std::error::Error;
 use std::mem;

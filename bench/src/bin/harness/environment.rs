@@ -86,7 +86,7 @@ impl fmt::Display for Environment {
     }
 }
 
-/// The value of the first line `name : value`.
+/// What a file of one line says.
 fn text(path: &str) -> std::io::Result<String> {
     fs::read_to_string(path).map(|text| text.trim().to_owned())
 }
@@ -110,6 +110,7 @@ fn machine() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
     ])
 }
 
+/// The value of the first line `name : value`.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_once(':').map(|(_, value)| value.trim())

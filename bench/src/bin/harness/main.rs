@@ -1,6 +1,7 @@
-//! Runs every server in interleaved rounds and sets the results beside the targets.
+//! Measures campanile beside other programs that do the same, in interleaved rounds, and sets the results beside the targets.
 //!
-//! `cargo run --release --manifest-path bench/Cargo.toml -- udp` measures everything and writes `docs/benchmarks.md`.
+//! Each command (`USAGE`) is a comparison, and writes its part of `docs/benchmarks.md`:
+//! `cargo run --release --manifest-path bench/Cargo.toml -- udp` measures the echo servers.
 
 mod bound;
 mod chart;

@@ -1,4 +1,4 @@
-//! What is measured: the servers, the loads, and what the issue asks of them.
+//! What is measured: the servers, the loads, and what is wanted of them.
 
 use std::fmt;
 
@@ -131,7 +131,7 @@ impl Metric {
     }
 }
 
-/// A ratio that the issue asks for.
+/// A ratio that is wanted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
     pub(crate) ours: Contestant,
