@@ -9,6 +9,7 @@ use std::time::Duration;
 use campanile_bench::arguments::Arguments;
 
 use self::contestants::{DATA, PARITY, SYMBOL};
+use crate::bound::Bound;
 use crate::environment::Environment;
 use crate::series::Series;
 use crate::statistics::Spread;
@@ -71,16 +72,16 @@ fn render(environment: &Environment, results: &[Rates], rounds: usize) -> String
     text += "|---|---|---|---|---|---|---|\n";
     for (what, of) in WORKS {
         let [ours, peers @ ..] = results else { continue };
-        let mut ratio = |beside: &str, target: f64, bases: Vec<f64>| {
+        let mut ratio = |beside: &str, bound: Bound, bases: Vec<f64>| {
             let ratios = of(ours).iter().zip(bases).map(|(rate, base)| rate / base);
             let Some(spread) = Spread::of(ratios) else { return };
-            let verdict = if spread.median >= target { "met" } else { "**not met**" };
-            let _ = writeln!(text, "| {what} | {beside} | ≥ {target} | {} | {verdict} |", cells(spread));
+            let verdict = bound.verdict(spread.median);
+            let _ = writeln!(text, "| {what} | {beside} | {bound} | {} | {verdict} |", cells(spread));
         };
         let raptorq = peers.iter().find(|rates| rates.name == "raptorq").expect("raptorq takes part");
-        ratio("raptorq", 2.0, of(raptorq).to_vec());
+        ratio("raptorq", Bound::AtLeast(2.0), of(raptorq).to_vec());
         let best = |round| peers.iter().map(|rates| of(rates)[round]).fold(0.0, f64::max);
-        ratio("the best of the three", 1.2, (0..rounds).map(best).collect());
+        ratio("the best of the three", Bound::AtLeast(1.2), (0..rounds).map(best).collect());
     }
     text += "\nIn GB of data symbols a second:\n\n| code | what | median | quartiles | range |\n|---|---|---|---|---|\n";
     for (rates, (what, of)) in results.iter().flat_map(|rates| WORKS.map(|work| (rates, work))) {

@@ -24,19 +24,6 @@ pub(crate) struct Target<S> {
 }
 
 impl<S: Debug> Turns<S> {
-    /// Measures all of them by their numbers, so many rounds, in an order that turns.
-    pub(crate) fn take(
-        names: &[&'static str],
-        rounds: usize,
-        mut measure: impl FnMut(usize) -> Result<S, Box<dyn Error>>,
-    ) -> Result<Self, Box<dyn Error>> {
-        let mut turns = Self::of(names);
-        for _ in 0..rounds {
-            turns.round(&mut measure)?;
-        }
-        Ok(turns)
-    }
-
     /// Of these, with no round yet.
     pub(crate) fn of(names: &[&'static str]) -> Self {
         Self { contestants: names.iter().map(|&name| (name, Vec::new())).collect() }
@@ -143,7 +130,9 @@ mod tests {
     fn ratios_are_of_the_same_round() {
         let mut values = [1.0, 4.0, 16.0, 2.0].into_iter();
         // In the second round the other one begins.
-        let turns = Turns::take(&["a", "b"], 2, |_| values.next().ok_or_else(|| "no more".into()))
+        let mut turns = Turns::of(&["a", "b"]);
+        (0..2)
+            .try_for_each(|_| turns.round(|_| values.next().ok_or_else(|| "no more".into())))
             .expect("there are four");
         let own: Of<f64> = |&value| value;
         assert_eq!(turns.figures("a", own).collect::<Vec<_>>(), [1.0, 2.0]);
