@@ -43,13 +43,23 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     series.publish("norm", &text)
 }
 
+/// Ours beside NORM, and the most of its wire bytes that ours may take.
+const PAIRS: [(&Contestant, &Contestant, f64); 3] =
+    [(&CAMPANILE_64, &NORM_64, 0.97), (&CAMPANILE_128, &NORM_64, 0.95), (&CAMPANILE_128, &NORM_128, 0.95)];
+
 fn render(turns: &Turns<Sample>, floor: &[f64], environment: &Environment) -> String {
-    let pairs = [
-        (&CAMPANILE_64, &NORM_64, 0.97),
-        (&CAMPANILE_128, &NORM_64, 0.95),
-        (&CAMPANILE_128, &NORM_128, 0.95),
-    ];
-    let targets = pairs.map(|(ours, peer, wire)| {
+    [
+        format!("### {}\n\n{}", SCENE.title(), targets(turns)),
+        beside_a_perfect_code(turns),
+        beyond_sending(turns, floor),
+        turns.table(&FIGURES),
+        environment.table(),
+    ]
+    .join("\n")
+}
+
+fn targets(turns: &Turns<Sample>) -> String {
+    let targets = PAIRS.map(|(ours, peer, wire)| {
         let target = |(what, of): (_, Of<Sample>), most| Target {
             what,
             of,
@@ -63,9 +73,15 @@ fn render(turns: &Turns<Sample>, floor: &[f64], environment: &Environment) -> St
             target(("sender's processor time", |sample| sample.sender_cpu), 0.5),
         ]
     });
-    let mut text = format!("### {}\n\n{}", SCENE.title(), turns.targets(targets.as_flattened()));
-    text += "\nBeside the least that a perfect code of that size needs for 40 receivers who lose independently, sent at the rate:\n\n";
-    text += "| program | packets for each one of the file | seconds | target | time to the last, a share of that | quartiles | range | result |\n|---|---|---|---|---|---|---|---|\n";
+    turns.targets(targets.as_flattened())
+}
+
+fn beside_a_perfect_code(turns: &Turns<Sample>) -> String {
+    let mut text = String::from(
+        "Beside the least that a perfect code of that size needs for 40 receivers who lose independently, sent at the rate:\n\n\
+         | program | packets for each one of the file | seconds | target | time to the last, a share of that | quartiles | range | result |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
     for (ours, group) in [(&CAMPANILE_64, 64), (&CAMPANILE_128, 128)] {
         let share = least_share(group, SCENE.receivers as i32, f64::from(SCENE.loss) / 1000.0);
         let seconds = share * sending_seconds(SCENE);
@@ -79,15 +95,20 @@ fn render(turns: &Turns<Sample>, floor: &[f64], environment: &Environment) -> St
             cells(spread)
         );
     }
-    text += "\nThe sender's processor time beyond that of a program that only sends as many packets as the perfect code of 64 would:\n\n";
-    text += "| program | beside | target | median | quartiles | range | result |\n|---|---|---|---|---|---|---|\n";
-    for (ours, peer, _) in pairs {
+    text
+}
+
+/// The sender's processor time without what any program takes that sends so much: `floor`, in seconds, round by round.
+fn beyond_sending(turns: &Turns<Sample>, floor: &[f64]) -> String {
+    let mut text = String::from(
+        "The sender's processor time beyond that of a program that only sends as many packets as the perfect code of 64 would:\n\n\
+         | program | beside | target | median | quartiles | range | result |\n|---|---|---|---|---|---|---|\n",
+    );
+    for (ours, peer, _) in PAIRS {
         let of = |sample: &Sample| sample.sender_cpu;
         let times = turns.figures(ours.name, of).zip(turns.figures(peer.name, of)).zip(floor);
-        let Some(spread) = Spread::of(times.map(|((ours, peer), floor)| (ours - floor) / (peer - floor)))
-        else {
-            continue;
-        };
+        let ratios = times.map(|((ours, peer), floor)| (ours - floor) / (peer - floor));
+        let Some(spread) = Spread::of(ratios) else { continue };
         let bound = Bound::AtMost(0.5);
         let verdict = bound.verdict(spread.median);
         let _ = writeln!(text, "| {} | {} | {bound} | {} | {verdict} |", ours.name, peer.name, cells(spread));
@@ -99,7 +120,7 @@ fn render(turns: &Turns<Sample>, floor: &[f64], environment: &Environment) -> St
             cells(spread).replace(" | ", ", ")
         );
     }
-    text + "\n" + &turns.table(&FIGURES) + "\n" + &environment.table()
+    text
 }
 
 /// How many packets a source must send, for each one of a group, until all receivers have as many as the group has: the mean, if any
