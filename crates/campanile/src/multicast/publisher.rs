@@ -5,7 +5,6 @@ mod outbox;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use async_channel::Sender;
@@ -75,17 +74,41 @@ impl Publisher {
     ///
     /// The options are contradictory, or the sockets cannot be had.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let ways = links::ways(options)?;
-        let (seat, publisher) = prepare(options, &ways)?;
-        Ok(publisher(Node::of_source(options, &ways, seat)?))
+        let node = |ways: &[Way], seat| Ok((Node::of_source(options, ways, seat)?, ()));
+        Ok(Self::start_at(options, node)?.0)
     }
 
     /// As [`Publisher::start`], with a node that the caller runs.
     pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
+        Self::start_at(options, |ways, seat| Here::of_source(options, ways, seat))
+    }
+
+    /// Starts a session at the node that `node` makes for its seat, and returns what else that brings.
+    fn start_at<T>(
+        options: &Options,
+        node: impl FnOnce(&[Way], SeatMaker) -> Result<(Node, T), StartError>,
+    ) -> Result<(Self, T), StartError> {
+        let (mode, rate) = (options.mode, options.sending.rate);
+        if mode.is_foreign() && !matches!(rate, Rate::Fixed(_)) {
+            return Err(StartError::NoReports);
+        }
         let ways = links::ways(options)?;
-        let (seat, publisher) = prepare(options, &ways)?;
-        let (node, here) = Here::of_source(options, &ways, seat)?;
-        Ok((publisher(node), here))
+        let session = source::session(options);
+        let config = source::config(options, session, &ways)?;
+        let message_len_max = config.message_len_max().map_err(StartError::Config)?;
+        let tsdu_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
+        let profile = profile(mode);
+        let first = profile.map(|profile| profile.emit());
+        let packer = Packer::new(config.framing, tsdu_len);
+        let (speaker, said) = outbox::outbox(packer, options.sending.queue, first.as_ref().map(|it| &it[..]));
+        let (outlet, events) = queue::events(EVENTS, 1);
+        let (orders, ordered) = async_channel::bounded(EVENTS);
+        let seat = move |now| {
+            let feed = MessageFeed::new(outlet, said, ordered);
+            SourceSeat::new(now, config, rate, profile.map_or(0, |profile| profile.cookie), feed)
+        };
+        let (node, other) = node(&ways, Box::new(seat))?;
+        Ok((Publisher { tsi: session.tsi, mode, message_len_max, speaker, orders, events, node }, other))
     }
 
     /// The session's identifier.
@@ -271,45 +294,12 @@ impl Publisher {
     }
 }
 
-/// What makes a source's seat, and what makes the publisher of the node that has it.
-fn prepare(
-    options: &Options,
-    ways: &[Way],
-) -> Result<(impl FnOnce(Instant) -> SeatResult + Send + 'static, impl FnOnce(Node) -> Publisher), StartError>
-{
-    let session = source::session(options);
-    let config = source::config(options, session, ways)?;
-    let (outlet, events) = queue::events(EVENTS, 1);
-    let (orders, ordered) = async_channel::bounded(EVENTS);
-    let (told, tells) = mpsc::channel();
-    let (mode, rate) = (options.mode, options.sending.rate);
-    if mode.is_foreign() && !matches!(rate, Rate::Fixed(_)) {
-        return Err(StartError::NoReports);
-    }
-    let tsdu_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
-    let profile = profile(mode);
-    let first = profile.map(|profile| profile.emit());
-    let packer = Packer::new(config.framing, tsdu_len);
-    let (speaker, said) = outbox::outbox(packer, options.sending.queue, first.as_ref().map(|it| &it[..]));
-    let seat = move |now| {
-        let feed = MessageFeed::new(outlet, said, ordered);
-        let cookie = profile.map_or(0, |profile| profile.cookie);
-        let mut seat = SourceSeat::new(now, config, rate, cookie, feed)?;
-        let _ = told.send(seat.machine_mut().message_len_max());
-        Ok(seat)
-    };
-    let publisher = move |node| {
-        let message_len_max = tells.recv().expect("a node that has the seat has told");
-        Publisher { tsi: session.tsi, mode, message_len_max, speaker, orders, events, node }
-    };
-    Ok((seat, publisher))
-}
-
 fn reset(no_repair: bool, reason: u8) -> Reset {
     Reset::new(no_repair, reason.min(63)).expect("63 is the greatest reason")
 }
 
-type SeatResult = Result<SourceSeat<MessageFeed>, ConfigError>;
+/// Makes the seat of a source, on the thread that runs it.
+type SeatMaker = Box<dyn FnOnce(Instant) -> Result<SourceSeat<MessageFeed>, ConfigError> + Send>;
 
 fn profile(mode: Mode) -> Option<Profile> {
     let content = match mode {

@@ -5,6 +5,7 @@ use std::iter;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::pack::Packer;
 use crate::Seq;
 use crate::framing::{Framing, OFFSET_LEN};
 use crate::wire::{DataHead, Session};
@@ -139,6 +140,17 @@ impl SourceConfig {
         let fits = (PACKET_LEN_MIN..=PACKET_LEN_MAX).contains(&self.packet_len)
             && tsdu_len >= OFFSET_LEN + TSDU_LEN_MIN;
         fits.then_some(tsdu_len)
+    }
+
+    /// The greatest message, or part of one, that a source can publish, in bytes: what fills half the window, since the other half is
+    /// for repair.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the configuration.
+    pub fn message_len_max(&self) -> Result<u64, ConfigError> {
+        let Derived { tsdu_len, packets, .. } = self.check()?;
+        Ok(Packer::new(self.framing, tsdu_len).capacity(packets as u64 / 2))
     }
 
     fn window_packets(&self, tsdu_len: usize) -> Option<usize> {
@@ -339,7 +351,7 @@ pub enum ProActive {
     Off,
     /// So many packets a full group, and a proportional share for a short one, up to one run.
     Fixed(u8),
-    /// As many as the repair demand of late suggests.
+    /// As many as the recent demand for repairs suggests.
     Adaptive {
         /// The share of groups that should need no NAK, in percent, from 1 to 99.
         target_percent: u8,
@@ -478,6 +490,15 @@ mod tests {
             let mut config = SourceConfig { parity: Some(parity), ..config() };
             mistake(&mut config);
             assert_eq!(config.check().unwrap_err(), error, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_knows_the_longest_message_of_its_source() {
+        for framing in [Framing::Packed, Framing::Apdu, Framing::Stream] {
+            let config = SourceConfig { framing, ..config() };
+            let source = crate::source::Source::new(crate::Instant::ZERO, config.clone()).unwrap();
+            assert_eq!(config.message_len_max(), Ok(source.message_len_max()));
         }
     }
 
