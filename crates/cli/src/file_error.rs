@@ -1,4 +1,4 @@
-//! What to do when a file or a directory is not to be had.
+//! What to do when a file or a directory cannot be used.
 
 use std::io::ErrorKind;
 

@@ -114,7 +114,7 @@ pub struct Capabilities {
     pub receive_trains: bool,
     /// The most datagrams that one send carries; 1 means that a train is cut up (and counted in [`crate::Stats::split`]).
     pub segments: usize,
-    /// Receive timestamps can be had.
+    /// Trains can bear the time at which the kernel received them.
     pub timestamps: bool,
     /// The kernel tells how many datagrams it dropped at the socket.
     pub drop_counter: bool,

@@ -16,7 +16,7 @@ use crate::stats::datagrams;
 pub enum Event<'e> {
     /// Datagrams arrived, whole.
     Train(Train<'e>),
-    /// A datagram larger than the receive buffer arrived; its bytes are not to be had.
+    /// A datagram larger than the receive buffer arrived; its bytes are lost.
     Truncated {
         /// The socket it arrived on.
         socket: SocketId,

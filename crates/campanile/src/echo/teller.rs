@@ -44,7 +44,7 @@ impl Teller {
         Self { secret: RandomState::new(), clock, receive_buffer, boards, meters }
     }
 
-    /// Answers, if there is memory to send from; who gets no answer asks again. Tells whether it did.
+    /// Answers, if there is memory to send from; a client that gets no answer asks again. Tells whether it did.
     pub(crate) fn answer(&self, engine: &mut Engine, asked: &Asked) -> bool {
         let Some(mut slot) = engine.transmit_slot() else { return false };
         let probe = self.probe(asked, self.clock.now());
@@ -98,7 +98,7 @@ mod tests {
         Asked { socket, path, nonce: 3, cookie }
     }
 
-    /// A socket's id can be had of an engine alone.
+    /// Only an engine gives ids of sockets.
     fn socket() -> SocketId {
         let bind = "127.0.0.1:0".parse().expect("a literal address");
         let socket = campanile_engine::udp::bind(&campanile_engine::udp::UdpConfig::new(bind)).expect("free");

@@ -171,7 +171,7 @@ impl FileReceiver {
     /// Takes the directory and listens to the group.
     ///
     /// # Errors
-    /// The directory is not to be had, or the network.
+    /// The directory cannot be used, or there is no network.
     pub fn start(options: &Options, config: &ReceiveConfig) -> Result<Self, ReceiveStartError> {
         let inbox = Inbox::open(&config.into, config.replaces).map_err(ReceiveStartError::Directory)?;
         let subscriber = BulkSubscriber::start(options, &inbox.dir()).map_err(ReceiveStartError::Network)?;
@@ -237,7 +237,7 @@ impl FileReceiver {
 
     /// Tells all senders that this receiver goes. They are served until they know, or for as long as the caller goes on.
     pub fn leave(&mut self) {
-        // Who has said it already need not say it again, and a thread that failed has said so.
+        // A thread that has said it already need not say it again, and a thread that failed has said so.
         self.is_leaving |= self.orders.try_send(Leave).is_ok();
     }
 

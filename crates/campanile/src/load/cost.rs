@@ -18,7 +18,7 @@ pub struct Cost {
     pub softirq_ns_per_packet: Option<f64>,
     /// That time is in the time of whichever thread it interrupted too, for the kernel does not time interrupts.
     pub softirq_in_threads: bool,
-    /// How busy all processors of this machine were, whoever's work it was.
+    /// How busy all processors of this machine were, by this client or others.
     pub machine_busy_percent: Option<f64>,
     /// The same as a time of all processors, in nanoseconds.
     pub machine_busy_ns: u64,
@@ -28,7 +28,7 @@ pub struct Cost {
     pub busiest: Option<Busiest>,
 }
 
-/// A processor, and how busy it was, whoever's work it was.
+/// A processor, and how busy it was, by this client or others.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Busiest {
     /// The system's number of it.

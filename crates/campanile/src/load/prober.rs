@@ -61,7 +61,7 @@ impl Prober {
     /// Asks for a first account, and if there is one goes on asking.
     ///
     /// # Errors
-    /// There is no socket or thread to be had.
+    /// The system has no socket or thread to spare.
     pub(super) fn start(target: SocketAddr) -> io::Result<Found> {
         let mut asker = Asker::new(target)?;
         let first = match asker.ask_patiently()? {

@@ -79,7 +79,7 @@ pub struct LoadReport {
     pub waits: u64,
     /// What it cost this client.
     pub cost: Cost,
-    /// What this whole machine counted meanwhile, whoever's work it was.
+    /// What this whole machine counted meanwhile, by this client or others.
     pub system: Counters,
     /// What kept the run from going faster.
     pub limit: Limit,

@@ -26,7 +26,7 @@ impl Watch {
     /// Begins with a load that sends for `lasting`.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// The system has no thread to spare.
     pub(super) fn start(lasting: Duration) -> io::Result<Self> {
         let (over, is_over) = channel();
         let thread = thread::Builder::new().name("watch".to_owned());

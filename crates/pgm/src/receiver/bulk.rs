@@ -45,7 +45,7 @@ impl Bulk {
         &mut self.packets
     }
 
-    /// The packets that are being handed over. Who keeps them puts other memory in their place.
+    /// The packets that are being handed over. To keep them is to put other memory in their place.
     pub(super) fn packets_mut(&mut self) -> &mut Packets {
         &mut self.packets
     }

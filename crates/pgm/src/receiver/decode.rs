@@ -78,7 +78,7 @@ impl Recovery {
                 return Err(Mismatch);
             }
         }
-        // Who keeps packets elsewhere takes them as they are, whatever APDU they are of.
+        // An application that keeps packets elsewhere takes them as they are, whatever APDU they are of.
         if payload.has_fragments && group.supplied.is_none() {
             let fragments = |index| group.fragment(index).map(|symbol| symbol.0);
             columns(&plan, fragments, |place, bytes| {

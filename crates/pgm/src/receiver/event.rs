@@ -24,7 +24,7 @@ pub enum Event<'a> {
     Messages {
         /// The source.
         tsi: Tsi,
-        /// Some messages. Who keeps them clones this; when all have let go of it, their memory is used for others.
+        /// Some messages. To keep them, clone this; when all have let go of it, their memory is used for others.
         messages: &'a Arc<Messages>,
     },
     /// The next bytes of a stream.
@@ -38,7 +38,7 @@ pub enum Event<'a> {
     Packets {
         /// The source.
         tsi: Tsi,
-        /// Some packets. Who keeps them swaps them for others, whose memory is used for what comes next.
+        /// Some packets. To keep them, swap them for others, whose memory is used for what comes next.
         packets: &'a mut Packets,
     },
     /// The packets of a group are needed to decode what it lacks (bulk): [`super::Receiver::supply`] them.

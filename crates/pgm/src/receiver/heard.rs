@@ -1,4 +1,4 @@
-//! Confirmations and repairs heard of late: they tell how many receivers ask for the same, and how quickly the source answers.
+//! Confirmations and repairs heard recently: they tell how many receivers ask for the same, and how quickly the source answers.
 
 use crate::Instant;
 

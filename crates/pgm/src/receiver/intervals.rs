@@ -54,7 +54,7 @@ impl Intervals {
     }
 
     /// The wait before a NAK: by chance within the spread, and later by a round trip for each packet that the receiver lacks less than
-    /// the one that lacks most probably does. Who lacks most asks first, and the answer suits the others, too (§11.5). When nothing
+    /// the one that lacks most probably does. The one that lacks most asks first, and the answer suits the others, too (§11.5). When nothing
     /// comes after what is lacking (`is_last`), nothing hides the wait, and it is half as long. The same chance makes the same wait.
     pub(super) fn backoff_ns(&self, lack: Lack, is_last: bool, chance: &Rng) -> u64 {
         let ahead = match (lack, self.worst) {
@@ -62,7 +62,7 @@ impl Intervals {
             (Lack::First { lacking, .. }, Some(worst)) => {
                 (worst + self.worst_deviation) / 16 - i32::from(lacking)
             }
-            // Nothing is known of others: who lacks half of a group is as bad as any.
+            // Nothing is known of others: a receiver that lacks half of a group is as badly off as any.
             (Lack::First { lacking, size }, None) => {
                 RANK_MAX - 2 * RANK_MAX * i32::from(lacking) / i32::from(size.max(1))
             }

@@ -82,7 +82,7 @@ impl Peer {
         }
     }
 
-    /// Who joins late may have much of what was sent before, and its application knows that by the first packets alone: they are asked
+    /// A receiver that joins late may have much of what was sent before, and its application knows that by the first packets alone: they are asked
     /// for first.
     pub(super) fn await_front(&mut self, now: Instant, lead: u64, shared: &Shared) {
         let is_late = lead >= self.window.start(self.window.key(self.first) + 1);
@@ -289,7 +289,7 @@ impl Peer {
     }
 
     /// Single packets were confirmed. Whether they need have been asked for shows in those of them that we lack: lists of others
-    /// hardly ever begin with the same number. Who lacks none of them still notices lists that do.
+    /// hardly ever begin with the same number. A receiver that lacks none of them still notices lists that do.
     fn list_confirmed(&mut self, now: Instant, sqns: &NakList<'_>, shared: &mut Shared) {
         let first = self.window.position(sqns.first());
         let of_list = self.heard.note(first, 1, now, self.intervals.round_ns());
@@ -476,7 +476,7 @@ impl Peer {
                 Asked { numbers: 1, is_all: true }
             }
             Repair::Packets(repair) => {
-                // The parity that is there makes up for the others, unless it is not to be had any more when these have come.
+                // The parity that is there makes up for the others. Should it be gone when these have come, they are asked for then.
                 repair.put_off_beyond(enough, now, self.intervals.repair_ns(repair.retries.data));
                 let due = repair.backoff & wanted;
                 let mut added = 0;

@@ -69,7 +69,7 @@ pub(super) struct Peer {
     /// The keys of those of which a NAK is due now.
     pub(super) due: Vec<u64>,
     pub(super) spm_request: SpmRequest,
-    /// Confirmations heard of late.
+    /// Confirmations heard recently.
     pub(super) heard: Heard,
     /// Whether the search for gaps stopped short of the lead, for want of room.
     pub(super) waits_for_room: bool,

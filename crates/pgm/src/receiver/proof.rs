@@ -3,7 +3,7 @@
 //! Nothing is authenticated, and whoever is heard first is presumed to be the source. But a source numbers its packets one by one,
 //! which a forger of single packets does not, however many they are: so a session goes over to an address that shows a run of
 //! numbers from one that shows none. A source on several interfaces is heard at several addresses, each of which shows the same
-//! run: the first one stays. Who forges whole sessions, or the source's own address, is not told apart from it.
+//! run: the first one stays. A forger of whole sessions, or of the source's own address, is not told apart from it.
 
 use std::net::IpAddr;
 

@@ -96,7 +96,7 @@ impl GroupRepair {
         }
     }
 
-    /// A repair of the group was heard: it is under way, whatever became of the confirmation. Who has not asked yet may lack more.
+    /// A repair of the group was heard: it is under way, whatever became of the confirmation. A receiver that has not asked yet may lack more.
     pub(super) fn repair_heard(&mut self, now: Instant, more_ns: u64) {
         if self.stage == Stage::WaitNcf {
             self.stage = Stage::WaitData;
@@ -117,7 +117,7 @@ impl GroupRepair {
         enough
     }
 
-    /// Ends the timer if it is due. Who has to wait again backs off until `backoff_until`.
+    /// Ends the timer if it is due. A group that has to wait again backs off until `backoff_until`.
     pub(super) fn expire(
         &mut self,
         now: Instant,

@@ -86,8 +86,8 @@ impl Peer {
         true
     }
 
-    /// What came finds no room. The source did what was asked of it, so that no loss comes nearer. Who would drop what answers a NAK
-    /// holds NAKs back: in order that is who does not deliver, for else what is next has room, and makes more. Until then nothing
+    /// What came finds no room. The source did what was asked of it, so that no loss comes nearer. A receiver that
+    /// would drop what answers a NAK holds NAKs back: in order that is who does not deliver, for else what is next has room, and makes more. Until then nothing
     /// beyond it is asked for.
     pub(super) fn refuse(&mut self, now: Instant, key: u64) {
         let retries = self.window.block_mut(key).and_then(|block| block.repair.retries_mut());

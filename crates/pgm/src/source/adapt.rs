@@ -20,7 +20,7 @@ pub(super) struct Adapt {
     target_percent: i64,
     /// Groups of one kind in a row: the quiet ones counted up, the others down.
     run: i64,
-    /// The share of groups of late to which their parity was of little use, in 1024ths.
+    /// The share of recent groups to which their parity was of little use, in 1024ths.
     futile: i64,
     /// Whether parity has turned out to be of little use.
     is_barred: bool,
@@ -77,7 +77,7 @@ impl Adapt {
     }
 
     /// Takes note that a group turns out to need more than was known: `demand` parity packets, were it a full one. `lead` is the
-    /// group at the lead. Who asks for old groups was not there when they were sent, or joined late.
+    /// group at the lead. A receiver that asks for old groups was not there when they were sent, or joined late.
     pub(super) fn asked(&mut self, group: u64, demand: u8, lead: u64) {
         let distance = i64::from(demand) * ONE - self.estimate;
         let has_room = self.estimate + FAR < self.limit;

@@ -3,7 +3,7 @@
 use crate::wire::{NakList, Request};
 use crate::{Instant, Seq};
 
-/// What was asked for of late, and whether it was confirmed.
+/// What was asked for recently, and whether it was confirmed.
 ///
 /// The first NAK is confirmed at once. An identical one is confirmed, too, but not before a gap has passed: one confirmation is heard
 /// by all who ask, and a storm of NAKs must not become a storm of NCFs. For the same reason a NAK for parity of a group is

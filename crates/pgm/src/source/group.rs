@@ -27,11 +27,11 @@ pub(super) struct Group {
     was_asked: bool,
     /// Whether the present round of repair sends a few packets more than are asked for.
     spare: bool,
-    /// How many packets were sent on demand of late.
+    /// How many packets were sent on demand recently.
     recent: Recent,
 }
 
-/// How much was sent of late: counted for the present half of a span of time, and for the half before it.
+/// How much was sent recently: counted for the present half of a span of time, and for the half before it.
 #[derive(Debug, Clone, Copy)]
 struct Recent {
     begun_at: Instant,

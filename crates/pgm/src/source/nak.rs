@@ -81,7 +81,7 @@ impl Source {
             self.stats.nak_sqns_outside += 1;
             return;
         };
-        // Who asks for a number that a short group left out is told so by the group's last packet (§11.5).
+        // A receiver that asks for a number that a short group left out is told so by the group's last packet (§11.5).
         let group = self.window.group_of(position);
         let last = self.window.group(group).map_or(0, |state| state.count.saturating_sub(1));
         let position = position.min(self.window.start_of(group) + u64::from(last));
@@ -112,7 +112,7 @@ impl Source {
         let holes = if state.closed { self.window.group_len() - count } else { 0 };
         let lacking = missing.saturating_sub(holes).saturating_sub(unasked);
         if lacking == 0 {
-            // Who lacks nothing but what a short group left out does not know that it is one: its last packet says so.
+            // A receiver that lacks nothing but what a short group left out does not know that it is short: its last packet says so.
             let last = start + u64::from(count.saturating_sub(1));
             return holes > 0 && unasked == 0 && self.repairs.ask_data(now, last);
         }
@@ -127,7 +127,7 @@ impl Source {
         if lacking < count {
             return self.ask_parity(now, group, lacking);
         }
-        // Who has nothing of a group is served with the data: nothing to decode, and no index used up.
+        // A receiver that has nothing of a group is served with the data: nothing to decode, and no index used up.
         data.filter(|&position| self.repairs.ask_data(now, position)).count() > 0
     }
 

@@ -5,7 +5,7 @@ use std::mem;
 
 use bytes::BytesMut;
 
-/// Memory for packets, a page of many after the other. Who takes some of a page shares it, and a page is used again, in its turn,
+/// Memory for packets, a page of many after the other. Whoever takes some of a page shares it, and a page is used again, in its turn,
 /// once nobody holds anything of it.
 #[derive(Debug)]
 pub(super) struct Pages {

@@ -26,7 +26,7 @@ impl Source {
         if self.phase == super::Phase::Over {
             return None;
         }
-        // Who asks and asks must not keep the source from answering: work has its turn after some confirmations.
+        // A receiver that asks and asks must not keep the source from answering: work has its turn after some confirmations.
         let is_turn_of_work = self.urgent_run >= URGENT_RUN && self.has_work();
         let (mut transmit, mut lent) = (None, None);
         if !is_turn_of_work && self.is_urgent_due(now) {

@@ -1,7 +1,7 @@
 //! Packets of types that RFC 3208 leaves free, for what an application's own parties tell each other within a session.
 //!
 //! They have the common header, checksum and all, so that they go the ways of the session's other packets and are told apart by its
-//! TSI. Who does not know a type drops its packets, as it must every unknown one.
+//! TSI. A party that does not know a type drops its packets, as it must every unknown one.
 
 use super::checksum::Sum;
 use super::header::{self, HEADER_LEN, HeaderView, Session};

@@ -210,7 +210,7 @@ impl Listener {
     /// Takes what was packed into the hand, which is empty.
     fn reach(&mut self, waits: bool) {
         let waiting = {
-            // Who is at the outbox wakes the node when it leaves.
+            // The thread that is at the outbox wakes the node when it leaves.
             let mut open = match self.shared.open.try_lock() {
                 Ok(open) => open,
                 Err(TryLockError::WouldBlock) => return,

@@ -14,7 +14,7 @@ use crate::multicast::queue::Parcel;
 
 /// Bytes that were received, where they lie: a slice that can be kept and cloned at little cost.
 ///
-/// They share memory with what came with them, 256 KiB or a single message more. Who keeps a few bytes for long copies them
+/// They share memory with what came with them, 256 KiB or a single message more. To keep a few bytes for long, copy them
 /// (`to_vec`), so that the rest can go.
 // `bytes::Bytes` would make and free an owner for each batch, on two threads, and a batch of a slow feed is a single message: nothing is
 // allocated for it here.
