@@ -32,8 +32,9 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
     output::line(format_args!("  group       {group} on loopback, at {rate}"))?;
 
     let started = Instant::now();
-    let receivers: Vec<_> =
-        (1..=RECEIVERS).map(|number| receive(scratch.path(), number, &options)).collect::<Result<_, _>>()?;
+    let receivers: Vec<_> = (1..=RECEIVERS)
+        .map(|number| receive(scratch.path(), number, &options, interrupt))
+        .collect::<Result<_, _>>()?;
     let offering = Offering::collect(&[file]).map_err(CommandError::failed)?;
     let sender = FileSender::start(&options, offering, Some(RECEIVERS)).map_err(CommandError::failed)?;
     let sent = send(sender, interrupt);
@@ -94,20 +95,22 @@ fn send(mut sender: FileSender, interrupt: &Interrupt) -> Result<Option<(Counts,
     Ok(Some((sender.counts(), last)))
 }
 
-/// Starts a receiver, whose thread ends when its sender knows that it has everything, or soon after.
+/// Starts a receiver, whose thread ends when its sender knows that it has everything, or soon after, or when it is interrupted.
 fn receive(
     scratch: &Path,
     number: usize,
     options: &Options,
+    interrupt: &Interrupt,
 ) -> Result<JoinHandle<Result<Counts, CommandError>>, CommandError> {
     let mut options = options.clone();
     options.set("inject-loss", LOSS).map_err(CommandError::failed)?;
     let config = ReceiveConfig { into: scratch.join(number.to_string()), replaces: false };
     let mut receiver = FileReceiver::start(&options, &config).map_err(CommandError::failed)?;
-    Ok(thread::spawn(move || {
+    let interrupt = interrupt.clone();
+    let receiving = thread::Builder::new().spawn(move || {
         let mut until = Instant::now() + PATIENCE;
         let mut is_complete = false;
-        while Instant::now() < until {
+        while Instant::now() < until && !interrupt.is_pressed() {
             match receiver.next(TICK).map_err(CommandError::failed)? {
                 Some(ReceiveEvent::Complete { .. }) => {
                     // From now on it waits only for its sender to know.
@@ -122,12 +125,13 @@ fn receive(
                 Some(_) | None => {}
             }
         }
-        if is_complete {
+        if is_complete || interrupt.is_pressed() {
             Ok(receiver.counts())
         } else {
             Err(CommandError::failed("a receiver waited in vain"))
         }
-    }))
+    });
+    receiving.map_err(|error| CommandError::failed(format!("no thread for a receiver: {error}")))
 }
 
 fn options() -> Result<Options, CommandError> {

@@ -76,6 +76,18 @@ fn the_second_one_does_not_wait() {
     assert_eq!(load.finish().code, Some(130));
 }
 
+#[test]
+fn a_demo_ends_in_the_middle_of_its_file() {
+    let mut demo = Running::start("demo");
+    until(|| demo.line().starts_with("  group "));
+    if !demo.interrupt() {
+        eprintln!("skipped: there is no `kill` here");
+        return;
+    }
+    let finished = demo.finish();
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
+}
+
 /// A sender of this kind of input, which goes on, and a receiver that has heard its first line.
 fn talk(kind: &str) -> (Running, ChildStdin, Running) {
     let session = Session::new().0;
