@@ -40,11 +40,12 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   campanile decode session.pcap
-  campanile decode session.pcap --port 7500 --broken      only what breaks a rule
+  campanile decode session.pcap --port 7500 --broken    only what breaks a rule
   tcpdump -i eth0 -w - udp port 7500 | campanile decode -
-  campanile decode session.pcapng --json                  for scripts
+  campanile decode session.pcapng --json                for scripts
 
-Exit codes: 0 no packet is broken, 1 some are, or the capture ends in the middle, 2 no capture.";
+Exit codes: 0 no packet is broken, 1 some are, or the capture ends in the
+middle, 2 no capture.";
 
 /// Prints what there is, to the end of the capture.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {

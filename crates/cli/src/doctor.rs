@@ -40,11 +40,11 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  campanile doctor                                     buffers, processors, drops
-  campanile doctor --port 5000                         and who has the port, and what is in its way
-  campanile doctor --group 239.192.7.1 --interface eth0
-                                                       why nothing is heard of the group
-  campanile doctor --group 239.192.7.1 --listen        is it heard while another machine sends?
+  campanile doctor                                 buffers, processors, drops
+  campanile doctor --port 5000                     who has it, what bars its way
+  campanile doctor --interface eth0                its card, queues and drops
+  campanile doctor --group 239.192.7.1             why nothing is heard of it
+  campanile doctor --group 239.192.7.1 --listen    what of it comes, from now on
 
 Exit codes: 0 nothing worse than a notice, 3 a warning, 1 a fault.";
 

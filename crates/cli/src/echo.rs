@@ -60,7 +60,7 @@ Examples:
   campanile echo 5000                        all cores, every address
   campanile echo 5000 2 --stats-interval 1   two cores, a line each second
   campanile echo 5000 --bind 127.0.0.1       for this machine only
-  campanile echo 7007 --rfc862               raw echo on loopback, for netcat and the like
+  campanile echo 7007 --rfc862               raw echo on loopback, as for netcat
   campanile echo 5000 --duration 60 --json   for scripts";
 
 /// Runs the server until Ctrl-C or the end of its time.

@@ -88,15 +88,16 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  campanile load 192.0.2.1 5000                     64 bytes, all cores, 10 seconds
-  campanile load server 5000 1400 2 30              1400 bytes, two cores, 30 seconds
-  campanile load ::1 5000 --window 1 --sockets 1    one packet at a time on each core: round trips
-  campanile load server 5000 --rate 20k             20,000 a second: latency as users feel it
+  campanile load 192.0.2.1 5000                   64 bytes, all cores, 10 s
+  campanile load server 5000 1400 2 30            1400 bytes, 2 cores, 30 s
+  campanile load ::1 5000 --window 1 --sockets 1  round trips, one at a time
+  campanile load server 5000 --rate 20k           latency as users feel it
   campanile load server 5000 --rate 20k --warm-up 2 --repeat 7
-                                                    seven times, and how far they lie apart
-  campanile load server 5000 --json                 for scripts
+                                                  seven times, and their spread
+  campanile load server 5000 --json               for scripts
 
-Exit codes: 0 done, 1 no reply, or a run that is INVALID because of this client's own lag.";
+Exit codes: 0 done, 1 no reply, or a run that is INVALID because of this
+client's own lag.";
 
 /// Runs the load to its end, or to Ctrl-C, and reports.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {

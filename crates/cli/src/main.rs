@@ -46,16 +46,17 @@ enum Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  campanile demo                   an echo server, and a file sent to many, on this machine alone
+  campanile demo                   all of it, on this machine alone
   campanile recv --into here       receives files, on each of many machines
   campanile send image.iso         sends a file to all of them
-  campanile echo 5000              an echo server on UDP port 5000, on all cores
+  campanile echo 5000              an echo server on UDP port 5000
   campanile load 192.0.2.1 5000    measures that server from another machine
-  campanile beacon listen          hears what is sent to a multicast group, and counts what is lost
+  campanile beacon listen          hears a multicast group, and counts losses
   campanile decode session.pcap    the PGM packets of a capture
-  campanile doctor                 what makes datagrams slow here, or keeps them away
+  campanile doctor                 what makes datagrams slow, or keeps them away
 
-Exit codes: 0 done, 1 the run failed, 2 bad input, 3 not complete, 130 ended by a second Ctrl-C.";
+Exit codes: 0 done, 1 the run failed, 2 bad input, 3 not complete,
+130 ended by a second Ctrl-C.";
 
 fn main() -> ExitCode {
     match run() {

@@ -49,15 +49,16 @@ const INSTEAD: [&str; 3] = ["stream", "lines", "zmq"];
 
 const EXAMPLES: &str = "\
 Examples:
-  campanile recv --group 239.192.7.1:7500 --into downloads         until all files are there
-  campanile recv --into downloads --wait 60                        gives up after a silent minute
-  campanile recv --into downloads --stay --replace                 keeps a directory up to date
-  campanile recv --into downloads --source 192.0.2.1 --json        from one sender, for scripts
-  campanile recv --stream | tar x                                  what another sends of its input
-  campanile recv --lines --stay                                    a message a line, of all senders
-  campanile recv --zmq --group 239.192.7.1:5555 --interface eth0   from PUB sockets of ZeroMQ
+  campanile recv --into downloads                     until all files are there
+  campanile recv --into downloads --wait 60           ends after a silent minute
+  campanile recv --into downloads --stay --replace    keeps a directory current
+  campanile recv --into downloads --source 192.0.2.1  from one sender alone
+  campanile recv --stream | tar x                     what another one pipes in
+  campanile recv --lines --stay                       lines, of all senders
+  campanile recv --zmq --group 239.192.7.1:5555       from ZeroMQ publishers
 
-Exit codes: 0 everything is there, 1 the run failed, 2 bad input, 3 not everything is there.";
+Exit codes: 0 everything is there, 1 the run failed, 2 bad input,
+3 not everything is there.";
 
 /// What to know where nothing was heard for long.
 fn silence(options: &Options) -> String {

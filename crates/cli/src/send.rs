@@ -47,17 +47,17 @@ const INSTEAD: [&str; 3] = ["stream", "lines", "zmq"];
 
 const EXAMPLES: &str = "\
 Examples:
-  campanile send --group 239.192.7.1:7500 image.iso                once, at 5 Mbit/s
-  campanile send --rate 80mbit --receivers 40 image.iso            until 40 machines have it
-  campanile send --rate auto --receivers 40 image.iso              as fast as they take it
-  campanile send --interface eth1 --set ttl=1 photos/ notes.txt    a directory and a file, one link
-  campanile send --set preset=lan --json image.iso                 short intervals, for scripts
-  tar c photos | campanile send --stream --receivers 3             once three are there
-  campanile send --lines < messages.txt                            a message a line
-  campanile send --zmq --group 239.192.7.1:5555 --interface eth0   for SUB sockets of ZeroMQ
+  campanile send image.iso                               once, at 5 Mbit/s
+  campanile send --rate 80mbit --receivers 40 image.iso  until 40 have it
+  campanile send --rate auto --receivers 40 image.iso    as fast as they take it
+  campanile send --interface eth1 photos/ notes.txt      a directory and a file
+  campanile send --set preset=lan --json image.iso       for scripts, on a LAN
+  tar c photos | campanile send --stream --receivers 3   once three are there
+  campanile send --lines < messages.txt                  a message a line
+  campanile send --zmq --group 239.192.7.1:5555          to ZeroMQ subscribers
 
-Exit codes: 0 all receivers that reported have everything, 1 the run failed, 2 bad input,
-3 some receivers have not everything.";
+Exit codes: 0 all receivers that reported have everything, 1 the run failed,
+2 bad input, 3 some receivers have not everything.";
 
 /// What to know where all seems well and nobody was heard of.
 const NOBODY: &str = "no receiver has reported: it may be that nobody has it; --receivers waits for them, and `campanile doctor` \

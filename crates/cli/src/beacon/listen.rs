@@ -38,10 +38,10 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  campanile beacon listen                                 on all interfaces, until Ctrl-C
+  campanile beacon listen                           on all interfaces
   campanile beacon listen --interface eth0 --interface eth1
-  campanile beacon listen --group [ff15::7]:9000 --json
-  campanile beacon listen --count 1 --duration 5          is anything heard within five seconds?";
+  campanile beacon listen --group '[ff15::7]:9000' --json
+  campanile beacon listen --count 1 --duration 5    is anything heard at all?";
 
 /// Listens until it has heard enough, or to Ctrl-C.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {

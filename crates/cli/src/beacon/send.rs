@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  campanile beacon send                                    the universal time, once a second
+  campanile beacon send          the universal time, once a second
   campanile beacon send --text 'all is well' --every 60
   campanile beacon send --every 0.01 --size 1400 --count 1000 --interface eth0";
 
