@@ -1,9 +1,11 @@
 //! Command-line values that several commands take: from text to a value that can only be valid.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use campanile::load::Pace;
-use campanile::{amount, cores};
+use campanile::{Interface, amount, cores};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::command_error::CommandError;
 
@@ -14,7 +16,7 @@ pub(crate) fn port(text: &str) -> Result<u16, &'static str> {
 
 /// A number of things: whether there may be so many is for those who use it.
 pub(crate) fn number(text: &str) -> Result<usize, &'static str> {
-    text.parse().map_err(|_| "give a whole number")
+    text.parse().map_err(|_| "give a whole number from 1 on")
 }
 
 /// When to stop: after one thing at least.
@@ -33,6 +35,16 @@ pub(crate) fn rate(text: &str) -> Result<u64, &'static str> {
     rate.ok_or("give packets a second from 1 to 100m, such as 500, 20k or 1m")
 }
 
+/// Packets a second that are let pass; 0 is no limit.
+pub(crate) fn limit(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "give packets a second, such as 100000, or 0 for any number")
+}
+
+/// A time to live.
+pub(crate) fn hops(text: &str) -> Result<u8, &'static str> {
+    text.parse().map_err(|_| "give a number from 0 to 255")
+}
+
 /// How often to do something.
 pub(crate) fn repeats(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|times| (1..=1000).contains(times)).ok_or("give a whole number from 1 to 1000")
@@ -40,7 +52,22 @@ pub(crate) fn repeats(text: &str) -> Result<usize, &'static str> {
 
 /// An address to listen on.
 pub(crate) fn address(text: &str) -> Result<IpAddr, &'static str> {
-    text.parse().map_err(|_| "give an IPv4 or IPv6 address of this machine, such as 127.0.0.1 or ::1")
+    let is_own = |ip: &IpAddr| !ip.is_multicast() && *ip != Ipv4Addr::BROADCAST;
+    let address = text.parse().ok().filter(is_own);
+    address.ok_or("give an IPv4 or IPv6 address of this machine, such as 127.0.0.1 or ::1")
+}
+
+/// An interface. One without a name is a mistake, as of a variable that is not set, and not the system's choice.
+pub(crate) fn interface(text: &str) -> Result<Interface, &'static str> {
+    let Ok(interface) = text.parse();
+    if text.is_empty() { Err("give the name, number or address of an interface") } else { Ok(interface) }
+}
+
+/// Where a file or directory is.
+pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|path| {
+        if path.is_empty() { Err("give the name of a file or directory") } else { Ok(PathBuf::from(path)) }
+    })
 }
 
 /// A buffer's size.
@@ -90,6 +117,14 @@ mod tests {
             (repeats("1000"), repeats("0").is_err(), repeats("1001").is_err()),
             (Ok(1000), true, true)
         );
+    }
+
+    #[test]
+    fn a_server_listens_on_an_address_of_its_own() {
+        assert_eq!(address("::1"), Ok("::1".parse().expect("a literal address")));
+        for text in ["", "localhost", "127.0.0.1:80", "239.192.7.1", "ff15::7", "255.255.255.255"] {
+            assert!(address(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

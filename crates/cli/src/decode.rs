@@ -22,9 +22,10 @@ use crate::{arguments, output};
 /// any port that carried a packet with a right checksum before. What receivers of Campanile report, and the receipts for that, are
 /// shown and counted apart.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// The capture, or - for standard input
+    #[arg(value_parser = arguments::path())]
     file: PathBuf,
     /// UDP port whose every packet is PGM, whole or broken; may be given several times
     #[arg(long, value_name = "PORT", value_parser = arguments::port)]

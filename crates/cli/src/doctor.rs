@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use campanile::doctor::{self, Complaint, Finding, Severity};
-use campanile::{amount, beacon};
+use campanile::{Interface, amount, beacon};
 
 use crate::command_error::CommandError;
 use crate::{arguments, output};
@@ -14,11 +14,11 @@ use crate::{arguments, output};
 ///
 /// Each finding has its evidence, what it costs, a command that mends it and one that shows whether it did. Nothing is changed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// The interface to look at [default: the one that leads to the group]
-    #[arg(long, value_name = "NAME")]
-    interface: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = arguments::interface)]
+    interface: Option<Interface>,
     /// The group that is not heard; its port is --port, or that of the beacon, unless it says one
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = group)]
     group: Option<(IpAddr, Option<u16>)>,
@@ -59,8 +59,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             "for {seconds} s, elsewhere: campanile beacon send --every 0.1 --group {group}"
         ));
     }
-    let mut findings =
-        doctor::examine(&Complaint { interface: interface.clone(), group, port: *port, listen });
+    let interface = interface.as_ref().map(ToString::to_string);
+    let mut findings = doctor::examine(&Complaint { interface, group, port: *port, listen });
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     if *json {
         output::json(&findings)?;

@@ -18,7 +18,7 @@ use crate::{arguments, interrupt, output};
 /// Trains of datagrams go back as they came. Not answered are the server's own port, ports below 1024, broadcast and multicast,
 /// and what was sent back to the same source within the last second: so no forged packet circles between two servers.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// UDP port to listen on, 1 to 65535
     #[arg(value_parser = arguments::port)]
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     rfc862: bool,
     /// Packets per second that one source may have answered by one core, 0 for any number; loopback has no limit
-    #[arg(long, value_name = "PACKETS", default_value_t = EchoConfig::default().source_limit)]
+    #[arg(long, value_name = "PACKETS", value_parser = arguments::limit, default_value_t = EchoConfig::default().source_limit)]
     source_limit: u32,
     /// Report rates this often, such as 1s [default: only at the end]
     #[arg(long, value_name = "TIME", value_parser = amount::time)]

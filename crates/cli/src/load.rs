@@ -32,7 +32,7 @@ use verdict::Verdict;
 /// was due. Any server that sends packets back unchanged will do. A Campanile server is also asked for its counters, ten times a second:
 /// then it is known on which way packets were lost.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// Name or address of the server
     host: String,
@@ -79,7 +79,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_probe: bool,
     /// Write the latencies as a log of HdrHistogram's, for its tools
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = arguments::path())]
     histogram: Option<PathBuf>,
     /// Print the report as JSON, and nothing else
     #[arg(long)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use campanile::amount;
 use campanile::multicast::{Options, Side};
 
+use crate::arguments;
 use crate::command_error::CommandError;
 use crate::session::{self, Kind, KindArguments, SessionArguments};
 
@@ -18,10 +19,10 @@ use crate::session::{self, Kind, KindArguments, SessionArguments};
 /// A file appears under its name when it is complete and its hash is right. What is not complete is kept in .campanile inside the
 /// directory: a run that was ended, even killed, goes on from there, and so does a sender that was started again.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = session::reference(EXAMPLES, Side::Receiving), after_help = EXAMPLES)]
+#[command(after_long_help = session::reference(EXAMPLES, Side::Receiving), after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// Directory to put the files in, made if there is none
-    #[arg(long, value_name = "DIR", required_unless_present_any = INSTEAD, conflicts_with_all = INSTEAD)]
+    #[arg(long, value_name = "DIR", required_unless_present_any = INSTEAD, conflicts_with_all = INSTEAD, value_parser = arguments::path())]
     into: Option<PathBuf>,
     #[command(flatten)]
     session: SessionArguments,

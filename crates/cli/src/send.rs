@@ -22,10 +22,10 @@ use crate::session::{self, Kind, KindArguments, SessionArguments};
 /// Everything is sent once, and what receivers miss is repaired. Of files, who joins late, or was killed and started again, gets the
 /// rest. A directory is sent with all that is in it, links excepted.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = session::reference(EXAMPLES, Side::Sending), after_help = EXAMPLES)]
+#[command(after_long_help = session::reference(EXAMPLES, Side::Sending), after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// Files and directories to send
-    #[arg(required_unless_present_any = INSTEAD, conflicts_with_all = INSTEAD, value_name = "FILE")]
+    #[arg(required_unless_present_any = INSTEAD, conflicts_with_all = INSTEAD, value_name = "FILE", value_parser = arguments::path())]
     files: Vec<PathBuf>,
     #[command(flatten)]
     session: SessionArguments,

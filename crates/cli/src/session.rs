@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::{env, fs};
 
+use campanile::Interface;
 use campanile::multicast::{self, KEYS, Mode, OptionError, Options, Side, SocketError, StartError};
 
+use crate::arguments;
 use crate::command_error::CommandError;
 
 /// Where a session is, and how it is to be.
@@ -15,13 +17,13 @@ pub(crate) struct SessionArguments {
     #[arg(long, value_name = "ADDRESS:PORT")]
     group: Option<String>,
     /// Interface to use, by name, address or number; may be given several times [default: the system's choice]
-    #[arg(long = "interface", value_name = "NAME")]
-    interfaces: Vec<String>,
+    #[arg(long = "interface", value_name = "NAME", value_parser = arguments::interface)]
+    interfaces: Vec<Interface>,
     /// Set another option by its name; --help lists them all
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
     /// Read options from a TOML file, as lines of NAME = "VALUE"; the command line goes before it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = arguments::path())]
     config: Option<PathBuf>,
 }
 
@@ -42,6 +44,7 @@ impl SessionArguments {
         if let Some(path) = &self.config {
             let text = fs::read_to_string(path).map_err(|error| {
                 CommandError::bad_input(format!("{} cannot be read: {error}", path.display()))
+                    .hint("give a file of lines such as ttl = \"4\"")
             })?;
             options.set_toml(&text).map_err(|error| {
                 CommandError::bad_input(format!("{}: {error}", path.display())).hint(NAMES)
@@ -52,7 +55,8 @@ impl SessionArguments {
             self.settings.iter().partition(|(name, _)| name == "preset");
         let settings =
             presets.into_iter().chain(others).map(|(name, value)| (name.as_str(), Some(value.as_str())));
-        let interfaces = (!self.interfaces.is_empty()).then(|| self.interfaces.join(","));
+        let interfaces = (!self.interfaces.is_empty())
+            .then(|| self.interfaces.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
         let ours = [("group", self.group.as_deref()), ("interface", interfaces.as_deref())];
         for (name, value) in settings.chain(ours).chain(more.iter().copied()) {
             if let Some(value) = value {

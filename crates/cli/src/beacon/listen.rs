@@ -17,13 +17,13 @@ use crate::{arguments, interrupt, output};
 /// Every datagram on the port is shown, whoever made it; numbers are those of `campanile beacon send`. The sender's clock and this
 /// one's are two: the age of a datagram is as right as they are.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// Group and port
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = super::group, default_value_t = GROUP)]
     group: SocketAddr,
     /// Interface to listen on: its name, number or address; may be given several times [default: all]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = arguments::interface)]
     interface: Vec<Interface>,
     /// Stop after so many datagrams [default: at Ctrl-C]
     #[arg(long, value_name = "NUMBER", value_parser = arguments::count)]

@@ -15,7 +15,7 @@ use crate::{arguments, interrupt, output};
 ///
 /// Each says its number and its time, and then the universal time as text, or what you give it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// Group and port
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = super::group, default_value_t = GROUP)]
@@ -33,10 +33,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     text: Option<String>,
     /// Routers that it may cross, and one: 1 stays on the link
-    #[arg(long, value_name = "HOPS", default_value_t = 1)]
+    #[arg(long, value_name = "HOPS", value_parser = arguments::hops, default_value_t = 1)]
     ttl: u8,
     /// Interface to send by: its name, number or address [default: the system's choice]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = arguments::interface)]
     interface: Option<Interface>,
     /// Print JSON, one value a line
     #[arg(long)]

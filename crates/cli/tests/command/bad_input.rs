@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 
-use super::process::run;
+use super::process::{Finished, campanile, run};
 
 #[track_caller]
 fn is_refused(arguments: &str, naming: &str, saying: &str) {
@@ -38,7 +38,7 @@ fn cores_that_are_not_there() {
         is_refused(&format!("echo 5000 {cores}"), &format!("{cores} cores"), "give 1");
         is_refused(&format!("load 127.0.0.1 5000 64 {cores}"), &format!("{cores} cores"), "give 1");
     }
-    is_refused("echo 5000 many", "'many'", "give a whole number");
+    is_refused("echo 5000 many", "'many'", "give a whole number from 1 on");
 }
 
 #[test]
@@ -90,9 +90,53 @@ fn times_and_sizes_that_are_none() {
         is_refused(&format!("echo 5000 {option} 0"), option, "give a time above 0");
     }
     is_refused("load 127.0.0.1 5000 64 1 soon", "'soon'", "give a time above 0");
-    is_refused("load 127.0.0.1 5000 --timeout -1", "-1", "");
+    is_refused("load 127.0.0.1 5000 --timeout -1", "'-1' for '--timeout", "give a time above 0");
     is_refused("echo 5000 --recv-buffer 4q", "'4q'", "give a number of bytes");
-    is_refused("echo 5000 --source-limit lots", "'lots'", "--source-limit");
+    is_refused("echo 5000 --source-limit lots", "'lots'", "give packets a second, such as 100000, or 0");
+    is_refused("beacon send --ttl 256", "'256' for '--ttl", "give a number from 0 to 255");
+}
+
+/// A number below 0 is a value, and not an option that there is not.
+#[test]
+fn numbers_below_0() {
+    for arguments in [
+        "send --receivers -1 file",
+        "recv --into here --wait -1",
+        "echo -1",
+        "load 127.0.0.1 5000 --window -1",
+        "beacon send --count -1",
+        "beacon listen --count -1",
+        "doctor --port -1",
+        "decode file --port -1",
+    ] {
+        is_refused(arguments, "invalid value '-1' for '", ": give ");
+    }
+}
+
+/// What a script says whose variable is not set.
+#[test]
+fn values_that_are_empty() {
+    for (arguments, naming) in [
+        ("send --interface= file", "--interface"),
+        ("recv --lines --interface=", "--interface"),
+        ("beacon send --interface=", "--interface"),
+        ("beacon listen --interface=", "--interface"),
+        ("doctor --interface=", "--interface"),
+        ("recv --into=", "--into"),
+        ("send --config= file", "--config"),
+        ("load 127.0.0.1 5000 --histogram=", "--histogram"),
+    ] {
+        is_refused(arguments, &format!("invalid value '' for '{naming}"), ": give the name");
+    }
+    for command in ["send", "decode"] {
+        let output = campanile(command).arg("").output().expect("it runs");
+        let finished = Finished::from(output);
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        assert!(
+            finished.stderr.contains("FILE") && finished.stderr.contains(": give the name"),
+            "{finished:?}"
+        );
+    }
 }
 
 #[test]
@@ -108,7 +152,13 @@ fn names_that_nothing_has() {
 
 #[test]
 fn addresses_that_are_not_here() {
-    is_refused("echo 5000 --bind here", "'here'", "give an IPv4 or IPv6 address");
+    for address in ["here", "239.192.7.1", "255.255.255.255"] {
+        is_refused(
+            &format!("echo 5000 --bind {address}"),
+            &format!("'{address}'"),
+            "give an IPv4 or IPv6 address",
+        );
+    }
     // Wine lets a program bind what it does not have.
     if UdpSocket::bind("192.0.2.1:0").is_err() {
         is_refused("echo 5000 --bind 192.0.2.1", "192.0.2.1 is not an address of this machine", "--bind");
