@@ -75,6 +75,9 @@ impl fmt::Display for BeaconError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAGroup(address) => write!(f, "{} is no multicast group", address.ip()),
+            Self::Size { least, most, .. } if least > most => {
+                write!(f, "what each datagram says takes {least} bytes, and there is room for {most}")
+            }
             Self::Size { asked, least, most } => {
                 write!(f, "datagrams of {asked} bytes: they have {least} to {most} here")
             }

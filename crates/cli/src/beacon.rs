@@ -3,6 +3,7 @@
 mod listen;
 mod send;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use campanile::beacon::{BeaconError, PORT};
@@ -53,12 +54,24 @@ fn group(text: &str) -> Result<SocketAddr, &'static str> {
 fn error(error: BeaconError) -> CommandError {
     match &error {
         BeaconError::NotAGroup(_) => CommandError::bad_input(error).hint("give one such as 239.192.7.1"),
-        BeaconError::Size { .. } => CommandError::bad_input(error),
+        BeaconError::Size { least, most, .. } if least > most => {
+            CommandError::bad_input(error).hint("shorten --text")
+        }
+        BeaconError::Size { .. } => {
+            CommandError::bad_input(error).hint("give another --size, or leave it out")
+        }
+        BeaconError::Socket { error: why, .. } if why.kind() == io::ErrorKind::AddrInUse => {
+            CommandError::bad_input(error)
+                .hint("name each interface once, and a port that no other program has for itself")
+        }
         BeaconError::Socket { interface: Some(_), .. } => {
             CommandError::bad_input(error).hint("give one of this machine's interfaces")
         }
-        BeaconError::Socket { interface: None, .. } | BeaconError::Send { .. } => {
+        BeaconError::Socket { interface: None, .. } => {
             CommandError::failed(error).hint("name an interface with --interface")
+        }
+        BeaconError::Send { .. } => {
+            CommandError::failed(error).hint("name one that leads to the group with --interface")
         }
         BeaconError::Engine(_) => CommandError::failed(error),
     }
@@ -66,7 +79,22 @@ fn error(error: BeaconError) -> CommandError {
 
 #[cfg(test)]
 mod tests {
+    use campanile::Interface;
+
     use super::*;
+
+    #[test]
+    fn a_port_that_another_has_is_no_wrong_interface() {
+        let group = "239.192.7.1:7125".parse().expect("a literal address");
+        for interface in [None, Some(Interface::Name("lo".to_owned()))] {
+            let error = io::Error::from(io::ErrorKind::AddrInUse);
+            let told = super::error(BeaconError::Socket { group, interface, error }).to_string();
+            assert!(
+                told.ends_with("; name each interface once, and a port that no other program has for itself"),
+                "{told}"
+            );
+        }
+    }
 
     #[test]
     fn groups_have_a_port_or_take_the_usual_one() {

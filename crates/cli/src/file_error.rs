@@ -4,13 +4,6 @@ use std::io::ErrorKind;
 
 use campanile::files::FileError;
 
-use crate::command_error::CommandError;
-
-/// A run that failed for a file.
-pub(crate) fn told(error: &FileError) -> CommandError {
-    CommandError::failed(error)
-}
-
 /// What to do about a file that cannot be received.
 pub(crate) fn cure(error: &FileError) -> &'static str {
     match error.error.kind() {

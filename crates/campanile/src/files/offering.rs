@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, FileType};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -69,7 +70,12 @@ impl Offering {
     /// Opens a file of the manifest, and sees that it is still what was hashed.
     pub(crate) fn open(&self, file: usize) -> Result<File, FileError> {
         let Original { path, modified } = &self.sources[file];
-        let opened = File::open(path).map_err(FileAction::Open.of(path))?;
+        let opened = File::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                FileAction::Read.of(path)(io::Error::new(error.kind(), "it was removed while it was sent"))
+            }
+            _ => FileAction::Open.of(path)(error),
+        })?;
         let metadata = opened.metadata().map_err(FileAction::Open.of(path))?;
         if metadata.len() != self.manifest.entries()[file].size || metadata.modified().ok() != *modified {
             return Err(self.changed(file));
@@ -79,7 +85,7 @@ impl Offering {
 
     /// The error that a file is no longer what was hashed.
     pub(crate) fn changed(&self, file: usize) -> FileError {
-        let error = std::io::Error::other("it was changed while it was sent");
+        let error = io::Error::other("it was changed while it was sent");
         FileError { action: FileAction::Read, path: self.sources[file].path.clone(), error }
     }
 
@@ -282,5 +288,8 @@ mod tests {
         fs::write(&path, b"longer than before").expect("there is room");
         let error = offering.open(0).expect_err("it is another file now");
         assert!(error.to_string().ends_with("it was changed while it was sent"), "{error}");
+        fs::remove_file(&path).expect("it is there");
+        let error = offering.open(0).expect_err("there is none");
+        assert!(error.to_string().ends_with("cannot be read: it was removed while it was sent"), "{error}");
     }
 }

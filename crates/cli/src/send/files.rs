@@ -1,5 +1,6 @@
 //! `campanile send FILE`.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
 use crate::progress::{Every, Teller};
-use crate::{file_error, output, session};
+use crate::{output, session};
 
 /// Sends files, and tells how it goes.
 pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), CommandError> {
@@ -80,9 +81,9 @@ impl Run {
     ) -> Result<(), CommandError> {
         self.teller.tell(&Started::files(&self.sender, options, wanted))?;
         self.teller.begin(0, self.sender.progress().total);
-        let is_interrupted = self.send(interrupt)?;
+        let sent = self.send(interrupt);
         self.teller.end();
-        self.conclude(wanted, is_interrupted)
+        self.conclude(wanted, sent)
     }
 
     /// Sends until the session is over; tells whether Ctrl-C ended it.
@@ -123,11 +124,14 @@ impl Run {
     }
 
     /// Says what it came to, and makes an error of what did not arrive everywhere.
-    fn conclude(self, wanted: Option<usize>, is_interrupted: bool) -> Result<(), CommandError> {
+    fn conclude(self, wanted: Option<usize>, sent: Result<bool, CommandError>) -> Result<(), CommandError> {
         let end = Sending::new(&self.sender, self.seconds());
         let needed = wanted.unwrap_or(end.receivers.len());
-        let complete = end.complete >= needed && (wanted.is_some() || self.sender.is_drained());
-        self.teller.tell(&Finished { success: complete, interrupted: is_interrupted, wanted, end })?;
+        let all_sent = wanted.is_some() || self.sender.is_drained();
+        let complete = sent.is_ok() && end.complete >= needed && all_sent;
+        let interrupted = matches!(sent, Ok(true));
+        self.teller.tell(&Finished { success: complete, interrupted, wanted, end })?;
+        let is_interrupted = sent?;
         if complete {
             if needed == 0 {
                 self.teller.note(NOBODY);
@@ -177,7 +181,12 @@ fn offering_error(error: OfferingError) -> CommandError {
         OfferingError::Manifest(ManifestError::Count(0)) => {
             CommandError::bad_input(error).hint("give a file, or a directory with one in it")
         }
-        OfferingError::Manifest(_) => CommandError::bad_input(error).hint("send an archive of them"),
+        OfferingError::Manifest(ManifestError::Collision(_)) => {
+            CommandError::bad_input(error).hint("give each one once, rename one, or send an archive of them")
+        }
+        OfferingError::Manifest(_) => {
+            CommandError::bad_input(error).hint("send an archive of them, or a part of them at a time")
+        }
     }
 }
 
@@ -193,7 +202,13 @@ fn start_error(error: SendStartError) -> CommandError {
 
 fn send_error(error: SendError) -> CommandError {
     match error {
-        SendError::File(error) => file_error::told(&error).hint("send it again once it stays as it is"),
+        SendError::File(error) => {
+            let hint = match error.error.kind() {
+                ErrorKind::Other | ErrorKind::NotFound => "send it again once it stays as it is",
+                _ => "see that it can be read, and send it again",
+            };
+            CommandError::failed(error).hint(format!("{hint}: each receiver keeps what it has"))
+        }
         SendError::Network(_) => CommandError::failed(error),
     }
 }

@@ -96,6 +96,35 @@ fn times_and_sizes_that_are_none() {
     is_refused("beacon send --ttl 256", "'256' for '--ttl", "give a number from 0 to 255");
 }
 
+#[test]
+fn datagrams_that_do_not_hold_what_is_said() {
+    let text = "x".repeat(70_000);
+    is_refused(
+        &format!("beacon send --text {text}"),
+        "70032 bytes, and there is room for 65507",
+        "shorten --text",
+    );
+    is_refused(
+        "beacon send --size 40",
+        "datagrams of 40 bytes: they have 59 to 65507",
+        "give another --size",
+    );
+}
+
+#[test]
+fn files_that_cannot_be() {
+    is_refused(
+        "send --interface 127.0.0.1 Cargo.toml Cargo.toml",
+        "\"Cargo.toml\" collides",
+        "give each one once",
+    );
+    is_refused(
+        "send --config no-such-file Cargo.toml",
+        "no-such-file cannot be read",
+        "give a file of lines such as ttl = \"4\"",
+    );
+}
+
 /// A number below 0 is a value, and not an option that there is not.
 #[test]
 fn numbers_below_0() {

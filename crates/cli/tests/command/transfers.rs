@@ -267,6 +267,24 @@ fn without_receivers_it_sends_once() {
 }
 
 #[test]
+fn a_file_that_is_removed_while_it_is_sent_is_an_error() {
+    let scratch = Scratch::new();
+    let file = scratch.file("gone", &content(3, 250_000));
+    let mut sender = Running::start(&format!("send {} --rate 4mbit {file}", Session::new().0));
+    assert_eq!(sender.json()["event"], "started");
+    if fs::remove_file(&file).is_err() {
+        eprintln!("skipped: what is open cannot be removed here");
+        return;
+    }
+    let sent = sender.finish();
+    assert_eq!(sent.code, Some(1), "{sent:?}");
+    let told = "it was removed while it was sent; send it again once it stays as it is: each receiver keeps what it has\n";
+    assert!(sent.stderr.ends_with(told), "{sent:?}");
+    let last = events(&sent).pop().expect("a summary");
+    assert_eq!((&last["event"], &last["success"]), (&"finished".into(), &false.into()), "{last}");
+}
+
+#[test]
 fn silence_has_an_end_where_one_is_wanted() {
     let scratch = Scratch::new();
     let received = Session::new().recv(&format!("--into {} --wait 0.3", scratch.path("in"))).finish();
