@@ -63,6 +63,11 @@ pub(crate) fn interface(text: &str) -> Result<Interface, &'static str> {
     if text.is_empty() { Err("give the name, number or address of an interface") } else { Ok(interface) }
 }
 
+/// Addresses of senders: what is said of each is for those who hear them. None at all would be any sender.
+pub(crate) fn senders(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("give addresses of senders, such as 192.0.2.1") } else { Ok(text.to_owned()) }
+}
+
 /// Where a file or directory is.
 pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|path| {

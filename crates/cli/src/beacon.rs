@@ -71,7 +71,7 @@ fn error(error: BeaconError) -> CommandError {
             CommandError::failed(error).hint("name an interface with --interface")
         }
         BeaconError::Send { .. } => {
-            CommandError::failed(error).hint("name one that leads to the group with --interface")
+            CommandError::failed(error).hint("name an interface that leads there with --interface")
         }
         BeaconError::Engine(_) => CommandError::failed(error),
     }

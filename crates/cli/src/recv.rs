@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     kind: KindArguments,
     /// Hear only these senders, by address, with commas between [default: any]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = arguments::senders)]
     source: Option<String>,
     /// Let a file that is there give way to one that is received under its name
     #[arg(long, conflicts_with_all = INSTEAD)]

@@ -182,7 +182,7 @@ pub(crate) fn start_error(error: &StartError) -> CommandError {
                 .hint(format!("run `{grant}` as root, or use carrier=udp, which everybody may"))
         }
         StartError::Socket(_) => CommandError::failed(error).hint("see --interface and --group"),
-        StartError::Diagnostics(_) => {
+        StartError::Diagnostics(..) => {
             CommandError::failed(error).hint("name a directory that can be written to")
         }
         StartError::Engine(_) => CommandError::failed(error),

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::chance;
 use super::counts::Counts;
+use super::node::StartError;
 use super::options::Options;
 use crate::utc::Utc;
 
@@ -63,19 +64,22 @@ impl Diary {
     /// # Errors
     ///
     /// The directory cannot be made, or nothing can be written there.
-    pub(super) fn open(options: &Options, role: &str) -> io::Result<Option<Self>> {
+    pub(super) fn open(options: &Options, role: &str) -> Result<Option<Self>, StartError> {
         let Some(directory) = &options.diagnostics.directory else { return Ok(None) };
-        fs::create_dir_all(directory)?;
+        let refused = |error| StartError::Diagnostics(directory.clone(), error);
+        fs::create_dir_all(directory).map_err(refused)?;
         let port = options.network.group.port();
         let name = format!("{role}-{port}-{}-{:08x}.jsonl", std::process::id(), chance::word() as u32);
-        let book = Book::open(directory.join(name), options.diagnostics.file_len, options.diagnostics.files)?;
+        let path = directory.join(name);
+        let book =
+            Book::open(path, options.diagnostics.file_len, options.diagnostics.files).map_err(refused)?;
         let (entries, to_write) = async_channel::bounded(WAITING);
         let keep = move || {
             // It has nothing to do with sockets; where the privilege cannot be given up, it is not used either.
             let _ = privilege::drop_raw();
             book.keep(&to_write);
         };
-        let writer = thread::Builder::new().name("diary".to_owned()).spawn(keep)?;
+        let writer = thread::Builder::new().name("diary".to_owned()).spawn(keep).map_err(refused)?;
         let interval = options.diagnostics.interval;
         Ok(Some(Diary { entries: Some(entries), writer: Some(writer), interval, missed: 0 }))
     }
@@ -241,6 +245,8 @@ mod tests {
         assert!(Diary::open(&Options::default(), "test").unwrap().is_none());
         let mut options = Options::default();
         options.diagnostics.directory = Some(std::env::current_exe().unwrap());
-        assert!(Diary::open(&options, "test").is_err());
+        let named = std::env::current_exe().unwrap().display().to_string();
+        let told = Diary::open(&options, "test").map(drop).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("diagnostics cannot be written to {named}: ")), "{told}");
     }
 }

@@ -17,6 +17,7 @@ mod table;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -273,7 +274,7 @@ pub enum StartError {
     /// The system gives no thread, memory or I/O.
     Engine(io::Error),
     /// The directory for diagnostics cannot be written to.
-    Diagnostics(io::Error),
+    Diagnostics(PathBuf, io::Error),
     /// The rate is to be found, and the receivers are ones that report nothing.
     NoReports,
 }
@@ -285,7 +286,9 @@ impl fmt::Display for StartError {
             StartError::Socket(error) => error.fmt(f),
             StartError::Engine(error) => write!(f, "no I/O for a multicast session: {error}"),
             StartError::NoReports => f.write_str("a rate cannot be found among receivers that do not report"),
-            StartError::Diagnostics(error) => write!(f, "diagnostics cannot be written: {error}"),
+            StartError::Diagnostics(directory, error) => {
+                write!(f, "diagnostics cannot be written to {}: {error}", directory.display())
+            }
         }
     }
 }

@@ -157,6 +157,7 @@ fn values_that_are_empty() {
     ] {
         is_refused(arguments, &format!("invalid value '' for '{naming}"), ": give the name");
     }
+    is_refused("recv --lines --source=", "invalid value '' for '--source", "give addresses of senders");
     for command in ["send", "decode"] {
         let output = campanile(command).arg("").output().expect("it runs");
         let finished = Finished::from(output);

@@ -47,7 +47,7 @@ impl Newcomer {
         role: &str,
         board: Arc<CountBoard>,
     ) -> Result<Self, StartError> {
-        let diary = Diary::open(options, role).map_err(StartError::Diagnostics)?;
+        let diary = Diary::open(options, role)?;
         let loss = Loss::new(options.network.injected_loss);
         Ok(Newcomer { number, group: options.network.group, loss, diary, board })
     }

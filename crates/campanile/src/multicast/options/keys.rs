@@ -176,6 +176,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_says_all_that_is_taken() {
+        let refused = |name: &str, value: &str| Options::default().set(name, value).unwrap_err().to_string();
+        for (name, value, takes) in [
+            ("groups", "239.192.7.2,192.0.2.1", "give addresses of groups"),
+            ("source", "239.192.7.2", "give addresses of hosts"),
+            ("burst", "0", "give auto, or a time"),
+            ("advance", "never", "give data, or a time"),
+            ("late-join", "101%", "give a share up to 100%"),
+        ] {
+            let told = refused(name, value);
+            assert!(told.starts_with(&format!("'{value}' for {name}: {takes}")), "{told}");
+        }
+        assert!(Options::default().set("groups", "239.192.7.2,ff15::7").is_ok());
+    }
+
+    #[test]
     fn toml_says_the_same_as_a_command_line() {
         let text = "rate = \"16mbit\"\ngroup = \"239.1.2.3:7000\"\nttl = 3\nfec = 32\nfec-on-demand = true\n\
                     source = [\"10.0.0.1\", \"10.0.0.2\"]\npreset = \"lan\"\nwindow = \"10s\"\n";

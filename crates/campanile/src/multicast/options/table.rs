@@ -1,6 +1,6 @@
 //! Every option: its name, its unit, its meaning, and how it is set and shown.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use campanile_pgm::source::{Advance, Join, ParityConfig};
 
 use super::keys::{Key, PRESET, Side};
 use super::values::{
-    choice, list, number, percent, pro_active, show_choice, show_list, show_pro_active, show_switch,
+    all, choice, list, number, percent, pro_active, show_choice, show_list, show_pro_active, show_switch,
     show_window, switch, time, window,
 };
 use super::{Carrier, MTU_MIN, Mode, Options, PARITY, Rate};
@@ -75,7 +75,8 @@ pub const KEYS: &[Key] = &[
         doc: "Further groups to hear, on the same port",
         side: Side::Receiving,
         set: |options, text| {
-            options.network.groups = list(text, "give addresses of groups")?;
+            let groups: Vec<IpAddr> = list(text, GROUPS)?;
+            options.network.groups = all(groups, IpAddr::is_multicast, GROUPS)?;
             Ok(())
         },
         show: |options| show_list(&options.network.groups),
@@ -98,7 +99,8 @@ pub const KEYS: &[Key] = &[
         doc: "The only sources to hear (source-specific multicast)",
         side: Side::Receiving,
         set: |options, text| {
-            options.network.sources = list(text, "give addresses of hosts")?;
+            let sources: Vec<IpAddr> = list(text, HOSTS)?;
+            options.network.sources = all(sources, |ip| !ip.is_multicast(), HOSTS)?;
             Ok(())
         },
         show: |options| show_list(&options.network.sources),
@@ -210,7 +212,10 @@ pub const KEYS: &[Key] = &[
         doc: "The longest burst, as a time at the rate; packets leave in trains of about half of it; auto is 2ms, and up to 10ms for files at a low rate",
         side: Side::Sending,
         set: |options, text| {
-            options.sending.burst = if text.trim() == "auto" { None } else { Some(time(text)?) };
+            options.sending.burst = match text.trim() {
+                "auto" => None,
+                text => Some(time(text).map_err(|_| "give auto, or a time up to 24h, such as 5ms")?),
+            };
             Ok(())
         },
         show: |options| options.sending.burst.map_or("auto".to_owned(), show_time),
@@ -232,7 +237,10 @@ pub const KEYS: &[Key] = &[
         doc: "The window advances when new data need the room, or when data are this old",
         side: Side::Sending,
         set: |options, text| {
-            options.sending.advance = if text == "data" { Advance::Data } else { Advance::Time(time(text)?) };
+            options.sending.advance = match text {
+                "data" => Advance::Data,
+                text => Advance::Time(time(text).map_err(|_| "give data, or a time up to 24h, such as 10s")?),
+            };
             Ok(())
         },
         show: |options| match options.sending.advance {
@@ -548,6 +556,10 @@ pub const KEYS: &[Key] = &[
         show: |options| show_time(options.diagnostics.interval),
     },
 ];
+
+const GROUPS: &str = "give addresses of groups, such as 239.192.7.2";
+
+const HOSTS: &str = "give addresses of hosts, such as 192.0.2.1";
 
 impl Options {
     /// The parity that is provided, so that one thing can be said of it; it is the default one if there was none.

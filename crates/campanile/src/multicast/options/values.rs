@@ -35,7 +35,7 @@ pub(super) fn percent(text: &str) -> Taken<f64> {
         .parse()
         .ok()
         .filter(|percent| (0.0..=100.0).contains(percent))
-        .ok_or("give a share in percent, such as 20% or 0.5%")
+        .ok_or("give a share up to 100%, such as 20% or 0.5%")
 }
 
 /// Yes or no.
@@ -68,6 +68,11 @@ pub(super) fn show_choice<T: PartialEq>(value: T, choices: &[(&str, T)]) -> Stri
 pub(super) fn list<T: FromStr>(text: &str, takes: &'static str) -> Taken<Vec<T>> {
     let members = text.split(',').map(str::trim).filter(|member| !member.is_empty());
     members.map(|member| member.parse().map_err(|_| takes)).collect()
+}
+
+/// What was listed, if each of it is as it should be.
+pub(super) fn all<T>(list: Vec<T>, is_fit: impl Fn(&T) -> bool, takes: &'static str) -> Taken<Vec<T>> {
+    if list.iter().all(is_fit) { Ok(list) } else { Err(takes) }
 }
 
 pub(super) fn show_list<T: ToString>(list: &[T]) -> String {
