@@ -70,8 +70,8 @@ use crate::{Instant, Seq};
 /// # Bounds
 ///
 /// Data take the memory of as many packets as the window holds, which is allocated when it is first used. A call does work for the
-/// packets that it is given or gives; a NAK costs at most 63 groups of 128 packets in steps of a few nanoseconds, a call of
-/// `poll_transmit` at most 8 parity packets more than it gives.
+/// packets that it is given or gives; a NAK costs at most 63 groups of 128 packets, and looks at 1024 repairs that wait for each
+/// of them, in steps of a few nanoseconds, a call of `poll_transmit` at most 8 parity packets more than it gives.
 #[derive(Debug)]
 pub struct Source {
     config: SourceConfig,
@@ -183,7 +183,7 @@ impl Source {
             timers: Timers::new(),
             heartbeat: Heartbeat::new(&config.spm),
             confirmations: Confirmations::new(eliminate_ns, derived.group_len),
-            repairs: Repairs::new(eliminate_ns, derived.packets),
+            repairs: Repairs::new(eliminate_ns, derived.packets, derived.group_len),
             encoder: config.parity.map(|parity| Encoder::new(parity.group, derived.tsdu_len)),
             adapt,
             owed: None,

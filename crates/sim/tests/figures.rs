@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use campanile_sim::pgm::{Case, Mode, figures};
+use campanile_sim::Time;
+use campanile_sim::pgm::{Case, Mode, figures, run};
 
 /// Runs the rows of a table again for these losses.
 ///
@@ -90,6 +91,20 @@ fn who_asks_for_parity_knows_how_long_a_round_trip_is() {
         let measured = Case { mode: Mode::OnDemand, ..case }.measure().expect("every promise is kept");
         let naks = measured.naks_per_late_group;
         assert!(naks <= 14.0, "seed {seed}: {naks} NAKs a group");
+    }
+}
+
+#[test]
+fn who_joins_late_does_not_make_the_others_late() {
+    for mode in [Mode::OnDemand, Mode::Both] {
+        let mut options = Case { receivers: 10, loss: 0.05, mode, ..Case::default() }.options();
+        options.sources[0].config.repair.share_percent = 20;
+        options.receivers[0].joins = Time(1_500_000_000);
+        let summary = run(&options, None).expect("every promise is kept");
+        let done: Vec<f64> = summary.done.iter().flatten().map(|done| done.seconds()).collect();
+        let (late, others) = done.split_first().expect("all are complete");
+        let last = others.iter().copied().fold(0.0, f64::max);
+        assert!(last < 0.9 * late, "{mode:?}: {last} s, and {late} s who joined late");
     }
 }
 

@@ -119,6 +119,9 @@ impl Source {
         let data = start..start + u64::from(count);
         // Data that are on their way to somebody who had nothing of the group are what others lack of it, too.
         let coming = if lacking < count { self.repairs.coming(now, data.clone()) } else { 0 };
+        if coming > 0 {
+            self.repairs.hasten(start);
+        }
         let lacking = lacking.saturating_sub(coming);
         if lacking == 0 {
             return false;

@@ -5,12 +5,16 @@ use std::ops::Range;
 
 use crate::Instant;
 
-/// What is to be repaired, in the order in which it was asked for.
+/// What is to be repaired, in the order in which it was asked for, and in turns: who asks for much, or for the same again and again,
+/// does not keep those waiting who ask for little.
 ///
 /// Bounded: what finds no room is not repaired now, and will be asked for again.
 #[derive(Debug)]
 pub(super) struct Repairs {
     jobs: VecDeque<Job>,
+    /// The packets of a turn, as many as a group has; and those that the job at the front has had of its own.
+    turn_len: u8,
+    turn: u8,
     /// When data packets were repaired last, by position modulo the table: [`Instant::FAR_FUTURE`] while one waits. So of those that
     /// share a place one waits at a time, and no more wait than there are places.
     recent: Box<[(u64, Instant)]>,
@@ -35,10 +39,12 @@ pub(super) enum Job {
 }
 
 impl Repairs {
-    /// For a window of so many packets.
-    pub(super) fn new(eliminate_ns: u64, packets: usize) -> Self {
+    /// For a window of so many packets, in groups of `group_len`.
+    pub(super) fn new(eliminate_ns: u64, packets: usize, group_len: u8) -> Self {
         Repairs {
             jobs: VecDeque::with_capacity(JOBS_MAX),
+            turn_len: group_len,
+            turn: 0,
             recent: vec![(u64::MAX, Instant::ZERO); packets.clamp(1, RECENT_MAX)].into_boxed_slice(),
             eliminate_ns,
         }
@@ -72,6 +78,24 @@ impl Repairs {
         u8::try_from(count).unwrap_or(u8::MAX)
     }
 
+    /// Who lacks less asks for some of a run of data packets that waits, from `position` on: where more than a turn is before them the
+    /// run is cut, and both parts have turns.
+    pub(super) fn hasten(&mut self, position: u64) {
+        if self.jobs.len() == JOBS_MAX {
+            return;
+        }
+        let turn_len = u64::from(self.turn_len);
+        for job in &mut self.jobs {
+            if let Job::Data { position: first, count } = job
+                && (*first + turn_len..*first + *count).contains(&position)
+            {
+                let rest = *first + *count - position;
+                *count -= rest;
+                return self.jobs.push_back(Job::Data { position, count: rest });
+            }
+        }
+    }
+
     /// Takes note that a group has something pending; false when there is no room.
     pub(super) fn ask_group(&mut self, group: u64) -> bool {
         let has_room = self.jobs.len() < JOBS_MAX;
@@ -93,14 +117,25 @@ impl Repairs {
         *position += 1;
         *count -= 1;
         if *count == 0 {
-            self.jobs.pop_front();
+            self.done();
+        } else {
+            self.more_to_send();
         }
         *self.recent_of(sent) = (sent, now);
+    }
+
+    /// A packet was sent for the job at the front, which is not done. When it has had its turn it goes behind all others.
+    pub(super) fn more_to_send(&mut self) {
+        self.turn += 1;
+        if self.turn >= self.turn_len {
+            self.postpone();
+        }
     }
 
     /// Strikes off the job at the front.
     pub(super) fn done(&mut self) {
         self.jobs.pop_front();
+        self.turn = 0;
     }
 
     /// Puts the job at the front behind all others.
@@ -108,6 +143,7 @@ impl Repairs {
         if !self.jobs.is_empty() {
             self.jobs.rotate_left(1);
         }
+        self.turn = 0;
     }
 
     pub(super) fn len(&self) -> usize {
@@ -134,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_packet_is_repaired_once_in_the_interval() {
-        let mut repairs = Repairs::new(10, 4096);
+        let mut repairs = Repairs::new(10, 4096, 64);
         assert!(repairs.ask_data(Instant(100), 7) && repairs.ask_data(Instant(100), 8));
         assert!(!repairs.ask_data(Instant(150), 7), "it still waits");
         assert_eq!(repairs.front(), Some(Job::Data { position: 7, count: 2 }));
@@ -147,7 +183,7 @@ mod tests {
 
     #[test]
     fn who_joins_late_is_answered_once_however_much_it_lacks() {
-        let mut repairs = Repairs::new(10, 1 << 20);
+        let mut repairs = Repairs::new(10, 1 << 20, 64);
         let mut ask = |now| (0..8192).filter(|&i| repairs.ask_data(Instant(now), i)).count();
         assert_eq!((ask(100), ask(900)), (8192, 0));
         assert_eq!(
@@ -158,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_not_pushed_out_to_be_repaired_twice() {
-        let mut repairs = Repairs::new(10, 1 << 20);
+        let mut repairs = Repairs::new(10, 1 << 20, 64);
         let far = RECENT_MAX as u64 + 7;
         assert!(repairs.ask_data(Instant(100), 7));
         assert!(!repairs.ask_data(Instant(100), far) && !repairs.ask_data(Instant(100), 7));
@@ -168,8 +204,47 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_much_leaves_the_others_their_turns() {
+        let mut repairs = Repairs::new(10, 4096, 64);
+        let mut now = Instant(1);
+        (0..1000).for_each(|position| assert!(repairs.ask_data(now, position)));
+        assert!(repairs.ask_data(now, 3000) && repairs.ask_group(50));
+        let mut sent_until = |repairs: &mut Repairs, wanted| {
+            (0..).find(|_| {
+                now = now.plus_nanos(1);
+                let job = repairs.front().unwrap();
+                match job {
+                    Job::Data { .. } => repairs.data_sent(now),
+                    Job::Group { .. } => repairs.more_to_send(),
+                }
+                job == wanted
+            })
+        };
+        assert_eq!(sent_until(&mut repairs, Job::Data { position: 3000, count: 1 }), Some(64));
+        assert_eq!(sent_until(&mut repairs, Job::Group { group: 50 }), Some(0));
+        assert_eq!(sent_until(&mut repairs, Job::Data { position: 64, count: 936 }), Some(63));
+        assert_eq!(sent_until(&mut repairs, Job::Group { group: 50 }), Some(63));
+        assert_eq!(repairs.front(), Some(Job::Group { group: 50 }), "its turn has only begun");
+    }
+
+    #[test]
+    fn what_others_ask_for_of_a_long_run_does_not_wait_for_all_before_it() {
+        let mut repairs = Repairs::new(10, 4096, 64);
+        (0..1000).for_each(|position| assert!(repairs.ask_data(Instant(1), position)));
+        repairs.hasten(63);
+        repairs.hasten(1000);
+        assert_eq!(repairs.len(), 1, "soon enough, and not in it");
+        repairs.hasten(640);
+        repairs.hasten(700);
+        (0..64).for_each(|_| repairs.data_sent(Instant(2)));
+        assert_eq!(repairs.front(), Some(Job::Data { position: 640, count: 360 }));
+        (0..64).for_each(|_| repairs.data_sent(Instant(2)));
+        assert_eq!(repairs.front(), Some(Job::Data { position: 64, count: 576 }));
+    }
+
+    #[test]
     fn runs_are_one_job_and_the_rest_is_bounded() {
-        let mut repairs = Repairs::new(10, 4096);
+        let mut repairs = Repairs::new(10, 4096, 64);
         assert_eq!((0..1000).filter(|&i| repairs.ask_data(Instant(1), i)).count(), 1000);
         assert_eq!(repairs.len(), 1);
         assert_eq!(

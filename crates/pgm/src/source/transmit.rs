@@ -237,6 +237,11 @@ impl Source {
         if let Some(state) = self.window.group_mut(group) {
             state.take_symbol(now, group_len, self.eliminate_ns);
         }
+        if pending > 1 {
+            self.repairs.more_to_send()
+        } else {
+            self.repairs.done()
+        }
         Sent::Packet(packet_len)
     }
 
@@ -305,34 +310,54 @@ const TURNS: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Endpoint, SourceConfig};
+    use super::super::{Endpoint, ParityConfig, ProActive, SourceConfig};
     use super::*;
     use crate::path::Path;
     use crate::wire::{Nak, NakList, Session};
-    use crate::{Gsi, Tsi};
+    use crate::{Gsi, Seq, Tsi};
 
     /// A source of 50 KB a second that has messages to send.
     fn source() -> Source {
+        with_parity(None, 20)
+    }
+
+    /// The same with parity, or without, and so many messages.
+    fn with_parity(parity: Option<ParityConfig>, messages: usize) -> Source {
         let [nla, group] = ["10.0.0.1", "239.0.0.1"].map(|address| address.parse().unwrap());
         let session = Session { tsi: Tsi { gsi: Gsi([1; 6]), port: 1 }, destination_port: 7500 };
         let mut config = SourceConfig::new(Endpoint { session, group, nla });
         config.pace.bytes_per_second = 50_000;
+        config.parity = parity;
         let mut source = Source::new(Instant(1), config).unwrap();
-        (0..20).for_each(|_| source.publish(Instant(1), &[7; 1000]).unwrap());
+        (0..messages).for_each(|_| source.publish(Instant(1), &[7; 1000]).unwrap());
         source
+    }
+
+    /// One that has sent more than 40 groups of eight, of which parity can be asked for.
+    fn in_groups() -> Source {
+        let parity = ParityConfig { group: 8, pro_active: ProActive::Off, on_demand: true };
+        let mut source = with_parity(Some(parity), 512);
+        (1..12_000).for_each(|ms| pass(&mut source, ms, false));
+        assert!(source.is_drained() && source.stats().odata > 8 * 41);
+        source
+    }
+
+    /// Asks at this millisecond: for packets, or for so much parity that these numbers end in it.
+    fn ask(source: &mut Source, ms: u64, sqns: NakList<'_>, parity: bool) {
+        let Endpoint { session, group, nla } = source.config.endpoint;
+        let request = Request { sqns, parity, source: nla, group };
+        let mut nak = [0; 400];
+        let len = Packet { session, body: Body::Nak(Nak::new(request)) }.emit(&mut nak);
+        let path = Path { from: nla, to: nla, interface: 0, ecn: 0 };
+        source.handle_train(Instant(ms * 1_000_000), &path, len, &nak[..len]);
     }
 
     /// Lets a millisecond pass in which one of the packets at the trailing edge is asked for, if any is.
     fn pass(source: &mut Source, ms: u64, asks: bool) {
         let now = Instant(ms * 1_000_000);
         if asks {
-            let Endpoint { session, group, nla } = source.config.endpoint;
             let sqns = NakList::one(source.window().trail() + (ms % 14) as u32);
-            let request = Request { sqns, parity: false, source: nla, group };
-            let mut nak = [0; 100];
-            let len = Packet { session, body: Body::Nak(Nak::new(request)) }.emit(&mut nak);
-            let path = Path { from: nla, to: nla, interface: 0, ecn: 0 };
-            source.handle_train(now, &path, len, &nak[..len]);
+            ask(source, ms, sqns, false);
         }
         source.handle_timeout(now);
         let mut buffer = vec![0; 1472];
@@ -346,6 +371,52 @@ mod tests {
         let stats = source.stats();
         assert!(stats.ncfs > 100, "{stats:?}");
         assert!(stats.rdata >= 40, "{stats:?}");
+    }
+
+    /// Two packets of group 40 are asked for. How many packets were repaired until they were sent.
+    fn repaired_until_answered(
+        source: &mut Source,
+        from_ms: u64,
+        mut meanwhile: impl FnMut(&mut Source, u64),
+    ) -> u64 {
+        let repaired = |source: &Source| source.stats().rdata + source.stats().rdata_parity;
+        ask(source, from_ms, NakList::one(Seq(8 * 40 + 1)), true);
+        let before = repaired(source);
+        for ms in from_ms..from_ms + 10_000 {
+            meanwhile(source, ms);
+            pass(source, ms, false);
+            if source.window.group(40).is_some_and(|group| group.pending == 0) {
+                return repaired(source) - before;
+            }
+        }
+        panic!("nothing came of it: {:?}", source.stats())
+    }
+
+    #[test]
+    fn who_asks_for_the_same_without_end_does_not_keep_others_waiting() {
+        let mut source = in_groups();
+        let greedy = |source: &mut Source, ms: u64| {
+            if ms.is_multiple_of(5) {
+                ask(source, ms, NakList::one(Seq(6)), true);
+            }
+        };
+        (12_000..13_000).for_each(|ms| {
+            greedy(&mut source, ms);
+            pass(&mut source, ms, false);
+        });
+        let repaired = repaired_until_answered(&mut source, 13_000, greedy);
+        assert!(repaired <= 12, "after {repaired} packets");
+    }
+
+    #[test]
+    fn who_joins_late_does_not_keep_others_waiting() {
+        let mut source = in_groups();
+        let all: Vec<Seq> = (0..32).map(|group| Seq(8 * group + 7)).collect();
+        ask(&mut source, 12_000, NakList::new(&all).unwrap(), true);
+        let repaired = repaired_until_answered(&mut source, 12_000, |_, _| {});
+        assert!(repaired <= 12, "after {repaired} packets");
+        (22_000..30_000).for_each(|ms| pass(&mut source, ms, false));
+        assert_eq!(source.stats().rdata, 256);
     }
 
     #[test]

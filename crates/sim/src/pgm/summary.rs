@@ -33,6 +33,8 @@ pub struct Summary {
     pub lost_on_the_way: u64,
     /// Packets that receivers gave up.
     pub given_up: u64,
+    /// When each receiver was complete, by its number; `None` for one that was not.
+    pub done: Vec<Option<Time>>,
     /// When the last of the complete receivers was complete.
     pub last_done: Time,
     /// The most heap that a receiver's machine held, in bytes.
@@ -57,6 +59,7 @@ impl Summary {
             received: 0,
             lost_on_the_way: 0,
             given_up: 0,
+            done: vec![None; options.receivers.len()],
             last_done: Time::START,
             memory: 0,
             forged: [0; 16],
@@ -77,7 +80,8 @@ impl Summary {
                 }
             }
         }
-        for (id, receiver) in (sources..).map(PartyId).zip(&options.receivers) {
+        for (number, receiver) in options.receivers.iter().enumerate() {
+            let id = PartyId(sources + number as u32);
             let counters = world.counters(id);
             summary.upstream += counters.sent;
             summary.received += counters.received;
@@ -86,8 +90,10 @@ impl Summary {
                 summary.given_up += u64::from(node.given_up());
                 summary.memory = summary.memory.max(node.memory());
                 if let Some(done) = node.done_at() {
+                    let done = receiver.seat.clock.world(done);
+                    summary.done[number] = Some(done);
                     summary.complete += 1;
-                    summary.last_done = summary.last_done.max(receiver.seat.clock.world(done));
+                    summary.last_done = summary.last_done.max(done);
                 }
             }
         }
