@@ -183,12 +183,12 @@ impl Assembly {
 
     fn give_up_apdu(&mut self, messages: &mut Messages) {
         self.apdu = None;
-        messages.forget_unread();
+        messages.skip_all();
     }
 
     /// The place in the stream is lost until a packet says where a message begins.
     fn lose_track(&mut self, messages: &mut Messages) {
-        messages.forget_unread();
+        messages.skip_all();
         self.synchronised = false;
     }
 }

@@ -64,16 +64,15 @@ impl Delivered {
         front: Front,
         fragment: Option<Fragment>,
         start: usize,
-        messages: &mut Messages,
+        messages: &Messages,
     ) {
         if self.key != place.key {
-            self.clear(messages);
+            self.clear();
             self.key = place.key;
         }
         let index = place.index;
         let len = messages.bytes().len() - start;
         self.packets.push(DeliveredPacket { index, front, fragment, piece: self.pieces.len(), start, len });
-        messages.keep();
     }
 
     /// The messages that were being filled are handed over as `memory`; the next packets go to others.
@@ -95,23 +94,22 @@ impl Delivered {
     }
 
     /// Copies the packets to their group's own memory and forgets them here; returns how many bytes of payload they are.
-    pub(super) fn move_to(&mut self, hold: &mut Hold, messages: &mut Messages) -> usize {
+    pub(super) fn move_to(&mut self, hold: &mut Hold, messages: &Messages) -> usize {
         let before = hold.len();
         for packet in &self.packets {
-            let piece = self.pieces.get(packet.piece).map_or(&*messages, |piece| &**piece);
+            let piece = self.pieces.get(packet.piece).map_or(messages, |piece| &**piece);
             let rest = &piece.bytes()[packet.start..][..packet.len];
             hold.push_in_two(packet.index, [packet.front.bytes(), rest], Extra::Data(packet.fragment));
         }
-        self.clear(messages);
+        self.clear();
         hold.len() - before
     }
 
     /// Forgets the packets.
-    pub(super) fn clear(&mut self, messages: &mut Messages) {
+    pub(super) fn clear(&mut self) {
         self.packets.clear();
         self.pieces.clear();
         self.bytes = 0;
-        messages.let_go();
     }
 }
 
@@ -153,14 +151,14 @@ mod tests {
         messages.append(b"of an APDU");
         let fragment = Some(Fragment { first_sqn: Seq(9), offset: 0, apdu_len: 50 });
         let place = Place { key: 7, index: 5, position: 0 };
-        delivered.note(place, Front::default(), fragment, start, &mut messages);
-        messages.forget_unread();
+        delivered.note(place, Front::default(), fragment, start, &messages);
+        messages.skip_all();
         assert_eq!((delivered.key(), delivered.is_large()), (Some(7), false));
         drop(held);
         // What the application lets go of is not used for anything else meanwhile.
         drop(lent.lend(&mut Messages::default()));
         let mut hold = Hold::new();
-        let moved = delivered.move_to(&mut hold, &mut messages);
+        let moved = delivered.move_to(&mut hold, &messages);
         assert_eq!(moved, payloads.iter().map(|payload| payload.len()).sum::<usize>() + 10);
         for (index, payload) in (0..).zip(payloads) {
             assert_eq!(hold.data(index), Some(Tsdu { payload, fragment: None }));
@@ -180,7 +178,7 @@ mod tests {
             }
         }
         assert_eq!((delivered.key(), delivered.packets.len(), delivered.pieces.len()), (Some(2), 100, 100));
-        delivered.clear(&mut messages);
+        delivered.clear();
         assert!(!delivered.is_large() && delivered.key().is_none());
     }
 }

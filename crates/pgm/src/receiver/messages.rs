@@ -13,8 +13,6 @@ pub struct Messages {
     len: usize,
     /// What lies before was read; behind it is what is not whole yet.
     read: usize,
-    /// What lies before stays where it is: it helps to decode.
-    kept: usize,
 }
 
 /// Where a message lies.
@@ -78,7 +76,7 @@ impl Messages {
         self.bytes.shrink_to(KEPT_MAX);
         self.spans.clear();
         self.spans.shrink_to(SPANS_KEPT);
-        (self.len, self.read, self.kept) = (0, 0, 0);
+        (self.len, self.read) = (0, 0);
     }
 
     /// Adds a message.
@@ -128,20 +126,9 @@ impl Messages {
         self.read
     }
 
-    /// Forgets what was not read.
-    pub(super) fn forget_unread(&mut self) {
-        self.bytes.truncate(self.read.max(self.kept));
+    /// Passes over all that was not read.
+    pub(super) fn skip_all(&mut self) {
         self.read = self.bytes.len();
-    }
-
-    /// What there is so far stays where it is.
-    pub(super) fn keep(&mut self) {
-        self.kept = self.bytes.len();
-    }
-
-    /// Nothing has to stay where it is any more.
-    pub(super) fn let_go(&mut self) {
-        self.kept = 0;
     }
 
     /// Copies what was not read to other memory, which is empty.
@@ -186,8 +173,8 @@ mod tests {
         next.end(0, 3, false);
         assert_eq!((next.get(0), next.get(1)), (Some((&b"two"[..], false)), None));
         next.append(b"x");
-        next.forget_unread();
-        assert_eq!((next.unread(), next.len(), next.bytes()), (&b""[..], 1, &b"two"[..]));
+        next.skip_all();
+        assert_eq!((next.unread(), next.len(), next.bytes()), (&b""[..], 1, &b"twox"[..]));
         assert_eq!(next, {
             let mut other = Messages::default();
             other.push(b"two", false);
@@ -195,21 +182,6 @@ mod tests {
         });
         next.clear();
         assert!(next.is_empty());
-    }
-
-    #[test]
-    fn what_is_kept_stays_though_it_is_forgotten() {
-        let mut messages = Messages::default();
-        messages.append(b"begun");
-        messages.keep();
-        messages.append(b" but lost");
-        messages.forget_unread();
-        messages.push(b"next", false);
-        assert_eq!((messages.bytes(), messages.get(0)), (&b"begunnext"[..], Some((&b"next"[..], false))));
-        messages.append(b"more");
-        messages.let_go();
-        messages.forget_unread();
-        assert_eq!((messages.bytes(), messages.bytes_len()), (&b"begunnext"[..], 4));
     }
 
     #[test]

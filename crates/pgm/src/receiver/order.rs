@@ -159,7 +159,7 @@ impl Ordered {
         };
         let is_there = self.messages.bytes().len() == start + rest.len();
         if is_there {
-            self.delivered.note(place, front, tsdu.fragment, start, &mut self.messages);
+            self.delivered.note(place, front, tsdu.fragment, start, &self.messages);
         }
         is_there
     }
@@ -169,14 +169,14 @@ impl Ordered {
         if self.delivered.key() != Some(key) {
             return 0;
         }
-        self.delivered.move_to(hold, &mut self.messages)
+        self.delivered.move_to(hold, &self.messages)
     }
 
     /// Forgets what was read of groups before this one.
     #[inline]
     pub(super) fn forget_before(&mut self, key: u64) {
         if self.delivered.key().is_some_and(|delivered| delivered < key) {
-            self.delivered.clear(&mut self.messages);
+            self.delivered.clear();
         }
     }
 
@@ -261,10 +261,10 @@ impl Peer {
             return;
         }
         let Some(block) = ordered.delivered.key().and_then(|key| self.window.block_mut(key)) else {
-            return ordered.delivered.clear(&mut ordered.messages);
+            return ordered.delivered.clear();
         };
         let hold = block.hold_mut(&mut self.held, &mut shared.pool);
-        self.held.bytes += ordered.delivered.move_to(hold, &mut ordered.messages);
+        self.held.bytes += ordered.delivered.move_to(hold, &ordered.messages);
     }
 
     /// Reads what is kept, packet by packet, until something else comes up.
