@@ -2,7 +2,7 @@
 //!
 //! A node has its sockets, its clock and its [`Seat`]s: a receiver, or the sources that share an address and port, each with what
 //! belongs to it. The loop is the engine's; the application is reached by bounded queues. It is a thread, so that repair goes on
-//! whatever the application does, or is run by who has it ([`Here`]).
+//! whatever the application does, or is run by whoever has it ([`Here`]).
 
 pub(super) mod desk;
 pub(super) mod governor;
@@ -28,7 +28,7 @@ use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Destination, Instant};
 
 pub(super) use self::here::Here;
-use self::running::{Errand, Make, Newcomer, Running};
+use self::running::{Belongings, Errand, Make, Running};
 use super::counts::{CountBoard, Counts};
 use super::diary::SourceEntry;
 use super::links::{self, SocketError, Sockets, Way};
@@ -219,9 +219,9 @@ impl NodeThread {
         let number = SEATS.fetch_add(1, Ordering::Relaxed);
         let counts = Arc::new(CountBoard::new());
         let make = boxed(seat);
-        let newcomer = Box::new(Newcomer::new(number, options, role, Arc::clone(&counts))?);
+        let belongings = Box::new(Belongings::new(number, options, role, Arc::clone(&counts))?);
         let (answer, answered) = mpsc::sync_channel(1);
-        self.run(Errand::Seat(newcomer, sockets, make, answer));
+        self.run(Errand::Seat(belongings, sockets, make, answer));
         answered.recv().unwrap_or_else(|_| Err(StartError::Engine(gone())))?;
         let waker = self.waker.clone();
         Ok(Node { thread: Some(self), number, waker, counts })
@@ -236,7 +236,7 @@ impl NodeThread {
     }
 
     fn run(&self, errand: Errand) {
-        // A thread that has gone drops the errand's answer, which tells who waits for it.
+        // A thread that has gone drops the errand's answer, which tells whoever waits for it.
         let _ = self.errands.send(errand);
         self.waker.wake();
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use campanile_engine::cpu;
 use campanile_pgm::source::ConfigError;
 
-use super::running::{Newcomer, Running};
+use super::running::{Belongings, Running};
 use super::{Node, SEATS, Seat, StartError, boxed};
 use crate::multicast::counts::CountBoard;
 use crate::multicast::links::{Sockets, Way};
@@ -50,8 +50,8 @@ impl Here {
         let mut running = Running::new().map_err(StartError::Engine)?;
         let number = SEATS.fetch_add(1, Ordering::Relaxed);
         let counts = Arc::new(CountBoard::new());
-        let newcomer = Newcomer::new(number, options, role, Arc::clone(&counts))?;
-        running.seat(Box::new(newcomer), sockets, boxed(seat))?;
+        let belongings = Belongings::new(number, options, role, Arc::clone(&counts))?;
+        running.seat(Box::new(belongings), sockets, boxed(seat))?;
         let node = Node { thread: None, number, waker: running.waker(), counts };
         Ok((node, Here { running, is_over: false }))
     }

@@ -23,7 +23,7 @@ use crate::multicast::options::{InjectedLoss, Options};
 /// What other threads ask of a node's thread.
 pub(super) enum Errand {
     /// Take a seat in, with sockets.
-    Seat(Box<Newcomer>, Sockets, Make, SyncSender<Result<(), StartError>>),
+    Seat(Box<Belongings>, Sockets, Make, SyncSender<Result<(), StartError>>),
     /// Take the seat of this number away.
     Unseat(u64, SyncSender<()>),
 }
@@ -31,8 +31,8 @@ pub(super) enum Errand {
 /// Makes a seat.
 pub(super) type Make = Box<dyn FnOnce(Instant) -> Result<Box<dyn Seat>, ConfigError> + Send>;
 
-/// What belongs to a seat that is yet to be made.
-pub(super) struct Newcomer {
+/// What a node has for each seat, whoever sits there.
+pub(super) struct Belongings {
     number: u64,
     group: SocketAddr,
     loss: Loss,
@@ -40,7 +40,7 @@ pub(super) struct Newcomer {
     board: Arc<CountBoard>,
 }
 
-impl Newcomer {
+impl Belongings {
     pub(super) fn new(
         number: u64,
         options: &Options,
@@ -49,7 +49,7 @@ impl Newcomer {
     ) -> Result<Self, StartError> {
         let diary = Diary::open(options, role)?;
         let loss = Loss::new(options.network.injected_loss);
-        Ok(Newcomer { number, group: options.network.group, loss, diary, board })
+        Ok(Belongings { number, group: options.network.group, loss, diary, board })
     }
 }
 
@@ -57,7 +57,7 @@ impl Newcomer {
 struct Place {
     seat: Box<dyn Seat>,
     links: Links,
-    newcomer: Box<Newcomer>,
+    belongings: Box<Belongings>,
     /// When the diary is written next.
     entry_at: Instant,
 }
@@ -171,17 +171,17 @@ impl Running {
         self.places.clear();
     }
 
-    /// Writes down what was counted for who asks.
+    /// Publishes what was counted, for whoever asks.
     pub(super) fn publish_counts(&self) {
-        (0..self.places.len()).for_each(|at| self.counts(at).publish(&self.places[at].newcomer.board));
+        (0..self.places.len()).for_each(|at| self.counts(at).publish(&self.places[at].belongings.board));
     }
 
     fn run_errands(&mut self, errands: &Receiver<Errand>) {
         while let Ok(errand) = errands.try_recv() {
             // Whoever does not wait any more needs no answer.
             match errand {
-                Errand::Seat(newcomer, sockets, make, answer) => {
-                    let _ = answer.send(self.seat(newcomer, sockets, make));
+                Errand::Seat(belongings, sockets, make, answer) => {
+                    let _ = answer.send(self.seat(belongings, sockets, make));
                 }
                 Errand::Unseat(number, answer) => {
                     self.unseat(number);
@@ -194,20 +194,20 @@ impl Running {
     /// Takes a seat in, with sockets.
     pub(super) fn seat(
         &mut self,
-        newcomer: Box<Newcomer>,
+        belongings: Box<Belongings>,
         sockets: Sockets,
         make: Make,
     ) -> Result<(), StartError> {
         let now = self.now();
         let seat = make(now).map_err(StartError::Config)?;
         let links = sockets.settle(&mut self.engine, &mut self.sockets).map_err(StartError::Engine)?;
-        let entry_at = newcomer.diary.as_ref().map_or(Instant::FAR_FUTURE, |diary| now + diary.interval);
-        self.places.push(Place { seat, links, newcomer, entry_at });
+        let entry_at = belongings.diary.as_ref().map_or(Instant::FAR_FUTURE, |diary| now + diary.interval);
+        self.places.push(Place { seat, links, belongings, entry_at });
         Ok(())
     }
 
     fn unseat(&mut self, number: u64) {
-        let Some(at) = self.places.iter().position(|place| place.newcomer.number == number) else { return };
+        let Some(at) = self.places.iter().position(|place| place.belongings.number == number) else { return };
         self.enter(self.now(), at);
         self.places.remove(at);
     }
@@ -251,12 +251,12 @@ impl Running {
     /// Writes down how things stand at a seat, and when to do so again.
     fn enter(&mut self, now: Instant, at: usize) {
         let counts = self.counts(at);
-        let Place { seat, newcomer, entry_at, .. } = &mut self.places[at];
-        let Some(diary) = &mut newcomer.diary else { return };
+        let Place { seat, belongings, entry_at, .. } = &mut self.places[at];
+        let Some(diary) = &mut belongings.diary else { return };
         diary.enter(Entry {
             time: String::new(),
             since_start_ns: now.0,
-            group: newcomer.group,
+            group: belongings.group,
             counts,
             sources: seat.sources(),
             missed: 0,
@@ -265,14 +265,14 @@ impl Running {
     }
 
     fn counts(&self, at: usize) -> Counts {
-        let Place { seat, newcomer, .. } = &self.places[at];
+        let Place { seat, belongings, .. } = &self.places[at];
         let mut counts = Counts::default();
         seat.count(&mut counts);
         let stats = self.engine.stats();
         counts.set(Counter::Turns, stats.polls);
         counts.set(Counter::KernelDrops, stats.dropped.kernel);
         counts.set(Counter::SendErrors, stats.dropped.send);
-        counts.set(Counter::Injected, newcomer.loss.dropped);
+        counts.set(Counter::Injected, belongings.loss.dropped);
         counts
     }
 
@@ -357,7 +357,7 @@ fn take(places: &mut [Place], now: Instant, train: &Train<'_>) {
 
 impl Place {
     fn take(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
-        let Newcomer { loss, .. } = &mut *self.newcomer;
+        let Belongings { loss, .. } = &mut *self.belongings;
         if loss.share == 0.0 {
             self.seat.handle_train(now, arrival, stride, bytes);
         } else {
