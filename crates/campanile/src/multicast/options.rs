@@ -23,7 +23,7 @@ pub use keys::{Key, Side};
 pub use rate::Rate;
 pub use table::KEYS;
 
-/// Everything that can be chosen, with a default for each but the group.
+/// Everything that can be chosen, with a default for each.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
     /// What is said: messages or a stream, and in whose format.
@@ -131,7 +131,7 @@ impl Carrier {
 pub struct InjectedLoss {
     /// The share that is dropped, from 0 to 1.
     pub share: f64,
-    /// What chance follows from; 0 draws a seed.
+    /// The seed that the drops are drawn from; 0 for one by chance.
     pub seed: u64,
 }
 
@@ -147,7 +147,7 @@ pub struct Sending {
     pub window: WindowSize,
     /// When the trailing edge of the window advances.
     pub advance: Advance,
-    /// How far back who joins late may ask for repairs. In a file session, through all of it.
+    /// How far back a late joiner may ask for repairs (OPT_JOIN, RFC 3208 §9.4). In a file session, through all of it.
     pub join: Join,
     /// The parity that is provided.
     pub parity: Option<ParityConfig>,
@@ -156,13 +156,13 @@ pub struct Sending {
     /// How long a repair answers further NAKs for the same (NAK_ELIM_IVL): about the round trip time. A repair that is lost is not sent again
     /// sooner.
     pub eliminate: Duration,
-    /// How soon after data the first heartbeat says what was sent.
+    /// How soon after data the first heartbeat SPM says what was sent (RFC 3208 §5.1.5).
     pub heartbeat: Duration,
-    /// How often the window is told at all times.
+    /// How often an ambient SPM tells the window, whether data are sent or not (RFC 3208 §5.1.4).
     pub ambient: Duration,
-    /// How long repair still works after the end.
+    /// How long repair still works after the end; a NAK starts this time anew.
     pub linger: Duration,
-    /// How many messages may wait to be published.
+    /// How many messages may wait to be published. When they do, `publish` waits and `try_publish` is refused.
     pub queue: usize,
 }
 

@@ -72,7 +72,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// The options are contradictory, or the sockets cannot be had.
+    /// The options are contradictory, or the sockets cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let node = |ways: &[Way], seat| Ok((Node::of_source(options, ways, seat)?, ()));
         Ok(Self::start_at(options, node)?.0)
@@ -117,7 +117,7 @@ impl Publisher {
         self.tsi
     }
 
-    /// The longest message, or part of one, that can be published.
+    /// The length in bytes of the longest message, or part of one, that can be published.
     #[must_use]
     pub fn message_len_max(&self) -> u64 {
         self.message_len_max

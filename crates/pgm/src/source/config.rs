@@ -225,7 +225,7 @@ pub struct WindowConfig {
     pub advance: Advance,
     /// How far it advances at once, in percent of its size. With parity it is rounded to whole groups.
     pub increment_percent: u8,
-    /// How far back a receiver that joins late may ask for repairs (OPT_JOIN, §9.4).
+    /// How far back a late joiner may ask for repairs (OPT_JOIN, §9.4).
     pub join: Join,
     /// Whether data say it as well, if they have no OPT_FRAGMENT. OpenPGM's receivers need an option there: when one has dropped a
     /// fragment that it had already, it takes the next packet without options for that fragment, and waits for the others for good.
@@ -267,7 +267,7 @@ pub enum Advance {
     Time(Duration),
 }
 
-/// How far back who joins late may ask.
+/// How far back a late joiner may ask for repairs (OPT_JOIN, §9.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Join {
     /// Not at all: from the first packet received.
