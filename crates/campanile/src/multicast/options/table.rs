@@ -251,7 +251,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "late-join",
         unit: "PERCENT",
-        doc: "How far back into the window who joins late may ask; a file all the way",
+        doc: "How far back into the window a late joiner may ask for repairs; a file all the way",
         side: Side::Sending,
         set: |options, text| {
             options.sending.join = match percent(text)?.round() as u8 {
