@@ -37,7 +37,7 @@ pub const GROUP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new
 /// The port of [`GROUP`].
 pub const PORT: u16 = 7125;
 
-/// Why a beacon or a listener cannot be had, or cannot go on.
+/// Why a beacon or a listener cannot start, or cannot go on.
 #[derive(Debug)]
 pub enum BeaconError {
     /// The address is no multicast group.
@@ -51,7 +51,7 @@ pub enum BeaconError {
         /// The most that a datagram of this family holds.
         most: usize,
     },
-    /// No socket for the group can be had.
+    /// No socket for the group can be opened.
     Socket {
         /// The group.
         group: SocketAddr,

@@ -31,7 +31,7 @@ pub(crate) fn or_all(named: &[usize]) -> io::Result<Vec<usize>> {
     if named.is_empty() { allowed() } else { Ok(named.to_vec()) }
 }
 
-/// Why a number of processors cannot be had.
+/// Why a process does not get the processors that it asks for.
 #[derive(Debug)]
 pub enum CoresError {
     /// None, or more than there are.

@@ -138,7 +138,7 @@ impl EchoServer {
     /// Binds the port and starts the workers.
     ///
     /// # Errors
-    /// The address or the port cannot be had, or a worker cannot start.
+    /// The address or the port cannot be bound, or a worker cannot start.
     pub fn start(config: &EchoConfig) -> Result<Self, EchoError> {
         Bound::new(config)?.start()
     }
@@ -205,7 +205,7 @@ impl Bound {
         let own_ports = [&config.other_ports[..], &[address.port()]].concat();
         let small = (!config.rfc862).then_some(config.small_limits);
         let rules = Rules { own_ports, source_limit: config.source_limit, small };
-        // An echo answers from the buffers that it receives into; only who asks for counters is sent something else.
+        // An echo answers from the buffers that it receives into; only a client that asks for counters is sent something else.
         let engine = Config { backend: config.backend, transmit_buffers: 1, ..Config::default() };
         Ok(Self { group, cores, engine, rules, address })
     }
@@ -275,7 +275,7 @@ fn is_without_v6(error: &io::Error) -> bool {
 pub enum EchoError {
     /// The system does not tell which processors there are.
     Cores(io::Error),
-    /// The address or port cannot be had.
+    /// The address or port cannot be bound.
     Bind {
         /// What was asked for.
         address: SocketAddr,

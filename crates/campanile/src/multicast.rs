@@ -7,7 +7,7 @@
 //!
 //! Each of them is a thread of its own that runs a state machine on an engine, and is reached by bounded queues. Repair goes on
 //! whatever the application does; what it does not take in time waits, and holds up what comes behind it. Those of [`here`] have no
-//! thread, and are run by who calls them: a message is there sooner, and repair waits for the caller.
+//! thread, and are run by whoever calls them: a message is there sooner, and repair waits for the caller.
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -65,7 +65,7 @@ pub struct UdpSocket {
     granted: Granted,
     features: sys::Features,
     hears_only: Option<IpAddr>,
-    /// The interfaces on which groups of IPv6 were joined, by number; 0 is the system's choice. A socket is joined by who has it.
+    /// The interfaces on which groups of IPv6 were joined, by number; 0 is the system's choice. A socket is joined by its owner.
     joined_v6: RefCell<Vec<u32>>,
 }
 
@@ -136,7 +136,7 @@ impl UdpSocket {
     }
 
     /// Whether something sent to a group is for this socket by the interface that it came in by, 0 if that is not told. Linux hands a
-    /// group of IPv6 to who joined it on any interface, also where `IPV6_MULTICAST_ALL` is off.
+    /// group of IPv6 to sockets that joined it on any interface, also where `IPV6_MULTICAST_ALL` is off.
     #[allow(dead_code, reason = "Windows asks by itself on which interface a group was joined")]
     pub(crate) fn hears_by(&self, to: IpAddr, interface: u32) -> bool {
         let is_certain = matches!(to, IpAddr::V6(to) if to.is_multicast()) && interface != 0;

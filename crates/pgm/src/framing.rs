@@ -6,8 +6,8 @@ pub enum Framing {
     /// Messages are packed into packets, and span packets where they must: ZeroMQ's format, understood by its `pgm://` sockets.
     ///
     /// The TSDUs, after two bytes each, are one endless stream of frames. The two bytes say where in the packet the first message
-    /// begins, so that who joins late, or lost a packet, finds the next message. A frame is its length and a byte of flags, counted
-    /// in the length, and the body (ZMTP 1.0).
+    /// begins, so that a receiver that joins late, or lost a packet, finds the next message. A frame is its length and a
+    /// byte of flags, counted in the length, and the body (ZMTP 1.0).
     #[default]
     Packed,
     /// Each message is an APDU in packets of its own, with OPT_FRAGMENT when it takes more than one (RFC 3208 §9.2): as OpenPGM

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A UDP port that nobody has. It is none of those that the system gives to who asks for any, so it stays free until it is taken.
+/// A UDP port that nobody has. It is none of those that the system gives out by itself, so it stays free until it is taken.
 pub fn free_port() -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     loop {

@@ -139,7 +139,7 @@ fn querier(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
     }
 }
 
-/// How far datagrams to the group go: what the group is for (RFC 5771 section 4, RFC 4291 section 2.7), and the TTL of who sets none.
+/// How far datagrams to the group go: what the group is for (RFC 5771 section 4, RFC 4291 section 2.7), and the TTL where none is set.
 fn reach(group: IpAddr, interface: Option<&str>) -> Finding {
     let check = "reach";
     let (is_link_local, other) = match group {

@@ -89,7 +89,7 @@ fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
         let fix = "# see to its cable, or to the other end";
         return fault("is up, and has no link").costs(nothing_moves).fix(fix).verify(show);
     }
-    // Loopback carries groups for who names it, though it does not say so.
+    // Loopback carries groups for whoever names it, though it does not say so.
     if for_group && flags & (MULTICAST | LOOPBACK) == 0 {
         return fault("does not do multicast")
             .costs("no group is sent or heard by it")
@@ -112,7 +112,7 @@ fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
     Finding::new(check, Severity::Fine, evidence)
 }
 
-/// A sender needs an address of the group's family, and so does who joins by address.
+/// A sender needs an address of the group's family, and so does a receiver that joins by address.
 fn address(all: &[(String, IpAddr)], interface: &str, group: IpAddr) -> Finding {
     let check = "address";
     let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };

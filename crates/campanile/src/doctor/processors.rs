@@ -80,7 +80,7 @@ const IDLE: f64 = 60.0;
 /// Fewer packets are not what keeps a processor from all else.
 const PACKETS_MIN: u64 = 1000;
 
-/// Whether who waits goes on in time.
+/// Whether a thread that waits goes on in time.
 fn waking(tree: &Tree, mut late: Vec<Duration>) -> Finding {
     let check = "waking up";
     late.sort_unstable();

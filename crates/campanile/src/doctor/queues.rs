@@ -42,7 +42,7 @@ fn steering(tree: &Tree, interface: &str, cores: &[usize], channels: Option<Chan
     if count >= cores.len() || steered {
         return Finding::new(check, Severity::Fine, evidence);
     }
-    // Queues of an interface without a card are worked on by who fills them.
+    // Queues of an interface without a card are worked on by whoever fills them.
     let more =
         channels.filter(|_| has_card(tree, interface)).and_then(|channels| more(channels, cores.len()));
     let spread = format!("/sys/class/net/{interface}/queues/rx-*/rps_cpus");

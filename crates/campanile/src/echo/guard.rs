@@ -19,7 +19,7 @@
 //! - With more packets on their way than the table has entries, some marks are gone when their packets return. Which ones is
 //!   decided by lot, so of `n` packets at least about `e^(-n/65536)` of them die on every trip: few at first, then more and more.
 //!   Before that the limit of the source drops what exceeds it.
-//! - Who forges cannot aim: the fingerprints depend on a key that is drawn when the process starts.
+//! - A forger cannot aim: the fingerprints depend on a key that is drawn when the process starts.
 //! - Packets of a source that counts upwards are answered without asking the table ([`HighWater`]). What comes back is never among
 //!   them, as it is not above all that was answered.
 //!

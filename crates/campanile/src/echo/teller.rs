@@ -55,7 +55,7 @@ impl Teller {
         true
     }
 
-    /// The account for who brings the cookie of this or the last minute, and that of this minute for all others.
+    /// The account for a client that brings the cookie of this or the last minute, and that of this minute for all others.
     fn probe(&self, asked: &Asked, now: Instant) -> Probe {
         let Asked { path, nonce, cookie, .. } = *asked;
         let minute = now.as_ns() / MINUTE_NS;

@@ -124,7 +124,7 @@ impl Filling {
         &self.layout
     }
 
-    /// The blocks of the row that are there. Those of its head come last: who is told them knows that there are no more.
+    /// The blocks of the row that are there. Those of its head come last: whoever is told them knows that there are no more.
     pub(crate) fn had_ranges(&mut self, inbox: &Inbox) -> Result<Vec<Range<u64>>, FileError> {
         let mut ranges = Vec::new();
         for index in 0..self.stages.len() {

@@ -54,7 +54,7 @@ impl Inbox {
         Ok(inbox)
     }
 
-    /// The directory's canonical path, or the path as it was given if that cannot be had.
+    /// The directory's canonical path, or the path as it was given if the system does not tell that.
     pub(crate) fn dir(&self) -> PathBuf {
         self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone())
     }

@@ -46,7 +46,7 @@ pub enum OfferingError {
 
 impl Offering {
     /// Looks through files and directories and hashes what is there, which takes a second for some gigabytes: [`super::Collecting`] is
-    /// for who cannot wait. A file goes by its own name, a directory's files by names that begin with the directory's. Links and
+    /// for those who cannot wait. A file goes by its own name, a directory's files by names that begin with the directory's. Links and
     /// whatever else is no file are left out of directories.
     ///
     /// # Errors

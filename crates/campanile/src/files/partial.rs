@@ -116,7 +116,7 @@ impl Partial {
         &self.map
     }
 
-    /// What is hashed of the front: the rest is for who hashes on.
+    /// What is hashed of the front: the rest is for whoever hashes on.
     pub(crate) fn into_hashing(self) -> Hashing {
         self.hashing
     }

@@ -276,7 +276,7 @@ impl FileSender {
     }
 
     /// When all that were waited for have come to an end, and nobody else who is known goes on, there is nothing to linger for but the
-    /// receipts that were lost: who repeats its last report is answered, and waited for again.
+    /// receipts that were lost: a receiver that repeats its last report is answered, and waited for again.
     fn hurry(&mut self) {
         let all_ended = self.ends.len() == self.receivers.len();
         if self.is_ending && all_ended && self.wanted.is_some_and(|wanted| self.is_done(wanted)) {

@@ -13,7 +13,7 @@ impl DiskThread {
     /// Starts a thread of this name.
     pub(crate) fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            // Who touches files needs no raw sockets. Where the privilege cannot be given up the node has failed of the same.
+            // No raw sockets are needed to touch files. Where the privilege cannot be given up the node has failed of the same.
             let _ = privilege::drop_raw();
             work();
         })?;

@@ -85,7 +85,7 @@ impl Writer {
     /// The work of a thread that is yet to be started.
     ///
     /// # Errors
-    /// The finisher's thread cannot be had.
+    /// The finisher's thread cannot start.
     pub(super) fn new(
         subscriber: Arc<BulkSubscriber>,
         inbox: Inbox,
@@ -337,7 +337,8 @@ impl Writer {
         };
         let blocks = u64::from(first.0)..u64::from(first.0) + u64::from(count);
         if arrival.filling().is_some_and(|filling| filling.lacks_for_good(&blocks)) {
-            // The source's repairs are for who has what was thrown away. What has come of the other files is kept for another session.
+            // The source's repairs are for receivers that have what was thrown away here. What has come of the other files is kept for
+            // another session.
             return self.drop_session(tsi, Incomplete::Files);
         }
         // What cannot be read any more is not decoded: it comes as repairs, or not at all. Saying nothing would hold up other groups.

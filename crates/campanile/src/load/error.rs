@@ -17,14 +17,14 @@ pub enum LoadError {
         number: Number,
         /// What was asked for.
         asked: usize,
-        /// What can be had.
+        /// The numbers that are allowed, both ends included.
         allowed: RangeInclusive<usize>,
     },
     /// The target is a group or everybody, and a reply comes from one.
     Many(IpAddr),
     /// The system does not tell which processors there are.
     Cores(io::Error),
-    /// No socket to the target can be had.
+    /// No socket to the target can be opened.
     Socket {
         /// The server.
         target: SocketAddr,

@@ -107,7 +107,7 @@ impl Limit {
         let lost = books.at(Place::WayUp) + books.at(Place::WayDown) + books.unexplained;
         let used_percent = report.wire_used_percent().unwrap_or(0.0);
         let is_behind = report.spoiled.iter().any(|reason| matches!(reason, Spoiled::Rate { .. }));
-        // An open loop that lost nothing and was not late has all it asked for. Who spins is always busy.
+        // An open loop that lost nothing and was not late has all it asked for. A worker that spins is always busy.
         let is_content = report.rate.is_some() && report.spoiled.is_empty() && !matters(report.lost);
         let is_full = |percent: f64| percent >= BUSY && !report.spin && !is_content;
         let whole_machine = Self::Machine { busy_percent: machine, others_percent: report.others_percent() };

@@ -219,7 +219,7 @@ impl BulkPublisher {
     ///
     /// # Errors
     ///
-    /// The options are contradictory, the sockets cannot be had, or the offer is empty or larger than 2^24 packets.
+    /// The options are contradictory, the sockets cannot be opened, or the offer is empty or larger than 2^24 packets.
     pub fn start(options: &Options, offer: Offer) -> Result<Self, StartError> {
         let ways = links::ways(options)?;
         let session = source::session(options);
@@ -325,7 +325,7 @@ impl BulkSubscriber {
     ///
     /// # Errors
     ///
-    /// The sockets cannot be had.
+    /// The sockets cannot be opened.
     pub fn start(options: &Options, place: &Path) -> Result<Self, StartError> {
         let receiver = ReceiverId::keeping(links::ways(options)?[0].local, place);
         let sockets = Sockets::of_receiver(options)?;

@@ -1,4 +1,4 @@
-//! Publishers and subscribers without threads: who calls them runs them.
+//! Publishers and subscribers without threads: whoever calls them runs them.
 //!
 //! A [`Publisher`](super::Publisher) and a [`Subscriber`](super::Subscriber) of [`multicast`](super) are threads, and a message wakes one
 //! on each side before the application has it. For messages that come one by one and have to be there soon that is half of the time.
@@ -8,14 +8,15 @@
 //! # What the caller owes
 //!
 //! Nothing happens between calls: no repair is asked for and none is given, nothing leaves that had to wait for the rate, and what
-//! comes waits in the socket's buffer until that is full and datagrams are lost. So who has nothing to do waits in [`Publisher::run_until`],
-//! [`Publisher::next`] or [`Subscriber::next`], and nowhere else. Who works on something calls in between, as often as a repair may be
-//! late: once a millisecond is often, and less than once in the time that the window holds loses what could be repaired.
+//! comes waits in the socket's buffer until that is full and datagrams are lost. So an application that has nothing to do waits in
+//! [`Publisher::run_until`], [`Publisher::next`] or [`Subscriber::next`], and nowhere else. One that works on something calls in between,
+//! as often as a repair may be late: once a millisecond is often, and less than once in the time that the window holds loses what could
+//! be repaired.
 //!
-//! They belong to the thread that starts them, and have no futures: who serves an executor or several threads takes those with a
-//! thread. A publisher shares its address and port with no other, not even of its process: several on one machine each have a
-//! `unicast-port`. Starting one has the system wake the thread on time, without the slack that it gives timers otherwise, and leaves
-//! it the privilege for raw sockets, until [`drop_raw`](super::drop_raw).
+//! They belong to the thread that starts them, and have no futures: an executor, or an application of several threads, takes those
+//! with a thread. A publisher shares its address and port with no other, not even of its process: several on one machine each have
+//! a `unicast-port`. Starting one has the system wake the thread on time, without the slack that it gives timers otherwise, and
+//! leaves it the privilege for raw sockets, until [`drop_raw`](super::drop_raw).
 //!
 //! ```no_run
 //! use std::time::{Duration, Instant};

@@ -156,7 +156,7 @@ impl Subscriber {
     ///
     /// # Errors
     ///
-    /// The sockets cannot be had.
+    /// The sockets cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let (delivery, events) = together(options);
         let (node, commands) = listen(options, delivery)?;

@@ -55,7 +55,7 @@ fn what_is_lost_for_good_is_told_and_the_rest_comes() {
     // Packet 0 bears the profile, and each of the others one message.
     let is_lost = |number: &u32| lost.contains(&(number + 1));
     assert!(messages.is_sorted() && !messages.iter().any(is_lost), "{messages:?} came, {lost:?} were lost");
-    // The window is so short that who lost the first SPM begins behind what it lost with it.
+    // The window is so short that a receiver that lost the first SPM begins behind what it lost with it.
     let first = messages[0].min(lost[0].saturating_sub(1));
     let is_told = |number: &u32| messages.contains(number) || is_lost(number);
     assert!((first..500).all(|number| is_told(&number)), "{messages:?} came, {lost:?} were lost");

@@ -12,8 +12,8 @@ pub(crate) fn options() -> Options {
     options.set("unicast-port", &free_port().to_string()).expect("an option");
     options.set("interface", "127.0.0.1").expect("an option");
     options.set("rate", "200mbit").expect("an option");
-    // What is lost on purpose is the same in each run, and none of the first packets: who hears nothing of the beginning of a
-    // session for as long as it waits for its history begins behind it.
+    // What is lost on purpose is the same in each run, and none of the first packets: a receiver that hears nothing of the beginning
+    // of a session for as long as it waits for its history begins behind it.
     options.set("inject-seed", SEEDS[0]).expect("an option");
     // Repair goes on until all was heard, however long that takes here.
     options.set("linger", "600s").expect("an option");

@@ -229,7 +229,7 @@ fn a_report_says_how_much_finds_room() {
     headroom(&publisher, |left| left > all * 3 / 4);
 }
 
-/// Who knows no OPT_JOIN begins with the first packet that it hears: one lost SPM must not cost it the first data.
+/// A receiver that knows no OPT_JOIN begins with the first packet that it hears: one lost SPM must not cost it the first data.
 #[test]
 fn three_spms_go_before_what_strangers_hear() {
     for mode in ["zmq", "openpgm", "stream"] {

@@ -110,7 +110,7 @@ impl Source {
         }
     }
 
-    /// The oldest sequence number that who joins late may ask for (RFC 3208 §9.4).
+    /// The oldest sequence number that a late joiner may ask for (RFC 3208 §9.4).
     pub(super) fn join_from(&self) -> Option<Seq> {
         let trail = self.window.trail();
         match self.config.window.join {

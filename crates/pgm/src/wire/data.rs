@@ -87,7 +87,7 @@ impl Content {
 /// The options of a data packet that do not depend on what its payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DataOptions {
-    /// The oldest sequence number that who joins late may ask for (OPT_JOIN).
+    /// The oldest sequence number that a late joiner may ask for (OPT_JOIN).
     pub join: Option<Seq>,
     /// The number of data packets in this group, when it is a short one (OPT_CURR_TGSIZE).
     pub curr_tgsize: Option<NonZeroU32>,

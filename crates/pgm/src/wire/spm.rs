@@ -39,7 +39,7 @@ pub enum WindowState {
 /// The options of an SPM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SpmOptions {
-    /// The oldest sequence number that who joins late may ask for (OPT_JOIN).
+    /// The oldest sequence number that a late joiner may ask for (OPT_JOIN).
     pub join: Option<Seq>,
     /// The parity that is provided (OPT_PARITY_PRM).
     pub parity: Option<ParityPrm>,

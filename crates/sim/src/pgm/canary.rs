@@ -29,7 +29,7 @@ pub enum Canary {
     Hoard,
     /// A receiver that joins late asks for nothing of what was sent before.
     Forego,
-    /// A source lets who joins late ask for all of its window.
+    /// A source lets late joiners ask for all of its window.
     Lavish,
     /// A receiver always asks to be called at once.
     Spin,

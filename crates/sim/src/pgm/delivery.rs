@@ -53,7 +53,7 @@ pub enum Misdelivery {
     OutOfTurn,
     /// The start, a gap or a packet of a file has a sequence number that no packet had.
     NeverSent,
-    /// A start that is not as far back, or farther, than the source's option lets who joins late ask for.
+    /// A start that is not as far back, or farther, than the source's option lets late joiners ask for.
     Reach,
     /// Bytes other than those that come next.
     Content,

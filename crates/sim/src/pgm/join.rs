@@ -1,4 +1,4 @@
-//! The oracle of joining: data begin exactly as far back as the source's option lets who joins late ask for them (RFC 3208 §9.4).
+//! The oracle of joining: data begin exactly as far back as the source's option lets late joiners ask for them (RFC 3208 §9.4).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use campanile_pgm::source::{Join, SourceConfig, WindowSize};
 use super::options::group_len;
 use crate::Time;
 
-/// What a source lets who joins late ask for.
+/// What a source lets late joiners ask for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Share {
     join: Join,

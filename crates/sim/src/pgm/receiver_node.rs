@@ -28,7 +28,7 @@ pub struct ReceiverNode {
     machine: Receiver,
     records: Records,
     sessions: Vec<(Tsi, Delivery)>,
-    /// Of the sources whose share of the window for who joins late is watched.
+    /// Of the sources whose share of the window for late joiners is watched.
     joinings: Vec<(Tsi, Joining)>,
     has_percent: u8,
     /// How long it takes to hand back what is asked for, and what is on its way back.

@@ -125,7 +125,7 @@ impl<'a> Scenario<'a> {
         Node::Receiver(Box::new(node))
     }
 
-    /// What sources let who joins late ask for. Who forges their packets, or ends in the middle of them, may have others begin
+    /// What sources let late joiners ask for. A party that forges their packets, or ends in the middle of them, may have others begin
     /// elsewhere.
     fn shares(&self) -> Vec<(Tsi, Share)> {
         let watched = (0..)

@@ -55,12 +55,12 @@ pub enum Promise {
         /// Packets that it sent.
         sent: u64,
     },
-    /// Who lost nothing sends nothing.
+    /// A receiver that lost nothing sends nothing.
     Silence {
         /// Packets that were sent all the same.
         sent: u64,
     },
-    /// Who may get everything gets everything, in bounded time.
+    /// A receiver that may get everything gets everything, in bounded time.
     Convergence {
         /// Sessions that it did not get to the end of.
         open: u32,

@@ -33,7 +33,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// The options are contradictory, or the sockets cannot be had.
+    /// The options are contradictory, or the sockets cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let (publisher, node) = publisher::Publisher::start_here(options)?;
         Ok(Publisher { publisher, node, gathered: 0 })

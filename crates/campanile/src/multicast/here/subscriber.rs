@@ -33,7 +33,7 @@ impl Subscriber {
     ///
     /// # Errors
     ///
-    /// The sockets cannot be had.
+    /// The sockets cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let (subscriber, node) = subscriber::Subscriber::start_here(options)?;
         Ok(Subscriber { subscriber, node, taken: 0 })

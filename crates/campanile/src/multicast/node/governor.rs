@@ -194,7 +194,7 @@ impl Governor {
         let room = (report.headroom as f64 / self.packet_len) as u64;
         let behind = said.saturating_sub(passed);
         listener.room_end = said.saturating_add(room.min(self.window.saturating_sub(behind)));
-        // Who reports the same again and again hears no more than who is silent.
+        // A receiver that reports the same again and again hears no more than a silent one.
         if listener.last_heard_at() == now || said >= self.sent.packets {
             self.heard_at = now;
         }
@@ -367,7 +367,7 @@ impl Governor {
         if self.listeners.values().any(|listener| listener.cries(doubt)) {
             self.behind = 0;
         }
-        // By the rate and the interval that are now: they may have changed since who reports seldom was heard.
+        // By the rate and the interval that are now: they may have changed since a receiver that reports seldom was heard.
         let unreported = self.rate * self.share_interval() * UNREPORTED;
         let room_end = |listener: &Listener| {
             // What has left for it is on its way, or in its socket, which fills while nobody reads it.
@@ -407,7 +407,7 @@ const DOUBTED: u32 = 9;
 const FLOWING: f64 = 0.75;
 /// How far a rate goes beyond what comes through.
 const REACH: f64 = 1.0 + GROWTH_MAX;
-/// The part of what came through that is sent after a loss, so that queues empty, and there is room for who has less.
+/// The part of what came through that is sent after a loss, so that queues empty, and there is room for those who have less.
 const BACK: f64 = 0.9;
 /// A loss that is borne.
 const TOLERANCE_MIN: f64 = 0.01;

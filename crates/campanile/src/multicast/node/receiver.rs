@@ -17,7 +17,7 @@ use crate::multicast::diary::SourceEntry;
 use crate::multicast::options::Options;
 use crate::multicast::report::ReceiverId;
 
-/// Who takes what a receiver delivers.
+/// Takes what a receiver delivers.
 pub(crate) trait Sink {
     /// Takes what the application commands.
     fn handle_commands(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter);

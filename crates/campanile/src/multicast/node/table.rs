@@ -14,7 +14,7 @@ struct Entry {
     thread: Arc<NodeThread>,
 }
 
-/// Every handle on a thread that stands here is made and dropped while this is held: so who drops the last one knows it.
+/// Every handle on a thread that stands here is made and dropped while this is held: so whoever drops the last one knows it.
 static TABLE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 /// Seats a source that is to have sockets at these addresses. `seat` is given the node that has one of them, with all addresses of it.

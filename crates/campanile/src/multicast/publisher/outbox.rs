@@ -109,7 +109,7 @@ impl Speaker {
     /// Publishes a message, or a part of one that goes on (`more`), if there is room now.
     pub(super) fn try_say(&self, message: &[u8], more: bool, node: &Waker) -> Result<(), SayError> {
         let done = self.pack(message, more, None);
-        // Even where there was no room: the node does not wait for who packs, but comes again when it is woken.
+        // Even where there was no room: the node does not wait for a thread that packs, but comes again when it is woken.
         node.wake();
         done
     }

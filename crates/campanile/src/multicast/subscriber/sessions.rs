@@ -39,7 +39,7 @@ impl SessionSubscriber {
     ///
     /// # Errors
     ///
-    /// The sockets cannot be had.
+    /// The sockets cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let receiving = &options.receiving;
         let (outlet, found) = queue::events(receiving.limits.sources.max(1), 1);
@@ -117,7 +117,7 @@ impl SessionChannel {
         self.found.events.recv(&self.waker).await
     }
 
-    /// As [`SessionChannel::recv`], for who polls.
+    /// As [`SessionChannel::recv`], for a caller that polls.
     #[cfg(feature = "futures")]
     pub(in crate::multicast) fn poll(&self, context: &Context<'_>) -> Poll<Option<Received>> {
         self.found.events.poll(Some(context.waker()), &self.waker)

@@ -74,7 +74,7 @@ impl OrderedSink {
     }
 
     fn begin(&mut self, tsi: Tsi, first: Seq) {
-        // Only who is there from the first packet on is sure to see the profile.
+        // Only a subscriber that is there from the first packet on is sure to see the profile.
         let front = if first == Seq(0) { Front::Awaited(Vec::new()) } else { Front::None };
         self.sessions.insert(tsi, Session { front, lost: false });
         self.settled = None;

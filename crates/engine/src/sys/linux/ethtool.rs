@@ -66,7 +66,7 @@ pub(crate) fn spreads_by_port(interface: &str) -> io::Result<bool> {
     Device::named(interface)?.ask(&mut hash)?;
     // Whichever half is the lower one: the other is empty.
     match hash[2] | hash[3] {
-        // The driver hashes nothing: who is behind it spreads, as the host of a virtual machine does.
+        // The driver hashes nothing: what is behind it spreads, as the host of a virtual machine does.
         0 => Err(io::ErrorKind::Unsupported.into()),
         fields => Ok(fields & RXH_PORTS != 0),
     }

@@ -71,7 +71,7 @@ pub(crate) fn prepare(socket: &Socket, config: &UdpConfig) -> io::Result<Feature
 
 const IPV6_MULTICAST_ALL: libc::c_int = 29;
 
-/// A buffer size in the terms of who asked: the kernel doubles it for its own bookkeeping and reports the double (socket(7)).
+/// A buffer size in the terms of the caller: the kernel doubles it for its own bookkeeping and reports the double (socket(7)).
 pub(crate) fn granted(reported: usize) -> usize {
     reported / 2
 }

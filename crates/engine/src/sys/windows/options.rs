@@ -122,7 +122,7 @@ pub(super) fn exclusive(socket: &Socket, alone: bool) -> io::Result<()> {
     set(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, i32::from(alone))
 }
 
-/// A buffer size in the terms of who asked: Windows reports what it was asked for.
+/// A buffer size in the terms of the caller: Windows reports what it was asked for.
 pub(crate) fn granted(reported: usize) -> usize {
     reported
 }

@@ -292,7 +292,7 @@ fn a_rate_that_falls_for_a_loss_is_told_once() {
     assert!(told.iter().all(|it| [held, fell].contains(it)), "{told:?}");
 }
 
-/// A report of who has heard so much, and has no room.
+/// A report of a receiver that has heard so much, and has no room.
 fn report(receiver: ReceiverId, heard: u32) -> Report {
     Report {
         cookie: 0,
