@@ -42,7 +42,7 @@ const EXAMPLES: &str = "\
 Examples:
   campanile decode session.pcap
   campanile decode session.pcap --port 7500 --broken    only what breaks a rule
-  tcpdump -i eth0 -w - udp port 7500 | campanile decode -
+  tcpdump -i eth0 -U -w - udp port 7500 | campanile decode -
   campanile decode session.pcapng --json                for scripts
 
 Exit codes: 0 no packet is broken, 1 some are, or the capture ends in the
