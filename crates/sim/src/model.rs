@@ -1,4 +1,7 @@
-//! Closed forms: what an ideal protocol would need, as the yardstick for what the machines need.
+//! What an ideal protocol would need, as the yardstick for what the machines need: in closed form where there is one.
+
+use crate::link::LinkState;
+use crate::{Link, Loss, Rng, Time};
 
 /// Expected transmissions per data packet until each of `receivers` has any `k` of the packets of a group, when each loses
 /// each packet independently with probability `loss`.
@@ -30,9 +33,47 @@ pub fn transmissions(k: u32, receivers: u32, loss: f64) -> f64 {
     expected / f64::from(k)
 }
 
+/// The same for `groups` groups sent one after the other, and receivers that lose what their links draw: then, as long as any of them
+/// lacks anything, of each group as much as the one lacks that lacks most. Loss that comes in bursts takes most of a group from some.
+pub(crate) fn transmissions_drawn(groups: usize, k: u32, losses: &[Loss], rng: &mut Rng) -> f64 {
+    let link = |&loss: &Loss| LinkState::new(Link { loss, ..Link::default() });
+    let mut receivers: Vec<_> = losses.iter().map(|loss| (link(loss), vec![k; groups])).collect();
+    let mut sent = 0;
+    loop {
+        let sent_before = sent;
+        for group in 0..groups {
+            let most = receivers.iter().map(|(_, lacking)| lacking[group]).max().unwrap_or(0);
+            for (link, lacking) in &mut receivers {
+                let arrived = (0..most).filter(|_| !link.loses(Time::START, rng)).count() as u32;
+                lacking[group] = lacking[group].saturating_sub(arrived);
+            }
+            sent += most;
+        }
+        if sent == sent_before {
+            return f64::from(sent) / (f64::from(k) * groups as f64);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_drawn_is_like_the_closed_form() {
+        for (k, loss, tolerance) in [(1, 0.05, 0.1), (32, 0.2, 0.03)] {
+            let drawn = transmissions_drawn(1000, k, &[Loss::independent(loss); 40], &mut Rng::new(1));
+            assert!((drawn - transmissions(k, 40, loss)).abs() < tolerance, "k {k}, loss {loss}: {drawn}");
+        }
+    }
+
+    #[test]
+    fn bursts_as_long_as_groups_take_more() {
+        let drawn =
+            |length| transmissions_drawn(1000, 32, &[Loss::bursts(0.2, length); 11], &mut Rng::new(1));
+        assert!((drawn(1.25) - transmissions(32, 11, 0.2)).abs() < 0.05, "{}", drawn(1.25));
+        assert!((2.0..3.0).contains(&drawn(20.0)), "{}", drawn(20.0));
+    }
 
     #[test]
     fn the_published_table() {

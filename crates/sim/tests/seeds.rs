@@ -70,6 +70,12 @@ fn who_waits_for_a_slow_source_is_given_the_time() {
     run(73223..73224);
 }
 
+/// Bursts of loss as long as groups: of most groups some receiver lacks nearly everything.
+#[test]
+fn bursts_of_loss_are_given_the_time() {
+    run(139806..139807);
+}
+
 /// Parity makes up for packets that are not asked for, and the source cannot be heard for seconds.
 #[test]
 fn what_was_not_asked_for_is_not_given_up() {

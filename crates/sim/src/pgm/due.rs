@@ -7,7 +7,7 @@ use campanile_pgm::wire::DataHead;
 
 use super::content::{Content, Kind};
 use super::options::{Fault, Feed, Options, SourceOptions};
-use crate::{Time, model};
+use crate::{Loss, Rng, Time, model};
 
 /// When each receiver that may get everything has to have it: when all is said that has to be, what receivers missed among it, and
 /// nothing more happens; and some time for the last repairs.
@@ -47,8 +47,7 @@ fn sent_bytes(options: &Options, config: &SourceConfig, content: &Content) -> f6
         Some(of) if of.on_demand => (of.group.into(), parity, unasked(options, &of)),
         Some(of) => (1, parity, unasked(options, &of)),
     };
-    let receivers = options.receivers.len() as u32;
-    let repairs = model::transmissions(k, receivers, loss(options)) - 1.0;
+    let repairs = transmissions(options, k, packets as usize) - 1.0;
     let confirmation = CONFIRMATION + f64::from(config.pace.overhead);
     packets * (packet + unasked * parity + repairs * (repair + confirmation))
 }
@@ -85,6 +84,16 @@ fn missed(options: &Options) -> Duration {
     away.sort();
     away.dedup();
     joined_late.sum::<Duration>() + away.into_iter().map(|(from, to)| to - from).sum::<Duration>()
+}
+
+/// How often an ideal source sends each packet, in groups of `k`.
+fn transmissions(options: &Options, k: u32, packets: usize) -> f64 {
+    let losses: Vec<Loss> = options.receivers.iter().map(|receiver| receiver.seat.down.loss).collect();
+    if losses.iter().any(|loss| matches!(loss, Loss::Bursts { .. })) {
+        let groups = packets.div_ceil(k as usize).max(1);
+        return model::transmissions_drawn(groups, k, &losses, &mut Rng::new(options.seed));
+    }
+    model::transmissions(k, losses.len() as u32, loss(options))
 }
 
 /// The share of packets that the worst way loses.
