@@ -170,7 +170,8 @@ impl Default for NakConfig {
 pub struct Limits {
     /// Sources at a time.
     pub sources: usize,
-    /// Of these, sources of which a single packet was heard so far. A new one takes the place of the oldest.
+    /// Of these, sources of which a single packet was heard so far. A new one takes the place of the oldest, of
+    /// which the name is remembered.
     pub heard_once: usize,
     /// How far a source may be ahead of what was delivered, in packets (in order): from 1 to 2^30.
     pub packets: u32,

@@ -24,6 +24,8 @@ pub(super) struct Peers {
     sending: VecDeque<usize>,
     limit: usize,
     limit_heard_once: usize,
+    /// Sources of which a single packet was heard, and that made room for others since: oldest first.
+    made_room: VecDeque<Tsi>,
 }
 
 impl Peers {
@@ -38,6 +40,7 @@ impl Peers {
             sending: VecDeque::new(),
             limit: limits.sources.max(1),
             limit_heard_once: limits.heard_once.max(1),
+            made_room: VecDeque::new(),
         }
     }
 
@@ -70,13 +73,18 @@ impl Peers {
     }
 
     /// Adds a peer. When there is no room, or too many have sent a single packet only, one of those goes; `None` when there is none.
-    pub(super) fn add(&mut self, peer: Peer) -> Option<usize> {
+    /// Who comes back after that was heard before: a source that speaks seldom is told from a flood of forged ones by its name.
+    pub(super) fn add(&mut self, mut peer: Peer) -> Option<usize> {
         let heard_once = self.index.values().filter(|&&at| self.get(at).is_some_and(Peer::was_heard_once));
         let oldest = heard_once.clone().min_by_key(|&&at| self.get(at).map(|peer| peer.last_heard)).copied();
         if self.index.len() >= self.limit || heard_once.count() >= self.limit_heard_once {
-            self.remove(oldest?);
+            self.make_room(oldest?);
         }
         let tsi = peer.session.tsi;
+        if let Some(before) = self.made_room.iter().position(|known| *known == tsi) {
+            self.made_room.remove(before);
+            peer.packets_heard += 1;
+        }
         let at = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -84,6 +92,15 @@ impl Peers {
         self.slots[at] = Some(Box::new(peer));
         self.index.insert(tsi, at);
         Some(at)
+    }
+
+    /// Removes a peer that was heard once, all but its name.
+    fn make_room(&mut self, at: usize) {
+        if self.made_room.len() == MADE_ROOM_MAX {
+            self.made_room.pop_front();
+        }
+        self.made_room.extend(self.get(at).map(|peer| peer.session.tsi));
+        self.remove(at);
     }
 
     pub(super) fn remove(&mut self, at: usize) {
@@ -175,3 +192,5 @@ impl Peers {
 
 /// Sessions that are remembered to be over.
 const OVER_MAX: usize = 64;
+/// Names that are remembered: of a thousand forged sources a second as many as come between two SPMs.
+const MADE_ROOM_MAX: usize = 1024;

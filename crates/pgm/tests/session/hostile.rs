@@ -1,7 +1,9 @@
 //! What who lies cannot bring about: a source, who speaks in its name, or another receiver.
 
-use campanile_pgm::Seq;
-use campanile_pgm::wire::{Body, DataKind, Nak, ParityPrm, SpmOptions};
+use std::net::IpAddr;
+
+use campanile_pgm::wire::{Body, Data, DataHead, DataKind, Nak, ParityPrm, SpmOptions};
+use campanile_pgm::{Gsi, Seq, Tsi};
 
 use crate::rig::{ReceiverRig, apdus, request};
 use crate::world::Told;
@@ -54,4 +56,21 @@ fn nor_do_those_for_parity() {
         rig.spm_with(0, 7, SpmOptions { parity, ..SpmOptions::default() });
     }
     assert!(asked > 5, "{asked} NAKs in two seconds and a half");
+}
+
+#[test]
+fn who_speaks_seldom_is_heard_among_hundreds_who_speak_once() {
+    let mut rig = ReceiverRig::new(apdus());
+    for second in 1..3 {
+        rig.spm(0, u32::MAX);
+        for port in 0..500 {
+            let tsi = Tsi { gsi: Gsi([second; 6]), port };
+            let head = DataHead::new(DataKind::Original, Seq(0), Seq(0));
+            rig.hear_from(tsi, IpAddr::from([10, 0, 0, 66]), Body::Data(Data { head, payload: b"" }));
+            rig.run_ms(1);
+        }
+    }
+    assert_eq!(rig.told(), [Told::Start(0)]);
+    rig.odata(0, b"0");
+    assert_eq!(rig.told(), [Told::Message(b"0".to_vec())]);
 }
