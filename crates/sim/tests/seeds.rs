@@ -33,6 +33,7 @@ fn who_hears_a_forger_first_gets_everything_all_the_same() {
     run(934..935);
     run(2934..2935);
     run(7871..7872);
+    run(105215..105216);
 }
 
 /// A source gives up all that it has sent, the last of which is a short group, and goes on; a receiver gives up half of what it has.
@@ -80,6 +81,12 @@ fn bursts_of_loss_are_given_the_time() {
 #[test]
 fn what_was_not_asked_for_is_not_given_up() {
     run(108334..108335);
+}
+
+/// A group is short, no parity can be asked for, and who lacks the whole group asks for what it left out, too.
+#[test]
+fn parity_does_not_follow_what_a_short_group_left_out() {
+    run(183607..183608);
 }
 
 #[test]

@@ -63,9 +63,9 @@ impl Source {
                 continue;
             }
             self.ask_packet(now, sqn);
-            let Some(group) = self.window.position(sqn).map(|position| self.window.group_of(position)) else {
-                continue;
-            };
+            // Nobody lacks what a short group left out.
+            let there = self.window.position(sqn).filter(|&position| self.window.packet(position).is_some());
+            let Some(group) = there.map(|position| self.window.group_of(position)) else { continue };
             let count = match listed {
                 Some((of, count)) if of == group => count + 1,
                 _ => 1,

@@ -426,3 +426,22 @@ fn data_are_held_back_and_repairs_are_not() {
 fn odata(sent: &[Sent]) -> usize {
     sent.iter().filter(|sent| sent.text.starts_with("ODATA")).count()
 }
+
+#[test]
+fn parity_does_not_follow_what_a_short_group_left_out() {
+    let pro_active = ProActive::Adaptive { target_percent: 90 };
+    let parity = Some(ParityConfig { group: 32, pro_active, on_demand: false });
+    let follows = |asked: u32| {
+        let mut rig = SourceRig::new(SourceConfig { parity, ..apdu_source() });
+        rig.publish(4);
+        rig.source.flush(rig.now);
+        rig.publish(32);
+        rig.run_ms(10);
+        rig.nak(&(2..asked).collect::<Vec<_>>());
+        rig.publish(32);
+        rig.run_ms(100);
+        rig.source.stats().pro_active_permille
+    };
+    assert_eq!(follows(32), follows(4));
+    assert!(follows(4) > 0);
+}
