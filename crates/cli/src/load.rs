@@ -8,7 +8,7 @@ mod verdict;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -102,7 +102,7 @@ client's own lag.";
 /// Runs the load to its end, or to Ctrl-C, and reports.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = arguments.config()?;
-    let log = arguments.histogram.as_deref().map(create).transpose()?;
+    let log = arguments.histogram.as_deref().map(open).transpose()?;
     let interrupt = Interrupt::new()?;
     let mut runs: Vec<LoadReport> = Vec::new();
     while runs.len() < arguments.repeat && !interrupt.is_pressed() {
@@ -124,8 +124,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         runs.push(report);
     }
     if let Some((path, file)) = log {
-        let written = Histograms::write_log(file, runs.iter().map(|run| &run.histograms));
-        written.map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))?;
+        let log = |file| Histograms::write_log(BufWriter::new(file), runs.iter().map(|run| &run.histograms));
+        emptied(file)
+            .and_then(log)
+            .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))?;
     }
     conclude(arguments, &runs)
 }
@@ -190,13 +192,22 @@ impl Arguments {
     }
 }
 
-/// A new file, before the run: not to find out after it that there is no place.
-fn create(path: &Path) -> Result<(&Path, impl Write), CommandError> {
-    let file = File::create(path).map_err(|error| {
+/// Opens a file before the run: not to find out after it that there is no place. What the file holds stays until there is something
+/// else to write.
+fn open(path: &Path) -> Result<(&Path, File), CommandError> {
+    let file = File::options().write(true).create(true).truncate(false).open(path).map_err(|error| {
         let message = format!("file '{}' cannot be made ({error})", path.display());
         CommandError::bad_input(message).hint("give --histogram a place that can be written")
     })?;
-    Ok((path, BufWriter::new(file)))
+    Ok((path, file))
+}
+
+/// The file without what it held; a device or a pipe holds nothing.
+fn emptied(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    Ok(file)
 }
 
 /// The first address that the host's name stands for.

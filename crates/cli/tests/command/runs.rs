@@ -67,6 +67,23 @@ fn an_open_loop_is_repeated_and_leaves_a_log() {
 }
 
 #[test]
+fn a_run_without_a_result_leaves_the_log_of_the_last_one() {
+    let folder = tempfile::tempdir().expect("a new folder");
+    let log = folder.path().join("of-the-run.hlog");
+    let nobody = UdpSocket::bind("127.0.0.1:0").expect("a port that answers nothing");
+    let port = nobody.local_addr().expect("it is bound").port();
+    std::fs::write(&log, "of the last run").expect("a log");
+    let load = run(&format!("load 127.0.0.1 {port} 64 1 0.2 --timeout 5 --histogram {}", log.display()));
+    let left = std::fs::read_to_string(&log).expect("the log is there");
+    assert_eq!((load.code, left.as_str()), (Some(1), "of the last run"), "{load:?}");
+    let server = Server::start("");
+    std::fs::write(&log, "x".repeat(1 << 20)).expect("a long log");
+    run(&format!("load 127.0.0.1 {} 64 1 0.2 --timeout 5 --histogram {}", server.port, log.display()));
+    let log = std::fs::read_to_string(&log).expect("the log is there");
+    assert!(log.starts_with('#') && !log.contains("xx"), "nothing of the last one is behind it");
+}
+
+#[test]
 fn a_log_on_a_full_disk_is_a_failure() {
     // A device of Linux that never has room.
     let full = std::path::Path::new("/dev/full");
