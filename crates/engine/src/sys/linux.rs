@@ -5,7 +5,7 @@ mod cpu;
 mod doorbell;
 mod epoll;
 mod ethtool;
-mod letter;
+mod message;
 mod mode;
 mod options;
 mod privilege;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use super::letter::{Arrival, ReceiveLetter, SendLetter, Sent, deliver, header, send_now};
+use super::message::{Arrival, ReceiveParts, SendParts, Sent, deliver, header, send_now};
 use super::{Doorbell, WARM, check, timespec};
 use crate::core::Core;
 use crate::event::{Failure, Pending};
@@ -289,7 +289,7 @@ const RECEIVE: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
 #[derive(Debug)]
 struct Inbound {
     headers: Box<[libc::mmsghdr]>,
-    letters: Box<[ReceiveLetter]>,
+    parts: Box<[ReceiveParts]>,
     buffers: Vec<Buffer>,
 }
 
@@ -297,7 +297,7 @@ impl Inbound {
     fn new() -> Self {
         Self {
             headers: (0..BATCH).map(|_| libc::mmsghdr { msg_hdr: header(), msg_len: 0 }).collect(),
-            letters: (0..BATCH).map(|_| ReceiveLetter::EMPTY).collect(),
+            parts: (0..BATCH).map(|_| ReceiveParts::EMPTY).collect(),
             buffers: Vec::with_capacity(BATCH),
         }
     }
@@ -313,7 +313,7 @@ impl Inbound {
         let addressed = &mut self.headers[first..BATCH.min(first + source.batch)];
         let (fd, len) = (source.socket.inner().as_raw_fd(), addressed.len() as libc::c_uint);
         let headers = addressed.as_mut_ptr();
-        // SAFETY: the headers point at letters and buffers of this struct, whose tokens it holds.
+        // SAFETY: the headers point at parts and buffers of this struct, whose tokens it holds.
         let result =
             check(unsafe { libc::recvmmsg(fd, headers, len, libc::MSG_DONTWAIT as _, std::ptr::null_mut()) });
         match result {
@@ -344,7 +344,7 @@ impl Inbound {
             let Some(buffer) = core.pool.take_receive() else { return };
             let index = BATCH - 1 - self.buffers.len();
             let bytes = core.pool.address(&buffer);
-            self.letters[index].address(&mut self.headers[index].msg_hdr, bytes, core.pool.buffer_len());
+            self.parts[index].address(&mut self.headers[index].msg_hdr, bytes, core.pool.buffer_len());
             self.buffers.push(buffer);
         }
     }
@@ -353,12 +353,12 @@ impl Inbound {
     fn deliver(&mut self, core: &mut Core, id: SocketId, source: &mut Source, received: Range<usize>) {
         for index in received {
             let message = &self.headers[index];
-            let letter = &self.letters[index];
-            let name_len = (message.msg_hdr.msg_namelen as usize).min(letter.name.0.len());
-            let control_len = (message.msg_hdr.msg_controllen as usize).min(letter.control.len());
+            let parts = &self.parts[index];
+            let name_len = (message.msg_hdr.msg_namelen as usize).min(parts.name.0.len());
+            let control_len = (message.msg_hdr.msg_controllen as usize).min(parts.control.len());
             let arrival = Arrival {
-                name: &letter.name.0[..name_len],
-                control: &letter.control[..control_len],
+                name: &parts.name.0[..name_len],
+                control: &parts.control[..control_len],
                 len: message.msg_len as usize,
                 flags: message.msg_hdr.msg_flags,
             };
@@ -372,14 +372,14 @@ impl Inbound {
 #[derive(Debug)]
 struct Outbound {
     headers: Box<[libc::mmsghdr]>,
-    letters: Box<[SendLetter]>,
+    parts: Box<[SendParts]>,
 }
 
 impl Outbound {
     fn new() -> Self {
         Self {
             headers: (0..BATCH).map(|_| libc::mmsghdr { msg_hdr: header(), msg_len: 0 }).collect(),
-            letters: (0..BATCH).map(|_| SendLetter::EMPTY).collect(),
+            parts: (0..BATCH).map(|_| SendParts::EMPTY).collect(),
         }
     }
 
@@ -392,7 +392,7 @@ impl Outbound {
         }
         let fd = source.socket.inner().as_raw_fd();
         let headers = self.headers.as_mut_ptr();
-        // SAFETY: the first `whole` headers point at letters of this struct and at bytes of trains that the outbox holds.
+        // SAFETY: the first `whole` headers point at parts of this struct and at bytes of trains that the outbox holds.
         let result =
             check(unsafe { libc::sendmmsg(fd, headers, whole as libc::c_uint, libc::MSG_DONTWAIT as _) });
         let Ok(count) = result else {
@@ -409,15 +409,15 @@ impl Outbound {
 
     /// Addresses headers to trains at the front that leave in one piece, and returns how many.
     fn address(&mut self, core: &Core, source: &Source, run: usize) -> usize {
-        let slots = self.headers.iter_mut().zip(&mut self.letters);
+        let slots = self.headers.iter_mut().zip(&mut self.parts);
         let mut count = 0;
-        for (train, (message, letter)) in core.outbox.iter().take(run).zip(slots) {
+        for (train, (message, parts)) in core.outbox.iter().take(run).zip(slots) {
             let piece = train.piece(source.socket.features().segments);
             if !train.is_whole(piece) {
                 break;
             }
             let bytes = train.address(&core.pool);
-            letter.write(&mut message.msg_hdr, &source.socket, train, piece, bytes);
+            parts.write(&mut message.msg_hdr, &source.socket, train, piece, bytes);
             count += 1;
         }
         count

@@ -30,7 +30,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::address::NAME_LEN;
 use super::control::RECEIVE_LEN;
-use super::letter::{self, Arrival, SendLetter, Sent, deliver, send_now};
+use super::message::{self, Arrival, SendParts, Sent, deliver, send_now};
 use super::provided::Provided;
 use super::{Doorbell, WARM};
 use crate::core::Core;
@@ -48,8 +48,8 @@ pub(crate) struct Uring {
     ring: Ring,
     provided: Provided,
     sockets: Slots<Source>,
-    /// A letter for each buffer of the pool.
-    letters: Box<[Letter]>,
+    /// A message for each buffer of the pool.
+    messages: Box<[SendMessage]>,
     /// What a multishot receive is told about the room for names and control messages.
     template: Box<libc::msghdr>,
     /// Trains submitted in this poll, each with all of it as the piece; the kernel has them until the submission returns.
@@ -78,20 +78,21 @@ struct Source {
     blocked: bool,
 }
 
+/// A send's header and what it points at, in one place until the submission returns.
 #[derive(Debug)]
-struct Letter {
+struct SendMessage {
     header: libc::msghdr,
-    body: SendLetter,
+    parts: SendParts,
 }
 
-impl Letter {
-    /// The send that this letter describes. The kernel need not copy a header that says nothing beyond the destination.
+impl SendMessage {
+    /// The send that this message describes. The kernel need not copy a header that says nothing beyond the destination.
     fn entry(&self, fd: Fd) -> squeue::Entry {
         let header = &self.header;
         if header.msg_controllen > 0 {
             return opcode::SendMsg::new(fd, &raw const self.header).flags(libc::MSG_DONTWAIT as u32).build();
         }
-        let bytes = self.body.bytes();
+        let bytes = self.parts.bytes();
         opcode::Send::new(fd, bytes.iov_base.cast(), bytes.iov_len as u32)
             .dest_addr(header.msg_name.cast())
             .dest_addr_len(header.msg_namelen)
@@ -113,7 +114,7 @@ impl Uring {
         let ring = Ring::new(core)?;
         let provided = Provided::new(&ring.inner, core.pool.receive_count())
             .map_err(|error| refusal("registering receive buffers", &error))?;
-        let mut template = Box::new(letter::header());
+        let mut template = Box::new(message::header());
         template.msg_namelen = NAME_LEN as libc::socklen_t;
         template.msg_controllen = RECEIVE_LEN as _;
         let count = core.pool.count();
@@ -122,8 +123,8 @@ impl Uring {
             ring,
             provided,
             sockets: Slots::new(),
-            letters: (0..count)
-                .map(|_| Letter { header: letter::header(), body: SendLetter::EMPTY })
+            messages: (0..count)
+                .map(|_| SendMessage { header: message::header(), parts: SendParts::EMPTY })
                 .collect(),
             template,
             issued: Vec::with_capacity(count),
@@ -234,11 +235,11 @@ impl Uring {
                 self.send_in_pieces(core, train)?;
                 continue;
             }
-            let letter = &mut self.letters[train.buffer.index()];
+            let message = &mut self.messages[train.buffer.index()];
             let bytes = train.address(&core.pool);
-            letter.body.write(&mut letter.header, &source.socket, &train, piece, bytes);
+            message.parts.write(&mut message.header, &source.socket, &train, piece, bytes);
             let fd = Fd(source.socket.inner().as_raw_fd());
-            let entry = letter.entry(fd).flags(squeue::Flags::SKIP_SUCCESS);
+            let entry = message.entry(fd).flags(squeue::Flags::SKIP_SUCCESS);
             let subject = train.buffer.index() as u32;
             self.ring.push(entry, Token { operation: Operation::Send, subject })?;
             self.issued.push((train, piece));
@@ -334,8 +335,8 @@ impl Uring {
         }
         match (source, buffer) {
             (Some(source), Some(buffer)) if completion.result >= 0 => {
-                let message = Message::read(core, &buffer, completion.result as usize);
-                let arrival = message.arrival();
+                let head = ReceivedHead::read(core, &buffer, completion.result as usize);
+                let arrival = head.arrival();
                 deliver(core, id, &source.socket, &mut source.drops, buffer, &arrival);
             }
             (source, buffer) => {
@@ -380,7 +381,7 @@ const PREFIX: usize = size_of::<[u32; 4]>() + NAME_LEN + RECEIVE_LEN;
 const _: () = assert!(PREFIX <= HEADROOM);
 
 /// The head of a multishot receive (`struct io_uring_recvmsg_out`), copied, so that the buffer can move on.
-struct Message {
+struct ReceivedHead {
     name: [u8; NAME_LEN],
     name_len: usize,
     control: [u8; RECEIVE_LEN],
@@ -389,7 +390,7 @@ struct Message {
     flags: u32,
 }
 
-impl Message {
+impl ReceivedHead {
     fn read(core: &Core, buffer: &Buffer, total: usize) -> Self {
         let start = core.pool.address(buffer).wrapping_sub(PREFIX);
         // SAFETY: the prefix lies in the buffer's headroom (asserted above), and the token proves the kernel is done with it.
@@ -457,7 +458,7 @@ impl Ring {
     fn push(&mut self, entry: squeue::Entry, token: Token) -> io::Result<()> {
         let entry = entry.user_data(token.to_bits());
         self.in_kernel += usize::from(token.operation != Operation::Send);
-        // SAFETY: what the entry points at lives in `Uring` beside this ring (letters, template), in a train (bytes to send, which
+        // SAFETY: what the entry points at lives in `Uring` beside this ring (messages, template), in a train (bytes to send, which
         // move to `issued` with it) or in the pool (bytes to receive, whose token was given up), and stays until the operation's
         // last completion or the submission's end.
         while unsafe { self.inner.submission().push(&entry) }.is_err() {

@@ -1,11 +1,11 @@
 //! Completions: receives posted many deep, sends that end at once when the kernel takes them, one port for all packets.
 //!
 //! A poll sends what the outbox holds (`flush`), posts receives with the buffers that are free (`arm`), waits at the port, and takes
-//! the operations back whose packets came (`land`). An operation that ends at once leaves no packet: what it brought is handled where it
-//! was started. While the kernel has an operation its buffer and its letter are in [`Flights`], and nothing else touches them.
+//! the operations back whose packets came (`complete`). An operation that ends at once leaves no packet: what it brought is handled where
+//! it was started. While the kernel has an operation its buffer and its message are in [`Operations`], and nothing else touches them.
 //!
 //! Packets come in any order, and the kernel fills receives in the order in which they were posted: each socket keeps that order in
-//! `posted`, and hands on what has landed up to the first that has not. A socket for which no receive buffer is left asks by a
+//! `posted`, and hands on what has ended up to the first that has not. A socket for which no receive buffer is left asks by a
 //! [`Probe`] whether something has come.
 
 #[cfg(test)]
@@ -23,8 +23,8 @@ use windows_sys::Win32::Networking::WinSock::{
 use windows_sys::Win32::System::IO::CancelIoEx;
 
 use super::Doorbell;
-use super::flight::{Answer, Ended, Flights, Landed};
-use super::letter::deliver;
+use super::message::deliver;
+use super::operations::{Answer, Completed, Ended, Operations};
 use super::options::{self, System};
 use super::port::{Packet, Port};
 use super::probe::Probe;
@@ -46,7 +46,7 @@ const AT_ONCE_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Iocp {
     // In the order of the drop, after `Drop::drop` has reaped every operation.
-    flights: Flights,
+    operations: Operations,
     sockets: Slots<Source>,
     port: Port,
     system: System,
@@ -85,7 +85,7 @@ enum Posted {
     /// In the kernel, under the number of its buffer.
     Waiting(usize),
     /// Ended, but not the ones before it.
-    Landed(Buffer, Ended),
+    Completed(Buffer, Ended),
 }
 
 impl Iocp {
@@ -94,7 +94,7 @@ impl Iocp {
         let port = Port::new()?;
         let doorbell = port.doorbell();
         let iocp = Self {
-            flights: Flights::new(&core.pool, system.receive_message),
+            operations: Operations::new(&core.pool, system.receive_message),
             sockets: Slots::new(),
             port,
             system,
@@ -150,10 +150,10 @@ impl Iocp {
         let Some(source) = self.sockets.get(id) else { return };
         source.cancel();
         self.port.collect().expect(PORT_LASTS);
-        self.land(core);
+        self.complete(core);
         while self.sockets.get(id).is_some_and(Source::is_busy) {
             self.port.wait(None).expect(PORT_LASTS);
-            self.land(core);
+            self.complete(core);
         }
         self.sockets.remove(id);
         self.open -= 1;
@@ -183,7 +183,7 @@ impl Iocp {
         } else {
             self.port.wait(deadline)?;
         }
-        self.land(core);
+        self.complete(core);
         Ok(std::mem::take(&mut self.rang))
     }
 
@@ -198,7 +198,7 @@ impl Iocp {
         for (_, source) in self.sockets.iter_mut() {
             for posted in source.posted.iter().skip(share) {
                 if let Posted::Waiting(index) = posted {
-                    self.flights.cancel(&source.socket, *index);
+                    self.operations.cancel(&source.socket, *index);
                 }
             }
         }
@@ -215,10 +215,10 @@ impl Iocp {
             source.readable &= source.posted.is_empty();
             let mut brought = 0;
             if source.readable {
-                brought = receive_now(core, &mut self.flights, id, source);
+                brought = receive_now(core, &mut self.operations, id, source);
             }
             if !source.readable {
-                brought += post(core, &mut self.flights, id, source, share, &mut self.lent);
+                brought += post(core, &mut self.operations, id, source, share, &mut self.lent);
             }
             if source.posted.is_empty() && !source.readable {
                 source.readable = source.probe.ask(&source.socket);
@@ -239,14 +239,14 @@ impl Iocp {
                 Some(source) if source.blocked => core.outbox.push_back(train),
                 Some(source) => {
                     let segments = source.socket.features().segments;
-                    send(core, &mut self.flights, source, train, segments);
+                    send(core, &mut self.operations, source, train, segments);
                 }
             }
         }
     }
 
     /// Handles the packets that the last wait brought.
-    fn land(&mut self, core: &mut Core) {
+    fn complete(&mut self, core: &mut Core) {
         for index in 0..self.port.count() {
             let (id, overlapped) = match self.port.packet(index) {
                 Packet::Doorbell => {
@@ -256,20 +256,20 @@ impl Iocp {
                 Packet::Operation(id, overlapped) => (id, overlapped),
             };
             let Some(source) = self.sockets.get_mut(id) else { continue };
-            match self.flights.land(overlapped) {
-                Some(Landed::Receive(buffer, ended)) => {
+            match self.operations.complete(overlapped) {
+                Some(Completed::Receive(buffer, ended)) => {
                     if ended.code == WSA_OPERATION_ABORTED {
                         // It leaves the line wherever it stands: the ones before it go on.
                         source.leaves(&buffer);
                         core.pool.release(buffer);
                         self.lent -= 1;
                     } else {
-                        source.landed(buffer, ended);
+                        source.completed(buffer, ended);
                     }
-                    self.lent -= deliver_in_order(core, &self.flights, id, source);
+                    self.lent -= deliver_in_order(core, &self.operations, id, source);
                 }
-                Some(Landed::Send(train, piece, ended)) => {
-                    sent(core, &mut self.flights, source, train, piece, ended);
+                Some(Completed::Send(train, piece, ended)) => {
+                    sent(core, &mut self.operations, source, train, piece, ended);
                 }
                 None => source.readable |= source.probe.answered(overlapped),
             }
@@ -288,9 +288,9 @@ impl Drop for Iocp {
             for index in 0..self.port.count() {
                 let Packet::Operation(id, overlapped) = self.port.packet(index) else { continue };
                 let Some(source) = self.sockets.get_mut(id) else { continue };
-                match self.flights.land(overlapped) {
-                    Some(Landed::Receive(buffer, ended)) => source.landed(buffer, ended),
-                    Some(Landed::Send(..)) => source.sending -= 1,
+                match self.operations.complete(overlapped) {
+                    Some(Completed::Receive(buffer, ended)) => source.completed(buffer, ended),
+                    Some(Completed::Send(..)) => source.sending -= 1,
                     None => drop(source.probe.answered(overlapped)),
                 }
             }
@@ -314,9 +314,9 @@ impl Source {
     }
 
     /// Takes note of a receive that has come back.
-    fn landed(&mut self, buffer: Buffer, ended: Ended) {
+    fn completed(&mut self, buffer: Buffer, ended: Ended) {
         let place = self.place(&buffer);
-        self.posted[place] = Posted::Landed(buffer, ended);
+        self.posted[place] = Posted::Completed(buffer, ended);
     }
 
     /// Takes a receive out of the line.
@@ -327,14 +327,14 @@ impl Source {
 
     fn place(&self, buffer: &Buffer) -> usize {
         let is_it = |posted: &Posted| matches!(posted, Posted::Waiting(index) if *index == buffer.index());
-        self.posted.iter().position(is_it).expect("what lands was posted")
+        self.posted.iter().position(is_it).expect("what ended was posted")
     }
 }
 
 /// Posts receives until the socket has its share, or too many end at once; returns how many did.
 fn post(
     core: &mut Core,
-    flights: &mut Flights,
+    operations: &mut Operations,
     id: SocketId,
     source: &mut Source,
     share: usize,
@@ -345,43 +345,43 @@ fn post(
         let Some(buffer) = core.pool.take_receive() else { break };
         core.stats.rearms += u64::from(std::mem::take(&mut source.ended));
         let index = buffer.index();
-        let posted = match flights.receive(&core.pool, &source.socket, buffer) {
+        let posted = match operations.receive(&core.pool, &source.socket, buffer) {
             Answer::Pending => Posted::Waiting(index),
             Answer::Ended(buffer, ended) => {
                 at_once += 1;
-                Posted::Landed(buffer, ended)
+                Posted::Completed(buffer, ended)
             }
         };
         source.posted.push_back(posted);
         *lent += 1;
-        *lent -= deliver_in_order(core, flights, id, source);
+        *lent -= deliver_in_order(core, operations, id, source);
     }
     at_once
 }
 
 /// Receives what waits at a socket that has nothing posted, as far as there are buffers; returns how much that was.
-fn receive_now(core: &mut Core, flights: &mut Flights, id: SocketId, source: &mut Source) -> usize {
+fn receive_now(core: &mut Core, operations: &mut Operations, id: SocketId, source: &mut Source) -> usize {
     let mut brought = 0;
     while brought < AT_ONCE_MAX {
         let Some(buffer) = core.pool.take_receive() else { break };
-        let ended = flights.receive_now(&core.pool, &source.socket, &buffer);
+        let ended = operations.receive_now(&core.pool, &source.socket, &buffer);
         if ended.code == WSAEWOULDBLOCK {
             core.pool.release(buffer);
             source.readable = false;
             break;
         }
         brought += 1;
-        received(core, flights, id, source, buffer, ended);
+        received(core, operations, id, source, buffer, ended);
     }
     brought
 }
 
-/// Hands on what has landed, up to the first receive that has not; returns how many that were.
-fn deliver_in_order(core: &mut Core, flights: &Flights, id: SocketId, source: &mut Source) -> usize {
+/// Hands on what has ended, up to the first receive that has not; returns how many that were.
+fn deliver_in_order(core: &mut Core, operations: &Operations, id: SocketId, source: &mut Source) -> usize {
     let before = source.posted.len();
-    while let Some(Posted::Landed(..)) = source.posted.front() {
-        let Some(Posted::Landed(buffer, ended)) = source.posted.pop_front() else { break };
-        received(core, flights, id, source, buffer, ended);
+    while let Some(Posted::Completed(..)) = source.posted.front() {
+        let Some(Posted::Completed(buffer, ended)) = source.posted.pop_front() else { break };
+        received(core, operations, id, source, buffer, ended);
     }
     before - source.posted.len()
 }
@@ -389,7 +389,7 @@ fn deliver_in_order(core: &mut Core, flights: &Flights, id: SocketId, source: &m
 /// Turns a receive that has ended into an event.
 fn received(
     core: &mut Core,
-    flights: &Flights,
+    operations: &Operations,
     id: SocketId,
     source: &mut Source,
     buffer: Buffer,
@@ -407,14 +407,14 @@ fn received(
             return;
         }
     };
-    let arrival = flights.arrival(&buffer);
+    let arrival = operations.arrival(&buffer);
     deliver(core, id, &source.socket, buffer, &arrival, len);
 }
 
 /// Sends a train, piece by piece, as far as the kernel takes it at once.
 fn send(
     core: &mut Core,
-    flights: &mut Flights,
+    operations: &mut Operations,
     source: &mut Source,
     mut train: Outgoing,
     mut segments: usize,
@@ -422,7 +422,7 @@ fn send(
     loop {
         let piece = train.piece(segments);
         let is_last = is_last(&train, piece);
-        let ended = match flights.send(&core.pool, &source.socket, train, piece) {
+        let ended = match operations.send(&core.pool, &source.socket, train, piece) {
             Answer::Pending => {
                 core.stats.blocked += 1;
                 source.sending += 1;
@@ -448,7 +448,7 @@ fn send(
 /// Takes note of a send that has come back.
 fn sent(
     core: &mut Core,
-    flights: &mut Flights,
+    operations: &mut Operations,
     source: &mut Source,
     train: Outgoing,
     piece: Piece,
@@ -459,7 +459,7 @@ fn sent(
     source.blocked &= is_last(&train, piece);
     match ended.code {
         0 => core.sent(train, piece).into_iter().for_each(|rest| core.outbox.push_front(rest)),
-        code if piece.segmented && refuses_trains(code) => send(core, flights, source, train, 1),
+        code if piece.segmented && refuses_trains(code) => send(core, operations, source, train, 1),
         code => core.refused(train, code),
     }
 }

@@ -20,7 +20,7 @@ use windows_sys::Win32::Networking::WinSock::{
 use super::address::Name;
 use super::check;
 use super::control::Control;
-use super::flight::ReceiveMessage;
+use super::operations::ReceiveMessage;
 use crate::udp::UdpConfig;
 
 /// What a socket turned out to be able to do.

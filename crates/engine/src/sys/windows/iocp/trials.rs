@@ -141,8 +141,8 @@ fn a_receive_that_ended_early_waits_for_those_before_it() {
     let source = rig.iocp.sockets.get_mut(id).expect("added above");
     source.posted.extend(taken.iter().map(|buffer| Posted::Waiting(buffer.index())));
     for (place, len, delivered) in [(2, 3, 0), (1, 2, 0), (0, 1, 3)] {
-        source.landed(taken.remove(place), Ended { len, code: 0 });
-        assert_eq!(deliver_in_order(&mut rig.core, &rig.iocp.flights, id, source), delivered);
+        source.completed(taken.remove(place), Ended { len, code: 0 });
+        assert_eq!(deliver_in_order(&mut rig.core, &rig.iocp.operations, id, source), delivered);
     }
     let lens: Vec<_> = rig.take().iter().map(|facts| facts.len).collect();
     assert_eq!(lens, [1, 2, 3]);
@@ -200,7 +200,7 @@ fn a_closed_socket_hands_on_what_had_ended_out_of_turn() {
     rig.poll(Duration::ZERO);
     let buffer = rig.core.pool.take_receive().expect("half are free");
     let source = rig.iocp.sockets.get_mut(id).expect("added above");
-    source.posted.push_back(Posted::Landed(buffer, Ended { len: 1, code: 0 }));
+    source.posted.push_back(Posted::Completed(buffer, Ended { len: 1, code: 0 }));
     rig.iocp.lent += 1;
     rig.iocp.close(&mut rig.core, id);
     rig.take();

@@ -20,22 +20,22 @@ pub(super) fn header() -> libc::msghdr {
     unsafe { zeroed() }
 }
 
-/// What the kernel reads of one send: destination, control messages, where the bytes are.
+/// What the header of one send points at: destination, control messages, where the bytes are.
 #[derive(Debug)]
-pub(super) struct SendLetter {
+pub(super) struct SendParts {
     name: Name,
     control: Control,
     vector: libc::iovec,
 }
 
-impl SendLetter {
+impl SendParts {
     pub(super) const EMPTY: Self = Self {
         name: Name::EMPTY,
         control: Control::EMPTY,
         vector: libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 },
     };
 
-    /// Fills the letter and points `header` at it: the letter must stay where it is until the send is done. `bytes` is where
+    /// Fills the parts and points `header` at them: they must stay where they are until the send is done. `bytes` is where
     /// the train starts.
     pub(super) fn write(
         &mut self,
@@ -93,13 +93,13 @@ pub(super) enum Sent {
 
 /// Sends the rest of a train piece by piece, now: the slow way, for routes and systems without trains of that size.
 pub(super) fn send_now(core: &mut Core, socket: &UdpSocket, mut outgoing: Outgoing) -> Sent {
-    let mut letter = SendLetter::EMPTY;
+    let mut parts = SendParts::EMPTY;
     let mut segments = socket.features().segments;
     loop {
         let piece = outgoing.piece(segments);
         let mut header = header();
-        letter.write(&mut header, socket, &outgoing, piece, outgoing.address(&core.pool));
-        // SAFETY: the header points at `letter` and at the train's bytes, which `outgoing` holds; all outlive the call.
+        parts.write(&mut header, socket, &outgoing, piece, outgoing.address(&core.pool));
+        // SAFETY: the header points at `parts` and at the train's bytes, which `outgoing` holds; all outlive the call.
         let sent =
             unsafe { libc::sendmsg(socket.inner().as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
         if sent >= 0 {
@@ -128,23 +128,23 @@ fn route_refuses_trains(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE))
 }
 
-/// Where the kernel writes sender and control messages of one receive.
+/// What the header of one receive points at: where the kernel writes sender and control messages.
 #[derive(Debug)]
 #[repr(C, align(8))]
-pub(super) struct ReceiveLetter {
+pub(super) struct ReceiveParts {
     pub(super) control: [u8; RECEIVE_LEN],
     pub(super) name: Name,
     pub(super) vector: libc::iovec,
 }
 
-impl ReceiveLetter {
+impl ReceiveParts {
     pub(super) const EMPTY: Self = Self {
         control: [0; RECEIVE_LEN],
         name: Name::EMPTY,
         vector: libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 },
     };
 
-    /// Points `header` at this letter and at a buffer: both must stay where they are until the receive is done.
+    /// Points `header` at these parts and at a buffer: all of it must stay where they are until the receive is done.
     pub(super) fn address(&mut self, header: &mut libc::msghdr, bytes: *mut u8, len: usize) {
         self.vector = libc::iovec { iov_base: bytes.cast(), iov_len: len };
         header.msg_name = (&raw mut self.name).cast();

@@ -17,31 +17,31 @@ use crate::udp::UdpSocket;
 
 /// One operation's part of the kernel's memory. Once addressed it must stay where it is until the operation has ended.
 #[repr(C)]
-pub(super) struct Letter {
-    /// First: a completion names the letter by this address.
+pub(super) struct Message {
+    /// First: a completion names the message by this address.
     pub(super) overlapped: OVERLAPPED,
-    pub(super) message: WSAMSG,
+    pub(super) header: WSAMSG,
     vector: WSABUF,
     name: Name,
     control: Control,
 }
 
-impl Letter {
+impl Message {
     pub(super) fn empty() -> Self {
         Self {
             overlapped: OVERLAPPED::default(),
-            message: WSAMSG::default(),
+            header: WSAMSG::default(),
             vector: WSABUF::default(),
             name: Name::EMPTY,
             control: Control::EMPTY,
         }
     }
 
-    /// Fills the letter for a receive into `len` bytes.
+    /// Fills the message for a receive into `len` bytes.
     pub(super) fn address_receive(&mut self, bytes: *mut u8, len: usize) {
         self.overlapped = OVERLAPPED::default();
         self.vector = buffer(bytes, len);
-        self.message = WSAMSG {
+        self.header = WSAMSG {
             name: (&raw mut self.name).cast(),
             namelen: NAME_LEN as i32,
             lpBuffers: &raw mut self.vector,
@@ -51,7 +51,7 @@ impl Letter {
         };
     }
 
-    /// Fills the letter for a piece of a train; `bytes` is where the train starts.
+    /// Fills the message for a piece of a train; `bytes` is where the train starts.
     pub(super) fn address_send(
         &mut self,
         socket: &UdpSocket,
@@ -82,7 +82,7 @@ impl Letter {
         let namelen = to.map_or(0, |to| self.name.write(to, socket.is_v6()));
         self.overlapped = OVERLAPPED::default();
         self.vector = buffer(bytes.wrapping_add(piece.start), piece.len);
-        self.message = WSAMSG {
+        self.header = WSAMSG {
             name: if to.is_some() { (&raw mut self.name).cast() } else { ptr::null_mut() },
             namelen: namelen as i32,
             lpBuffers: &raw mut self.vector,
@@ -94,12 +94,12 @@ impl Letter {
 
     /// What a receive that has ended wrote here.
     pub(super) fn arrival(&self) -> Arrival<'_> {
-        let name_len = (self.message.namelen.max(0) as usize).min(NAME_LEN);
-        let control_len = (self.message.Control.len as usize).min(CONTROL_LEN);
+        let name_len = (self.header.namelen.max(0) as usize).min(NAME_LEN);
+        let control_len = (self.header.Control.len as usize).min(CONTROL_LEN);
         Arrival {
             name: &self.name.0[..name_len],
             control: &self.control.bytes[..control_len],
-            flags: self.message.dwFlags,
+            flags: self.header.dwFlags,
         }
     }
 }
