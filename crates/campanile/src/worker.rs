@@ -83,15 +83,15 @@ impl Crew {
         let (send_ready, ready) = channel();
         let stopper = Stopper { wakers: Arc::new(OnceLock::new()) };
         let mut crew = Self { threads: Vec::new(), stopper, ends, running: 0 };
-        let mut signals = Vec::new();
+        let mut starts = Vec::new();
         for post in posts {
-            let (go, gone) = channel();
-            signals.push(go);
+            let (send_start, start) = channel();
+            starts.push(send_start);
             let end = End { stopper: crew.stopper.clone(), ended: send_end.clone(), clean: false };
             let (cpu, config, send_ready) = (post.cpu, config.clone(), send_ready.clone());
             let thread = thread::Builder::new()
                 .name(format!("{role}-{cpu}"))
-                .spawn(move || work(post, &config, send_ready, &gone, end))
+                .spawn(move || work(post, &config, send_ready, &start, end))
                 .map_err(|error| WorkerError { cpu, failing: Failing::Spawn(error) })?;
             crew.threads.push((cpu, thread));
             crew.running += 1;
@@ -99,14 +99,14 @@ impl Crew {
         drop(send_ready);
         let ready: Vec<Ready> = ready.iter().take(crew.running).collect();
         if ready.len() < crew.running {
-            // Without its signal no worker goes on; the one that failed says why.
-            drop(signals);
+            // No worker begins without the message to start; the one that failed says why.
+            drop(starts);
             return Err(crew.join().expect_err("a worker that was never ready has failed"));
         }
         let engines = ready[0].engines.clone();
         let wakers = ready.into_iter().map(|ready| ready.waker).collect();
         crew.stopper.wakers.set(wakers).expect("set here alone");
-        signals.iter().for_each(|go| go.send(()).expect("a ready worker waits for its signal"));
+        starts.iter().for_each(|start| start.send(()).expect("a ready worker waits for this"));
         Ok((crew, engines))
     }
 
@@ -169,7 +169,7 @@ fn work<J>(
     post: Post<J>,
     config: &Config,
     ready: Sender<Ready>,
-    go: &Receiver<()>,
+    start: &Receiver<()>,
     mut end: End,
 ) -> Result<(), Failing>
 where
@@ -187,7 +187,7 @@ where
     let told = ready.send(Ready { waker: engine.waker(), engines });
     // Whoever counts the ready workers sees by this that no more will come.
     drop(ready);
-    if told.is_err() || go.recv().is_err() {
+    if told.is_err() || start.recv().is_err() {
         return Err(Failing::CalledOff);
     }
     (post.job)(engine, &sockets).map_err(Failing::Run)?;
