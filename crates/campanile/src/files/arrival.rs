@@ -8,7 +8,7 @@ use super::error::FileError;
 use super::filling::{Filling, Outcome};
 use super::finisher::{Finding, Job};
 use super::inbox::Inbox;
-use super::layout::{Head, Layout, TooLarge};
+use super::layout::{Layout, ManifestHeader, TooLarge};
 use super::manifest::{Manifest, ManifestError};
 use super::spool::Spool;
 use crate::multicast::{Content, Packets, Profile, ProfileError, Seq};
@@ -23,14 +23,14 @@ pub(crate) struct Arrival {
 #[derive(Debug)]
 enum Phase {
     /// The manifest is not whole. What came is kept aside.
-    Heading(Heading),
+    Head(IncomingHead),
     /// The manifest says where each packet goes.
     Filling(Box<Filling>),
 }
 
-/// The front of a session, as far as it is there without a gap.
+/// The head of a session, as far as it is there without a gap, and whatever else came meanwhile.
 #[derive(Debug)]
-struct Heading {
+struct IncomingHead {
     spool: Spool,
     bytes: Vec<u8>,
     /// Blocks in `bytes`.
@@ -73,8 +73,8 @@ impl Arrival {
     /// A session of which nothing has come.
     pub(crate) fn begin(spool: PathBuf) -> Self {
         let spool = Spool::new(spool);
-        let heading = Heading { spool, bytes: Vec::new(), blocks: 0, block_len: 0, found: None };
-        Self { phase: Phase::Heading(heading), profile: None }
+        let head = IncomingHead { spool, bytes: Vec::new(), blocks: 0, block_len: 0, found: None };
+        Self { phase: Phase::Head(head), profile: None }
     }
 
     /// Takes packets, whose numbers are those of their blocks.
@@ -87,24 +87,24 @@ impl Arrival {
                 filling.save_maps(inbox)?;
                 Ok(false)
             }
-            Phase::Heading(heading) => {
+            Phase::Head(head) => {
                 let packets = packets.iter().map(|(sqn, bytes)| (u64::from(sqn.0), bytes));
-                heading.spool.put(packets)?.map_err(|_| Refusal::Spool)?;
-                if heading.found.is_none() {
-                    heading.found = heading.advance(&mut self.profile)?;
+                head.spool.put(packets)?.map_err(|_| Refusal::Spool)?;
+                if head.found.is_none() {
+                    head.found = head.advance(&mut self.profile)?;
                 }
-                Ok(heading.found.is_some())
+                Ok(head.found.is_some())
             }
         }
     }
 
     /// Puts what came into the files of the manifest, which are nobody else's from now on.
     pub(crate) fn fill(&mut self, inbox: &Inbox) -> Result<(), ArrivalError> {
-        let Phase::Heading(heading) = &mut self.phase else { return Ok(()) };
-        let Some((manifest, layout)) = heading.found.take() else { return Ok(()) };
-        let head = std::mem::take(&mut heading.bytes);
-        let mut filling = Box::new(Filling::open(inbox, manifest, layout, head)?);
-        heading.replay(&mut filling, inbox)?;
+        let Phase::Head(head) = &mut self.phase else { return Ok(()) };
+        let Some((manifest, layout)) = head.found.take() else { return Ok(()) };
+        let bytes = std::mem::take(&mut head.bytes);
+        let mut filling = Box::new(Filling::open(inbox, manifest, layout, bytes)?);
+        head.replay(&mut filling, inbox)?;
         self.phase = Phase::Filling(filling);
         Ok(())
     }
@@ -113,7 +113,7 @@ impl Arrival {
     pub(crate) fn had_ranges(&mut self, inbox: &Inbox) -> Result<Vec<Range<u64>>, FileError> {
         match &mut self.phase {
             Phase::Filling(filling) => filling.had_ranges(inbox),
-            Phase::Heading(_) => Ok(Vec::new()),
+            Phase::Head(_) => Ok(Vec::new()),
         }
     }
 
@@ -126,7 +126,7 @@ impl Arrival {
         inbox: &Inbox,
     ) -> Result<(usize, Vec<u8>), FileError> {
         match &mut self.phase {
-            Phase::Heading(heading) => heading.read(blocks, buffer),
+            Phase::Head(head) => head.read(blocks, buffer),
             Phase::Filling(filling) => {
                 let stride = filling.layout().block_len();
                 let end = (blocks.end * stride as u64).min(filling.layout().len());
@@ -143,7 +143,7 @@ impl Arrival {
     /// The manifest and its layout, before anything was filled.
     pub(crate) fn found(&self) -> Option<&Layout> {
         match &self.phase {
-            Phase::Heading(Heading { found: Some((_, layout)), .. }) => Some(layout),
+            Phase::Head(IncomingHead { found: Some((_, layout)), .. }) => Some(layout),
             _ => None,
         }
     }
@@ -159,7 +159,7 @@ impl Arrival {
     /// Packets that have come, or were there.
     pub(crate) fn had_blocks(&self) -> u64 {
         match &self.phase {
-            Phase::Heading(heading) => heading.spool.packets() as u64,
+            Phase::Head(head) => head.spool.packets() as u64,
             Phase::Filling(filling) => filling.had_blocks(),
         }
     }
@@ -168,7 +168,7 @@ impl Arrival {
     pub(crate) fn next_job(&mut self, inbox: &Inbox) -> Option<(usize, Job)> {
         match &mut self.phase {
             Phase::Filling(filling) => filling.next_job(inbox),
-            Phase::Heading(_) => None,
+            Phase::Head(_) => None,
         }
     }
 
@@ -176,7 +176,7 @@ impl Arrival {
     pub(crate) fn judge(&mut self, content: usize, finding: Finding, inbox: &Inbox) -> Result<(), FileError> {
         match &mut self.phase {
             Phase::Filling(filling) => filling.judge(content, finding, inbox),
-            Phase::Heading(_) => Ok(()),
+            Phase::Head(_) => Ok(()),
         }
     }
 
@@ -189,8 +189,8 @@ impl Arrival {
     }
 }
 
-impl Heading {
-    /// Goes on with the front of the session as far as it has come; gives the manifest once all of it is there.
+impl IncomingHead {
+    /// Goes on with the head as far as it has come; gives the manifest once all of it is there.
     fn advance(&mut self, profile: &mut Option<Profile>) -> Result<Option<(Manifest, Layout)>, ArrivalError> {
         loop {
             if let Some(len) = self.needed(profile)?.filter(|&len| self.bytes.len() >= len) {
@@ -209,10 +209,10 @@ impl Heading {
         }
     }
 
-    /// How long the front is, as soon as it says so.
+    /// How long the head is, as soon as it says so.
     fn needed(&self, profile: &mut Option<Profile>) -> Result<Option<usize>, Refusal> {
         if profile.is_none() {
-            // A session of something else may be over before it is as long as a front.
+            // A session of something else may be over before it is as long as this head.
             if self.bytes.len() < Profile::LEN {
                 return Ok(None);
             }
@@ -225,18 +225,18 @@ impl Heading {
         if self.bytes.len() < PREFIX {
             return Ok(None);
         }
-        Ok(Some(PREFIX + self.head()?.len as usize))
+        Ok(Some(PREFIX + self.manifest_header()?.len as usize))
     }
 
-    fn head(&self) -> Result<Head, Refusal> {
+    fn manifest_header(&self) -> Result<ManifestHeader, Refusal> {
         let bytes = self.bytes[Profile::LEN..].first_chunk().expect("the prefix is there");
-        Head::parse(bytes).ok_or(Refusal::Manifest(ManifestError::Long))
+        ManifestHeader::parse(bytes).ok_or(Refusal::Manifest(ManifestError::Long))
     }
 
     fn manifest(&mut self, len: usize) -> Result<(Manifest, Layout), ArrivalError> {
         self.bytes.truncate(len);
         let bytes = &self.bytes[PREFIX..];
-        if Head::of(bytes) != self.head()? {
+        if ManifestHeader::of(bytes) != self.manifest_header()? {
             return Err(Refusal::Hash.into());
         }
         let manifest = Manifest::parse(bytes).map_err(Refusal::Manifest)?;
@@ -279,7 +279,7 @@ impl Heading {
 const REPLAYED_AT_ONCE: usize = 256;
 
 /// What stands before the manifest.
-pub(crate) const PREFIX: usize = Profile::LEN + Head::LEN;
+pub(crate) const PREFIX: usize = Profile::LEN + ManifestHeader::LEN;
 
 impl From<Refusal> for ArrivalError {
     fn from(refusal: Refusal) -> Self {

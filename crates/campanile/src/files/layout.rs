@@ -6,8 +6,9 @@
 //! profile | length and hash of the manifest | manifest | pad | content | pad | content | pad | ... | content
 //! ```
 //!
-//! Each content begins with a block of its own. So what a receiver has of it is a bit a block, which stays true in another session
-//! that brings the same content in blocks of the same size. Files of equal content share it; an empty file has none.
+//! What stands before the first pad is the session's head. Each content begins with a block of its own. So what a receiver has of it is a
+//! bit a block, which stays true in another session that brings the same content in blocks of the same size. Files of equal content
+//! share it; an empty file has none.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,16 +17,16 @@ use std::ops::Range;
 use super::digest::Digest;
 use super::manifest::Manifest;
 
-/// What stands before a manifest, right behind the session's profile.
+/// What tells of a manifest and stands before it, right behind the session's profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct ManifestHeader {
     /// Bytes of the manifest.
     pub(crate) len: u32,
     /// Its hash.
     pub(crate) digest: Digest,
 }
 
-impl Head {
+impl ManifestHeader {
     pub(crate) const LEN: usize = 4 + Digest::LEN;
 
     pub(crate) fn of(manifest: &[u8]) -> Self {
@@ -278,12 +279,12 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_as_written() {
-        let head = Head::of(b"manifest");
-        assert_eq!(Head::parse(&head.emit()), Some(head));
-        let mut long = head.emit();
+    fn a_manifest_header_is_read_as_written() {
+        let header = ManifestHeader::of(b"manifest");
+        assert_eq!(ManifestHeader::parse(&header.emit()), Some(header));
+        let mut long = header.emit();
         long[..4].copy_from_slice(&(Manifest::LEN_MAX as u32 + 1).to_be_bytes());
-        assert_eq!(Head::parse(&long), None);
+        assert_eq!(ManifestHeader::parse(&long), None);
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::arrival::PREFIX;
 use super::error::FileError;
-use super::layout::{Head, Layout, TooLarge};
+use super::layout::{Layout, ManifestHeader, TooLarge};
 use super::manifest::{Manifest, ManifestError};
 use super::offering::Offering;
 use super::reader::Reader;
@@ -114,7 +114,7 @@ impl FileSender {
         let manifest = offering.manifest().emit().map_err(SendStartError::Manifest)?;
         let mut head = Vec::with_capacity(PREFIX + manifest.len());
         head.extend(profile.emit());
-        head.extend(Head::of(&manifest).emit());
+        head.extend(ManifestHeader::of(&manifest).emit());
         head.extend(manifest);
         // What an interface takes may change at any moment: the row of bytes and the session have to be cut alike.
         let mut options = options.clone();

@@ -32,7 +32,7 @@ impl Sent {
         let manifest = offering.manifest().emit().expect("short");
         let profile = Profile::new(Content::Files);
         let mut head = profile.emit().to_vec();
-        head.extend(Head::of(&manifest).emit());
+        head.extend(ManifestHeader::of(&manifest).emit());
         head.extend(manifest);
         let layout = Layout::new(offering.manifest(), head.len(), block_len).expect("small");
         let len = layout.len();
@@ -44,7 +44,7 @@ impl Sent {
     fn written(manifest: &[u8], content: &[u8], block_len: usize) -> Self {
         let profile = Profile::new(Content::Files);
         let mut row = profile.emit().to_vec();
-        row.extend(Head::of(manifest).emit());
+        row.extend(ManifestHeader::of(manifest).emit());
         row.extend(manifest);
         row.resize(row.len().next_multiple_of(block_len), 0);
         row.extend(content);
@@ -359,7 +359,7 @@ fn strangers_are_refused() {
     assert_eq!(receiver.refusal(&messages), Refusal::Content(Content::Messages));
     let mut lines = good();
     lines.packets = vec![[&[0, 0, 25, 0], &Profile::new(Content::Messages).emit()[..]].concat()];
-    assert_eq!(receiver.refusal(&lines), Refusal::Profile(ProfileError::None), "though its front is short");
+    assert_eq!(receiver.refusal(&lines), Refusal::Profile(ProfileError::None), "though its head is short");
     let mut long = good();
     long.packets[0][Profile::LEN] = 0xff;
     assert_eq!(receiver.refusal(&long), Refusal::Manifest(ManifestError::Long));
