@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::error::{FileAction, FileError};
 use super::finisher::{Filled, Finding, Job};
 use super::inbox::Inbox;
-use super::layout::{Layout, Piece};
+use super::layout::{Layout, Origin, Piece};
 use super::manifest::{Entry, Manifest};
 use super::opened::Opened;
 use super::partial::{Partial, PartialPaths};
@@ -278,15 +278,15 @@ impl Filling {
         let mut at = 0;
         let pieces: Vec<Piece> = self.layout.pieces(range).collect();
         for piece in pieces {
-            let len = usize::try_from(piece.len()).expect("a part of the range");
+            let len = usize::try_from(piece.len).expect("a part of the range");
             let place = &mut bytes[at..at + len];
-            match piece {
-                Piece::Head { offset, .. } => {
+            match piece.origin {
+                Origin::Head { offset } => {
                     let start = usize::try_from(offset).expect("within the head");
                     place.copy_from_slice(&self.head[start..start + len]);
                 }
-                Piece::Content { index, offset, .. } => self.read_content(index, offset, place, inbox)?,
-                Piece::Pad { .. } => {}
+                Origin::Content { index, offset } => self.read_content(index, offset, place, inbox)?,
+                Origin::Pad => {}
             }
             at += len;
         }

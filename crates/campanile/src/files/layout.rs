@@ -159,18 +159,17 @@ impl Layout {
             if at >= range.end {
                 return None;
             }
-            let (piece, end) = self.piece_at(at);
-            let end = end.min(range.end);
-            let len = end - at;
-            at = end;
-            Some(piece.limited(len))
+            let (origin, end) = self.origin_of(at);
+            let len = end.min(range.end) - at;
+            at += len;
+            Some(Piece { origin, len })
         })
     }
 
-    /// What stands at a byte of the row, and where that ends.
-    fn piece_at(&self, at: u64) -> (Piece, u64) {
+    /// Where a byte of the row comes from, and where in the row that ends.
+    fn origin_of(&self, at: u64) -> (Origin, u64) {
         if at < self.head_len {
-            return (Piece::Head { offset: at, len: 0 }, self.head_len);
+            return (Origin::Head { offset: at }, self.head_len);
         }
         let starts = |content: &Content| content.blocks.start * self.block;
         let next = self.contents.partition_point(|content| starts(content) <= at);
@@ -178,54 +177,38 @@ impl Layout {
         let inside = next.checked_sub(1).map(|index| (index, starts(&self.contents[index])));
         match inside {
             Some((index, start)) if at < start + self.contents[index].size => {
-                let content = Piece::Content { index, offset: at - start, len: 0 };
-                (content, start + self.contents[index].size)
+                (Origin::Content { index, offset: at - start }, start + self.contents[index].size)
             }
-            _ => (Piece::Pad { len: 0 }, pad_end),
+            _ => (Origin::Pad, pad_end),
         }
     }
 }
 
 /// A run of bytes that comes from one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
-    /// Of the head.
+pub(crate) struct Piece {
+    pub(crate) origin: Origin,
+    /// Bytes.
+    pub(crate) len: u64,
+}
+
+/// Where the bytes of a [`Piece`] come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The head.
     Head {
         /// From which byte of it.
         offset: u64,
-        /// How many.
-        len: u64,
     },
-    /// Of a content.
+    /// A content.
     Content {
         /// Which one.
         index: usize,
         /// From which byte of it.
         offset: u64,
-        /// How many.
-        len: u64,
     },
-    /// Zeros.
-    Pad {
-        /// How many.
-        len: u64,
-    },
-}
-
-impl Piece {
-    fn limited(self, limit: u64) -> Self {
-        match self {
-            Self::Head { offset, .. } => Self::Head { offset, len: limit },
-            Self::Content { index, offset, .. } => Self::Content { index, offset, len: limit },
-            Self::Pad { .. } => Self::Pad { len: limit },
-        }
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        match *self {
-            Self::Head { len, .. } | Self::Content { len, .. } | Self::Pad { len } => len,
-        }
-    }
+    /// Nowhere: they are zeros.
+    Pad,
 }
 
 #[cfg(test)]
@@ -303,14 +286,14 @@ mod tests {
             let range = start..(start + len).min(layout.len());
             let mut bytes = Vec::new();
             for piece in layout.pieces(range.clone()) {
-                prop_assert!(piece.len() > 0);
-                bytes.extend((0..piece.len()).map(|more| match piece {
-                    Piece::Head { .. } => HEAD,
-                    Piece::Content { index, offset, .. } => {
+                prop_assert!(piece.len > 0);
+                bytes.extend((0..piece.len).map(|more| match piece.origin {
+                    Origin::Head { .. } => HEAD,
+                    Origin::Content { index, offset } => {
                         assert!(offset + more < layout.contents()[index].size);
                         index as u8
                     }
-                    Piece::Pad { .. } => PAD,
+                    Origin::Pad => PAD,
                 }));
             }
             prop_assert_eq!(&bytes[..], &whole[range.start as usize..range.end as usize]);

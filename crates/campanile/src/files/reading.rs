@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use super::error::{FileAction, FileError};
-use super::layout::{Layout, Piece};
+use super::layout::{Layout, Origin};
 use super::offering::Offering;
 use super::opened::Opened;
 
@@ -33,15 +33,15 @@ impl Reading {
         bytes.resize(usize::try_from(range.end - range.start).expect("a range that memory has room for"), 0);
         let mut rest = bytes.as_mut_slice();
         for piece in self.layout.pieces(range) {
-            let len = usize::try_from(piece.len()).expect("a part of the range");
+            let len = usize::try_from(piece.len).expect("a part of the range");
             let (place, after) = rest.split_at_mut(len);
             rest = after;
-            match piece {
-                Piece::Head { offset, .. } => {
+            match piece.origin {
+                Origin::Head { offset } => {
                     let start = usize::try_from(offset).expect("within the head");
                     place.copy_from_slice(&self.head[start..start + len]);
                 }
-                Piece::Content { index, offset, .. } => {
+                Origin::Content { index, offset } => {
                     let file = self.layout.contents()[index].files[0];
                     let opened = self.files.get(file, || self.offering.open(file))?;
                     read_at(opened, offset, place).map_err(|error| match error.kind() {
@@ -49,7 +49,7 @@ impl Reading {
                         _ => FileAction::Read.of(self.offering.path(file))(error),
                     })?;
                 }
-                Piece::Pad { .. } => {}
+                Origin::Pad => {}
             }
         }
         Ok(bytes)
