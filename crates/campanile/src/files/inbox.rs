@@ -11,7 +11,7 @@ use super::digest::{Digest, Hashing};
 use super::error::{FileAction, FileError};
 use super::manifest::Entry;
 use super::meter::Meter;
-use super::name::OURS;
+use super::name::STAGING;
 use super::partial::PartialPaths;
 
 /// A directory that files are received into, and in it `.campanile`, where they are kept until they are complete. One process at a
@@ -22,7 +22,7 @@ use super::partial::PartialPaths;
 pub(crate) struct Inbox {
     dir: PathBuf,
     /// `.campanile` in it.
-    ours: PathBuf,
+    staging: PathBuf,
     /// Whether a file gives way to one that is received under its name.
     replaces: bool,
     /// Locked as long as this process receives here.
@@ -33,13 +33,13 @@ impl Inbox {
     /// Takes a directory, made if there is none. `replaces` is whether a file gives way to one that is received under its name.
     pub(crate) fn open(dir: &Path, replaces: bool) -> Result<Self, FileError> {
         fs::create_dir_all(dir).map_err(FileAction::Create.of(dir))?;
-        let ours = dir.join(OURS);
-        make_directory(&ours).map_err(FileAction::Create.of(&ours))?;
+        let staging = dir.join(STAGING);
+        make_directory(&staging).map_err(FileAction::Create.of(&staging))?;
         // Only Windows cannot open a directory like a file, and it has no modes to set.
-        if let Ok(directory) = File::open(&ours) {
-            mode::set(&directory, PRIVATE).map_err(FileAction::Create.of(&ours))?;
+        if let Ok(directory) = File::open(&staging) {
+            mode::set(&directory, PRIVATE).map_err(FileAction::Create.of(&staging))?;
         }
-        let path = ours.join(LOCK);
+        let path = staging.join(LOCK);
         let lock = File::create(&path).map_err(FileAction::Create.of(&path))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -49,7 +49,7 @@ impl Inbox {
             }
             Err(TryLockError::Error(error)) => return Err(FileAction::Open.of(&path)(error)),
         }
-        let inbox = Self { dir: dir.to_owned(), ours, replaces, lock: Some(lock) };
+        let inbox = Self { dir: dir.to_owned(), staging, replaces, lock: Some(lock) };
         inbox.sweep()?;
         Ok(inbox)
     }
@@ -61,7 +61,7 @@ impl Inbox {
 
     /// Where a content is kept until it is complete.
     pub(crate) fn partial(&self, digest: &Digest, block_len: usize) -> PartialPaths {
-        PartialPaths::new(&self.ours, digest, block_len)
+        PartialPaths::new(&self.staging, digest, block_len)
     }
 
     /// Where a file goes.
@@ -71,7 +71,7 @@ impl Inbox {
 
     /// The path of a temporary file; one that a killed process leaves behind is removed by the next.
     pub(crate) fn temporary(&self, name: &str) -> PathBuf {
-        self.ours.join(format!("{name}{TEMPORARY}"))
+        self.staging.join(format!("{name}{TEMPORARY}"))
     }
 
     /// Whether a file may be there already, by its name and size alone.
@@ -199,8 +199,8 @@ impl Inbox {
 
     /// Removes what a process that was killed has left behind.
     fn sweep(&self) -> Result<(), FileError> {
-        for entry in fs::read_dir(&self.ours).map_err(FileAction::Open.of(&self.ours))? {
-            let path = entry.map_err(FileAction::Read.of(&self.ours))?.path();
+        for entry in fs::read_dir(&self.staging).map_err(FileAction::Open.of(&self.staging))? {
+            let path = entry.map_err(FileAction::Read.of(&self.staging))?.path();
             if path.to_str().is_some_and(|path| path.ends_with(TEMPORARY)) {
                 fs::remove_file(&path).map_err(FileAction::Remove.of(&path))?;
             }
@@ -212,10 +212,10 @@ impl Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         // The directory stays as long as something in it is not complete.
-        let is_empty = fs::read_dir(&self.ours).is_ok_and(|entries| entries.take(2).count() == 1);
+        let is_empty = fs::read_dir(&self.staging).is_ok_and(|entries| entries.take(2).count() == 1);
         if is_empty {
             // Removed before it is unlocked, so that no other process locks a file that is gone. On Windows it goes when it is closed.
-            let _ = fs::remove_file(self.ours.join(LOCK));
+            let _ = fs::remove_file(self.staging.join(LOCK));
         }
         if let Some(lock) = self.lock.take() {
             // Closing it would not do: a child process that was just started shares our open files for a moment, and the lock with
@@ -223,7 +223,7 @@ impl Drop for Inbox {
             let _ = lock.unlock();
         }
         if is_empty {
-            let _ = fs::remove_dir(&self.ours);
+            let _ = fs::remove_dir(&self.staging);
         }
     }
 }
@@ -338,10 +338,10 @@ mod tests {
         let metadata = fs::metadata(fixture.inbox.target(&entry("a/b/c"))).expect("it is there");
         assert_eq!(metadata.modified().ok(), entry("a").modified);
         assert!(mode::of(&metadata).is_none_or(|mode| mode == 0o640));
-        let ours = fixture.scratch.path().join("in").join(OURS);
-        assert!(ours.exists());
+        let staging = fixture.scratch.path().join("in").join(STAGING);
+        assert!(staging.exists());
         drop(fixture.inbox);
-        assert!(!ours.exists(), "nothing is left to be completed");
+        assert!(!staging.exists(), "nothing is left to be completed");
     }
 
     #[test]

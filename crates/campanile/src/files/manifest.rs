@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(name("/etc/passwd"), NameError::Empty);
         assert_eq!(name("C:\\x"), NameError::Character(':'));
         assert_eq!(name("nul"), NameError::Device);
-        assert_eq!(name(".campanile/x"), NameError::Ours);
+        assert_eq!(name(".campanile/x"), NameError::Staging);
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub enum NameError {
     End,
     /// Windows has a device of that name.
     Device,
-    /// The first part is the directory where Campanile keeps what is not complete.
-    Ours,
+    /// The first part is `.campanile`, where Campanile keeps what is not complete.
+    Staging,
 }
 
 impl FileName {
@@ -40,8 +40,8 @@ impl FileName {
         }
         text.split('/').try_for_each(check_part)?;
         let first = text.split('/').next().unwrap_or(text);
-        if fold(first) == OURS {
-            return Err(NameError::Ours);
+        if fold(first) == STAGING {
+            return Err(NameError::Staging);
         }
         Ok(Self(text.to_owned()))
     }
@@ -87,7 +87,7 @@ impl fmt::Display for NameError {
             Self::Character(c) => write!(f, "{c:?} does not stand in names on every system"),
             Self::End => f.write_str("a part ends with a dot or a space, which Windows drops"),
             Self::Device => f.write_str("Windows has a device of that name"),
-            Self::Ours => write!(f, "`{OURS}` is where incomplete files are kept"),
+            Self::Staging => write!(f, "`{STAGING}` is where incomplete files are kept"),
         }
     }
 }
@@ -95,7 +95,7 @@ impl fmt::Display for NameError {
 impl std::error::Error for NameError {}
 
 /// The directory of what is not complete, in the directory that files are received into.
-pub(crate) const OURS: &str = ".campanile";
+pub(crate) const STAGING: &str = ".campanile";
 
 const LEN_MAX: usize = 1024;
 
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(refused("C:a"), NameError::Character(':'));
         assert_eq!(refused("a:stream"), NameError::Character(':'));
         for text in [".campanile", ".Campanile/x", ".CAMPANILE/a"] {
-            assert_eq!(refused(text), NameError::Ours, "{text:?}");
+            assert_eq!(refused(text), NameError::Staging, "{text:?}");
         }
         assert!(FileName::parse("a/.campanile").is_ok());
     }
@@ -224,7 +224,7 @@ mod tests {
                 let rest = path.strip_prefix("dir").expect("below the directory");
                 prop_assert!(rest.components().all(|part| matches!(part, Component::Normal(_))), "{rest:?}");
                 prop_assert_eq!(rest.components().count(), name.parts().count());
-                prop_assert!(rest.components().next().is_some_and(|part| part.as_os_str() != OURS));
+                prop_assert!(rest.components().next().is_some_and(|part| part.as_os_str() != STAGING));
             }
         }
     }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::files::digest::Digest;
 use crate::files::meter::Meter;
-use crate::files::name::OURS;
+use crate::files::name::STAGING;
 use crate::files::offering::Offering;
 use crate::files::reading::Reading;
 use crate::files::scratch::Scratch;
@@ -114,7 +114,7 @@ impl Receiver {
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         collect(&self.dir, "", &mut files);
-        files.retain(|name, _| !name.starts_with(OURS));
+        files.retain(|name, _| !name.starts_with(STAGING));
         files
     }
 }
@@ -244,7 +244,7 @@ fn what_comes_while_files_are_looked_at_goes_its_way() {
         assert!(arrival.filling().is_some_and(|filling| filling.is_complete() && !filling.is_waiting()));
         assert_eq!(arrival.had_blocks(), sent.all().end);
         drop((arrival, receiver));
-        assert!(!scratch.path().join("in").join(OURS).exists(), "nothing of it is left");
+        assert!(!scratch.path().join("in").join(STAGING).exists(), "nothing of it is left");
     }
 }
 
