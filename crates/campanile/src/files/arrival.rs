@@ -83,13 +83,13 @@ impl Arrival {
     pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<bool, ArrivalError> {
         match &mut self.phase {
             Phase::Filling(filling) => {
-                filling.put(packets, inbox)?.ok_or(Refusal::Blocks)?;
+                filling.put(packets, inbox)?;
                 filling.save_maps(inbox)?;
                 Ok(false)
             }
             Phase::Head(head) => {
                 let packets = packets.iter().map(|(sqn, bytes)| (u64::from(sqn.0), bytes));
-                head.spool.put(packets)?.map_err(|_| Refusal::Spool)?;
+                head.spool.put(packets)?;
                 if head.found.is_none() {
                     head.found = head.advance(&mut self.profile)?;
                 }
@@ -256,7 +256,7 @@ impl IncomingHead {
                 let sqn = u32::try_from(block).expect("it was a packet's number");
                 packets.push(Seq(sqn), &packet);
             }
-            filling.put(&packets, inbox)?.ok_or(Refusal::Blocks)?;
+            filling.put(&packets, inbox)?;
         }
         Ok(filling.save_maps(inbox)?)
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
+use super::arrival::{ArrivalError, Refusal};
 use super::error::{FileAction, FileError};
 use super::finisher::{Filled, Finding, Job};
 use super::inbox::Inbox;
@@ -168,15 +169,18 @@ impl Filling {
         self.outcomes.pop_front()
     }
 
-    /// Writes packets, whose numbers are those of their blocks; `None` if one of them is none of this session, or has the wrong length.
-    pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<Option<()>, FileError> {
+    /// Writes packets, whose numbers are those of their blocks.
+    ///
+    /// # Errors
+    /// [`Refusal::Blocks`] if one of them is none of this session or has the wrong length; or a file cannot be written.
+    pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<(), ArrivalError> {
         for run in packets.runs() {
             if !self.is_of_session(&run) {
-                return Ok(None);
+                return Err(Refusal::Blocks.into());
             }
             self.put_run(u64::from(run.first.0), run.bytes, inbox)?;
         }
-        Ok(Some(()))
+        Ok(())
     }
 
     /// Whether packets are of this session, and as long as they must be.

@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::RangeFrom;
 use std::path::PathBuf;
 
+use super::arrival::{ArrivalError, Refusal};
 use super::error::{FileAction, FileError};
 
 /// A file of packets, each kept once. It is gone when this is dropped.
@@ -18,10 +19,6 @@ pub(crate) struct Spool {
     places: BTreeMap<u64, (u64, usize)>,
     len: u64,
 }
-
-/// There are more packets than a session may send before its manifest is known.
-#[derive(Debug)]
-pub(crate) struct Full;
 
 impl Spool {
     /// Packets that are kept at most: a second of the fastest session, and some tens of megabytes of memory.
@@ -36,10 +33,13 @@ impl Spool {
     }
 
     /// Keeps packets.
+    ///
+    /// # Errors
+    /// [`Refusal::Spool`] if there are more than a session may send before its manifest is known; or the file cannot be written.
     pub(crate) fn put<'a>(
         &mut self,
         packets: impl Iterator<Item = (u64, &'a [u8])>,
-    ) -> Result<Result<(), Full>, FileError> {
+    ) -> Result<(), ArrivalError> {
         let start = self.len;
         let mut bytes = Vec::new();
         for (block, packet) in packets {
@@ -51,7 +51,7 @@ impl Spool {
             bytes.extend_from_slice(packet);
         }
         if self.places.len() > Self::PACKETS_MAX || self.len > Self::LEN_MAX {
-            return Ok(Err(Full));
+            return Err(Refusal::Spool.into());
         }
         let file = match &mut self.file {
             Some(file) => file,
@@ -62,8 +62,7 @@ impl Spool {
             }
         };
         let written = file.seek(SeekFrom::Start(start)).and_then(|_| file.write_all(&bytes));
-        written.map_err(FileAction::Write.of(&self.path))?;
-        Ok(Ok(()))
+        Ok(written.map_err(FileAction::Write.of(&self.path))?)
     }
 
     /// Puts the packet of a block behind what `bytes` holds; `false` if it has not come.
@@ -116,8 +115,8 @@ mod tests {
         let path = scratch.path().join("spool");
         let mut spool = Spool::new(path.clone());
         let packets: [(u64, &[u8]); 3] = [(5, b"five"), (0, b"zero!"), (5, b"again")];
-        spool.put(packets.into_iter()).expect("there is room").expect("not full");
-        spool.put([(6, &b""[..])].into_iter()).expect("there is room").expect("not full");
+        spool.put(packets.into_iter()).expect("there is room");
+        spool.put([(6, &b""[..])].into_iter()).expect("there is room");
         let mut bytes = b"<".to_vec();
         assert!(spool.append(0, &mut bytes).expect("readable"));
         assert!(spool.append(5, &mut bytes).expect("readable"));
@@ -133,8 +132,8 @@ mod tests {
         let scratch = Scratch::new();
         let mut spool = Spool::new(scratch.path().join("spool"));
         let most = Spool::PACKETS_MAX as u64;
-        let put = spool.put((0..most).map(|block| (block, &b""[..]))).expect("there is room");
-        assert!(put.is_ok());
-        assert!(spool.put([(most, &b""[..])].into_iter()).expect("there is room").is_err());
+        spool.put((0..most).map(|block| (block, &b""[..]))).expect("there is room");
+        let one_more = spool.put([(most, &b""[..])].into_iter());
+        assert!(matches!(one_more, Err(ArrivalError::Refused(Refusal::Spool))), "{one_more:?}");
     }
 }
