@@ -320,8 +320,9 @@ impl Writer {
             if filling.is_complete() {
                 session.standing = Standing::Complete;
                 session.arrival = None;
-                let owed = session.report(tsi, &self.subscriber);
-                owed.into_iter().for_each(|tsi| self.tell(Told::Owed(tsi)));
+                if session.report(tsi, &self.subscriber) {
+                    self.tell(Told::Owed(tsi));
+                }
                 self.tell(Told::Event(ReceiveEvent::Complete { tsi }));
             } else if filling.is_settled() {
                 self.drop_session(tsi, Incomplete::Files);
@@ -371,10 +372,12 @@ impl Writer {
         let Some(mut session) = self.sessions.remove(&tsi) else { return };
         session.look();
         session.standing = Standing::Failed;
-        let owed = session.report(tsi, &self.subscriber);
+        let is_owed = session.report(tsi, &self.subscriber);
         self.subscriber.leave(tsi);
         let missing = session.progress.total.saturating_sub(session.progress.had);
-        owed.into_iter().for_each(|tsi| self.tell(Told::Owed(tsi)));
+        if is_owed {
+            self.tell(Told::Owed(tsi));
+        }
         self.tell(Told::Event(ReceiveEvent::Incomplete { tsi, why, missing }));
     }
 
@@ -384,7 +387,9 @@ impl Writer {
         for (&tsi, session) in &mut self.sessions {
             if session.arrival.take().is_some() {
                 session.standing = standing;
-                owed.extend(session.report(tsi, &self.subscriber));
+                if session.report(tsi, &self.subscriber) {
+                    owed.push(tsi);
+                }
                 self.subscriber.leave(tsi);
             }
         }
@@ -430,16 +435,16 @@ impl Session {
         };
     }
 
-    /// Tells the source how far the session is. Before the profile is known there is nothing to tell it by. Gives the session if that is
-    /// over, and its source is to know it.
-    fn report(&mut self, tsi: Tsi, subscriber: &BulkSubscriber) -> Option<Tsi> {
-        let cookie = self.cookie?;
+    /// Tells the source how far the session is. Before the profile is known there is nothing to tell it by. Gives `true` if the session
+    /// is over and its source is yet to say that it knows.
+    fn report(&self, tsi: Tsi, subscriber: &BulkSubscriber) -> bool {
+        let Some(cookie) = self.cookie else { return false };
         let ReceiveProgress { had, total, .. } = self.progress;
         let narrow = |blocks: u64| u32::try_from(blocks).unwrap_or(u32::MAX);
         let standing = self.standing;
         let progress = Progress { cookie, standing, had: narrow(had), total: narrow(total) };
         subscriber.report(tsi, progress);
-        standing.is_final().then_some(tsi)
+        standing.is_final()
     }
 }
 
