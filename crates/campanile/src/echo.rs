@@ -24,8 +24,8 @@ mod limit;
 #[cfg(test)]
 mod loops;
 mod replies;
+mod responder;
 mod run;
-mod teller;
 
 use std::fmt;
 use std::io;
@@ -42,7 +42,7 @@ use crate::cores;
 use crate::worker::{Board, Crew, Engines, Post, Stopper, WorkerError};
 use fingerprint::Key;
 use guard::{Guard, Rules};
-use teller::Teller;
+use responder::ProbeResponder;
 
 pub use counts::{Cause, Drops, EchoCounts, Flow, Probes};
 pub use guard::SmallLimits;
@@ -220,13 +220,14 @@ impl Bound {
         let own = if group.shard == Shard::None { 1 } else { group.sockets.len() };
         let meters = group.sockets[..own].iter().map(DropMeter::new).collect::<io::Result<Vec<_>>>();
         let meters: Arc<[DropMeter]> = meters.map_err(|error| EchoError::Bind { address, error })?.into();
-        let teller = Teller::new(Clock::start(), receive_buffer, boards.clone().into(), Arc::clone(&meters));
+        let responder =
+            ProbeResponder::new(Clock::start(), receive_buffer, boards.clone().into(), Arc::clone(&meters));
         let mut posts = Vec::new();
         for (index, ((&cpu, board), socket)) in cores.iter().zip(&boards).zip(group.sockets).enumerate() {
-            let (board, teller, meters) = (Arc::clone(board), teller.clone(), Arc::clone(&meters));
+            let (board, responder, meters) = (Arc::clone(board), responder.clone(), Arc::clone(&meters));
             let guard = Guard::new(&rules, key.clone());
             let job = move |engine, sockets: &[_]| {
-                run::run(engine, sockets, guard, meters.get(index), &teller, &board)
+                run::run(engine, sockets, guard, meters.get(index), &responder, &board)
             };
             posts.push(Post { cpu, sockets: vec![socket], job });
         }

@@ -50,7 +50,7 @@ pub enum Cause {
     PortZero,
     /// From a port below 1024: there are services, not clients.
     LowPort,
-    /// From a port that this server listens on, or was told that its sisters listen on.
+    /// From a port that this server listens on, or was told that other echo servers listen on.
     OwnPort,
     /// Sent to a broadcast or multicast address.
     ToMany,

@@ -9,7 +9,7 @@ use campanile_engine::{Cast, Engine, Event, SocketId, Stats, Train, cpu};
 use super::EchoBoard;
 use super::counts::{Cause, EchoCounts, Flow};
 use super::guard::{Guard, Offer};
-use super::teller::{Asked, Teller};
+use super::responder::{Asked, ProbeResponder};
 use crate::clock::{Clock, Instant};
 use crate::probe::Probe;
 
@@ -19,7 +19,7 @@ pub(super) fn run(
     sockets: &[SocketId],
     guard: Guard,
     meter: Option<&DropMeter>,
-    teller: &Teller,
+    responder: &ProbeResponder,
     board: &EchoBoard,
 ) -> io::Result<()> {
     let clock = Clock::start();
@@ -43,7 +43,7 @@ pub(super) fn run(
         board.publish(worker.counts(&engine.stats()).to_words());
         // One of a turn is answered, after what came with it was counted; the others ask again.
         if let Some(asked) = asked {
-            worker.own.probes.answered += u64::from(teller.answer(&mut engine, &asked));
+            worker.own.probes.answered += u64::from(responder.answer(&mut engine, &asked));
         }
     }
     // Closing sends the last replies; what a backend still had in hand is delivered after it.

@@ -1,4 +1,4 @@
-//! Who is told what a server has counted.
+//! Answers to probes: what a server has counted, for whoever has shown that its address is its own.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::probe::{Account, Probe};
 
 /// Answers probes for one worker. The counters are those of all workers.
 #[derive(Clone, Debug)]
-pub(crate) struct Teller {
+pub(crate) struct ProbeResponder {
     /// What cookies are made with: a keyed hash of the standard library (SipHash), whose key nobody can know.
     secret: RandomState,
     /// The clock of all workers.
@@ -34,7 +34,7 @@ pub(crate) struct Asked {
     pub(crate) cookie: u64,
 }
 
-impl Teller {
+impl ProbeResponder {
     pub(crate) fn new(
         clock: Clock,
         receive_buffer: usize,
@@ -88,8 +88,8 @@ mod tests {
     use super::*;
     use campanile_engine::Cast;
 
-    fn teller() -> Teller {
-        Teller::new(Clock::start(), 4096, Arc::new([Arc::new(EchoBoard::new())]), Arc::new([]))
+    fn responder() -> ProbeResponder {
+        ProbeResponder::new(Clock::start(), 4096, Arc::new([Arc::new(EchoBoard::new())]), Arc::new([]))
     }
 
     fn asked(socket: SocketId, from: &str, cookie: u64) -> Asked {
@@ -108,14 +108,14 @@ mod tests {
 
     #[test]
     fn only_the_holder_of_the_cookie_is_told() {
-        let (teller, socket) = (teller(), socket());
+        let (responder, socket) = (responder(), socket());
         let at = |minute: u64| Instant::from_ns(minute * MINUTE_NS + 1);
-        let Probe::Cookie { nonce: 3, cookie } = teller.probe(&asked(socket, "192.0.2.1:4000", 0), at(7))
+        let Probe::Cookie { nonce: 3, cookie } = responder.probe(&asked(socket, "192.0.2.1:4000", 0), at(7))
         else {
             panic!("no cookie, no account");
         };
         let told = |from, minute| {
-            matches!(teller.probe(&asked(socket, from, cookie), at(minute)), Probe::Account { .. })
+            matches!(responder.probe(&asked(socket, from, cookie), at(minute)), Probe::Account { .. })
         };
         assert!(told("192.0.2.1:4000", 7) && told("192.0.2.1:4000", 8));
         assert!(!told("192.0.2.1:4000", 9), "too old");
