@@ -18,6 +18,7 @@ mod books;
 mod config;
 mod cost;
 mod error;
+mod fate;
 mod latency;
 mod ledger;
 mod limit;

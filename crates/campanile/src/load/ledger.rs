@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::window::Reply;
+use super::fate::{Fate, Reply};
 use crate::clock::Instant;
 
 /// What became of the last packets, in a ring over their numbers.
@@ -25,14 +25,6 @@ pub(crate) struct Ledger {
 /// a second fit into a cache.
 #[derive(Clone, Copy, Debug)]
 struct Place(u64);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Unused,
-    InFlight,
-    Answered,
-    Lost,
-}
 
 impl Ledger {
     /// The most places: 32 MiB.

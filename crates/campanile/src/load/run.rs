@@ -11,12 +11,13 @@ use campanile_engine::{
 };
 
 use super::LoadBoard;
+use super::fate::Reply;
 use super::latency::Timings;
 use super::ledger::Ledger;
 use super::order::Latest;
 use super::plan::{Pacing, Plan};
 use super::report::LoadCounts;
-use super::window::{Reply, Window};
+use super::window::Window;
 use crate::clock::Instant;
 use crate::packet::Header;
 

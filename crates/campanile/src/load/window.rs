@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fate::{Fate, Reply};
 use crate::clock::Instant;
 
 /// A window of packets in flight: which are out, which came back, which are lost.
@@ -33,29 +34,8 @@ struct Place {
     newer: Link,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Unused,
-    InFlight,
-    Answered,
-    Lost,
-}
-
 /// A place in a list, by its index.
 type Link = Option<u16>;
-
-/// What a reply turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
-    /// The answer to a packet in flight, after this long.
-    Fresh(Duration),
-    /// The packet had been given up: it counts as lost, and this as late. So does what is too old to be told.
-    Late,
-    /// The packet had been answered before.
-    Duplicate,
-    /// No such packet was sent at that time.
-    Foreign,
-}
 
 impl Window {
     /// The most packets in flight.
