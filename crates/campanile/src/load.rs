@@ -45,7 +45,7 @@ use campanile_engine::{Choice, Config};
 use crate::clock::Clock;
 use crate::cores;
 use crate::host::{Counters, Environment};
-use crate::worker::{Board, Crew, Post, Stopper};
+use crate::worker::{Board, Crew, Post, Stopper, WorkerError};
 use latency::Timings;
 use plan::Plan;
 use prober::{Found, Prober};
@@ -194,23 +194,9 @@ impl Load {
     /// a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
         let Self { crew, boards, timings, before, config, backend, receive_buffer, .. } = self;
-        let target = config.target;
-        let joined = crew.join();
+        let ended = crew.join();
         let counts = read(&boards);
-        match joined {
-            Err(error) if error.ended_with().is_some_and(run::is_refusal) => {
-                return Err(LoadError::Refused { target, answered: counts.answered });
-            }
-            joined => joined.map_err(LoadError::Worker)?,
-        }
-        if counts.sent == 0 {
-            let is_over = u128::from(counts.sending_ns) >= config.duration.as_nanos();
-            return Err(if is_over { LoadError::Late } else { LoadError::Unmeasured });
-        }
-        if counts.answered == 0 {
-            let cause = counts.last_failure();
-            return Err(LoadError::NoReply { target, sent: counts.sent, cause });
-        }
+        check_measured(&config, ended, &counts)?;
         let all = timings.try_iter().reduce(|mut sum, timings| {
             sum.add(&timings);
             sum
@@ -235,6 +221,28 @@ impl Load {
         };
         Ok(LoadReport::new(&config, &counts, findings))
     }
+}
+
+/// There is something to report.
+fn check_measured(
+    config: &LoadConfig,
+    ended: Result<(), WorkerError>,
+    counts: &LoadCounts,
+) -> Result<(), LoadError> {
+    let target = config.target;
+    ended.map_err(|error| match error.ended_with().is_some_and(run::is_refusal) {
+        true => LoadError::Refused { target, answered: counts.answered },
+        false => LoadError::Worker(error),
+    })?;
+    if counts.sent == 0 {
+        let is_over = u128::from(counts.sending_ns) >= config.duration.as_nanos();
+        return Err(if is_over { LoadError::Late } else { LoadError::Unmeasured });
+    }
+    if counts.answered == 0 {
+        let cause = counts.last_failure();
+        return Err(LoadError::NoReply { target, sent: counts.sent, cause });
+    }
+    Ok(())
 }
 
 fn read(boards: &[Arc<LoadBoard>]) -> LoadCounts {
