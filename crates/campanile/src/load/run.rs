@@ -13,10 +13,10 @@ use campanile_engine::{
 use super::LoadBoard;
 use super::fate::Reply;
 use super::latency::Timings;
-use super::ledger::Ledger;
 use super::order::Latest;
 use super::plan::{Pacing, Plan};
 use super::report::LoadCounts;
+use super::sent_ring::SentRing;
 use super::window::Window;
 use crate::clock::Instant;
 use crate::packet::Header;
@@ -94,7 +94,7 @@ struct Client {
 #[derive(Debug)]
 enum Flight {
     Window(Window),
-    Ledger(Ledger),
+    SentRing(SentRing),
 }
 
 /// Which client sends next.
@@ -378,21 +378,21 @@ impl Flight {
     fn new(plan: &Plan) -> Self {
         match &plan.pacing {
             Pacing::Window(size) => Self::Window(Window::new(*size, plan.timeout)),
-            Pacing::Clock(schedule) => Self::Ledger(Ledger::new(schedule.lane_rate(), plan.timeout)),
+            Pacing::Clock(schedule) => Self::SentRing(SentRing::new(schedule.lane_rate(), plan.timeout)),
         }
     }
 
     fn room(&self) -> usize {
         match self {
             Self::Window(window) => window.room(),
-            Self::Ledger(ledger) => ledger.room(),
+            Self::SentRing(ring) => ring.room(),
         }
     }
 
     fn outstanding(&self) -> usize {
         match self {
             Self::Window(window) => window.outstanding(),
-            Self::Ledger(ledger) => ledger.outstanding(),
+            Self::SentRing(ring) => ring.outstanding(),
         }
     }
 
@@ -403,28 +403,28 @@ impl Flight {
     fn send(&mut self, now: Instant) -> u64 {
         match self {
             Self::Window(window) => window.send(now).expect("there is room"),
-            Self::Ledger(ledger) => ledger.send(now),
+            Self::SentRing(ring) => ring.send(now),
         }
     }
 
     fn receive(&mut self, seq: u64, stamp: Instant, now: Instant) -> Reply {
         match self {
             Self::Window(window) => window.receive(seq, stamp, now),
-            Self::Ledger(ledger) => ledger.receive(seq, stamp, now),
+            Self::SentRing(ring) => ring.receive(seq, stamp, now),
         }
     }
 
     fn expire(&mut self, now: Instant, lost: impl FnMut(u64, Instant)) {
         match self {
             Self::Window(window) => window.expire(now, lost),
-            Self::Ledger(ledger) => ledger.expire(now, lost),
+            Self::SentRing(ring) => ring.expire(now, lost),
         }
     }
 
     fn next_timeout(&self) -> Option<Instant> {
         match self {
             Self::Window(window) => window.next_timeout(),
-            Self::Ledger(ledger) => ledger.next_timeout(),
+            Self::SentRing(ring) => ring.next_timeout(),
         }
     }
 }

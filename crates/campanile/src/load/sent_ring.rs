@@ -7,12 +7,12 @@ use crate::clock::Instant;
 
 /// What became of the last packets, in a ring over their numbers.
 ///
-/// Call [`Ledger::send`] for each packet to go while there is [`Ledger::room`], [`Ledger::receive`] for each reply, and
-/// [`Ledger::expire`] when [`Ledger::next_timeout`] has come. Nothing here allocates after the start. The ring is as long as the
+/// Call [`SentRing::send`] for each packet to go while there is [`SentRing::room`], [`SentRing::receive`] for each reply, and
+/// [`SentRing::expire`] when [`SentRing::next_timeout`] has come. Nothing here allocates after the start. The ring is as long as the
 /// packets of two timeouts at the rate asked for, so a full one means that sending is far behind; it waits until the oldest packet
 /// is answered or lost.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct SentRing {
     places: Box<[Place]>,
     next_seq: u64,
     /// The oldest packet in flight, or the next to be sent.
@@ -26,12 +26,12 @@ pub(crate) struct Ledger {
 #[derive(Clone, Copy, Debug)]
 struct Place(u64);
 
-impl Ledger {
+impl SentRing {
     /// The most places: 32 MiB.
     const PLACES_MAX: usize = 1 << 22;
     const PLACES_MIN: usize = 1 << 10;
 
-    /// A ledger for `rate` packets a second, each lost if it is not answered for `timeout`.
+    /// A ring for `rate` packets a second, each lost if it is not answered for `timeout`.
     pub(crate) fn new(rate: f64, timeout: Duration) -> Self {
         // A float that is too large becomes the largest integer.
         let wanted = (2.0 * rate * timeout.as_secs_f64()) as usize;
@@ -162,60 +162,60 @@ mod tests {
         Instant::from_ns(ns)
     }
 
-    fn ledger() -> Ledger {
-        Ledger::new(1.0, TIMEOUT)
+    fn ring() -> SentRing {
+        SentRing::new(1.0, TIMEOUT)
     }
 
-    fn expired(ledger: &mut Ledger, now: u64) -> Vec<u64> {
+    fn expired(ring: &mut SentRing, now: u64) -> Vec<u64> {
         let mut lost = Vec::new();
-        ledger.expire(at(now), |seq, _| lost.push(seq));
+        ring.expire(at(now), |seq, _| lost.push(seq));
         lost
     }
 
     #[test]
-    fn a_ledger_holds_two_timeouts_within_bounds() {
-        assert_eq!(ledger().room(), 1024);
-        assert_eq!(Ledger::new(100_000.0, Duration::from_secs(1)).room(), 1 << 18);
-        assert_eq!(Ledger::new(f64::MAX, Duration::MAX).room(), 1 << 22);
+    fn a_ring_holds_two_timeouts_within_bounds() {
+        assert_eq!(ring().room(), 1024);
+        assert_eq!(SentRing::new(100_000.0, Duration::from_secs(1)).room(), 1 << 18);
+        assert_eq!(SentRing::new(f64::MAX, Duration::MAX).room(), 1 << 22);
     }
 
     #[test]
     fn each_reply_is_told_for_what_it_is() {
-        let mut ledger = ledger();
-        assert_eq!(ledger.receive(0, at(0), at(0)), Reply::Foreign, "nothing was sent");
-        (0..3).for_each(|seq| assert_eq!(ledger.send(at(seq * 10)), seq));
-        assert_eq!(ledger.receive(1, at(11), at(50)), Reply::Foreign, "sent at another time");
-        assert_eq!(ledger.receive(1, at(10), at(50)), Reply::Fresh(Duration::from_nanos(40)));
-        assert_eq!(ledger.receive(1, at(10), at(60)), Reply::Duplicate);
-        assert_eq!(expired(&mut ledger, 1019), [0]);
-        assert_eq!(expired(&mut ledger, 1020), [2]);
-        assert_eq!(ledger.receive(2, at(20), at(1030)), Reply::Late);
-        assert_eq!(ledger.receive(2, at(20), at(1031)), Reply::Duplicate);
-        assert_eq!((ledger.outstanding(), ledger.next_timeout()), (0, None));
-        assert_eq!(ledger.receive(u64::MAX, at(20), at(1030)), Reply::Foreign);
+        let mut ring = ring();
+        assert_eq!(ring.receive(0, at(0), at(0)), Reply::Foreign, "nothing was sent");
+        (0..3).for_each(|seq| assert_eq!(ring.send(at(seq * 10)), seq));
+        assert_eq!(ring.receive(1, at(11), at(50)), Reply::Foreign, "sent at another time");
+        assert_eq!(ring.receive(1, at(10), at(50)), Reply::Fresh(Duration::from_nanos(40)));
+        assert_eq!(ring.receive(1, at(10), at(60)), Reply::Duplicate);
+        assert_eq!(expired(&mut ring, 1019), [0]);
+        assert_eq!(expired(&mut ring, 1020), [2]);
+        assert_eq!(ring.receive(2, at(20), at(1030)), Reply::Late);
+        assert_eq!(ring.receive(2, at(20), at(1031)), Reply::Duplicate);
+        assert_eq!((ring.outstanding(), ring.next_timeout()), (0, None));
+        assert_eq!(ring.receive(u64::MAX, at(20), at(1030)), Reply::Foreign);
     }
 
     #[test]
-    fn a_full_ledger_waits_for_its_oldest() {
-        let mut ledger = ledger();
-        (0..1024).for_each(|_| assert!(ledger.send(at(5)) < 1024));
-        assert_eq!(ledger.room(), 0);
-        assert!(matches!(ledger.receive(1, at(5), at(6)), Reply::Fresh(_)));
-        assert_eq!(ledger.room(), 0, "the oldest is still out");
-        assert!(matches!(ledger.receive(0, at(5), at(6)), Reply::Fresh(_)));
-        assert_eq!(ledger.room(), 2);
-        (0..2).for_each(|_| assert!(ledger.send(at(7)) >= 1024));
-        assert_eq!(ledger.receive(0, at(5), at(8)), Reply::Late, "too old to be told");
+    fn a_full_ring_waits_for_its_oldest() {
+        let mut ring = ring();
+        (0..1024).for_each(|_| assert!(ring.send(at(5)) < 1024));
+        assert_eq!(ring.room(), 0);
+        assert!(matches!(ring.receive(1, at(5), at(6)), Reply::Fresh(_)));
+        assert_eq!(ring.room(), 0, "the oldest is still out");
+        assert!(matches!(ring.receive(0, at(5), at(6)), Reply::Fresh(_)));
+        assert_eq!(ring.room(), 2);
+        (0..2).for_each(|_| assert!(ring.send(at(7)) >= 1024));
+        assert_eq!(ring.receive(0, at(5), at(8)), Reply::Late, "too old to be told");
     }
 
     #[test]
-    fn a_ledger_in_use_allocates_nothing() {
-        let mut ledger = ledger();
+    fn a_ring_in_use_allocates_nothing() {
+        let mut ring = ring();
         let allocations = allocation_counter::measure(|| {
             for now in 0..20_000 {
-                let seq = ledger.send(at(now));
-                let _ = ledger.receive(seq, at(now), at(now));
-                ledger.expire(at(now), |_, _| ());
+                let seq = ring.send(at(now));
+                let _ = ring.receive(seq, at(now), at(now));
+                ring.expire(at(now), |_, _| ());
             }
         });
         assert_eq!(allocations.count_total, 0);
@@ -227,21 +227,21 @@ mod tests {
         fn it_is_a_map_with_timeouts(
             steps in prop::collection::vec((0..3_u8, 0..400_u64, 0..64_u64), 1..400),
         ) {
-            let mut ledger = ledger();
+            let mut ring = ring();
             let mut model = BTreeMap::new();
             let (mut now, mut next) = (0, 0);
             for (step, pause, pick) in steps {
                 now += pause;
                 match step {
                     0 => {
-                        prop_assert_eq!(ledger.send(at(now)), next);
+                        prop_assert_eq!(ring.send(at(now)), next);
                         model.insert(next, now);
                         next += 1;
                     }
                     1 => {
                         let seq = next.saturating_sub(pick);
                         let sent = model.remove(&seq);
-                        let reply = ledger.receive(seq, at(sent.unwrap_or(0)), at(now));
+                        let reply = ring.receive(seq, at(sent.unwrap_or(0)), at(now));
                         match sent {
                             Some(sent) => prop_assert_eq!(reply, Reply::Fresh(Duration::from_nanos(now - sent))),
                             None => prop_assert!(!matches!(reply, Reply::Fresh(_))),
@@ -251,11 +251,11 @@ mod tests {
                         let due: Vec<u64> =
                             model.iter().filter(|(_, sent)| **sent + 1000 <= now).map(|(&seq, _)| seq).collect();
                         model.retain(|_, sent| *sent + 1000 > now);
-                        prop_assert_eq!(expired(&mut ledger, now), due);
+                        prop_assert_eq!(expired(&mut ring, now), due);
                     }
                 }
-                prop_assert_eq!(ledger.outstanding(), model.len());
-                prop_assert_eq!(ledger.next_timeout(), model.values().min().map(|sent| at(sent + 1000)));
+                prop_assert_eq!(ring.outstanding(), model.len());
+                prop_assert_eq!(ring.next_timeout(), model.values().min().map(|sent| at(sent + 1000)));
             }
         }
     }
