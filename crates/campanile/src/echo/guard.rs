@@ -17,7 +17,7 @@
 //!   the share of known heads grows with every trip, and what is left falls faster than exponentially.
 //! - A server with several cores has a table for each. Where the cores answer by turns, a packet passes each of them once.
 //! - With more packets on their way than the table has entries, some marks are gone when their packets return. Which ones is
-//!   decided by lot, so of `n` packets at least about `e^(-n/65536)` of them die on every trip: few at first, then more and more.
+//!   random, so of `n` packets at least about `e^(-n/65536)` of them die on every trip: few at first, then more and more.
 //!   Before that the limit of the source drops what exceeds it.
 //! - A forger cannot aim: the fingerprints depend on a key that is drawn when the process starts.
 //! - Packets of a source that counts upwards are answered without asking the table ([`HighWater`]). What comes back is never among
@@ -88,10 +88,14 @@ impl Default for SmallLimits {
     }
 }
 
+/// The [`SmallLimits`] at work.
 #[derive(Debug)]
 struct Small {
+    /// What each source may still have answered.
     sources: Sources,
+    /// How fast `bucket` fills again.
     rate: Rate,
+    /// What all sources together may still have answered.
     bucket: Bucket,
 }
 

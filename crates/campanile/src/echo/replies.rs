@@ -5,7 +5,7 @@ use crate::clock::Instant;
 /// The last replies of one core: 65,536 of them, or those of one second if they are fewer.
 ///
 /// The table is cut into sets of four entries; a fingerprint has one set. A new reply takes an entry that is older than a
-/// second, else one of the four by lot. The lot matters: with "the oldest" as the rule, packets that circle in a fixed order and
+/// second, else one of the four at random. That matters: with "the oldest" as the rule, packets that circle in a fixed order and
 /// are more than the table holds would each be forgotten just before they come back.
 ///
 /// Replies are gathered and put into their sets many at a time: each of them misses the cache, and these misses overlap.
@@ -14,8 +14,8 @@ pub(crate) struct Replies {
     sets: Box<[Set]>,
     gathered: [Reply; GATHER],
     gathered_count: usize,
-    /// The state of the lot: a linear congruential generator (Knuth's MMIX constants).
-    lot: u64,
+    /// The state of the generator: a linear congruential generator (Knuth's MMIX constants).
+    random: u64,
 }
 
 /// Two sets lie in one line of the cache.
@@ -38,13 +38,13 @@ impl Replies {
     /// Replies that are remembered.
     pub(crate) const ENTRIES: usize = 1 << 16;
 
-    /// An empty table; `seed` starts the lot.
+    /// An empty table; `seed` starts the generator.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             sets: vec![Set([Entry(0); WAYS]); SETS].into_boxed_slice(),
             gathered: [Reply::default(); GATHER],
             gathered_count: 0,
-            lot: seed,
+            random: seed,
         }
     }
 
@@ -78,8 +78,9 @@ impl Replies {
     }
 
     fn draw(&mut self) -> usize {
-        self.lot = self.lot.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.lot >> 32) as usize % WAYS
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 32) as usize % WAYS
     }
 }
 
