@@ -41,7 +41,7 @@ mod manifest;
 mod meter;
 mod name;
 mod offering;
-mod opened;
+mod open_cache;
 mod partial;
 mod reader;
 mod reading;

@@ -11,7 +11,7 @@ use super::finisher::{Filled, Finding, Job};
 use super::inbox::Inbox;
 use super::layout::{Layout, Origin, Piece};
 use super::manifest::{Entry, Manifest};
-use super::opened::Opened;
+use super::open_cache::OpenCache;
 use super::partial::{Partial, PartialPaths};
 use crate::multicast::{Packets, Run};
 
@@ -31,9 +31,9 @@ pub(crate) struct Filling {
     filled: VecDeque<usize>,
     /// How many contents are being finished.
     finishing: usize,
-    partials: Opened<Partial>,
+    partials: OpenCache<Partial>,
     /// Complete contents, open for reading.
-    whole: Opened<File>,
+    whole: OpenCache<File>,
     /// Blocks of contents that are there.
     had: u64,
     /// Files that have their names.
@@ -102,8 +102,8 @@ impl Filling {
             looking: 0,
             filled: VecDeque::new(),
             finishing: 0,
-            partials: Opened::new(),
-            whole: Opened::new(),
+            partials: OpenCache::new(),
+            whole: OpenCache::new(),
             had: 0,
             placed: 0,
             failed: 0,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::error::{FileAction, FileError};
 use super::layout::{Layout, Origin};
 use super::offering::Offering;
-use super::opened::Opened;
+use super::open_cache::OpenCache;
 
 /// Reads any range of a session's bytes.
 #[derive(Debug)]
@@ -15,13 +15,13 @@ pub(crate) struct Reading {
     offering: Offering,
     head: Vec<u8>,
     layout: Layout,
-    files: Opened<File>,
+    files: OpenCache<File>,
 }
 
 impl Reading {
     /// The row that begins with `head` and goes on as laid out.
     pub(crate) fn new(offering: Offering, head: Vec<u8>, layout: Layout) -> Self {
-        Self { offering, head, layout, files: Opened::new() }
+        Self { offering, head, layout, files: OpenCache::new() }
     }
 
     /// The bytes of a range, in a buffer whose room is used again.

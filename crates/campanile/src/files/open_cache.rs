@@ -1,23 +1,23 @@
-//! What is open of many.
+//! Which files of a session are open.
 
-/// A few open things out of very many, those that were used last.
+/// The files that were used last, each by its number: a cache that closes the one that was used longest ago (LRU).
 ///
 /// A session may bring more files than a process may have open.
 #[derive(Debug)]
-pub(crate) struct Opened<T> {
+pub(crate) struct OpenCache<T> {
     /// The one used last stands last.
     open: Vec<(usize, T)>,
 }
 
-impl<T> Opened<T> {
-    /// Things that are open at most.
+impl<T> OpenCache<T> {
+    /// Files that are open at most.
     const MAX: usize = 32;
 
     pub(crate) fn new() -> Self {
         Self { open: Vec::new() }
     }
 
-    /// The thing of this number, opened if it is not.
+    /// The file of this number, opened if it is not.
     pub(crate) fn get<E>(&mut self, index: usize, open: impl FnOnce() -> Result<T, E>) -> Result<&mut T, E> {
         match self.open.iter().rposition(|(known, _)| *known == index) {
             Some(at) if at + 1 == self.open.len() => {}
@@ -35,7 +35,7 @@ impl<T> Opened<T> {
         Ok(&mut self.open.last_mut().expect("it was put there").1)
     }
 
-    /// Gives the thing of this number away, if it is open.
+    /// Gives the file of this number away, if it is open.
     pub(crate) fn close(&mut self, index: usize) -> Option<T> {
         let at = self.open.iter().position(|(known, _)| *known == index)?;
         Some(self.open.remove(at).1)
@@ -47,7 +47,7 @@ impl<T> Opened<T> {
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
-        self.open.iter_mut().map(|(index, thing)| (*index, thing))
+        self.open.iter_mut().map(|(index, file)| (*index, file))
     }
 }
 
@@ -55,7 +55,7 @@ impl<T> Opened<T> {
 mod tests {
     use super::*;
 
-    fn get(opened: &mut Opened<String>, index: usize) -> bool {
+    fn get(opened: &mut OpenCache<String>, index: usize) -> bool {
         let mut is_new = false;
         let thing = opened.get(index, || {
             is_new = true;
@@ -67,14 +67,14 @@ mod tests {
 
     #[test]
     fn the_ones_used_last_stay_open() {
-        let mut opened = Opened::new();
-        for index in 0..Opened::<String>::MAX {
+        let mut opened = OpenCache::new();
+        for index in 0..OpenCache::<String>::MAX {
             assert!(get(&mut opened, index));
         }
         assert!(!get(&mut opened, 0));
         assert!(get(&mut opened, 1000));
         assert_eq!((get(&mut opened, 0), get(&mut opened, 1)), (false, true));
-        assert_eq!(opened.iter_mut().count(), Opened::<String>::MAX);
+        assert_eq!(opened.iter_mut().count(), OpenCache::<String>::MAX);
         assert!(opened.is_full());
         assert_eq!(opened.close(0).as_deref(), Some("0"));
         assert!(!opened.is_full());
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_opened_is_not_kept() {
-        let mut opened = Opened::<()>::new();
+        let mut opened = OpenCache::<()>::new();
         assert_eq!(opened.get(1, || Err("gone")), Err("gone"));
         assert_eq!(opened.iter_mut().count(), 0);
     }
