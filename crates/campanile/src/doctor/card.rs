@@ -10,7 +10,7 @@ use super::{Finding, Severity};
 pub(super) fn examine(tree: &Tree, interface: &str, knows_files: bool) -> Vec<Finding> {
     let mut findings = vec![drops(tree, interface)];
     let offloads = offload::of(interface).unwrap_or_default();
-    findings.extend(TASKS.iter().map(|task| task.examine(&offloads, interface)));
+    findings.extend(OFFLOADS.iter().map(|offload| offload.examine(&offloads, interface)));
     if let (true, Ok(ring)) = (knows_files, card::receive_ring(interface)) {
         findings.push(room(tree, interface, ring));
     }
@@ -106,8 +106,8 @@ fn delay(interface: &str, set: Coalescing) -> Finding {
 /// More than drivers set by themselves, and than a round trip through a switch takes.
 const LONG_US: u32 = 100;
 
-/// What an interface, or the stack at its door, can do for all packets at once.
-struct Task {
+/// An offload: what an interface, or the stack at its door, can do for all packets at once.
+struct OffloadCheck {
     check: &'static str,
     /// The system's name for it.
     name: &'static str,
@@ -116,21 +116,21 @@ struct Task {
     cost: &'static str,
 }
 
-const TASKS: [Task; 3] = [
+const OFFLOADS: [OffloadCheck; 3] = [
     // Datagrams of one sender that arrive in a row can go through the stack together.
-    Task {
+    OffloadCheck {
         check: "merging of what arrives",
         name: "rx-gro",
         shown: "generic-receive-offload",
         cost: "each datagram takes the way to the socket alone: a stream of them costs up to twice the processor time",
     },
-    Task {
+    OffloadCheck {
         check: "cutting of what leaves",
         name: "tx-udp-segmentation",
         shown: "tx-udp-segmentation",
         cost: "trains are cut into datagrams by the processor, before the interface sees them",
     },
-    Task {
+    OffloadCheck {
         check: "checksums of what arrives",
         name: "rx-checksum",
         shown: "rx-checksumming",
@@ -138,7 +138,7 @@ const TASKS: [Task; 3] = [
     },
 ];
 
-impl Task {
+impl OffloadCheck {
     fn examine(&self, offloads: &[Offload], interface: &str) -> Finding {
         let Self { check, name, shown, cost } = *self;
         let Some(offload) = offloads.iter().find(|offload| offload.name == name) else {
@@ -204,10 +204,10 @@ mod tests {
     fn a_task_that_the_interface_could_do_is_noticed() {
         let severity = |is_on, can_change| {
             let offload = Offload { name: "rx-gro".to_owned(), is_on, can_change };
-            TASKS[0].examine(&[offload], "e").severity
+            OFFLOADS[0].examine(&[offload], "e").severity
         };
         assert_eq!((severity(true, true), severity(false, true)), (Severity::Fine, Severity::Notice));
         assert_eq!(severity(false, false), Severity::Fine, "nobody can mend it");
-        assert_eq!(TASKS[0].examine(&[], "e").severity, Severity::Unknown);
+        assert_eq!(OFFLOADS[0].examine(&[], "e").severity, Severity::Unknown);
     }
 }

@@ -37,14 +37,14 @@ pub(super) fn examine(
     let second = Finding::new("the network between", Severity::Unknown, "this machine cannot see it alone");
     findings.push(
         second
-            .fix(format!("campanile doctor --listen --group {group}{}", by(interface)))
+            .fix(format!("campanile doctor --listen --group {group}{}", interface_option(interface)))
             .verify(format!("campanile beacon send --group {group}  # on another machine, meanwhile")),
     );
     findings
 }
 
-/// How a command names the interface.
-pub(super) fn by(interface: Option<&str>) -> String {
+/// The option by which a command of ours names the interface, with a space before it.
+pub(super) fn interface_option(interface: Option<&str>) -> String {
     interface.map(|name| format!(" --interface {name}")).unwrap_or_default()
 }
 

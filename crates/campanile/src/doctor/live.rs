@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use campanile_engine::Interface;
 
 use super::card::Device;
-use super::group::by;
+use super::group::interface_option;
 use super::tree::Tree;
 use super::{Finding, Severity};
 use crate::beacon::{BeaconError, Listener, ListenerConfig};
@@ -29,7 +29,7 @@ pub(super) fn listen(tree: &Tree, group: SocketAddr, interface: Option<&str>, pa
             }
         }
     };
-    found.verify(format!("campanile doctor --listen --group {group}{}", by(interface)))
+    found.verify(format!("campanile doctor --listen --group {group}{}", interface_option(interface)))
 }
 
 /// The group cannot be joined.
