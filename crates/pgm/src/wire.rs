@@ -31,7 +31,7 @@ mod window;
 
 pub use ack::Ack;
 pub(crate) use checksum::Sum;
-pub use data::{Content, Data, DataHead, DataKind, DataOptions};
+pub use data::{Data, DataContent, DataHead, DataKind, DataOptions};
 pub(crate) use header::Stamp;
 pub use header::{HEADER_LEN, HeaderView, PacketType, Session};
 pub use malformed::Malformed;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::Seq;
 use crate::wire::{
-    Content, Data, DataHead, DataKind, DataOptions, EncodedFragment, Fragment, NakList, ParityPrm, Request,
-    Reset, Spm, SpmOptions, Window, WindowState,
+    Data, DataContent, DataHead, DataKind, DataOptions, EncodedFragment, Fragment, NakList, ParityPrm,
+    Request, Reset, Spm, SpmOptions, Window, WindowState,
 };
 
 /// The rest of the input. At its end every decision is zero.
@@ -123,18 +123,18 @@ impl<'a> Choices<'a> {
         Data { head, payload }
     }
 
-    fn content(&mut self, sqn: Seq, payload_len: usize) -> Content {
+    fn content(&mut self, sqn: Seq, payload_len: usize) -> DataContent {
         let is_fragment = self.one_in(4);
         if !self.one_in(4) {
             let len = u32::try_from(payload_len).expect("at most 255");
             let first_sqn = sqn - u32::from(self.u8() % 4);
             let offset = if first_sqn == sqn { 0 } else { 1 + u32::from(self.u8()) };
             let fragment = Fragment { first_sqn, offset, apdu_len: offset + len + u32::from(self.u8()) };
-            return Content::Source { fragment: is_fragment.then_some(fragment) };
+            return DataContent::Source { fragment: is_fragment.then_some(fragment) };
         }
         let mut symbol = [0; EncodedFragment::LEN];
         symbol.fill_with(|| self.u8());
-        Content::Parity {
+        DataContent::Parity {
             group: NonZeroU32::new((self.u8() % 3).into()),
             var_pktlen: self.flag() && payload_len >= 2,
             fragment: is_fragment.then_some(EncodedFragment(symbol)),

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use super::window::{Place, Window};
 use crate::Instant;
 use crate::path::Path;
-use crate::wire::{Content, Data, DataKind};
+use crate::wire::{Data, DataContent, DataKind};
 
 impl Peer {
     /// Takes a data packet, original or repair, source or parity.
@@ -38,11 +38,11 @@ impl Peer {
             self.repair_heard(now, self.window.key(position));
         }
         match head.content {
-            Content::Source { fragment } => {
+            DataContent::Source { fragment } => {
                 let tsdu = Tsdu { payload: data.payload, fragment };
                 self.take_source(now, position, tsdu, head.options.curr_tgsize, shared);
             }
-            Content::Parity { .. } => self.take_parity(now, position, data, shared),
+            DataContent::Parity { .. } => self.take_parity(now, position, data, shared),
         }
         if self.path.is_none() {
             self.want_spm(now, shared);
@@ -183,7 +183,7 @@ impl Peer {
     #[inline(never)]
     fn take_parity(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {
         shared.stats.parity += 1;
-        let Content::Parity { group, var_pktlen, fragment } = data.head.content else { return };
+        let DataContent::Parity { group, var_pktlen, fragment } = data.head.content else { return };
         let Some(parity) = self.parity else {
             shared.stats.ignored += 1;
             return;

@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use crate::Seq;
-use crate::wire::{Body, Content, DataKind, Spm, WindowState};
+use crate::wire::{Body, DataContent, DataKind, Spm, WindowState};
 
 /// What an address has shown of being a source.
 #[derive(Debug, Clone, Copy, Default)]
@@ -104,7 +104,7 @@ pub(super) fn first_of(body: &Body<'_>) -> Option<Seq> {
     match body {
         Body::Data(data)
             if data.head.kind == DataKind::Original
-                && matches!(data.head.content, Content::Source { .. }) =>
+                && matches!(data.head.content, DataContent::Source { .. }) =>
         {
             Some(data.head.sqn)
         }

@@ -7,7 +7,7 @@ use super::packed::PackedTsdu;
 use super::parity::Symbol;
 use super::store::{Payload, Store};
 use super::train::Train;
-use crate::wire::{Content, Data, DataHead, DataKind, DataOptions, PlainHead};
+use crate::wire::{Data, DataContent, DataHead, DataKind, DataOptions, PlainHead};
 
 impl Source {
     /// Writes the data packet that is sent next: where it lies, or into the buffer when its head says more than there is room for;
@@ -41,7 +41,7 @@ impl Source {
         if fragment.is_none() {
             PlainHead { sqn, trail }.emit_in_front(&self.odata, len, sum, room.first_chunk_mut()?);
         } else {
-            let content = Content::Source { fragment };
+            let content = DataContent::Source { fragment };
             let head = DataHead { content, ..DataHead::new(DataKind::Original, sqn, trail) };
             head.emit_in_front(self.config.endpoint.session, len, sum, room);
         }
@@ -81,7 +81,7 @@ impl Source {
             });
         }
         let mut head = DataHead {
-            content: Content::Source { fragment },
+            content: DataContent::Source { fragment },
             options: DataOptions {
                 join,
                 curr_tgsize: short.and_then(|count| NonZeroU32::new(count.into())),
@@ -134,7 +134,7 @@ impl Source {
             kind,
             sqn: self.window.seq(start + u64::from(index)),
             trail: self.window.seq(self.window.trail_of(start)),
-            content: Content::Parity {
+            content: DataContent::Parity {
                 group: NonZeroU32::new(run.into()),
                 var_pktlen: parity.length.is_some(),
                 fragment: parity.fragment,

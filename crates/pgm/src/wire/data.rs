@@ -32,7 +32,7 @@ pub struct DataHead {
     /// The trailing edge of the source's transmit window.
     pub trail: Seq,
     /// What the payload is.
-    pub content: Content,
+    pub content: DataContent,
     /// The options that do not depend on it.
     pub options: DataOptions,
 }
@@ -60,9 +60,9 @@ impl DataKind {
     }
 }
 
-/// What the payload of a data packet is.
+/// What the payload of a data packet is: application data, or parity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
+pub enum DataContent {
     /// Application data.
     Source {
         /// The place of the packet in its APDU (OPT_FRAGMENT); none when it is an APDU of its own.
@@ -79,9 +79,9 @@ pub enum Content {
     },
 }
 
-impl Content {
+impl DataContent {
     /// Application data that are an APDU of their own.
-    pub const WHOLE: Content = Content::Source { fragment: None };
+    pub const WHOLE: DataContent = DataContent::Source { fragment: None };
 }
 
 /// The options of a data packet that do not depend on what its payload is.
@@ -134,7 +134,7 @@ impl<'a> Data<'a> {
         let mut head = DataHead::new(kind, reader.seq()?, reader.seq()?);
         if flags & PARITY != 0 {
             head.content =
-                Content::Parity { group: None, var_pktlen: flags & VAR_PKTLEN != 0, fragment: None };
+                DataContent::Parity { group: None, var_pktlen: flags & VAR_PKTLEN != 0, fragment: None };
         }
         let (options, payload) = RawOptions::with_payload(flags, reader.rest())?;
         if payload.len() != tsdu_len {
@@ -160,7 +160,7 @@ impl DataHead {
     #[must_use]
     #[inline]
     pub fn new(kind: DataKind, sqn: Seq, trail: Seq) -> Self {
-        DataHead { kind, sqn, trail, content: Content::WHOLE, options: DataOptions::default() }
+        DataHead { kind, sqn, trail, content: DataContent::WHOLE, options: DataOptions::default() }
     }
 
     /// The length of everything before the payload.
@@ -223,20 +223,20 @@ impl DataHead {
     #[inline]
     fn check(&self, tsdu_len: usize) -> Result<(), Malformed> {
         match self.content {
-            Content::Source { fragment } => {
+            DataContent::Source { fragment } => {
                 check_source(self.sqn, self.trail)?;
                 fragment.map_or(Ok(()), |fragment| fragment.check(self.sqn, tsdu_len))
             }
-            Content::Parity { var_pktlen: true, .. } if tsdu_len < 2 => Err(Malformed::ShortParity),
-            Content::Parity { .. } => Ok(()),
+            DataContent::Parity { var_pktlen: true, .. } if tsdu_len < 2 => Err(Malformed::ShortParity),
+            DataContent::Parity { .. } => Ok(()),
         }
     }
 
     fn options_len(&self) -> usize {
         let DataOptions { join, curr_tgsize, syn, fin, pgmcc } = &self.options;
         let (has_fragment, has_group) = match self.content {
-            Content::Source { fragment } => (fragment.is_some(), false),
-            Content::Parity { group, fragment, .. } => (fragment.is_some(), group.is_some()),
+            DataContent::Source { fragment } => (fragment.is_some(), false),
+            DataContent::Parity { group, fragment, .. } => (fragment.is_some(), group.is_some()),
         };
         options_len([
             (has_fragment, Fragment::LEN),
@@ -256,8 +256,10 @@ impl DataHead {
         }
         let mut flags = 0;
         match &self.content {
-            Content::Source { fragment } => fragment.iter().for_each(|fragment| fragment.emit(&mut options)),
-            Content::Parity { group, var_pktlen, fragment } => {
+            DataContent::Source { fragment } => {
+                fragment.iter().for_each(|fragment| fragment.emit(&mut options))
+            }
+            DataContent::Parity { group, var_pktlen, fragment } => {
                 flags |= PARITY | if *var_pktlen { VAR_PKTLEN } else { 0 };
                 fragment.iter().for_each(|fragment| fragment.emit(&mut options));
                 group.iter().for_each(|group| emit_parity_grp(*group, &mut options));
@@ -278,19 +280,19 @@ impl DataHead {
 
     fn take(&mut self, option: &RawOption<'_>) -> Result<(), Malformed> {
         match (option.kind, &mut self.content) {
-            (OptionKind::Fragment, Content::Source { .. }) if option.encoded => {
+            (OptionKind::Fragment, DataContent::Source { .. }) if option.encoded => {
                 return Err(Malformed::OptionEncoded);
             }
-            (OptionKind::Fragment, Content::Source { fragment }) => {
+            (OptionKind::Fragment, DataContent::Source { fragment }) => {
                 fragment.get_or_insert(Fragment::parse(option)?);
             }
-            (OptionKind::Fragment, Content::Parity { .. }) if !option.encoded => {
+            (OptionKind::Fragment, DataContent::Parity { .. }) if !option.encoded => {
                 return Err(Malformed::FragmentNotEncoded);
             }
-            (OptionKind::Fragment, Content::Parity { fragment, .. }) => {
+            (OptionKind::Fragment, DataContent::Parity { fragment, .. }) => {
                 fragment.get_or_insert(EncodedFragment::parse(option)?);
             }
-            (OptionKind::ParityGrp, Content::Parity { group, .. }) => {
+            (OptionKind::ParityGrp, DataContent::Parity { group, .. }) => {
                 group.get_or_insert(parse_parity_grp(option)?);
             }
             (OptionKind::Join, _) => {
@@ -335,10 +337,10 @@ impl fmt::Display for DataHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} trail {}", self.packet_type(), self.sqn, self.trail)?;
         match &self.content {
-            Content::Source { fragment } => {
+            DataContent::Source { fragment } => {
                 fragment.iter().try_for_each(|fragment| write!(f, ", {fragment}"))?
             }
-            Content::Parity { group, var_pktlen, fragment } => {
+            DataContent::Parity { group, var_pktlen, fragment } => {
                 f.write_str(if *var_pktlen { ", parity with lengths" } else { ", parity" })?;
                 group.iter().try_for_each(|group| write!(f, " of run {group}"))?;
                 fragment.iter().try_for_each(|fragment| write!(f, ", {fragment}"))?;
@@ -370,7 +372,7 @@ mod tests {
     #[test]
     fn a_fragment_has_a_head_of_its_own_length() {
         let fragment = Some(Fragment { first_sqn: Seq(4), offset: 3, apdu_len: 9 });
-        let content = Content::Source { fragment };
+        let content = DataContent::Source { fragment };
         let head = DataHead { content, ..DataHead::new(DataKind::Original, Seq(5), Seq(4)) };
         assert_eq!(head.wire_len(), DataHead::LEN_OF_FRAGMENT);
         let (session, payload) = (Session::default(), b"data!");
@@ -390,10 +392,10 @@ mod tests {
 
     #[test]
     fn parity_may_be_numbered_before_the_trail() {
-        let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
+        let content = DataContent::Parity { group: None, var_pktlen: false, fragment: None };
         let head = DataHead { content, ..DataHead::new(DataKind::Repair, Seq(64), Seq(70)) };
         assert_eq!(head.check(0), Ok(()));
-        let lengths = Content::Parity { group: None, var_pktlen: true, fragment: None };
+        let lengths = DataContent::Parity { group: None, var_pktlen: true, fragment: None };
         assert_eq!(DataHead { content: lengths, ..head }.check(1), Err(Malformed::ShortParity));
     }
 }

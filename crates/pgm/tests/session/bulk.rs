@@ -6,7 +6,7 @@ use std::time::Duration;
 use campanile_pgm::Seq;
 use campanile_pgm::receiver::{CommandError, Consumer, EndCause, Limits, ReceiverConfig};
 use campanile_pgm::source::{Join, Kept, ParityConfig, ProActive, SourceConfig, WindowConfig, WindowSize};
-use campanile_pgm::wire::{Body, Content, Data, DataHead, DataKind, ParityPrm, SpmOptions};
+use campanile_pgm::wire::{Body, Data, DataContent, DataHead, DataKind, ParityPrm, SpmOptions};
 
 use crate::rig::{ReceiverRig, apdu_source, texts};
 use crate::world::{Told, World, tsi};
@@ -138,7 +138,7 @@ impl Fours {
 
     /// It hears a parity packet of the group that begins at `first`.
     fn hear_parity(&mut self, first: u32, nth: u8) {
-        let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
+        let content = DataContent::Parity { group: None, var_pktlen: false, fragment: None };
         let head =
             DataHead { content, ..DataHead::new(DataKind::Repair, Seq(first + u32::from(nth)), Seq(0)) };
         let data: Vec<[u8; 1]> = (first..first + 4).map(|sqn| [sqn as u8]).collect();
@@ -175,7 +175,7 @@ fn an_answer_that_takes_its_time_is_not_taken_for_one_to_a_later_question() {
 
 /// It hears the parity of 'aa' and 'bb'.
 fn hear_parity(rig: &mut ReceiverRig) {
-    let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
+    let content = DataContent::Parity { group: None, var_pktlen: false, fragment: None };
     let head = DataHead { content, ..DataHead::new(DataKind::Repair, Seq(0), Seq(0)) };
     // At the point α: 3 · a + 2 · b, made by the code itself.
     let mut parity = [0; 2];

@@ -7,7 +7,7 @@ use campanile_fec::Code;
 use campanile_pgm::Seq;
 use campanile_pgm::receiver::{JoinWish, ReceiverConfig};
 use campanile_pgm::source::{Join, ParityConfig, ProActive, SourceConfig, WindowConfig, WindowSize};
-use campanile_pgm::wire::{Body, Content, Data, DataHead, DataKind, ParityPrm, SpmOptions};
+use campanile_pgm::wire::{Body, Data, DataContent, DataHead, DataKind, ParityPrm, SpmOptions};
 
 use crate::rig::{ReceiverRig, apdu_source, apdus};
 use crate::world::{Told, World};
@@ -110,7 +110,7 @@ fn what_was_delivered_before_parity_was_heard_of_does_not_help_to_decode() {
         for nth in 0..3 {
             let mut parity = [0];
             code.encode(group + nth, &data, &mut parity);
-            let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
+            let content = DataContent::Parity { group: None, var_pktlen: false, fragment: None };
             let head = DataHead { content, ..DataHead::new(DataKind::Repair, Seq(nth.into()), Seq(0)) };
             rig.hear(Body::Data(Data { head, payload: &parity }));
         }

@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use campanile_pgm::receiver::{Consumer, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
-use campanile_pgm::wire::{Body, Content, Data, DataHead, DataKind, DataOptions, Ncf, ParityPrm, SpmOptions};
+use campanile_pgm::wire::{
+    Body, Data, DataContent, DataHead, DataKind, DataOptions, Ncf, ParityPrm, SpmOptions,
+};
 use campanile_pgm::{Framing, Seq};
 
 use crate::rig::{ReceiverRig, apdus, request, texts};
@@ -80,7 +82,7 @@ fn parity_of_what_is_new_makes_room_for_itself() {
     rig.told();
     rig.receiver.pause(tsi()).unwrap();
     rig.odata(2, &[2]);
-    let content = Content::Parity { group: None, var_pktlen: false, fragment: None };
+    let content = DataContent::Parity { group: None, var_pktlen: false, fragment: None };
     let head = DataHead { content, ..DataHead::new(DataKind::Original, Seq(8), Seq(0)) };
     rig.hear(Body::Data(Data { head, payload: &[0] }));
     assert_eq!(rig.receiver.stats().dropped_full, 0);
@@ -92,8 +94,8 @@ fn parity_of_what_is_new_makes_room_for_itself() {
 fn what_finds_no_room_tells_how_long_its_group_is() {
     let curr_tgsize = NonZeroU32::new(2);
     let options = DataOptions { curr_tgsize, ..DataOptions::default() };
-    let of_parity = Content::Parity { group: None, var_pktlen: false, fragment: None };
-    for (sqn, content) in [(5, Content::WHOLE), (4, of_parity)] {
+    let of_parity = DataContent::Parity { group: None, var_pktlen: false, fragment: None };
+    for (sqn, content) in [(5, DataContent::WHOLE), (4, of_parity)] {
         let (mut rig, of_groups) = small_of_groups();
         rig.told();
         (1..4).for_each(|sqn| rig.odata(sqn, &[sqn as u8; 1000]));

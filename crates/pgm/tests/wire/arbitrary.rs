@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 
 use campanile_pgm::wire::{
-    Ack, BackoffInterval, BackoffRange, Body, CongestionReport, Content, Data, DataHead, DataKind,
+    Ack, BackoffInterval, BackoffRange, Body, CongestionReport, Data, DataContent, DataHead, DataKind,
     DataOptions, EncodedFragment, Fragment, Nak, NakList, Ncf, Packet, ParityPrm, PgmccData, PgmccFeedback,
     Poll, PollKind, Polr, Reach, ReportRequest, Request, Reset, Session, Spm, SpmOptions, Window,
     WindowState,
@@ -213,7 +213,7 @@ fn data_options() -> impl Strategy<Value = DataOptions> {
         .prop_map(|(join, curr_tgsize, syn, fin, pgmcc)| DataOptions { join, curr_tgsize, syn, fin, pgmcc })
 }
 
-fn content(sqn: Seq, payload_len: usize) -> impl Strategy<Value = Content> {
+fn content(sqn: Seq, payload_len: usize) -> impl Strategy<Value = DataContent> {
     let len = u32::try_from(payload_len).expect("short payloads");
     let fragment = (0..5_u32, 1..1_u32 << 30, 0..1_u32 << 30).prop_map(move |(behind, offset, rest)| {
         let offset = if behind == 0 { 0 } else { offset };
@@ -221,11 +221,11 @@ fn content(sqn: Seq, payload_len: usize) -> impl Strategy<Value = Content> {
     });
     let encoded = any::<[u8; EncodedFragment::LEN]>().prop_map(EncodedFragment);
     prop_oneof![
-        Just(Content::WHOLE),
-        fragment.prop_map(|fragment| Content::Source { fragment: Some(fragment) }),
+        Just(DataContent::WHOLE),
+        fragment.prop_map(|fragment| DataContent::Source { fragment: Some(fragment) }),
         (option::of(non_zero()), any::<bool>(), option::of(encoded)).prop_map(
             move |(group, lengths, fragment)| {
-                Content::Parity { group, var_pktlen: lengths && len >= 2, fragment }
+                DataContent::Parity { group, var_pktlen: lengths && len >= 2, fragment }
             }
         ),
     ]

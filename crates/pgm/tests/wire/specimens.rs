@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use campanile_pgm::wire::{
-    Ack, BackoffInterval, BackoffRange, Body, CongestionReport, Content, Data, DataHead, DataKind,
+    Ack, BackoffInterval, BackoffRange, Body, CongestionReport, Data, DataContent, DataHead, DataKind,
     DataOptions, EncodedFragment, Fragment, Nak, NakList, Ncf, Packet, ParityPrm, PgmccData, PgmccFeedback,
     Poll, PollKind, Polr, Reach, ReportRequest, Request, Reset, Session, Spm, SpmOptions, Window,
     WindowState,
@@ -97,7 +97,7 @@ fn data() -> Vec<Named> {
         pgmcc: Some(PgmccData { timestamp_ms: 77, acker: v4(7) }),
     };
     let with = |head, payload| Body::Data(Data { head, payload });
-    let fragmented = DataHead { content: Content::Source { fragment: Some(fragment) }, ..odata };
+    let fragmented = DataHead { content: DataContent::Source { fragment: Some(fragment) }, ..odata };
     let pgmcc =
         DataOptions { pgmcc: Some(PgmccData { timestamp_ms: 77, acker: v6(7) }), ..DataOptions::default() };
     vec![
@@ -112,8 +112,8 @@ fn data() -> Vec<Named> {
 }
 
 fn parity() -> Vec<Named> {
-    let plain = Content::Parity { group: None, var_pktlen: false, fragment: None };
-    let full = Content::Parity {
+    let plain = DataContent::Parity { group: None, var_pktlen: false, fragment: None };
+    let full = DataContent::Parity {
         group: NonZeroU32::new(1),
         var_pktlen: true,
         fragment: Some(EncodedFragment(*b"\x93encoded!!!!!")),

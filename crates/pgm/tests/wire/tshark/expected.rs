@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use campanile_pgm::wire::{
-    Body, Content, Data, NakList, Packet, PacketType, Poll, PollKind, Reach, Request, Spm, SpmOptions,
+    Body, Data, DataContent, NakList, Packet, PacketType, Poll, PollKind, Reach, Request, Spm, SpmOptions,
     WindowState,
 };
 
@@ -61,7 +61,7 @@ pub(crate) fn expected(packet: &Packet<'_>) -> BTreeMap<&'static str, String> {
         }
     }
     let parity = match &packet.body {
-        Body::Data(data) => matches!(data.head.content, Content::Parity { .. }),
+        Body::Data(data) => matches!(data.head.content, DataContent::Parity { .. }),
         Body::Polr(polr) => polr.parity,
         Body::Nak(nak) => nak.request.parity,
         Body::Nnak(request) => request.parity,
@@ -136,12 +136,12 @@ impl Expected {
         self.number("pgm.hdr.tsdulen", u32::try_from(data.payload.len()).unwrap());
         self.set("data.data", data.payload.iter().map(|byte| format!("{byte:02x}")).collect());
         match data.head.content {
-            Content::Source { fragment: Some(fragment) } => {
+            DataContent::Source { fragment: Some(fragment) } => {
                 self.number("pgm.opts.fragment.first_sqn", fragment.first_sqn.0);
                 self.number("pgm.opts.fragment.fragment_offset", fragment.offset);
                 self.number("pgm.opts.fragment.total_length", fragment.apdu_len);
             }
-            Content::Parity { group, fragment, var_pktlen } => {
+            DataContent::Parity { group, fragment, var_pktlen } => {
                 self.number("pgm.hdr.opts.varlen", var_pktlen);
                 // Nor for those of OPT_PARITY_GRP.
                 if let Some(group) = group {
@@ -155,7 +155,7 @@ impl Expected {
                     self.number("pgm.opts.fragment.total_length", word(9));
                 }
             }
-            Content::Source { fragment: None } => {}
+            DataContent::Source { fragment: None } => {}
         }
         if let Some(min) = data.head.options.join {
             self.number("pgm.opts.join.min_join", min.0);
@@ -220,8 +220,8 @@ pub(crate) fn emitted(packet: &Packet<'_>) -> Vec<Emitted> {
         Body::Data(data) => {
             let options = &data.head.options;
             let (has_fragment, has_group) = match data.head.content {
-                Content::Source { fragment } => (fragment.is_some(), false),
-                Content::Parity { group, fragment, .. } => (fragment.is_some(), group.is_some()),
+                DataContent::Source { fragment } => (fragment.is_some(), false),
+                DataContent::Parity { group, fragment, .. } => (fragment.is_some(), group.is_some()),
             };
             let to_network = packet.packet_type() == PacketType::Rdata;
             vec![
