@@ -69,7 +69,7 @@ pub use options::{
     Carrier, Diagnostics, InjectedLoss, KEYS, Key, Mode, Network, OptionError, Options, Rate, Receiving,
     Sending, Side,
 };
-pub use profile::{Cipher, Content, Hash, Profile, ProfileError};
+pub use profile::{Cipher, ContentKind, Hash, Profile, ProfileError};
 pub use publisher::{PublishError, Published, Publisher};
 #[cfg(test)]
 pub(crate) use queue::wait;

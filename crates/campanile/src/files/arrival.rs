@@ -11,7 +11,7 @@ use super::inbox::Inbox;
 use super::layout::{Layout, ManifestHeader, TooLarge};
 use super::manifest::{Manifest, ManifestError};
 use super::spool::Spool;
-use crate::multicast::{Content, Packets, Profile, ProfileError, Seq};
+use crate::multicast::{ContentKind, Packets, Profile, ProfileError, Seq};
 
 /// A session as its packets come, in any order. It knows no socket.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub enum Refusal {
     /// Its profile is foreign.
     Profile(ProfileError),
     /// It brings something else than files.
-    Content(Content),
+    Content(ContentKind),
     /// Its manifest is refused.
     Manifest(ManifestError),
     /// Its manifest is not the one that its hash was made of.
@@ -217,7 +217,7 @@ impl IncomingHead {
                 return Ok(None);
             }
             let read = Profile::parse(&self.bytes).map_err(Refusal::Profile)?;
-            if read.content != Content::Files {
+            if read.content != ContentKind::Files {
                 return Err(Refusal::Content(read.content));
             }
             *profile = Some(read);

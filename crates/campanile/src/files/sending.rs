@@ -13,7 +13,7 @@ use super::offering::Offering;
 use super::reader::Reader;
 use super::reading::Reading;
 use crate::multicast::{
-    BulkPublisher, BulkSent, Content, Counts, Offer, Options, Profile, ReceiverId, Report, Standing,
+    BulkPublisher, BulkSent, ContentKind, Counts, Offer, Options, Profile, ReceiverId, Report, Standing,
     StartError, Tsi,
 };
 
@@ -110,7 +110,7 @@ impl FileSender {
         offering: Offering,
         wanted: Option<usize>,
     ) -> Result<Self, SendStartError> {
-        let profile = Profile::new(Content::Files);
+        let profile = Profile::new(ContentKind::Files);
         let manifest = offering.manifest().emit().map_err(SendStartError::Manifest)?;
         let mut head = Vec::with_capacity(PREFIX + manifest.len());
         head.extend(profile.emit());

@@ -9,8 +9,8 @@ use super::chance;
 /// What a session says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
-    /// What is said.
-    pub content: Content,
+    /// What the session brings.
+    pub content: ContentKind,
     /// How the content of files is known to be right.
     pub hash: Hash,
     /// How the session is encrypted.
@@ -21,9 +21,9 @@ pub struct Profile {
     pub cookie: u64,
 }
 
-/// What a session says.
+/// What a session brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Content {
+pub enum ContentKind {
     /// Files behind a manifest.
     Files,
     /// Messages, packed into packets.
@@ -56,8 +56,8 @@ impl Profile {
 
     /// The profile of a new session, with a cookie of its own.
     #[must_use]
-    pub fn new(content: Content) -> Self {
-        let hash = if content == Content::Files { Hash::Blake3 } else { Hash::None };
+    pub fn new(content: ContentKind) -> Self {
+        let hash = if content == ContentKind::Files { Hash::Blake3 } else { Hash::None };
         Profile { content, hash, cipher: Cipher::None, key_epoch: 0, cookie: chance::word() }
     }
 
@@ -76,10 +76,10 @@ impl Profile {
             return Err(ProfileError::Version(version));
         }
         let content = match content {
-            0 => Content::Files,
-            1 => Content::Messages,
-            2 => Content::Apdu,
-            3 => Content::Stream,
+            0 => ContentKind::Files,
+            1 => ContentKind::Messages,
+            2 => ContentKind::Apdu,
+            3 => ContentKind::Stream,
             other => return Err(ProfileError::Content(other)),
         };
         let hash = match hash {
@@ -102,10 +102,10 @@ impl Profile {
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8] = VERSION;
         bytes[9] = match self.content {
-            Content::Files => 0,
-            Content::Messages => 1,
-            Content::Apdu => 2,
-            Content::Stream => 3,
+            ContentKind::Files => 0,
+            ContentKind::Messages => 1,
+            ContentKind::Apdu => 2,
+            ContentKind::Stream => 3,
         };
         bytes[10] = match self.hash {
             Hash::None => 0,
@@ -135,13 +135,13 @@ pub enum ProfileError {
     Cipher(u8),
 }
 
-impl fmt::Display for Content {
+impl fmt::Display for ContentKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Content::Files => "files",
-            Content::Messages => "messages",
-            Content::Apdu => "messages in packets of their own",
-            Content::Stream => "a stream",
+            ContentKind::Files => "files",
+            ContentKind::Messages => "messages",
+            ContentKind::Apdu => "messages in packets of their own",
+            ContentKind::Stream => "a stream",
         })
     }
 }
@@ -173,16 +173,16 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for content in [Content::Files, Content::Messages, Content::Apdu, Content::Stream] {
+        for content in [ContentKind::Files, ContentKind::Messages, ContentKind::Apdu, ContentKind::Stream] {
             let profile = Profile { key_epoch: 7, ..Profile::new(content) };
             assert_eq!(Profile::parse(&profile.emit()), Ok(profile));
         }
-        assert_ne!(Profile::new(Content::Files).cookie, Profile::new(Content::Files).cookie);
+        assert_ne!(Profile::new(ContentKind::Files).cookie, Profile::new(ContentKind::Files).cookie);
     }
 
     #[test]
     fn strangers_say_what_is_strange() {
-        let bytes = Profile::new(Content::Messages).emit();
+        let bytes = Profile::new(ContentKind::Messages).emit();
         let with = |at: usize, byte: u8| {
             let mut bytes = bytes;
             bytes[at] = byte;

@@ -19,7 +19,7 @@ use super::links::{self, Way};
 use super::node::source::{self, SourceSeat};
 use super::node::{Here, Node, StartError};
 use super::options::{Mode, Options, Rate};
-use super::profile::{Content, Profile};
+use super::profile::{ContentKind, Profile};
 use super::queue::{self, Inlet, Weight};
 use super::report::Report;
 
@@ -303,9 +303,9 @@ type SeatMaker = Box<dyn FnOnce(Instant) -> Result<SourceSeat<MessageFeed>, Conf
 
 fn profile(mode: Mode) -> Option<Profile> {
     let content = match mode {
-        Mode::Messages => Content::Messages,
-        Mode::Apdu => Content::Apdu,
-        Mode::Stream => Content::Stream,
+        Mode::Messages => ContentKind::Messages,
+        Mode::Apdu => ContentKind::Apdu,
+        Mode::Stream => ContentKind::Stream,
         Mode::Zmq | Mode::OpenPgm => return None,
     };
     Some(Profile::new(content))

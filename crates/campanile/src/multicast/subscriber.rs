@@ -23,7 +23,7 @@ use super::links::Sockets;
 use super::node::receiver::ReceiverSeat;
 use super::node::{Here, Node, StartError};
 use super::options::{Options, Receiving};
-use super::profile::{Content, ProfileError};
+use super::profile::{ContentKind, ProfileError};
 use super::queue::{self, Inlet, Weight};
 use super::report::ReceiverId;
 
@@ -130,7 +130,7 @@ pub enum Foreign {
     /// It does not begin with a profile that can be read.
     Profile(ProfileError),
     /// It says something else than what this subscriber listens for.
-    Content(Content),
+    Content(ContentKind),
 }
 
 impl std::fmt::Display for Foreign {

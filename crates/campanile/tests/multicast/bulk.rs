@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use campanile::multicast::{
-    Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Content, Counter, EndCause, Offer, Options,
-    Profile, Progress, ReceiverId, Seq, Standing, Tsi,
+    Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, ContentKind, Counter, EndCause, Offer,
+    Options, Profile, Progress, ReceiverId, Seq, Standing, Tsi,
 };
 
 use super::group::{apart, options};
@@ -160,7 +160,7 @@ impl Incoming {
 }
 
 fn transfer(options: &Options, receivers: usize, len: usize) -> (BulkPublisher, Vec<BulkSubscriber>) {
-    let profile = Profile::new(Content::Files);
+    let profile = Profile::new(ContentKind::Files);
     let content = content(profile, len);
     let listening: Vec<_> = (0..receivers)
         .map(|number| {
@@ -193,7 +193,7 @@ fn a_session_arrives_without_loss() {
 
 #[test]
 fn a_session_can_be_awaited() {
-    let (options, profile) = (options(), Profile::new(Content::Files));
+    let (options, profile) = (options(), Profile::new(ContentKind::Files));
     let content = content(profile, 100_000);
     let subscriber = BulkSubscriber::start(&options, Path::new("place")).expect("loopback has groups");
     assert!(subscriber.try_next().is_none());
@@ -229,7 +229,7 @@ fn a_session_can_be_awaited() {
 
 #[test]
 fn a_receiver_that_is_started_again_counts_once() {
-    let (options, profile) = (options(), Profile::new(Content::Files));
+    let (options, profile) = (options(), Profile::new(ContentKind::Files));
     let content = content(profile, 100_000);
     let offer = Offer { profile, bytes: content.len() as u64 };
     let publisher = BulkPublisher::start(&options, offer).expect("the port is free");
@@ -281,7 +281,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 fn who_takes_nothing_for_a_while_loses_nothing() {
     let mut options = options();
     options.set("nak-retries", "10").unwrap();
-    let profile = Profile::new(Content::Files);
+    let profile = Profile::new(ContentKind::Files);
     // More than finds room on the way to the application.
     let content = content(profile, 12_000_000);
     let subscriber = BulkSubscriber::start(&options, Path::new("late")).expect("loopback has groups");

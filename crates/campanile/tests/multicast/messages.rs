@@ -6,8 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use campanile::multicast::{
-    Content, Counter, EndCause, Foreign, Mode, Options, PublishError, Published, Publisher, Received, Seq,
-    Subscriber,
+    ContentKind, Counter, EndCause, Foreign, Mode, Options, PublishError, Published, Publisher, Received,
+    Seq, Subscriber,
 };
 
 use super::ending::finish;
@@ -163,7 +163,7 @@ fn a_session_of_another_kind_is_told_and_left() {
         }
     };
     // What begins a stream is not a message, so that the framing may be what is seen first.
-    assert!(matches!(why, Foreign::Content(Content::Stream) | Foreign::Profile(_)), "{why:?}");
+    assert!(matches!(why, Foreign::Content(ContentKind::Stream) | Foreign::Profile(_)), "{why:?}");
 }
 
 #[test]

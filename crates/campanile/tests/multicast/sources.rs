@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use campanile::multicast::{
-    BulkPublisher, Carrier, Content, Counter, EndCause, Offer, Options, Profile, Publisher, Received,
+    BulkPublisher, Carrier, ContentKind, Counter, EndCause, Offer, Options, Profile, Publisher, Received,
     SocketError, StartError, Subscriber, Tsi,
 };
 
@@ -160,7 +160,7 @@ fn a_source_that_cannot_be_leaves_the_others_in_peace() {
     let mut wrong = options.clone();
     wrong.sending.repair_share_percent = 0;
     assert!(matches!(Publisher::start(&wrong), Err(StartError::Config(_))));
-    let offer = Offer { profile: Profile::new(Content::Files), bytes: 0 };
+    let offer = Offer { profile: Profile::new(ContentKind::Files), bytes: 0 };
     assert!(BulkPublisher::start(&options, offer).is_err());
     let subscriber = Subscriber::start(&options).expect("loopback has groups");
     let hearing = [thread::spawn(move || hear(&subscriber, 1))];

@@ -6,7 +6,7 @@ use std::mem;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use campanile::multicast::{Bytes, Content, EndCause, Foreign, Options, Received, Seq, Subscriber, Tsi};
+use campanile::multicast::{Bytes, ContentKind, EndCause, Foreign, Options, Received, Seq, Subscriber, Tsi};
 
 use super::said::{Heard, Message};
 use super::{Arguments, LONG};
@@ -300,10 +300,10 @@ impl Run {
 fn taken_by(why: Foreign) -> &'static str {
     match why {
         Foreign::Profile(_) => "",
-        Foreign::Content(Content::Files) => "; receive them with --into",
-        Foreign::Content(Content::Messages) => "; receive them with --lines",
-        Foreign::Content(Content::Apdu) => "; receive them with --lines --set mode=apdu",
-        Foreign::Content(Content::Stream) => "; receive it with --stream",
+        Foreign::Content(ContentKind::Files) => "; receive them with --into",
+        Foreign::Content(ContentKind::Messages) => "; receive them with --lines",
+        Foreign::Content(ContentKind::Apdu) => "; receive them with --lines --set mode=apdu",
+        Foreign::Content(ContentKind::Stream) => "; receive it with --stream",
     }
 }
 

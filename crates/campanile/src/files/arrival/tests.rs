@@ -30,7 +30,7 @@ impl Sent {
         }
         let offering = Offering::collect(&paths).expect("they can be sent");
         let manifest = offering.manifest().emit().expect("short");
-        let profile = Profile::new(Content::Files);
+        let profile = Profile::new(ContentKind::Files);
         let mut head = profile.emit().to_vec();
         head.extend(ManifestHeader::of(&manifest).emit());
         head.extend(manifest);
@@ -42,7 +42,7 @@ impl Sent {
 
     /// A session whose manifest is this text, with these bytes behind it.
     fn written(manifest: &[u8], content: &[u8], block_len: usize) -> Self {
-        let profile = Profile::new(Content::Files);
+        let profile = Profile::new(ContentKind::Files);
         let mut row = profile.emit().to_vec();
         row.extend(ManifestHeader::of(manifest).emit());
         row.extend(manifest);
@@ -355,10 +355,10 @@ fn strangers_are_refused() {
     other.packets[0][8] = 9;
     assert_eq!(receiver.refusal(&other), Refusal::Profile(ProfileError::Version(9)));
     let mut messages = good();
-    messages.packets[0][..Profile::LEN].copy_from_slice(&Profile::new(Content::Messages).emit());
-    assert_eq!(receiver.refusal(&messages), Refusal::Content(Content::Messages));
+    messages.packets[0][..Profile::LEN].copy_from_slice(&Profile::new(ContentKind::Messages).emit());
+    assert_eq!(receiver.refusal(&messages), Refusal::Content(ContentKind::Messages));
     let mut lines = good();
-    lines.packets = vec![[&[0, 0, 25, 0], &Profile::new(Content::Messages).emit()[..]].concat()];
+    lines.packets = vec![[&[0, 0, 25, 0], &Profile::new(ContentKind::Messages).emit()[..]].concat()];
     assert_eq!(receiver.refusal(&lines), Refusal::Profile(ProfileError::None), "though its head is short");
     let mut long = good();
     long.packets[0][Profile::LEN] = 0xff;

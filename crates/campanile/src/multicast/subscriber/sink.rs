@@ -15,7 +15,7 @@ use crate::multicast::bulk::Progress;
 use crate::multicast::node::receiver::Sink;
 use crate::multicast::node::reporter::Reporter;
 use crate::multicast::options::Mode;
-use crate::multicast::profile::{Content, Profile, ProfileError};
+use crate::multicast::profile::{ContentKind, Profile, ProfileError};
 use crate::multicast::report::Standing;
 
 /// What the application of a subscriber commands.
@@ -260,9 +260,11 @@ impl Sink for OrderedSink {
 }
 
 /// Whether a session of this content is what a subscriber in this mode listens for.
-fn is_of(content: Content, mode: Mode) -> bool {
+fn is_of(content: ContentKind, mode: Mode) -> bool {
     matches!(
         (content, mode),
-        (Content::Messages, Mode::Messages) | (Content::Apdu, Mode::Apdu) | (Content::Stream, Mode::Stream)
+        (ContentKind::Messages, Mode::Messages)
+            | (ContentKind::Apdu, Mode::Apdu)
+            | (ContentKind::Stream, Mode::Stream)
     )
 }
