@@ -10,7 +10,7 @@ use std::process::Command;
 use super::tree::Tree;
 use super::{Finding, Severity};
 use chain::{Chain, Chains};
-use rule::{Kind, Packet, Way};
+use rule::{Direction, Kind, Packet};
 use walk::{Outcome, outcome};
 
 /// What the rules do with datagrams to a port, of a group if there is one.
@@ -21,9 +21,11 @@ pub(super) fn examine(
     interface: Option<&str>,
 ) -> Vec<Finding> {
     match rules() {
-        Some(rules) => {
-            judge(tree, &rules, Packet { kind: Kind::Udp { port }, to: group, interface, way: Way::In })
-        }
+        Some(rules) => judge(
+            tree,
+            &rules,
+            Packet { kind: Kind::Udp { port }, to: group, interface, direction: Direction::In },
+        ),
         None => vec![
             Finding::new(IN, Severity::Unknown, "the rules cannot be read: no nft, or no right to")
                 .verify("sudo nft list ruleset"),
@@ -46,14 +48,17 @@ fn judge(tree: &Tree, rules: &str, packet: Packet<'_>) -> Vec<Finding> {
     let filter = Filter { chains: Chain::read_all(rules), place: Place::of(tree, packet.interface) };
     let mut findings = vec![
         filter.finding(IN, &[packet], legacy(tree)),
-        filter.finding(OUT, &[Packet { way: Way::Out, ..packet }], None).at_most(Severity::Warning),
+        filter
+            .finding(OUT, &[Packet { direction: Direction::Out, ..packet }], None)
+            .at_most(Severity::Warning),
     ];
-    if filter.place.passes_on {
-        let on = Packet { way: Way::On, ..packet };
+    if filter.place.forwards {
+        let on = Packet { direction: Direction::Forward, ..packet };
         findings.push(filter.finding(ON, &[on], None).at_most(Severity::Warning));
     }
     if let Some(group) = packet.to {
-        let (asks, answers): (IpAddr, IpAddr) = if group.is_ipv4() {
+        // Where queries go and where reports go (RFC 3376 sections 4.1.12 and 4.2.14, RFC 3810 sections 5.1.15 and 5.2.14).
+        let (queries, reports): (IpAddr, IpAddr) = if group.is_ipv4() {
             (Ipv4Addr::new(224, 0, 0, 1).into(), Ipv4Addr::new(224, 0, 0, 22).into())
         } else {
             (
@@ -61,10 +66,10 @@ fn judge(tree: &Tree, rules: &str, packet: Packet<'_>) -> Vec<Finding> {
                 Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16).into(),
             )
         };
-        let both = [(asks, Way::In), (answers, Way::Out)].map(|(to, way)| Packet {
+        let both = [(queries, Direction::In), (reports, Direction::Out)].map(|(to, direction)| Packet {
             kind: Kind::Membership,
             to: Some(to),
-            way,
+            direction,
             ..packet
         });
         findings.push(filter.finding(MEMBERSHIP, &both, None).at_most(Severity::Warning));
@@ -88,7 +93,7 @@ struct Place {
     /// The interface is a bridge, or not; unknown without an interface.
     is_bridge: Option<bool>,
     /// Datagrams of others go through this machine on their way to others.
-    passes_on: bool,
+    forwards: bool,
     /// Rules of the IP families are asked of those too.
     asks_ip: bool,
 }
@@ -101,7 +106,7 @@ impl Place {
         let asks = |file: &str| tree.number(&format!("proc/sys/net/bridge/bridge-nf-call-{file}")) == Some(1);
         let bridges = is_bridge == Some(true);
         let asks_ip = routes || bridges && (asks("iptables") || asks("ip6tables"));
-        Self { is_bridge, passes_on: routes || bridges, asks_ip }
+        Self { is_bridge, forwards: routes || bridges, asks_ip }
     }
 }
 
@@ -140,10 +145,10 @@ impl<'t> Filter<'t> {
 
     /// Whether the chain is asked about all such packets, or perhaps about some; `None` if about none.
     fn is_asked(&self, chain: &Chain<'t>, packet: &Packet<'_>) -> Option<bool> {
-        let hooks: &[&str] = match packet.way {
-            Way::In => &["ingress", "prerouting", "input"],
-            Way::Out => &["output", "postrouting", "egress"],
-            Way::On => &["forward"],
+        let hooks: &[&str] = match packet.direction {
+            Direction::In => &["ingress", "prerouting", "input"],
+            Direction::Out => &["output", "postrouting", "egress"],
+            Direction::Forward => &["forward"],
         };
         if !hooks.contains(&chain.hook?) {
             return None;
@@ -152,7 +157,7 @@ impl<'t> Filter<'t> {
             let Some(interface) = packet.interface else { return Some(false) };
             return chain.devices.contains(&interface).then_some(true);
         }
-        let is_asked = packet.way != Way::On || self.place.asks_ip;
+        let is_asked = packet.direction != Direction::Forward || self.place.asks_ip;
         match chain.family() {
             "inet" => is_asked.then_some(true),
             "ip" => (is_asked && packet.to.is_none_or(|to| to.is_ipv4())).then_some(true),
@@ -189,13 +194,13 @@ fn told(check: &'static str, outcome: Outcome<'_>, packet: &Packet<'_>, chain: &
         (Kind::Membership, _) => "ip protocol igmp".to_owned(),
     };
     Finding::new(check, severity, format!("{table} {name}: {evidence}"))
-        .costs(match (check, packet.way) {
+        .costs(match (check, packet.direction) {
             (MEMBERSHIP, _) => {
                 "routers and switches are not told that a group is heard here, or forget it after minutes"
             }
-            (_, Way::In) => "no program here sees what is dropped",
-            (_, Way::Out) => "what programs here send of it does not leave",
-            (_, Way::On) => "who is behind this machine does not hear what is dropped",
+            (_, Direction::In) => "no program here sees what is dropped",
+            (_, Direction::Out) => "what programs here send of it does not leave",
+            (_, Direction::Forward) => "who is behind this machine does not hear what is dropped",
         })
         .fix(format!("nft insert rule {table} {name} {rule} accept"))
         .verify(format!("nft list chain {table} {name}"))
@@ -213,7 +218,7 @@ mod tests {
              chain called {{\n  udp dport 5000 drop\n }}\n chain taken {{\n  counter drop\n }}\n}}\n"
         );
         let to = to.map(|to| to.parse().expect("a literal address"));
-        let packet = Packet { kind: Kind::Udp { port: 5000 }, to, interface, way: Way::In };
+        let packet = Packet { kind: Kind::Udp { port: 5000 }, to, interface, direction: Direction::In };
         judge(Planted::new(&[]).tree(), &listing, packet)
     }
 
@@ -329,8 +334,12 @@ mod tests {
     fn chains_are_asked_about_what_passes_them() {
         let severities = |chain: &str, files: &[(&str, &str)]| -> Vec<(&'static str, Severity)> {
             let to = "239.192.7.1".parse().expect("a literal address");
-            let packet =
-                Packet { kind: Kind::Udp { port: 5000 }, to: Some(to), interface: Some("one"), way: Way::In };
+            let packet = Packet {
+                kind: Kind::Udp { port: 5000 },
+                to: Some(to),
+                interface: Some("one"),
+                direction: Direction::In,
+            };
             let (table, hook) = chain.split_once(": ").expect("a table and a hook");
             let listing = format!(
                 "table {table} t {{\n chain c {{\n  type filter hook {hook} priority 0; policy accept;\n  udp dport 5000 drop\n }}\n}}\n"
@@ -413,7 +422,8 @@ mod tests {
 
     #[test]
     fn rules_that_nft_does_not_show_are_told_of() {
-        let packet = Packet { kind: Kind::Udp { port: 5000 }, to: None, interface: None, way: Way::In };
+        let packet =
+            Packet { kind: Kind::Udp { port: 5000 }, to: None, interface: None, direction: Direction::In };
         let planted = Planted::new(&[("proc/net/ip_tables_names", "filter\nmangle\n")]);
         let finding = judge(planted.tree(), "", packet).remove(0);
         assert_eq!(finding.severity, Severity::Unknown);

@@ -10,7 +10,7 @@ pub(super) struct Packet<'p> {
     pub(super) to: Option<IpAddr>,
     /// The interface that it comes or leaves by, if that is known.
     pub(super) interface: Option<&'p str>,
-    pub(super) way: Way,
+    pub(super) direction: Direction,
 }
 
 /// What is in a datagram.
@@ -25,19 +25,19 @@ pub(super) enum Kind {
 
 /// Where a datagram goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// To a program of this machine.
     In,
     /// From one.
     Out,
     /// From another machine to others.
-    On,
+    Forward,
 }
 
-/// A rule that may meet a datagram.
+/// A rule that may match a datagram.
 pub(super) struct Rule<'t> {
     pub(super) verdict: Verdict<'t>,
-    /// It meets all of them: it has no other condition.
+    /// It matches all of them: it has no other condition.
     pub(super) is_certain: bool,
     /// It is about them: it names their port, their group or what they are.
     pub(super) names_them: bool,
@@ -54,16 +54,16 @@ pub(super) enum Verdict<'t> {
 }
 
 impl<'t> Rule<'t> {
-    /// `None` of a rule that does not meet them, or decides nothing that can be read.
+    /// `None` of a rule that does not match them, or decides nothing that can be read.
     pub(super) fn read(words: &[&'t str], packet: &Packet<'_>) -> Option<Self> {
         let (verdict, mut rest) = verdict(words)?;
         let (mut is_certain, mut names_them) = (true, false);
         while !rest.is_empty() {
             let condition = packet.condition(rest);
-            match condition.meets {
-                Meets::No => return None,
-                Meets::Yes => {}
-                Meets::Perhaps => is_certain = false,
+            match condition.matches {
+                Match::No => return None,
+                Match::Yes => {}
+                Match::Perhaps => is_certain = false,
             }
             names_them |= condition.names_them;
             rest = condition.rest;
@@ -88,16 +88,16 @@ fn verdict<'w, 't>(words: &'w [&'t str]) -> Option<(Verdict<'t>, &'w [&'t str])>
     }
 }
 
-/// Whether a condition is met.
+/// Whether a datagram matches a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meets {
+enum Match {
     Yes,
     No,
     /// It asks for what is not known here.
     Perhaps,
 }
 
-impl From<bool> for Meets {
+impl From<bool> for Match {
     fn from(does: bool) -> Self {
         if does { Self::Yes } else { Self::No }
     }
@@ -105,24 +105,24 @@ impl From<bool> for Meets {
 
 /// The first condition of some words.
 struct Condition<'w, 't> {
-    meets: Meets,
+    matches: Match,
     names_them: bool,
     rest: &'w [&'t str],
 }
 
 impl Packet<'_> {
     fn condition<'w, 't>(&self, words: &'w [&'t str]) -> Condition<'w, 't> {
-        let nothing = |rest| Condition { meets: Meets::Yes, names_them: false, rest };
-        let ask = |values, test: &dyn Fn(&str) -> Meets| {
-            let (meets, rest) = ask(values, test);
-            Condition { meets, names_them: false, rest }
+        let nothing = |rest| Condition { matches: Match::Yes, names_them: false, rest };
+        let ask = |values, test: &dyn Fn(&str) -> Match| {
+            let (matches, rest) = ask(values, test);
+            Condition { matches, names_them: false, rest }
         };
         let named = |condition| Condition { names_them: true, ..condition };
         let to_group = |condition| Condition { names_them: self.to.is_some(), ..condition };
-        let perhaps = |values| ask(values, &|_| Meets::Perhaps);
+        let perhaps = |values| ask(values, &|_| Match::Perhaps);
         match words {
             ["ip" | "ip6", ..] if !self.is_of_family(words[0]) => {
-                Condition { meets: Meets::No, names_them: false, rest: &[] }
+                Condition { matches: Match::No, names_them: false, rest: &[] }
             }
             ["udp" | "th", field, values @ ..] if self.kind != Kind::Membership => match *field {
                 "dport" => named(ask(values, &|value| self.is_port(value))),
@@ -135,11 +135,11 @@ impl Packet<'_> {
             ["ip6", "nexthdr", values @ ..] => ask(values, &|value| match self.kind {
                 Kind::Udp { .. } => self.is_protocol(value),
                 // A header with a mark for routers comes first.
-                Kind::Membership => Meets::from(value == "hopopt" || value == "0"),
+                Kind::Membership => Match::from(value == "hopopt" || value == "0"),
             }),
             ["ip" | "ip6", "daddr", values @ ..] => to_group(ask(values, &|value| self.is_to(value))),
             ["ip" | "ip6", _, values @ ..] => perhaps(values),
-            ["igmp" | "icmpv6", field, values @ ..] if self.is_protocol(words[0]) == Meets::Yes => {
+            ["igmp" | "icmpv6", field, values @ ..] if self.is_protocol(words[0]) == Match::Yes => {
                 match *field {
                     "type" => named(ask(values, &|value| self.is_type(value))),
                     _ => perhaps(values),
@@ -149,64 +149,64 @@ impl Packet<'_> {
             | ["pkttype", values @ ..]
             | ["fib", "daddr", "type", values @ ..] => to_group(ask(values, &|value| self.is_cast(value))),
             // Where an address leads: what it is compared with are names of conditions.
-            ["fib", ..] => Condition { meets: Meets::Perhaps, names_them: false, rest: &[] },
+            ["fib", ..] => Condition { matches: Match::Perhaps, names_them: false, rest: &[] },
             // Nothing translates what is sent to a group, or has before the first datagram to a port.
-            ["ct", "status", values @ ..] => ask(values, &|_| Meets::No),
+            ["ct", "status", values @ ..] => ask(values, &|_| Match::No),
             ["meta", "nfproto", values @ ..] => ask(values, &|value| self.is_ip(value)),
             // Nobody answers to a group: each datagram is as the first one.
             ["ct", "state", values @ ..] => {
-                ask(values, &|value| Meets::from(value == "new" || value == "0x8"))
+                ask(values, &|value| Match::from(value == "new" || value == "0x8"))
             }
             [side @ ("iif" | "iifname" | "oif" | "oifname"), values @ ..] => {
-                let side = if side.starts_with('i') { Way::In } else { Way::Out };
+                let side = if side.starts_with('i') { Direction::In } else { Direction::Out };
                 ask(values, &|value| self.is_interface(value, side))
             }
             ["meta", rest @ ..] => nothing(rest),
             [word, _, ..] if OTHERS.contains(word) || ["udp", "th"].contains(word) => {
-                Condition { meets: Meets::No, names_them: false, rest: &[] }
+                Condition { matches: Match::No, names_them: false, rest: &[] }
             }
             ["counter", "packets", _, "bytes", _, rest @ ..] | ["counter", rest @ ..] => nothing(rest),
             // What it is logged with stands behind the word, and conditions before it.
             ["log", ..] | [] => nothing(&[]),
-            [_, rest @ ..] => Condition { meets: Meets::Perhaps, names_them: false, rest },
+            [_, rest @ ..] => Condition { matches: Match::Perhaps, names_them: false, rest },
         }
     }
 
-    fn is_ip(&self, version: &str) -> Meets {
+    fn is_ip(&self, version: &str) -> Match {
         self.to
-            .map_or(Meets::Perhaps, |to| Meets::from(version == if to.is_ipv4() { "ipv4" } else { "ipv6" }))
+            .map_or(Match::Perhaps, |to| Match::from(version == if to.is_ipv4() { "ipv4" } else { "ipv6" }))
     }
 
-    fn is_port(&self, value: &str) -> Meets {
-        let Kind::Udp { port } = self.kind else { return Meets::No };
+    fn is_port(&self, value: &str) -> Match {
+        let Kind::Udp { port } = self.kind else { return Match::No };
         let (first, last) = value.split_once('-').unwrap_or((value, value));
         match (first.parse(), last.parse()) {
-            (Ok(first), Ok(last)) => Meets::from((first..=last).contains(&port)),
-            _ => Meets::Perhaps,
+            (Ok(first), Ok(last)) => Match::from((first..=last).contains(&port)),
+            _ => Match::Perhaps,
         }
     }
 
-    fn is_protocol(&self, value: &str) -> Meets {
+    fn is_protocol(&self, value: &str) -> Match {
         let own: &[&str] = match (self.kind, self.to) {
             (Kind::Udp { .. }, _) => &["udp", "17"],
             (Kind::Membership, Some(IpAddr::V6(_))) => &["ipv6-icmp", "icmpv6", "58"],
             (Kind::Membership, _) => &["igmp", "2"],
         };
         if own.contains(&value) {
-            Meets::Yes
+            Match::Yes
         } else if value == "udp" || value.parse::<u8>().is_ok() || OTHERS.contains(&value) {
-            Meets::No
+            Match::No
         } else {
-            Meets::Perhaps
+            Match::Perhaps
         }
     }
 
-    fn is_type(&self, value: &str) -> Meets {
-        let own: &[&str] = match self.way {
-            Way::Out => &["membership-report-v3", "0x22", "mld2-listener-report", "143"],
-            Way::In | Way::On => &["membership-query", "0x11", "mld-listener-query", "130"],
+    fn is_type(&self, value: &str) -> Match {
+        let own: &[&str] = match self.direction {
+            Direction::Out => &["membership-report-v3", "0x22", "mld2-listener-report", "143"],
+            Direction::In | Direction::Forward => &["membership-query", "0x11", "mld-listener-query", "130"],
         };
-        Meets::from(own.contains(&value))
+        Match::from(own.contains(&value))
     }
 
     fn is_of_family(&self, family: &str) -> bool {
@@ -214,37 +214,41 @@ impl Packet<'_> {
     }
 
     /// Whether it is sent to an address, one of a range, or one with a prefix.
-    fn is_to(&self, value: &str) -> Meets {
-        let Some(to) = self.to else { return Meets::Perhaps };
+    fn is_to(&self, value: &str) -> Match {
+        let Some(to) = self.to else { return Match::Perhaps };
         if let Some((network, bits)) = value.split_once('/') {
             let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u32>()) else {
-                return Meets::Perhaps;
+                return Match::Perhaps;
             };
-            return Meets::from(prefix(network, bits) == prefix(to, bits));
+            return Match::from(prefix(network, bits) == prefix(to, bits));
         }
         let (first, last) = value.split_once('-').unwrap_or((value, value));
         match (first.parse::<IpAddr>(), last.parse::<IpAddr>()) {
-            (Ok(first), Ok(last)) => Meets::from((first..=last).contains(&to)),
-            _ => Meets::Perhaps,
+            (Ok(first), Ok(last)) => Match::from((first..=last).contains(&to)),
+            _ => Match::Perhaps,
         }
     }
 
     /// Whether it comes in, or goes out, by an interface.
-    fn is_interface(&self, value: &str, side: Way) -> Meets {
-        let Some(own) = self.interface.filter(|_| self.way == side) else {
+    fn is_interface(&self, value: &str, side: Direction) -> Match {
+        let Some(own) = self.interface.filter(|_| self.direction == side) else {
             // What comes in has not been sent out by any, nor the other way round; what is passed on is both.
-            return if self.way == Way::On || self.way == side { Meets::Perhaps } else { Meets::No };
+            return if self.direction == Direction::Forward || self.direction == side {
+                Match::Perhaps
+            } else {
+                Match::No
+            };
         };
         let value = value.trim_matches('"');
         match value.strip_suffix('*') {
-            Some(begin) => Meets::from(own.starts_with(begin)),
-            None if value.starts_with(|first: char| first.is_ascii_digit() || first == '@') => Meets::Perhaps,
-            None => Meets::from(own == value),
+            Some(begin) => Match::from(own.starts_with(begin)),
+            None if value.starts_with(|first: char| first.is_ascii_digit() || first == '@') => Match::Perhaps,
+            None => Match::from(own == value),
         }
     }
 
-    fn is_cast(&self, value: &str) -> Meets {
-        if self.to.is_some() { Meets::from(value == "multicast") } else { Meets::Perhaps }
+    fn is_cast(&self, value: &str) -> Match {
+        if self.to.is_some() { Match::from(value == "multicast") } else { Match::Perhaps }
     }
 }
 
@@ -263,7 +267,7 @@ fn prefix(address: IpAddr, bits: u32) -> IpAddr {
 }
 
 /// Whether the values that words begin with hold what is asked for, and the words behind them.
-fn ask<'w, 't>(words: &'w [&'t str], test: &dyn Fn(&str) -> Meets) -> (Meets, &'w [&'t str]) {
+fn ask<'w, 't>(words: &'w [&'t str], test: &dyn Fn(&str) -> Match) -> (Match, &'w [&'t str]) {
     let (is_negated, words) = match words {
         ["!=", words @ ..] => (true, words),
         words => (false, words),
@@ -277,16 +281,16 @@ fn ask<'w, 't>(words: &'w [&'t str], test: &dyn Fn(&str) -> Meets) -> (Meets, &'
     let rest = rest.strip_prefix(&["}"]).unwrap_or(rest);
     // A dot joins it with another condition, and an at sign is before the name of a set.
     if listed.iter().any(|word| *word == "." || word.starts_with('@')) {
-        return (Meets::Perhaps, rest);
+        return (Match::Perhaps, rest);
     }
-    let each: Vec<Meets> =
+    let each: Vec<Match> =
         listed.iter().flat_map(|word| word.split(',')).filter(|value| !value.is_empty()).map(test).collect();
-    let meets = match (each.contains(&Meets::Yes), each.contains(&Meets::Perhaps)) {
-        (true, _) => Meets::from(!is_negated),
-        (false, true) => Meets::Perhaps,
-        (false, false) => Meets::from(is_negated),
+    let matches = match (each.contains(&Match::Yes), each.contains(&Match::Perhaps)) {
+        (true, _) => Match::from(!is_negated),
+        (false, true) => Match::Perhaps,
+        (false, false) => Match::from(is_negated),
     };
-    (meets, rest)
+    (matches, rest)
 }
 
 /// What a condition or a protocol of others begins with.

@@ -7,13 +7,13 @@ use super::rule::{Packet, Rule, Verdict};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Outcome<'t> {
     Passed,
-    /// The rule drops those that meet its conditions, which do not name them.
+    /// The rule drops those that match its conditions, which do not name them.
     PerhapsDropped(&'t str),
     /// They are dropped, except those that the rule accepts.
     Only(&'t str),
     /// They are dropped, unless a rule accepts them that does not name them.
     Unnamed,
-    /// The rule drops those that meet its other conditions.
+    /// The rule drops those that match its other conditions.
     SomeDropped(&'t str),
     Dropped(&'t str),
     /// No rule accepts them, and what none accepts is dropped.
@@ -34,7 +34,7 @@ enum Accepted<'t> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     All,
-    /// Those that meet a condition that asks for what is not known.
+    /// Those that match a condition that asks for what is not known.
     Some,
     /// What such a condition leaves.
     Rest,
@@ -71,7 +71,7 @@ pub(super) fn outcome<'t>(
 }
 
 impl Reach {
-    /// Of these, the ones that meet a condition that asks for what is not known.
+    /// Of these, the ones that match a condition that asks for what is not known.
     fn part(self) -> Self {
         if self == Self::All { Self::Some } else { self }
     }
