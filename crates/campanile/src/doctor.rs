@@ -110,13 +110,13 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
         findings.extend(interface::examine(&tree, interface, complaint.group, foreign));
     }
     // Where this program listened itself, nobody else has to.
-    let nobody = if live.is_some() { Severity::Notice } else { Severity::Warning };
+    let if_unheard = if live.is_some() { Severity::Notice } else { Severity::Warning };
     if let Some(group) = complaint.group {
-        findings.extend(group::examine(&tree, group, interface, nobody));
+        findings.extend(group::examine(&tree, group, interface, if_unheard));
     }
     if let Some(port) = complaint.port.or(complaint.group.map(|group| group.port())) {
         let group = complaint.group.map(|group| group.ip());
-        findings.push(port::sockets(&tree, port, group, nobody));
+        findings.push(port::sockets(&tree, port, group, if_unheard));
         findings.extend(firewall::examine(&tree, port, group, interface));
     }
     findings.push(watch.end(&tree));

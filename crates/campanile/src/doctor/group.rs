@@ -17,12 +17,12 @@ pub(super) fn interface_for(group: IpAddr) -> io::Result<String> {
     })
 }
 
-/// `nobody` is how bad it is that no program listens.
+/// `if_unheard` is how bad it is that no program listens.
 pub(super) fn examine(
     tree: &Tree,
     group: SocketAddr,
     interface: Option<&str>,
-    nobody: Severity,
+    if_unheard: Severity,
 ) -> Vec<Finding> {
     let mut findings = vec![way(group.ip(), interface, interface_for(group.ip()), interface::likely(tree))];
     if let Some(interface) = interface {
@@ -30,7 +30,7 @@ pub(super) fn examine(
             SocketAddr::V4(_) => membership::igmp_version(tree, interface),
             SocketAddr::V6(_) => membership::mld_version(tree, interface),
         });
-        findings.push(membership::examine(tree, group, interface, nobody));
+        findings.push(membership::examine(tree, group, interface, if_unheard));
         findings.push(querier(tree, group.ip(), interface));
     }
     findings.push(reach(group.ip(), interface));

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::tree::Tree;
 use super::{Finding, Severity};
 
-/// Whether an interface listens to a group; `nobody` is how bad it is that none does.
-pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, nobody: Severity) -> Finding {
+/// Whether an interface listens to a group; `if_unheard` is how bad it is that none does.
+pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, if_unheard: Severity) -> Finding {
     let check = "membership";
     let group = at.ip();
     let Some(all) = Membership::read_all(tree, group) else { return Finding::unknown(check) };
@@ -36,7 +36,7 @@ pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, nobody: Seve
     }
     evidence += &format!(", {group} is not among them");
     let (severity, cost) = match joined.first() {
-        None => (nobody, "the interface does not listen to the group: no program here has joined it"),
+        None => (if_unheard, "the interface does not listen to the group: no program here has joined it"),
         Some(other) => {
             evidence += &format!("; {other} listens to it");
             let cost = "the group was joined on another interface: what arrives on this one is not heard";
@@ -194,8 +194,8 @@ mod tests {
         assert_eq!((found("e").severity, wrong.severity), (Severity::Fine, Severity::Warning));
         let fix = "campanile beacon listen --group 239.192.7.1:7000 --interface lo";
         assert_eq!(wrong.fix.as_deref(), Some(fix), "the port is the one that was complained of");
-        let nobody = examine(planted.tree(), group("239.192.7.9"), "e", Severity::Notice).severity;
-        assert_eq!(nobody, Severity::Notice, "as bad as it was said to be");
+        let if_unheard = examine(planted.tree(), group("239.192.7.9"), "e", Severity::Notice).severity;
+        assert_eq!(if_unheard, Severity::Notice, "as bad as it was said to be");
         let version = |interface| igmp_version(planted.tree(), interface).severity;
         assert_eq!(
             (version("lo"), version("e"), version("f")),

@@ -18,8 +18,8 @@ struct Bound {
     inode: u64,
 }
 
-/// Who has the port; with a group, each of the sockets gets its datagrams. `nobody` is how bad it is that there is none.
-pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>, nobody: Severity) -> Finding {
+/// Who has the port; with a group, each of the sockets gets its datagrams. `if_unheard` is how bad it is that there is none.
+pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>, if_unheard: Severity) -> Finding {
     let check = "sockets on the port";
     let texts: Vec<String> =
         ["proc/net/udp", "proc/net/udp6"].into_iter().filter_map(|path| tree.text(path)).collect();
@@ -34,7 +34,7 @@ pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>, nobody: Sev
     let show = format!("ss -ulpmn 'sport = :{port}'");
     let drops: u64 = bound.iter().map(|socket| socket.drops).fold(0, u64::saturating_add);
     let evidence = match bound.len() {
-        0 => return no_socket(check, port, group).at_most(nobody).verify(show),
+        0 => return no_socket(check, port, group).at_most(if_unheard).verify(show),
         1 => format!("1 socket has port {port}; {drops} datagrams found it full"),
         count => format!("{count} sockets have port {port}; {drops} datagrams found them full"),
     };
