@@ -9,6 +9,6 @@ mod processors;
 pub(crate) mod text;
 
 pub use counters::Counters;
-pub(crate) use counters::{of_column, of_hex_column, of_rows};
+pub(crate) use counters::{snmp_counter, snmp6_counter, softnet_sum};
 pub use environment::Environment;
 pub(crate) use processors::{Processors, Times};

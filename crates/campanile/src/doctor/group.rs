@@ -127,7 +127,7 @@ fn querier(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
     let filter = if group.is_ipv4() { "igmp" } else { "'icmp6 and ip6[48] == 130'" };
     let watch = format!("tcpdump -i {interface} -c 1 {filter}  # a querier asks every two minutes or so");
     let counters = tree.text(&format!("proc/net/dev_snmp6/{interface}")).filter(|_| group.is_ipv6());
-    match counters.and_then(|text| crate::host::of_column(&text, "Icmp6InGroupMembQueries")) {
+    match counters.and_then(|text| crate::host::snmp6_counter(&text, "Icmp6InGroupMembQueries")) {
         None => Finding::new(check, Severity::Unknown, "this system does not count queries")
             .costs(forgets)
             .verify(watch),

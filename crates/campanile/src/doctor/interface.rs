@@ -147,7 +147,7 @@ fn reverse_path(tree: &Tree, interface: &str) -> Finding {
     let Some((all, own)) = of("all").zip(of(interface)) else { return Finding::unknown(check) };
     let mode = all.max(own);
     let text = tree.text("proc/net/netstat").unwrap_or_default();
-    let dropped = crate::host::of_rows(&text, "TcpExt", "IPReversePathFilter").unwrap_or(0);
+    let dropped = crate::host::snmp_counter(&text, "TcpExt", "IPReversePathFilter").unwrap_or(0);
     let evidence = format!(
         "rp_filter is {mode} on {interface}; {dropped} packets were dropped for it on all interfaces"
     );

@@ -11,7 +11,7 @@ use super::group::interface_option;
 use super::tree::Tree;
 use super::{Finding, Severity};
 use crate::beacon::{BeaconError, Listener, ListenerConfig};
-use crate::host::{of_column, of_rows};
+use crate::host::{snmp_counter, snmp6_counter};
 
 const CHECK: &str = "live test";
 
@@ -154,8 +154,8 @@ impl Counts {
         let text = |name: &str| tree.text(&format!("proc/net/{name}")).unwrap_or_default();
         let (v4, v6, more) = (text("snmp"), text("snmp6"), text("netstat"));
         let both = |row: &str, name: &str| {
-            let four = of_rows(&v4, row, name);
-            let six = of_column(&v6, &format!("{row}6{name}")).unwrap_or(0);
+            let four = snmp_counter(&v4, row, name);
+            let six = snmp6_counter(&v6, &format!("{row}6{name}")).unwrap_or(0);
             four.map(|four| four.saturating_add(six))
         };
         let device = interface.and_then(|name| Device::read(tree, name));
@@ -163,7 +163,7 @@ impl Counts {
             arrived: device.map(|device| device.received),
             ended: [
                 ("the interface dropped or took for damaged", device.map(|device| device.not_received())),
-                ("the reverse path filter dropped", of_rows(&more, "TcpExt", "IPReversePathFilter")),
+                ("the reverse path filter dropped", snmp_counter(&more, "TcpExt", "IPReversePathFilter")),
                 ("had a wrong header", both("Ip", "InHdrErrors")),
                 ("had a wrong checksum", both("Udp", "InCsumErrors")),
                 ("found a socket full", both("Udp", "RcvbufErrors")),

@@ -4,7 +4,7 @@ use campanile_engine::{Choice, Config, Engine};
 
 use super::tree::Tree;
 use super::{Finding, Severity};
-use crate::host::{Counters, of_column, of_rows};
+use crate::host::{Counters, snmp_counter, snmp6_counter};
 
 pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
     let counters = Counters::read(None);
@@ -139,8 +139,8 @@ const FITTING: &str = "# send datagrams that fit the wire: of Ethernet, 1472 byt
 /// What IPv4 and IPv6 counted together.
 fn of_ip(tree: &Tree, name: &str) -> Option<u64> {
     let text = |file: &str| tree.text(&format!("proc/net/{file}")).unwrap_or_default();
-    let six = of_column(&text("snmp6"), &format!("Ip6{name}")).unwrap_or(0);
-    of_rows(&text("snmp"), "Ip", name).map(|four| four.saturating_add(six))
+    let six = snmp6_counter(&text("snmp6"), &format!("Ip6{name}")).unwrap_or(0);
+    snmp_counter(&text("snmp"), "Ip", name).map(|four| four.saturating_add(six))
 }
 
 fn backend(tree: &Tree) -> Finding {

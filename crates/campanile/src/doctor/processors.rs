@@ -7,7 +7,7 @@ use campanile_engine::cpu;
 
 use super::tree::Tree;
 use super::{Finding, Severity};
-use crate::host::{Processors, Times, of_hex_column};
+use crate::host::{Processors, Times, softnet_sum};
 
 pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
     vec![governor(tree), stolen(Processors::read().all()), waking(tree, lateness())]
@@ -42,7 +42,7 @@ fn processors(tree: &Tree) -> Processors {
 
 /// What all processors together took from interfaces and from each other.
 fn packets(tree: &Tree) -> u64 {
-    tree.text("proc/net/softnet_stat").and_then(|text| of_hex_column(&text, 0)).unwrap_or(0)
+    tree.text("proc/net/softnet_stat").and_then(|text| softnet_sum(&text, 0)).unwrap_or(0)
 }
 
 /// One processor that has no time left but for interrupts, while the others have.

@@ -32,22 +32,22 @@ impl Counters {
     pub fn read(interface: Option<&str>) -> Self {
         let mut counters = Self::default();
         if let Some(v4) = text::read("/proc/net/snmp") {
-            let of = |name| of_rows(&v4, "Udp", name);
-            counters.send_discarded = of_rows(&v4, "Ip", "OutDiscards");
+            let of = |name| snmp_counter(&v4, "Udp", name);
+            counters.send_discarded = snmp_counter(&v4, "Ip", "OutDiscards");
             counters.receive_buffer_errors = of("RcvbufErrors");
             counters.send_buffer_errors = of("SndbufErrors");
             counters.checksum_errors = of("InCsumErrors");
         }
         if let Some(v6) = text::read("/proc/net/snmp6") {
-            let add = |sum: &mut Option<u64>, name| *sum = plus(*sum, of_column(&v6, name));
+            let add = |sum: &mut Option<u64>, name| *sum = plus(*sum, snmp6_counter(&v6, name));
             add(&mut counters.receive_buffer_errors, "Udp6RcvbufErrors");
             add(&mut counters.send_buffer_errors, "Udp6SndbufErrors");
             add(&mut counters.send_discarded, "Ip6OutDiscards");
             add(&mut counters.checksum_errors, "Udp6InCsumErrors");
         }
         if let Some(softnet) = text::read("/proc/net/softnet_stat") {
-            counters.backlog_dropped = of_hex_column(&softnet, 1);
-            counters.backlog_squeezed = of_hex_column(&softnet, 2);
+            counters.backlog_dropped = softnet_sum(&softnet, 1);
+            counters.backlog_squeezed = softnet_sum(&softnet, 2);
         }
         if let Some(interface) = interface.filter(|name| !name.contains('/') && *name != "..") {
             let of = |name: &str| {
@@ -88,24 +88,22 @@ fn plus(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     }
 }
 
-/// A number of `/proc/net/snmp`: a row of names, and below it a row of numbers.
-pub(crate) fn of_rows(text: &str, row: &str, name: &str) -> Option<u64> {
+/// A counter of `/proc/net/snmp` or `netstat`: a row of names, and below it a row of numbers.
+pub(crate) fn snmp_counter(text: &str, row: &str, name: &str) -> Option<u64> {
     let mut rows = text.lines().filter_map(|line| line.strip_prefix(row)?.strip_prefix(": "));
     let (names, numbers) = (rows.next()?, rows.next()?);
     let index = names.split_whitespace().position(|word| word == name)?;
     numbers.split_whitespace().nth(index)?.parse().ok()
 }
 
-/// A number of `/proc/net/snmp6`: a name and a number on each line.
-pub(crate) fn of_column(text: &str, name: &str) -> Option<u64> {
-    let words = |line: &'_ str| {
-        line.split_once(char::is_whitespace).map(|(name, rest)| (name.to_owned(), rest.trim().to_owned()))
-    };
-    text.lines().filter_map(words).find(|(word, _)| word == name)?.1.parse().ok()
+/// A counter of `/proc/net/snmp6`: a name and a number on each line.
+pub(crate) fn snmp6_counter(text: &str, name: &str) -> Option<u64> {
+    let mut pairs = text.lines().filter_map(|line| line.split_once(char::is_whitespace));
+    pairs.find(|(word, _)| *word == name)?.1.trim().parse().ok()
 }
 
 /// The sum of a column of `/proc/net/softnet_stat`: a line for each processor, in hexadecimal.
-pub(crate) fn of_hex_column(text: &str, column: usize) -> Option<u64> {
+pub(crate) fn softnet_sum(text: &str, column: usize) -> Option<u64> {
     let numbers = text.lines().map(|line| u64::from_str_radix(line.split_whitespace().nth(column)?, 16).ok());
     numbers.reduce(plus).flatten()
 }
@@ -117,12 +115,15 @@ mod tests {
     #[test]
     fn numbers_stand_below_their_names() {
         let text = "Udp: InDatagrams NoPorts RcvbufErrors\nUdp: 7 8 9\nUdpLite: InDatagrams\nUdpLite: 1\n";
-        assert_eq!(of_rows(text, "Udp", "RcvbufErrors"), Some(9));
-        assert_eq!(of_rows(text, "UdpLite", "InDatagrams"), Some(1));
-        assert_eq!((of_rows(text, "Udp", "MemErrors"), of_rows("", "Udp", "NoPorts")), (None, None));
-        assert_eq!(of_column("Udp6InErrors   \t3\nUdp6NoPorts  4\n", "Udp6NoPorts"), Some(4));
-        assert_eq!(of_hex_column("0a 10 1\n0b 0f 2\n", 1), Some(31));
-        assert_eq!((of_hex_column("", 1), of_hex_column("0a\n", 1)), (None, None));
+        assert_eq!(snmp_counter(text, "Udp", "RcvbufErrors"), Some(9));
+        assert_eq!(snmp_counter(text, "UdpLite", "InDatagrams"), Some(1));
+        assert_eq!(
+            (snmp_counter(text, "Udp", "MemErrors"), snmp_counter("", "Udp", "NoPorts")),
+            (None, None)
+        );
+        assert_eq!(snmp6_counter("Udp6InErrors   \t3\nUdp6NoPorts  4\n", "Udp6NoPorts"), Some(4));
+        assert_eq!(softnet_sum("0a 10 1\n0b 0f 2\n", 1), Some(31));
+        assert_eq!((softnet_sum("", 1), softnet_sum("0a\n", 1)), (None, None));
     }
 
     #[test]
