@@ -55,7 +55,7 @@ mod writer;
 
 pub use arrival::Refusal;
 pub use collecting::{CollectProgress, Collecting};
-pub use digest::{Digest, NoDigest};
+pub use digest::{Digest, DigestError};
 pub use error::{FileAction, FileError};
 pub use layout::TooLarge;
 pub use manifest::{Entry, Manifest, ManifestError};

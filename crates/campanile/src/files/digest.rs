@@ -115,23 +115,23 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A text is no hash: not 64 hexadecimal digits, small letters.
+/// The error of a text that is no hash: one has 64 hexadecimal digits, in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoDigest;
+pub struct DigestError;
 
-impl fmt::Display for NoDigest {
+impl fmt::Display for DigestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a hash is 64 hexadecimal digits")
     }
 }
 
-impl std::error::Error for NoDigest {}
+impl std::error::Error for DigestError {}
 
 impl FromStr for Digest {
-    type Err = NoDigest;
+    type Err = DigestError;
 
-    fn from_str(text: &str) -> Result<Self, NoDigest> {
-        let text: &[u8; Self::LEN * 2] = text.as_bytes().try_into().map_err(|_| NoDigest)?;
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let text: &[u8; Self::LEN * 2] = text.as_bytes().try_into().map_err(|_| DigestError)?;
         let mut bytes = [0; Self::LEN];
         for (byte, digits) in bytes.iter_mut().zip(text.chunks_exact(2)) {
             *byte = digit(digits[0])? << 4 | digit(digits[1])?;
@@ -140,11 +140,11 @@ impl FromStr for Digest {
     }
 }
 
-fn digit(c: u8) -> Result<u8, NoDigest> {
+fn digit(c: u8) -> Result<u8, DigestError> {
     match c {
         b'0'..=b'9' => Ok(c - b'0'),
         b'a'..=b'f' => Ok(c - b'a' + 10),
-        _ => Err(NoDigest),
+        _ => Err(DigestError),
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(hash.to_string(), OF_NOTHING);
         assert_eq!(OF_NOTHING.parse(), Ok(hash));
         for text in ["", "af", &OF_NOTHING.to_uppercase(), &OF_NOTHING[1..], &format!("{OF_NOTHING}0")] {
-            assert_eq!(text.parse::<Digest>(), Err(NoDigest), "{text}");
+            assert_eq!(text.parse::<Digest>(), Err(DigestError), "{text}");
         }
     }
 
