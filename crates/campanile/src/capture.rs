@@ -50,7 +50,7 @@ pub struct Frame<'a> {
     pub number: u64,
     /// When it was captured, since 1970; `None` where the file does not say.
     pub time: Option<Duration>,
-    /// What it begins with.
+    /// The link layer whose header it begins with.
     pub link: LinkType,
     /// Bytes that it had on the wire: the capture may hold fewer.
     pub len: usize,
@@ -70,7 +70,7 @@ impl<R: Read> Capture<R> {
     /// Reads the head of a capture file.
     ///
     /// # Errors
-    /// It cannot be read, or it is no capture that is known.
+    /// It cannot be read, or is neither pcap nor pcapng.
     pub fn open(reader: R) -> Result<Self, CaptureError> {
         let mut source = Source::new(reader);
         let magic = source.exactly(4)?.ok_or(CaptureError::NotACapture)?;
@@ -128,9 +128,9 @@ impl Order {
 /// Why a capture cannot be read, or not to its end.
 #[derive(Debug)]
 pub enum CaptureError {
-    /// The system's answer.
+    /// The reader failed.
     Read(io::Error),
-    /// It begins as no capture does.
+    /// It does not begin with a magic number of pcap or pcapng.
     NotACapture,
     /// The file ends in the middle of a frame.
     CutShort,
@@ -143,7 +143,7 @@ pub enum CaptureError {
     Corrupt(Corruption),
 }
 
-/// What contradicts a format.
+/// How a file contradicts its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corruption {
     /// A version that is not known.

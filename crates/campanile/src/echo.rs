@@ -102,7 +102,7 @@ pub struct EchoServer {
 
 type EchoBoard = Board<{ EchoCounts::WORDS }>;
 
-/// What a server turned out to be.
+/// How a server runs: what was asked for, as far as the system gave it.
 #[derive(Clone, Debug, Serialize)]
 pub struct EchoDescription {
     /// The address and port that it listens on.
@@ -143,7 +143,7 @@ impl EchoServer {
         Bound::new(config)?.start()
     }
 
-    /// What the server turned out to be.
+    /// How the server runs.
     #[must_use]
     pub fn description(&self) -> &EchoDescription {
         &self.description

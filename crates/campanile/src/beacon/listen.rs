@@ -68,9 +68,9 @@ pub struct Heard {
     pub time: Utc,
     /// Its bytes, head included.
     pub bytes: usize,
-    /// What its head says; `None` if it is not of a beacon, or there are too many sources to keep apart.
+    /// What its head says; `None` if no beacon sent it, or if there are more sources than are kept apart.
     pub number: Option<Number>,
-    /// What it says: behind the head, or all of it if it has none.
+    /// Its bytes behind the head; all of them if it has none.
     pub payload: Vec<u8>,
 }
 
@@ -97,8 +97,8 @@ pub struct SourceSummary {
 }
 
 impl Listener {
-    /// Joins the group on the chosen interfaces. Without a choice those that cannot are left out, and told by
-    /// [`Listener::unheard`].
+    /// Joins the group on the chosen interfaces; without a choice on every interface that can. [`Listener::unheard`] tells which
+    /// cannot.
     ///
     /// # Errors
     /// The address is no group, an interface that was chosen cannot, or none can.

@@ -17,7 +17,7 @@ pub struct Sieve {
     ports: Box<[u64; 1024]>,
 }
 
-/// What a payload turned out to be.
+/// What a payload turned out to be: a packet, or one that is broken.
 pub type Verdict<'a> = Result<Seen<'a>, Flaw>;
 
 /// A packet that breaks no rule.

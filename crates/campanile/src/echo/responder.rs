@@ -21,7 +21,7 @@ pub(crate) struct ProbeResponder {
     clock: Clock,
     receive_buffer: usize,
     boards: Arc<[Arc<EchoBoard>]>,
-    /// Those of all sockets.
+    /// The drop meters of all sockets.
     meters: Arc<[DropMeter]>,
 }
 

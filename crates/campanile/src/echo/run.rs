@@ -60,7 +60,7 @@ pub(super) fn run(
 
 struct Worker<'m> {
     guard: Guard,
-    /// That of its socket, unless the socket is also another worker's, which has it.
+    /// The drop meter of its socket. Where workers share a socket the first of them has it.
     meter: Option<&'m DropMeter>,
     now: Instant,
     /// What the engine does not count.

@@ -56,7 +56,7 @@ impl Collecting {
         Ok(Self { shared, offering, _thread: thread })
     }
 
-    /// The offering, once, as soon as it is made; `None` when it is not for this long.
+    /// The offering, once, as soon as it is made; `None` if that takes longer than `timeout`.
     ///
     /// # Errors
     /// The first file that cannot be sent.

@@ -172,7 +172,7 @@ impl Filling {
     /// Writes packets, whose numbers are those of their blocks.
     ///
     /// # Errors
-    /// [`Refusal::Blocks`] if one of them is none of this session or has the wrong length; or a file cannot be written.
+    /// [`Refusal::Blocks`] if one of them does not belong to this session or has the wrong length; or a file cannot be written.
     pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<(), ArrivalError> {
         for run in packets.runs() {
             if !self.is_of_session(&run) {

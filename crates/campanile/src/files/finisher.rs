@@ -51,7 +51,7 @@ pub(crate) enum Job {
 pub(crate) struct Filled {
     /// Where it is.
     pub(crate) paths: PartialPaths,
-    /// Its files, of which there is one.
+    /// Its files, at least one.
     pub(crate) entries: Vec<Entry>,
     /// What is hashed of it already.
     pub(crate) hashing: Hashing,
@@ -128,8 +128,9 @@ impl Finisher {
     pub(crate) fn start(inbox: Arc<Inbox>, meter: Arc<Meter>) -> io::Result<Self> {
         let (jobs, work) = mpsc::sync_channel(JOBS);
         let (teller, verdicts) = async_channel::bounded(JOBS);
-        let by = Arc::clone(&meter);
-        let thread = DiskThread::start("file-finisher", move || work_off(&work, &teller, &inbox, &by))?;
+        let thread_meter = Arc::clone(&meter);
+        let thread =
+            DiskThread::start("file-finisher", move || work_off(&work, &teller, &inbox, &thread_meter))?;
         Ok(Self { jobs, verdicts, pending: VecDeque::new(), meter, _thread: thread })
     }
 

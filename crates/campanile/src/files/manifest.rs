@@ -46,7 +46,7 @@ pub enum ManifestError {
     Version(u32),
     /// It has no file, or more than [`Manifest::FILES_MAX`].
     Count(usize),
-    /// A name is none.
+    /// A name is not one that a file can have on every system.
     Name {
         /// The text of the name.
         name: String,

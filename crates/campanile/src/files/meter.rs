@@ -1,4 +1,4 @@
-//! What other threads see of hashing, and say to it.
+//! Hashing as other threads see it: how far it is, and a way to stop it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

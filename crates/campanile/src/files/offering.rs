@@ -34,13 +34,13 @@ struct Original {
 /// Why files cannot be sent.
 #[derive(Debug)]
 pub enum OfferingError {
-    /// The system does not give a file.
+    /// A file or directory cannot be read.
     File(FileError),
     /// This is neither a file nor a directory.
     Kind(PathBuf),
-    /// A name is none that every system can have. The path is the file's.
+    /// A file's name is not one that it can have on every system: the file's path, and the rule that the name breaks.
     Name(PathBuf, NameError),
-    /// All together they make no manifest.
+    /// Together they break a rule of manifests.
     Manifest(ManifestError),
 }
 

@@ -38,7 +38,7 @@ impl Reader {
         &self.publisher
     }
 
-    /// What happened next; `None` when nothing does for this long, or there will be no more.
+    /// What happened next; `None` if nothing did within `timeout`, or there will be no more.
     pub(crate) fn next(&self, timeout: Duration) -> Option<Told> {
         self.told.recv_timeout(timeout).ok()
     }

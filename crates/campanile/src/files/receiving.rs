@@ -194,7 +194,7 @@ impl FileReceiver {
         })
     }
 
-    /// What happened next; `None` when nothing does for this long, or nothing but progress.
+    /// The next event; `None` if there was none within `timeout`, or only progress.
     ///
     /// # Errors
     /// What keeps it from going on.

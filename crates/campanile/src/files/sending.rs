@@ -144,7 +144,7 @@ impl FileSender {
         })
     }
 
-    /// Serves the session for this long, or until something happened.
+    /// The next event; `None` if there was none within `timeout`, or nothing that is told.
     ///
     /// # Errors
     /// What keeps it from going on. The session is over then.

@@ -13,7 +13,7 @@ use super::error::{FileAction, FileError};
 #[derive(Debug)]
 pub(crate) struct Spool {
     path: PathBuf,
-    /// There is none before there is a packet: sessions are easily invented.
+    /// Made with the first packet: anybody can invent sessions.
     file: Option<File>,
     /// Where the packet of a block stands, and its length.
     places: BTreeMap<u64, (u64, usize)>,
