@@ -235,7 +235,7 @@ impl Reported {
             standing: report.standing.to_string(),
             had: report.had,
             total: report.total,
-            loss_percent: f64::from(report.loss) / 655.36,
+            loss_percent: report.loss_percent(),
             headroom: report.headroom,
         }
     }

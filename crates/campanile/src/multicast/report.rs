@@ -105,6 +105,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// What it lost of what was sent the first time, in percent.
+    #[must_use]
+    pub fn loss_percent(&self) -> f64 {
+        loss_percent(self.loss)
+    }
+
     /// The length of the packet.
     pub(super) const LEN: usize = HEADER_LEN + BODY_LEN;
 
@@ -166,10 +172,15 @@ impl Report {
     }
 }
 
+/// A loss in percent, from the unit of reports.
+pub(super) fn loss_percent(loss: u16) -> f64 {
+    f64::from(loss) * 100.0 / 65_536.0
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { receiver, standing, had, total, .. } = self;
-        let loss = f64::from(self.loss) / 655.36;
+        let loss = self.loss_percent();
         write!(f, "report of {receiver}: {standing}, {had} of {total} packets, loss {loss:.1} %")
     }
 }

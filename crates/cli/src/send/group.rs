@@ -65,7 +65,7 @@ impl fmt::Display for Line<'_> {
         let silence = heard_at.elapsed();
         let address = address.to_string();
         write!(f, "{:8}  {address:15} {:>3} %  loss ", report.receiver.to_string(), percent(listener))?;
-        write!(f, "{:4.1} %", f64::from(report.loss) / 655.36)?;
+        write!(f, "{:4.1} %", report.loss_percent())?;
         match report.standing {
             Standing::Joined if silence > *patience => write!(f, "  silent for {} s", silence.as_secs()),
             Standing::Joined => Ok(()),
@@ -80,9 +80,9 @@ struct Others<'a>(&'a [&'a Listener]);
 impl fmt::Display for Others<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(listeners) = self;
-        let (mut gone, mut loss, mut least) = (0, 0, None);
+        let (mut gone, mut loss_percent, mut least) = (0, 0.0_f64, None);
         for listener in *listeners {
-            loss = loss.max(listener.report.loss);
+            loss_percent = loss_percent.max(listener.report.loss_percent());
             match listener.report.standing {
                 Standing::Complete => {}
                 Standing::Failed | Standing::Left => gone += 1,
@@ -97,8 +97,8 @@ impl fmt::Display for Others<'_> {
         if let Some(least) = least {
             write!(f, ", the slowest has {least} %")?;
         }
-        if loss > 0 {
-            write!(f, ", loss up to {:.1} %", f64::from(loss) / 655.36)?;
+        if loss_percent > 0.0 {
+            write!(f, ", loss up to {loss_percent:.1} %")?;
         }
         Ok(())
     }

@@ -113,7 +113,7 @@ impl Receiver {
             standing: report.standing.to_string(),
             had: report.had,
             total: report.total,
-            loss_percent: f64::from(report.loss) / 655.36,
+            loss_percent: report.loss_percent(),
             is_complete: report.standing == Standing::Complete,
         }
     }

@@ -14,7 +14,7 @@ use super::{Departure, To};
 use crate::multicast::bulk::Progress;
 use crate::multicast::chance::{self, Chance};
 use crate::multicast::diary::SourceEntry;
-use crate::multicast::report::{Receipt, ReceiverId, Report};
+use crate::multicast::report::{Receipt, ReceiverId, Report, loss_percent};
 
 /// Reports to every source that it was told of.
 ///
@@ -73,7 +73,7 @@ impl Reporter {
             tsi: tsi.to_string(),
             address: subject.source,
             packets: subject.heard.packets().into(),
-            loss_percent: Some(f64::from(subject.heard.loss()) / 655.36),
+            loss_percent: Some(loss_percent(subject.heard.loss())),
             rate_bps: None,
         };
         self.subjects.iter().map(entry).collect()
