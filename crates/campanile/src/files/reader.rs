@@ -62,7 +62,7 @@ impl Work {
                 _ => Ok(()),
             };
             if served.is_err() {
-                self.supplier.abort(BROKEN);
+                self.supplier.abort(UNREADABLE);
             }
             if self.teller.send(served.map(|()| event)).is_err() {
                 return;
@@ -80,5 +80,5 @@ impl Work {
 /// Events that wait for the application.
 const EVENTS: usize = 1024;
 
-/// A file cannot be read any more: why a session is aborted, in the words of OPT_RST's number.
-const BROKEN: u8 = 2;
+/// The reason that OPT_RST tells receivers (RFC 3208 section 9.8): a file of the session cannot be read any more.
+const UNREADABLE: u8 = 2;

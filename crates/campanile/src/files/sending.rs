@@ -175,7 +175,7 @@ impl FileSender {
     /// Ends the session as it is. The receivers are told.
     pub fn abort(&mut self) {
         self.is_ending = true;
-        self.reader.publisher().abort(GONE);
+        self.reader.publisher().abort(ENDED);
     }
 
     /// Whether everything was sent at least once.
@@ -293,8 +293,8 @@ const LAST_RECEIPTS: Duration = Duration::from_millis(500);
 /// How long after the end of a receiver a report of its progress may come that it sent before.
 const OVERTAKEN: Duration = Duration::from_secs(1);
 
-/// Why a session is aborted, in the words of OPT_RST's number: somebody wanted it.
-const GONE: u8 = 1;
+/// The reason that OPT_RST tells receivers (RFC 3208 section 9.8): whoever sends has ended the session.
+const ENDED: u8 = 1;
 
 impl fmt::Display for SendStartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
