@@ -125,7 +125,7 @@ impl Guard {
     pub(crate) fn admit(&mut self, offer: &Offer<'_>, now: Instant) -> Result<(), Cause> {
         self.check_source(offer)?;
         let head = Head::of(offer.head);
-        let source = self.key.hash(words(offer.from));
+        let source = self.key.hash(address_words(offer.from));
         let fingerprint = self.key.hash([source, head.low, head.high, head.len]);
         let place = self.high_water.visit(source, now);
         if !self.high_water.exceeds(place, head.number()) && self.replies.is_recent(fingerprint, now) {
@@ -156,7 +156,7 @@ impl Guard {
         let Some(small) = self.small.as_mut().filter(|_| offer.head.len() < Header::LEN) else {
             return Ok(());
         };
-        let source = source(&self.key, offer.from.ip());
+        let source = limited_source(&self.key, offer.from.ip());
         let admitted =
             small.sources.take(source, offer.count, now) && small.bucket.take(small.rate, offer.count, now);
         if admitted { Ok(()) } else { Err(Cause::Small) }
@@ -165,7 +165,7 @@ impl Guard {
     fn check_limit(&mut self, offer: &Offer<'_>, now: Instant) -> Result<(), Cause> {
         let ip = offer.from.ip();
         let Some(sources) = self.sources.as_mut().filter(|_| !ip.is_loopback()) else { return Ok(()) };
-        let admitted = sources.take(source(&self.key, ip), offer.count, now);
+        let admitted = sources.take(limited_source(&self.key, ip), offer.count, now);
         if admitted { Ok(()) } else { Err(Cause::SourceLimit) }
     }
 }
@@ -197,8 +197,8 @@ impl Head {
     }
 }
 
-/// Who sent it, address and port, in words.
-fn words(from: SocketAddr) -> [u64; 3] {
+/// A sender's address and port, as the words that are hashed.
+fn address_words(from: SocketAddr) -> [u64; 3] {
     let ip = match from.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
         IpAddr::V6(ip) => ip.to_bits(),
@@ -206,9 +206,8 @@ fn words(from: SocketAddr) -> [u64; 3] {
     [(ip >> 64) as u64, ip as u64, from.port().into()]
 }
 
-/// What shares a limit, in one number: an IPv4 address, or the network part of an IPv6 address, which is all that its holder does
-/// not choose.
-fn source(key: &Key, ip: IpAddr) -> u64 {
+/// The hash of what shares a limit: an IPv4 address, or the /64 network of an IPv6 address, whose holder chooses the other half.
+fn limited_source(key: &Key, ip: IpAddr) -> u64 {
     match ip {
         IpAddr::V4(ip) => key.hash([u64::from(ip.to_bits()), 4]),
         IpAddr::V6(ip) => key.hash([(ip.to_bits() >> 64) as u64, 6]),
