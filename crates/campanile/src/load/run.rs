@@ -87,7 +87,7 @@ struct Client {
     flight: Flight,
     latest: Latest,
     /// It stands in [`Turn::Ready`].
-    ready: bool,
+    is_queued: bool,
 }
 
 /// The packets of a client that are out.
@@ -135,7 +135,7 @@ impl<'p> Worker<'p> {
             lane: plan.lane(index),
             flight: Flight::new(plan),
             latest: Latest::default(),
-            ready: true,
+            is_queued: true,
         };
         let start = plan.start();
         let measured = plan.measured_from(start)..plan.end(start);
@@ -172,7 +172,7 @@ impl<'p> Worker<'p> {
                     Turn::Ready(ready) => ready.pop_front(),
                     Turn::Round(_) => return Progress::Stuck,
                 };
-                self.clients[index].ready = false;
+                self.clients[index].is_queued = false;
                 continue;
             }
             if due.is_some_and(|due| trains >= self.burst(due)) {
@@ -367,8 +367,8 @@ impl<'p> Worker<'p> {
     fn enqueue(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let Turn::Ready(ready) = &mut self.turn else { return };
-        if !client.ready {
-            client.ready = true;
+        if !client.is_queued {
+            client.is_queued = true;
             ready.push_back(index);
         }
     }
