@@ -38,7 +38,6 @@
 //! What a session is on the wire beyond RFC 3208 stands in `docs/multicast.md`.
 
 mod bulk;
-mod chance;
 mod counts;
 mod diary;
 #[cfg(feature = "futures")]
@@ -50,6 +49,7 @@ mod options;
 mod profile;
 mod publisher;
 mod queue;
+mod random;
 mod report;
 mod subscriber;
 

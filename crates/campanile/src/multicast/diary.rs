@@ -14,10 +14,10 @@ use async_channel::{Receiver, Sender};
 use campanile_engine::privilege;
 use serde::Serialize;
 
-use super::chance;
 use super::counts::Counts;
 use super::node::StartError;
 use super::options::Options;
+use super::random;
 use crate::utc::Utc;
 
 /// What a node writes down at one moment.
@@ -69,7 +69,7 @@ impl Diary {
         let refused = |error| StartError::Diagnostics(directory.clone(), error);
         fs::create_dir_all(directory).map_err(refused)?;
         let port = options.network.group.port();
-        let name = format!("{role}-{port}-{}-{:08x}.jsonl", std::process::id(), chance::word() as u32);
+        let name = format!("{role}-{port}-{}-{:08x}.jsonl", std::process::id(), random::word() as u32);
         let path = directory.join(name);
         let book =
             Book::open(path, options.diagnostics.file_len, options.diagnostics.files).map_err(refused)?;

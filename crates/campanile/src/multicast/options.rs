@@ -131,7 +131,7 @@ impl Carrier {
 pub struct InjectedLoss {
     /// The share that is dropped, from 0 to 1.
     pub share: f64,
-    /// The seed that the drops are drawn from; 0 for one by chance.
+    /// The seed that the drops are drawn from; 0 for a random one.
     pub seed: u64,
 }
 

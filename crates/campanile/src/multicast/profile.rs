@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::chance;
+use super::random;
 
 /// What a session says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Profile {
     #[must_use]
     pub fn new(content: ContentKind) -> Self {
         let hash = if content == ContentKind::Files { Hash::Blake3 } else { Hash::None };
-        Profile { content, hash, cipher: Cipher::None, key_epoch: 0, cookie: chance::word() }
+        Profile { content, hash, cipher: Cipher::None, key_epoch: 0, cookie: random::word() }
     }
 
     /// Reads the profile at the front of `bytes`.

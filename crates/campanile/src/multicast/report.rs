@@ -11,9 +11,9 @@ use std::time::Duration;
 use campanile_pgm::Seq;
 use campanile_pgm::wire::{HEADER_LEN, PrivateType, Session};
 
-use super::chance;
+use super::random;
 
-/// A receiver, as it names itself: 128 bits of chance, or of a hash for one that is the same after it was started again.
+/// A receiver, as it names itself: 128 random bits, or those of a hash for one that is the same after it was started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReceiverId(pub u128);
 
@@ -22,7 +22,7 @@ impl ReceiverId {
     pub(super) const ALL: Self = ReceiverId(0);
 
     pub(super) fn random() -> Self {
-        ReceiverId(u128::from(chance::word()) << 64 | u128::from(chance::word()))
+        ReceiverId(u128::from(random::word()) << 64 | u128::from(random::word()))
     }
 
     /// The receiver of an address that keeps what it receives at `place`.

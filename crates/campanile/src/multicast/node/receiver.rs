@@ -11,10 +11,10 @@ use campanile_pgm::{Instant, Tsi};
 use super::reporter::Reporter;
 use super::running::runs;
 use super::{Arrival, Departure, Seat};
-use crate::multicast::chance;
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diary::SourceEntry;
 use crate::multicast::options::Options;
+use crate::multicast::random;
 use crate::multicast::report::ReceiverId;
 
 /// Takes what a receiver delivers.
@@ -60,7 +60,7 @@ impl<S: Sink> ReceiverSeat<S> {
     ) -> Self {
         let receiving = &options.receiving;
         let config = ReceiverConfig {
-            seed: chance::word(),
+            seed: random::word(),
             consumer,
             join: receiving.join,
             front: FRONT,

@@ -12,8 +12,8 @@ use campanile_pgm::{Destination, Instant, Seq, Tsi};
 use self::heard::Heard;
 use super::{Departure, To};
 use crate::multicast::bulk::Progress;
-use crate::multicast::chance::{self, Chance};
 use crate::multicast::diary::SourceEntry;
+use crate::multicast::random::{self, Rng};
 use crate::multicast::report::{Receipt, ReceiverId, Report, loss_percent};
 
 /// Reports to every source that it was told of.
@@ -28,7 +28,7 @@ pub(crate) struct Reporter {
     subjects: HashMap<Tsi, Subject>,
     /// Sources at a time.
     limit: usize,
-    chance: Chance,
+    rng: Rng,
     next: Instant,
     sent: u64,
 }
@@ -61,7 +61,7 @@ impl Reporter {
             destination_port,
             subjects: HashMap::new(),
             limit,
-            chance: Chance::new(chance::word()),
+            rng: Rng::new(random::word()),
             next: Instant::FAR_FUTURE,
             sent: 0,
         }
@@ -140,7 +140,7 @@ impl Reporter {
             } else {
                 (subject.called.unwrap_or(INTERVAL), INTERVAL)
             };
-            let due = now.plus_nanos(self.chance.word() % spread.as_nanos() as u64);
+            let due = now.plus_nanos(self.rng.word() % spread.as_nanos() as u64);
             subject.interval = interval;
             (subject.due, subject.unanswered) = (due, 0);
             self.next = self.next.min(due);
@@ -154,7 +154,7 @@ impl Reporter {
         if receipt.receiver == ReceiverId::ALL && subject.source == from {
             let spread = receipt.interval.clamp(INTERVAL_MIN, INTERVAL);
             subject.called = Some(spread);
-            let due = now.plus_nanos(self.chance.word() % spread.as_nanos() as u64);
+            let due = now.plus_nanos(self.rng.word() % spread.as_nanos() as u64);
             if subject.is_joined() && due < subject.due {
                 subject.due = due;
                 self.next = self.next.min(due);
@@ -199,7 +199,7 @@ impl Reporter {
         let report = subject.report(self.receiver, self.held, headroom, needs)?;
         let packet = report.emit(Session { tsi: *tsi, destination_port: self.destination_port });
         buffer[..packet.len()].copy_from_slice(&packet);
-        let jitter_ns = self.chance.word() % (subject.interval.as_nanos() as u64 / 4).max(1);
+        let jitter_ns = self.rng.word() % (subject.interval.as_nanos() as u64 / 4).max(1);
         subject.reported(now, jitter_ns);
         let to = Destination::Host { nla: subject.source, interface: subject.interface };
         self.sent += 1;

@@ -14,11 +14,11 @@ use campanile_pgm::source::ConfigError;
 use super::sheets::Sheets;
 use super::{Arrival, Departure, Seat, StartError, To};
 use crate::clock::Clock;
-use crate::multicast::chance::{self, Chance};
 use crate::multicast::counts::{CountBoard, Counter, Counts};
 use crate::multicast::diary::{Diary, Entry};
 use crate::multicast::links::{Links, Sockets};
 use crate::multicast::options::{InjectedLoss, Options};
+use crate::multicast::random::{self, Rng};
 
 /// What other threads ask of a node's thread.
 pub(super) enum Errand {
@@ -398,18 +398,18 @@ pub(super) fn runs<'a>(
 /// Drops datagrams on purpose.
 struct Loss {
     share: f64,
-    chance: Chance,
+    rng: Rng,
     dropped: u64,
 }
 
 impl Loss {
     fn new(options: InjectedLoss) -> Self {
-        let seed = if options.seed == 0 { chance::word() } else { options.seed };
-        Loss { share: options.share, chance: Chance::new(seed), dropped: 0 }
+        let seed = if options.seed == 0 { random::word() } else { options.seed };
+        Loss { share: options.share, rng: Rng::new(seed), dropped: 0 }
     }
 
     fn keeps(&mut self) -> bool {
-        let drops = self.chance.happens(self.share);
+        let drops = self.rng.happens(self.share);
         self.dropped += u64::from(drops);
         !drops
     }

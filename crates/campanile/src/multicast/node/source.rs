@@ -15,11 +15,11 @@ use super::desk::Desk;
 use super::governor::{Governor, Sent, Told};
 use super::running::runs;
 use super::{Arrival, Departure, Seat, StartError};
-use crate::multicast::chance;
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diary::SourceEntry;
 use crate::multicast::links::{self, Way};
 use crate::multicast::options::{Mode, Options, Rate};
+use crate::multicast::random;
 use crate::multicast::report::Report;
 
 /// What gives a source its data, and hears of it.
@@ -228,9 +228,9 @@ impl<F: Feed> Seat for SourceSeat<F> {
     }
 }
 
-/// A new session's identifier: drawn by chance, so that publishers on one host, and those that begin at one moment, differ.
+/// A new session's identifier: drawn at random, so that publishers on one host, and those that begin at one moment, differ.
 pub(crate) fn session(options: &Options) -> Session {
-    let [a, b, c, d, e, f, high, low] = chance::word().to_be_bytes();
+    let [a, b, c, d, e, f, high, low] = random::word().to_be_bytes();
     let port = u16::from_be_bytes([high, low]).max(1);
     Session { tsi: Tsi { gsi: Gsi([a, b, c, d, e, f]), port }, destination_port: options.data_port() }
 }
@@ -243,7 +243,7 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Resul
     let defaults = SourceConfig::new(endpoint);
     Ok(SourceConfig {
         further: ways[1..].iter().map(|way| way.local).collect(),
-        seed: chance::word(),
+        seed: random::word(),
         tos: options.network.tos,
         packet_len: mtu.saturating_sub(options.overhead()).into(),
         framing: options.mode.framing(),

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::super::*;
-use crate::multicast::chance::Chance;
+use crate::multicast::random::Rng;
 use crate::multicast::report::Standing;
 
 pub(super) const PACKET: u64 = 1500;
@@ -118,7 +118,7 @@ impl World {
 
     /// What came of each of so many sessions.
     pub(super) fn run_all<const N: usize>(&self) -> [Outcome; N] {
-        let mut chance = Chance::new(self.seed);
+        let mut rng = Rng::new(self.seed);
         let mut queues = vec![0.0; self.ways.len()];
         let mut sessions: Vec<Session> = self.begin_ms.iter().map(|ms| Session::new(self, ms * MS)).collect();
         let mut limit = 0.0;
@@ -129,8 +129,8 @@ impl World {
                 *queue = f64::max(0.0, *queue - way.capacity * (way.share)(seconds) * STEP as f64 / 1e9);
             }
             sessions.iter_mut().for_each(|session| session.begin_turn(now, &self.ways, &queues));
-            while let Some(session) = next_to_send(&mut sessions, &mut chance) {
-                session.send(now, self, &mut queues, &mut chance);
+            while let Some(session) = next_to_send(&mut sessions, &mut rng) {
+                session.send(now, self, &mut queues, &mut rng);
             }
             if now < counted_from {
                 sessions.iter_mut().for_each(|session| session.mark = (session.sent, session.overrun()));
@@ -158,11 +158,11 @@ impl World {
 }
 
 /// One of the sessions that may send now, drawn by what they have to send: their packets mix on the way.
-fn next_to_send<'a>(sessions: &'a mut [Session], chance: &mut Chance) -> Option<&'a mut Session> {
+fn next_to_send<'a>(sessions: &'a mut [Session], rng: &mut Rng) -> Option<&'a mut Session> {
     let mut left: f64 = sessions.iter().map(Session::ready).sum();
     sessions.iter_mut().find(|session| {
         let ready = session.ready();
-        let is_next = ready > 0.0 && (ready >= left || chance.happens(ready / left));
+        let is_next = ready > 0.0 && (ready >= left || rng.happens(ready / left));
         left -= ready;
         is_next
     })
@@ -248,21 +248,21 @@ impl Session {
     }
 
     /// Sends a packet: new data or a repair, as chance will have it: in turns, they would keep step with a queue that drops.
-    fn send(&mut self, now: u64, world: &World, queues: &mut [f64], chance: &mut Chance) {
+    fn send(&mut self, now: u64, world: &World, queues: &mut [f64], rng: &mut Rng) {
         let has_data = self.sent.packets < self.sent_max;
         match self.wanted.first_key_value() {
-            Some((&packet, _)) if !has_data || chance.happens(0.5) => {
+            Some((&packet, _)) if !has_data || rng.happens(0.5) => {
                 self.wanted.remove(&packet);
-                self.repair(now, packet, world, queues, chance);
+                self.repair(now, packet, world, queues, rng);
             }
-            _ => self.say(now, world, queues, chance),
+            _ => self.say(now, world, queues, rng),
         }
         self.credit -= PACKET as f64;
         self.sent.bytes += PACKET;
     }
 
     /// Sends the next original packet.
-    fn say(&mut self, now: u64, world: &World, queues: &mut [f64], chance: &mut Chance) {
+    fn say(&mut self, now: u64, world: &World, queues: &mut [f64], rng: &mut Rng) {
         self.sent.packets += 1;
         self.sent_at.push(now);
         let packet = self.sent.packets;
@@ -272,7 +272,7 @@ impl Session {
                 party.holes.pop_first();
                 self.gone += 1;
             }
-            let came = party.hear(now, packet, way, (&mut queues[who], chance));
+            let came = party.hear(now, packet, way, (&mut queues[who], rng));
             if !came {
                 party.holes.insert(packet);
                 self.asks.push(Reverse((now + ASK_NS + 2 * way.delay_ns, packet, who)));
@@ -281,9 +281,9 @@ impl Session {
     }
 
     /// Sends a packet again; all get it, and it helps those that lack it.
-    fn repair(&mut self, now: u64, packet: u64, world: &World, queues: &mut [f64], chance: &mut Chance) {
+    fn repair(&mut self, now: u64, packet: u64, world: &World, queues: &mut [f64], rng: &mut Rng) {
         for (who, (party, way)) in self.parties.iter_mut().zip(&world.ways).enumerate() {
-            let came = take(way, &mut queues[who], &mut party.overrun) && !chance.happens(way.loss);
+            let came = take(way, &mut queues[who], &mut party.overrun) && !rng.happens(way.loss);
             if came {
                 party.holes.remove(&packet);
             } else if party.holes.contains(&packet) {
@@ -295,12 +295,12 @@ impl Session {
 
 impl Party {
     /// Whether an original packet came through and found room.
-    fn hear(&mut self, now: u64, packet: u64, way: &Way, (queue, chance): (&mut f64, &mut Chance)) -> bool {
+    fn hear(&mut self, now: u64, packet: u64, way: &Way, (queue, rng): (&mut f64, &mut Rng)) -> bool {
         if !take(way, queue, &mut self.overrun) {
             return false;
         }
         if packet.is_multiple_of(way.train) {
-            self.loses = chance.happens(way.loss);
+            self.loses = rng.happens(way.loss);
         }
         if self.loses {
             return false;

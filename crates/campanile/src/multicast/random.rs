@@ -1,4 +1,4 @@
-//! Chance from the system, and chance that follows from a seed.
+//! Random numbers: from the system, and from a seed.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -9,11 +9,11 @@ pub(super) fn word() -> u64 {
 
 /// Numbers that follow from a seed (SplitMix, Steele, Lea and Flood 2014): for drops on purpose and for spreading in time.
 #[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
+pub(super) struct Rng(u64);
 
-impl Chance {
+impl Rng {
     pub(super) fn new(seed: u64) -> Self {
-        Chance(seed)
+        Rng(seed)
     }
 
     pub(super) fn word(&mut self) -> u64 {
@@ -37,10 +37,10 @@ mod tests {
 
     #[test]
     fn a_share_is_kept() {
-        let mut chance = Chance::new(1);
-        let happened = (0..100_000).filter(|_| chance.happens(0.2)).count();
+        let mut rng = Rng::new(1);
+        let happened = (0..100_000).filter(|_| rng.happens(0.2)).count();
         assert!((19_000..21_000).contains(&happened), "{happened}");
-        assert!(!chance.happens(0.0) && chance.happens(1.0));
+        assert!(!rng.happens(0.0) && rng.happens(1.0));
     }
 
     #[test]
