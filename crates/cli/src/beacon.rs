@@ -96,6 +96,14 @@ mod tests {
         }
     }
 
+    /// No command line of Windows is that long.
+    #[test]
+    fn a_text_that_no_datagram_holds_is_to_be_shorter() {
+        let told = error(BeaconError::Size { asked: 70_032, least: 70_032, most: 65_507 }).to_string();
+        assert!(told.contains("takes 70032 bytes, and there is room for 65507"), "{told}");
+        assert!(told.ends_with("; shorten --text"), "{told}");
+    }
+
     #[test]
     fn groups_have_a_port_or_take_the_usual_one() {
         for (text, expected) in [

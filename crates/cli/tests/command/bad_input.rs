@@ -98,12 +98,6 @@ fn times_and_sizes_that_are_none() {
 
 #[test]
 fn datagrams_that_do_not_hold_what_is_said() {
-    let text = "x".repeat(70_000);
-    is_refused(
-        &format!("beacon send --text {text}"),
-        "70032 bytes, and there is room for 65507",
-        "shorten --text",
-    );
     is_refused(
         "beacon send --size 40",
         "datagrams of 40 bytes: they have 59 to 65507",
