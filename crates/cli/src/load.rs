@@ -196,7 +196,7 @@ impl Arguments {
 /// else to write.
 fn open(path: &Path) -> Result<(&Path, File), CommandError> {
     let file = File::options().write(true).create(true).truncate(false).open(path).map_err(|error| {
-        let message = format!("file '{}' cannot be made ({error})", path.display());
+        let message = format!("file '{}' cannot be written ({error})", path.display());
         CommandError::bad_input(message).hint("give --histogram a place that can be written")
     })?;
     Ok((path, file))

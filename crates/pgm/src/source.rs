@@ -465,9 +465,9 @@ impl Source {
         self.window.waiting() + u64::from(self.packer.is_open())
     }
 
-    /// The packets that may wait: half the window, so that the other half can be repaired.
+    /// The packets that may wait.
     fn queue_max(&self) -> u64 {
-        self.window.capacity() / 2
+        config::queue_max(self.window.capacity())
     }
 
     /// Makes packets as they are needed: of what was offered, or of what is packed when nothing goes before it.

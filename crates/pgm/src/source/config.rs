@@ -142,15 +142,15 @@ impl SourceConfig {
         fits.then_some(tsdu_len)
     }
 
-    /// The greatest message, or part of one, that a source can publish, in bytes: what fills half the window, since the other half is
-    /// for repair.
+    /// The greatest message, or part of one, that a source can publish, in bytes: what fills the part of the window that may wait to
+    /// be sent.
     ///
     /// # Errors
     ///
     /// What is wrong with the configuration.
     pub fn message_len_max(&self) -> Result<u64, ConfigError> {
         let Derived { tsdu_len, packets, .. } = self.check()?;
-        Ok(Packer::new(self.framing, tsdu_len).capacity(packets as u64 / 2))
+        Ok(Packer::new(self.framing, tsdu_len).capacity(queue_max(packets as u64)))
     }
 
     fn window_packets(&self, tsdu_len: usize) -> Option<usize> {
@@ -185,6 +185,11 @@ impl SourceConfig {
         let steps: [u8; 7] = [64, 32, 16, 8, 4, 2, 1];
         steps.into_iter().find(|&step| usize::from(step) <= increment).unwrap_or(1)
     }
+}
+
+/// The packets of a window that may wait to be sent: half of them, so that the other half can be repaired.
+pub(super) fn queue_max(packets: u64) -> u64 {
+    packets / 2
 }
 
 /// What follows from a configuration that is right.
