@@ -26,7 +26,7 @@ impl Source {
         if self.phase == super::Phase::Over {
             return None;
         }
-        // A receiver that asks and asks must not keep the source from answering: work has its turn after some confirmations.
+        // A receiver that asks and asks must not keep the source from answering: work has its turn after some confirmations and SPMs.
         let is_turn_of_work = self.urgent_run >= URGENT_RUN && self.has_work();
         let (mut transmit, mut lent) = (None, None);
         if !is_turn_of_work && self.is_urgent_due(now) {
@@ -301,7 +301,7 @@ enum Sent {
     DoesNotFit,
 }
 
-/// Confirmations and SPMs in a row while data or repairs wait.
+/// Confirmations and SPMs in a row, after which data or repairs have a turn if some wait.
 const URGENT_RUN: u8 = 8;
 /// Jobs that are looked at for one that can be done.
 const JOBS_TRIED: usize = 4;

@@ -99,6 +99,17 @@ fn a_group_that_was_short_before_parity_was_heard_of_is_short_afterwards() {
 }
 
 #[test]
+fn parity_is_ignored_before_an_spm_says_how_long_groups_are() {
+    let mut rig = ReceiverRig::new(apdus());
+    rig.odata(0, &[0]);
+    let content = DataContent::Parity { group: None, var_pktlen: false, fragment: None };
+    let head = DataHead { content, ..DataHead::new(DataKind::Original, Seq(0), Seq(0)) };
+    rig.hear(Body::Data(Data { head, payload: &[0] }));
+    assert_eq!((rig.receiver.stats().parity, rig.receiver.stats().ignored), (1, 1));
+    assert_eq!(rig.receiver.held_bytes(), 1, "the data alone");
+}
+
+#[test]
 fn what_was_delivered_before_parity_was_heard_of_does_not_help_to_decode() {
     for group in [4, 64, 128] {
         let mut rig = joined_before_the_first_spm(group);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use campanile_pgm::receiver::{CommandError, EndCause, NakConfig, ReceiverConfig};
 use campanile_pgm::wire::{
-    BackoffInterval, Body, Data, DataHead, DataKind, Poll, PollKind, Polr, Reset, SpmOptions,
+    BackoffInterval, Body, Data, DataHead, DataKind, Poll, PollKind, Polr, Reset, Spm, SpmOptions, Window,
+    WindowState,
 };
 use campanile_pgm::{Destination, Gsi, Seq, Tsi};
 
@@ -36,6 +37,30 @@ fn nothing_is_asked_for_before_the_first_spm() {
     let nak = only_nak(&rig.run_ms(20)).clone();
     assert!(nak.text.starts_with("NAK 6 of 10.0.0.1 in 239.192.0.1"), "{}", nak.text);
     assert_eq!(nak.transmit.to, Destination::Host { nla: endpoint().nla, interface: 1 });
+}
+
+#[test]
+fn naks_go_where_the_newest_spm_says() {
+    let mut rig = ReceiverRig::lacking_one(apdus());
+    let window = WindowState::Known(Window::new(Seq(0), Seq(2)).unwrap());
+    for (sqn, path) in [(5, "10.0.0.5"), (4, "10.0.0.4"), (5, "10.0.0.6")] {
+        let path = address(path);
+        rig.hear(Body::Spm(Spm { sqn: Seq(sqn), window, path, options: SpmOptions::default() }));
+    }
+    assert_eq!(rig.receiver.stats().spms_old, 2);
+    let to = only_nak(&rig.run_ms(10)).transmit.to;
+    assert_eq!(to, Destination::Host { nla: address("10.0.0.5"), interface: 1 });
+}
+
+#[test]
+fn what_the_window_has_left_does_not_come_back() {
+    let mut rig = ReceiverRig::lacking_one(apdus());
+    rig.spm(2, 2);
+    assert_eq!(rig.told(), [Told::Lost(1, 1), message("2")]);
+    rig.spm(0, 2);
+    rig.data(DataKind::Repair, 1, 0, b"1");
+    assert_eq!((rig.run_ms(1_000), rig.told()), (vec![], vec![]));
+    assert_eq!(rig.receiver.stats().duplicates, 1);
 }
 
 #[test]

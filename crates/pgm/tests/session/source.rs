@@ -108,6 +108,23 @@ fn what_is_not_in_the_window_is_confirmed_and_not_answered() {
 }
 
 #[test]
+fn confirmations_leave_before_spms_and_these_before_data() {
+    let mut config = apdu_source();
+    config.spm.heartbeat_min = Duration::from_millis(20);
+    let mut rig = SourceRig::having_sent(config, 4);
+    // The next heartbeat is not due yet.
+    rig.publish(1);
+    rig.run_ms(15);
+    rig.publish(1);
+    rig.hear(Body::Spmr);
+    rig.nak(&[2]);
+    rig.nak(&[3]);
+    let sent = kinds(&rig.run_ms(5));
+    assert!(sent[..2] == ["NCF 2", "NCF 3"] && sent[2].starts_with("SPM"), "{sent:?}");
+    assert!(sent[3..].contains(&"ODATA 5".to_string()), "{sent:?}");
+}
+
+#[test]
 fn naks_for_the_same_within_the_elimination_interval_are_one() {
     let mut config = apdu_source();
     config.repair.eliminate = Duration::from_millis(40);
@@ -288,6 +305,24 @@ fn ask_for_one_of_the_first_group(rig: &mut SourceRig) -> Vec<Sent> {
 }
 
 #[test]
+fn who_asks_for_a_packet_of_a_group_that_is_not_complete_is_sent_the_packet() {
+    let mut rig = SourceRig::having_sent(with_parity(ProActive::Off), 6);
+    rig.nak(&[5]);
+    let sent = rig.run_ms(20);
+    assert_eq!(kinds(&sent), ["NCF 5", "RDATA 5"]);
+    assert!(!sent[1].text.contains("parity"), "{}", sent[1].text);
+}
+
+#[test]
+fn a_nak_for_parity_is_confirmed_as_one() {
+    let mut rig = SourceRig::having_sent(with_parity(ProActive::Off), 4);
+    rig.hear(Body::Nak(Nak::new(request(&[Seq(1)], true))));
+    let sent = rig.run_ms(20);
+    assert_eq!(kinds(&sent), ["NCF 1", "RDATA 0", "RDATA 1"], "one more than the low bits say");
+    assert!(sent.iter().all(|sent| sent.text.contains(", parity")), "{:?}", texts(&sent));
+}
+
+#[test]
 fn parity_on_demand_follows_the_data_and_the_parity_unasked() {
     let mut rig = SourceRig::having_sent(with_parity(ProActive::Fixed(1)), 2);
     assert_eq!(ask_for_one_of_the_first_group(&mut rig), [], "the group is not complete");
@@ -353,6 +388,16 @@ fn a_group_left_short_is_closed_when_nothing_follows() {
     assert!(last.starts_with("SPM") && last.contains("curr_tgsize 2"), "{:?}", texts(&sent));
     rig.publish(1);
     assert_eq!(kinds(&rig.run_ms(10)), ["ODATA 8"], "the next packet begins a group");
+}
+
+#[test]
+fn what_a_short_group_left_out_is_taken_off_what_is_asked_for() {
+    let mut rig = SourceRig::having_sent(with_parity(ProActive::Off), 6);
+    rig.source.flush(rig.now);
+    rig.run_ms(1);
+    // Three of a group of four, of which two were left out.
+    rig.hear(Body::Nak(Nak::new(request(&[Seq(6)], true))));
+    assert_eq!(kinds(&rig.run_ms(20)), ["NCF 6", "RDATA 4"]);
 }
 
 #[test]
