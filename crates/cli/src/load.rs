@@ -2,18 +2,17 @@
 
 mod again;
 mod live;
+mod log;
 mod spread;
 mod summary;
 mod verdict;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufWriter};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use campanile::load::{Histograms, Load, LoadConfig, LoadError, LoadReport, Number, Pace};
+use campanile::load::{Load, LoadConfig, LoadError, LoadReport, Number, Pace};
 use campanile::{Choice, amount};
 use serde::Serialize;
 
@@ -21,6 +20,7 @@ use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
 use crate::{arguments, output};
+use log::Log;
 use spread::Spread;
 use summary::{Reason, Summary};
 use verdict::Verdict;
@@ -102,7 +102,7 @@ client's own lag.";
 /// Runs the load to its end, or to Ctrl-C, and reports.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = arguments.config()?;
-    let log = arguments.histogram.as_deref().map(open).transpose()?;
+    let log = arguments.histogram.as_deref().map(Log::open).transpose()?;
     let interrupt = Interrupt::new()?;
     let mut runs: Vec<LoadReport> = Vec::new();
     while runs.len() < arguments.repeat && !interrupt.is_pressed() {
@@ -123,11 +123,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         }
         runs.push(report);
     }
-    if let Some((path, file)) = log {
-        let log = |file| Histograms::write_log(BufWriter::new(file), runs.iter().map(|run| &run.histograms));
-        emptied(file)
-            .and_then(log)
-            .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))?;
+    if let Some(log) = log {
+        log.write(&runs)?;
     }
     conclude(arguments, &runs)
 }
@@ -190,24 +187,6 @@ impl Arguments {
             ..LoadConfig::new(target)
         })
     }
-}
-
-/// Opens a file before the run: not to find out after it that there is no place. What the file holds stays until there is something
-/// else to write.
-fn open(path: &Path) -> Result<(&Path, File), CommandError> {
-    let file = File::options().write(true).create(true).truncate(false).open(path).map_err(|error| {
-        let message = format!("file '{}' cannot be written ({error})", path.display());
-        CommandError::bad_input(message).hint("give --histogram a place that can be written")
-    })?;
-    Ok((path, file))
-}
-
-/// The file without what it held; a device or a pipe holds nothing.
-fn emptied(file: File) -> io::Result<File> {
-    if file.metadata()?.is_file() {
-        file.set_len(0)?;
-    }
-    Ok(file)
 }
 
 /// The first address that the host's name stands for.

@@ -21,6 +21,8 @@ use super::partial::PartialPaths;
 #[derive(Debug)]
 pub(crate) struct Inbox {
     dir: PathBuf,
+    /// It, and those above it, as far as they were made for this; the innermost first.
+    made: Vec<PathBuf>,
     /// `.campanile` in it.
     staging: PathBuf,
     /// Whether a file gives way to one that is received under its name.
@@ -32,6 +34,8 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// Takes a directory, made if there is none. `replaces` is whether a file gives way to one that is received under its name.
     pub(crate) fn open(dir: &Path, replaces: bool) -> Result<Self, FileError> {
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made = dir.ancestors().take_while(is_missing).map(Path::to_owned).collect();
         fs::create_dir_all(dir).map_err(FileAction::Create.of(dir))?;
         let staging = dir.join(STAGING);
         make_directory(&staging).map_err(FileAction::Create.of(&staging))?;
@@ -49,9 +53,17 @@ impl Inbox {
             }
             Err(TryLockError::Error(error)) => return Err(FileAction::Open.of(&path)(error)),
         }
-        let inbox = Self { dir: dir.to_owned(), staging, replaces, lock: Some(lock) };
+        let inbox = Self { dir: dir.to_owned(), made, staging, replaces, lock: Some(lock) };
         inbox.sweep()?;
         Ok(inbox)
+    }
+
+    /// Gives the directory up before anything was received: what was made for it goes again.
+    pub(crate) fn unmake(mut self) {
+        let made = std::mem::take(&mut self.made);
+        drop(self);
+        // A directory that something has come into stays, and so do those above it.
+        let _ = made.iter().try_for_each(fs::remove_dir);
     }
 
     /// The directory's canonical path, or the path as it was given if the system does not tell that.
@@ -434,6 +446,23 @@ mod tests {
         fixture.inbox.place_empty(&empty).expect("there is room");
         assert_eq!(fixture.content("empty/one").as_deref(), Some(&b""[..]));
         fixture.inbox.place_empty(&empty).expect("it is there already");
+    }
+
+    #[test]
+    fn what_was_made_for_nothing_goes_again() {
+        let scratch = Scratch::new();
+        let open =
+            |name: &str| Inbox::open(&scratch.path().join(name), false).expect("a directory of our own");
+        scratch.file("there/somebody's", b"");
+        open("there/a/b").unmake();
+        assert!(!scratch.path().join("there/a").exists());
+        open("there").unmake();
+        let inbox = open("there/a/b");
+        scratch.file("there/a/somebody's", b"");
+        inbox.unmake();
+        assert!(scratch.path().join("there/a/somebody's").exists(), "what others put there stays");
+        assert!(!scratch.path().join("there/a/b").exists());
+        assert!(scratch.path().join("there/somebody's").exists());
     }
 
     #[test]

@@ -171,11 +171,16 @@ impl FileReceiver {
     /// Takes the directory and listens to the group.
     ///
     /// # Errors
-    /// The directory cannot be used, or there is no network.
+    /// The directory cannot be used, or there is no network; then no directory is made.
     pub fn start(options: &Options, config: &ReceiveConfig) -> Result<Self, ReceiveStartError> {
         let inbox = Inbox::open(&config.into, config.replaces).map_err(ReceiveStartError::Directory)?;
-        let subscriber = BulkSubscriber::start(options, &inbox.dir()).map_err(ReceiveStartError::Network)?;
-        let subscriber = Arc::new(subscriber);
+        let subscriber = match BulkSubscriber::start(options, &inbox.dir()) {
+            Ok(subscriber) => Arc::new(subscriber),
+            Err(error) => {
+                inbox.unmake();
+                return Err(ReceiveStartError::Network(error));
+            }
+        };
         let (orders, taken) = async_channel::bounded(1);
         let (teller, told) = mpsc::sync_channel(EVENTS);
         let meter = Arc::new(Meter::default());

@@ -119,6 +119,21 @@ fn files_that_cannot_be() {
     );
 }
 
+#[test]
+fn what_is_refused_leaves_nothing_behind() {
+    let folder =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's directory can be written");
+    let new = |name: &str| folder.path().join(name).display().to_string();
+    is_refused(
+        &format!("recv --into {} --interface nowhere", new("a/b")),
+        "no interface nowhere",
+        "--interface",
+    );
+    is_refused(&format!("load 127.0.0.1 5000 15 --histogram {}", new("log")), "payload 15", "between");
+    let left: Vec<_> = folder.path().read_dir().expect("it is there").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 /// A number below 0 is a value, and not an option that there is not.
 #[test]
 fn numbers_below_0() {
