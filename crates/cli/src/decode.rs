@@ -1,8 +1,10 @@
 //! `campanile decode`: the PGM packets of a capture.
 
+mod piped;
+
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +16,9 @@ use serde::Serialize;
 
 use crate::command_error::CommandError;
 use crate::figures::Count;
+use crate::interrupt::Interrupt;
 use crate::{arguments, output};
+use piped::Piped;
 
 /// Show the PGM packets of a capture, one a line, and what is wrong with them.
 ///
@@ -24,7 +28,7 @@ use crate::{arguments, output};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
-    /// The capture, or - for standard input
+    /// The capture, or - for standard input, to its end or Ctrl-C
     #[arg(value_parser = arguments::path())]
     file: PathBuf,
     /// UDP port whose every packet is PGM, whole or broken; may be given several times
@@ -48,16 +52,38 @@ Examples:
 Exit codes: 0 no packet is broken, 1 some are, or the capture ends in the
 middle, 2 no capture.";
 
-/// Prints what there is, to the end of the capture.
+/// Prints what there is, to the end of the capture or, where it is piped in, to Ctrl-C.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
-    let mut capture = Capture::open(open(&arguments.file)?).map_err(|error| unreadable(arguments, error))?;
+    if arguments.file != Path::new("-") {
+        return decode(arguments, open(&arguments.file)?, None);
+    }
+    let interrupt = Interrupt::new()?;
+    let input = Piped::start(interrupt.clone())
+        .map_err(|error| CommandError::failed(format!("no thread can be started: {error}")))?;
+    decode(arguments, input, Some(&interrupt))
+}
+
+fn decode(
+    arguments: &Arguments,
+    input: impl Read,
+    interrupt: Option<&Interrupt>,
+) -> Result<(), CommandError> {
+    let is_interrupted = || interrupt.is_some_and(Interrupt::is_pressed);
     let mut printer = Printer { json: arguments.json, only_broken: arguments.broken, began: None };
-    let mut sieve = Sieve::new(&arguments.port);
     let mut counts = Counts::default();
+    let mut capture = match Capture::open(input) {
+        Ok(capture) => capture,
+        // Nothing has come yet.
+        Err(_) if is_interrupted() => return printer.summary(&counts),
+        Err(error) => return Err(unreadable(arguments, error)),
+    };
+    let mut sieve = Sieve::new(&arguments.port);
     let ended = loop {
         let frame = match capture.next_frame() {
             Ok(Some(frame)) => frame,
             Ok(None) => break Ok(()),
+            // Whatever Ctrl-C cuts in two is no fault of the capture.
+            Err(_) if is_interrupted() => break Ok(()),
             Err(error) => break Err(error),
         };
         counts.frames += 1;
@@ -82,14 +108,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read>, CommandError> {
-    if path == Path::new("-") {
-        return Ok(Box::new(io::stdin().lock()));
-    }
+fn open(path: &Path) -> Result<impl Read, CommandError> {
     let file = File::open(path).map_err(|error| {
         CommandError::bad_input(format!("{}: {error}", path.display())).hint("give a capture file, or -")
     })?;
-    Ok(Box::new(BufReader::with_capacity(1 << 18, file)))
+    Ok(BufReader::with_capacity(1 << 18, file))
 }
 
 fn unreadable(arguments: &Arguments, error: CaptureError) -> CommandError {

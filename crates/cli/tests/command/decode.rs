@@ -9,7 +9,7 @@ use super::process::{Finished, run, run_with};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../pgm/tests/captures");
 
-fn capture() -> Vec<u8> {
+pub(super) fn capture() -> Vec<u8> {
     std::fs::read(format!("{FOLDER}/zmq_repair.pcap")).expect("the capture is in the tree")
 }
 

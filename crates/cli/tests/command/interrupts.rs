@@ -7,6 +7,7 @@ use std::thread;
 
 use campanile_rig::free_port;
 
+use super::decode;
 use super::process::{Running, Server, until};
 use super::transfers::{Session, events, next};
 
@@ -86,6 +87,27 @@ fn a_demo_ends_in_the_middle_of_its_file() {
     }
     let finished = demo.finish();
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
+}
+
+/// A capture that goes on is read until then; the last frame may be there in part.
+#[test]
+fn a_capture_that_is_piped_in_has_its_summary() {
+    for cut in [0, 3] {
+        let (mut decode, mut input) = Running::start_with_input("decode - --json");
+        let capture = decode::capture();
+        input.write_all(&capture[..capture.len() - cut]).expect("it reads");
+        for _ in 0..30 {
+            assert_eq!(decode.json()["event"], "packet");
+        }
+        if !decode.interrupt() {
+            eprintln!("skipped: there is no `kill` here");
+            return;
+        }
+        let finished = decode.finish();
+        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
+        let told = events(&finished);
+        assert_eq!((&told[0]["event"], &told[0]["packets"]), (&"end".into(), &30.into()), "{told:?}");
+    }
 }
 
 /// A sender of this kind of input, which goes on, and a receiver that has heard its first line.
