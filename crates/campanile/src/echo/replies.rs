@@ -2,7 +2,7 @@
 
 use crate::clock::Instant;
 
-/// The last replies of one core: 65,536 of them, or those of one second if they are fewer.
+/// The replies of one core within the last second, 65,536 of them at most.
 ///
 /// The table is cut into sets of four entries; a fingerprint has one set. A new reply takes an entry that is older than a
 /// second, else one of the four at random. That matters: with "the oldest" as the rule, packets that circle in a fixed order and
