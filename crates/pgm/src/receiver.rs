@@ -229,7 +229,8 @@ impl Receiver {
         })
     }
 
-    /// Withholds a source's data until [`Receiver::resume`]: the application does not keep up. Data still come in up to the limits.
+    /// Withholds a source's data until [`Receiver::resume`]: the application does not keep up. Data still come in up to the limits. A source
+    /// may be paused before [`Event::Start`], which is told all the same.
     ///
     /// # Errors
     ///

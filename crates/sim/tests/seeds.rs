@@ -89,6 +89,12 @@ fn parity_does_not_follow_what_a_short_group_left_out() {
     run(183607..183608);
 }
 
+/// An application falls asleep before the first SPM says where delivery begins, and its window fills meanwhile.
+#[test]
+fn who_sleeps_before_the_start_is_told_what_is_lost() {
+    run(78294..78295);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

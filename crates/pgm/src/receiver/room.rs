@@ -70,10 +70,11 @@ impl Peer {
         kept.min(packets.saturating_mul(self.payload_len_max)) + if ahead == 0 { taken } else { 0 }
     }
 
-    /// Makes room for a packet if the application does not keep up and that is the policy.
+    /// Makes room for a packet if the application does not keep up and that is the policy. Not before it is known where delivery begins:
+    /// packets before those given up may still come, and would follow the loss of what is behind them.
     fn make_room(&mut self, position: u64, len: usize, bytes_max: usize, shared: &mut Shared) -> bool {
         let Sink::Ordered(ordered) = &mut self.sink else { return false };
-        if ordered.slow != Slow::Lose || !ordered.is_paused() {
+        if ordered.slow != Slow::Lose || !ordered.is_paused() || !self.begun {
             ordered.stalled = true;
             return false;
         }

@@ -250,6 +250,27 @@ fn a_window_that_may_lose_gives_the_oldest_half_up() {
 }
 
 #[test]
+fn nothing_is_given_up_before_it_is_known_where_delivery_begins() {
+    let limits = Limits { bytes: 8000, ..Limits::default() };
+    let consumer = Consumer::Ordered { framing: Framing::Apdu, on_loss: OnLoss::Continue, slow: Slow::Lose };
+    let mut rig = ReceiverRig::new(ReceiverConfig { limits, consumer, ..apdus() });
+    let message = |sqn: u32| vec![sqn as u8; 1000];
+    rig.odata(62, &message(62));
+    rig.receiver.pause(tsi()).unwrap();
+    (63..70).for_each(|sqn| rig.odata(sqn, &message(sqn)));
+    // What it joins with lies before all that it has heard.
+    rig.spm_with(60, 69, SpmOptions { join: Some(Seq(60)), ..SpmOptions::default() });
+    rig.receiver.resume(tsi()).unwrap();
+    let mut told = rig.told();
+    for sqn in [60, 61, 68, 69] {
+        rig.data(DataKind::Repair, sqn, 60, &message(sqn));
+        told.extend(rig.told());
+    }
+    let messages = (60..70).map(|sqn| Told::Message(message(sqn)));
+    assert_eq!(told, [vec![Told::Start(60)], messages.collect()].concat());
+}
+
+#[test]
 fn what_the_source_gives_up_meanwhile_is_lost() {
     let mut rig = paused(Slow::Stall);
     (0..11).for_each(|sqn| rig.odata(sqn, &[sqn as u8]));

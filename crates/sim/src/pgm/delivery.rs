@@ -104,11 +104,6 @@ impl Delivery {
         }
     }
 
-    /// Whether data have begun.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.place.is_some()
-    }
-
     /// The source's data begin with this packet.
     pub(crate) fn start(&mut self, first: u32) -> Result<(), Misdelivery> {
         if self.place.is_some() || self.ended {

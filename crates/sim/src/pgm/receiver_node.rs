@@ -175,7 +175,7 @@ impl ReceiverNode {
     /// Lets the application fall asleep or wake up when it is time to.
     fn doze_or_wake(&mut self, now: Time) {
         let Some(asleep) = self.nap.as_mut().and_then(|nap| nap.turn(now)) else { return };
-        for (tsi, session) in self.sessions.iter_mut().filter(|(_, session)| session.has_begun()) {
+        for (tsi, session) in &mut self.sessions {
             let told = if asleep { self.machine.pause(*tsi) } else { self.machine.resume(*tsi) };
             session.paused = asleep && told.is_ok();
         }
