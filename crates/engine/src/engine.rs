@@ -98,6 +98,8 @@ impl Engine {
     /// Only what makes going on impossible: the system took the queue itself away.
     pub fn poll(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.core.stats.polls += 1;
+        // What other threads asked for is an event like any other.
+        let deadline = if self.asked.is_empty() { deadline } else { Some(Instant::now()) };
         let before = self.core.stats.completions;
         let rang = self.backend.poll(&mut self.core, deadline, self.waker.doorbell())?;
         let brought = self.core.stats.completions - before;

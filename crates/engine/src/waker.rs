@@ -25,6 +25,10 @@ const WAKE: u8 = 1;
 const STOP: u8 = 2;
 
 impl Asked {
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub(crate) fn take_wake(&mut self) -> bool {
         self.take(WAKE)
     }

@@ -95,6 +95,22 @@ fn events_left_over_keep_the_next_poll_from_waiting() {
 }
 
 #[test]
+fn requests_left_over_keep_the_next_poll_from_waiting() {
+    on_each_backend(|backend| {
+        let mut host = Host::new(backend);
+        let waker = host.engine.waker();
+        waker.wake();
+        waker.stop();
+        host.engine.poll(Some(Instant::now() + PATIENCE)).expect("polls");
+        assert!(matches!(host.engine.next_event(), Some(Event::Woken)));
+        let start = Instant::now();
+        host.engine.poll(Some(start + PATIENCE)).expect("polls");
+        assert!(start.elapsed() < PATIENCE / 2);
+        assert_eq!(host.said(), [Said::Stopped]);
+    });
+}
+
+#[test]
 fn other_threads_wake_and_stop_an_engine() {
     on_each_backend(|backend| {
         let mut host = Host::new(backend);
