@@ -248,7 +248,8 @@ impl Receiver {
         self.peers.command(tsi, |peer| peer.set_paused(false))
     }
 
-    /// Wants nothing more of a source: its state goes, and its packets are ignored from now on.
+    /// Wants nothing more of a source: its state goes, and its packets are ignored until it has been silent for the configuration's
+    /// `expiry`, a minute at least. Of sources that are over the last 64 are remembered.
     ///
     /// # Errors
     ///

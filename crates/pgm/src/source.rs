@@ -328,7 +328,7 @@ impl Source {
         self.linger(now, End::Aborted(reset));
     }
 
-    /// Changes the rate from now on, in bytes a second. From 1 to 10^14.
+    /// Changes the rate from now on, in bytes a second: from 1 to 10^14, or the nearer of these.
     pub fn set_rate(&mut self, now: Instant, bytes_per_second: u64) {
         let bytes_per_second = bytes_per_second.clamp(1, RATE_MAX);
         self.config.pace.bytes_per_second = bytes_per_second;
@@ -348,7 +348,8 @@ impl Source {
     ///
     /// # Panics
     ///
-    /// When the buffer is shorter than the configuration's `packet_len`, or than that for each further address.
+    /// When the buffer is shorter than the configuration's `packet_len`, or, with further addresses, than an SPM or a confirmation for
+    /// each address: 316 bytes each at most.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
         let (transmit, lent) = self.poll_train(now, buffer)?;
         if let Some(train) = lent {

@@ -390,7 +390,7 @@ pub enum ConfigError {
     AddressFamilies,
     /// The group's address is not multicast.
     Group,
-    /// Our own address is not one that NAKs can be sent to.
+    /// One of our addresses is not one that NAKs can be sent to, or there are too many.
     Nla,
     /// The rate is zero, or beyond 10^14.
     Rate,

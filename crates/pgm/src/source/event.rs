@@ -50,7 +50,7 @@ pub enum OfferError {
     KeptHere,
     /// There was an offer already.
     Again,
-    /// Nothing, or more packets than a session has sequence numbers.
+    /// Nothing, or more than 2^30 packets.
     Size,
     /// The session was finished or reset.
     Finished,
