@@ -12,7 +12,7 @@
 //! - [`utc`] is the time as text, [`amount`] rates, bytes and lengths of time.
 //!
 //! A run is started with a configuration, watched by snapshots, ended by a [`Stopper`] or by itself, and joined. The
-//! configuration structs have a `Default` to start from. Whatever goes wrong in one worker ends the run with an error.
+//! configuration structs have a `Default` or a `new` to start from. Whatever goes wrong in one worker ends the run with an error.
 #![forbid(unsafe_code)]
 
 pub mod amount;

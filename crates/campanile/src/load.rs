@@ -113,7 +113,7 @@ impl Load {
     /// Opens the sockets and starts the workers.
     ///
     /// # Errors
-    /// A number out of range, no way to the target, no more sockets, or a worker cannot start.
+    /// A number out of range, a target that is a group, no way to the target, no more sockets, or a worker cannot start.
     pub fn start(config: &LoadConfig) -> Result<Self, LoadError> {
         config.check()?;
         let cores = cores::or_all(&config.cores).map_err(LoadError::Cores)?;

@@ -33,7 +33,8 @@ use crate::multicast::{BulkSubscriber, Counts, EndCause, Options, StartError, Ts
 ///
 /// # Trust
 ///
-/// Whatever a session says, only plain files appear, below the directory, under names that were free, and only if their hash is right.
+/// Whatever a session says, only plain files appear, below the directory, under names that were free or may be replaced, and only if
+/// their hash is right.
 /// Of two sessions that bring one content the later one counts: a sender that was started again takes over from itself.
 #[derive(Debug)]
 pub struct FileReceiver {

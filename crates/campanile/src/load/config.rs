@@ -25,7 +25,8 @@ pub struct LoadConfig {
     pub warm_up: Duration,
     /// What decides when a packet is sent.
     pub pace: Pace,
-    /// Packets that leave together where the system takes trains: 1 to [`TRAIN_MAX`], and no more than 65,507 bytes.
+    /// Packets that leave together where the system takes trains: 1 to [`TRAIN_MAX`], no more than 65,507 bytes, and in a closed loop no
+    /// more than the window.
     pub train: usize,
     /// Sockets of each worker, each with a port of its own: 1 to 1024.
     pub sockets: usize,
@@ -53,7 +54,7 @@ impl Pace {
     pub const RATE_MAX: u64 = 100_000_000;
 }
 
-/// The most packets that leave together; more than any system takes at once are cut.
+/// The most packets that leave together; where the system takes fewer at once they leave in parts.
 pub const TRAIN_MAX: usize = 64;
 
 impl LoadConfig {

@@ -292,7 +292,7 @@ impl BulkPublisher {
         self.supplier.command(feed::Command::Linger(linger));
     }
 
-    /// Ends the session now. Receivers are told so, with a reason of the application's from 0 to 63.
+    /// Ends the session now. Receivers are told so, with a reason of the application's from 0 to 63; a greater one counts as 63.
     pub fn abort(&self, reason: u8) {
         self.supplier.abort(reason);
     }
@@ -325,7 +325,7 @@ impl BulkSubscriber {
     ///
     /// # Errors
     ///
-    /// The sockets cannot be opened.
+    /// The sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options, place: &Path) -> Result<Self, StartError> {
         let receiver = ReceiverId::keeping(links::ways(options)?[0].local, place);
         let sockets = Sockets::of_receiver(options)?;

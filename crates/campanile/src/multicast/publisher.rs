@@ -28,7 +28,7 @@ use super::report::Report;
 /// # Order of calls
 ///
 /// [`Publisher::publish`] and its sisters, from any thread; then [`Publisher::finish`], and [`Publisher::next`] until it says
-/// [`Published::Finished`]. Repair goes on all that time in the publisher's own thread. Dropping a publisher ends it at once.
+/// [`Published::Finished`]. Repair goes on all that time in the node's thread. Dropping a publisher ends it at once.
 ///
 /// # Bounds
 ///
@@ -72,7 +72,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// The options are contradictory, or the sockets cannot be opened.
+    /// The options are contradictory, or the sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let node = |ways: &[Way], seat| Ok((Node::of_source(options, ways, seat)?, ()));
         Ok(Self::start_at(options, node)?.0)
@@ -167,7 +167,7 @@ impl Publisher {
     /// # Errors
     ///
     /// There is no room now ([`PublishError::Full`]), it is too long, or the session is finished. Nothing of a message was taken
-    /// then; of a stream's bytes nothing either, if they are no more than 32 KiB.
+    /// then; of a stream's bytes nothing either, if they are no more than 32 KiB and [`Publisher::message_len_max`].
     pub fn try_publish(&self, message: &[u8]) -> Result<(), PublishError> {
         for piece in self.pieces(message) {
             self.try_say(piece?, false)?;
@@ -203,12 +203,13 @@ impl Publisher {
     }
 
     /// Ends a session that is not whole: as [`Publisher::finish`], but receivers are told that more was meant to come, with a reason of
-    /// the application's from 0 to 63.
+    /// the application's from 0 to 63; a greater one counts as 63.
     pub fn cut(&self, reason: u8) {
         self.speaker.finish(End::Cut(reset(false, reason)), self.node.waker());
     }
 
-    /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63.
+    /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63; a greater one
+    /// counts as 63.
     pub fn abort(&self, reason: u8) {
         self.order(Order::Abort(reset(true, reason)));
         self.speaker.abort(self.node.waker());

@@ -156,7 +156,7 @@ impl Subscriber {
     ///
     /// # Errors
     ///
-    /// The sockets cannot be opened.
+    /// The sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let (delivery, events) = together(options);
         let (node, commands) = listen(options, delivery)?;
@@ -191,7 +191,8 @@ impl Subscriber {
         self.events.poll(waiting, self.node.waker())
     }
 
-    /// Wants nothing more of a source. Its packets are ignored from now on.
+    /// Wants nothing more of a source. Its packets are ignored until it has been silent for the option `expiry`, a minute at
+    /// least.
     pub fn leave(&self, tsi: Tsi) {
         self.command(Command::Leave(tsi));
     }

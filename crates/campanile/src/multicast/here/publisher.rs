@@ -33,7 +33,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// The options are contradictory, or the sockets cannot be opened.
+    /// The options are contradictory, or the sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let (publisher, node) = publisher::Publisher::start_here(options)?;
         Ok(Publisher { publisher, node, gathered: 0 })
@@ -101,7 +101,8 @@ impl Publisher {
         self.node.turn_now();
     }
 
-    /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63.
+    /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63; a greater one
+    /// counts as 63.
     pub fn abort(&mut self, reason: u8) {
         self.publisher.abort(reason);
         self.node.turn_now();

@@ -33,7 +33,7 @@ impl Subscriber {
     ///
     /// # Errors
     ///
-    /// The sockets cannot be opened.
+    /// The sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let (subscriber, node) = subscriber::Subscriber::start_here(options)?;
         Ok(Subscriber { subscriber, node, taken: 0 })
@@ -69,7 +69,8 @@ impl Subscriber {
         self.next(Duration::ZERO)
     }
 
-    /// Wants nothing more of a source. Its packets are ignored from now on.
+    /// Wants nothing more of a source. Its packets are ignored until it has been silent for the option `expiry`, a minute at
+    /// least.
     pub fn leave(&mut self, tsi: Tsi) {
         self.subscriber.leave(tsi);
         self.node.turn_now();

@@ -39,7 +39,7 @@ impl SessionSubscriber {
     ///
     /// # Errors
     ///
-    /// The sockets cannot be opened.
+    /// The sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let receiving = &options.receiving;
         let (outlet, found) = queue::events(receiving.limits.sources.max(1), 1);
