@@ -16,7 +16,7 @@ use crate::{arguments, output};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
-    /// The interface to look at [default: the one that leads to the group]
+    /// Interface to look at, by name, address or number [default: the one that leads to the group]
     #[arg(long, value_name = "NAME", value_parser = arguments::interface)]
     interface: Option<Interface>,
     /// The group that is not heard; its port is --port, or that of the beacon, unless it says one
@@ -53,13 +53,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let Arguments { interface, group, port, listen, duration, json } = arguments;
     let group = group.map(|(ip, own)| SocketAddr::new(ip, own.or(*port).unwrap_or(beacon::PORT)));
     let listen = listen.then_some(*duration);
+    let interface = interface.as_ref().map(Interface::name).transpose();
+    let interface = interface.map_err(|error| CommandError::bad_input(error).hint("see --interface"))?;
     if let (Some(group), Some(patience)) = (group, listen) {
         let seconds = patience.as_secs_f64();
         output::note(format_args!(
             "for {seconds} s, elsewhere: campanile beacon send --every 0.1 --group {group}"
         ));
     }
-    let interface = interface.as_ref().map(ToString::to_string);
     let mut findings = doctor::examine(&Complaint { interface, group, port: *port, listen });
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     if *json {

@@ -97,23 +97,21 @@ impl Interface {
         Ok((chosen.index, best.address))
     }
 
+    /// The system's name for the interface. One that is given by name need neither have an address nor be there.
+    ///
+    /// # Errors
+    /// No interface has that number or address now.
+    pub fn name(&self) -> Result<String, InterfaceError> {
+        match self {
+            Self::Name(name) => Ok(name.clone()),
+            _ => Ok(self.among(&Addressed::all().map_err(InterfaceError::System)?)?.name.clone()),
+        }
+    }
+
     /// Looks the interface up as it is now.
     pub(crate) fn resolve(&self) -> Result<Resolved, InterfaceError> {
         let all = Addressed::all().map_err(InterfaceError::System)?;
-        let chosen = all.iter().find(|entry| match self {
-            Self::Index(index) => entry.index == *index,
-            Self::Address(address) => entry.address == *address,
-            Self::Name(name) => entry.name == *name,
-            Self::Zoned(address, zone) => {
-                entry.address == *address && (entry.name == *zone || entry.index.to_string() == *zone)
-            }
-        });
-        let Some(chosen) = chosen else {
-            let mut known: Vec<String> = all.into_iter().map(|entry| entry.name).collect();
-            known.sort();
-            known.dedup();
-            return Err(InterfaceError::Unknown { asked: self.clone(), known });
-        };
+        let chosen = self.among(&all)?;
         let v4_of = |entry: &Addressed| match entry.address {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
@@ -122,6 +120,24 @@ impl Interface {
         let v4 =
             v4_of(chosen).or_else(|| all.iter().filter(|entry| entry.index == chosen.index).find_map(v4_of));
         Ok(Resolved { index: chosen.index, v4 })
+    }
+
+    /// The first entry of all that it means.
+    fn among<'a>(&self, all: &'a [Addressed]) -> Result<&'a Addressed, InterfaceError> {
+        let chosen = all.iter().find(|entry| match self {
+            Self::Index(index) => entry.index == *index,
+            Self::Address(address) => entry.address == *address,
+            Self::Name(name) => entry.name == *name,
+            Self::Zoned(address, zone) => {
+                entry.address == *address && (entry.name == *zone || entry.index.to_string() == *zone)
+            }
+        });
+        chosen.ok_or_else(|| {
+            let mut known: Vec<String> = all.iter().map(|entry| entry.name.clone()).collect();
+            known.sort();
+            known.dedup();
+            InterfaceError::Unknown { asked: self.clone(), known }
+        })
     }
 }
 
@@ -264,6 +280,16 @@ mod tests {
         let resolved = by_address.resolve().expect("every system has loopback");
         assert_eq!(resolved.v4, Some(Ipv4Addr::LOCALHOST));
         assert_eq!(Interface::Index(resolved.index).resolve().expect("found above").index, resolved.index);
+    }
+
+    #[test]
+    fn an_address_and_a_number_have_a_name() {
+        let loopback = Interface::Address(Ipv4Addr::LOCALHOST.into());
+        let name = loopback.name().expect("every system has loopback");
+        let index = Interface::Name(name.clone()).resolve().expect("it is its name").index;
+        assert_eq!(Interface::Index(index).name().ok(), Some(name));
+        assert_eq!(Interface::Name("not there".to_owned()).name().ok().as_deref(), Some("not there"));
+        assert!(Interface::Index(u32::MAX).name().is_err());
     }
 
     #[test]

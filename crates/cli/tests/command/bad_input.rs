@@ -182,6 +182,7 @@ fn values_that_are_empty() {
 fn names_that_nothing_has() {
     is_refused("echo 5000 --backend kqueue", "'kqueue'", "the backends are auto, epoll and uring");
     is_refused("load 127.0.0.1 5000 --backend kqueue", "'kqueue'", "the backends are auto");
+    is_refused("doctor --interface 192.0.2.77", "no interface 192.0.2.77 (there are: ", "see --interface");
     is_refused("echo 5000 --shard rss", "'rss'", "cpu, hash or none");
     is_refused("load no-such-host.invalid 5000", "'no-such-host.invalid'", "check its name");
     is_refused("load fe80::1 5000", "'fe80::1'", "name the interface: fe80::1%eth0");

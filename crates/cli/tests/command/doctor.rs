@@ -427,6 +427,13 @@ fn an_interface_that_is_not_there_is_named_with_those_that_are() {
 }
 
 #[test]
+fn an_interface_is_named_by_its_address_or_number_too() {
+    for named in ["192.0.2.1", "$(cat /sys/class/net/one/ifindex)"] {
+        is_found_of(&format!("--interface {named}"), "true", "interface", "fine", "one is up");
+    }
+}
+
+#[test]
 fn a_ring_without_memory_is_told() {
     let limit = Command::new("sh").args(["-c", "ulimit -H -l"]).output();
     let limit = limit.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
