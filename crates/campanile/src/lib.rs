@@ -32,5 +32,5 @@ pub mod utc;
 mod worker;
 
 pub use campanile_engine::udp::{Shard, UnknownShard};
-pub use campanile_engine::{Choice, Interface, UnknownBackend};
+pub use campanile_engine::{Choice, Interface, Shortage, UnknownBackend};
 pub use worker::{Stopper, WorkerError};

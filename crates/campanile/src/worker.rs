@@ -231,6 +231,17 @@ enum Failing {
 }
 
 impl WorkerError {
+    /// What the system said, if it was that which it failed of.
+    #[must_use]
+    pub fn system(&self) -> Option<&io::Error> {
+        match &self.failing {
+            Failing::Spawn(error) | Failing::Pin(error) | Failing::Engine(error) | Failing::Run(error) => {
+                Some(error)
+            }
+            Failing::Panicked | Failing::CalledOff => None,
+        }
+    }
+
     /// The error with which the worker's own job ended, if that is what happened.
     pub(crate) fn ended_with(&self) -> Option<&io::Error> {
         match &self.failing {

@@ -10,6 +10,7 @@ use campanile::beacon::{BeaconError, PORT};
 use clap::Subcommand;
 
 use crate::command_error::CommandError;
+use crate::system_error::{cure, shortage};
 
 /// Send numbered datagrams to a multicast group, or listen to them.
 ///
@@ -64,6 +65,9 @@ fn error(error: BeaconError) -> CommandError {
             CommandError::bad_input(error)
                 .hint("name each interface once, and a port that no other program has for itself")
         }
+        BeaconError::Socket { error: why, .. } if let Some(cure) = cure(why) => {
+            CommandError::failed(error).hint(cure)
+        }
         BeaconError::Socket { interface: Some(_), .. } => {
             CommandError::bad_input(error).hint("give one of this machine's interfaces")
         }
@@ -73,7 +77,10 @@ fn error(error: BeaconError) -> CommandError {
         BeaconError::Send { .. } => {
             CommandError::failed(error).hint("name an interface that leads there with --interface")
         }
-        BeaconError::Engine(_) => CommandError::failed(error),
+        BeaconError::Engine(why) => {
+            let hint = shortage(why);
+            CommandError::failed(error).hint_if(hint)
+        }
     }
 }
 

@@ -51,6 +51,11 @@ impl CommandError {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Adds what to do about it, where that is known.
+    pub(crate) fn hint_if(self, hint: Option<&'static str>) -> Self {
+        Self { hint: hint.map(str::to_owned).or(self.hint), ..self }
+    }
+
     /// The error, unless it is that nobody reads the output any more.
     pub(crate) fn unless_unread(self) -> Result<(), Self> {
         if self.kind == Kind::Unread { Ok(()) } else { Err(self) }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
-use crate::{arguments, output};
+use crate::{arguments, output, system_error};
 use piped::Piped;
 
 /// Show the PGM packets of a capture, one a line, and what is wrong with them.
@@ -58,8 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         return decode(arguments, open(&arguments.file)?, None);
     }
     let interrupt = Interrupt::new()?;
-    let input = Piped::start(interrupt.clone())
-        .map_err(|error| CommandError::failed(format!("no thread can be started: {error}")))?;
+    let input = Piped::start(interrupt.clone()).map_err(system_error::thread)?;
     decode(arguments, input, Some(&interrupt))
 }
 

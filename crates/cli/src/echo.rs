@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::command_error::CommandError;
 use crate::figures::{self, BitRate, Count, Memory};
+use crate::system_error::{self, cure};
 use crate::{arguments, interrupt, output};
 
 /// Answer UDP datagrams with themselves.
@@ -91,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             end = None;
         }
     }
-    let counts = server.join().map_err(CommandError::failed)?.total;
+    let counts = server.join().map_err(|error| system_error::worker(&error))?.total;
     let whole = Reading { at: started, counts: EchoCounts::default() };
     printer.rates("stopped", started, &whole, &Reading { at: Instant::now(), counts })
 }
@@ -126,20 +127,24 @@ fn pause(moments: [Option<Instant>; 2]) -> Duration {
 }
 
 fn start_error(error: EchoError) -> CommandError {
-    let EchoError::Bind { address, error: why } = &error else { return CommandError::failed(error) };
+    let (address, why) = match &error {
+        EchoError::Bind { address, error } => (address, error),
+        EchoError::Worker(worker) => return system_error::worker(worker),
+        EchoError::Cores(_) => return CommandError::failed(error),
+    };
     let (ip, port) = (address.ip(), address.port());
     match why.kind() {
-        io::ErrorKind::AddrInUse => CommandError::bad_input(format!("port {port} is in use on {ip}"))
-            .hint("choose another, or stop the program that has it"),
+        io::ErrorKind::AddrInUse => {
+            CommandError::bad_input(format!("port {port} is in use on {ip}")).hint_if(cure(why))
+        }
         io::ErrorKind::PermissionDenied => {
-            CommandError::bad_input(format!("port {port} on {ip} needs a privilege"))
-                .hint("choose a port from 1024 on, or run with the right to bind it")
+            CommandError::bad_input(format!("port {port} on {ip} needs a privilege")).hint_if(cure(why))
         }
         io::ErrorKind::AddrNotAvailable => {
             CommandError::bad_input(format!("{ip} is not an address of this machine"))
                 .hint("give one of its own with --bind, or leave --bind out")
         }
-        _ => CommandError::bad_input(&error).hint("give another address with --bind"),
+        _ => CommandError::failed(&error).hint(cure(why).unwrap_or("give another address with --bind")),
     }
 }
 
@@ -292,7 +297,7 @@ mod tests {
         };
         let denied = told(io::ErrorKind::PermissionDenied);
         assert!(denied.starts_with("port 80 on :: needs a privilege; choose a port"), "{denied}");
-        assert!(told(io::ErrorKind::AddrInUse).starts_with("port 80 is in use on ::; choose another"));
+        assert!(told(io::ErrorKind::AddrInUse).starts_with("port 80 is in use on ::; choose another port"));
         assert!(told(io::ErrorKind::Unsupported).contains("[::]:80"));
     }
 

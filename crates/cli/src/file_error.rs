@@ -4,8 +4,13 @@ use std::io::ErrorKind;
 
 use campanile::files::FileError;
 
+use crate::system_error::shortage;
+
 /// What to do about a file that cannot be received.
 pub(crate) fn cure(error: &FileError) -> &'static str {
+    if let Some(hint) = shortage(&error.error) {
+        return hint;
+    }
     match error.error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "make room and run it again: what has come is kept"

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use campanile::Stopper;
 
 use crate::command_error::CommandError;
+use crate::system_error::shortage;
 
 /// Stops a run at the first Ctrl-C, so that it can say what it did, and ends the process at the second.
 pub(crate) fn stops(stopper: Stopper) -> Result<(), CommandError> {
@@ -35,7 +36,7 @@ impl Interrupt {
             state.asked = true;
             state.running.iter().for_each(Stopper::stop);
         })
-        .map_err(|error| CommandError::failed(format!("Ctrl-C cannot be caught: {error}")))?;
+        .map_err(uncaught)?;
         Ok(Self(shared))
     }
 
@@ -52,4 +53,9 @@ impl Interrupt {
     pub(crate) fn is_pressed(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).asked
     }
+}
+
+fn uncaught(error: ctrlc::Error) -> CommandError {
+    let hint = if let ctrlc::Error::System(why) = &error { shortage(why) } else { None };
+    CommandError::failed(format!("Ctrl-C cannot be caught: {error}")).hint_if(hint)
 }

@@ -8,6 +8,7 @@ mod summary;
 mod verdict;
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use serde::Serialize;
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
-use crate::{arguments, output};
+use crate::{arguments, output, system_error};
 use log::Log;
 use spread::Spread;
 use summary::{Reason, Summary};
@@ -218,11 +219,27 @@ pub(crate) fn error(error: LoadError) -> CommandError {
         LoadError::NoReply { .. } => CommandError::failed(error)
             .hint("see that a server runs there, and that no firewall stands between"),
         LoadError::Late => CommandError::failed(error).hint(LESS),
-        LoadError::Socket { .. } => CommandError::failed(error)
-            .hint("see that there is a way to that address, and fewer --sockets if they are many"),
-        LoadError::Refused { .. } | LoadError::Unmeasured | LoadError::Cores(_) | LoadError::Worker(_) => {
+        LoadError::Socket { error: why, .. } => {
+            let hint = unconnected(why);
+            CommandError::failed(error).hint(hint)
+        }
+        LoadError::Worker(worker) => system_error::worker(worker),
+        LoadError::Refused { .. } | LoadError::Unmeasured | LoadError::Cores(_) => {
             CommandError::failed(error)
         }
+    }
+}
+
+/// What to do where a socket does not lead to the server.
+fn unconnected(why: &io::Error) -> &'static str {
+    match why.kind() {
+        // Only to broadcast addresses may nobody connect.
+        ErrorKind::PermissionDenied => "give the address of one server, and not one for all of a network",
+        // Linux tells a lack of ports so, and Windows by the other name.
+        ErrorKind::WouldBlock | ErrorKind::AddrNotAvailable => {
+            "give fewer --sockets: the system has no more ports"
+        }
+        _ => system_error::shortage(why).unwrap_or("see that there is a way to that address"),
     }
 }
 

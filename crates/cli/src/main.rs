@@ -17,6 +17,7 @@ mod progress;
 mod recv;
 mod send;
 mod session;
+mod system_error;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ use campanile::multicast::{self, KEYS, Mode, OptionError, Options, Side, SocketE
 
 use crate::arguments;
 use crate::command_error::CommandError;
+use crate::system_error::{cure, shortage};
 
 /// Where a session is, and how it is to be.
 #[derive(Debug, clap::Args)]
@@ -170,9 +171,11 @@ pub(crate) fn start_error(error: &StartError) -> CommandError {
     match error {
         StartError::Config(_) => CommandError::bad_input(error).hint(NAMES),
         StartError::NoReports => CommandError::bad_input(error).hint("give a rate, such as --rate 80mbit"),
-        StartError::Socket(SocketError::Interface(_) | SocketError::TooMany) => {
-            CommandError::bad_input(error).hint("see --interface and --group")
-        }
+        StartError::Socket(SocketError::Interface(why)) => match shortage(why) {
+            Some(hint) => CommandError::failed(error).hint(hint),
+            None => CommandError::bad_input(error).hint("see --interface and --group"),
+        },
+        StartError::Socket(SocketError::TooMany) => CommandError::bad_input(error).hint("see --interface"),
         StartError::Socket(SocketError::Mtu { takes, .. }) => CommandError::bad_input(error)
             .hint(format!("give --set mtu={takes}, or leave mtu out: packets are then as long as all interfaces take, up to 1500 bytes")),
         StartError::Socket(SocketError::NotPermitted) => {
@@ -181,11 +184,16 @@ pub(crate) fn start_error(error: &StartError) -> CommandError {
             CommandError::failed(error)
                 .hint(format!("run `{grant}` as root, or use carrier=udp, which everybody may"))
         }
-        StartError::Socket(_) => CommandError::failed(error).hint("see --interface and --group"),
+        StartError::Socket(SocketError::PortTaken { .. }) => {
+            CommandError::failed(error).hint("see --group and --set unicast-port")
+        }
+        StartError::Socket(SocketError::Bind { error: why, .. } | SocketError::Join { error: why, .. }) => {
+            CommandError::failed(error).hint(cure(why).unwrap_or("see --interface and --group"))
+        }
         StartError::Diagnostics(..) => {
             CommandError::failed(error).hint("name a directory that can be written to")
         }
-        StartError::Engine(_) => CommandError::failed(error),
+        StartError::Engine(why) => CommandError::failed(error).hint_if(shortage(why)),
     }
 }
 

@@ -10,6 +10,7 @@ mod command {
     mod process;
     mod reference;
     mod runs;
+    mod shortages;
     mod terminal;
     mod transfers;
 }

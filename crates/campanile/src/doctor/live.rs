@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use campanile_engine::Interface;
+use campanile_engine::{Interface, Shortage};
 
 use super::card::Device;
 use super::group::interface_option;
@@ -34,12 +34,15 @@ pub(super) fn listen(tree: &Tree, group: SocketAddr, interface: Option<&str>, pa
 
 /// The group cannot be joined.
 fn not_joined(error: &BeaconError, group: SocketAddr) -> Finding {
-    let system = match error {
-        BeaconError::Socket { error, .. } => error.raw_os_error(),
+    let shortage = match error {
+        BeaconError::Socket { error, .. } | BeaconError::Engine(error) => Shortage::of(error),
         _ => None,
     };
-    let fix = match (system, error) {
-        (Some(ENOBUFS), _) if group.is_ipv4() => "sysctl -w net.ipv4.igmp_max_memberships=100".to_owned(),
+    let fix = match (shortage, error) {
+        (Some(Shortage::Memberships), _) if group.is_ipv4() => {
+            "sysctl -w net.ipv4.igmp_max_memberships=100".to_owned()
+        }
+        (Some(Shortage::OpenFiles), _) => "ulimit -n 1024".to_owned(),
         (_, BeaconError::Socket { error, .. }) if error.kind() == std::io::ErrorKind::AddrInUse => {
             let port = group.port();
             format!(
@@ -50,9 +53,6 @@ fn not_joined(error: &BeaconError, group: SocketAddr) -> Finding {
     };
     Finding::new(CHECK, Severity::Fault, error.to_string()).costs("the group cannot be joined").fix(fix)
 }
-
-/// The socket has as many groups as it may have.
-const ENOBUFS: i32 = 105;
 
 /// What was heard of the group.
 #[derive(Debug, Default)]
@@ -245,12 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn who_has_as_many_groups_as_may_be_is_told_how_to_have_more() {
+    fn what_keeps_a_group_from_being_joined_is_told_how_to_mend() {
         let fix = |error: std::io::Error| {
             let group = "239.192.7.1:7125".parse().expect("a literal address");
             not_joined(&BeaconError::Socket { group, interface: None, error }, group).fix.unwrap_or_default()
         };
-        assert!(fix(std::io::Error::from_raw_os_error(ENOBUFS)).starts_with("sysctl -w "));
         assert!(fix(std::io::ErrorKind::AddrInUse.into()).starts_with("ss -ulpn 'sport = :7125'"));
         assert!(fix(std::io::ErrorKind::NotFound.into()).starts_with("ip address "));
     }

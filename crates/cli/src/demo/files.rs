@@ -13,7 +13,7 @@ use campanile::multicast::{Counter, Counts, Options, Standing};
 use crate::command_error::CommandError;
 use crate::figures::{BitRate, Count, Size, Span};
 use crate::interrupt::Interrupt;
-use crate::output;
+use crate::{output, system_error};
 
 /// Sends a file to receivers in this process, and says what it cost.
 pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
@@ -131,7 +131,7 @@ fn receive(
             Err(CommandError::failed("a receiver waited in vain"))
         }
     });
-    receiving.map_err(|error| CommandError::failed(format!("no thread for a receiver: {error}")))
+    receiving.map_err(system_error::thread)
 }
 
 fn options() -> Result<Options, CommandError> {

@@ -17,6 +17,7 @@ use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
 use crate::progress::{Every, Teller};
+use crate::system_error::{self, shortage};
 use crate::{output, session};
 
 /// Sends files, and tells how it goes.
@@ -49,8 +50,7 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
 
 /// Hashes what is to be sent, and shows how far that is. Ctrl-C just ends the process: nobody has heard of a session yet.
 fn collected(files: &[PathBuf], teller: &Teller) -> Result<Offering, CommandError> {
-    let collecting = Collecting::start(files.to_vec())
-        .map_err(|error| CommandError::failed(format!("no thread can be started: {error}")))?;
+    let collecting = Collecting::start(files.to_vec()).map_err(system_error::thread)?;
     let mut is_begun = false;
     loop {
         if let Some(offering) = collecting.next(TICK).map_err(offering_error)? {
@@ -173,9 +173,10 @@ const GLANCE: Duration = Duration::from_millis(200);
 
 fn offering_error(error: OfferingError) -> CommandError {
     match &error {
-        OfferingError::File(error) => {
-            CommandError::bad_input(error).hint("see that it is there and may be read")
-        }
+        OfferingError::File(error) => match shortage(&error.error) {
+            Some(hint) => CommandError::failed(error).hint(hint),
+            None => CommandError::bad_input(error).hint("see that it is there and may be read"),
+        },
         OfferingError::Kind(_) => CommandError::bad_input(error).hint("give files and directories"),
         OfferingError::Name(..) => CommandError::bad_input(error).hint("rename it, or send an archive"),
         OfferingError::Manifest(ManifestError::Count(0)) => {
@@ -205,7 +206,7 @@ fn send_error(error: SendError) -> CommandError {
         SendError::File(error) => {
             let hint = match error.error.kind() {
                 ErrorKind::Other | ErrorKind::NotFound => "send it again once it stays as it is",
-                _ => "see that it can be read, and send it again",
+                _ => shortage(&error.error).unwrap_or("see that it can be read, and send it again"),
             };
             CommandError::failed(error).hint(format!("{hint}: each receiver keeps what it has"))
         }

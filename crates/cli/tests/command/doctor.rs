@@ -427,6 +427,18 @@ fn an_interface_that_is_not_there_is_named_with_those_that_are() {
 }
 
 #[test]
+fn a_group_too_many_is_told_with_its_limit() {
+    let group = "--group 239.192.7.1 --interface one --listen --duration 0.2";
+    let limit = "sysctl -q -w net.ipv4.igmp_max_memberships=0";
+    if let Some(found) = is_found_of(group, limit, "live test", "fault", "no socket for 239.192.7.1:7125") {
+        assert!(
+            found["fix"].as_str().is_some_and(|fix| fix.starts_with("sysctl -w net.ipv4.igmp_max")),
+            "{found}"
+        );
+    }
+}
+
+#[test]
 fn an_interface_is_named_by_its_address_or_number_too() {
     for named in ["192.0.2.1", "$(cat /sys/class/net/one/ifindex)"] {
         is_found_of(&format!("--interface {named}"), "true", "interface", "fine", "one is up");

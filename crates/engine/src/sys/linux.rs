@@ -11,6 +11,7 @@ mod options;
 mod privilege;
 mod provided;
 mod shard;
+mod shortage;
 #[cfg(test)]
 mod tests;
 mod uring;
@@ -31,6 +32,7 @@ pub(crate) use mode::{mode, set_mode};
 pub(crate) use options::{Features, dropped, granted, metered, mtu, prepare, source_membership_v6};
 pub(crate) use privilege::drop_raw;
 pub(crate) use shard::{bind_alone, bind_group};
+pub(crate) use shortage::shortage;
 
 use epoll::Epoll;
 use uring::Uring;

@@ -13,6 +13,7 @@ mod port;
 mod privilege;
 mod probe;
 mod shard;
+mod shortage;
 
 use std::io;
 
@@ -31,6 +32,7 @@ pub(crate) use mode::{mode, set_mode};
 pub(crate) use options::{Features, dropped, granted, metered, mtu, prepare, source_membership_v6};
 pub(crate) use privilege::drop_raw;
 pub(crate) use shard::{bind_alone, bind_group};
+pub(crate) use shortage::shortage;
 
 /// The error of a Winsock call, if it reported one.
 fn check(result: i32) -> io::Result<()> {

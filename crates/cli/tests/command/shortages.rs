@@ -1,0 +1,83 @@
+//! What a system refuses for want of something, or of a right, comes with what to do about that.
+
+use std::path::Path;
+use std::process::Command;
+
+use campanile_rig::free_port;
+
+use super::process::Finished;
+
+/// Runs the program behind commands of a shell; `None` where limits are not those of Linux.
+fn run_behind(commands: &str, arguments: &str) -> Option<Finished> {
+    if !Path::new("/proc/self/limits").exists() {
+        eprintln!("skipped: there are no such limits here");
+        return None;
+    }
+    let script = format!("{commands} exec \"$0\" {arguments}");
+    let output = Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_campanile")]).output();
+    Some(output.expect("there is a shell").into())
+}
+
+#[test]
+fn who_may_open_few_files_is_told_of_the_limit() {
+    let port = free_port();
+    let group = format!("239.192.71.20:{port}");
+    for arguments in [
+        format!("echo {port} 1 --bind 127.0.0.1 --duration 0.1"),
+        format!("load 127.0.0.1 {port} 64 1 0.1 --timeout 0.1"),
+        format!("beacon listen --group {group} --interface 127.0.0.1 --duration 0.1"),
+        format!("beacon send --group {group} --interface 127.0.0.1 --count 1"),
+        format!("recv --lines --group {group} --interface 127.0.0.1 --wait 0.1"),
+        format!("send Cargo.toml --group {group} --interface 127.0.0.1 --set linger=100ms"),
+    ] {
+        let Some(finished) = run_behind("ulimit -n 5 &&", &arguments) else { return };
+        assert_eq!(finished.code, Some(1), "{arguments}: {finished:?}");
+        let told = "; raise the limit on open files (Linux: ulimit -n)\n";
+        assert!(finished.stderr.ends_with(told), "{arguments}: {finished:?}");
+    }
+}
+
+#[test]
+fn more_sources_than_a_socket_may_hear_are_refused_with_the_limit() {
+    let sources: Vec<String> = (1..=200).map(|last| format!("192.0.2.{last}")).collect();
+    let arguments = format!(
+        "recv --lines --group 239.192.71.21:{} --interface 127.0.0.1 --source {} --wait 0.1",
+        free_port(),
+        sources.join(",")
+    );
+    let Some(finished) = run_behind("", &arguments) else { return };
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("igmp_max_msf"), "{finished:?}");
+}
+
+#[test]
+fn a_port_that_needs_a_privilege_is_told_apart_from_an_interface() {
+    for arguments in [
+        "beacon listen --group 239.192.71.22:80 --interface lo --duration 0.1",
+        "recv --lines --group 239.192.71.22:80 --interface lo --wait 0.1",
+        "send --lines --group 239.192.71.22:80 --interface lo",
+        "echo 80 1 --bind 127.0.0.1 --duration 0.1",
+    ] {
+        let script = format!("ip link set lo up && echo prepared && exec \"$0\" {arguments}");
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--net", "setpriv", "--bounding-set=-net_bind_service"]);
+        let output = unshare.args(["sh", "-c", &script, env!("CARGO_BIN_EXE_campanile")]).output();
+        let Some(finished) = output.ok().map(Finished::from).filter(|it| it.stdout.starts_with("prepared"))
+        else {
+            eprintln!("skipped: no namespace of its own here");
+            return;
+        };
+        assert!(finished.code.is_some_and(|code| code > 0), "{arguments}: {finished:?}");
+        assert!(
+            finished.stderr.contains("; choose a port from 1024 on, or run with the right"),
+            "{finished:?}"
+        );
+    }
+}
+
+#[test]
+fn a_broadcast_address_is_no_server() {
+    let Some(finished) = run_behind("", "load 127.255.255.255 5000 64 1 0.1") else { return };
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("; give the address of one server"), "{finished:?}");
+}
