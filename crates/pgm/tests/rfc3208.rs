@@ -1,4 +1,4 @@
-//! `docs/rfc3208.md` names files and tests; each of them must exist, and each requirement must have an answer.
+//! `docs/rfc3208.md` names files and tests; each of them must exist and be a test, and each requirement must have an answer.
 
 use std::path::Path;
 
@@ -43,7 +43,11 @@ fn every_reference_exists() {
         let file = if path.starts_with("crates/") { root.join("../..").join(path) } else { root.join(path) };
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"));
         if let Some(name) = name {
-            assert!(text.contains(&format!("fn {name}(")), "{path} has no function {name}");
+            let (before, _) = text
+                .split_once(&format!("fn {name}("))
+                .unwrap_or_else(|| panic!("{path} has no function {name}"));
+            let attributes = before.rsplit("\n\n").next().unwrap_or_default();
+            assert!(attributes.contains("#[test]"), "{name} of {path} is no test");
         }
         checked += 1;
     }
