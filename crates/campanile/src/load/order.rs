@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Reordered {
     /// How many.
     pub replies: u64,
-    /// The largest distance: how many packets lie between such a reply's packet and the latest one answered before it.
+    /// The largest distance: by how much the number of the latest packet answered before such a reply is above that of its own.
     pub distance_max: u64,
     /// How many with a distance of 1, 2 to 3, 4 to 7, and so on by powers of two; the last has all from 128 on.
     pub by_distance: [u64; Self::CLASSES],

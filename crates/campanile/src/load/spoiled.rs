@@ -25,7 +25,7 @@ pub enum Spoiled {
 }
 
 impl Spoiled {
-    /// Less than this share of the rate asked for was not reached.
+    /// The share of the rate asked for that has to be reached.
     const RATE_MIN: f64 = 0.99;
     /// So late is the timer of a quiet system too.
     const LAG_MIN_NS: u64 = 100_000;
