@@ -12,11 +12,11 @@ pub struct SourceStats {
     pub rdata: u64,
     /// RDATA packets with parity.
     pub rdata_parity: u64,
-    /// NCFs sent.
+    /// NCFs sent; the copies for further interfaces do not count.
     pub ncfs: u64,
-    /// SPMs sent.
+    /// SPMs sent; the copies for further interfaces do not count.
     pub spms: u64,
-    /// Bytes of all packets sent, without the headers of lower layers.
+    /// Bytes of all packets sent, on one interface, without the headers of lower layers.
     pub bytes: u64,
     /// Bytes of application data sent for the first time, framing included.
     pub payload_bytes: u64,
