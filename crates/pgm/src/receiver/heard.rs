@@ -19,6 +19,7 @@ impl Default for Heard {
             round_at: Instant::ZERO,
             asked: 0,
             unanswered_since: None,
+            is_repeated: false,
         };
         Heard { ring: [vacant; RING], next: 0, repair: None }
     }
@@ -33,9 +34,11 @@ struct Entry {
     round_at: Instant,
     /// The most packets that were asked for in this round.
     asked: u8,
-    /// That first confirmation, until a repair answers it. If one of an earlier round was not answered, or its answer was lost on the
-    /// way, nobody knows which of the two it was: the later one is taken.
+    /// That first confirmation, until a repair answers it.
     unanswered_since: Option<Instant>,
+    /// Whether a confirmation of an earlier round was not answered, or its answer was lost on the way. Then nobody knows which of the
+    /// two a repair answers: were it the later one, who asks too soon would measure ever shorter waits.
+    is_repeated: bool,
 }
 
 /// What a confirmation is among those for the same.
@@ -62,14 +65,21 @@ impl Heard {
     /// Takes note of a confirmation of `asked` packets. NAKs whose confirmations come within `round_ns` of the first were sent before
     /// that could be heard: they are one round.
     pub(super) fn note(&mut self, what: u64, asked: u8, now: Instant, round_ns: u64) -> Confirmation {
-        let new = |round| Entry { what, round, round_at: now, asked, unanswered_since: Some(now) };
+        let new = |round, is_repeated| Entry {
+            what,
+            round,
+            round_at: now,
+            asked,
+            unanswered_since: Some(now),
+            is_repeated,
+        };
         let Some(entry) = self.ring.iter_mut().find(|entry| entry.what == what) else {
-            self.ring[self.next] = new(Round::First);
+            self.ring[self.next] = new(Round::First, false);
             self.next = (self.next + 1) % RING;
             return Confirmation::New(Round::First);
         };
         if now.nanos_since(entry.round_at) > round_ns {
-            *entry = new(Round::Later);
+            *entry = new(Round::Later, entry.unanswered_since.is_some());
             return Confirmation::New(Round::Later);
         }
         if asked > entry.asked {
@@ -79,10 +89,11 @@ impl Heard {
         Confirmation::Needless(entry.round)
     }
 
-    /// A repair was heard. How long after its confirmation, in nanoseconds, if it is the first since then.
+    /// A repair was heard. How long after its confirmation, in nanoseconds, if it is the first since then and that is the only one.
     pub(super) fn answered(&mut self, what: u64, now: Instant) -> Option<u64> {
         let entry = self.ring.iter_mut().find(|entry| entry.what == what)?;
-        entry.unanswered_since.take().map(|since| now.nanos_since(since))
+        let since = entry.unanswered_since.take()?;
+        (!entry.is_repeated).then(|| now.nanos_since(since))
     }
 
     /// How long after the repair heard before it, in nanoseconds, if that was of the same group or packet.
@@ -130,7 +141,9 @@ mod tests {
         assert_eq!((heard.answered(7, Instant(104)), heard.answered(7, Instant(105))), (Some(4), None));
         heard.note(7, 3, Instant(120), 10);
         heard.note(7, 3, Instant(140), 10);
-        assert_eq!(heard.answered(7, Instant(141)), Some(1), "from the later one of two");
+        assert_eq!(heard.answered(7, Instant(141)), None, "to which of the two?");
+        heard.note(7, 3, Instant(160), 10);
+        assert_eq!(heard.answered(7, Instant(163)), Some(3));
     }
 
     #[test]

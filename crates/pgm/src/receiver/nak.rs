@@ -171,9 +171,10 @@ impl Peer {
 
     /// A repair of a group came, whether we lack something of it or not. It confirms NAKs as an NCF does, should that have been lost.
     pub(super) fn repair_heard(&mut self, now: Instant, key: u64) {
-        if let Some(after_ns) = self.heard.answered(key, now) {
-            self.intervals.repaired(after_ns);
-        }
+        let block = self.window.block_mut(key);
+        let retries = block.and_then(|block| block.repair.retries_mut()).map_or(0, |retries| retries.data);
+        let after_ns = self.heard.answered(key, now).filter(|_| retries == 0);
+        self.intervals.repaired(after_ns, retries);
         if let Some(after_ns) = self.heard.followed(key, now) {
             self.intervals.more_came(after_ns);
         }
