@@ -25,6 +25,7 @@ fn promises_are_kept_in_the_second_half_of_the_worlds() {
 #[test]
 fn many_who_lack_the_same_groups_do_not_overwhelm_the_source() {
     run(2691..2692);
+    run(189978..189979);
 }
 
 /// Receivers that come late and hear the forger first.

@@ -6,7 +6,8 @@ use crate::{Instant, Seq};
 /// What was asked for recently, and whether it was confirmed.
 ///
 /// The first NAK is confirmed at once. An identical one is confirmed, too, but not before a gap has passed: one confirmation is heard
-/// by all who ask, and a storm of NAKs must not become a storm of NCFs. For the same reason a NAK for parity of a group is
+/// by all who ask, and a storm of NAKs must not become a storm of NCFs. That holds also for those that come while the first one still
+/// waits for its turn: by the second confirmation receivers learn that they need not all have asked. For the same reason a NAK for parity of a group is
 /// confirmed by the most that was asked of the group in the same round: it is what will be sent, and answers all who ask for less
 /// (RFC 3208 §11.4). There is room for a few requests; while all of them wait, further ones are not confirmed.
 #[derive(Debug)]
@@ -27,6 +28,10 @@ struct Entry {
     parity: bool,
     /// When it is to be confirmed; [`Instant::FAR_FUTURE`] when it was.
     due: Instant,
+    /// Whether that repeats a confirmation of the same round.
+    is_repetition: bool,
+    /// When it is to be repeated then, for it was asked for again meanwhile; else [`Instant::FAR_FUTURE`].
+    repeat_due: Instant,
     confirmed_at: Instant,
 }
 
@@ -52,8 +57,7 @@ impl Confirmations {
     /// A confirmation that is due: what was asked for, and whether by parity.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<(NakList<'_>, bool)> {
         let at = self.entries.iter().position(|entry| entry.due == self.next_due && entry.due <= now)?;
-        self.entries[at].due = Instant::FAR_FUTURE;
-        self.entries[at].confirmed_at = now;
+        self.entries[at].confirmed(now);
         self.next_due = self.earliest();
         Some((self.entries[at].list(), self.entries[at].parity))
     }
@@ -75,7 +79,7 @@ impl Confirmations {
         entry.len = request.sqns.len();
         entry.sqns.iter_mut().zip(request.sqns.iter()).for_each(|(place, sqn)| *place = sqn);
         entry.parity = request.parity;
-        entry.due = now;
+        entry.begin(now);
         true
     }
 
@@ -89,7 +93,7 @@ impl Confirmations {
         let is_new_round = !entry.waits() && now.nanos_since(entry.confirmed_at) >= self.round_ns;
         if is_more || is_new_round {
             entry.sqns[0] = asked;
-            entry.due = now;
+            entry.begin(now);
         } else {
             entry.repeat(now, self.round_ns);
         }
@@ -113,15 +117,32 @@ impl Entry {
             len: 1,
             parity: false,
             due: Instant::FAR_FUTURE,
+            is_repetition: false,
+            repeat_due: Instant::FAR_FUTURE,
             confirmed_at: Instant::ZERO,
         }
     }
 
+    /// It is asked for as if for the first time.
+    fn begin(&mut self, now: Instant) {
+        (self.due, self.is_repetition, self.repeat_due) = (now, false, Instant::FAR_FUTURE);
+    }
+
     /// The same was asked for again: it is confirmed again, but not before a gap of a quarter of a round has passed.
     fn repeat(&mut self, now: Instant, round_ns: u64) {
+        let gap_ns = round_ns / 4;
         if !self.waits() {
-            self.due = now.max(self.confirmed_at.plus_nanos(round_ns / 4));
+            self.is_repetition = now.nanos_since(self.confirmed_at) < round_ns;
+            self.due = now.max(self.confirmed_at.plus_nanos(gap_ns));
+        } else if !self.is_repetition {
+            self.repeat_due = self.due.plus_nanos(gap_ns);
         }
+    }
+
+    fn confirmed(&mut self, now: Instant) {
+        self.confirmed_at = now;
+        self.is_repetition = true;
+        self.due = std::mem::replace(&mut self.repeat_due, Instant::FAR_FUTURE);
     }
 
     fn waits(&self) -> bool {
@@ -164,6 +185,23 @@ mod tests {
         assert_eq!(take(&mut confirmations, 110), Some(vec![3, 5]));
         assert!(confirmations.note(Instant(200), &request(&asked)));
         assert_eq!(take(&mut confirmations, 200), Some(vec![3, 5]));
+    }
+
+    #[test]
+    fn what_is_asked_for_again_while_it_waits_is_confirmed_a_second_time() {
+        let mut confirmations = Confirmations::new(40, 8);
+        for round in [100, 200] {
+            // What is sent before them takes all the time until the first one leaves.
+            (0..5).for_each(|at| assert!(confirmations.note(Instant(round + at), &request(&[Seq(3)]))));
+            assert_eq!(take(&mut confirmations, round + 7), Some(vec![3]));
+            assert_eq!(
+                (take(&mut confirmations, round + 9), confirmations.next_due()),
+                (None, Instant(round + 10))
+            );
+            assert!(confirmations.note(Instant(round + 9), &request(&[Seq(3)])));
+            assert_eq!(take(&mut confirmations, round + 10), Some(vec![3]));
+            assert_eq!(confirmations.next_due(), Instant::FAR_FUTURE, "once is enough");
+        }
     }
 
     #[test]
