@@ -48,7 +48,7 @@ use crate::host::{Counters, Environment};
 use crate::worker::{Board, Crew, Post, Stopper, WorkerError};
 use latency::Timings;
 use plan::Plan;
-use prober::{Found, Prober};
+use prober::{Asker, Found, Prober};
 use report::Findings;
 use watch::Watch;
 
@@ -91,8 +91,10 @@ struct Before {
 }
 
 impl Before {
-    fn look(config: &LoadConfig) -> io::Result<Self> {
-        let found = if config.probe { Some(Prober::start(config.target)?) } else { None };
+    fn look(config: &LoadConfig) -> Result<Self, LoadError> {
+        let no_socket = |error| LoadError::Socket { target: config.target, error };
+        let asker = config.probe.then(|| Asker::new(config.target)).transpose().map_err(no_socket)?;
+        let found = asker.map(Prober::start).transpose().map_err(LoadError::Watch)?;
         let environment = Environment::read(config.target);
         let (server_kind, prober) = match found {
             None => (ServerKind::NotAsked, None),
@@ -101,7 +103,7 @@ impl Before {
             Some(Found::Silent) => (ServerKind::Silent, None),
         };
         let system = Counters::read(environment.interface.as_deref());
-        let watch = Watch::start(config.warm_up.saturating_add(config.duration))?;
+        let watch = Watch::start(config.warm_up.saturating_add(config.duration)).map_err(LoadError::Watch)?;
         let (clock, began) = (Clock::start(), SystemTime::now() + config.warm_up);
         Ok(Self { began, clock, environment, system, watch, server_kind, prober })
     }
@@ -118,8 +120,7 @@ impl Load {
         config.check()?;
         let cores = cores::or_all(&config.cores).map_err(LoadError::Cores)?;
         let config = LoadConfig { cores, ..config.clone() };
-        let before = Before::look(&config);
-        let before = before.map_err(|error| LoadError::Socket { target: config.target, error })?;
+        let before = Before::look(&config)?;
         let plan = Plan::new(&config, before.clock);
         let (send_timings, timings) = channel();
         let mut boards = Vec::new();

@@ -224,6 +224,10 @@ pub(crate) fn error(error: LoadError) -> CommandError {
             CommandError::failed(error).hint(hint)
         }
         LoadError::Worker(worker) => system_error::worker(worker),
+        LoadError::Watch(why) => {
+            let hint = system_error::shortage(why);
+            CommandError::failed(error).hint_if(hint)
+        }
         LoadError::Refused { .. } | LoadError::Unmeasured | LoadError::Cores(_) => {
             CommandError::failed(error)
         }

@@ -1,6 +1,7 @@
 //! What a backend and its engine share: the memory, the events to come, the trains to go.
 
 use std::collections::VecDeque;
+use std::io;
 
 use crate::config::Config;
 use crate::event::{Facts, Failure, Pending};
@@ -23,16 +24,16 @@ impl Core {
     /// Failures that may wait beside the trains, which are bounded by their buffers.
     const FAILURES_MAX: usize = 256;
 
-    pub(crate) fn new(config: &Config) -> Self {
-        let pool = Pool::new(config);
+    pub(crate) fn new(config: &Config) -> io::Result<Self> {
+        let pool = Pool::new(config)?;
         let events_max = pool.receive_count() + Self::FAILURES_MAX;
-        Self {
+        Ok(Self {
             events: VecDeque::with_capacity(events_max),
             outbox: VecDeque::with_capacity(pool.count()),
             pool,
             stats: Stats::default(),
             events_max,
-        }
+        })
     }
 
     /// Queues a received train.

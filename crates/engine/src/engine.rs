@@ -41,7 +41,7 @@ impl Engine {
     /// Numbers out of range, no backend at all, or the system's limits on memory and handles.
     pub fn new(config: &Config) -> io::Result<Self> {
         config.check()?;
-        let core = Core::new(config);
+        let core = Core::new(config)?;
         let (backend, doorbell, fallback) = Backend::new(config, &core)?;
         let waker = Waker::new(doorbell);
         Ok(Self { backend, core, waker, asked: Asked::default(), fallback, _one_thread: PhantomData })

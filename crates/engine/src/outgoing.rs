@@ -101,7 +101,7 @@ mod tests {
     use crate::config::Config;
 
     fn outgoing(stride: usize, len: usize) -> Outgoing {
-        let mut pool = Pool::new(&Config::default());
+        let mut pool = Pool::new(&Config::default()).expect("a little memory");
         Outgoing {
             socket: SocketId::from_bits(0),
             buffer: pool.take_transmit().expect("a new pool is full"),

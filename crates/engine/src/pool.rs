@@ -1,6 +1,7 @@
 //! The memory of an engine: buffers cut from one allocation, and the tokens that stand for them.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::io;
 use std::ptr::NonNull;
 
 use crate::config::Config;
@@ -48,18 +49,21 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// One allocation for everything; pages that are never used are never touched.
-    pub(crate) fn new(config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub(crate) fn new(config: &Config) -> io::Result<Self> {
         let count = config.receive_buffers + config.transmit_buffers;
         let pitch = (HEADROOM + config.buffer_len).next_multiple_of(64);
         let layout = Layout::from_size_align(pitch * count, 4096).expect("at most 8192 buffers of 66 KiB");
         // SAFETY: the layout's size is not zero: `Config::check` holds the count and the length above it.
         let memory = unsafe { alloc_zeroed(layout) };
-        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        let memory = NonNull::new(memory).ok_or(io::ErrorKind::OutOfMemory)?;
         let first_transmit = config.receive_buffers as u32;
         // Taken from the end: the lowest numbers, and so the warmest memory, come first.
         let free_receive = (0..first_transmit).rev().map(Buffer).collect();
         let free_transmit = (first_transmit..count as u32).rev().map(Buffer).collect();
-        Self {
+        Ok(Self {
             memory,
             layout,
             pitch,
@@ -67,7 +71,7 @@ impl Pool {
             receive_count: config.receive_buffers,
             free_receive,
             free_transmit,
-        }
+        })
     }
 
     /// All buffers, of both kinds.
@@ -154,6 +158,7 @@ mod tests {
 
     fn small() -> Pool {
         Pool::new(&Config { receive_buffers: 3, transmit_buffers: 2, buffer_len: 100, ..Config::default() })
+            .expect("a little memory")
     }
 
     #[test]

@@ -17,6 +17,7 @@ impl Shortage {
     /// What an error of opening or starting something says that there is too little of, if it says that.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<Self> {
-        error.raw_os_error().and_then(crate::sys::shortage)
+        let is_memory = error.kind() == io::ErrorKind::OutOfMemory;
+        error.raw_os_error().and_then(crate::sys::shortage).or(is_memory.then_some(Self::Memory))
     }
 }

@@ -31,6 +31,8 @@ pub enum LoadError {
         /// The system's answer.
         error: io::Error,
     },
+    /// The system does not let the server be asked, or the processors be watched, beside the run.
+    Watch(io::Error),
     /// The target's host says that nothing listens on the port.
     Refused {
         /// The server.
@@ -64,6 +66,7 @@ impl fmt::Display for LoadError {
             Self::Many(address) => write!(f, "{address} is no server's address, but one for many"),
             Self::Cores(error) => write!(f, "the system does not tell its processors: {error}"),
             Self::Socket { target, error } => write!(f, "no socket to {target}: {error}"),
+            Self::Watch(error) => write!(f, "the run cannot be watched: {error}"),
             Self::Refused { target, answered: 0 } => write!(f, "nothing listens on {target}"),
             Self::Refused { target, answered } => {
                 write!(f, "nothing listens on {target} any more, after {answered} replies")

@@ -39,8 +39,9 @@ pub(super) struct Span {
     pub(super) last: Account,
 }
 
+/// The way to the server's account.
 #[derive(Debug)]
-struct Asker {
+pub(super) struct Asker {
     socket: UdpSocket,
     nonce: u64,
     cookie: u64,
@@ -61,9 +62,8 @@ impl Prober {
     /// Asks for a first account, and if there is one goes on asking.
     ///
     /// # Errors
-    /// The system has no socket or thread to spare.
-    pub(super) fn start(target: SocketAddr) -> io::Result<Found> {
-        let mut asker = Asker::new(target)?;
+    /// The system fails the socket, or has no thread to spare.
+    pub(super) fn start(mut asker: Asker) -> io::Result<Found> {
         let first = match asker.ask_patiently()? {
             Answer::Account(account) => *account,
             Answer::Mirror => return Ok(Found::Mirror),
@@ -94,7 +94,7 @@ impl Prober {
 }
 
 impl Asker {
-    fn new(target: SocketAddr) -> io::Result<Self> {
+    pub(super) fn new(target: SocketAddr) -> io::Result<Self> {
         let every =
             if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let first = UdpSocket::bind(SocketAddr::new(every, 0))?;
@@ -179,7 +179,7 @@ mod tests {
         let cores = cores::first(1).expect("there is always one");
         let bind = Some(Ipv4Addr::LOCALHOST.into());
         let server = EchoServer::start(&EchoConfig { bind, cores, ..EchoConfig::default() }).expect("starts");
-        let Ok(Found::Campanile(prober)) = Prober::start(server.description().address) else {
+        let Ok(Found::Campanile(prober)) = begin(server.description().address) else {
             panic!("it is one of ours");
         };
         let client = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -202,6 +202,10 @@ mod tests {
         assert!(counts.cpu_ns > 0 && last.uptime_ns > first.uptime_ns, "{counts:?}");
     }
 
+    fn begin(target: SocketAddr) -> io::Result<Found> {
+        Prober::start(Asker::new(target)?)
+    }
+
     fn cpu_ns(prober: &Prober) -> u64 {
         let Span { first, last } = prober.progress();
         last.counts.since(&first.counts).cpu_ns
@@ -217,8 +221,8 @@ mod tests {
             mirror.send_to(&datagram[..len], from).expect("sent");
             mirror
         });
-        assert!(matches!(Prober::start(target), Ok(Found::Mirror)));
+        assert!(matches!(begin(target), Ok(Found::Mirror)));
         let _silent = thread.join().expect("the mirror does not panic");
-        assert!(matches!(Prober::start(target), Ok(Found::Silent)));
+        assert!(matches!(begin(target), Ok(Found::Silent)));
     }
 }

@@ -37,6 +37,22 @@ fn who_may_open_few_files_is_told_of_the_limit() {
     }
 }
 
+/// How much a program takes before it has memory for packets depends on much: among limits that are near each other one is it.
+#[test]
+fn who_has_no_memory_for_packets_is_told_so() {
+    let arguments = format!("echo {} 1 --bind 127.0.0.1 --duration 0.01", free_port());
+    let told = "error: no I/O on core 0: out of memory; free memory, or raise the limits";
+    let mut is_told = false;
+    for limit in (10_000..100_000).step_by(1000) {
+        let Some(finished) = run_behind(&format!("ulimit -v {limit} &&"), &arguments) else { return };
+        is_told |= finished.stderr.starts_with(told);
+        if finished.code == Some(0) {
+            break;
+        }
+    }
+    assert!(is_told);
+}
+
 #[test]
 fn more_sources_than_a_socket_may_hear_are_refused_with_the_limit() {
     let sources: Vec<String> = (1..=200).map(|last| format!("192.0.2.{last}")).collect();

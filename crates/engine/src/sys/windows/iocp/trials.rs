@@ -28,7 +28,7 @@ struct Rig {
 impl Rig {
     fn new(receive_buffers: usize, buffer_len: usize) -> Self {
         let config = Config { receive_buffers, transmit_buffers: 4, buffer_len, ..Config::default() };
-        let core = Core::new(&config);
+        let core = Core::new(&config).expect("a little memory");
         let (iocp, doorbell, fallback) = Iocp::new(&config, &core).expect("every Windows has ports");
         assert!(fallback.is_none());
         Self { iocp, core, doorbell }
