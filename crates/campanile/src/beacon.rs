@@ -74,12 +74,12 @@ pub enum BeaconError {
 impl fmt::Display for BeaconError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAGroup(address) => write!(f, "{} is no multicast group", address.ip()),
+            Self::NotAGroup(address) => write!(f, "{} is not a multicast group", address.ip()),
             Self::Size { least, most, .. } if least > most => {
                 write!(f, "what each datagram says takes {least} bytes, and there is room for {most}")
             }
             Self::Size { asked, least, most } => {
-                write!(f, "datagrams of {asked} bytes: they have {least} to {most} here")
+                write!(f, "datagrams of {asked} bytes: possible are {least} to {most}")
             }
             Self::Socket { group, interface: None, error } => write!(f, "no socket for {group}: {error}"),
             Self::Socket { group, interface: Some(interface), error } => {

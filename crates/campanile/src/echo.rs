@@ -290,7 +290,7 @@ pub enum EchoError {
 impl fmt::Display for EchoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cores(error) => write!(f, "the system does not tell its processors: {error}"),
+            Self::Cores(error) => write!(f, "the system does not say which processors it has: {error}"),
             Self::Bind { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Worker(error) => error.fmt(f),
         }

@@ -16,12 +16,12 @@ pub(crate) fn port(text: &str) -> Result<u16, &'static str> {
 
 /// A number of things: whether there may be so many is for those who use it.
 pub(crate) fn number(text: &str) -> Result<usize, &'static str> {
-    text.parse().map_err(|_| "give a whole number from 1 on")
+    text.parse().map_err(|_| "give a whole number of at least 1")
 }
 
 /// When to stop: after one thing at least.
 pub(crate) fn count(text: &str) -> Result<u64, &'static str> {
-    text.parse().ok().filter(|&count| count > 0).ok_or("give a whole number from 1 on")
+    text.parse().ok().filter(|&count| count > 0).ok_or("give a whole number of at least 1")
 }
 
 /// A number of packets a second; k and m stand for thousands and millions.
@@ -37,7 +37,7 @@ pub(crate) fn rate(text: &str) -> Result<u64, &'static str> {
 
 /// Packets a second that are let pass; 0 is no limit.
 pub(crate) fn limit(text: &str) -> Result<u32, &'static str> {
-    text.parse().map_err(|_| "give packets a second, such as 100000, or 0 for any number")
+    text.parse().map_err(|_| "give packets a second, such as 100000, or 0 for no limit")
 }
 
 /// A time to live.

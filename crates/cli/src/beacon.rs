@@ -31,7 +31,7 @@ enum Command {
 const EXAMPLES: &str = "\
 Examples:
   campanile beacon listen        on all interfaces, until Ctrl-C
-  campanile beacon send          the universal time, once a second
+  campanile beacon send          the time in UTC, once a second
   campanile beacon send --every 0.01 --size 1400 --count 1000 --interface eth0";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {

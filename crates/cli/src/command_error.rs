@@ -109,7 +109,7 @@ impl From<clap::Error> for CommandError {
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => whole(Kind::Page),
             // The message of a value says itself what may stand there.
             ErrorKind::ValueValidation => Self::bad_input(in_one_line(&text)),
-            _ => Self::bad_input(in_one_line(&text)).hint("--help tells what can be given"),
+            _ => Self::bad_input(in_one_line(&text)).hint("see --help"),
         }
     }
 }

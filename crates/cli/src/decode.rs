@@ -15,29 +15,29 @@ use campanile::utc::Utc;
 use serde::Serialize;
 
 use crate::command_error::CommandError;
-use crate::figures::Count;
+use crate::figures::{Count, Things};
 use crate::interrupt::Interrupt;
 use crate::{arguments, output, system_error};
 use piped::Piped;
 
-/// Show the PGM packets of a capture, one a line, and what is wrong with them.
+/// Show the PGM packets of a capture, one per line, and what is wrong with them.
 ///
-/// Reads pcap and pcapng with Ethernet, Linux cooked, loopback or raw IP frames. PGM is found as IP protocol 113, and in UDP on
-/// any port that carried a packet with a right checksum before. What receivers of Campanile report, and the receipts for that, are
-/// shown and counted apart.
+/// Reads pcap and pcapng with Ethernet, Linux cooked, loopback or raw IP frames. PGM is recognised as IP protocol 113, and in UDP on
+/// any port that has carried a packet with a correct checksum. What receivers of Campanile report, and the receipts for that, are
+/// shown and counted separately.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// The capture, or - for standard input, to its end or Ctrl-C
     #[arg(value_parser = arguments::path())]
     file: PathBuf,
-    /// UDP port whose every packet is PGM, whole or broken; may be given several times
+    /// UDP port on which every packet is PGM, even a broken one; may be given several times
     #[arg(long, value_name = "PORT", value_parser = arguments::port)]
     port: Vec<u16>,
-    /// Only packets that are broken
+    /// Show only broken packets
     #[arg(long)]
     broken: bool,
-    /// Print JSON, one value a line
+    /// Print JSON, one value per line
     #[arg(long)]
     json: bool,
 }
@@ -49,8 +49,8 @@ Examples:
   tcpdump -i eth0 -U -w - udp port 7500 | campanile decode -
   campanile decode session.pcapng --json                for scripts
 
-Exit codes: 0 no packet is broken, 1 some are, or the capture ends in the
-middle, 2 no capture.";
+Exit codes: 0 no packet is broken, 1 some are, or the capture is cut short,
+2 not a capture.";
 
 /// Prints what there is, to the end of the capture or, where it is piped in, to Ctrl-C.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
@@ -97,11 +97,12 @@ fn decode(
     };
     printer.summary(&counts)?;
     if counts.unknown_links > 0 {
-        output::note(format_args!("{} frames are of a link type that is not read", counts.unknown_links));
+        let frames = Things(counts.unknown_links, "frame");
+        output::note(format_args!("{frames} left out, of a link type that is not read"));
     }
     ended.map_err(|error| CommandError::failed(format!("{}: {error}", arguments.file.display())))?;
     if counts.broken > 0 {
-        let message = format!("{} of {} packets are broken", Count(counts.broken), Count(counts.packets));
+        let message = format!("broken: {} of {}", Count(counts.broken), Things(counts.packets, "packet"));
         return Err(CommandError::failed(message));
     }
     Ok(())
@@ -149,11 +150,11 @@ impl Counts {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { frames, packets, broken, reports, receipts, .. } = *self;
-        write!(f, "{} PGM packets", Count(packets))?;
+        write!(f, "{}", Things(packets, "PGM packet"))?;
         if reports + receipts > 0 {
-            write!(f, ", {} reports and {} receipts", Count(reports), Count(receipts))?;
+            write!(f, ", {} and {}", Things(reports, "report"), Things(receipts, "receipt"))?;
         }
-        write!(f, " in {} frames, {} broken", Count(frames), Count(broken))
+        write!(f, " in {}, {} broken", Things(frames, "frame"), Count(broken))
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// Interface to look at, by name, address or number [default: the one that leads to the group]
     #[arg(long, value_name = "NAME", value_parser = arguments::interface)]
     interface: Option<Interface>,
-    /// The group that is not heard; its port is --port, or that of the beacon, unless it says one
+    /// The group that is not heard; if it has no port, that of --port or of the beacon
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = group)]
     group: Option<(IpAddr, Option<u16>)>,
     /// The port that is not heard, or is slow
@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     port: Option<u16>,
     /// Listen to the group first, while another machine or program sends to it
     ///
-    /// What was heard, lost and dropped meanwhile is told.
+    /// What was heard, lost and dropped meanwhile is reported.
     #[arg(long, requires = "group")]
     listen: bool,
     /// How long to listen
@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   campanile doctor                                 buffers, processors, drops
-  campanile doctor --port 5000                     who has it, what bars its way
+  campanile doctor --port 5000                     who has it, what blocks it
   campanile doctor --interface eth0                its card, queues and drops
   campanile doctor --group 239.192.7.1             why nothing is heard of it
   campanile doctor --group 239.192.7.1 --listen    what of it comes, from now on

@@ -14,17 +14,17 @@ use crate::figures::{self, BitRate, Count, Memory};
 use crate::system_error::{self, cure};
 use crate::{arguments, interrupt, output};
 
-/// Answer UDP datagrams with themselves.
+/// Send UDP datagrams back to where they came from.
 ///
-/// Trains of datagrams go back as they came. Not answered are the server's own port, ports below 1024, broadcast and multicast,
-/// and what was sent back to the same source within the last second: so no forged packet circles between two servers.
+/// Trains of datagrams go back as they came. The server does not answer its own port, ports below 1024, broadcast or multicast, nor
+/// what it sent back to the same source within the last second: so no forged packet can circle between two servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// UDP port to listen on, 1 to 65535
     #[arg(value_parser = arguments::port)]
     port: u16,
-    /// Number of cores, a worker each [default: all that this process may use]
+    /// Number of cores, one worker on each [default: all that this process may use]
     #[arg(value_parser = arguments::number)]
     cores: Option<usize>,
     /// Address to listen on [default: every address; with --rfc862, 127.0.0.1]
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// I/O backend: auto, epoll or uring (Linux), iocp (Windows)
     #[arg(long, value_name = "NAME", default_value_t)]
     backend: Choice,
-    /// How the port is divided among the cores: auto, cpu, hash or none
+    /// How the port's traffic is divided among the cores: auto, cpu, hash or none
     #[arg(long, value_name = "HOW", default_value_t)]
     shard: Shard,
     /// Receive buffer of each core's socket in bytes, with k or m [default: the system's]
@@ -45,13 +45,13 @@ pub(crate) struct Arguments {
     /// Raw echo (RFC 862): no cap on datagrams under 16 bytes, and only for this machine unless --bind says otherwise
     #[arg(long)]
     rfc862: bool,
-    /// Packets per second that one source may have answered by one core, 0 for any number; loopback has no limit
+    /// Packets per second that each core answers to one source, 0 for no limit; loopback has none
     #[arg(long, value_name = "PACKETS", value_parser = arguments::limit, default_value_t = EchoConfig::default().source_limit)]
     source_limit: u32,
     /// Report rates this often, such as 1s [default: only at the end]
     #[arg(long, value_name = "TIME", value_parser = amount::time)]
     stats_interval: Option<Duration>,
-    /// Print JSON, one value a line
+    /// Print JSON, one value per line
     #[arg(long)]
     json: bool,
 }

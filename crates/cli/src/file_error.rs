@@ -13,18 +13,18 @@ pub(crate) fn cure(error: &FileError) -> &'static str {
     }
     match error.error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            "make room and run it again: what has come is kept"
+            "make room and run it again: what was received is kept"
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "see that this user may write there, or give another directory with --into"
         }
         ErrorKind::AlreadyExists => {
-            "something else has that name: move it away and run it again, or give --replace; what has come is kept"
+            "something else has that name: move it away and run it again, or give --replace; what was received is kept"
         }
         ErrorKind::NotADirectory => {
-            "something else stands where a directory should be: move it away and run it again; what has come is kept"
+            "something else stands where a directory should be: move it away and run it again; what was received is kept"
         }
         ErrorKind::ResourceBusy => "wait for the other one, or give another directory with --into",
-        _ => "run it again: what has come is kept",
+        _ => "run it again: what was received is kept",
     }
 }

@@ -29,9 +29,9 @@ use verdict::Verdict;
 /// Measure an echo server: rates, loss and round trips.
 ///
 /// Each socket keeps a window of packets in flight and sends the next one when one was answered or given up: the server sets the
-/// pace. With --rate the clock does: packets are due in even steps however the server fares, and latency counts from when a packet
-/// was due. Any server that sends packets back unchanged will do. A Campanile server is also asked for its counters, ten times a second:
-/// then it is known on which way packets were lost.
+/// pace. With --rate the clock does: packets are due at even intervals however the server is doing, and latency counts from when a
+/// packet was due. Any server that sends packets back unchanged will do. A Campanile server is also asked for its counters, ten times
+/// a second: they tell in which direction packets were lost.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// Bytes of each packet, 16 to 65507 (65527 over IPv6)
     #[arg(value_parser = arguments::number, default_value_t = 64)]
     payload: usize,
-    /// Number of cores, a worker each [default: all that this process may use]
+    /// Number of cores, one worker on each [default: all that this process may use]
     #[arg(value_parser = arguments::number)]
     cores: Option<usize>,
     /// How long to send and measure, in seconds, or as 500ms or 10min
@@ -52,34 +52,34 @@ pub(crate) struct Arguments {
     /// Packets in flight on each socket, 1 to 4096
     #[arg(long, value_name = "PACKETS", value_parser = arguments::number, default_value_t = 32)]
     window: usize,
-    /// Packets a second in all, sent by the clock, 1 to 100m; k and m stand for thousands and millions
+    /// Packets per second in total, sent by the clock, 1 to 100m; k and m stand for thousands and millions
     #[arg(long, value_name = "PACKETS", value_parser = arguments::rate, conflicts_with = "window")]
     rate: Option<u64>,
-    /// Packets that leave together, 1 to 64: less work for each, and another thing than single packets
+    /// Packets that leave together, 1 to 64: less work for each, and not comparable with single packets
     #[arg(long, value_name = "PACKETS", value_parser = arguments::number, default_value_t = 1)]
     train: usize,
     /// Sockets on each core, 1 to 1024
     #[arg(long, value_name = "NUMBER", value_parser = arguments::number, default_value_t = 4)]
     sockets: usize,
-    /// Send this long, such as 2s, before the measurement begins
+    /// Send for this long, such as 2s, before the measurement begins
     #[arg(long, value_name = "TIME", value_parser = amount::time)]
     warm_up: Option<Duration>,
-    /// Measure so many times, 1 to 1000, and tell the spread
+    /// Measure this many times, 1 to 1000, and report the spread
     #[arg(long, value_name = "TIMES", value_parser = arguments::repeats, default_value_t = 1)]
     repeat: usize,
-    /// Do not sleep between packets: the least lag of --rate, and all of each core
+    /// Spin between packets instead of sleeping: the least lag of --rate, for all of each core
     #[arg(long, requires = "rate")]
     spin: bool,
     /// I/O backend: auto, epoll or uring (Linux), iocp (Windows)
     #[arg(long, value_name = "NAME", default_value_t)]
     backend: Choice,
-    /// A packet that is not answered for so long is lost
+    /// How long until a packet that is not answered counts as lost
     #[arg(long, value_name = "TIME", value_parser = amount::time, default_value = "1s")]
     timeout: Duration,
-    /// Do not ask the server for its counters: nothing leaves but the packets that are measured
+    /// Do not ask the server for its counters: nothing is sent but the packets that are measured
     #[arg(long)]
     no_probe: bool,
-    /// Write the latencies as a log of HdrHistogram's, for its tools
+    /// Write the latencies as an HdrHistogram log, for its tools
     #[arg(long, value_name = "FILE", value_parser = arguments::path())]
     histogram: Option<PathBuf>,
     /// Print the report as JSON, and nothing else
@@ -200,7 +200,7 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, CommandError> {
     let mut addresses = (name, port).to_socket_addrs().map_err(|error| unknown(&format!(" ({error})")))?;
     let address = addresses.next().ok_or_else(|| unknown(""))?;
     if matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0) {
-        let message = format!("host '{host}' is an address of a link, and does not say of which");
+        let message = format!("host '{host}' is a link-local address, which needs its interface");
         return Err(CommandError::bad_input(message).hint(format!("name the interface: {name}%eth0")));
     }
     Ok(address)
@@ -213,7 +213,7 @@ pub(crate) fn error(error: LoadError) -> CommandError {
             .hint("a train is no longer than the window, 64 packets, or 65,507 bytes"),
         LoadError::Range { .. } => CommandError::bad_input(error),
         LoadError::Many(_) => CommandError::bad_input(error)
-            .hint("give that of one server; campanile beacon measures what a group hears"),
+            .hint("give the address of one server; campanile beacon measures what a group hears"),
         LoadError::Refused { target, answered: 0 } => CommandError::failed(&error)
             .hint(format!("start a server there: campanile echo {}", target.port())),
         LoadError::NoReply { .. } => CommandError::failed(error)

@@ -16,31 +16,31 @@ use crate::session::{self, Kind, KindArguments, SessionArguments};
 
 /// Receive files, lines or a stream that are sent to many machines at once.
 ///
-/// A file appears under its name when it is complete and its hash is right. What is not complete is kept in .campanile inside the
-/// directory: a run that was ended, even killed, goes on from there, and so does a sender that was started again.
+/// A file appears under its name when it is complete and its hash matches. What is incomplete is kept in .campanile inside the
+/// directory: a run that was stopped, even killed, resumes from there, and so does one whose sender was restarted.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = session::reference(EXAMPLES, Side::Receiving), after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
-    /// Directory to put the files in, made if there is none
+    /// Directory to put the files in, created if it is missing
     #[arg(long, value_name = "DIR", required_unless_present_any = INSTEAD, conflicts_with_all = INSTEAD, value_parser = arguments::path())]
     into: Option<PathBuf>,
     #[command(flatten)]
     session: SessionArguments,
     #[command(flatten)]
     kind: KindArguments,
-    /// Hear only these senders, by address, with commas between [default: any]
+    /// Hear only these senders, by address, separated by commas [default: any]
     #[arg(long, value_name = "ADDRESS", value_parser = arguments::senders)]
     source: Option<String>,
-    /// Let a file that is there give way to one that is received under its name
+    /// Replace existing files by received ones of the same name
     #[arg(long, conflicts_with_all = INSTEAD)]
     replace: bool,
-    /// Receive one session after the other [default: end with the first one]
+    /// Receive one session after another [default: end with the first one]
     #[arg(long)]
     stay: bool,
-    /// Give up when nothing came for so long, such as 30s [default: wait]
+    /// Give up when nothing has come for this long, such as 30s [default: wait for ever]
     #[arg(long, value_name = "TIME", value_parser = amount::time)]
     wait: Option<Duration>,
-    /// Print JSON, one value a line
+    /// Print JSON, one value per line
     #[arg(long, conflicts_with = "stream")]
     json: bool,
 }
@@ -54,7 +54,7 @@ Examples:
   campanile recv --into downloads --wait 60           ends after a silent minute
   campanile recv --into downloads --stay --replace    keeps a directory current
   campanile recv --into downloads --source 192.0.2.1  from one sender alone
-  campanile recv --stream | tar x                     what another one pipes in
+  campanile recv --stream | tar x                     what the sender pipes in
   campanile recv --lines --stay                       lines, of all senders
   campanile recv --zmq --group 239.192.7.1:5555       from ZeroMQ publishers
 

@@ -20,7 +20,7 @@ use crate::session::{self, Kind, KindArguments, SessionArguments};
 /// Send files, lines or a stream to many machines at once.
 ///
 /// Everything is sent once, and what receivers miss is repaired. A receiver of files that joins late, or was killed and started
-/// again, gets the rest. A directory is sent with all that is in it, links excepted.
+/// again, gets the rest. A directory is sent with everything in it, except links.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = session::reference(EXAMPLES, Side::Sending), after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
@@ -31,13 +31,13 @@ pub(crate) struct Arguments {
     session: SessionArguments,
     #[command(flatten)]
     kind: KindArguments,
-    /// Rate of everything that is sent, in bits a second, with kbit, mbit or gbit; auto for what the receivers take [default: 5mbit]
+    /// Rate of everything sent, in bit/s, with kbit, mbit or gbit; auto for what the receivers can take [default: 5mbit]
     #[arg(long, value_name = "RATE")]
     rate: Option<String>,
-    /// Go on until so many receivers have all files or gave up; of standard input, begin when so many are there [default: wait for none]
+    /// Go on until this many receivers have all files or have given up; of standard input, begin once this many have joined [default: wait for none]
     #[arg(long, value_name = "NUMBER", value_parser = arguments::number)]
     receivers: Option<usize>,
-    /// Print JSON, one value a line
+    /// Print JSON, one value per line
     #[arg(long)]
     json: bool,
 }
@@ -52,15 +52,15 @@ Examples:
   campanile send --rate auto --receivers 40 image.iso    as fast as they take it
   campanile send --interface eth1 photos/ notes.txt      a directory and a file
   campanile send --set preset=lan --json image.iso       for scripts, on a LAN
-  tar c photos | campanile send --stream --receivers 3   once three are there
-  campanile send --lines < messages.txt                  a message a line
+  tar c photos | campanile send --stream --receivers 3   once three have joined
+  campanile send --lines < messages.txt                  each line a message
   campanile send --zmq --group 239.192.7.1:5555          to ZeroMQ subscribers
 
 Exit codes: 0 all receivers that reported have everything, 1 the run failed,
-2 bad input, 3 some receivers have not everything.";
+2 bad input, 3 some receivers do not have everything.";
 
 /// What to know where all seems well and nobody was heard of.
-const NOBODY: &str = "no receiver has reported: it may be that nobody has it; --receivers waits for them, and `campanile doctor` \
+const NOBODY: &str = "no receiver has reported, so perhaps nobody has it; --receivers waits for them, and `campanile doctor` \
     on their machines looks for what keeps it away";
 
 /// Receivers that are waited for.
@@ -88,8 +88,8 @@ impl Awaited {
         self.due = Instant::now() + AGAIN;
         let Self { wanted, group, .. } = self;
         Some(format!(
-            "receivers there: {there} of {wanted}; `campanile doctor --group {group}` here and on the other machines looks for \
-             what keeps them from it"
+            "receivers so far: {there} of {wanted}; `campanile doctor --group {group}` here and on the other machines looks for \
+             what keeps them away"
         ))
     }
 }
@@ -103,15 +103,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let kind = arguments.kind.kind();
     let options = arguments.session.options(Side::Sending, kind, &[("rate", arguments.rate.as_deref())])?;
     if arguments.receivers == Some(0) {
-        return Err(CommandError::bad_input("no receiver is to have everything").hint("give 1 or more"));
+        return Err(
+            CommandError::bad_input("--receivers 0 waits for nobody").hint("give 1 or more, or leave it out")
+        );
     }
     if arguments.receivers > Some(FileSender::RECEIVERS_MAX) {
         let error =
-            format!("{} receivers are known by name at most", Count(FileSender::RECEIVERS_MAX as u64));
+            format!("at most {} receivers can be kept track of", Count(FileSender::RECEIVERS_MAX as u64));
         return Err(CommandError::bad_input(error).hint("leave --receivers out"));
     }
     if options.mode.is_foreign() && arguments.receivers.is_some() {
-        let error = CommandError::bad_input("receivers of that kind do not report");
+        let error = CommandError::bad_input("receivers of ZeroMQ and OpenPGM do not report");
         return Err(error.hint("leave --receivers out"));
     }
     match kind {
@@ -131,7 +133,7 @@ mod tests {
         awaited.due = Instant::now();
         let note = awaited.note(1).expect("it is due");
         assert!(
-            note.starts_with("receivers there: 1 of 3; `campanile doctor --group 239.192.7.1:7500`"),
+            note.starts_with("receivers so far: 1 of 3; `campanile doctor --group 239.192.7.1:7500`"),
             "{note}"
         );
         assert!(awaited.note(1).is_none(), "once is enough for a while");

@@ -20,10 +20,10 @@ pub(crate) struct SessionArguments {
     /// Interface to use, by name, address or number; may be given several times [default: the system's choice]
     #[arg(long = "interface", value_name = "NAME", value_parser = arguments::interface)]
     interfaces: Vec<Interface>,
-    /// Set another option by its name; --help lists them all
+    /// Set another option by name; --help lists them all
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
-    /// Read options from a TOML file, as lines of NAME = "VALUE"; the command line goes before it
+    /// Read options from a TOML file, as lines of NAME = "VALUE"; the command line takes precedence
     #[arg(long, value_name = "FILE", value_parser = arguments::path())]
     config: Option<PathBuf>,
 }
@@ -96,10 +96,10 @@ pub(crate) struct KindArguments {
     /// Bytes from standard input to standard output, instead of files
     #[arg(long, conflicts_with_all = ["lines", "zmq"])]
     stream: bool,
-    /// Lines from standard input to standard output, a message each, instead of files
+    /// Lines from standard input to standard output, each a message, instead of files
     #[arg(long, conflicts_with = "zmq")]
     lines: bool,
-    /// Lines as ZeroMQ's pgm:// and epgm:// sockets send and take messages, instead of files
+    /// Lines as messages of ZeroMQ's pgm:// and epgm:// sockets, instead of files
     #[arg(long)]
     zmq: bool,
 }
@@ -141,7 +141,7 @@ fn concerns(name: &str, side: Side) -> Result<(), CommandError> {
         return Ok(());
     }
     let command = if whose == Side::Sending { "send" } else { "recv" };
-    let error = CommandError::bad_input(format!("option '{name}' is one of campanile {command}"));
+    let error = CommandError::bad_input(format!("option '{name}' belongs to campanile {command}"));
     Err(error.hint(format!("give it there, or leave it out; {NAMES} that are for this command")))
 }
 
@@ -273,8 +273,8 @@ mod tests {
             assert_eq!(given(&["ttl=3"], side), Ok(()));
         }
         let refused = given(&["expiry=9"], Side::Sending).expect_err("it would change nothing");
-        assert!(refused.starts_with("option 'expiry' is one of campanile recv; give it there"), "{refused}");
+        assert!(refused.starts_with("option 'expiry' belongs to campanile recv; give it there"), "{refused}");
         let refused = given(&["ttl=3", "linger=2"], Side::Receiving).expect_err("it would change nothing");
-        assert!(refused.starts_with("option 'linger' is one of campanile send; give it there"), "{refused}");
+        assert!(refused.starts_with("option 'linger' belongs to campanile send; give it there"), "{refused}");
     }
 }

@@ -11,7 +11,7 @@ pub(crate) fn cure(error: &io::Error) -> Option<&'static str> {
     shortage(error).or_else(|| match error.kind() {
         ErrorKind::AddrInUse => Some("choose another port, or stop the program that has this one"),
         ErrorKind::PermissionDenied => {
-            Some("choose a port from 1024 on, or run with the right to bind this one")
+            Some("choose a port from 1024 up, or run with the right to bind this one")
         }
         ErrorKind::AddrNotAvailable => Some("give an address that this machine has"),
         _ => None,

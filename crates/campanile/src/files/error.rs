@@ -44,7 +44,7 @@ impl fmt::Display for FileAction {
         f.write_str(match self {
             Self::Open => "opened",
             Self::Read => "read",
-            Self::Create => "made",
+            Self::Create => "created",
             Self::Write => "written",
             Self::Name => "put in its place",
             Self::Remove => "removed",

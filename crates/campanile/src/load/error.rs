@@ -63,8 +63,8 @@ impl fmt::Display for LoadError {
             Self::Range { number, asked, allowed } => {
                 write!(f, "{number} {asked} is not between {} and {}", allowed.start(), allowed.end())
             }
-            Self::Many(address) => write!(f, "{address} is no server's address, but one for many"),
-            Self::Cores(error) => write!(f, "the system does not tell its processors: {error}"),
+            Self::Many(address) => write!(f, "{address} is not the address of one server, but of many"),
+            Self::Cores(error) => write!(f, "the system does not say which processors it has: {error}"),
             Self::Socket { target, error } => write!(f, "no socket to {target}: {error}"),
             Self::Watch(error) => write!(f, "the run cannot be watched: {error}"),
             Self::Refused { target, answered: 0 } => write!(f, "nothing listens on {target}"),

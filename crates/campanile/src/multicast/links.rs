@@ -399,7 +399,7 @@ impl fmt::Display for SocketError {
                     "packets of {asked} bytes are too long for the interface of {local}, which takes {takes}"
                 )
             }
-            SocketError::TooMany => write!(f, "a session has {INTERFACES_MAX} interfaces at most"),
+            SocketError::TooMany => write!(f, "a session can have {INTERFACES_MAX} interfaces at most"),
             SocketError::NotPermitted => f.write_str("raw IP needs CAP_NET_RAW"),
             SocketError::Bind { local, error } => write!(f, "no socket at {local}: {error}"),
             SocketError::Join { group, error } => write!(f, "group {group} cannot be joined: {error}"),

@@ -14,8 +14,8 @@ use crate::{arguments, interrupt, output};
 
 /// Listen to a group: who sends, which number, when, and what was lost.
 ///
-/// Every datagram on the port is shown, whoever made it; numbers are those of `campanile beacon send`. The sender's clock and this
-/// one's are two: the age of a datagram is as right as they are.
+/// Every datagram on the port is shown, whoever sent it; numbers are those of `campanile beacon send`. The age of a datagram is only
+/// as accurate as the clocks of the sender and of this machine.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
@@ -25,13 +25,13 @@ pub(crate) struct Arguments {
     /// Interface to listen on: its name, number or address; may be given several times [default: all]
     #[arg(long, value_name = "NAME", value_parser = arguments::interface)]
     interface: Vec<Interface>,
-    /// Stop after so many datagrams [default: at Ctrl-C]
+    /// Stop after this many datagrams [default: at Ctrl-C]
     #[arg(long, value_name = "NUMBER", value_parser = arguments::count)]
     count: Option<u64>,
     /// Stop after this time, such as 60s; with --count, fewer datagrams than that are a failure
     #[arg(long, value_name = "TIME", value_parser = amount::time)]
     duration: Option<Duration>,
-    /// Print JSON, one value a line
+    /// Print JSON, one value per line
     #[arg(long)]
     json: bool,
 }
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let is_over = end.is_some_and(|end| end <= Instant::now());
     match arguments.count.filter(|&count| heard_count < count && is_over) {
         Some(count) => {
-            let message = format!("{heard_count} datagrams of {count} were heard");
+            let message = format!("{heard_count} of {count} datagrams were heard");
             Err(CommandError::failed(message).hint("see that a beacon sends to this group and port"))
         }
         None => Ok(()),
@@ -192,7 +192,7 @@ impl fmt::Display for Shown<'_> {
                 write!(f, "  {} lost before it", Count(missing))?
             }
             Some((Arrival::Late, _)) => f.write_str("  late")?,
-            Some((Arrival::Duplicate, _)) => f.write_str("  again")?,
+            Some((Arrival::Duplicate, _)) => f.write_str("  duplicate")?,
             Some((Arrival::Next { .. }, _)) | None => {}
         }
         let said = text(payload).filter(|text| number.is_none_or(|number| *text != number.sent.to_string()));
@@ -215,9 +215,9 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let received: u64 = self.sources.iter().map(|source| source.received).sum();
         let sources = Things(self.sources.len() as u64, "source");
-        write!(f, "stopped: {} of {sources}", Things(received, "datagram"))?;
+        write!(f, "stopped: {} from {sources}", Things(received, "datagram"))?;
         for (count, what) in
-            [(self.foreign, "of no beacon"), (self.dropped_by_kernel, "dropped by the kernel")]
+            [(self.foreign, "not from a beacon"), (self.dropped_by_kernel, "dropped by the kernel")]
         {
             if count > 0 {
                 write!(f, ", {} {what}", Count(count))?;
@@ -228,7 +228,7 @@ impl fmt::Display for Summary {
             let (received, lost) = (Count(*received), Count(*lost));
             write!(f, "\n  {from}  {received} from number {first} on, {lost} lost ({share:.3} %)")?;
             if *late > 0 || *duplicates > 0 {
-                write!(f, ", {} late, {} again", Count(*late), Count(*duplicates))?;
+                write!(f, ", {} late, {} duplicate", Count(*late), Count(*duplicates))?;
             }
         }
         Ok(())

@@ -13,39 +13,39 @@ use crate::{arguments, interrupt, output};
 
 /// Send numbered datagrams to a group.
 ///
-/// Each says its number and its time, and then the universal time as text, or what you give it.
+/// Each carries its number and the time it was sent, and then the time in UTC as text, or the text that you give.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
     /// Group and port
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = super::group, default_value_t = GROUP)]
     group: SocketAddr,
-    /// Time from one datagram to the next
+    /// Interval between datagrams
     #[arg(long, value_name = "TIME", value_parser = amount::time, default_value = "1s")]
     every: Duration,
     /// Datagrams to send [default: until Ctrl-C]
     #[arg(long, value_name = "NUMBER", value_parser = arguments::count)]
     count: Option<u64>,
-    /// Bytes of each datagram, 32 of them for its number and times, up to 65507 (65527 over IPv6) [default: what it takes]
+    /// Bytes of each datagram, 32 of them for its number and times, up to 65507 (65527 over IPv6) [default: as many as it takes]
     #[arg(long, value_name = "BYTES", value_parser = arguments::number)]
     size: Option<usize>,
-    /// What each one says [default: the universal time]
+    /// Text of each datagram [default: the time in UTC]
     #[arg(long)]
     text: Option<String>,
-    /// Routers that it may cross, and one: 1 stays on the link
+    /// Time to live: 1 stays on the link
     #[arg(long, value_name = "HOPS", value_parser = arguments::hops, default_value_t = 1)]
     ttl: u8,
     /// Interface to send by: its name, number or address [default: the system's choice]
     #[arg(long, value_name = "NAME", value_parser = arguments::interface)]
     interface: Option<Interface>,
-    /// Print JSON, one value a line
+    /// Print JSON, one value per line
     #[arg(long)]
     json: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  campanile beacon send          the universal time, once a second
+  campanile beacon send          the time in UTC, once a second
   campanile beacon send --text 'all is well' --every 60
   campanile beacon send --every 0.01 --size 1400 --count 1000 --interface eth0";
 

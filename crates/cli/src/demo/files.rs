@@ -119,7 +119,7 @@ fn receive(
                 }
                 Some(ReceiveEvent::Acknowledged { .. }) => break,
                 Some(ReceiveEvent::Incomplete { why, .. }) => {
-                    return Err(CommandError::failed(format!("a receiver has not everything: {why}")));
+                    return Err(CommandError::failed(format!("a receiver does not have everything: {why}")));
                 }
                 // Packets come without events.
                 Some(_) | None => {}

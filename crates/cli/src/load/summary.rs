@@ -86,7 +86,7 @@ impl fmt::Display for Costs<'_> {
             (Some(each), Some(busy)) => {
                 write!(f, "cost        {} ns a packet here, threads {busy:.0} % busy", Count::rounded(each))?;
             }
-            _ => write!(f, "cost        this system does not tell")?,
+            _ => write!(f, "cost        not known on this system")?,
         }
         if let Some(softirq) = cost.softirq_ns_per_packet {
             let part = if cost.softirq_in_threads { ", within its threads' time" } else { "" };

@@ -150,7 +150,7 @@ impl Run {
                 let missed = Missed { session: tsi.to_string(), why: why.to_string(), missing };
                 self.teller.tell(&missed)?;
                 if matches!(why, Incomplete::Ended(_)) && !self.stays && !is_final(&why) {
-                    self.teller.note("what has come is kept; this waits for it to be sent again");
+                    self.teller.note("what was received is kept; waiting for it to be sent again");
                 }
                 if !self.stays && is_final(&why) {
                     let message = match missing {
@@ -252,9 +252,8 @@ fn total(progress: ReceiveProgress) -> u64 {
     progress.total * progress.block_len as u64
 }
 
-const AGAIN: &str = "run it again: what has come is kept";
-const TAKEN: &str =
-    "run it again with --replace, or once the files that were there are moved away: what has come is kept";
+const AGAIN: &str = "run it again: what was received is kept";
+const TAKEN: &str = "run it again with --replace, or once the files that were there are moved away: what was received is kept";
 
 /// How often Ctrl-C and the bar are looked after.
 const TICK: Duration = Duration::from_millis(100);

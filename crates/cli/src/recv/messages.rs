@@ -216,7 +216,7 @@ impl Run {
             Some((other, true)) => {
                 self.live.remove(&other);
                 self.subscriber.leave(other);
-                self.note_flaw(format!("session {other} ended early: its sender began anew"));
+                self.note_flaw(format!("session {other} ended early: its sender restarted"));
                 if !self.stays {
                     self.subscriber.leave(tsi);
                     return Next::Over;
@@ -236,9 +236,9 @@ impl Run {
         let is_late = first.0 != 0 && !self.is_foreign;
         self.live.insert(tsi, Live { source, is_told: first.0 == 0 && !self.is_foreign });
         if is_late && self.kind == Kind::Stream && !self.stays {
-            self.flaw = Some(format!("session {tsi} had begun before: what it began with is missing"));
+            self.flaw = Some(format!("session {tsi} had already begun: its beginning is missing"));
         } else if is_late {
-            output::note(format_args!("session {tsi} from {source} had begun before"));
+            output::note(format_args!("session {tsi} from {source} had already begun"));
         }
         Next::More
     }

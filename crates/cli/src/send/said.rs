@@ -71,14 +71,14 @@ impl fmt::Display for Started {
         write!(f, " to {group} at ")?;
         match rate_bps {
             Some(rate_bps) => BitRate(*rate_bps as f64).fmt(f)?,
-            None => f.write_str("the rate that they take")?,
+            None => f.write_str("the rate that the receivers take")?,
         }
         write!(f, ", session {session}")?;
         match (once_there, until_complete) {
-            (Some(1), _) => f.write_str(", once a receiver is there"),
-            (Some(receivers), _) => write!(f, ", once {receivers} receivers are there"),
-            (_, Some(1)) => f.write_str(", until a receiver has all"),
-            (_, Some(receivers)) => write!(f, ", until {receivers} receivers have all"),
+            (Some(1), _) => f.write_str(", once a receiver has joined"),
+            (Some(receivers), _) => write!(f, ", once {receivers} receivers have joined"),
+            (_, Some(1)) => f.write_str(", until a receiver has everything"),
+            (_, Some(receivers)) => write!(f, ", until {receivers} receivers have everything"),
             (None, None) => Ok(()),
         }
     }
@@ -143,7 +143,7 @@ impl Said for Drained {
 
 impl fmt::Display for Drained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "all was sent once after {:.1} s; what is missing is repaired", self.seconds)
+        write!(f, "everything was sent once after {:.1} s; what is missing is repaired", self.seconds)
     }
 }
 

@@ -28,7 +28,7 @@ fn ports_that_cannot_be() {
 #[test]
 fn counts_that_stop_nothing() {
     for command in ["beacon send", "beacon listen"] {
-        is_refused(&format!("{command} --count 0"), "'0' for '--count", "give a whole number from 1 on");
+        is_refused(&format!("{command} --count 0"), "'0' for '--count", "give a whole number of at least 1");
     }
 }
 
@@ -38,7 +38,7 @@ fn cores_that_are_not_there() {
         is_refused(&format!("echo 5000 {cores}"), &format!("{cores} cores"), "give 1");
         is_refused(&format!("load 127.0.0.1 5000 64 {cores}"), &format!("{cores} cores"), "give 1");
     }
-    is_refused("echo 5000 many", "'many'", "give a whole number from 1 on");
+    is_refused("echo 5000 many", "'many'", "give a whole number of at least 1");
 }
 
 #[test]
@@ -65,9 +65,13 @@ fn groups_that_are_none() {
 
 #[test]
 fn groups_where_a_server_should_be() {
-    is_refused("load 239.1.2.3 5000", "239.1.2.3 is no server's address", "give that of one server");
-    is_refused("load ff3e::1 5000", "ff3e::1 is no server's address", "campanile beacon");
-    is_refused("load 255.255.255.255 5000", "255.255.255.255 is no server's", "one server");
+    is_refused(
+        "load 239.1.2.3 5000",
+        "239.1.2.3 is not the address of one server",
+        "give the address of one server",
+    );
+    is_refused("load ff3e::1 5000", "ff3e::1 is not the address of one server", "campanile beacon");
+    is_refused("load 255.255.255.255 5000", "255.255.255.255 is not the address of one server", "one server");
 }
 
 #[test]
@@ -100,7 +104,7 @@ fn times_and_sizes_that_are_none() {
 fn datagrams_that_do_not_hold_what_is_said() {
     is_refused(
         "beacon send --size 40",
-        "datagrams of 40 bytes: they have 59 to 65507",
+        "datagrams of 40 bytes: possible are 59 to 65507",
         "give another --size",
     );
 }

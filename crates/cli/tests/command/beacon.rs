@@ -60,7 +60,7 @@ fn any_text_is_said_and_shown() {
     assert_eq!(heard.code, Some(0), "{heard:?}");
     let lines: Vec<&str> = heard.stdout.lines().collect();
     assert!(lines[0].contains("9000 bytes") && lines[0].ends_with("  hello"), "{lines:?}");
-    assert_eq!(lines[1], "stopped: 1 datagram of 1 source");
+    assert_eq!(lines[1], "stopped: 1 datagram from 1 source");
     assert!(lines[2].ends_with(" 1 from number 0 on, 0 lost (0.000 %)"), "{lines:?}");
 }
 
@@ -72,7 +72,7 @@ fn silence_is_a_failure_where_something_was_expected() {
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
     let finished = run(&format!("{arguments} --count 1"));
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    assert!(finished.stderr.starts_with("error: 0 datagrams of 1 were heard; "), "{finished:?}");
+    assert!(finished.stderr.starts_with("error: 0 of 1 datagrams were heard; "), "{finished:?}");
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn an_interrupt_ends_both_with_a_summary() {
 fn what_cannot_be_is_refused_with_its_reason() {
     for (arguments, words) in [
         ("send --group 10.0.0.1", "give a multicast group"),
-        ("send --size 31 --count 1 --interface 127.0.0.1", "they have 59 to 65507"),
-        ("send --size 65508 --count 1 --interface 127.0.0.1", "they have 59 to 65507"),
+        ("send --size 31 --count 1 --interface 127.0.0.1", "possible are 59 to 65507"),
+        ("send --size 65508 --count 1 --interface 127.0.0.1", "possible are 59 to 65507"),
         ("send --count 0", "--count"),
         ("send --every 0", "give a time above 0"),
         ("send --interface nowhere0", "no interface nowhere0"),

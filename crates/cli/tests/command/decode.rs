@@ -66,7 +66,7 @@ fn what_is_broken_is_named_and_fails() {
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert_eq!(finished.stdout.lines().count(), 2, "{finished:?}");
     assert!(finished.stdout.contains("broken: wrong checksum (RFC 3208 §8)"), "{finished:?}");
-    assert_eq!(finished.stderr, "error: 1 of 30 packets are broken\n");
+    assert_eq!(finished.stderr, "error: broken: 1 of 30 packets\n");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_port_that_is_named_is_pgm() {
     let len = u32::from_le_bytes(file[32..36].try_into().expect("four bytes")) as usize;
     file.truncate(40 + len);
     let unnamed = piped("decode -", &file);
-    assert_eq!((unnamed.code, unnamed.stdout.as_str()), (Some(0), "0 PGM packets in 1 frames, 0 broken\n"));
+    assert_eq!((unnamed.code, unnamed.stdout.as_str()), (Some(0), "0 PGM packets in 1 frame, 0 broken\n"));
     let named = piped("decode - --port 5555", &file);
     assert_eq!(named.code, Some(1), "{named:?}");
     assert!(named.stdout.contains("wrong checksum"), "{named:?}");
@@ -133,7 +133,7 @@ fn a_train_is_shown_packet_by_packet() {
     let train = whole[odata..odata + len].repeat(5);
     let shown = piped("decode -", &captured(5555, &[&train]));
     assert_eq!(shown.code, Some(0), "{shown:?}");
-    assert!(shown.stdout.ends_with("5 PGM packets in 1 frames, 0 broken\n"), "{shown:?}");
+    assert!(shown.stdout.ends_with("5 PGM packets in 1 frame, 0 broken\n"), "{shown:?}");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn reports_and_receipts_are_shown_and_counted_apart() {
     for words in [
         "4096 to 7500: report of aabbccdd: failed, 70 of 80 packets, loss 20.0 %\n",
         "4096 to 7500: receipt for aabbccdd: it was the last, 40 receivers\n",
-        "0 PGM packets, 1 reports and 1 receipts in 2 frames, 0 broken\n",
+        "0 PGM packets, 1 report and 1 receipt in 2 frames, 0 broken\n",
     ] {
         assert!(text.stdout.contains(words), "{words}: {}", text.stdout);
     }

@@ -75,7 +75,7 @@ fn a_stream_that_begins_anew_is_heard_by_who_stays() {
     second.say("second", &mut stays);
     let gone = goes.finish();
     assert_eq!(gone.code, Some(3), "{gone:?}");
-    assert!(gone.stderr.ends_with("ended early: its sender began anew\n"), "{gone:?}");
+    assert!(gone.stderr.ends_with("ended early: its sender restarted\n"), "{gone:?}");
     assert!(!gone.stdout.contains("second"), "two streams are not one: {gone:?}");
 }
 
@@ -119,7 +119,7 @@ fn a_stream_without_its_beginning_is_not_everything() {
         late.finish()
     });
     assert_eq!(late.code, Some(3), "{late:?}");
-    assert!(late.stderr.ends_with("had begun before: what it began with is missing\n"), "{late:?}");
+    assert!(late.stderr.ends_with("had already begun: its beginning is missing\n"), "{late:?}");
 }
 
 #[test]

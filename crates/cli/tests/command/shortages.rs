@@ -85,7 +85,7 @@ fn a_port_that_needs_a_privilege_is_told_apart_from_an_interface() {
         };
         assert!(finished.code.is_some_and(|code| code > 0), "{arguments}: {finished:?}");
         assert!(
-            finished.stderr.contains("; choose a port from 1024 on, or run with the right"),
+            finished.stderr.contains("; choose a port from 1024 up, or run with the right"),
             "{finished:?}"
         );
     }

@@ -216,7 +216,7 @@ fn a_name_that_is_taken_is_an_error_and_nothing_is_lost() {
     let received = Session::new().brings(&file, &into);
     assert_eq!(received.code, Some(3), "{received:?}");
     assert!(
-        received.stderr.contains("with --replace") && received.stderr.contains("what has come is kept"),
+        received.stderr.contains("with --replace") && received.stderr.contains("what was received is kept"),
         "{received:?}"
     );
     let failed = events(&received).into_iter().find(|line| line["event"] == "failed").expect("it says which");
@@ -392,7 +392,7 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
     let ends = ["receiver 1", "sender 3", "receiver 0", "sender 0", "same"];
     assert_eq!(codes, ends, "no name, then the right file: {finished:?}");
     let told = &finished.stderr;
-    assert!(told.contains("make room and run it again: what has come is kept"), "{finished:?}");
+    assert!(told.contains("make room and run it again: what was received is kept"), "{finished:?}");
     assert!(told.contains("disk/in/.campanile") && told.contains(".part cannot be written"), "{finished:?}");
     let begun =
         finished.stdout.lines().filter(|line| line.contains("\"begun\"")).nth(1).expect("it began again");
@@ -457,7 +457,7 @@ fn an_interrupted_sender_tells_and_an_interrupted_receiver_keeps() {
     assert!(receiver.interrupt());
     let received = receiver.finish();
     assert_eq!(received.code, Some(3), "{received:?}");
-    assert!(received.stderr.ends_with("run it again: what has come is kept\n"), "{received:?}");
+    assert!(received.stderr.ends_with("run it again: what was received is kept\n"), "{received:?}");
     let kept = fs::read_dir(scratch.0.path().join("in/.campanile")).expect("it is kept").count();
     assert_eq!(kept, 3, "bytes, map and lock");
 }

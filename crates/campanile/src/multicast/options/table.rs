@@ -21,7 +21,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: PRESET,
         unit: "none|lan",
-        doc: "Values for a kind of network; what else is said goes before. lan: short intervals, 100 Mbit/s",
+        doc: "Defaults for a kind of network; other options take precedence. lan: short intervals, 100 Mbit/s",
         side: Side::Both,
         set: |options, text| match text {
             "none" => Ok(()),
@@ -50,7 +50,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "mode",
         unit: "messages|apdu|stream|zmq|openpgm",
-        doc: "What is said and in whose format; publisher and subscribers alike",
+        doc: "What is sent, and in which format; the same for publisher and subscribers",
         side: Side::Both,
         set: |options, text| {
             options.mode = choice(text, MODES, "give messages, apdu, stream, zmq or openpgm")?;
@@ -72,7 +72,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "groups",
         unit: "ADDRESS,...",
-        doc: "Further groups to hear, on the same port",
+        doc: "More groups to join, on the same port",
         side: Side::Receiving,
         set: |options, text| {
             let groups: Vec<IpAddr> = list(text, GROUPS)?;
@@ -96,7 +96,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "source",
         unit: "ADDRESS,...",
-        doc: "The only sources to hear (source-specific multicast)",
+        doc: "Hear only these sources (source-specific multicast)",
         side: Side::Receiving,
         set: |options, text| {
             let sources: Vec<IpAddr> = list(text, HOSTS)?;
@@ -108,7 +108,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "unicast-port",
         unit: "PORT",
-        doc: "The UDP port for NAKs and reports, where it is not the group's",
+        doc: "The UDP port for NAKs and reports, if not the group's",
         side: Side::Both,
         set: |options, text| {
             options.network.unicast_port = Some(number(text, 1, u16::MAX, "give a port from 1 to 65535")?);
@@ -119,7 +119,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "data-port",
         unit: "PORT",
-        doc: "The data-destination port of PGM, where it is not the group's",
+        doc: "The PGM data-destination port, if not the group's",
         side: Side::Both,
         set: |options, text| {
             options.network.data_port = Some(number(text, 1, u16::MAX, "give a port from 1 to 65535")?);
@@ -130,7 +130,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "ttl",
         unit: "HOPS",
-        doc: "Time to live of what goes to the group: 1 stays on the link",
+        doc: "Time to live of packets to the group; 1 stays on the link",
         side: Side::Both,
         set: |options, text| {
             options.network.ttl = number(text, 0, 255, "give a number from 0 to 255")?;
@@ -141,7 +141,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "mtu",
         unit: "BYTES",
-        doc: "The greatest IP packet; if nothing is said, 1500, or less where an interface takes less",
+        doc: "The largest IP packet; 1500 if not set, or less where an interface takes less",
         side: Side::Sending,
         set: |options, text| {
             let mtu = number(text, MTU_MIN, u16::MAX, "give a number of bytes from 364 to 65535")?;
@@ -153,7 +153,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "tos",
         unit: "BYTE",
-        doc: "Type of service or traffic class of all packets",
+        doc: "Type of service (IPv6: traffic class) of all packets",
         side: Side::Both,
         set: |options, text| {
             options.network.tos = Some(number(text, 0, 255, "give a number from 0 to 255")?);
@@ -164,7 +164,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "receive-buffer",
         unit: "BYTES",
-        doc: "The receive buffer asked of the system",
+        doc: "The receive buffer to ask of the system",
         side: Side::Both,
         set: |options, text| {
             let bytes = bytes(text)?.min(i32::MAX as u64);
@@ -187,7 +187,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "inject-seed",
         unit: "NUMBER",
-        doc: "What the chance of inject-loss follows from; 0 draws one",
+        doc: "The random seed of inject-loss; 0 draws one",
         side: Side::Both,
         set: |options, text| {
             options.network.injected_loss.seed = number(text, 0, u64::MAX, "give a whole number")?;
@@ -198,7 +198,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "rate",
         unit: "BIT/S|auto[:BIT/S..BIT/S]",
-        doc: "The rate of everything sent, with the headers of IP and UDP; auto finds what the receivers take, within bounds",
+        doc: "The rate of everything sent, IP and UDP headers included; auto finds what the receivers can take, within bounds",
         side: Side::Sending,
         set: |options, text| {
             options.sending.rate = Rate::parse(text)?;
@@ -209,7 +209,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "burst",
         unit: "TIME|auto",
-        doc: "The longest burst, as a time at the rate; packets leave in trains of about half of it; auto is 2ms, and up to 10ms for files at a low rate",
+        doc: "The longest burst, as time at the rate; packets leave in trains of about half of it; auto is 2ms, and up to 10ms for files at a low rate",
         side: Side::Sending,
         set: |options, text| {
             options.sending.burst = match text.trim() {
@@ -223,7 +223,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "window",
         unit: "BYTES|TIME|PACKETS",
-        doc: "How much can be repaired: 32m bytes, 10s of the rate, or 4096packets; a file is its own window",
+        doc: "The transmit window, which can be repaired: 32m bytes, 10s at the rate, or 4096packets; a file is its own window",
         side: Side::Sending,
         set: |options, text| {
             options.sending.window = window(text)?;
@@ -234,7 +234,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "advance",
         unit: "data|TIME",
-        doc: "The window advances when new data need the room, or when data are this old",
+        doc: "When the window advances: when new data need the room, or when data are this old",
         side: Side::Sending,
         set: |options, text| {
             options.sending.advance = match text {
@@ -251,7 +251,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "late-join",
         unit: "PERCENT",
-        doc: "How far back into the window a late joiner may ask for repairs; a file all the way",
+        doc: "How far back into the window a late joiner may ask for repairs; for files, all the way",
         side: Side::Sending,
         set: |options, text| {
             options.sending.join = match percent(text)?.round() as u8 {
@@ -270,7 +270,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "fec",
         unit: "off|2..128",
-        doc: "The data packets of a parity group, a power of 2 (files: 128); off in groups with ZeroMQ or OpenPGM",
+        doc: "Data packets in each parity group, a power of 2 (files: 128); off in groups with ZeroMQ or OpenPGM",
         side: Side::Sending,
         set: |options, text| {
             if text == "off" {
@@ -292,7 +292,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "fec-ahead",
         unit: "off|PACKETS|PERCENT",
-        doc: "Parity sent with each group unasked (files: 50%): so many packets, or as many as leave this share of groups without a NAK",
+        doc: "Pro-active parity for each group (files: 50%): this many packets, or as many as leave this share of groups without a NAK",
         side: Side::Sending,
         set: |options, text| {
             options.parity().pro_active = pro_active(text)?;
@@ -303,7 +303,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "fec-on-demand",
         unit: "yes|no",
-        doc: "Whether repairs are parity where there is some",
+        doc: "Whether repairs are sent as parity packets where possible",
         side: Side::Sending,
         set: |options, text| {
             options.parity().on_demand = switch(text)?;
@@ -314,7 +314,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "repair-share",
         unit: "PERCENT",
-        doc: "The share that repairs have of what is sent while new data wait, too",
+        doc: "The repairs' share of the rate while new data are waiting as well",
         side: Side::Sending,
         set: |options, text| {
             let takes = "give a share from 1% to 100%";
@@ -326,7 +326,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "nak-elimination",
         unit: "TIME",
-        doc: "How long a repair answers further NAKs for the same (NAK_ELIM_IVL): about the round trip",
+        doc: "How long after a repair further NAKs for it are ignored (NAK_ELIM_IVL): about a round trip",
         side: Side::Sending,
         set: |options, text| {
             options.sending.eliminate = time(text)?;
@@ -337,7 +337,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "heartbeat",
         unit: "TIME",
-        doc: "How soon after data the first heartbeat says what was sent",
+        doc: "How soon after data the first heartbeat SPM follows",
         side: Side::Sending,
         set: |options, text| {
             options.sending.heartbeat = time(text)?;
@@ -348,7 +348,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "ambient",
         unit: "TIME",
-        doc: "How often the window is told at all times",
+        doc: "The interval of ambient SPMs, which always announce the window",
         side: Side::Sending,
         set: |options, text| {
             options.sending.ambient = time(text)?;
@@ -359,7 +359,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "linger",
         unit: "TIME",
-        doc: "How long repair still works after the end; a NAK starts it anew",
+        doc: "How long repair goes on after the end; a NAK restarts it",
         side: Side::Sending,
         set: |options, text| {
             options.sending.linger = time(text)?;
@@ -381,7 +381,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "join",
         unit: "history|recent",
-        doc: "Whether to ask for what was said before, as far back as the source allows; files always are",
+        doc: "Whether to ask for what was sent before, as far back as the source allows; files always do",
         side: Side::Receiving,
         set: |options, text| {
             options.receiving.join = match text {
@@ -399,7 +399,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "nak-backoff",
         unit: "TIME",
-        doc: "The chance wait before a NAK, at first (NAK_BO_IVL)",
+        doc: "The random back-off before a NAK, at first (NAK_BO_IVL)",
         side: Side::Receiving,
         set: |options, text| {
             options.receiving.nak.backoff = time(text)?;
@@ -432,7 +432,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "nak-retries",
         unit: "NUMBER",
-        doc: "How often a NAK is repeated before what it asks for is lost (files: a confirmed one without end)",
+        doc: "How often a NAK is repeated before what it asks for counts as lost (files: without limit once confirmed)",
         side: Side::Receiving,
         set: |options, text| {
             let retries = number(text, 1, 255, "give a number from 1 to 255")?;
@@ -444,7 +444,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "receive-window",
         unit: "PACKETS",
-        doc: "How far a source may be ahead of what was delivered",
+        doc: "How far a source may be ahead of what has been delivered",
         side: Side::Receiving,
         set: |options, text| {
             options.receiving.limits.packets =
@@ -456,7 +456,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "memory",
         unit: "BYTES",
-        doc: "Payload kept for a source at most",
+        doc: "The most payload kept for one source",
         side: Side::Receiving,
         set: |options, text| {
             options.receiving.limits.bytes = bytes(text)? as usize;
@@ -467,7 +467,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "sources",
         unit: "NUMBER",
-        doc: "Sources heard at a time at most",
+        doc: "The most sources heard at a time",
         side: Side::Receiving,
         set: |options, text| {
             options.receiving.limits.sources = number(text, 1, 4096, "give a number from 1 to 4096")?;
@@ -478,7 +478,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "message-max",
         unit: "BYTES",
-        doc: "The longest message that is taken",
+        doc: "The longest message that is accepted",
         side: Side::Receiving,
         set: |options, text| {
             options.receiving.limits.message_len = bytes(text)? as usize;
@@ -489,7 +489,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "on-loss",
         unit: "continue|stop",
-        doc: "What follows when something is lost for good",
+        doc: "What to do when something is lost for good",
         side: Side::Receiving,
         set: |options, text| {
             options.receiving.on_loss = choice(text, ON_LOSS, "give continue or stop")?;
@@ -500,7 +500,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "slow",
         unit: "stall|lose",
-        doc: "When the application does not keep up: take no new data, or give up the oldest",
+        doc: "What to do when the application does not keep up: accept no new data, or give up the oldest",
         side: Side::Receiving,
         set: |options, text| {
             options.receiving.slow = choice(text, SLOW, "give stall or lose")?;
@@ -533,7 +533,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "diagnostics",
         unit: "DIRECTORY",
-        doc: "Where counters are written as JSON lines",
+        doc: "The directory to write counters to, as JSON lines",
         side: Side::Both,
         set: |options, text| {
             options.diagnostics.directory =
