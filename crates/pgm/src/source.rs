@@ -96,8 +96,8 @@ pub struct Source {
     adapt: Option<Adapt>,
     /// The pro-active parity that is being sent. New data wait for it.
     owed: Option<Owed>,
-    /// Confirmations and SPMs sent since data or repairs were.
-    urgent_run: u8,
+    /// Bytes of confirmations and SPMs sent since data or repairs were.
+    urgent_bytes: usize,
     /// Data packets that may be sent in all.
     sent_max: u64,
     phase: Phase,
@@ -187,7 +187,7 @@ impl Source {
             encoder: config.parity.map(|parity| Encoder::new(parity.group, derived.tsdu_len)),
             adapt,
             owed: None,
-            urgent_run: 0,
+            urgent_bytes: 0,
             sent_max: u64::MAX,
             phase: Phase::Open,
             signals: Signals::default(),

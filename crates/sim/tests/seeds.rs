@@ -28,6 +28,13 @@ fn many_who_lack_the_same_groups_do_not_overwhelm_the_source() {
     run(189978..189979);
 }
 
+/// A slow source of long packets: while one of them waits for the rate others ask for repairs, and are confirmed meanwhile.
+#[test]
+fn who_asks_a_source_of_long_packets_is_confirmed_in_time() {
+    run(355331..355332);
+    run(390245..390246);
+}
+
 /// Receivers that come late and hear the forger first.
 #[test]
 fn who_hears_a_forger_first_gets_everything_all_the_same() {

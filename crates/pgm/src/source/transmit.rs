@@ -27,7 +27,7 @@ impl Source {
             return None;
         }
         // A receiver that asks and asks must not keep the source from answering: work has its turn after some confirmations and SPMs.
-        let is_turn_of_work = self.urgent_run >= URGENT_RUN && self.has_work();
+        let is_turn_of_work = self.is_turn_of_work();
         let (mut transmit, mut lent) = (None, None);
         if !is_turn_of_work && self.is_urgent_due(now) {
             transmit = self.transmit_urgent(now, buffer);
@@ -44,7 +44,7 @@ impl Source {
                 Work::Repair => self.transmit_repairs(now, train),
                 Work::Data => self.transmit_data(now, train, &mut lent),
             };
-            self.urgent_run = 0;
+            self.urgent_bytes = 0;
         }
         // Nothing could be done although the rate would let it: it waits for data that are kept elsewhere.
         if transmit.is_none() && is_turn_of_work && self.is_urgent_due(now) && self.pacer.is_open(now) {
@@ -52,6 +52,12 @@ impl Source {
         }
         self.schedule_pace(now);
         transmit.map(|transmit| (transmit, lent))
+    }
+
+    /// Whether confirmations and SPMs have taken so much of the rate that data or repairs come first. Those wait long where packets are
+    /// long, and while a confirmation waits with them all ask again and again: it takes more of them to make up for a long packet.
+    fn is_turn_of_work(&self) -> bool {
+        self.urgent_bytes >= URGENT_BYTES.max(self.config.packet_len / 4) && self.has_work()
     }
 
     fn is_urgent_due(&self, now: Instant) -> bool {
@@ -87,7 +93,7 @@ impl Source {
             return None;
         }
         self.charge(now, stride);
-        self.urgent_run = self.urgent_run.saturating_add(1);
+        self.urgent_bytes += stride;
         let apart = !self.config.further.is_empty();
         Some(Transmit { apart, ..self.to_group(true, stride, len) })
     }
@@ -266,8 +272,7 @@ impl Source {
         let mut at = Instant::FAR_FUTURE;
         let has_work = self.has_work();
         if urgent_at != Instant::FAR_FUTURE {
-            let is_turn_of_work = has_work && self.urgent_run >= URGENT_RUN;
-            let opens_at = if is_turn_of_work {
+            let opens_at = if self.is_turn_of_work() {
                 self.pacer.opens_at()
             } else {
                 self.pacer.opens_to_urgent_at(URGENT_LEN)
@@ -301,8 +306,8 @@ enum Sent {
     DoesNotFit,
 }
 
-/// Confirmations and SPMs in a row, after which data or repairs have a turn if some wait.
-const URGENT_RUN: u8 = 8;
+/// Eight confirmations of one packet.
+const URGENT_BYTES: usize = 8 * 44;
 /// Jobs that are looked at for one that can be done.
 const JOBS_TRIED: usize = 4;
 /// Kinds of work that are tried until one gives a train.
@@ -323,13 +328,19 @@ mod tests {
 
     /// The same with parity, or without, and so many messages.
     fn with_parity(parity: Option<ParityConfig>, messages: usize) -> Source {
+        of_packets(1472, parity, messages)
+    }
+
+    /// The same with packets of this length.
+    fn of_packets(packet_len: usize, parity: Option<ParityConfig>, messages: usize) -> Source {
         let [nla, group] = ["10.0.0.1", "239.0.0.1"].map(|address| address.parse().unwrap());
         let session = Session { tsi: Tsi { gsi: Gsi([1; 6]), port: 1 }, destination_port: 7500 };
         let mut config = SourceConfig::new(Endpoint { session, group, nla });
         config.pace.bytes_per_second = 50_000;
+        config.packet_len = packet_len;
         config.parity = parity;
         let mut source = Source::new(Instant(1), config).unwrap();
-        (0..messages).for_each(|_| source.publish(Instant(1), &[7; 1000]).unwrap());
+        (0..messages).for_each(|_| source.publish(Instant(1), &vec![7; packet_len - 472]).unwrap());
         source
     }
 
@@ -360,7 +371,7 @@ mod tests {
             ask(source, ms, sqns, false);
         }
         source.handle_timeout(now);
-        let mut buffer = vec![0; 1472];
+        let mut buffer = vec![0; source.config.packet_len];
         while source.transmit(now, &mut buffer).is_some() {}
     }
 
@@ -371,6 +382,20 @@ mod tests {
         let stats = source.stats();
         assert!(stats.ncfs > 100, "{stats:?}");
         assert!(stats.rdata >= 40, "{stats:?}");
+    }
+
+    #[test]
+    fn who_asks_while_a_long_packet_waits_is_confirmed_before_it() {
+        let mut source = of_packets(8972, None, 40);
+        (1..4000).for_each(|ms| pass(&mut source, ms, false));
+        let (sent, sqn) = (source.stats().odata, source.window().trail());
+        for asked in 0..100 {
+            let (from_ms, before) = (4000 + 10 * asked, source.stats().ncfs);
+            ask(&mut source, from_ms, NakList::one(sqn + asked as u32 % 20), false);
+            (from_ms..from_ms + 10).for_each(|ms| pass(&mut source, ms, false));
+            assert_eq!(source.stats().ncfs, before + 1, "{asked}");
+        }
+        assert!(source.stats().rdata + source.stats().odata >= sent + 4, "one takes 180 ms");
     }
 
     /// Two packets of group 40 are asked for. How many packets were repaired until they were sent.
