@@ -16,12 +16,13 @@ pub(super) fn follow(load: &mut Load) -> Result<(), CommandError> {
     let is_terminal = io::stdout().is_terminal();
     let step = if is_terminal { Duration::from_millis(250) } else { Duration::from_secs(1) };
     let started = Instant::now();
+    let sent_by = started + load.config().warm_up + load.config().duration;
     let mut last = (started, LoadCounts::default());
     while !load.wait(step) {
         let (at, counts) = (Instant::now(), load.progress());
         let moment = Moment {
             seconds: at.duration_since(started).as_secs_f64(),
-            span: at.duration_since(last.0).as_secs_f64(),
+            span: span(last.0, at, sent_by).as_secs_f64(),
             sent: counts.all_sent - last.1.all_sent,
             answered: counts.answered - last.1.answered,
             round_trips_ns: counts.round_trips_ns - last.1.round_trips_ns,
@@ -37,6 +38,12 @@ pub(super) fn follow(load: &mut Load) -> Result<(), CommandError> {
         last = (at, counts);
     }
     if is_terminal { rewrite("") } else { Ok(()) }
+}
+
+/// The part of a step in which something was sent, or all of one that is behind the end.
+fn span(from: Instant, to: Instant, end: Instant) -> Duration {
+    let to = if from < end { to.min(end) } else { to };
+    to.duration_since(from)
 }
 
 /// Writes a line over the last one, as far as the terminal is wide, and stays at its begin.
@@ -107,6 +114,14 @@ mod tests {
         assert_eq!(silent.to_string(), "   3 s        1,200 packets/s sent, no reply, lost 7");
         let new = Moment { any: false, ..silent };
         assert_eq!(new.to_string(), "   3 s        1,200 packets/s sent, none measured yet, lost 7");
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_time_in_which_something_was_sent() {
+        let (from, second) = (Instant::now(), Duration::from_secs(1));
+        assert_eq!(span(from, from + second, from + second * 9), second);
+        assert_eq!(span(from, from + second, from + second / 2), second / 2);
+        assert_eq!(span(from + second, from + second * 2, from + second / 2), second);
     }
 
     #[test]
