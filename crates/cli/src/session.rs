@@ -148,8 +148,10 @@ fn concerns(name: &str, side: Side) -> Result<(), CommandError> {
 const NAMES: &str = "--help lists the options";
 
 fn setting(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("give NAME=VALUE, such as ttl=4")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    let setting = text.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
+    let (name, value) =
+        setting.filter(|(name, _)| !name.is_empty()).ok_or("give NAME=VALUE, such as ttl=4")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// The page's last part: examples, and the options of one side that `--set` takes.
@@ -213,7 +215,7 @@ mod tests {
     fn a_setting_is_a_name_and_a_value() {
         assert_eq!(setting("ttl=4"), Ok(("ttl".to_owned(), "4".to_owned())));
         assert_eq!(setting("a = b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
-        assert!(setting("ttl").is_err());
+        assert!(setting("ttl").is_err() && setting("=4").is_err());
     }
 
     #[test]
