@@ -1,5 +1,6 @@
 //! `campanile recv --into DIR`.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Resu
         had: 0,
         hashed: 0,
         silence: Some(super::silence(options)),
+        found: BTreeMap::new(),
         shown: None,
         is_taken: false,
     };
@@ -52,6 +54,8 @@ struct Run {
     hashed: u64,
     /// What to say when nothing is heard for long, until something is.
     silence: Option<String>,
+    /// When each session was found that is not over.
+    found: BTreeMap<Tsi, Instant>,
     /// The session that the bar shows.
     shown: Option<Tsi>,
     /// A name was taken.
@@ -121,6 +125,7 @@ impl Run {
         match event {
             ReceiveEvent::Found { tsi, source } => {
                 self.silence = None;
+                self.found.insert(tsi, Instant::now());
                 let found = Found { session: tsi.to_string(), source: source.to_string() };
                 self.teller.tell(&found)?;
             }
@@ -143,10 +148,12 @@ impl Run {
                 self.teller.tell(&Failed { session: tsi.to_string(), name: name.to_string(), error })?;
             }
             ReceiveEvent::Complete { tsi } => {
-                self.teller.tell(&Complete { session: tsi.to_string(), seconds: self.seconds() })?;
+                let seconds = self.found.remove(&tsi).map_or(0.0, |found| found.elapsed().as_secs_f64());
+                self.teller.tell(&Complete { session: tsi.to_string(), seconds })?;
                 return Ok((!self.stays).then_some(Ending { tsi, result: Ok(()) }));
             }
             ReceiveEvent::Incomplete { tsi, why, missing } => {
+                self.found.remove(&tsi);
                 let missed = Missed { session: tsi.to_string(), why: why.to_string(), missing };
                 self.teller.tell(&missed)?;
                 if matches!(why, Incomplete::Ended(_)) && !self.stays && !is_final(&why) {

@@ -121,6 +121,7 @@ impl fmt::Display for Failed {
 #[derive(Serialize)]
 pub(super) struct Complete {
     pub(super) session: String,
+    /// Since the session was found.
     pub(super) seconds: f64,
 }
 

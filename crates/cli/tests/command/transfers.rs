@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Output;
+use std::time::Instant;
 
 use campanile_rig::free_port;
 use serde_json::Value;
@@ -497,6 +498,22 @@ fn a_sender_ends_when_all_that_it_waits_for_are_complete() {
     let (heard, said) = session.convey("--lines", b"one\ntwo\n", 2);
     assert_eq!(said.code, Some(0), "{said:?}");
     heard.iter().for_each(|heard| assert_eq!(heard.stdout, b"one\ntwo\n"));
+}
+
+/// Who stays tells of each session how long that took.
+#[test]
+fn one_session_after_another_has_a_time_of_its_own() {
+    let scratch = Scratch::new();
+    let session = Session::new();
+    let mut receiver = session.recv(&format!("--stay --into {}", scratch.path("in")));
+    for name in ["one", "two"] {
+        let file = scratch.file(name, &content(14, 300_000));
+        let began = Instant::now();
+        let sent = session.send(&format!("--rate 40mbit --receivers 1 --set linger=500ms {file}"));
+        assert_eq!(sent.code, Some(0), "{sent:?}");
+        let complete = next(&mut receiver, "complete");
+        assert!(complete["seconds"].as_f64() < Some(began.elapsed().as_secs_f64()), "{complete}");
+    }
 }
 
 /// Who will never have everything is not waited for, and costs no linger.
