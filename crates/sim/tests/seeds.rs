@@ -103,6 +103,12 @@ fn who_sleeps_before_the_start_is_told_what_is_lost() {
     run(78294..78295);
 }
 
+/// A receiver joins when all is said, and of eight SPMs a single one reaches it.
+#[test]
+fn who_hears_of_a_source_once_need_not_know_its_session() {
+    run(323862..323863);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

@@ -26,6 +26,8 @@ pub(crate) struct Delivery {
     told_short: BTreeSet<u32>,
     knows_groups: bool,
     is_misled: bool,
+    /// SPMs and data that came from the source itself.
+    heard: u32,
     /// Packets named as lost.
     pub(crate) lost: u32,
     pub(crate) ended: bool,
@@ -79,6 +81,7 @@ impl Delivery {
             told_short: BTreeSet::new(),
             knows_groups: false,
             is_misled: false,
+            heard: 0,
             lost: 0,
             ended: false,
             paused: false,
@@ -98,10 +101,16 @@ impl Delivery {
             _ => return,
         };
         self.is_misled |= is_forged;
+        self.heard += u32::from(!is_forged);
         self.knows_groups |= knows_groups;
         if self.knows_groups {
             self.told_short.extend(short.map(|sqn| self.record.borrow().group_of(sqn.0)));
         }
+    }
+
+    /// Whether so little came that nobody can know of the session: a single packet may be sent by mistake or in another's name.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.heard < 2
     }
 
     /// The source's data begin with this packet.

@@ -124,6 +124,12 @@ impl ReceiverNode {
         (self.records.len() - ended) as u32
     }
 
+    /// Sources of which nearly everything was lost on the way, so that it cannot know their sessions.
+    pub(crate) fn unheard(&self) -> u32 {
+        let heard = self.sessions.iter().filter(|(_, session)| !session.is_unheard()).count();
+        (self.records.len() - heard) as u32
+    }
+
     /// Packets given up, of all sources.
     pub fn given_up(&self) -> u32 {
         self.sessions.iter().map(|(_, session)| session.lost).sum()
