@@ -132,7 +132,7 @@ impl Finding {
     }
 
     fn unknown(check: &'static str) -> Self {
-        Self::new(check, Severity::Unknown, "this system does not tell")
+        Self::new(check, Severity::Unknown, "not known on this system")
     }
 
     /// Settings are made outside, where they can be.

@@ -90,7 +90,7 @@ fn delay(interface: &str, set: Coalescing) -> Finding {
     let check = "delay of interrupts";
     let Coalescing { receive_us, receive_packets, is_adaptive } = set;
     let evidence = match (is_adaptive, receive_packets) {
-        (true, _) => format!("{interface} interrupts as it learns from what arrives"),
+        (true, _) => format!("{interface} adapts its interrupts to what arrives"),
         (false, 1) => format!("{interface} interrupts for each packet"),
         (false, _) => format!("{interface} interrupts {receive_us} µs after a packet at the latest"),
     };
@@ -122,7 +122,7 @@ const OFFLOADS: [OffloadCheck; 3] = [
         check: "merging of what arrives",
         name: "rx-gro",
         shown: "generic-receive-offload",
-        cost: "each datagram takes the way to the socket alone: a stream of them costs up to twice the processor time",
+        cost: "each datagram goes through the stack by itself: a stream of them costs up to twice the processor time",
     },
     OffloadCheck {
         check: "cutting of what leaves",

@@ -174,16 +174,16 @@ fn told(check: &'static str, outcome: Outcome<'_>, packet: &Packet<'_>, chain: &
     let (severity, evidence) = match outcome {
         Outcome::Passed => (Severity::Fine, "they pass".to_owned()),
         Outcome::PerhapsDropped(rule) => {
-            (Severity::Notice, format!("a rule takes those that meet it: {rule}"))
+            (Severity::Notice, format!("a rule drops those that match it: {rule}"))
         }
         Outcome::Only(rule) => {
-            (Severity::Notice, format!("nothing passes but what comes to this rule: {rule}"))
+            (Severity::Notice, format!("nothing passes but what reaches this rule: {rule}"))
         }
         Outcome::Unnamed => {
             (Severity::Warning, "what no rule accepts is dropped, and none names these datagrams".to_owned())
         }
-        Outcome::SomeDropped(rule) => (Severity::Warning, format!("a rule takes some: {rule}")),
-        Outcome::Dropped(rule) => (Severity::Fault, format!("a rule takes them: {rule}")),
+        Outcome::SomeDropped(rule) => (Severity::Warning, format!("a rule drops some: {rule}")),
+        Outcome::Dropped(rule) => (Severity::Fault, format!("a rule drops them: {rule}")),
         Outcome::DroppedByDefault => {
             (Severity::Fault, "what no rule accepts is dropped, and none accepts these datagrams".to_owned())
         }
@@ -200,7 +200,7 @@ fn told(check: &'static str, outcome: Outcome<'_>, packet: &Packet<'_>, chain: &
             }
             (_, Direction::In) => "no program here sees what is dropped",
             (_, Direction::Out) => "what programs here send of it does not leave",
-            (_, Direction::Forward) => "who is behind this machine does not hear what is dropped",
+            (_, Direction::Forward) => "whoever is behind this machine does not hear what is dropped",
         })
         .fix(format!("nft insert rule {table} {name} {rule} accept"))
         .verify(format!("nft list chain {table} {name}"))
@@ -415,7 +415,7 @@ mod tests {
     #[test]
     fn what_mends_it_names_the_chain() {
         let finding = found("accept", "udp dport 5000 drop");
-        assert_eq!(finding.evidence, "inet own way: a rule takes them: udp dport 5000 drop");
+        assert_eq!(finding.evidence, "inet own way: a rule drops them: udp dport 5000 drop");
         assert_eq!(finding.fix.as_deref(), Some("nft insert rule inet own way udp dport 5000 accept"));
         assert_eq!(finding.verify.as_deref(), Some("nft list chain inet own way"));
     }

@@ -77,7 +77,8 @@ fn way(
             };
             let fix = match interface.or(likely.as_deref()) {
                 _ if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                    "# an address first; a tentative one of IPv6 is ready in seconds: ip address".to_owned()
+                    "# it needs an address first; a tentative IPv6 address is ready in seconds: ip address"
+                        .to_owned()
                 }
                 Some(by) => format!("{}  # or name it: campanile beacon send --interface {by}", route(by)),
                 None => "# no interface that is up does multicast: ip link".to_owned(),
@@ -90,7 +91,7 @@ fn way(
         (Ok(chosen), Some(named)) if chosen != named => {
             let evidence = format!("the system sends to {group} by {chosen}, not by {named}");
             Finding::new(check, Severity::Warning, evidence)
-                .costs("who names no interface sends and joins on the other one")
+                .costs("programs that name no interface send and join on the other one")
                 .fix(format!("{}  # or name it: --interface {named}", route(named)))
                 .verify(get)
         }
@@ -101,27 +102,22 @@ fn way(
 /// Whether somebody asks who listens to what. Switches that heed the answers take their questions for granted.
 fn querier(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
     let check = "querier";
-    let forgets =
-        "a switch that heeds memberships forgets the group after minutes, unless it asks for itself";
+    let forgets = "a switch that snoops forgets the group after minutes, unless it is a querier itself";
     let of_bridge = |name: &str| tree.number(&format!("sys/class/net/{interface}/bridge/{name}"));
     match of_bridge("multicast_snooping").zip(of_bridge("multicast_querier")) {
         Some((0, _)) => {
-            return Finding::new(
-                check,
-                Severity::Fine,
-                format!("{interface} heeds no memberships, it floods"),
-            );
+            return Finding::new(check, Severity::Fine, format!("{interface} does not snoop, it floods"));
         }
         Some((_, 0)) => {
-            let evidence = format!("{interface} heeds memberships and asks nobody for them");
+            let evidence = format!("{interface} snoops, and sends no queries");
             return Finding::new(check, Severity::Notice, evidence)
-                .costs("it floods while nobody asks, and other switches here may forget the group after minutes")
+                .costs("it floods while nobody sends queries, and other switches here may forget the group after minutes")
                 .fix(format!(
                     "ip link set {interface} type bridge mcast_querier 1 mcast_igmp_version 3 mcast_mld_version 2"
                 ))
                 .verify(format!("cat /sys/class/net/{interface}/bridge/multicast_querier"));
         }
-        Some(_) => return Finding::new(check, Severity::Fine, format!("{interface} asks for memberships")),
+        Some(_) => return Finding::new(check, Severity::Fine, format!("{interface} sends queries")),
         None => {}
     }
     let filter = if group.is_ipv4() { "igmp" } else { "'icmp6 and ip6[48] == 130'" };
@@ -147,8 +143,8 @@ fn reach(group: IpAddr, interface: Option<&str>) -> Finding {
         IpAddr::V6(group) => (matches!(group.octets()[1] & 0xf, 1 | 2), "ff15::7"),
     };
     if is_link_local {
-        return Finding::new(check, Severity::Notice, format!("{group} is a group of one link"))
-            .costs("no router takes it on, whatever the TTL")
+        return Finding::new(check, Severity::Notice, format!("{group} is a link-local group"))
+            .costs("no router forwards it, whatever the TTL")
             .fix(format!(
                 "campanile beacon send --group {other} --ttl 16  # and the same group wherever it is heard"
             ))
@@ -159,7 +155,7 @@ fn reach(group: IpAddr, interface: Option<&str>) -> Finding {
         .and_then(|socket| if group.is_ipv4() { socket.multicast_ttl_v4() } else { Ok(1) });
     let Ok(ttl) = ttl else { return Finding::unknown(check) };
     let on = interface.map(|name| format!(" -i {name}")).unwrap_or_default();
-    Finding::new(check, Severity::Notice, format!("who sets no TTL sends to {group} with {ttl}"))
+    Finding::new(check, Severity::Notice, format!("programs that set no TTL send to {group} with {ttl}"))
         .costs("it ends at the first router; on one link it does not matter")
         .fix(format!(
             "campanile beacon send --group {group} --ttl 16  # or the like for the program that sends"
@@ -192,7 +188,7 @@ mod tests {
         let refused = v4(None, Err(io::ErrorKind::PermissionDenied));
         assert_eq!(refused.evidence, "nothing can be sent to 239.192.7.1: permission denied");
         let tentative = v4(Some("e"), Err(io::ErrorKind::AddrNotAvailable)).fix;
-        assert!(tentative.is_some_and(|fix| fix.starts_with("# an address first")));
+        assert!(tentative.is_some_and(|fix| fix.starts_with("# it needs an address first")));
         assert_eq!((refused.severity, v4(Some("e"), Ok("f")).severity), (Severity::Fault, Severity::Warning));
         assert_eq!(
             (v4(Some("e"), Ok("e")).severity, v4(None, Ok("f")).severity),
@@ -207,9 +203,9 @@ mod tests {
     #[test]
     fn a_group_of_a_link_does_not_leave_it() {
         let told = |group: &str| reach(group.parse().expect("a literal address"), None).evidence;
-        assert_eq!(told("224.0.0.251"), "224.0.0.251 is a group of one link");
-        assert_eq!(told("ff12::7"), "ff12::7 is a group of one link");
-        assert_eq!(told("239.192.7.1"), "who sets no TTL sends to 239.192.7.1 with 1");
+        assert_eq!(told("224.0.0.251"), "224.0.0.251 is a link-local group");
+        assert_eq!(told("ff12::7"), "ff12::7 is a link-local group");
+        assert_eq!(told("239.192.7.1"), "programs that set no TTL send to 239.192.7.1 with 1");
         assert!(reach("ff15::7".parse().expect("a literal address"), None).fix.is_some());
     }
 

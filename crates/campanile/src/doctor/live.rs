@@ -105,7 +105,7 @@ impl Heard {
             let nothing = format!("nothing was heard of {group} within {seconds} s");
             if elsewhere > 0 {
                 let (named, others) = (interface.unwrap_or_default(), names.join(", "));
-                let evidence = format!("{nothing} by {named}, but {elsewhere} datagrams were by {others}");
+                let evidence = format!("{nothing} by {named}, but {elsewhere} datagrams came by {others}");
                 return Finding::new(CHECK, Severity::Fault, evidence)
                     .costs("who listens on this interface hears nothing: the sender is behind another one")
                     .fix(format!(
@@ -123,7 +123,7 @@ impl Heard {
             interface.map_or(names.join(", "), str::to_owned)
         );
         if self.foreign > 0 {
-            evidence += &format!("; {} of no beacon, whose loss cannot be told", self.foreign);
+            evidence += &format!("; {} not from a beacon, whose loss is not known", self.foreign);
         }
         if self.lost == 0 {
             return Finding::new(CHECK, Severity::Fine, evidence);
@@ -135,7 +135,7 @@ impl Heard {
             self.overrun.min(self.lost)
         );
         Finding::new(CHECK, Severity::Warning, evidence)
-            .costs("who hears the group here hears it in part")
+            .costs("programs here hear the group only in part")
             .fix(format!("campanile beacon send --group {group} --size 100 --every 0.1  # elsewhere: are small ones lost too?"))
     }
 }
@@ -218,7 +218,7 @@ mod tests {
         let part = told(&Heard { lost: 3, overrun: 1, foreign: 2, ..heard(&[("e", 9)]) }, None);
         assert!(part.evidence.ends_with("3 were lost (25.0 %), 1 of them at the socket"), "{part:?}");
         let elsewhere = told(&heard(&[("f", 9)]), Some("e"));
-        assert!(elsewhere.evidence.ends_with(" by e, but 9 datagrams were by f"), "{elsewhere:?}");
+        assert!(elsewhere.evidence.ends_with(" by e, but 9 datagrams came by f"), "{elsewhere:?}");
         let nothing = told(&Heard::default(), Some("e"));
         assert_eq!(nothing.evidence, "nothing was heard of 239.192.7.1:7125 within 0.5 s");
         let severities = [whole, part, elsewhere, nothing].map(|finding| finding.severity);

@@ -97,7 +97,7 @@ fn tracking(tree: &Tree) -> Option<Finding> {
     }
     let more = format!("net.netfilter.nf_conntrack_max={}", max.saturating_mul(4));
     let finding = Finding::new(check, Severity::Warning, evidence)
-        .costs("when it is full, what is of no known connection is dropped")
+        .costs("when it is full, packets of new connections are dropped")
         .fix(set_for_all(tree, "proc/sys/net/netfilter/nf_conntrack_max", &more))
         .verify("sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max");
     Some(finding)
@@ -109,7 +109,8 @@ fn fragments(tree: &Tree) -> Finding {
         None => Finding::unknown(check),
         Some((0, _)) => Finding::new(check, Severity::Fine, "none was lost"),
         Some((failed, arrived)) => {
-            let evidence = format!("{failed} times not put together, of {arrived} fragments since the start");
+            let evidence =
+                format!("reassembly failed {failed} times, of {arrived} fragments since the start");
             Finding::new(check, Severity::Notice, evidence)
                 .costs("one lost fragment loses the whole datagram")
                 .fix(FITTING)
@@ -222,7 +223,7 @@ mod tests {
             ("proc/net/snmp", "Ip: ReasmReqds ReasmFails FragOKs FragCreates\nIp: 20 3 2 6\n"),
             ("proc/net/snmp6", "Ip6ReasmReqds 4\nIp6ReasmFails 1\nIp6FragOKs 1\nIp6FragCreates 2\n"),
         ]);
-        assert!(fragments(planted.tree()).evidence.starts_with("4 times not put together, of 24"));
+        assert!(fragments(planted.tree()).evidence.starts_with("reassembly failed 4 times, of 24"));
         assert!(cut(planted.tree()).evidence.starts_with("3 packets were cut into 8 "));
         let none = Planted::new(&[("proc/net/snmp", "Ip: FragOKs FragCreates\nIp: 0 0\n")]);
         assert_eq!(cut(none.tree()).severity, Severity::Fine);

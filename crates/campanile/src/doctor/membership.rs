@@ -28,9 +28,9 @@ pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, if_unheard: 
         return Finding::new(
             check,
             Severity::Notice,
-            format!("{evidence}; sources are named: {}", sources.join(", ")),
+            format!("{evidence}; programs filter sources: {}", sources.join(", ")),
         )
-        .costs("who joined for these sources hears none but them, or who did without them all but them")
+        .costs("these programs hear no other sources, or all but these")
         .fix(format!("campanile beacon listen --group {at} --interface {interface}  # hears them all"))
         .verify(format!("cat /proc/net/mcfilter{}", if group.is_ipv4() { "" } else { "6" }));
     }
@@ -65,7 +65,7 @@ pub(super) fn igmp_version(tree: &Tree, interface: &str) -> Finding {
             let is_told = [told("all"), told(interface)].iter().flatten().any(|&version| version != 0);
             let (why, fix) = if is_told {
                 let all = "sysctl -w net/ipv4/conf/all/force_igmp_version=0";
-                ("it is told to", format!("{all} net/ipv4/conf/{interface}/force_igmp_version=0"))
+                ("a setting forces it to", format!("{all} net/ipv4/conf/{interface}/force_igmp_version=0"))
             } else {
                 (
                     "an older querier is heard",
@@ -88,10 +88,10 @@ pub(super) fn mld_version(tree: &Tree, interface: &str) -> Finding {
     // The setting for all goes before that of one.
     let version = if all == 0 { own } else { all };
     if version != 1 {
-        return Finding::new(check, Severity::Fine, format!("{interface} is not told to speak version 1"));
+        return Finding::new(check, Severity::Fine, format!("{interface} is not forced to speak version 1"));
     }
     let settings = ["all", interface].map(|name| format!("net/ipv6/conf/{name}/force_mld_version"));
-    Finding::new(check, Severity::Notice, format!("{interface} speaks version 1: it is told to"))
+    Finding::new(check, Severity::Notice, format!("{interface} speaks version 1: a setting forces it to"))
         .costs(ANY_SOURCE)
         .fix(format!("sysctl -w {}=0 {}=0", settings[0], settings[1]))
         .verify(format!("sysctl {}", settings.join(" ")))
@@ -213,7 +213,7 @@ mod tests {
         };
         let head = "Idx Device        MCA        SRC    INC    EXC\n";
         let finding = found(&format!("{head}  4      e 0xefc00701 0xc000024d      1      0\n"));
-        assert!(finding.evidence.ends_with("sources are named: 192.0.2.77"), "{finding:?}");
+        assert!(finding.evidence.ends_with("programs filter sources: 192.0.2.77"), "{finding:?}");
         assert_eq!(finding.severity, Severity::Notice);
         let others =
             format!("{head}  4      e 0xefc00702 0xc000024d 1 0\n  5      f 0xefc00701 0xc000024d 1 0\n");

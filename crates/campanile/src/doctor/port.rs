@@ -47,7 +47,7 @@ pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>, if_unheard:
             Severity::Warning,
             format!("{evidence}; none is bound to {group} or to any address"),
         )
-        .costs("a socket with an address of its own, or with a peer, does not hear what is sent to a group")
+        .costs("a socket that is bound to a unicast address, or connected, does not hear what is sent to a group")
         .fix(format!("# have the program bind {group}, or 0.0.0.0 or [::], and not connect"))
         .verify(show);
     }
@@ -76,7 +76,7 @@ fn no_socket(check: &'static str, port: u16, group: Option<IpAddr>) -> Finding {
         Some(group) => {
             let at = SocketAddr::new(group, port);
             finding
-                .costs("nobody listens: what arrives is thrown away")
+                .costs("nobody listens: what arrives is discarded")
                 .fix(format!("campanile beacon listen --group {at}  # or the program that is to listen"))
         }
     }

@@ -95,13 +95,13 @@ fn waking(tree: &Tree, mut late: Vec<Duration>) -> Finding {
         worst.as_micros()
     );
     if let Some(state_us) = deepest_us(tree).filter(|&state_us| state_us > 0) {
-        evidence += &format!("; the deepest state of idle processors takes {state_us} µs to leave");
+        evidence += &format!("; the deepest idle state takes {state_us} µs to leave");
     }
     if *median < LATE {
         return Finding::new(check, Severity::Fine, evidence);
     }
     Finding::new(check, Severity::Notice, evidence)
-        .costs("what waits for a packet or for its time goes on that much later: longer round trips, no even pace")
+        .costs("what waits for a packet or a timer goes on that much later: longer round trips, an uneven pace")
         .fix("# less else to do for these processors (see top), and a kernel with high-resolution timers (without highres=off)")
         .verify("campanile doctor | grep 'waking up'")
 }
@@ -146,13 +146,13 @@ fn stolen(since_start: Option<Times>) -> Finding {
         return Finding::unknown(check);
     };
     let percent = times.percent(times.steal_ns);
-    let evidence = format!("{percent:.2} % was given to other machines of the same host since the start");
+    let evidence = format!("{percent:.2} % was given to other machines on the same host since the start");
     if percent < 1.0 {
         return Finding::new(check, Severity::Fine, evidence);
     }
     Finding::new(check, Severity::Notice, evidence)
         .costs("while it is given away nothing is taken from the network: queues overflow and round trips are long")
-        .fix("# ask the host for processors of this machine's own")
+        .fix("# ask the host for dedicated processors")
         .verify("awk '/^cpu / { print $9 }' /proc/stat")
 }
 
@@ -168,7 +168,7 @@ fn governor(tree: &Tree) -> Finding {
         0 => Finding::unknown(check),
         _ if slow == 0 => Finding::new(check, Severity::Fine, "governor performance on every processor"),
         all => {
-            let evidence = format!("{slow} of {all} processors have another governor than performance");
+            let evidence = format!("{slow} of {all} processors do not have the governor performance");
             Finding::new(check, Severity::Notice, evidence)
                 .costs("the first packets after a pause find a slow processor: longer round trips")
                 .fix("cpupower frequency-set --governor performance")
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(
             found([4000, 60, 50]).evidence,
             "a thread that sleeps for 1 ms is 60 µs late (median of 3), 4000 µs at worst; \
-             the deepest state of idle processors takes 170 µs to leave"
+             the deepest idle state takes 170 µs to leave"
         );
         assert_eq!(
             (found([4000, 999, 50]).severity, found([4000, 1000, 50]).severity),

@@ -49,7 +49,7 @@ fn steering(tree: &Tree, interface: &str, cores: &[usize], channels: Option<Chan
     let (evidence, fix, verify) = match more {
         Some((kind, number)) => (
             format!("{evidence}, and could have {number}"),
-            format!("ethtool -L {interface} {kind} {number}  # its link is gone for a moment"),
+            format!("ethtool -L {interface} {kind} {number}  # the link goes down for a moment"),
             format!("ls /sys/class/net/{interface}/queues"),
         ),
         None => (

@@ -157,7 +157,7 @@ fn packets_that_were_cut_are_told() {
 #[test]
 fn a_group_without_a_way_is_a_fault_and_another_way_a_warning() {
     is_found("true", "way to the group", "fine", "is reached by one");
-    is_found("true", "reach", "notice", "who sets no TTL sends to 239.192.7.1 with 1");
+    is_found("true", "reach", "notice", "programs that set no TTL send to 239.192.7.1 with 1");
     let (check, fault) = ("way to the group", "fault");
     is_mended("ip route del 239.0.0.0/8", check, fault, "there is no route to 239.192.7.1");
     is_mended("ip route replace prohibit 239.0.0.0/8", check, fault, "nothing can be sent to 239.192.7.1: ");
@@ -178,11 +178,11 @@ fn filters_and_old_versions_are_seen() {
     let strict = "echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter";
     is_mended(strict, "reverse path filter", "notice", "rp_filter is 1 on one");
     let old = "echo 2 > /proc/sys/net/ipv4/conf/one/force_igmp_version";
-    is_mended(old, "IGMP version", "notice", "one speaks V2: it is told to");
+    is_mended(old, "IGMP version", "notice", "one speaks V2: a setting forces it to");
     let v6 = "--interface one --group ff15::7";
     for name in ["all", "one"] {
         let old = format!("echo 1 > /proc/sys/net/ipv6/conf/{name}/force_mld_version");
-        is_mended_of(v6, &old, "MLD version", "notice", "one speaks version 1: it is told to");
+        is_mended_of(v6, &old, "MLD version", "notice", "one speaks version 1: a setting forces it to");
     }
     // A dot in a name is not one in the name of a setting.
     let vlan = "ip link add one.7 up type veth peer name two.7 && ip addr add 198.51.100.1/24 dev one.7 && \
@@ -196,7 +196,7 @@ fn filters_and_old_versions_are_seen() {
     );
     let bridge =
         "ip link add bridge up type bridge mcast_snooping 1 && ip addr add 198.51.100.1/24 dev bridge";
-    is_mended_of("--interface bridge --group 239.192.7.1", bridge, "querier", "notice", "asks nobody");
+    is_mended_of("--interface bridge --group 239.192.7.1", bridge, "querier", "notice", "sends no queries");
 }
 
 /// As a container has it that may not change its host.
@@ -278,13 +278,13 @@ fn a_rule_in_the_way_is_a_fault() {
         is_mended(&commands, "firewall", "fault", " own way: ");
     }
     let Some(some) = with_rule(input, "ip saddr 192.0.2.7 jump called") else { return };
-    is_mended(&some, "firewall", "warning", "a rule takes some: udp dport 5000 drop");
+    is_mended(&some, "firewall", "warning", "a rule drops some: udp dport 5000 drop");
 }
 
 #[test]
 fn rules_on_other_ways_are_told_apart() {
     let Some(out) = with_rule("inet output priority 0", "udp dport 5000 drop") else { return };
-    is_mended(&out, "firewall, way out", "warning", "a rule takes them");
+    is_mended(&out, "firewall, way out", "warning", "a rule drops them");
     is_found(&out, "firewall", "fine", "no rule is in the way");
     let silent = "ip input priority 0; policy drop";
     let Some(silent) = with_rule(silent, "udp dport 5000 accept") else { return };
