@@ -120,7 +120,7 @@ impl Kind {
     /// parity ahead cost the fewest bytes and spare a large group its NAKs.
     fn options(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Files => &[("fec", "128"), ("fec-ahead", "50%")],
+            Self::Files => &[("fec", "128"), ("fec-ahead", "30%")],
             Self::Lines => &[("mode", "messages")],
             Self::Stream => &[("mode", "stream"), ("on-loss", "stop")],
             Self::Zmq => &[("mode", "zmq")],

@@ -158,7 +158,8 @@ impl Source {
         let adapt = config.parity.and_then(|parity| match parity.pro_active {
             ProActive::Adaptive { target_percent } => {
                 // Some indices are left for what is asked for all the same.
-                Some(Adapt::new(target_percent, parity.group, (N_MAX - parity.group) / 4 * 3))
+                let limit = (N_MAX - parity.group) / 4 * 3;
+                Some(Adapt::new(target_percent, parity.on_demand, parity.group, limit))
             }
             ProActive::Off | ProActive::Fixed(_) => None,
         });

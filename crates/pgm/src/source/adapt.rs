@@ -7,7 +7,7 @@ use crate::rng::Rng;
 ///
 /// What receivers lack is seen only where they ask. So each group of which more was needed than is sent now draws the estimate up,
 /// each other one draws it down, and the steps are in the proportion in which the two balance at the target. A run of groups of one
-/// kind that chance would hardly bring makes the steps ever greater, and a demand far above the estimate draws it up at once.
+/// kind that chance would hardly bring makes the steps ever greater, and a demand that chance does not explain draws it up at once.
 ///
 /// Parity does not help against everything: of a burst of losses that is longer than a group, parity right behind the group is lost,
 /// too. When much is lacking in most groups in spite of their parity, there is less of it, and no more until that is a while ago.
@@ -18,6 +18,8 @@ pub(super) struct Adapt {
     limit: i64,
     group_len: i64,
     target_percent: i64,
+    /// Whether parity can be asked for, too.
+    on_demand: bool,
     /// Groups of one kind in a row: the quiet ones counted up, the others down.
     run: i64,
     /// The share of recent groups to which their parity was of little use, in 1024ths.
@@ -46,13 +48,14 @@ pub(super) struct Outcome {
 impl Adapt {
     /// Begins without parity. The most that may follow a group of `group_len` packets is twice as much, and a little more for the
     /// smallest groups, or `limit` if that is less.
-    pub(super) fn new(target_percent: u8, group_len: u8, limit: u8) -> Self {
+    pub(super) fn new(target_percent: u8, on_demand: bool, group_len: u8, limit: u8) -> Self {
         let sane = (2 * i64::from(group_len)).max(LIMIT_MIN);
         Adapt {
             estimate: 0,
             limit: sane.min(limit.into()) * ONE,
             group_len: group_len.into(),
             target_percent: target_percent.into(),
+            on_demand,
             run: 0,
             futile: 0,
             is_barred: false,
@@ -81,7 +84,7 @@ impl Adapt {
     pub(super) fn asked(&mut self, group: u64, demand: u8, lead: u64) {
         let distance = i64::from(demand) * ONE - self.estimate;
         let has_room = self.estimate + FAR < self.limit;
-        if group >= self.judged && !self.is_barred && has_room && distance > FAR + self.estimate / 4 {
+        if group >= self.judged && !self.is_barred && has_room && distance > self.surprise() {
             self.raise(distance / 4 * 3);
             self.changed_at = lead + 1;
         }
@@ -123,7 +126,7 @@ impl Adapt {
             self.futile -= self.futile / FORGET;
         } else {
             let lacking = i64::from(outcome.demand) - pro_active;
-            let is_futile = lacking >= FUTILE_MIN && 2 * lacking > pro_active.min(self.group_len);
+            let is_futile = lacking * ONE > scatter(pro_active * ONE).min(self.group_len * ONE / 2);
             self.futile += (i64::from(is_futile) * ONE - self.futile) / 8;
         }
         if self.futile > ONE / 2 {
@@ -150,6 +153,12 @@ impl Adapt {
         self.estimate -= step.min(self.estimate / 4 + ONE / 8).min(self.estimate);
     }
 
+    /// By how much more than the estimate a group must need to draw it up at once: by more than chance explains. Where parity cannot
+    /// be asked for that is less: who lacks more packets than parity came has all of them sent again, and too much parity costs less.
+    fn surprise(&self) -> i64 {
+        if self.on_demand { scatter(self.estimate) } else { FAR + self.estimate / 4 }
+    }
+
     fn raise(&mut self, by: i64) {
         self.estimate = (self.estimate + by).min(self.limit);
     }
@@ -165,14 +174,20 @@ impl Adapt {
     }
 }
 
+/// By how much more than so many packets, in 1024ths as they are, a group may need by chance. What it needs scatters as a count of
+/// losses does, by the root of the mean; over many receivers, of whom the one counts who lost most, by less.
+fn scatter(packets: i64) -> i64 {
+    FAR + 3 * (packets * ONE).isqrt()
+}
+
 const ONE: i64 = 1024;
 /// The sum of a step up and a step down.
 const STEP: i64 = ONE / 2;
-/// A distance to the demand that scatter does not explain, beside a quarter of the estimate.
+/// What chance may add to a demand of nothing.
 const FAR: i64 = 2 * ONE;
 /// The least limit, in packets.
 const LIMIT_MIN: i64 = 8;
-/// Less parity than this, or less lacking, tells nothing of the use of parity.
+/// Less parity than this tells nothing of the use of parity.
 const FUTILE_MIN: i64 = 2;
 /// How slowly it is forgotten that parity was of little use.
 const FORGET: i64 = 256;
@@ -214,7 +229,7 @@ mod tests {
     fn the_target_share_of_groups_is_quiet() {
         for target in [50, 70, 90] {
             let mut rng = Rng::new(7);
-            let mut adapt = Adapt::new(target, 64, 100);
+            let mut adapt = Adapt::new(target, true, 64, 100);
             let (parity, quiet) = run(&mut adapt, &mut rng, 4000, around_26);
             assert!((quiet - f64::from(target) / 100.0).abs() < 0.06, "{quiet} for {target} %");
             assert!((21.0..31.0).contains(&parity), "{parity}");
@@ -224,7 +239,7 @@ mod tests {
     #[test]
     fn demand_is_met_within_a_few_groups_and_forgotten_when_it_goes() {
         let mut rng = Rng::new(8);
-        let mut adapt = Adapt::new(70, 64, 100);
+        let mut adapt = Adapt::new(70, true, 64, 100);
         run(&mut adapt, &mut rng, 3, around_26);
         assert!(adapt.estimate > 18 * ONE, "{}", adapt.estimate);
         run(&mut adapt, &mut rng, 40, |_, _| 0);
@@ -232,11 +247,45 @@ mod tests {
         assert_eq!(run(&mut adapt, &mut rng, 400, |_, _| 0), (0.0, 1.0));
     }
 
+    /// How many more packets one receiver needs that loses `percent` of them.
+    fn of_one_receiver(percent: u64) -> impl Fn(&mut Rng, u8) -> u8 {
+        move |rng, _| {
+            let mut lost = 0;
+            let mut received = 0;
+            while received < 64 {
+                if rng.below(100) < percent { lost += 1 } else { received += 1 }
+            }
+            lost
+        }
+    }
+
+    #[test]
+    fn chance_does_not_draw_it_up() {
+        for (percent, median) in [(5, 3.0), (20, 15.5), (30, 27.0)] {
+            let mut rng = Rng::new(12);
+            let mut adapt = Adapt::new(50, true, 64, 100);
+            let (parity, quiet) = run(&mut adapt, &mut rng, 4000, of_one_receiver(percent));
+            assert!((parity - median).abs() < 1.3, "{parity} where {percent} % are lost");
+            assert!((0.4..0.6).contains(&quiet), "{quiet} where {percent} % are lost");
+        }
+    }
+
+    #[test]
+    fn greater_loss_is_followed_within_a_few_groups() {
+        for (before, after, enough) in [(1, 10, 5), (5, 20, 12), (10, 20, 12)] {
+            let mut rng = Rng::new(13);
+            let mut adapt = Adapt::new(50, true, 64, 100);
+            run(&mut adapt, &mut rng, 200, of_one_receiver(before));
+            run(&mut adapt, &mut rng, 10, of_one_receiver(after));
+            assert!(adapt.estimate > enough * ONE, "{} for {after} % behind {before} %", adapt.estimate);
+        }
+    }
+
     #[test]
     fn parity_that_is_lost_with_its_group_is_given_up() {
         for group_len in [2, 8, 64] {
             let mut rng = Rng::new(9);
-            let mut adapt = Adapt::new(50, group_len, 100);
+            let mut adapt = Adapt::new(50, true, group_len, 100);
             // Most groups fall into bursts from which some of the group and all its parity do not come back.
             let lost = |rng: &mut Rng, parity: u8| {
                 if rng.below(4) > 0 { parity + group_len - rng.below(group_len.into()) as u8 / 2 } else { 0 }
@@ -254,7 +303,7 @@ mod tests {
     #[test]
     fn there_is_a_limit() {
         for (group_len, most, limit) in [(2, 100, 8), (16, 100, 32), (64, 95, 95)] {
-            let mut adapt = Adapt::new(50, group_len, most);
+            let mut adapt = Adapt::new(50, true, group_len, most);
             adapt.asked(0, u8::MAX, 0);
             assert_eq!(adapt.estimate, limit * ONE);
         }
@@ -262,7 +311,7 @@ mod tests {
 
     #[test]
     fn who_asks_for_old_groups_does_not_count() {
-        let mut adapt = Adapt::new(50, 64, 100);
+        let mut adapt = Adapt::new(50, true, 64, 100);
         adapt.judged = 7;
         adapt.asked(6, 60, 9);
         assert_eq!(adapt.estimate, 0);
@@ -273,7 +322,7 @@ mod tests {
     #[test]
     fn what_was_lost_before_is_forgotten() {
         let mut rng = Rng::new(11);
-        let mut adapt = Adapt::new(50, 64, 100);
+        let mut adapt = Adapt::new(50, true, 64, 100);
         run(&mut adapt, &mut rng, 100, around_26);
         adapt.forget(102);
         adapt.asked(102, 60, 102);
@@ -287,7 +336,7 @@ mod tests {
     #[test]
     fn a_short_group_gets_its_share() {
         let mut rng = Rng::new(9);
-        let mut adapt = Adapt::new(50, 64, 100);
+        let mut adapt = Adapt::new(50, true, 64, 100);
         adapt.estimate = 20 * ONE;
         assert_eq!((adapt.choose(&mut rng, 64), adapt.choose(&mut rng, 16)), (20, 5));
         let one: u32 = (0..1000).map(|_| u32::from(adapt.choose(&mut rng, 1))).sum();
@@ -296,7 +345,7 @@ mod tests {
 
     #[test]
     fn groups_are_judged_once_their_naks_would_have_come() {
-        let mut adapt = Adapt::new(50, 64, 100);
+        let mut adapt = Adapt::new(50, true, 64, 100);
         adapt.estimate = 8 * ONE;
         adapt.nak_delay_ns = 10;
         let sent = |group: u64| {

@@ -191,7 +191,7 @@ impl Case {
     }
 
     fn parity(&self) -> Option<ParityConfig> {
-        let adaptive = ProActive::Adaptive { target_percent: 50 };
+        let adaptive = ProActive::Adaptive { target_percent: 30 };
         let (pro_active, on_demand) = match self.mode {
             Mode::Selective => return None,
             Mode::OnDemand => (ProActive::Off, true),

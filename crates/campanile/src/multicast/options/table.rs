@@ -292,7 +292,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "fec-ahead",
         unit: "off|PACKETS|PERCENT",
-        doc: "Pro-active parity for each group (files: 50%): this many packets, or as many as leave this share of groups without a NAK",
+        doc: "Pro-active parity for each group (files: 30%): this many packets, or as many as leave this share of groups without a NAK",
         side: Side::Sending,
         set: |options, text| {
             options.parity().pro_active = pro_active(text)?;
