@@ -9,13 +9,14 @@ use super::process::Finished;
 
 /// Runs the program behind commands of a shell; `None` where limits are not those of Linux.
 fn run_behind(commands: &str, arguments: &str) -> Option<Finished> {
-    if !Path::new("/proc/self/limits").exists() {
-        eprintln!("skipped: there are no such limits here");
-        return None;
-    }
     let script = format!("{commands} exec \"$0\" {arguments}");
     let output = Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_campanile")]).output();
-    Some(output.expect("there is a shell").into())
+    // Wine shows Linux's files, and has no shell.
+    let output = output.ok().filter(|_| Path::new("/proc/self/limits").exists());
+    if output.is_none() {
+        eprintln!("skipped: there are no such limits here");
+    }
+    output.map(Finished::from)
 }
 
 #[test]
