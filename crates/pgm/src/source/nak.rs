@@ -62,7 +62,7 @@ impl Source {
                 self.ask_group(now, sqn);
                 continue;
             }
-            self.ask_packet(now, sqn);
+            self.ask_packet(now, sqn, request.sqns.len() <= FEW);
             // Nobody lacks what a short group left out.
             let there = self.window.position(sqn).filter(|&position| self.window.packet(position).is_some());
             let Some(group) = there.map(|position| self.window.group_of(position)) else { continue };
@@ -75,8 +75,8 @@ impl Source {
         }
     }
 
-    /// One packet is asked for.
-    fn ask_packet(&mut self, now: Instant, sqn: Seq) {
+    /// One packet is asked for, alone or with `few` others: then whoever lacks it does not lack the run that it may wait in.
+    fn ask_packet(&mut self, now: Instant, sqn: Seq, few: bool) {
         let Some(position) = self.window.position(sqn) else {
             self.stats.nak_sqns_outside += 1;
             return;
@@ -87,6 +87,9 @@ impl Source {
         let position = position.min(self.window.start_of(group) + u64::from(last));
         if !self.repairs.ask_data(now, position) {
             self.stats.nak_sqns_merged += 1;
+            if few {
+                self.repairs.hasten(position);
+            }
         }
     }
 
@@ -149,3 +152,6 @@ impl Source {
         finds_room
     }
 }
+
+/// Packets that one NAK asks for, and that are few.
+const FEW: usize = 16;

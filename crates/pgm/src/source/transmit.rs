@@ -363,6 +363,24 @@ mod tests {
         source.handle_train(Instant(ms * 1_000_000), &path, len, &nak[..len]);
     }
 
+    /// Lets a millisecond pass, and returns which packets are repaired in it.
+    fn repairs_of(source: &mut Source, ms: u64) -> Vec<Seq> {
+        let now = Instant(ms * 1_000_000);
+        source.handle_timeout(now);
+        let mut buffer = vec![0; 1472];
+        let mut repaired = Vec::new();
+        while let Some((sent, _)) = source.transmit(now, &mut buffer) {
+            for packet in buffer[..sent.len].chunks(sent.stride) {
+                if let Ok(Packet { body: Body::Data(data), .. }) = Packet::parse(packet)
+                    && data.head.kind == DataKind::Repair
+                {
+                    repaired.push(data.head.sqn);
+                }
+            }
+        }
+        repaired
+    }
+
     /// Lets a millisecond pass in which one of the packets at the trailing edge is asked for, if any is.
     fn pass(source: &mut Source, ms: u64, asks: bool) {
         let now = Instant(ms * 1_000_000);
@@ -442,6 +460,21 @@ mod tests {
         assert!(repaired <= 12, "after {repaired} packets");
         (22_000..30_000).for_each(|ms| pass(&mut source, ms, false));
         assert_eq!(source.stats().rdata, 256);
+    }
+
+    #[test]
+    fn who_joins_late_does_not_keep_others_waiting_for_single_packets() {
+        let mut source = with_parity(None, 512);
+        (1..12_000).for_each(|ms| pass(&mut source, ms, false));
+        let all: Vec<Seq> = (0..350).map(Seq).collect();
+        all.chunks(50).for_each(|some| ask(&mut source, 12_000, NakList::new(some).unwrap(), false));
+        ask(&mut source, 12_000, NakList::one(Seq(300)), false);
+        let mut repaired = Vec::new();
+        (12_000..26_000).for_each(|ms| repaired.extend(repairs_of(&mut source, ms)));
+        let before = repaired.iter().position(|&sqn| sqn == Seq(300)).unwrap();
+        assert!(before <= 64, "after {before} packets");
+        repaired.sort_unstable_by_key(|sqn| sqn.0);
+        assert_eq!(repaired, all, "each once");
     }
 
     #[test]
