@@ -35,6 +35,12 @@ fn who_asks_a_source_of_long_packets_is_confirmed_in_time() {
     run(390245..390246);
 }
 
+/// A late joiner whose repairs come at once, but are mostly of what it has: its waits stay as short as the source is quick.
+#[test]
+fn who_hears_repairs_that_do_not_help_asks_again_soon() {
+    run(11634..11635);
+}
+
 /// Receivers that come late and hear the forger first.
 #[test]
 fn who_hears_a_forger_first_gets_everything_all_the_same() {

@@ -150,7 +150,7 @@ impl Peer {
         if let Repair::Packets(repair) = &mut block.repair
             && let Some(after_ns) = repair.arrived(bit, now)
         {
-            self.intervals.repaired(Some(after_ns), 0);
+            self.intervals.repaired(after_ns);
         }
         let is_whole = is_bulk && block.missing() == 0;
         let is_quiet = !is_whole && block.repair.is_idle() && block.parity_count() == 0;

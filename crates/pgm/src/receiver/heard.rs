@@ -52,6 +52,15 @@ pub(super) enum Confirmation {
     Needless(Round),
 }
 
+/// The first repair behind a confirmation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It came so many nanoseconds after the confirmation.
+    After(u64),
+    /// There were several confirmations, and nobody knows which of them it answers.
+    Unclear,
+}
+
 /// Which repair of the same it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
@@ -89,11 +98,11 @@ impl Heard {
         Confirmation::Needless(entry.round)
     }
 
-    /// A repair was heard. How long after its confirmation, in nanoseconds, if it is the first since then and that is the only one.
-    pub(super) fn answered(&mut self, what: u64, now: Instant) -> Option<u64> {
+    /// A repair was heard: what that tells of the wait for it, if it is the first one since a confirmation.
+    pub(super) fn answered(&mut self, what: u64, now: Instant) -> Option<Answer> {
         let entry = self.ring.iter_mut().find(|entry| entry.what == what)?;
         let since = entry.unanswered_since.take()?;
-        (!entry.is_repeated).then(|| now.nanos_since(since))
+        Some(if entry.is_repeated { Answer::Unclear } else { Answer::After(now.nanos_since(since)) })
     }
 
     /// How long after the repair heard before it, in nanoseconds, if that was of the same group or packet.
@@ -138,12 +147,16 @@ mod tests {
         let mut heard = Heard::default();
         assert_eq!(heard.answered(7, Instant(5)), None);
         heard.note(7, 3, Instant(100), 10);
-        assert_eq!((heard.answered(7, Instant(104)), heard.answered(7, Instant(105))), (Some(4), None));
+        assert_eq!(
+            (heard.answered(7, Instant(104)), heard.answered(7, Instant(105))),
+            (Some(Answer::After(4)), None)
+        );
         heard.note(7, 3, Instant(120), 10);
         heard.note(7, 3, Instant(140), 10);
-        assert_eq!(heard.answered(7, Instant(141)), None, "to which of the two?");
+        assert_eq!(heard.answered(7, Instant(141)), Some(Answer::Unclear), "to which of the two?");
+        assert_eq!(heard.answered(7, Instant(142)), None, "the first one tells");
         heard.note(7, 3, Instant(160), 10);
-        assert_eq!(heard.answered(7, Instant(163)), Some(3));
+        assert_eq!(heard.answered(7, Instant(163)), Some(Answer::After(3)));
     }
 
     #[test]

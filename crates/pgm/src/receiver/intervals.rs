@@ -130,13 +130,14 @@ impl Intervals {
         }
     }
 
-    /// The first data came this long after the confirmation; `None` when that is not known, or tells nothing. They had been asked for
-    /// again so often.
-    pub(super) fn repaired(&mut self, after_ns: Option<u64>, retries: u8) {
-        match after_ns {
-            Some(after_ns) => self.repair.sample(after_ns),
-            None => self.repair.missed(retries),
-        }
+    /// The first data came this long after the confirmation.
+    pub(super) fn repaired(&mut self, after_ns: u64) {
+        self.repair.sample(after_ns);
+    }
+
+    /// The first data came, and nobody knows which of several confirmations they answer. They had been asked for again so often.
+    pub(super) fn repaired_at_last(&mut self, retries: u8) {
+        self.repair.missed(retries);
     }
 
     /// A confirmation for so many packets of a group was heard.
@@ -311,9 +312,9 @@ mod tests {
         assert!((128 * MS..160 * MS).contains(&intervals.confirmation_ns(0)));
         (0..40).for_each(|_| intervals.confirmed(Some(300 * MS), 0));
         assert!((300 * MS..400 * MS).contains(&intervals.confirmation_ns(0)));
-        (0..40).for_each(|_| intervals.repaired(Some(1000), 0));
+        (0..40).for_each(|_| intervals.repaired(1000));
         assert_eq!(intervals.repair_ns(0), TIMEOUT_MIN_NS);
-        (0..3).for_each(|_| intervals.repaired(None, 5));
+        (0..3).for_each(|_| intervals.repaired_at_last(5));
         assert_eq!(intervals.repair_ns(0), 8 * TIMEOUT_MIN_NS);
     }
 

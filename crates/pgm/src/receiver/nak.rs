@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::bits::runs;
-use super::heard::{Confirmation, Round};
+use super::heard::{Answer, Confirmation, Round};
 use super::intervals::Lack;
 use super::packet_repair::PacketRepair;
 use super::peer::{Peer, Sink, Timer};
@@ -171,10 +171,15 @@ impl Peer {
 
     /// A repair of a group came, whether we lack something of it or not. It confirms NAKs as an NCF does, should that have been lost.
     pub(super) fn repair_heard(&mut self, now: Instant, key: u64) {
-        let block = self.window.block_mut(key);
-        let retries = block.and_then(|block| block.repair.retries_mut()).map_or(0, |retries| retries.data);
-        let after_ns = self.heard.answered(key, now).filter(|_| retries == 0);
-        self.intervals.repaired(after_ns, retries);
+        match self.heard.answered(key, now) {
+            Some(Answer::After(ns)) => self.intervals.repaired(ns),
+            Some(Answer::Unclear) => {
+                let block = self.window.block_mut(key);
+                let retries = block.and_then(|block| block.repair.retries_mut());
+                self.intervals.repaired_at_last(retries.map_or(0, |retries| retries.data));
+            }
+            None => {}
+        }
         if let Some(after_ns) = self.heard.followed(key, now) {
             self.intervals.more_came(after_ns);
         }
