@@ -269,8 +269,10 @@ fn a_stream_of_another_host_is_heard_behind_the_first() {
     end("first");
     hears("second");
     end("second");
-    // What the second one said before is known not to have come.
-    assert_eq!([first, second].map(|sender| sender.finish(PATIENCE).code), [Some(0), Some(3)]);
+    assert_eq!(first.finish(PATIENCE).code, Some(0));
+    // What the second one said before, if it said anything then, is known not to have come.
+    let code = second.finish(PATIENCE).code;
+    assert!(matches!(code, Some(0 | 3)), "{code:?}");
     receiver.signal("INT").expect("it runs");
     let ended = receiver.finish(PATIENCE);
     assert_eq!(ended.code, Some(0), "{ended:?}");
