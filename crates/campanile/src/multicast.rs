@@ -6,8 +6,8 @@
 //! - [`Options`] say everything that can be chosen, from code, TOML or a command line.
 //!
 //! Each of them is run by a thread with an engine, and is reached by bounded queues; publishers that share an address and port share the
-//! thread. Repair goes on whatever the application does; what it does not take in time waits, and holds up what comes behind it. Those of [`here`] have no
-//! thread, and are run by whoever calls them: a message is there sooner, and repair waits for the caller.
+//! thread. Repair goes on whatever the application does; what it does not take in time waits, and holds up what comes behind it. Those of
+//! [`here`] have no thread, and are run by whoever calls them: a message is there sooner, and repair waits for the caller.
 //!
 //! ```no_run
 //! use std::time::Duration;

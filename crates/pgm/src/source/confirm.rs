@@ -7,9 +7,9 @@ use crate::{Instant, Seq};
 ///
 /// The first NAK is confirmed at once. An identical one is confirmed, too, but not before a gap has passed: one confirmation is heard
 /// by all who ask, and a storm of NAKs must not become a storm of NCFs. That holds also for those that come while the first one still
-/// waits for its turn: by the second confirmation receivers learn that they need not all have asked. For the same reason a NAK for parity of a group is
-/// confirmed by the most that was asked of the group in the same round: it is what will be sent, and answers all who ask for less
-/// (RFC 3208 §11.4). There is room for a few requests; while all of them wait, further ones are not confirmed.
+/// waits for its turn: by the second confirmation receivers learn that they need not all have asked. For the same reason a NAK for
+/// parity of a group is confirmed by the most that was asked of the group in the same round: it is what will be sent, and answers all
+/// who ask for less (RFC 3208 §11.4). There is room for a few requests; while all of them wait, further ones are not confirmed.
 #[derive(Debug)]
 pub(super) struct Confirmations {
     entries: Vec<Entry>,
