@@ -19,9 +19,12 @@ impl Bound {
 
     /// What a table says of a value.
     pub(crate) fn verdict(self, value: f64) -> &'static str {
-        if self.is_met(value) { "met" } else { "**not met**" }
+        if self.is_met(value) { MET } else { "**not met**" }
     }
 }
+
+/// What a table says of a value that is as wanted.
+pub(crate) const MET: &str = "met";
 
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,6 +15,7 @@ mod measure;
 mod memory;
 mod mounts;
 mod norm;
+mod overview;
 mod page;
 mod parity;
 mod peers;
@@ -53,6 +54,7 @@ usage: udp [--quick] [--only ROW] [--rounds N] [--window N] [--campanile PROGRAM
        zmq [--quick] [--rounds N] [PARTS] [--feed PROGRAM] [--print]
        load [--quick] [--rounds N] [PARTS] [--campanile PROGRAM] [--flood PROGRAM] [--print]
        pieces [--quick] [--rounds N] [PARTS] [--pieces PROGRAM] [--print]
+       overview
        profile ROW SERVER [--seconds N] [--with COMMAND] [--window N] [--campanile PROGRAM]
 
 udp      measures all rows, or one, in interleaved rounds (11), and prints the table.
@@ -67,6 +69,7 @@ live     measures a live feed through loss beside Aeron, which it builds, and be
 zmq      measures messages without loss beside ZeroMQ's epgm (7 rounds: 3 minutes).
 load     measures what the load client sends beside a raw flood (7 rounds: 2 minutes).
 pieces   measures what a train costs the sender, by the place where its packets lie (11 rounds: 2 minutes).
+overview writes what docs/benchmarks.md and README.md say of all comparisons; each of these does so, too.
 profile  drives one server with the load of one row (20 s) while you look at it. COMMAND runs beside it, with {pid} as
          the server: --with 'strace -f -c -p {pid}' or --with 'perf record -g -o perf.data -p {pid}'.
 PARTS is --gather FILE --minutes N: rounds are kept in FILE, those that stand there count, and after so many minutes none is begun.
@@ -99,6 +102,10 @@ fn run() -> Result<(), Box<dyn Error>> {
         Ok("load") => load::run(arguments),
         Ok("zmq") => zmq::run(arguments),
         Ok("pieces") => pieces::run(arguments),
+        Ok("overview") => {
+            arguments.end()?;
+            page::write_overview()
+        }
         Ok("profile") => profile::run(arguments),
         _ => Err(USAGE.into()),
     }

@@ -1,20 +1,62 @@
-//! The page of results in the documentation.
+//! The page of results in the documentation, and what the README says of it.
 
 use std::error::Error;
 use std::fs;
 
 use crate::chart::Chart;
+use crate::overview;
 use crate::programs::product;
 
-/// Puts the text between the markers of `docs/benchmarks.md` that bear the name.
+/// Puts the text between the markers of `docs/benchmarks.md` that bear the name, and makes anew what tells of the whole page.
 pub(crate) fn write(name: &str, text: &str) -> Result<(), Box<dyn Error>> {
-    let path = product().join("docs").join("benchmarks.md");
-    let page = fs::read_to_string(&path).map_err(|error| format!("docs/benchmarks.md: {error}"))?;
-    let page = replace(&page, name, text).ok_or(format!("docs/benchmarks.md has no markers for {name}"))?;
-    fs::write(&path, page)?;
-    eprintln!("docs/benchmarks.md is written");
-    Ok(())
+    Pages::read()?.with(name, text)?.write()
 }
+
+/// Makes anew what tells of the whole page.
+pub(crate) fn write_overview() -> Result<(), Box<dyn Error>> {
+    Pages::read()?.with_overview()?.write()
+}
+
+/// The pages that tell of results, as the repository has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pages {
+    benchmarks: String,
+    readme: String,
+}
+
+impl Pages {
+    fn read() -> Result<Self, Box<dyn Error>> {
+        let read =
+            |name: &str| fs::read_to_string(product().join(name)).map_err(|error| format!("{name}: {error}"));
+        Ok(Self { benchmarks: read(BENCHMARKS)?, readme: read(README)? })
+    }
+
+    /// With a comparison made anew.
+    fn with(self, name: &str, text: &str) -> Result<Self, Box<dyn Error>> {
+        let benchmarks = replace(&self.benchmarks, name, text)
+            .ok_or_else(|| format!("{BENCHMARKS} has no markers for {name}"))?;
+        Self { benchmarks, ..self }.with_overview()
+    }
+
+    fn with_overview(self) -> Result<Self, Box<dyn Error>> {
+        let readme = replace(&self.readme, "headlines", &overview::headlines(&self.benchmarks)?)
+            .ok_or_else(|| format!("{README} has no markers for headlines"))?;
+        let benchmarks = replace(&self.benchmarks, "overview", &overview::comparisons(&self.benchmarks))
+            .ok_or_else(|| format!("{BENCHMARKS} has no markers for overview"))?;
+        Ok(Self { benchmarks, readme })
+    }
+
+    fn write(&self) -> Result<(), Box<dyn Error>> {
+        for (name, text) in [(BENCHMARKS, &self.benchmarks), (README, &self.readme)] {
+            fs::write(product().join(name), text).map_err(|error| format!("{name}: {error}"))?;
+            eprintln!("{name} is written");
+        }
+        Ok(())
+    }
+}
+
+const BENCHMARKS: &str = "docs/benchmarks.md";
+const README: &str = "README.md";
 
 /// Writes a picture beside the page.
 pub(crate) fn draw(name: &str, chart: &Chart<'_>) -> Result<(), Box<dyn Error>> {
@@ -43,5 +85,12 @@ mod tests {
         assert_eq!(new, "head\n<!-- bench x: begin -->\n\nnew\n\n<!-- bench x: end -->\ntail\n");
         assert_eq!(replace(&new, "x", "new").as_deref(), Some(new.as_str()));
         assert_eq!(replace(page, "y", "new"), None);
+    }
+
+    #[test]
+    fn what_tells_of_the_whole_is_of_these_results() {
+        let pages = Pages::read().expect("the repository has them");
+        let anew = pages.clone().with_overview().expect("they have markers");
+        assert!(anew == pages, "to be written by `cargo run --manifest-path bench/Cargo.toml -- overview`");
     }
 }
