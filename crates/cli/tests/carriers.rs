@@ -176,14 +176,9 @@ fn addresses_of_the_link_are_enough() {
         // Once nobody else turns out to have it.
         let wait =
             "until ip -6 -o address show dev eth0 scope link -tentative | grep fe80; do sleep 0.05; done";
-        let shown = node.command("sh").args(["-c", wait]).output().expect("sh is there").stdout;
-        let shown = String::from_utf8(shown).expect("text");
-        shown
-            .split_whitespace()
-            .nth(3)
-            .and_then(|address| address.split('/').next())
-            .expect("an address")
-            .to_owned()
+        let ended = Process::start("wait", &mut node.shell(wait)).expect("it starts").finish(PATIENCE);
+        let address = ended.lines.first().and_then(|line| line.split_whitespace().nth(3)?.split('/').next());
+        address.expect("an address").to_owned()
     });
     let own: Vec<String> = own.collect();
     let goes = |options: &[&str]| goes(network.nodes(), folder.path(), options, &["interface=eth0"]);
@@ -245,17 +240,15 @@ fn a_stream_of_another_host_is_heard_behind_the_first() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let place = "--group 239.192.7.1:7500 --interface eth0 --stream";
     let program = env!("CARGO_BIN_EXE_campanile");
-    let shell = |node: &Node, name: &str, script: &str| {
-        let mut command = node.command("sh");
-        Process::start(name, command.args(["-c", script])).expect("it starts")
-    };
     let says = |number: usize, word: &str| {
         let over = folder.path().join(word);
         let input = format!("until test -e {}; do echo {word}; sleep 0.02; done", over.display());
-        shell(&network.nodes()[number], word, &format!("{{ {input}; }} | {program} send {place}"))
+        let mut shell = network.nodes()[number].shell(&format!("{{ {input}; }} | {program} send {place}"));
+        Process::start(word, &mut shell).expect("it starts")
     };
-    let mut receiver =
-        shell(&network.nodes()[2], "recv", &format!("exec {program} recv {place} --stay 2>&1"));
+    let mut command = network.nodes()[2].command("sh");
+    command.args(["-c", &format!("exec {program} recv {place} --stay 2>&1")]);
+    let mut receiver = Process::start("recv", &mut command).expect("it starts");
     network.nodes()[2].wait_for_socket().expect("it listens");
     let end = |word: &str| fs::write(folder.path().join(word), "").expect("there is room");
     let mut hears = |what: &str| {

@@ -15,6 +15,7 @@ mod namespace;
 mod network;
 mod port;
 mod process;
+mod shell;
 mod traffic;
 mod transfer;
 
@@ -22,6 +23,7 @@ pub use link::{Disorder, Loss};
 pub use network::{Network, Node};
 pub use port::free_port;
 pub use process::{Ended, Process};
+pub use shell::shell;
 pub use traffic::Traffic;
 pub use transfer::{Transfer, WrongFile, draw};
 

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::process::{Finished, run};
+use super::process::{Finished, run, run_in_namespaces};
 
 /// A namespace with the two ends of a cable, and IPv4 on one of them.
 const PREPARED: &str = "mount -t sysfs sysfs /sys && ip link add one type veth peer name two && \
@@ -14,33 +14,8 @@ const PREPARED: &str = "mount -t sysfs sysfs /sys && ip link add one type veth p
 /// Runs commands of a shell in a new namespace, and the doctor after them; `None` where no namespace can be had.
 fn doctor_after(commands: &str, arguments: &str) -> Option<Finished> {
     // What it says to do is done with this program.
-    let script = format!(
-        "PATH=${{0%/*}}:$PATH && {PREPARED} && echo prepared && {{ {commands}\n}} && exec \"$0\" doctor {arguments} --json"
-    );
-    let mut unshare = Command::new("unshare");
-    unshare.args([
-        "--user",
-        "--map-root-user",
-        "--net",
-        "--mount",
-        // What the commands leave running ends with the doctor.
-        "--pid",
-        "--fork",
-        "sh",
-        "-c",
-        &script,
-        env!("CARGO_BIN_EXE_campanile"),
-    ]);
-    let output = unshare.output().ok()?;
-    let mut finished = Finished::from(output);
-    match finished.stdout.strip_prefix("prepared\n") {
-        Some(rest) => finished.stdout = rest.to_owned(),
-        None => {
-            eprintln!("skipped: no namespace of its own here ({})", finished.stderr.trim());
-            return None;
-        }
-    }
-    Some(finished)
+    let prepare = format!("PATH=${{0%/*}}:$PATH && {PREPARED}");
+    run_in_namespaces(&prepare, &format!("{{ {commands}\n}} && exec \"$0\" doctor {arguments} --json"))
 }
 
 /// What is asked of the doctor where a test says nothing else.

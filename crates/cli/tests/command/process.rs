@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use campanile_rig::free_port;
+use campanile_rig::{Process, absent, free_port};
 use serde_json::Value;
 
 /// The program with arguments as one types them; nothing of this terminal reaches it.
@@ -35,6 +35,26 @@ impl From<Output> for Finished {
 /// Runs the program to its end.
 pub(super) fn run(arguments: &str) -> Finished {
     Running::start(arguments).finish()
+}
+
+/// Runs a script, in which `$0` is the program, as root of namespaces of its own, to its end and that of all that it starts; `None` where
+/// they, or what prepares them, cannot be had.
+pub(super) fn run_in_namespaces(prepare: &str, script: &str) -> Option<Finished> {
+    let script = format!("{prepare} && echo prepared && {{ {script}\n}}");
+    let mut command = campanile_rig::shell(&script, env!("CARGO_BIN_EXE_campanile"));
+    let ended = match Process::start("script", &mut command) {
+        Ok(process) => process.finish(PATIENCE),
+        Err(error) => {
+            absent(&format_args!("no namespaces: {error}"));
+            return None;
+        }
+    };
+    let Some((_, lines)) = ended.lines.split_first().filter(|(first, _)| *first == "prepared") else {
+        absent(&format_args!("no such namespaces: {}", ended.messages.trim()));
+        return None;
+    };
+    let stdout = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    Some(Finished { code: ended.code, stdout, stderr: ended.messages })
 }
 
 /// Runs the program to its end with this as its standard input.

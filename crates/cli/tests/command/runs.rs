@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use campanile_rig::free_port;
 
-use super::process::{Running, Server, campanile, run};
+use super::process::{Running, Server, campanile, run, run_in_namespaces};
 
 fn is_measured(backend: &str) {
     let server = Server::start(&format!("--backend {backend}"));
@@ -115,30 +115,15 @@ fn a_run_that_lags_is_invalid_and_fails() {
 
 /// What a load reports of a server in a namespace whose loopback was prepared so; `None` where that cannot be had.
 fn report_behind(prepare: &str, options: &str) -> Option<serde_json::Value> {
-    let script = format!(
-        "ip link set lo up && {prepare} && \
-         echo prepared && {{ \"$0\" echo 5000 1 --bind 127.0.0.1 --duration 120 > started & }} && \
-         until [ -s started ]; do sleep 0.01; done && \
-         \"$0\" load 127.0.0.1 5000 200 1 1 {options} --json; kill $!"
-    );
     let folder = tempfile::tempdir().expect("a new folder");
-    let mut unshare = std::process::Command::new("unshare");
-    unshare.args([
-        "--user",
-        "--map-root-user",
-        "--net",
-        "sh",
-        "-c",
-        &script,
-        env!("CARGO_BIN_EXE_campanile"),
-    ]);
-    let output = unshare.current_dir(&folder).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let Some(report) = text.strip_prefix("prepared\n") else {
-        eprintln!("skipped: no such namespace here");
-        return None;
-    };
-    Some(serde_json::from_str(report).unwrap_or_else(|_| panic!("{report}")))
+    let prepare = format!("cd {} && ip link set lo up && {prepare}", folder.path().display());
+    let script = format!(
+        "{{ \"$0\" echo 5000 1 --bind 127.0.0.1 --duration 120 > started & }} && \
+         until [ -s started ]; do sleep 0.01; done && \
+         \"$0\" load 127.0.0.1 5000 200 1 1 {options} --json"
+    );
+    let finished = run_in_namespaces(&prepare, &script)?;
+    Some(serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:?}")))
 }
 
 /// A filter drops every tenth packet on the way there and every twentieth on the way back; probes have another size.

@@ -1,22 +1,19 @@
 //! What a system refuses for want of something, or of a right, comes with what to do about that.
 
-use std::path::Path;
 use std::process::Command;
 
 use campanile_rig::free_port;
 
-use super::process::Finished;
+use super::process::{Finished, Running, run_in_namespaces};
 
 /// Runs the program behind commands of a shell; `None` where limits are not those of Linux.
 fn run_behind(commands: &str, arguments: &str) -> Option<Finished> {
     let script = format!("{commands} exec \"$0\" {arguments}");
-    let output = Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_campanile")]).output();
-    // Wine shows Linux's files, and has no shell.
-    let output = output.ok().filter(|_| Path::new("/proc/self/limits").exists());
-    if output.is_none() {
+    if std::env::consts::OS != "linux" {
         eprintln!("skipped: there are no such limits here");
+        return None;
     }
-    output.map(Finished::from)
+    Some(Running::spawn(Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_campanile")])).finish())
 }
 
 #[test]
@@ -75,15 +72,8 @@ fn a_port_that_needs_a_privilege_is_told_apart_from_an_interface() {
         "send --lines --group 239.192.71.22:80 --interface lo",
         "echo 80 1 --bind 127.0.0.1 --duration 0.1",
     ] {
-        let script = format!("ip link set lo up && echo prepared && exec \"$0\" {arguments}");
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--user", "--map-root-user", "--net", "setpriv", "--bounding-set=-net_bind_service"]);
-        let output = unshare.args(["sh", "-c", &script, env!("CARGO_BIN_EXE_campanile")]).output();
-        let Some(finished) = output.ok().map(Finished::from).filter(|it| it.stdout.starts_with("prepared"))
-        else {
-            eprintln!("skipped: no namespace of its own here");
-            return;
-        };
+        let script = format!("exec setpriv --bounding-set=-net_bind_service \"$0\" {arguments}");
+        let Some(finished) = run_in_namespaces("ip link set lo up", &script) else { return };
         assert!(finished.code.is_some_and(|code| code > 0), "{arguments}: {finished:?}");
         assert!(
             finished.stderr.contains("; choose a port from 1024 up, or run with the right"),

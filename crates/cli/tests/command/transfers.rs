@@ -8,7 +8,7 @@ use campanile_rig::free_port;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::process::{Finished, Running, run, run_with};
+use super::process::{Finished, Running, run, run_in_namespaces, run_with};
 
 /// A directory of a test's own.
 struct Scratch(TempDir);
@@ -27,6 +27,12 @@ impl Scratch {
     fn file(&self, name: &str, bytes: &[u8]) -> String {
         fs::write(self.0.path().join(name), bytes).expect("there is room");
         self.path(name)
+    }
+
+    /// What makes namespaces go into it, with a file system of their own in memory at `disk`.
+    fn with_disk(&self, options: &str) -> String {
+        let directory = self.path("");
+        format!("ip link set lo up && cd {directory} && mount -t tmpfs -o {options} none disk")
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
@@ -377,18 +383,17 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
     let file = scratch.file("file.bin", &bytes);
     fs::create_dir(scratch.0.path().join("disk")).expect("there is room");
     let session = Session::new();
-    let campanile = env!("CARGO_BIN_EXE_campanile");
-    let recv = format!("{campanile} recv {} --into disk/in --wait 120", session.0);
-    let send = format!("{campanile} send {} --rate 40mbit --receivers 1 --set linger=600s {file}", session.0);
+    let recv = format!("\"$0\" recv {} --into disk/in --wait 120", session.0);
+    let send = format!("\"$0\" send {} --rate 40mbit --receivers 1 --set linger=600s {file}", session.0);
     let transfer =
         format!("timeout 300 {send} > /dev/null & {recv}; echo receiver $?; wait $!; echo sender $?");
+    let prepare = scratch.with_disk("size=1m");
     let script = format!(
-        "mount -t tmpfs -o size=1m none disk || exit 77
-         {transfer}; ls disk/in
+        "{transfer}; ls disk/in
          mount -o remount,size=16m disk || exit 78
          {transfer}; cmp disk/in/file.bin {file} && echo same"
     );
-    let Some(finished) = in_namespaces(&scratch, &script) else { return };
+    let Some(finished) = run_in_namespaces(&prepare, &script) else { return };
     let codes: Vec<&str> = finished.stdout.lines().filter(|line| !line.starts_with('{')).collect();
     let ends = ["receiver 1", "sender 3", "receiver 0", "sender 0", "same"];
     assert_eq!(codes, ends, "no name, then the right file: {finished:?}");
@@ -401,26 +406,12 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
     assert!(begun["had"].as_u64() > Some(300), "most of a megabyte was there: {begun}");
 }
 
-/// Runs a script of the shell where the user is root of namespaces of its own; `None` where they are not to be had.
-fn in_namespaces(scratch: &Scratch, script: &str) -> Option<Finished> {
-    let mut shell = std::process::Command::new("unshare");
-    let shell = shell.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
-    match shell.current_dir(&scratch.0).output() {
-        Ok(output) if output.status.code() == Some(0) => Some(output.into()),
-        skipped => {
-            eprintln!("skipped: no file system of the test's own can be had here: {skipped:?}");
-            None
-        }
-    }
-}
-
 #[test]
 fn a_directory_that_may_not_be_written_is_bad_input() {
     let scratch = Scratch::new();
     fs::create_dir(scratch.0.path().join("disk")).expect("there is room");
-    let recv = format!("{} recv {} --into disk/in", env!("CARGO_BIN_EXE_campanile"), Session::new().0);
-    let script = format!("mount -t tmpfs -o ro none disk || exit 77; {recv}; echo code $?");
-    let Some(finished) = in_namespaces(&scratch, &script) else { return };
+    let recv = format!("\"$0\" recv {} --into disk/in; echo code $?", Session::new().0);
+    let Some(finished) = run_in_namespaces(&scratch.with_disk("ro"), &recv) else { return };
     assert_eq!(finished.stdout, "code 2\n", "{finished:?}");
     assert!(finished.stderr.contains("see that this user may write there"), "{finished:?}");
 }
