@@ -1,38 +1,38 @@
-//! How the card behind an interface is set: its queues, their room, and when it interrupts. An interface without a card, and a driver
-//! that does not tell, give an error.
+//! The settings of the card behind an interface: its queues, their length, and when it interrupts. It is an error if there is no card,
+//! or if its driver does not report them.
 
 use std::io;
 
-/// A number that is set, and the greatest that it may be.
+/// The current value of a setting, and its maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// What it is.
+    /// The current value.
     pub now: u32,
-    /// What the card allows.
+    /// The maximum.
     pub max: u32,
 }
 
-/// Packets that each queue of the card has room for until the system takes them.
+/// How many received packets each queue of the card can hold.
 ///
 /// # Errors
-/// The system does not tell.
+/// The system does not report it.
 pub fn receive_ring(interface: &str) -> io::Result<Setting> {
     crate::sys::receive_ring(interface)
 }
 
-/// Queues of a card. A driver counts those that only receive, those that do both, or each of the two.
+/// The queues of a card. Drivers report receive-only queues, combined ones, or both kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channels {
-    /// Queues that receive, and do not send.
+    /// Queues that only receive.
     pub receive: Setting,
-    /// Queues that do both.
+    /// Queues that receive and send.
     pub combined: Setting,
 }
 
 /// The queues of the card.
 ///
 /// # Errors
-/// The system does not tell.
+/// The system does not report it.
 pub fn channels(interface: &str) -> io::Result<Channels> {
     crate::sys::channels(interface)
 }
@@ -42,24 +42,24 @@ pub fn channels(interface: &str) -> io::Result<Channels> {
 pub struct Coalescing {
     /// The longest that the first packet waits, in microseconds.
     pub receive_us: u32,
-    /// As many packets end the wait; 0 if no number does.
+    /// The number of packets that ends the wait; 0 if none does.
     pub receive_packets: u32,
-    /// The driver changes both with what arrives.
+    /// The driver adapts both to the traffic.
     pub is_adaptive: bool,
 }
 
 /// When the card interrupts.
 ///
 /// # Errors
-/// The system does not tell.
+/// The system does not report it.
 pub fn coalescing(interface: &str) -> io::Result<Coalescing> {
     crate::sys::coalescing(interface)
 }
 
-/// Whether the queue that a datagram of IPv4 comes to depends on its ports, not on the addresses alone.
+/// Whether the queue of an IPv4 datagram depends on its ports too, not only on its addresses.
 ///
 /// # Errors
-/// The system does not tell.
+/// The system does not report it.
 pub fn spreads_by_port(interface: &str) -> io::Result<bool> {
     crate::sys::spreads_by_port(interface)
 }

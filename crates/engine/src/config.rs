@@ -1,4 +1,4 @@
-//! What an engine is made with, and what it turned out to be.
+//! How an engine is configured, and what it can do.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ pub struct Config {
     pub backend: Choice,
     /// Buffers that receive, and that carry replies back. 2 to 4096.
     pub receive_buffers: usize,
-    /// Buffers for what the user sends of its own. 1 to 4096.
+    /// Buffers for what the user sends besides replies. 1 to 4096.
     pub transmit_buffers: usize,
     /// Bytes of each buffer: the largest train, and the largest datagram that arrives whole. 64 to 65536.
     pub buffer_len: usize,
@@ -107,22 +107,22 @@ impl fmt::Display for Fallback {
     }
 }
 
-/// What a backend can do on this system; what it cannot is never emulated in silence.
+/// What a backend can do on this system; what it cannot do is never emulated silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// A train of several datagrams may arrive as one.
     pub receive_trains: bool,
     /// The most datagrams that one send carries; 1 means that a train is cut up (and counted in [`crate::Stats::split`]).
     pub segments: usize,
-    /// Trains can bear the time at which the kernel received them.
+    /// Trains can carry the time at which the kernel received them.
     pub timestamps: bool,
-    /// The kernel tells how many datagrams it dropped at the socket.
+    /// The kernel reports how many datagrams it dropped at the socket.
     pub drop_counter: bool,
-    /// A send heeds a source address, time to live and type of service of its own; otherwise those are the socket's.
+    /// A send can have its own source address, time to live and type of service; otherwise the socket's apply.
     pub send_options: bool,
-    /// A datagram of IPv4 can bear the Router Alert option.
+    /// An IPv4 datagram can carry the Router Alert option.
     pub router_alert: bool,
-    /// Waits end to better than a millisecond.
+    /// Waits end less than a millisecond after their deadline.
     pub fine_deadlines: bool,
 }
 

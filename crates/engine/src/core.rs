@@ -1,4 +1,4 @@
-//! What a backend and its engine share: the memory, the events to come, the trains to go.
+//! What a backend and its engine share: memory, events not taken yet, trains to be sent.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,7 +21,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Failures that may wait beside the trains, which are bounded by their buffers.
+    /// The most failures that may be queued, besides the trains, which the number of buffers bounds.
     const FAILURES_MAX: usize = 256;
 
     pub(crate) fn new(config: &Config) -> io::Result<Self> {
@@ -42,7 +42,7 @@ impl Core {
         self.events.push_back(Pending::Train(facts, buffer));
     }
 
-    /// Queues an event that has no buffer to bound it; a full queue drops and counts it.
+    /// Queues an event that holds no buffer; if the queue is full, the event is dropped and counted.
     pub(crate) fn notice(&mut self, event: Pending) {
         if self.events.len() < self.events_max {
             self.events.push_back(event);
@@ -51,7 +51,7 @@ impl Core {
         }
     }
 
-    /// Takes note that the kernel has a piece of a train, and returns what is left of it.
+    /// Records that the kernel has taken a piece of a train, and returns the train if some of it is left.
     pub(crate) fn sent(&mut self, mut outgoing: Outgoing, piece: Piece) -> Option<Outgoing> {
         let done = outgoing.advance(piece);
         self.stats.sent.datagrams += crate::stats::datagrams(piece.len, outgoing.transmit.stride) as u64;
@@ -66,7 +66,7 @@ impl Core {
         None
     }
 
-    /// Gives up a train that the kernel refused.
+    /// Drops a train that the kernel refused, and reports it.
     pub(crate) fn refused(&mut self, outgoing: Outgoing, code: i32) {
         let Outgoing { socket, buffer, transmit, .. } = outgoing;
         self.stats.dropped.send += 1;

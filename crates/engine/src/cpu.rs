@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The processors in this process's affinity mask, by the system's numbers, ascending. Never empty.
 ///
 /// # Errors
-/// The system does not tell.
+/// The system does not report it.
 pub fn allowed() -> io::Result<Vec<usize>> {
     crate::sys::allowed_cpus()
 }
@@ -19,13 +19,13 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     crate::sys::pin(cpu)
 }
 
-/// Asks the system to end the calling thread's waits at their deadlines, not a little later together with those of others
-/// (Linux allows itself 50 µs). Nothing happens where the system knows no such request.
+/// Asks the system to end the calling thread's waits at their deadlines, not a little later together with other timers (Linux delays
+/// them by up to 50 µs). Nothing happens where the system has no such request.
 pub fn wake_on_time() {
     crate::sys::wake_on_time();
 }
 
-/// The processor time that the calling thread has used, in user and in kernel mode; `None` where the system does not tell.
+/// The processor time that the calling thread has used, in user and in kernel mode; `None` where the system does not report it.
 #[must_use]
 pub fn thread_time() -> Option<Duration> {
     crate::sys::thread_time()

@@ -19,15 +19,15 @@ use crate::waker::{Asked, Waker};
 
 /// Completion I/O for the thread that made it: the crate's documentation gives the order of calls.
 ///
-/// Sockets are added, never shared. Everything bounded is bounded at [`Engine::new`]: buffers by [`Config`], events by the
-/// buffers and a fixed number of failures. One `poll` handles at most one batch of each socket.
+/// Sockets are added, never shared. All bounds are set at [`Engine::new`]: on buffers by [`Config`], on events by the number of buffers
+/// and a fixed number of failures. One `poll` handles at most one batch of each socket.
 #[derive(Debug)]
 pub struct Engine {
     // The backend is dropped first: it stops what the kernel still does with the memory in `core`.
     backend: Backend,
     core: Core,
     waker: Waker,
-    /// What other threads asked for and the user has not yet been told.
+    /// Requests of other threads that have not been reported yet.
     asked: Asked,
     fallback: Option<Fallback>,
     /// Rings and ports belong to the thread that made them.
@@ -38,7 +38,7 @@ impl Engine {
     /// Makes an engine for the calling thread. A backend that the system forbids is replaced: see [`Engine::fallback`].
     ///
     /// # Errors
-    /// Numbers out of range, no backend at all, or the system's limits on memory and handles.
+    /// A number is out of range, no backend is available, or the system is short of memory or handles.
     pub fn new(config: &Config) -> io::Result<Self> {
         config.check()?;
         let core = Core::new(config)?;
@@ -53,7 +53,7 @@ impl Engine {
         self.backend.choice()
     }
 
-    /// Why the backend is another than the one asked for, if it is.
+    /// Why another backend is in use than the one asked for, if so.
     #[must_use]
     pub fn fallback(&self) -> Option<&Fallback> {
         self.fallback.as_ref()
@@ -79,8 +79,8 @@ impl Engine {
         self.backend.add(&mut self.core, socket)
     }
 
-    /// Closes a socket. What it still had to send is sent if the kernel takes it at once; trains already received are still
-    /// delivered by [`Engine::next_event`]. An id that is gone is ignored.
+    /// Closes a socket. Queued trains are sent if the kernel takes them at once; trains already received are still delivered by
+    /// [`Engine::next_event`]. The id of a closed socket is ignored.
     pub fn close(&mut self, socket: SocketId) {
         self.backend.close(&mut self.core, socket);
     }
@@ -91,14 +91,14 @@ impl Engine {
         self.backend.socket(socket)
     }
 
-    /// Submits what was queued, waits until something happens or `deadline` comes (`None`: however long it takes), and collects
-    /// events. It returns at once while events of the last call have not been taken.
+    /// Submits what was queued, waits until something happens or `deadline` comes (`None`: without limit), and collects events. It does
+    /// not wait while events of the last call have not been taken.
     ///
     /// # Errors
-    /// Only what makes going on impossible: the system took the queue itself away.
+    /// The engine cannot go on: the system's event queue itself has failed.
     pub fn poll(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         self.core.stats.polls += 1;
-        // What other threads asked for is an event like any other.
+        // A request that has not been reported is an event like any other: no wait.
         let deadline = if self.asked.is_empty() { deadline } else { Some(Instant::now()) };
         let before = self.core.stats.completions;
         let rang = self.backend.poll(&mut self.core, deadline, self.waker.doorbell())?;
@@ -123,13 +123,13 @@ impl Engine {
         }
     }
 
-    /// Memory to send from; `None` until sends complete when all of it is on its way.
+    /// Memory to send from; `None` while sends use all of it.
     pub fn transmit_slot(&mut self) -> Option<TransmitSlot<'_>> {
         let buffer = self.core.pool.take_transmit()?;
         Some(TransmitSlot { core: &mut self.core, buffer: Some(buffer) })
     }
 
-    /// How often [`Engine::transmit_slot`] would give memory now.
+    /// How many transmit slots are free.
     #[must_use]
     pub fn transmit_slots_free(&self) -> usize {
         self.core.pool.transmit_free()
@@ -167,8 +167,8 @@ impl TransmitSlot<'_> {
         self.queue(socket, transmit, None);
     }
 
-    /// Queues the first `transmit.len` of these bytes for the next [`Engine::poll`], instead of the slot's own. They are held until
-    /// the kernel has them, or the engine is dropped; the slot is taken as long.
+    /// Queues the first `transmit.len` of these bytes for the next [`Engine::poll`], instead of the slot's own. They are held until the
+    /// kernel has taken them or the engine is dropped; until then the slot is in use.
     ///
     /// # Panics
     /// If the train is longer than the bytes, or has bytes and a stride of 0.

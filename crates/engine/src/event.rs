@@ -1,4 +1,4 @@
-//! What an engine tells its user.
+//! Events: what an engine reports to its user.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +11,7 @@ use crate::pool::Buffer;
 use crate::slots::SocketId;
 use crate::stats::datagrams;
 
-/// One thing that happened. It borrows the engine: it is handled, then the next one is asked for.
+/// Something that happened. It borrows the engine, so it is handled before the next one is taken.
 #[derive(Debug)]
 pub enum Event<'e> {
     /// Datagrams arrived, whole.
@@ -31,7 +31,7 @@ pub enum Event<'e> {
     Stopped,
 }
 
-/// The way a datagram took to get here.
+/// Where a datagram came from, and how it was addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path {
     /// The sender; an IPv4 peer of a dual-stack socket is shown as IPv4.
@@ -65,7 +65,7 @@ pub struct Failure {
     pub socket: SocketId,
     /// What failed.
     pub operation: Operation,
-    /// The destination of a failed send; `None` for a receive and on a connected socket.
+    /// The destination of a failed send; `None` for a receive or on a connected socket.
     pub to: Option<SocketAddr>,
     /// The system's error number: see [`Failure::error`].
     pub code: i32,
@@ -99,7 +99,7 @@ pub(crate) struct Facts {
     pub(crate) arrived: Option<SystemTime>,
 }
 
-/// An event that waits for its user, with its memory where it has some.
+/// An event that has not been taken yet, with its buffer if it has one.
 #[derive(Debug)]
 pub(crate) enum Pending {
     Train(Facts, Buffer),
@@ -136,7 +136,7 @@ impl<'e> Train<'e> {
         datagrams(self.facts.len, self.facts.stride)
     }
 
-    /// Datagrams that the kernel has dropped at this socket so far, modulo 2^32; 0 where it does not tell.
+    /// Datagrams that the kernel has dropped at this socket so far, modulo 2^32; 0 where it does not report that.
     #[must_use]
     pub fn kernel_drops(&self) -> u32 {
         self.facts.kernel_drops
@@ -165,7 +165,7 @@ impl<'e> Train<'e> {
         self.bytes().chunks(self.facts.stride.max(1)).chain(empty)
     }
 
-    /// Sends the train back to its sender from the memory it arrived in, as it came.
+    /// Sends the train back to its sender, in datagrams of the same size, from the memory it arrived in.
     pub fn reply(mut self) {
         let Some(buffer) = self.buffer.take() else { return };
         let Facts { socket, path, stride, len, .. } = self.facts;

@@ -26,7 +26,7 @@ pub enum Interface {
 impl FromStr for Interface {
     type Err = Infallible;
 
-    /// An address, which may bear its zone as in `fe80::1%eth0`, else a number, else a name.
+    /// An address, which may have a zone as in `fe80::1%eth0`, otherwise a number, otherwise a name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
@@ -59,11 +59,11 @@ pub(crate) struct Resolved {
 }
 
 impl Interface {
-    /// The interface's number and the address to send from to `group`, as things are now: of the group's family, and a global one
-    /// if there is one. The system chooses the interface if `interface` is `None`.
+    /// The interface's number, and its address to send to `group` from: one of the group's family, and not link-local if possible. The
+    /// system chooses the interface if `interface` is `None`.
     ///
     /// # Errors
-    /// No such interface, none with an address of the family, no way to the group.
+    /// There is no such interface, it has no address of the family, or there is no route to the group.
     pub fn towards(interface: Option<&Interface>, group: IpAddr) -> io::Result<(u32, IpAddr)> {
         let chosen = match interface {
             Some(interface) => interface.resolve()?,
@@ -97,7 +97,7 @@ impl Interface {
         Ok((chosen.index, best.address))
     }
 
-    /// The system's name for the interface. One that is given by name need neither have an address nor be there.
+    /// The system's name for the interface. An interface given by name is not looked up, and need not exist.
     ///
     /// # Errors
     /// No interface has that number or address now.
@@ -122,7 +122,7 @@ impl Interface {
         Ok(Resolved { index: chosen.index, v4 })
     }
 
-    /// The first entry of all that it means.
+    /// The first of these entries that it names.
     fn among<'a>(&self, all: &'a [Addressed]) -> Result<&'a Addressed, InterfaceError> {
         let chosen = all.iter().find(|entry| match self {
             Self::Index(index) => entry.index == *index,
@@ -177,10 +177,10 @@ struct Addressed {
 }
 
 impl Addressed {
-    /// All there are now, of interfaces that have a number.
+    /// The addresses of all interfaces that have a number.
     fn all() -> io::Result<Vec<Self>> {
         let all = if_addrs::get_if_addrs()?;
-        // Windows has link-local addresses for interfaces that lead nowhere.
+        // Windows lists link-local addresses of interfaces that are disconnected.
         let is_of_none =
             |entry: &if_addrs::Interface| entry.is_link_local() && entry.oper_status == IfOperStatus::Down;
         let told = all.into_iter().filter(|entry| !is_of_none(entry));
@@ -188,7 +188,7 @@ impl Addressed {
         Ok(Self::numbered(told.collect()))
     }
 
-    /// Windows tells an interface's number for each family, and may tell it for one of them only: it is the same one.
+    /// Windows reports an interface's number for each family, and sometimes for one only; it is the same for both.
     fn numbered(told: Vec<(Option<u32>, IpAddr, String)>) -> Vec<Self> {
         let index_of = |name: &str| told.iter().find_map(|(index, _, of)| index.filter(|_| of == name));
         let numbered = told.iter().filter_map(|(index, address, name)| {
@@ -216,9 +216,9 @@ pub enum InterfaceError {
         /// The names there are.
         known: Vec<String>,
     },
-    /// The system knows no way to the group.
+    /// The system has no route to the group.
     NoWay(IpAddr, io::Error),
-    /// The group is link-local: it is another one on each link.
+    /// The group is link-local, a different one on each link, so an interface must be named.
     Needed(IpAddr),
     /// It has no IPv4 address, and an IPv4 group needs one.
     NoIpv4(Interface),

@@ -27,15 +27,15 @@
 //! The order of calls is [`Engine::poll`], then [`Engine::next_event`] until it gives `None`, then
 //! [`Engine::transmit_slot`] as long as there is something to send. A [`Waker`] reaches the engine from other threads.
 //!
-//! Three backends give the same meaning to these calls: `epoll` and `uring` on Linux, `iocp` on Windows. What one of them
-//! cannot do stands in its [`Capabilities`]. The engine knows no protocol above UDP.
+//! Three backends give the same meaning to these calls: `epoll` and `uring` on Linux, `iocp` on Windows. [`Capabilities`] says what
+//! each of them can do. The engine knows no protocol above UDP.
 //!
-//! Beside the engine stand calls that differ from system to system, so that no other crate needs to know on which one it runs:
+//! Other calls that differ from system to system are here too, so that no other crate needs to know which one it runs on:
 //! [`cpu`], [`interface`], [`multicast`], [`card`], [`offload`], [`privilege`], [`mode`].
 //!
-//! To learn from the code: begin with `core` (what a backend and its engine share), then `sys/linux/uring.rs`, whose head follows a buffer
-//! on its way through the kernel and back. What a kernel may touch lives in one allocation (`pool`), and the token of a buffer is the right
-//! to touch it: that is what each `unsafe` block rests on.
+//! To read the code, begin with `core` (what a backend and its engine share), then `sys/linux/uring.rs`, whose module documentation
+//! follows a buffer through the kernel and back. All memory that a kernel may touch is one allocation (`pool`), and the token of a
+//! buffer is the right to touch it: the `unsafe` blocks rely on that.
 
 pub mod card;
 mod config;

@@ -3,13 +3,13 @@
 use std::fs::{File, Metadata};
 use std::io;
 
-/// The permission bits of a file. `None` where the system has others.
+/// The permission bits of a file. `None` where the system has no such bits.
 #[must_use]
 pub fn of(metadata: &Metadata) -> Option<u32> {
     crate::sys::mode(metadata).map(|mode| mode & BITS)
 }
 
-/// Gives a file these permission bits; a system that has others knows only whether the owner may write.
+/// Gives a file these permission bits; where the system has no such bits, only the owner's right to write has an effect.
 ///
 /// # Errors
 /// The system's: the file is another user's, say.
@@ -17,7 +17,7 @@ pub fn set(file: &File, mode: u32) -> io::Result<()> {
     crate::sys::set_mode(file, mode & BITS)
 }
 
-/// Nothing that changes the user or the group of a program that is run.
+/// Without the bits that let a program run as another user or group.
 const BITS: u32 = 0o777;
 
 #[cfg(test)]

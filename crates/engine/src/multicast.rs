@@ -44,11 +44,11 @@ impl Membership {
 
 /// Makes a socket that hears one group and port, and nothing that other groups get on that port.
 ///
-/// Where the system can bind a group's address it does; what was sent to another address all the same, the engine drops and
-/// counts. Other sockets may do the same at the same time. The group of `membership` is joined.
+/// It is bound to the group's address where the system can do that; the engine drops and counts what arrives for other addresses.
+/// Several sockets may be bound to one group and port. The socket joins the group of `membership`.
 ///
 /// # Errors
-/// An address that is no group, an interface that is not there, a port that another program holds for itself.
+/// The address is not a group, the interface does not exist, or another program does not share the port.
 pub fn bind(membership: &Membership, port: u16, config: &UdpConfig) -> io::Result<UdpSocket> {
     let group = membership.group;
     if !group.is_multicast() {
@@ -68,23 +68,23 @@ pub fn bind(membership: &Membership, port: u16, config: &UdpConfig) -> io::Resul
         }
         bound => bound?,
     };
-    // Also where the bind was taken: Wine takes it, and hears every group on the port.
+    // Also if the bind succeeded: with Wine it does, and the socket receives every group on the port.
     socket.hear_only(group);
     socket.join(membership)?;
     Ok(socket)
 }
 
-/// Whether a group has the scope of an interface or a link (RFC 4291 section 2.7): each link has a group of that address, so that the
-/// address needs the interface's number.
+/// Whether a group has the scope of an interface or a link (RFC 4291 section 2.7): the same address is a different group on each link,
+/// so the interface's number belongs to it.
 #[must_use]
 pub fn is_link_local(group: IpAddr) -> bool {
     matches!(group, IpAddr::V6(v6) if v6.is_multicast() && v6.octets()[1] & 0x0f <= 2)
 }
 
-/// The longest packet of IP to a group that leaves by an interface in one piece, in bytes.
+/// The longest IP packet, in bytes, that an interface sends to a group without fragmenting it.
 ///
 /// # Errors
-/// No such interface, none for the group's family, a system that does not tell.
+/// There is no such interface, it does not have the group's family, or the system does not report it.
 pub fn mtu(group: IpAddr, interface: u32) -> io::Result<u32> {
     crate::sys::mtu(group, interface)
 }
@@ -97,10 +97,10 @@ fn unspecified(like: IpAddr) -> IpAddr {
 }
 
 impl UdpSocket {
-    /// Joins a group. Joining twice is an error of the system's.
+    /// Joins a group. Joining twice is an error.
     ///
     /// # Errors
-    /// No such interface, an address that is no group, families that do not match, the system's limit on memberships.
+    /// There is no such interface, the address is not a group, the families differ, or the system's limit on memberships is reached.
     pub fn join(&self, membership: &Membership) -> io::Result<()> {
         self.change(membership, true)
     }

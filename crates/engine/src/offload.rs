@@ -16,7 +16,7 @@ pub struct Offload {
 /// The features of the interface of this name, as `ethtool --show-features` shows them, in the system's order.
 ///
 /// # Errors
-/// There is no such interface, or the system does not tell.
+/// There is no such interface, or the system does not report it.
 pub fn of(interface: &str) -> io::Result<Vec<Offload>> {
     crate::sys::offloads(interface)
 }

@@ -12,11 +12,11 @@ pub enum Operation {
     Writable = 3,
     /// Another thread's call to [`crate::Waker::wake`].
     Wake = 4,
-    /// The end of another operation, asked for.
+    /// A request to end another operation.
     Cancel = 5,
 }
 
-/// An operation with what it is done on, as the number that a kernel carries and gives back.
+/// An operation and its subject, packed into the number that a kernel returns with the completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) operation: Operation,

@@ -18,7 +18,7 @@ pub struct Transmit {
     pub ttl: Option<u8>,
     /// Type of service or traffic class (DSCP and ECN), where it differs from the socket's.
     pub tos: Option<u8>,
-    /// Whether an IPv4 datagram bears the Router Alert option (RFC 2113), where the system takes that for one datagram.
+    /// Whether an IPv4 datagram carries the Router Alert option (RFC 2113), where the system allows that for single datagrams.
     pub router_alert: bool,
     /// Bytes of every datagram but the last, which may be shorter.
     pub stride: usize,
@@ -44,9 +44,9 @@ impl Transmit {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) socket: SocketId,
-    /// Its own memory, or, where its bytes are shared, the number of its operation alone.
+    /// Its memory. If its bytes are shared, the buffer only gives the operation its number.
     pub(crate) buffer: Buffer,
-    /// Its bytes where others may read them too: held until the kernel is done with them.
+    /// Bytes that others may read too, sent instead of the buffer's: held until the kernel is done with them.
     pub(crate) shared: Option<Bytes>,
     pub(crate) transmit: Transmit,
     /// Bytes that the kernel has taken.
@@ -63,7 +63,7 @@ pub(crate) struct Piece {
 }
 
 impl Outgoing {
-    /// Where the train starts. Shared bytes are for reading alone, which is all that a send does.
+    /// Where the train starts. Shared bytes must not be written to; a send only reads.
     pub(crate) fn address(&self, pool: &Pool) -> *mut u8 {
         match &self.shared {
             Some(bytes) => bytes.as_ptr().cast_mut(),
@@ -74,7 +74,7 @@ impl Outgoing {
     /// The largest payload that one operation may carry, in the worse case of an IPv4 header: 65535 - 20 - 8.
     const PAYLOAD_MAX: usize = 65_507;
 
-    /// What the next operation carries, given how many datagrams the system takes in one.
+    /// What the next operation carries, given the most datagrams that the system takes in one.
     pub(crate) fn piece(&self, segments: usize) -> Piece {
         let Transmit { stride, len, .. } = self.transmit;
         let rest = len - self.sent;
@@ -89,7 +89,7 @@ impl Outgoing {
         self.sent >= self.transmit.len
     }
 
-    /// The train leaves in one operation.
+    /// Whether the piece is the whole train.
     pub(crate) fn is_whole(&self, piece: Piece) -> bool {
         piece.len == self.transmit.len
     }

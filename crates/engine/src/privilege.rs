@@ -4,8 +4,8 @@ use std::io;
 
 /// Takes the privilege to make raw sockets (CAP_NET_RAW) from the calling thread, and from the threads that it starts from now on.
 ///
-/// A file's or an ambient capability is for the sockets alone: a program that goes on with it is worth more to whoever takes it over.
-/// The superuser keeps it, and could have it back at any time. Nothing happens where systems know no such privilege.
+/// A capability from the program's file or the ambient set is needed only to make the sockets; a program that kept it would be worth
+/// more to an attacker. The superuser keeps it, and could regain it at any time. On systems without such a privilege nothing happens.
 ///
 /// # Errors
 /// The system does not let the thread change its capabilities.

@@ -2,19 +2,19 @@
 
 use std::io;
 
-/// What there is too little of for a socket, a thread or an engine.
+/// What there was too little of to make a socket, a thread or an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// Files, sockets being such, that a process or the whole system may have open.
+    /// Open files, which sockets are, of the process or of the whole system.
     OpenFiles,
     /// Memory, or threads.
     Memory,
-    /// Groups, or sources of one, that a socket may hear.
+    /// Multicast groups of a socket, or sources of a group.
     Memberships,
 }
 
 impl Shortage {
-    /// What an error of opening or starting something says that there is too little of, if it says that.
+    /// The shortage that caused an error when something was opened or started, if one did.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<Self> {
         let is_memory = error.kind() == io::ErrorKind::OutOfMemory;

@@ -1,6 +1,6 @@
-//! Sockets by number: a slab whose numbers do not come back to life.
+//! Sockets by id: a slab that reuses its places, but not their ids.
 
-/// A socket within its engine. Closed and reused places give other ids.
+/// A socket within its engine. After it is closed, its id names no other socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SocketId {
     index: u16,

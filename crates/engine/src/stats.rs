@@ -3,7 +3,7 @@
 /// What an engine did since it was made. A copy is a consistent snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// What came in whole.
+    /// What arrived whole.
     pub received: Traffic,
     /// What the kernel accepted for sending.
     pub sent: Traffic,

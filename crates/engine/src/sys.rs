@@ -1,4 +1,4 @@
-//! The backend switch: one folder a system, the same names in each.
+//! The backend switch: one folder for each system, the same names in each.
 
 mod address;
 mod cmsg;

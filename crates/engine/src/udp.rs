@@ -65,16 +65,17 @@ pub struct UdpSocket {
     granted: Granted,
     features: sys::Features,
     hears_only: Option<IpAddr>,
-    /// The interfaces on which groups of IPv6 were joined, by number; 0 is the system's choice. A socket is joined by its owner.
+    /// The interfaces on which groups of IPv6 were joined, by number; 0 is the system's choice. Only the owner of a socket joins
+    /// groups.
     joined_v6: RefCell<Vec<u32>>,
 }
 
-/// The buffer sizes that the system really gave, in bytes of the kind that was asked for.
+/// The buffer sizes that the system granted, in bytes, measured as the request was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// For what waits to be read.
+    /// The receive buffer.
     pub receive: usize,
-    /// For what waits to leave.
+    /// The send buffer.
     pub send: usize,
 }
 
@@ -91,18 +92,18 @@ impl UdpSocket {
         self.peer
     }
 
-    /// The buffer sizes that the system really gave.
+    /// The buffer sizes that the system granted.
     #[must_use]
     pub fn granted(&self) -> Granted {
         self.granted
     }
 
-    /// The socket is one of IPv6, which has IPv4 addresses in their mapped form (RFC 4291 section 2.5.5.2).
+    /// Whether this is an IPv6 socket, which takes IPv4 addresses in their mapped form (RFC 4291 section 2.5.5.2).
     pub(crate) fn is_v6(&self) -> bool {
         self.local.is_ipv6()
     }
 
-    /// The socket may answer from any local address, so a reply must name one.
+    /// Whether the socket may send from any local address, so that a reply must name one.
     pub(crate) fn is_wildcard(&self) -> bool {
         self.local.ip().is_unspecified()
     }
@@ -115,7 +116,7 @@ impl UdpSocket {
         &self.socket
     }
 
-    /// Drop what was sent to another address.
+    /// Drops what was sent to any other address.
     pub(crate) fn hear_only(&mut self, address: IpAddr) {
         self.hears_only = Some(address);
     }
@@ -125,7 +126,7 @@ impl UdpSocket {
         self.hears_only.is_none_or(|only| only == to)
     }
 
-    /// An interface is joined to a group of IPv6, or left.
+    /// Notes that an IPv6 group was joined or left on an interface.
     pub(crate) fn note_v6(&self, interface: u32, is_joined: bool) {
         let mut joined = self.joined_v6.borrow_mut();
         if is_joined {
@@ -135,8 +136,8 @@ impl UdpSocket {
         }
     }
 
-    /// Whether something sent to a group is for this socket by the interface that it came in by, 0 if that is not told. Linux hands a
-    /// group of IPv6 to sockets that joined it on any interface, also where `IPV6_MULTICAST_ALL` is off.
+    /// Whether the socket joined a group on the interface that a datagram to `to` arrived on (0: unknown). Linux delivers an IPv6 group
+    /// to sockets that joined it on any interface, even with `IPV6_MULTICAST_ALL` off.
     #[allow(dead_code, reason = "Windows asks by itself on which interface a group was joined")]
     pub(crate) fn hears_by(&self, to: IpAddr, interface: u32) -> bool {
         let is_certain = matches!(to, IpAddr::V6(to) if to.is_multicast()) && interface != 0;
@@ -151,7 +152,7 @@ impl UdpSocket {
     }
 }
 
-/// Reads how much a socket's full receive buffer has cost, from any thread. It keeps the socket open.
+/// Reads, from any thread, how much a socket has dropped because its receive buffer was full. It keeps the socket open.
 #[derive(Debug)]
 pub struct DropMeter(Option<Socket>);
 
@@ -159,13 +160,13 @@ impl DropMeter {
     /// The meter of a socket.
     ///
     /// # Errors
-    /// The system has no further handle.
+    /// The system has no handles left.
     pub fn new(socket: &UdpSocket) -> io::Result<Self> {
         sys::metered(&socket.socket).map(Self)
     }
 
-    /// What the socket has dropped since it was made, a train counted as one; `None` where the system does not tell. An engine learns of
-    /// it ([`crate::Stats`]) by what arrives afterwards.
+    /// What the socket has dropped since it was made, a train counted as one; `None` where the system does not report it. An engine's
+    /// [`crate::Stats`] include a drop only once something has arrived after it.
     #[must_use]
     pub fn read(&self) -> Option<u64> {
         self.0.as_ref().and_then(sys::dropped).map(u64::from)
@@ -175,13 +176,13 @@ impl DropMeter {
 /// Makes and binds one socket.
 ///
 /// # Errors
-/// The address is taken or not this machine's, the port needs a privilege, an interface is not there.
+/// The address is taken or not this machine's, the port needs a privilege, or an interface does not exist.
 pub fn bind(config: &UdpConfig) -> io::Result<UdpSocket> {
     bind_prepared(config, |_| Ok(()))
 }
 
-/// Makes and binds one socket that no other may share its address with. On Linux it may stand beside sockets of other programs that
-/// have its port on all addresses and share it: what comes to its address is its own.
+/// Makes and binds one socket whose address no other may share. On Linux other programs may have the port on the wildcard address, if
+/// they share it; what is sent to this socket's address still comes to this socket alone.
 ///
 /// # Errors
 /// As [`bind`].
@@ -201,7 +202,7 @@ pub(crate) fn bind_prepared(
     };
     let socket = Socket::new(Domain::for_address(config.bind), kind, Some(protocol))?;
     socket.set_nonblocking(true)?;
-    // A raw socket of IPv6 hears no IPv4, and Linux refuses to be told so.
+    // A raw IPv6 socket receives no IPv4, and Linux rejects the option on it.
     if v6 && config.protocol.is_none() {
         socket.set_only_v6(!config.bind.ip().is_unspecified())?;
     }
@@ -234,7 +235,7 @@ pub(crate) fn bind_prepared(
 /// How the datagrams of one port are divided among sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shard {
-    /// By processor where the system can, else the best there is.
+    /// By processor where the system can, otherwise the best it can do.
     #[default]
     Auto,
     /// The socket of the processor that the datagram arrived on. Only for services where any core may answer any packet.
@@ -294,7 +295,7 @@ pub struct Group {
     pub sockets: Vec<UdpSocket>,
     /// How the system divides the port; never [`Shard::Auto`].
     pub shard: Shard,
-    /// Why it is not as was asked for, if it is not.
+    /// Why the port is not divided as asked for, if it is not.
     pub note: Option<String>,
 }
 

@@ -17,7 +17,7 @@ struct Shared {
     doorbell: Doorbell,
 }
 
-/// What was asked since the engine last looked.
+/// What was requested since the engine last looked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Asked(u8);
 
@@ -55,18 +55,18 @@ impl Waker {
         Self { shared: Arc::new(Shared { asked: AtomicU8::new(0), doorbell }) }
     }
 
-    /// Ends the engine's wait; it reports [`crate::Event::Woken`]. Several calls before it looks are one.
+    /// Ends the engine's wait; the engine reports [`crate::Event::Woken`], once for all calls since it last looked.
     pub fn wake(&self) {
         self.ask(WAKE);
     }
 
-    /// Ends the engine's wait; it reports [`crate::Event::Stopped`]. What to do then is its user's business.
+    /// Ends the engine's wait; the engine reports [`crate::Event::Stopped`]. What that means is up to its user.
     pub fn stop(&self) {
         self.ask(STOP);
     }
 
     fn ask(&self, what: u8) {
-        // Only the first to ask rings: until the engine takes the bits, the bell is already sounding.
+        // Only the first request rings: until the engine takes the bits, the doorbell has been rung already.
         if self.shared.asked.fetch_or(what, Ordering::AcqRel) == 0 {
             self.shared.doorbell.ring();
         }
@@ -76,7 +76,7 @@ impl Waker {
         &self.shared.doorbell
     }
 
-    /// Takes what was asked; the bell must be able to ring again before, so that a later request rings again.
+    /// Takes the requests. The doorbell must have been reset before, so that a later request is noticed.
     pub(crate) fn take(&self) -> Asked {
         Asked(self.shared.asked.swap(0, Ordering::AcqRel))
     }

@@ -1,4 +1,4 @@
-//! Socket addresses in the form of the kernels: that of Windows differs from that of Linux in the number of IPv6 alone.
+//! Socket addresses as the kernels lay them out. Windows and Linux differ only in the number of the IPv6 family.
 //!
 //! ```text
 //!          0        2      4                 8                        16     24      28
@@ -6,15 +6,15 @@
 //!  IPv6    | family | port | flow            | address                       | scope |
 //! ```
 //!
-//! The port is in network order, the other numbers are in that of the processor.
+//! The port is in network byte order, the other numbers in the processor's.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::{AF_INET, AF_INET6};
 
-/// Bytes of an address of IPv4.
+/// Bytes of an IPv4 address.
 const NAME_LEN_V4: usize = 16;
-/// Bytes of the larger of the two, that of IPv6.
+/// Bytes of an IPv6 address, the longer of the two.
 pub(super) const NAME_LEN: usize = 28;
 
 /// Room for one address as the kernel reads and writes it.

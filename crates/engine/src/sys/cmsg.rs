@@ -1,11 +1,11 @@
-//! Control messages (`cmsghdr`) as both systems lay them out: one behind the other, each at a multiple of a word.
+//! Control messages (`cmsghdr`) as both systems lay them out: one after the other, each aligned to a word.
 //!
 //! ```text
 //!  0          8       12     16
 //!  | length   | level | type | body ... | zero, up to a multiple of 8 |
 //! ```
 //!
-//! The length is that of header and body, a word of the processor; numbers are in the processor's order.
+//! The length, a processor word, is that of header and body; numbers are in the processor's byte order.
 
 use std::mem::size_of;
 

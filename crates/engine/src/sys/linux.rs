@@ -41,9 +41,9 @@ use uring::Uring;
 pub(super) const AF_INET: u16 = libc::AF_INET as u16;
 pub(super) const AF_INET6: u16 = libc::AF_INET6 as u16;
 
-/// Bytes that one turn should receive, going by the last one. What has been received is sent back next: while it is still in
-/// the processor's cache, that costs less than the system calls that larger turns would save.
-const WARM: usize = 256 * 1024;
+/// Bytes that one poll should receive, as far as the last one lets it guess. Received trains are often sent back next, and doing so
+/// while they are still in the processor's cache saves more than the fewer system calls of larger batches would.
+const BYTES_PER_POLL: usize = 256 * 1024;
 
 /// The backend at work.
 #[derive(Debug)]

@@ -50,7 +50,7 @@ fn last_error() -> i32 {
     unsafe { WSAGetLastError() }
 }
 
-/// Whether an error is this one of the system's.
+/// Whether an error has this system code.
 fn is(error: &io::Error, code: WIN32_ERROR) -> bool {
     error.raw_os_error() == Some(code as i32)
 }

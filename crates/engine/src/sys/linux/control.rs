@@ -1,4 +1,4 @@
-//! Control messages: what the kernel tells of a datagram, and what it is told, beside the bytes.
+//! Control messages: what the kernel reports about a datagram, and what it is told about one, besides the bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
@@ -9,15 +9,15 @@ use crate::event::Cast;
 
 const _: () = assert!(cmsg::HEADER == size_of::<libc::cmsghdr>(), "Linux has headers of this length");
 
-/// Room for what a received train may bring: stride, both kinds of packet information, type of service, drops, timestamp.
+/// Room for what comes with a received train: stride, both kinds of packet information, type of service, drops, timestamp.
 pub(super) const RECEIVE_LEN: usize = 208;
-/// Room for what a train may be sent with: stride, source address, hop limit, type of service, Router Alert.
+/// Room for what is sent with a train: stride, source address, hop limit, type of service, Router Alert.
 pub(super) const SEND_LEN: usize = 128;
 
 /// Options of one datagram (ip(7)).
 const IP_RETOPTS: libc::c_int = 7;
 
-/// What the kernel told of a train.
+/// What the kernel reported about a train.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ancillary {
     pub(super) stride: Option<usize>,
@@ -30,7 +30,7 @@ pub(super) struct Ancillary {
 }
 
 impl Ancillary {
-    /// Reads the control area of a received message. What is malformed or unknown is passed over.
+    /// Reads the control area of a received message. Malformed and unknown messages are ignored.
     pub(super) fn read(control: &[u8]) -> Self {
         let mut found = Self::default();
         cmsg::messages(control).for_each(|(level, kind, body)| found.note(level, kind, body));
@@ -63,7 +63,7 @@ impl Ancillary {
         self.to = Some(to.into());
         self.cast = match to {
             _ if to.is_multicast() => Cast::Multicast,
-            // The kernel answers from the address that was asked, unless that one is a broadcast address.
+            // The address that the kernel would reply from differs from the destination only for a broadcast.
             _ if to != local || to.is_broadcast() => Cast::Broadcast,
             _ => Cast::Unicast,
         };
@@ -91,7 +91,7 @@ fn timestamp(body: &[u8]) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
 }
 
-/// What the kernel is told of a train.
+/// What the kernel is told about a train.
 pub(super) type Control = Area<SEND_LEN>;
 
 impl Control {

@@ -25,7 +25,7 @@ impl Doorbell {
         unsafe { libc::write(self.event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 
-    /// Takes back the ring, so that the next one is heard.
+    /// Resets the doorbell, so that the next ring is noticed.
     pub(super) fn silence(&self) {
         let mut count = [0; 8];
         // SAFETY: the pointer and length are those of `count`. An empty counter (EAGAIN) is silent already.

@@ -1,8 +1,9 @@
 //! Readiness: edge-triggered epoll, `recvmmsg` and `sendmmsg`.
 //!
-//! The kernel holds no memory between two system calls here. A poll sends what the outbox holds, waits for the poller, notes at each
-//! socket what the poller told (`readable`, `blocked`), and receives one batch from each that is readable. An edge is told once: a
-//! socket stays readable until a receive brings less than was asked for, and blocked until the poller tells of room.
+//! The kernel holds no memory between two system calls here. A poll sends what the outbox holds, waits on the epoll instance
+//! (`poller`), notes at each socket what was reported (`readable`, `blocked`), and receives one batch from each socket that is
+//! readable. An edge is reported once: a socket stays readable until a receive brings less than was asked for, and blocked until the
+//! poller reports room.
 
 use std::io;
 use std::ops::Range;
@@ -10,7 +11,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::message::{Arrival, ReceiveParts, SendParts, Sent, deliver, header, send_now};
-use super::{Doorbell, WARM, check, timespec};
+use super::{BYTES_PER_POLL, Doorbell, check, timespec};
 use crate::core::Core;
 use crate::event::{Failure, Pending};
 use crate::operation::{Operation, Token};
@@ -21,38 +22,38 @@ use crate::udp::UdpSocket;
 /// The most messages in one system call.
 const BATCH: usize = 64;
 
-/// After so many polls in a row that did not wait, the next will hardly wait either.
-const HURRY: u32 = 64;
+/// After this many polls in a row that did not wait, the next is unlikely to wait.
+const BUSY_POLLS: u32 = 64;
 
-/// The most sockets that are looked at one by one in every poll, whether there is something or not.
-const FEW: usize = 4;
+/// The most sockets that every poll tries to receive from without knowing whether there is something.
+const UNWATCHED_MAX: usize = 4;
 
 /// The epoll backend.
 #[derive(Debug)]
 pub(crate) struct Epoll {
     poller: OwnedFd,
-    sockets: Slots<Source>,
+    sockets: Slots<SocketState>,
     inbound: Inbound,
     outbound: Outbound,
     ready: Box<[libc::epoll_event; BATCH]>,
-    /// `epoll_pwait2` is there (Linux 5.11); without it waits have whole milliseconds.
-    fine: bool,
+    /// `epoll_pwait2` exists (Linux 5.11); without it waits are whole milliseconds.
+    has_pwait2: bool,
     /// Polls since the last one that waited.
-    hurried: u32,
+    busy_polls: u32,
 }
 
-/// A socket with what the poller last said of it.
+/// A socket with what the poller last reported about it.
 #[derive(Debug)]
-struct Source {
+struct SocketState {
     socket: UdpSocket,
     drops: u32,
-    /// The poller tells of it: see [`Epoll::look_away`].
+    /// It is registered with the poller: see [`Epoll::stop_watching`].
     watched: bool,
-    /// Data may wait: the poller tells only once.
+    /// Data may be waiting: the poller reports it only once.
     readable: bool,
-    /// The kernel's send buffer is full: the poller will tell when it is not.
+    /// The kernel's send buffer is full: the poller will report room.
     blocked: bool,
-    /// The most messages in the next receive: see [`WARM`].
+    /// The most messages in the next receive: see [`BYTES_PER_POLL`].
     batch: usize,
 }
 
@@ -68,32 +69,32 @@ impl Epoll {
             inbound: Inbound::new(),
             outbound: Outbound::new(),
             ready: Box::new([libc::epoll_event { events: 0, u64: 0 }; BATCH]),
-            fine: true,
-            hurried: 0,
+            has_pwait2: true,
+            busy_polls: 0,
         };
-        // Each ring is an edge: nobody has to take it back.
+        // Each ring is an edge, so the doorbell need not be reset.
         epoll.control(libc::EPOLL_CTL_ADD, doorbell.fd(), RECEIVE, WAKE)?;
         Ok(epoll)
     }
 
     pub(super) fn add(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
-        let source =
-            Source { socket, drops: 0, watched: false, readable: true, blocked: false, batch: BATCH };
-        let id = self.sockets.insert(source).ok_or(io::ErrorKind::QuotaExceeded)?;
+        let state =
+            SocketState { socket, drops: 0, watched: false, readable: true, blocked: false, batch: BATCH };
+        let id = self.sockets.insert(state).ok_or(io::ErrorKind::QuotaExceeded)?;
         self.watch(id, RECEIVE).inspect_err(|_| drop(self.sockets.remove(id)))?;
         Ok(id)
     }
 
     pub(super) fn close(&mut self, core: &mut Core, id: SocketId) {
         self.flush(core);
-        // Shared descriptors keep the registration alive past the close, so it is taken back first.
-        if let Some(source) = self.sockets.remove(id) {
-            let _ = self.control(libc::EPOLL_CTL_DEL, source.socket.inner().as_raw_fd(), 0, 0);
+        // A registration outlives the close if the socket has other descriptors, so it is removed first.
+        if let Some(state) = self.sockets.remove(id) {
+            let _ = self.control(libc::EPOLL_CTL_DEL, state.socket.inner().as_raw_fd(), 0, 0);
         }
     }
 
     pub(super) fn socket(&self, id: SocketId) -> Option<&UdpSocket> {
-        self.sockets.get(id).map(|source| &source.socket)
+        self.sockets.get(id).map(|state| &state.socket)
     }
 
     pub(super) fn lent(&self) -> usize {
@@ -102,10 +103,10 @@ impl Epoll {
 
     pub(super) fn poll(&mut self, core: &mut Core, deadline: Option<Instant>) -> io::Result<bool> {
         let starved = core.pool.transmit_free() == 0;
-        if self.hurried == HURRY {
-            self.look_away();
+        if self.busy_polls == BUSY_POLLS {
+            self.stop_watching();
         } else {
-            self.hurried += 1;
+            self.busy_polls += 1;
         }
         loop {
             self.flush(core);
@@ -117,11 +118,11 @@ impl Epoll {
                 deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
             };
             if wait != Some(Duration::ZERO) {
-                self.look_again()?;
+                self.resume_watching()?;
             }
             let rang = self.wait(wait)?;
             self.receive_all(core);
-            // That data may be there was only a guess: if there was none, the wait is still to come.
+            // Data was only a guess: if there was none, the poll has yet to wait.
             let is_over = || deadline.is_some_and(|deadline| deadline <= Instant::now());
             if rang || !guess || slots_came_free || !core.events.is_empty() || is_over() {
                 return Ok(rang);
@@ -129,57 +130,57 @@ impl Epoll {
         }
     }
 
-    /// Takes the sockets from the poller, for they are looked at in every poll now: while it watches one, the kernel calls it for
-    /// each datagram that comes or has left.
-    fn look_away(&mut self) {
-        if self.sockets.places() > FEW {
+    /// Removes the sockets from the poller; every poll tries them from now on. While a socket is registered, the kernel notifies the
+    /// poller of each datagram that comes or has left.
+    fn stop_watching(&mut self) {
+        if self.sockets.places() > UNWATCHED_MAX {
             return;
         }
         for place in 0..self.sockets.places() {
-            let Some((_, source)) = self.sockets.at_mut(place) else { continue };
-            if source.blocked {
+            let Some((_, state)) = self.sockets.at_mut(place) else { continue };
+            if state.blocked {
                 continue;
             }
-            source.readable = true;
-            let (fd, was_watched) = (source.socket.inner().as_raw_fd(), source.watched);
-            source.watched = false;
+            state.readable = true;
+            let (fd, was_watched) = (state.socket.inner().as_raw_fd(), state.watched);
+            state.watched = false;
             if was_watched {
-                // It refuses none that it has.
+                // Cannot fail: the socket is registered.
                 let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
             }
         }
     }
 
-    /// Gives the sockets back to the poller, which tells of what came meanwhile.
-    fn look_again(&mut self) -> io::Result<()> {
-        if self.hurried == HURRY {
+    /// Registers the sockets again; the poller reports what came meanwhile.
+    fn resume_watching(&mut self) -> io::Result<()> {
+        if self.busy_polls == BUSY_POLLS {
             for place in 0..self.sockets.places() {
-                let Some((id, source)) = self.sockets.at_mut(place) else { continue };
-                if !source.watched {
+                let Some((id, state)) = self.sockets.at_mut(place) else { continue };
+                if !state.watched {
                     self.watch(id, RECEIVE)?;
                 }
             }
         }
-        self.hurried = 0;
+        self.busy_polls = 0;
         Ok(())
     }
 
-    /// Has the poller tell of these events of a socket.
+    /// Makes the poller report these events of a socket.
     fn watch(&mut self, id: SocketId, events: u32) -> io::Result<()> {
-        let Some(source) = self.sockets.get(id) else { return Ok(()) };
-        let operation = if source.watched { libc::EPOLL_CTL_MOD } else { libc::EPOLL_CTL_ADD };
-        self.control(operation, source.socket.inner().as_raw_fd(), events, token(id))?;
+        let Some(state) = self.sockets.get(id) else { return Ok(()) };
+        let operation = if state.watched { libc::EPOLL_CTL_MOD } else { libc::EPOLL_CTL_ADD };
+        self.control(operation, state.socket.inner().as_raw_fd(), events, token(id))?;
         self.sockets.get_mut(id).expect("found above").watched = true;
         Ok(())
     }
 
-    /// Data may be waiting that the poller told of before.
+    /// Whether a receive may find data that the poller reported before.
     fn may_receive(&mut self, core: &Core) -> bool {
         let can_receive = core.pool.receive_free() + self.lent() > 0;
-        can_receive && self.sockets.iter_mut().any(|(_, source)| source.readable)
+        can_receive && self.sockets.iter_mut().any(|(_, state)| state.readable)
     }
 
-    /// Waits for the poller and notes what it tells; returns whether the doorbell rang.
+    /// Waits for the poller and notes what it reports; returns whether the doorbell rang.
     fn wait(&mut self, wait: Option<Duration>) -> io::Result<bool> {
         let count = match self.epoll_wait(wait) {
             Ok(count) => count,
@@ -194,12 +195,12 @@ impl Epoll {
                 continue;
             }
             let id = SocketId::from_bits(data as u32);
-            let Some(source) = self.sockets.get_mut(id) else { continue };
-            source.readable |= events & (libc::EPOLLIN | libc::EPOLLERR) as u32 != 0;
-            if source.blocked && events & (libc::EPOLLOUT | libc::EPOLLERR) as u32 != 0 {
-                source.blocked = false;
-                // The change of interest may hide an edge.
-                source.readable = true;
+            let Some(state) = self.sockets.get_mut(id) else { continue };
+            state.readable |= events & (libc::EPOLLIN | libc::EPOLLERR) as u32 != 0;
+            if state.blocked && events & (libc::EPOLLOUT | libc::EPOLLERR) as u32 != 0 {
+                state.blocked = false;
+                // Changing the registration may lose an edge.
+                state.readable = true;
                 self.watch(id, RECEIVE)?;
             }
         }
@@ -209,7 +210,7 @@ impl Epoll {
     fn epoll_wait(&mut self, wait: Option<Duration>) -> io::Result<usize> {
         let (events, len) = (self.ready.as_mut_ptr(), BATCH as libc::c_int);
         let poller = self.poller.as_raw_fd();
-        if self.fine {
+        if self.has_pwait2 {
             let limit = wait.map(timespec);
             let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
             // SAFETY: `events` has room for `len` events; `limit` is null or points at a local; no signal mask is given.
@@ -217,7 +218,7 @@ impl Epoll {
                 libc::syscall(libc::SYS_epoll_pwait2, poller, events, len, limit, std::ptr::null::<u8>(), 0)
             };
             match check(count as libc::c_int) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.fine = false,
+                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.has_pwait2 = false,
                 other => return other.map(|count| count as usize),
             }
         }
@@ -235,9 +236,9 @@ impl Epoll {
 
     fn receive_all(&mut self, core: &mut Core) {
         for place in 0..self.sockets.places() {
-            let Some((id, source)) = self.sockets.at_mut(place) else { continue };
-            if source.readable {
-                self.inbound.receive(core, id, source);
+            let Some((id, state)) = self.sockets.at_mut(place) else { continue };
+            if state.readable {
+                self.inbound.receive(core, id, state);
             }
         }
     }
@@ -247,22 +248,22 @@ impl Epoll {
         let mut waiting = core.outbox.len();
         while waiting > 0 {
             let Some(id) = core.outbox.front().map(|outgoing| outgoing.socket) else { return };
-            let Some(source) = self.sockets.get_mut(id) else {
+            let Some(state) = self.sockets.get_mut(id) else {
                 waiting -= 1;
                 let Some(orphan) = core.outbox.pop_front() else { return };
                 core.refused(orphan, libc::EBADF);
                 continue;
             };
-            if source.blocked {
-                // Once round the queue keeps the order within each socket.
+            if state.blocked {
+                // Rotating the whole queue once keeps the order within each socket.
                 waiting -= 1;
                 core.outbox.rotate_left(1);
                 continue;
             }
             let run =
                 core.outbox.iter().take(waiting.min(BATCH)).take_while(|next| next.socket == id).count();
-            waiting -= self.outbound.send(core, source, run);
-            if source.blocked {
+            waiting -= self.outbound.send(core, state, run);
+            if state.blocked {
                 core.stats.blocked += 1;
                 if self.watch(id, RECEIVE | libc::EPOLLOUT as u32).is_err() {
                     return;
@@ -272,20 +273,20 @@ impl Epoll {
     }
 }
 
-/// What the poller says of the doorbell.
+/// The data with which the poller reports the doorbell.
 const WAKE: u64 = Token { operation: Operation::Wake, subject: 0 }.to_bits();
 
-/// What the poller says of a socket.
+/// The data with which the poller reports a socket.
 fn token(id: SocketId) -> u64 {
     Token { operation: Operation::Receive, subject: id.to_bits() }.to_bits()
 }
 
-/// Interest in data, rings and errors, told once for each change. Interest in room is added only while a send waits: the kernel would
-/// wake the poller for every datagram that leaves.
+/// Report data, rings and errors, once for each change. Room is reported only while a send waits: otherwise the kernel would wake the
+/// poller for every datagram that leaves.
 const RECEIVE: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
 
-/// Headers and buffers for the next `recvmmsg`. The addressed headers are the last ones of the array, one for each buffer and in
-/// the opposite order: the buffer on top of the stack, the warmest, belongs to the first of them.
+/// Headers and buffers for the next `recvmmsg`. The headers in use are the last ones of the array, one for each buffer and in reverse
+/// order: the first of them has the buffer on top of the stack, the likeliest to be in the cache.
 #[derive(Debug)]
 struct Inbound {
     headers: Box<[libc::mmsghdr]>,
@@ -302,16 +303,16 @@ impl Inbound {
         }
     }
 
-    /// Receives one batch; the source stays readable if there may be more.
-    fn receive(&mut self, core: &mut Core, id: SocketId, source: &mut Source) {
+    /// Receives one batch; the socket stays readable if there may be more.
+    fn receive(&mut self, core: &mut Core, id: SocketId, state: &mut SocketState) {
         self.fill(core);
         if self.buffers.is_empty() {
             core.stats.starved += 1;
             return;
         }
         let first = BATCH - self.buffers.len();
-        let addressed = &mut self.headers[first..BATCH.min(first + source.batch)];
-        let (fd, len) = (source.socket.inner().as_raw_fd(), addressed.len() as libc::c_uint);
+        let addressed = &mut self.headers[first..BATCH.min(first + state.batch)];
+        let (fd, len) = (state.socket.inner().as_raw_fd(), addressed.len() as libc::c_uint);
         let headers = addressed.as_mut_ptr();
         // SAFETY: the headers point at parts and buffers of this struct, whose tokens it holds.
         let result =
@@ -319,14 +320,14 @@ impl Inbound {
         match result {
             Ok(count) => {
                 let count = count as usize;
-                source.readable = count == len as usize;
+                state.readable = count == len as usize;
                 let before = core.stats.received.bytes;
-                self.deliver(core, id, source, first..first + count);
+                self.deliver(core, id, state, first..first + count);
                 let brought = (core.stats.received.bytes - before) as usize;
-                source.batch = (WARM * count / brought.max(1)).clamp(1, BATCH);
+                state.batch = (BYTES_PER_POLL * count / brought.max(1)).clamp(1, BATCH);
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => source.readable = false,
+                io::ErrorKind::WouldBlock => state.readable = false,
                 io::ErrorKind::Interrupted => {}
                 _ => {
                     core.stats.receive_errors += 1;
@@ -338,7 +339,7 @@ impl Inbound {
         }
     }
 
-    /// Addresses a header for each buffer that is free, up to a batch.
+    /// Points a header at each free buffer, up to a batch.
     fn fill(&mut self, core: &mut Core) {
         while self.buffers.len() < BATCH {
             let Some(buffer) = core.pool.take_receive() else { return };
@@ -350,7 +351,7 @@ impl Inbound {
     }
 
     #[allow(clippy::unnecessary_cast, reason = "the length of control data is a socklen_t with musl")]
-    fn deliver(&mut self, core: &mut Core, id: SocketId, source: &mut Source, received: Range<usize>) {
+    fn deliver(&mut self, core: &mut Core, id: SocketId, state: &mut SocketState, received: Range<usize>) {
         for index in received {
             let message = &self.headers[index];
             let parts = &self.parts[index];
@@ -363,7 +364,7 @@ impl Inbound {
                 flags: message.msg_hdr.msg_flags,
             };
             let buffer = self.buffers.pop().expect("a buffer for each addressed header");
-            deliver(core, id, &source.socket, &mut source.drops, buffer, &arrival);
+            deliver(core, id, &state.socket, &mut state.drops, buffer, &arrival);
         }
     }
 }
@@ -383,41 +384,41 @@ impl Outbound {
         }
     }
 
-    /// Sends the first `run` trains of the outbox, all of one source, as far as the kernel takes them. Returns how many of them
-    /// have left the front: sent, refused, or put to the back.
-    fn send(&mut self, core: &mut Core, source: &mut Source, run: usize) -> usize {
-        let whole = self.address(core, source, run);
+    /// Sends the first `run` trains of the outbox, all of one socket, as far as the kernel takes them. Returns how many of them have
+    /// left the front: sent, refused, or moved to the back.
+    fn send(&mut self, core: &mut Core, state: &mut SocketState, run: usize) -> usize {
+        let whole = self.address(core, state, run);
         if whole == 0 {
-            return send_front(core, source);
+            return send_front(core, state);
         }
-        let fd = source.socket.inner().as_raw_fd();
+        let fd = state.socket.inner().as_raw_fd();
         let headers = self.headers.as_mut_ptr();
         // SAFETY: the first `whole` headers point at parts of this struct and at bytes of trains that the outbox holds.
         let result =
             check(unsafe { libc::sendmmsg(fd, headers, whole as libc::c_uint, libc::MSG_DONTWAIT as _) });
         let Ok(count) = result else {
-            // The error is the first train's: sent alone it is told what happened.
-            return send_front(core, source);
+            // The error is the first train's, and is handled when that train is sent alone.
+            return send_front(core, state);
         };
         for _ in 0..count {
             let train = core.outbox.pop_front().expect("the kernel took no more trains than it was given");
-            let piece = train.piece(source.socket.features().segments);
+            let piece = train.piece(state.socket.features().segments);
             core.sent(train, piece);
         }
         count as usize
     }
 
-    /// Addresses headers to trains at the front that leave in one piece, and returns how many.
-    fn address(&mut self, core: &Core, source: &Source, run: usize) -> usize {
+    /// Points headers at the trains at the front that leave in one piece, and returns how many.
+    fn address(&mut self, core: &Core, state: &SocketState, run: usize) -> usize {
         let slots = self.headers.iter_mut().zip(&mut self.parts);
         let mut count = 0;
         for (train, (message, parts)) in core.outbox.iter().take(run).zip(slots) {
-            let piece = train.piece(source.socket.features().segments);
+            let piece = train.piece(state.socket.features().segments);
             if !train.is_whole(piece) {
                 break;
             }
             let bytes = train.address(&core.pool);
-            parts.write(&mut message.msg_hdr, &source.socket, train, piece, bytes);
+            parts.write(&mut message.msg_hdr, &state.socket, train, piece, bytes);
             count += 1;
         }
         count
@@ -425,12 +426,12 @@ impl Outbound {
 }
 
 /// Sends the train at the front by itself. What the socket has no room for goes to the back and waits.
-fn send_front(core: &mut Core, source: &mut Source) -> usize {
+fn send_front(core: &mut Core, state: &mut SocketState) -> usize {
     let Some(train) = core.outbox.pop_front() else { return 0 };
-    match send_now(core, &source.socket, train) {
+    match send_now(core, &state.socket, train) {
         Sent::Done => {}
         Sent::Blocked(rest) => {
-            source.blocked = true;
+            state.blocked = true;
             core.outbox.push_back(rest);
         }
     }

@@ -1,4 +1,4 @@
-//! The features of an interface, and how its card is set, asked for as ethtool does.
+//! The features of an interface and the settings of its card, read as ethtool reads them.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -27,7 +27,7 @@ pub(crate) fn offloads(interface: &str) -> io::Result<Vec<Offload>> {
     device.ask(&mut states)?;
     let named = names[3..].chunks_exact(WORDS_A_NAME).map(name).enumerate();
     let offloads = named.filter(|(_, name)| !name.is_empty()).map(|(number, name)| {
-        // A block tells of 32 features: which are available, asked for, on, and never changed.
+        // A block holds the bits of 32 features: which are available, requested, on, and never changed.
         let of_block = |word: usize| states[2 + number / 32 * WORDS_A_BLOCK + word] >> (number % 32) & 1 == 1;
         Offload { name, is_on: of_block(2), can_change: of_block(0) && !of_block(3) }
     });
@@ -35,7 +35,7 @@ pub(crate) fn offloads(interface: &str) -> io::Result<Vec<Offload>> {
 }
 
 pub(crate) fn receive_ring(interface: &str) -> io::Result<Setting> {
-    // The greatest numbers (received, small, jumbo, sent), and those that are set.
+    // The maxima (receive, small, jumbo, send), then the current values.
     let mut ring = [0; 9];
     ring[0] = ETHTOOL_GRINGPARAM;
     Device::named(interface)?.ask(&mut ring)?;
@@ -43,7 +43,7 @@ pub(crate) fn receive_ring(interface: &str) -> io::Result<Setting> {
 }
 
 pub(crate) fn channels(interface: &str) -> io::Result<Channels> {
-    // The greatest numbers (receive, send, other, combined), and those that are set.
+    // The maxima (receive, send, other, combined), then the current values.
     let mut channels = [0; 9];
     channels[0] = ETHTOOL_GCHANNELS;
     Device::named(interface)?.ask(&mut channels)?;
@@ -52,7 +52,7 @@ pub(crate) fn channels(interface: &str) -> io::Result<Channels> {
 }
 
 pub(crate) fn coalescing(interface: &str) -> io::Result<Coalescing> {
-    // Time and packets of what is received, six more of these kinds, an interval, and whether receiving is adaptive.
+    // Time and packets for receiving, six values for other cases, an interval, and whether receiving is adaptive.
     let mut coalescing = [0; 23];
     coalescing[0] = ETHTOOL_GCOALESCE;
     Device::named(interface)?.ask(&mut coalescing)?;
@@ -61,12 +61,12 @@ pub(crate) fn coalescing(interface: &str) -> io::Result<Coalescing> {
 }
 
 pub(crate) fn spreads_by_port(interface: &str) -> io::Result<bool> {
-    // The kind of packets, and in 64 bits what of them is hashed.
+    // The kind of packets, and a mask of 64 bits of what is hashed of them.
     let mut hash = [ETHTOOL_GRXFH, UDP_V4_FLOW, 0, 0];
     Device::named(interface)?.ask(&mut hash)?;
-    // Whichever half is the lower one: the other is empty.
+    // Which half is the lower depends on the byte order; the other is zero.
     match hash[2] | hash[3] {
-        // The driver hashes nothing: what is behind it spreads, as the host of a virtual machine does.
+        // The driver hashes nothing itself; what is behind it does, such as the host of a virtual machine.
         0 => Err(io::ErrorKind::Unsupported.into()),
         fields => Ok(fields & RXH_PORTS != 0),
     }
@@ -92,12 +92,12 @@ impl Device {
         Ok(Self { socket: Socket::new(Domain::IPV4, Type::DGRAM, None)?, name })
     }
 
-    /// Has a command answered in its own place. Its first words say what it is and how long the answer may be.
+    /// Sends a command to the driver, whose answer overwrites it. Its first words say what it is and how long the answer may be.
     fn ask(&self, command: &mut [u32]) -> io::Result<()> {
         let data = libc::__c_anonymous_ifr_ifru { ifru_data: command.as_mut_ptr().cast() };
         let mut request = libc::ifreq { ifr_name: self.name, ifr_ifru: data };
-        // SAFETY: the request is a local. The kernel writes to what it points at no more than the command's own words allow: the
-        // caller has made room for the length that it writes there, and nobody else knows the slice meanwhile.
+        // SAFETY: the request is a local. The kernel writes no more to the slice than the command's own words allow, for which the
+        // caller has made room, and the slice is borrowed for the whole call.
         let result = unsafe { libc::ioctl(self.socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
@@ -120,11 +120,11 @@ const ETHTOOL_GFEATURES: u32 = 0x3a;
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
 const ETH_SS_FEATURES: u32 = 4;
 const UDP_V4_FLOW: u32 = 2;
-/// Both halves of the four bytes that UDP begins with.
+/// The first four bytes of a UDP header, its ports, in two halves.
 const RXH_PORTS: u32 = 1 << 6 | 1 << 7;
 const WORDS_A_NAME: usize = 8;
 const WORDS_A_BLOCK: usize = 4;
-/// Far more than there are.
+/// Far more than any kernel has.
 const FEATURES_MAX: usize = 1024;
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ impl SendParts {
     }
 }
 
-/// What came of sending the rest of a train.
+/// The result of sending the rest of a train.
 #[derive(Debug)]
 pub(super) enum Sent {
     Done,
@@ -144,7 +144,7 @@ impl ReceiveParts {
         vector: libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 },
     };
 
-    /// Points `header` at these parts and at a buffer: all of it must stay where they are until the receive is done.
+    /// Points `header` at these parts and at a buffer: all of them must stay in place until the receive is done.
     pub(super) fn address(&mut self, header: &mut libc::msghdr, bytes: *mut u8, len: usize) {
         self.vector = libc::iovec { iov_base: bytes.cast(), iov_len: len };
         header.msg_name = (&raw mut self.name).cast();

@@ -11,7 +11,7 @@ use super::address::Name;
 use super::check;
 use crate::udp::UdpConfig;
 
-/// What a socket turned out to be able to do.
+/// What a socket can do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Features {
     pub(crate) receive_trains: bool,
@@ -55,7 +55,8 @@ pub(crate) fn prepare(socket: &Socket, config: &UdpConfig) -> io::Result<Feature
         let _ = set(socket, libc::IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
     }
     if config.reuse_address && config.protocol.is_none() {
-        // Some programs share a port by the other of the system's two options: with both it is shared with all.
+        // Linux has two options for sharing a port, and a program may use only one: with both set, the port is shared with every such
+        // program.
         socket.set_reuse_port(true)?;
     }
     set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
@@ -76,7 +77,7 @@ pub(crate) fn granted(reported: usize) -> usize {
     reported / 2
 }
 
-/// A further handle on a socket that counts what it drops.
+/// A second handle on a socket, to read its drop counter.
 pub(crate) fn metered(socket: &Socket) -> io::Result<Option<Socket>> {
     socket.try_clone().map(Some)
 }
@@ -89,7 +90,7 @@ pub(crate) fn dropped(socket: &Socket) -> Option<u32> {
 /// The place of the drops among the words of `SO_MEMINFO`.
 const DROPS: usize = 8;
 
-/// The longest packet to a group by an interface: what the way there takes, which may be less than the device does (ip(7), ipv6(7)).
+/// The longest packet to a group by an interface: the MTU of the route, which may be less than the device's (ip(7), ipv6(7)).
 pub(crate) fn mtu(group: IpAddr, interface: u32) -> io::Result<u32> {
     // Any port: nothing is sent.
     let to = SocketAddr::new(group, 9);
@@ -108,7 +109,7 @@ pub(crate) fn mtu(group: IpAddr, interface: u32) -> io::Result<u32> {
     get::<1>(&socket, level, option).map(|[bytes]| bytes)
 }
 
-/// Joins or leaves a group for one source (RFC 3678 section 5.1), where the socket crate has no call.
+/// Joins or leaves a group for one source (RFC 3678 section 5.1), for which `socket2` has no call.
 pub(crate) fn source_membership_v6(
     socket: &Socket,
     source: Ipv6Addr,
@@ -132,7 +133,7 @@ fn put(storage: &mut libc::sockaddr_storage, address: Ipv6Addr) {
     unsafe { std::ptr::copy_nonoverlapping(name.0.as_ptr(), (&raw mut *storage).cast(), len) };
 }
 
-/// Reads an option that is so many words at least.
+/// Reads an option of at least `WORDS` words.
 fn get<const WORDS: usize>(
     socket: &Socket,
     level: libc::c_int,

@@ -34,7 +34,7 @@ pub(crate) fn bind_alone(config: &UdpConfig) -> io::Result<UdpSocket> {
     match udp::bind(config) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             let socket = udp::bind_prepared(config, |socket| socket.set_reuse_port(true))?;
-            // From now on it shares with nobody who asks for the same address.
+            // From now on no other socket can share its address.
             socket.inner().set_reuse_port(false)?;
             Ok(socket)
         }
@@ -42,8 +42,8 @@ pub(crate) fn bind_alone(config: &UdpConfig) -> io::Result<UdpSocket> {
     }
 }
 
-/// The address with its port chosen, after making sure that nobody else is on it: the sockets of a group would share the port
-/// with a stranger's group without a word.
+/// The address with its port chosen, which no other socket has: the sockets of a group would silently share the port with another
+/// program's group.
 fn vacant(config: &UdpConfig) -> io::Result<std::net::SocketAddr> {
     Ok(udp::bind(config)?.local_addr())
 }
@@ -55,8 +55,8 @@ fn shared(config: &UdpConfig, count: usize) -> io::Result<Group> {
     Ok(Group { sockets, shard: Shard::None, note: None })
 }
 
-/// Gives the group a program that picks the socket of the processor the packet arrived on, and spreads the packets of
-/// processors without a socket over all.
+/// Attaches a filter program that picks the socket of the processor that a packet arrived on; packets of processors without a socket
+/// are spread over all sockets.
 fn steer(socket: &Socket, cpus: &[usize]) -> io::Result<()> {
     let count = u32::try_from(cpus.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut program = vec![instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, CPU)];

@@ -4,11 +4,12 @@
 //!
 //! 1. `arm` lends free receive buffers to the kernel and starts what is not running: the receive of each socket, and the poll of the
 //!    doorbell. A multishot receive is submitted once and completes once for each train, until the kernel says that it has ended.
-//! 2. `issue` makes a send of each train in the outbox.
+//! 2. `issue` queues a send for each train in the outbox.
 //! 3. `Ring::enter` submits all of that and waits, in one system call.
 //! 4. `collect` copies the completions out of their queue, so that the kernel has room for more, and then turns them into events.
 //!
-//! The [`Token`] of an operation comes back with its completion and says what that is about. Each buffer has one owner at any time:
+//! The [`Token`] of an operation comes back with its completion and says which operation that was. Each buffer has one owner at any
+//! time:
 //!
 //! ```text
 //! receive   Pool ── arm ──► kernel (Provided) ── collect ──► event ── dropped ──► Pool
@@ -17,8 +18,8 @@
 //! ```
 //!
 //! Sends are submitted with `MSG_DONTWAIT` and without a completion for success: when the submission returns, the kernel has
-//! copied the bytes or has posted the error, and the buffers are free. Receives do outlast it: so the pool, the ring of provided
-//! buffers and the template of the receives go only when the last completion of each has been seen (`Drop`).
+//! copied the bytes or has posted the error, and the buffers are free. Receives outlast the submission: the pool, the ring of provided
+//! buffers and the template of the receives are freed only when the last completion of each receive has been seen (`Drop`).
 
 use std::io;
 use std::mem::size_of;
@@ -32,7 +33,7 @@ use super::address::NAME_LEN;
 use super::control::RECEIVE_LEN;
 use super::message::{self, Arrival, SendParts, Sent, deliver, send_now};
 use super::provided::Provided;
-use super::{Doorbell, WARM};
+use super::{BYTES_PER_POLL, Doorbell};
 use crate::core::Core;
 use crate::event::{Failure, Pending};
 use crate::operation::{Operation, Token};
@@ -44,30 +45,30 @@ use crate::udp::UdpSocket;
 /// The io_uring backend.
 #[derive(Debug)]
 pub(crate) struct Uring {
-    // In the order of the drop, after `Drop::drop` has reaped every operation: the ring, then what the kernel read and wrote.
+    // Dropped in this order, after `Drop::drop` has reaped every operation: the ring, then what the kernel read and wrote.
     ring: Ring,
     provided: Provided,
-    sockets: Slots<Source>,
+    sockets: Slots<SocketState>,
     /// A message for each buffer of the pool.
     messages: Box<[SendMessage]>,
     /// What a multishot receive is told about the room for names and control messages.
     template: Box<libc::msghdr>,
-    /// Trains submitted in this poll, each with all of it as the piece; the kernel has them until the submission returns.
+    /// Trains submitted in this poll, each as one piece; the kernel has them until the submission returns.
     issued: Vec<(Outgoing, Piece)>,
     /// Buffers of issued trains that were refused, with the error.
     refused: Vec<(u32, i32)>,
     completions: Vec<Completion>,
-    /// The most buffers that the kernel has at a time: see [`WARM`].
+    /// The most buffers that the kernel has at a time: see [`BYTES_PER_POLL`].
     lend_max: usize,
     doorbell: RawFd,
     doorbell_armed: bool,
-    /// The doorbell rang and the engine has not been told.
+    /// The doorbell rang, and this has not been returned to the engine yet.
     rang: bool,
 }
 
 /// A socket and what the kernel does for it.
 #[derive(Debug)]
-struct Source {
+struct SocketState {
     socket: UdpSocket,
     drops: u32,
     /// A multishot receive is in the kernel.
@@ -86,7 +87,7 @@ struct SendMessage {
 }
 
 impl SendMessage {
-    /// The send that this message describes. The kernel need not copy a header that says nothing beyond the destination.
+    /// The send that this message describes. Without control messages a plain send will do: the kernel has no header to copy.
     fn entry(&self, fd: Fd) -> squeue::Entry {
         let header = &self.header;
         if header.msg_controllen > 0 {
@@ -137,8 +138,8 @@ impl Uring {
     }
 
     pub(super) fn add(&mut self, core: &mut Core, socket: UdpSocket) -> io::Result<SocketId> {
-        let source = Source { socket, drops: 0, armed: false, seen: false, blocked: false };
-        let id = self.sockets.insert(source).ok_or(io::ErrorKind::QuotaExceeded)?;
+        let state = SocketState { socket, drops: 0, armed: false, seen: false, blocked: false };
+        let id = self.sockets.insert(state).ok_or(io::ErrorKind::QuotaExceeded)?;
         self.arm(core)?;
         self.ring.enter(0, None)?;
         Ok(id)
@@ -148,19 +149,19 @@ impl Uring {
         let target = Token { operation: Operation::Receive, subject: id.to_bits() };
         let flushed = self.issue(core).and_then(|()| self.ring.enter(0, None));
         self.collect(core);
-        if flushed.is_ok() && self.sockets.get(id).is_some_and(|source| source.armed) {
+        if flushed.is_ok() && self.sockets.get(id).is_some_and(|state| state.armed) {
             let cancel = CancelBuilder::user_data(target.to_bits());
-            // Waits until the receive is gone; that it has just ended by itself is as good.
+            // Waits until the receive is gone. It does not matter if it has just ended by itself.
             let _ = self.ring.inner.submitter().register_sync_cancel(None, cancel);
             let _ = self.ring.enter(0, None);
             self.collect(core);
         }
-        // What still completes for this id finds no socket; its buffers go back.
+        // What completes for this id later finds no socket; its buffers are released.
         self.sockets.remove(id);
     }
 
     pub(super) fn socket(&self, id: SocketId) -> Option<&UdpSocket> {
-        self.sockets.get(id).map(|source| &source.socket)
+        self.sockets.get(id).map(|state| &state.socket)
     }
 
     pub(super) fn lent(&self) -> usize {
@@ -172,8 +173,8 @@ impl Uring {
         self.arm(core)?;
         self.issue(core)?;
         if starved || self.provided.lent() == 0 {
-            // Memory comes back with the submission, unless sockets are full: a slot that the user waits for, or buffers that replies
-            // leave from, without which nothing is received and nothing would end the wait.
+            // Submitting frees memory, unless sockets are full: slots that the user waits for, or buffers that replies are sent from.
+            // Without those nothing is received and nothing would end the wait.
             self.ring.enter(0, None)?;
             self.collect(core);
             self.arm(core)?;
@@ -205,15 +206,15 @@ impl Uring {
             return Ok(());
         }
         for place in 0..self.sockets.places() {
-            let Some((id, source)) = self.sockets.at_mut(place) else { continue };
-            if source.armed {
+            let Some((id, state)) = self.sockets.at_mut(place) else { continue };
+            if state.armed {
                 continue;
             }
-            let fd = Fd(source.socket.inner().as_raw_fd());
+            let fd = Fd(state.socket.inner().as_raw_fd());
             let receive = opcode::RecvMsgMulti::new(fd, &raw const *self.template, Provided::GROUP).build();
             self.ring.push(receive, Token { operation: Operation::Receive, subject: id.to_bits() })?;
-            core.stats.rearms += u64::from(source.seen);
-            (source.armed, source.seen) = (true, true);
+            core.stats.rearms += u64::from(state.seen);
+            (state.armed, state.seen) = (true, true);
         }
         Ok(())
     }
@@ -222,23 +223,23 @@ impl Uring {
     fn issue(&mut self, core: &mut Core) -> io::Result<()> {
         for _ in 0..core.outbox.len() {
             let Some(train) = core.outbox.pop_front() else { break };
-            let Some(source) = self.sockets.get_mut(train.socket) else {
+            let Some(state) = self.sockets.get_mut(train.socket) else {
                 core.refused(train, libc::EBADF);
                 continue;
             };
-            if source.blocked {
+            if state.blocked {
                 core.outbox.push_back(train);
                 continue;
             }
-            let piece = train.piece(source.socket.features().segments);
+            let piece = train.piece(state.socket.features().segments);
             if !train.is_whole(piece) {
                 self.send_in_pieces(core, train)?;
                 continue;
             }
             let message = &mut self.messages[train.buffer.index()];
             let bytes = train.address(&core.pool);
-            message.parts.write(&mut message.header, &source.socket, &train, piece, bytes);
-            let fd = Fd(source.socket.inner().as_raw_fd());
+            message.parts.write(&mut message.header, &state.socket, &train, piece, bytes);
+            let fd = Fd(state.socket.inner().as_raw_fd());
             let entry = message.entry(fd).flags(squeue::Flags::SKIP_SUCCESS);
             let subject = train.buffer.index() as u32;
             self.ring.push(entry, Token { operation: Operation::Send, subject })?;
@@ -249,11 +250,11 @@ impl Uring {
 
     fn send_in_pieces(&mut self, core: &mut Core, train: Outgoing) -> io::Result<()> {
         let id = train.socket;
-        let Some(source) = self.sockets.get_mut(id) else {
+        let Some(state) = self.sockets.get_mut(id) else {
             core.refused(train, libc::EBADF);
             return Ok(());
         };
-        match send_now(core, &source.socket, train) {
+        match send_now(core, &state.socket, train) {
             Sent::Done => Ok(()),
             Sent::Blocked(rest) => self.block(core, rest),
         }
@@ -263,10 +264,10 @@ impl Uring {
     fn block(&mut self, core: &mut Core, train: Outgoing) -> io::Result<()> {
         let id = train.socket;
         core.outbox.push_back(train);
-        let Some(source) = self.sockets.get_mut(id).filter(|source| !source.blocked) else { return Ok(()) };
-        source.blocked = true;
+        let Some(state) = self.sockets.get_mut(id).filter(|state| !state.blocked) else { return Ok(()) };
+        state.blocked = true;
         core.stats.blocked += 1;
-        let poll = opcode::PollAdd::new(Fd(source.socket.inner().as_raw_fd()), libc::POLLOUT as u32).build();
+        let poll = opcode::PollAdd::new(Fd(state.socket.inner().as_raw_fd()), libc::POLLOUT as u32).build();
         self.ring.push(poll, Token { operation: Operation::Writable, subject: id.to_bits() })
     }
 
@@ -281,8 +282,8 @@ impl Uring {
                 Operation::Receive => self.received(core, completion),
                 Operation::Send => self.refused.push((subject, -completion.result)),
                 Operation::Writable => {
-                    if let Some(source) = self.sockets.get_mut(SocketId::from_bits(subject)) {
-                        source.blocked = false;
+                    if let Some(state) = self.sockets.get_mut(SocketId::from_bits(subject)) {
+                        state.blocked = false;
                     }
                 }
                 Operation::Wake => {
@@ -296,7 +297,7 @@ impl Uring {
         let trains = (core.stats.received.trains - before.trains) as usize;
         let bytes = (core.stats.received.bytes - before.bytes) as usize;
         if trains > 0 {
-            self.lend_max = (WARM * trains / bytes.max(1)).clamp(2, core.pool.receive_count());
+            self.lend_max = (BYTES_PER_POLL * trains / bytes.max(1)).clamp(2, core.pool.receive_count());
         }
         self.settle(core);
     }
@@ -313,7 +314,7 @@ impl Uring {
                     Ok(())
                 }
                 Some(libc::EAGAIN) => self.block(core, train),
-                // The slow way finds out whether the route takes no trains, or says what else is wrong.
+                // Sending it in pieces shows whether the route takes no trains, or what else is wrong.
                 Some(_) if piece.segmented => self.send_in_pieces(core, train),
                 Some(code) => {
                     core.refused(train, code);
@@ -329,22 +330,22 @@ impl Uring {
     fn received(&mut self, core: &mut Core, completion: Completion) {
         let id = SocketId::from_bits(completion.token.subject);
         let buffer = cqueue::buffer_select(completion.flags).map(|index| self.provided.take_back(index));
-        let mut source = self.sockets.get_mut(id);
-        if let Some(source) = &mut source {
-            source.armed &= cqueue::more(completion.flags);
+        let mut state = self.sockets.get_mut(id);
+        if let Some(state) = &mut state {
+            state.armed &= cqueue::more(completion.flags);
         }
-        match (source, buffer) {
-            (Some(source), Some(buffer)) if completion.result >= 0 => {
+        match (state, buffer) {
+            (Some(state), Some(buffer)) if completion.result >= 0 => {
                 let head = ReceivedHead::read(core, &buffer, completion.result as usize);
                 let arrival = head.arrival();
-                deliver(core, id, &source.socket, &mut source.drops, buffer, &arrival);
+                deliver(core, id, &state.socket, &mut state.drops, buffer, &arrival);
             }
-            (source, buffer) => {
+            (state, buffer) => {
                 buffer.into_iter().for_each(|buffer| core.pool.release(buffer));
                 match -completion.result {
                     // Buffers that are free are lent at the next poll.
                     libc::ENOBUFS => core.stats.starved += u64::from(core.pool.receive_free() == 0),
-                    code if code > 0 && code != libc::ECANCELED && source.is_some() => {
+                    code if code > 0 && code != libc::ECANCELED && state.is_some() => {
                         core.stats.receive_errors += 1;
                         let operation = Operation::Receive;
                         core.notice(Pending::Failed(Failure { socket: id, operation, to: None, code }));
@@ -358,7 +359,7 @@ impl Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
-        // Nothing is submitted any more. Every operation is cancelled, and its last completion reaped, before the memory goes.
+        // Nothing is submitted any more. Every operation is cancelled, and its last completion reaped, before the memory is freed.
         while self.ring.in_kernel > 0 {
             let _ = self.ring.inner.submitter().register_sync_cancel(None, CancelBuilder::any());
             let entered = self.ring.enter(0, None);
@@ -437,14 +438,14 @@ impl Ring {
         let build = |no_array: bool| {
             let mut builder = IoUring::builder();
             builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_submit_all();
-            // Every buffer may complete once, every socket's receive may end, all between two polls.
+            // Between two polls every buffer may complete once, and every socket's receive may end.
             builder.setup_cqsize(entries * 4);
             if no_array {
                 builder.setup_no_sqarray();
             }
             builder.build(entries)
         };
-        // Without the index array since Linux 6.6.
+        // Linux 6.6 and later need no index array.
         let inner = build(true)
             .or_else(
                 |error| if error.raw_os_error() == Some(libc::EINVAL) { build(false) } else { Err(error) },

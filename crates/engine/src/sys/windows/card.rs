@@ -1,4 +1,4 @@
-//! An interface's card and features: there is no call that tells.
+//! An interface's card and features: Windows has no call that reports them.
 
 use std::io;
 

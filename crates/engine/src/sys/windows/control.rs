@@ -1,4 +1,4 @@
-//! Control messages: what the kernel tells of a datagram, and what it is told, beside the bytes.
+//! Control messages: what the kernel reports about a datagram, and what it is told about one, besides the bytes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,11 +12,11 @@ use super::cmsg::{self, Area};
 
 const _: () = assert!(cmsg::HEADER == size_of::<CMSGHDR>(), "Windows has headers of this length");
 
-/// Room for what a datagram may bring (both kinds of packet information and of the type of service), and for what a train may
-/// be sent with (stride, source address, hop limit, type of service).
+/// Room for what comes with a datagram (both kinds of packet information and of the type of service), and for what is sent with a train
+/// (stride, source address, hop limit, type of service).
 pub(super) const CONTROL_LEN: usize = 128;
 
-/// What the kernel told of a datagram.
+/// What the kernel reported about a datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ancillary {
     pub(super) to: Option<IpAddr>,
@@ -25,7 +25,7 @@ pub(super) struct Ancillary {
 }
 
 impl Ancillary {
-    /// Reads the control area of a received message. What is malformed or unknown is passed over.
+    /// Reads the control area of a received message. Malformed and unknown messages are ignored.
     pub(super) fn read(control: &[u8]) -> Self {
         let mut found = Self::default();
         cmsg::messages(control).for_each(|(level, kind, body)| found.note(level, kind, body));
@@ -52,10 +52,10 @@ impl Ancillary {
     }
 }
 
-/// The bits of the type of service that are the congestion mark (RFC 3168 section 5).
+/// The bits of the type of service that are the congestion mark, ECN (RFC 3168 section 5).
 const ECN: u8 = 0b11;
 
-/// What the kernel tells of a datagram, and is told of a train.
+/// What the kernel reports about a datagram, and is told about a train.
 pub(super) type Control = Area<CONTROL_LEN>;
 
 impl Control {
@@ -87,7 +87,7 @@ impl Control {
         self.put(level, kind, &i32::from(ttl).to_ne_bytes());
     }
 
-    /// Type of service or traffic class; where the system takes only the congestion mark of it (`whole` is false), that.
+    /// Type of service or traffic class; only its congestion mark where the system takes no more (`whole` is false).
     pub(super) fn put_tos(&mut self, tos: u8, v6: bool, whole: bool) {
         let (level, kind, value) = match (v6, whole) {
             (false, true) => (IPPROTO_IP, IP_TOS, tos),

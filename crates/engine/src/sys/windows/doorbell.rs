@@ -23,7 +23,7 @@ impl Doorbell {
         let (port, key) = (self.port.as_raw_handle(), key(Operation::Wake, 0));
         // SAFETY: the handle is the port's, kept open by this struct; the packet carries no pointer.
         while unsafe { PostQueuedCompletionStatus(port, 0, key, std::ptr::null()) } == 0 {
-            // The kernel has no memory for a packet at this moment. A bell that is not heard would never be rung again.
+            // The kernel has no memory for a packet at this moment. A ring that is lost would never be repeated.
             std::thread::yield_now();
         }
     }

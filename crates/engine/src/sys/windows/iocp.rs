@@ -1,12 +1,12 @@
-//! Completions: receives posted many deep, sends that end at once when the kernel takes them, one port for all packets.
+//! Completions: many receives posted ahead, sends that end at once when the kernel takes them, one port for all completion packets.
 //!
 //! A poll sends what the outbox holds (`flush`), posts receives with the buffers that are free (`arm`), waits at the port, and takes
-//! the operations back whose packets came (`complete`). An operation that ends at once leaves no packet: what it brought is handled where
-//! it was started. While the kernel has an operation its buffer and its message are in [`Operations`], and nothing else touches them.
+//! back the operations whose packets came (`complete`). An operation that ends at once sends no packet: its result is handled where it
+//! was started. While the kernel has an operation its buffer and its message are in [`Operations`], and nothing else touches them.
 //!
-//! Packets come in any order, and the kernel fills receives in the order in which they were posted: each socket keeps that order in
-//! `posted`, and hands on what has ended up to the first that has not. A socket for which no receive buffer is left asks by a
-//! [`Probe`] whether something has come.
+//! Packets come in any order, but the kernel fills receives in the order in which they were posted: each socket keeps that order in
+//! `posted`, and delivers receives that have ended up to the first that has not. A socket for which no receive buffer is left asks with
+//! a [`Probe`] whether something has come.
 
 #[cfg(test)]
 mod trials;
@@ -45,9 +45,9 @@ const AT_ONCE_MAX: usize = 32;
 /// The completion port backend.
 #[derive(Debug)]
 pub(crate) struct Iocp {
-    // In the order of the drop, after `Drop::drop` has reaped every operation.
+    // Dropped in this order, after `Drop::drop` has reaped every operation.
     operations: Operations,
-    sockets: Slots<Source>,
+    sockets: Slots<SocketState>,
     port: Port,
     system: System,
     /// Sockets in `sockets`.
@@ -57,14 +57,14 @@ pub(crate) struct Iocp {
     /// Counts the polls, to be fair among sockets.
     turn: usize,
     /// There is more to receive without waiting.
-    hurried: bool,
-    /// The doorbell rang and the engine has not been told.
+    has_more: bool,
+    /// The doorbell rang, and this has not been returned to the engine yet.
     rang: bool,
 }
 
 /// A socket and what the kernel does for it.
 #[derive(Debug)]
-struct Source {
+struct SocketState {
     socket: UdpSocket,
     /// Receives in the order in which the kernel fills them. Packets may come in another order, and receives that end at once
     /// come before packets that wait in the port.
@@ -101,7 +101,7 @@ impl Iocp {
             open: 0,
             lent: 0,
             turn: 0,
-            hurried: false,
+            has_more: false,
             rang: false,
         };
         let refused = config.backend;
@@ -128,7 +128,7 @@ impl Iocp {
     }
 
     pub(crate) fn add(&mut self, core: &mut Core, socket: UdpSocket) -> io::Result<SocketId> {
-        let source = Source {
+        let state = SocketState {
             socket,
             posted: VecDeque::with_capacity(POSTED_MAX),
             probe: Probe::new(),
@@ -137,9 +137,9 @@ impl Iocp {
             blocked: false,
             ended: false,
         };
-        let id = self.sockets.insert(source).ok_or(io::ErrorKind::QuotaExceeded)?;
-        let source = self.sockets.get(id).expect("inserted above");
-        self.port.adopt(id, &source.socket).inspect_err(|_| drop(self.sockets.remove(id)))?;
+        let id = self.sockets.insert(state).ok_or(io::ErrorKind::QuotaExceeded)?;
+        let state = self.sockets.get(id).expect("inserted above");
+        self.port.adopt(id, &state.socket).inspect_err(|_| drop(self.sockets.remove(id)))?;
         self.open += 1;
         self.trim(core);
         Ok(id)
@@ -147,11 +147,11 @@ impl Iocp {
 
     pub(crate) fn close(&mut self, core: &mut Core, id: SocketId) {
         self.flush(core);
-        let Some(source) = self.sockets.get(id) else { return };
-        source.cancel();
+        let Some(state) = self.sockets.get(id) else { return };
+        state.cancel();
         self.port.collect().expect(PORT_LASTS);
         self.complete(core);
-        while self.sockets.get(id).is_some_and(Source::is_busy) {
+        while self.sockets.get(id).is_some_and(SocketState::is_busy) {
             self.port.wait(None).expect(PORT_LASTS);
             self.complete(core);
         }
@@ -160,7 +160,7 @@ impl Iocp {
     }
 
     pub(crate) fn socket(&self, id: SocketId) -> Option<&UdpSocket> {
-        self.sockets.get(id).map(|source| &source.socket)
+        self.sockets.get(id).map(|state| &state.socket)
     }
 
     /// Receive buffers that wait for data.
@@ -175,10 +175,10 @@ impl Iocp {
         deadline: Option<Instant>,
         _doorbell: &Doorbell,
     ) -> io::Result<bool> {
-        self.hurried = false;
+        self.has_more = false;
         self.flush(core);
         self.arm(core);
-        if self.hurried || self.rang || !core.events.is_empty() {
+        if self.has_more || self.rang || !core.events.is_empty() {
             self.port.collect()?;
         } else {
             self.port.wait(deadline)?;
@@ -192,13 +192,13 @@ impl Iocp {
         (core.pool.receive_count() / 2 / self.open.max(1)).min(POSTED_MAX)
     }
 
-    /// Takes back what the sockets have posted beyond their share.
+    /// Cancels the receives that the sockets have posted beyond their share.
     fn trim(&mut self, core: &Core) {
         let share = self.share(core);
-        for (_, source) in self.sockets.iter_mut() {
-            for posted in source.posted.iter().skip(share) {
+        for (_, state) in self.sockets.iter_mut() {
+            for posted in state.posted.iter().skip(share) {
                 if let Posted::Waiting(index) = posted {
-                    self.operations.cancel(&source.socket, *index);
+                    self.operations.cancel(&state.socket, *index);
                 }
             }
         }
@@ -210,22 +210,22 @@ impl Iocp {
         // Another socket has the first choice of the buffers each time.
         self.turn = self.turn.wrapping_add(1);
         for place in (0..places).map(|place| place.wrapping_add(self.turn) % places) {
-            let Some((id, source)) = self.sockets.at_mut(place) else { continue };
-            // What is posted brings what the probe saw.
-            source.readable &= source.posted.is_empty();
+            let Some((id, state)) = self.sockets.at_mut(place) else { continue };
+            // A posted receive brings what the probe saw.
+            state.readable &= state.posted.is_empty();
             let mut brought = 0;
-            if source.readable {
-                brought = receive_now(core, &mut self.operations, id, source);
+            if state.readable {
+                brought = receive_now(core, &mut self.operations, id, state);
             }
-            if !source.readable {
-                brought += post(core, &mut self.operations, id, source, share, &mut self.lent);
+            if !state.readable {
+                brought += post(core, &mut self.operations, id, state, share, &mut self.lent);
             }
-            if source.posted.is_empty() && !source.readable {
-                source.readable = source.probe.ask(&source.socket);
+            if state.posted.is_empty() && !state.readable {
+                state.readable = state.probe.ask(&state.socket);
             }
-            // Without a buffer the packet of a send, or the user, brings the next turn.
-            core.stats.starved += u64::from(source.readable && core.pool.receive_free() == 0);
-            self.hurried |= brought >= AT_ONCE_MAX || (source.readable && core.pool.receive_free() > 0);
+            // If no buffer is free, there is no hurry: the end of a send, or the user, has to free one first.
+            core.stats.starved += u64::from(state.readable && core.pool.receive_free() == 0);
+            self.has_more |= brought >= AT_ONCE_MAX || (state.readable && core.pool.receive_free() > 0);
         }
     }
 
@@ -235,11 +235,11 @@ impl Iocp {
             let Some(train) = core.outbox.pop_front() else { return };
             match self.sockets.get_mut(train.socket) {
                 None => core.refused(train, WSAENOTSOCK),
-                // Once round the queue keeps the order within each socket.
-                Some(source) if source.blocked => core.outbox.push_back(train),
-                Some(source) => {
-                    let segments = source.socket.features().segments;
-                    send(core, &mut self.operations, source, train, segments);
+                // Rotating the whole queue once keeps the order within each socket.
+                Some(state) if state.blocked => core.outbox.push_back(train),
+                Some(state) => {
+                    let segments = state.socket.features().segments;
+                    send(core, &mut self.operations, state, train, segments);
                 }
             }
         }
@@ -255,23 +255,23 @@ impl Iocp {
                 }
                 Packet::Operation(id, overlapped) => (id, overlapped),
             };
-            let Some(source) = self.sockets.get_mut(id) else { continue };
+            let Some(state) = self.sockets.get_mut(id) else { continue };
             match self.operations.complete(overlapped) {
                 Some(Completed::Receive(buffer, ended)) => {
                     if ended.code == WSA_OPERATION_ABORTED {
-                        // It leaves the line wherever it stands: the ones before it go on.
-                        source.leaves(&buffer);
+                        // It is removed wherever it is in the queue: the ones before it go on.
+                        state.remove(&buffer);
                         core.pool.release(buffer);
                         self.lent -= 1;
                     } else {
-                        source.completed(buffer, ended);
+                        state.completed(buffer, ended);
                     }
-                    self.lent -= deliver_in_order(core, &self.operations, id, source);
+                    self.lent -= deliver_in_order(core, &self.operations, id, state);
                 }
                 Some(Completed::Send(train, piece, ended)) => {
-                    sent(core, &mut self.operations, source, train, piece, ended);
+                    sent(core, &mut self.operations, state, train, piece, ended);
                 }
-                None => source.readable |= source.probe.answered(overlapped),
+                None => state.readable |= state.probe.answered(overlapped),
             }
         }
     }
@@ -279,19 +279,19 @@ impl Iocp {
 
 impl Drop for Iocp {
     fn drop(&mut self) {
-        // Nothing is started any more. Every operation is cancelled, and its packet taken, before the memory goes.
-        for (_, source) in self.sockets.iter_mut() {
-            source.cancel();
+        // Nothing is started any more. Every operation is cancelled, and its packet taken, before the memory is freed.
+        for (_, state) in self.sockets.iter_mut() {
+            state.cancel();
         }
-        while self.sockets.iter_mut().any(|(_, source)| source.is_busy()) {
+        while self.sockets.iter_mut().any(|(_, state)| state.is_busy()) {
             self.port.wait(None).expect(PORT_LASTS);
             for index in 0..self.port.count() {
                 let Packet::Operation(id, overlapped) = self.port.packet(index) else { continue };
-                let Some(source) = self.sockets.get_mut(id) else { continue };
+                let Some(state) = self.sockets.get_mut(id) else { continue };
                 match self.operations.complete(overlapped) {
-                    Some(Completed::Receive(buffer, ended)) => source.completed(buffer, ended),
-                    Some(Completed::Send(..)) => source.sending -= 1,
-                    None => drop(source.probe.answered(overlapped)),
+                    Some(Completed::Receive(buffer, ended)) => state.completed(buffer, ended),
+                    Some(Completed::Send(..)) => state.sending -= 1,
+                    None => drop(state.probe.answered(overlapped)),
                 }
             }
         }
@@ -300,27 +300,27 @@ impl Drop for Iocp {
 
 const PORT_LASTS: &str = "a port that was made gives its packets: memory would go while the kernel uses it";
 
-impl Source {
+impl SocketState {
     /// Asks the kernel to end everything it does for this socket.
     fn cancel(&self) {
-        // SAFETY: the handle is open, and no operation is singled out. That there is none is as good.
+        // SAFETY: the handle is open, and no operation is singled out. It does not matter if there is none.
         unsafe { CancelIoEx(self.socket.inner().as_raw_socket() as HANDLE, std::ptr::null()) };
     }
 
-    /// The kernel has operations for this socket.
+    /// Whether the kernel has operations for this socket.
     fn is_busy(&self) -> bool {
         let receiving = self.posted.iter().any(|posted| matches!(posted, Posted::Waiting(_)));
         receiving || self.sending > 0 || self.probe.is_asked()
     }
 
-    /// Takes note of a receive that has come back.
+    /// Records that a receive has ended.
     fn completed(&mut self, buffer: Buffer, ended: Ended) {
         let place = self.place(&buffer);
         self.posted[place] = Posted::Completed(buffer, ended);
     }
 
-    /// Takes a receive out of the line.
-    fn leaves(&mut self, buffer: &Buffer) {
+    /// Removes a receive that was cancelled.
+    fn remove(&mut self, buffer: &Buffer) {
         let place = self.place(buffer);
         self.posted.remove(place);
     }
@@ -336,54 +336,59 @@ fn post(
     core: &mut Core,
     operations: &mut Operations,
     id: SocketId,
-    source: &mut Source,
+    state: &mut SocketState,
     share: usize,
     lent: &mut usize,
 ) -> usize {
     let mut at_once = 0;
-    while source.posted.len() < share && at_once < AT_ONCE_MAX {
+    while state.posted.len() < share && at_once < AT_ONCE_MAX {
         let Some(buffer) = core.pool.take_receive() else { break };
-        core.stats.rearms += u64::from(std::mem::take(&mut source.ended));
+        core.stats.rearms += u64::from(std::mem::take(&mut state.ended));
         let index = buffer.index();
-        let posted = match operations.receive(&core.pool, &source.socket, buffer) {
+        let posted = match operations.receive(&core.pool, &state.socket, buffer) {
             Answer::Pending => Posted::Waiting(index),
             Answer::Ended(buffer, ended) => {
                 at_once += 1;
                 Posted::Completed(buffer, ended)
             }
         };
-        source.posted.push_back(posted);
+        state.posted.push_back(posted);
         *lent += 1;
-        *lent -= deliver_in_order(core, operations, id, source);
+        *lent -= deliver_in_order(core, operations, id, state);
     }
     at_once
 }
 
-/// Receives what waits at a socket that has nothing posted, as far as there are buffers; returns how much that was.
-fn receive_now(core: &mut Core, operations: &mut Operations, id: SocketId, source: &mut Source) -> usize {
+/// Receives what waits at a socket that has nothing posted, as far as there are buffers; returns how many datagrams.
+fn receive_now(core: &mut Core, operations: &mut Operations, id: SocketId, state: &mut SocketState) -> usize {
     let mut brought = 0;
     while brought < AT_ONCE_MAX {
         let Some(buffer) = core.pool.take_receive() else { break };
-        let ended = operations.receive_now(&core.pool, &source.socket, &buffer);
+        let ended = operations.receive_now(&core.pool, &state.socket, &buffer);
         if ended.code == WSAEWOULDBLOCK {
             core.pool.release(buffer);
-            source.readable = false;
+            state.readable = false;
             break;
         }
         brought += 1;
-        received(core, operations, id, source, buffer, ended);
+        received(core, operations, id, state, buffer, ended);
     }
     brought
 }
 
-/// Hands on what has ended, up to the first receive that has not; returns how many that were.
-fn deliver_in_order(core: &mut Core, operations: &Operations, id: SocketId, source: &mut Source) -> usize {
-    let before = source.posted.len();
-    while let Some(Posted::Completed(..)) = source.posted.front() {
-        let Some(Posted::Completed(buffer, ended)) = source.posted.pop_front() else { break };
-        received(core, operations, id, source, buffer, ended);
+/// Delivers the receives that have ended, up to the first that has not; returns how many.
+fn deliver_in_order(
+    core: &mut Core,
+    operations: &Operations,
+    id: SocketId,
+    state: &mut SocketState,
+) -> usize {
+    let before = state.posted.len();
+    while let Some(Posted::Completed(..)) = state.posted.front() {
+        let Some(Posted::Completed(buffer, ended)) = state.posted.pop_front() else { break };
+        received(core, operations, id, state, buffer, ended);
     }
-    before - source.posted.len()
+    before - state.posted.len()
 }
 
 /// Turns a receive that has ended into an event.
@@ -391,7 +396,7 @@ fn received(
     core: &mut Core,
     operations: &Operations,
     id: SocketId,
-    source: &mut Source,
+    state: &mut SocketState,
     buffer: Buffer,
     ended: Ended,
 ) {
@@ -400,7 +405,7 @@ fn received(
         WSAEMSGSIZE => None,
         code => {
             core.pool.release(buffer);
-            source.ended = true;
+            state.ended = true;
             core.stats.receive_errors += 1;
             let operation = Operation::Receive;
             core.notice(Pending::Failed(Failure { socket: id, operation, to: None, code }));
@@ -408,25 +413,25 @@ fn received(
         }
     };
     let arrival = operations.arrival(&buffer);
-    deliver(core, id, &source.socket, buffer, &arrival, len);
+    deliver(core, id, &state.socket, buffer, &arrival, len);
 }
 
 /// Sends a train, piece by piece, as far as the kernel takes it at once.
 fn send(
     core: &mut Core,
     operations: &mut Operations,
-    source: &mut Source,
+    state: &mut SocketState,
     mut train: Outgoing,
     mut segments: usize,
 ) {
     loop {
         let piece = train.piece(segments);
         let is_last = is_last(&train, piece);
-        let ended = match operations.send(&core.pool, &source.socket, train, piece) {
+        let ended = match operations.send(&core.pool, &state.socket, train, piece) {
             Answer::Pending => {
                 core.stats.blocked += 1;
-                source.sending += 1;
-                source.blocked = !is_last;
+                state.sending += 1;
+                state.blocked = !is_last;
                 return;
             }
             Answer::Ended(same, ended) => {
@@ -445,21 +450,21 @@ fn send(
     }
 }
 
-/// Takes note of a send that has come back.
+/// Handles the end of a send.
 fn sent(
     core: &mut Core,
     operations: &mut Operations,
-    source: &mut Source,
+    state: &mut SocketState,
     train: Outgoing,
     piece: Piece,
     ended: Ended,
 ) {
-    source.sending -= 1;
-    // Only one train at a time holds the others up.
-    source.blocked &= is_last(&train, piece);
+    state.sending -= 1;
+    // Only one train at a time blocks the others.
+    state.blocked &= is_last(&train, piece);
     match ended.code {
         0 => core.sent(train, piece).into_iter().for_each(|rest| core.outbox.push_front(rest)),
-        code if piece.segmented && refuses_trains(code) => send(core, operations, source, train, 1),
+        code if piece.segmented && refuses_trains(code) => send(core, operations, state, train, 1),
         code => core.refused(train, code),
     }
 }

@@ -1,4 +1,4 @@
-//! Permission bits: of these the system knows one.
+//! Permission bits: the system knows only the right to write.
 
 use std::fs::{File, Metadata};
 use std::io;

@@ -23,7 +23,7 @@ pub(super) type ReceiveMessage = LPFN_WSARECVMSG;
 
 /// The slab.
 pub(super) struct Operations {
-    /// Where the kernel writes. An own allocation behind a raw pointer: no reference to it as a whole ever exists.
+    /// Where the kernel writes. An allocation of its own behind a raw pointer: no reference to it as a whole ever exists.
     messages: NonNull<Message>,
     /// What the kernel does with the message and buffer of the same number; `None`: nothing.
     states: Box<[Option<InKernel>]>,
@@ -38,10 +38,10 @@ enum InKernel {
     Send(SOCKET, Outgoing, Piece),
 }
 
-/// What came of asking the kernel for an operation on `T`.
+/// The kernel's answer to the start of an operation on `T`.
 #[derive(Debug)]
 pub(super) enum Answer<T> {
-    /// The kernel has it; a packet will tell.
+    /// The kernel has it; a packet will report its end.
     Pending,
     /// It has ended already, and no packet comes.
     Ended(T, Ended),
@@ -139,7 +139,7 @@ impl Operations {
         }
     }
 
-    /// Takes an operation back whose packet has come. `None` for a packet that names no operation of this slab that has ended:
+    /// Takes back the operation whose packet has come. `None` if the packet names no operation of this slab, or one that has not ended:
     /// whatever the packet says, memory is free only when the operation's own status says so.
     pub(super) fn complete(&mut self, overlapped: *mut OVERLAPPED) -> Option<Completed> {
         let offset = (overlapped as usize).checked_sub(self.messages.as_ptr() as usize)?;
@@ -183,22 +183,22 @@ impl Operations {
 
     fn status(&self, index: usize) -> NTSTATUS {
         let message = self.message(index);
-        // SAFETY: the message is in the slab. The kernel may be writing: the read is one that cannot be torn.
+        // SAFETY: the message is in the slab. The kernel may be writing: an aligned read of this size cannot be torn.
         unsafe { (&raw const (*message).overlapped.Internal).read_volatile() as NTSTATUS }
     }
 
     /// Asks the kernel to end an operation early. Its packet comes in any case.
     pub(super) fn cancel(&self, socket: &UdpSocket, index: usize) {
         let message = self.message(index);
-        // SAFETY: the pointer is only compared with those of the operations in the kernel. That the operation has just ended
-        // is as good.
+        // SAFETY: the pointer is only compared with those of the operations in the kernel. It does not matter if the operation has just
+        // ended.
         unsafe { CancelIoEx(handle(socket) as HANDLE, &raw const (*message).overlapped) };
     }
 
     /// What was received into this buffer.
     pub(super) fn arrival(&self, buffer: &Buffer) -> Arrival<'_> {
-        // SAFETY: the token proves that the kernel is done with the buffer, and so with its message. Whoever writes to the
-        // message again has this struct for itself.
+        // SAFETY: the token proves that the kernel is done with the buffer, and so with its message. Writing to the message again takes
+        // `&mut self`.
         unsafe { (*self.message(buffer.index())).arrival() }
     }
 

@@ -1,4 +1,4 @@
-//! Socket options that only Windows has, or names otherwise.
+//! Socket options that only Windows has, or names differently.
 
 use std::io;
 use std::mem::size_of;
@@ -23,12 +23,12 @@ use super::control::Control;
 use super::operations::ReceiveMessage;
 use crate::udp::UdpConfig;
 
-/// What a socket turned out to be able to do.
+/// What a socket can do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Features {
     /// The most datagrams in one send.
     pub(crate) segments: usize,
-    /// The type of service is heard and sent whole; otherwise only its congestion mark is.
+    /// The type of service is received and sent whole; otherwise only its congestion mark is.
     pub(super) tos: bool,
 }
 
@@ -78,7 +78,7 @@ fn reads_control(socket: &Socket) -> io::Result<bool> {
     Ok(check(result).is_err())
 }
 
-/// Only a system that knows the option cuts trains up: one that does not may ignore the wish and send one long datagram.
+/// Only a system that knows the option cuts trains up: one that does not may ignore it and send one long datagram.
 fn segments(socket: &Socket) -> usize {
     let (mut value, mut len) = (0_u32, size_of::<u32>() as i32);
     // SAFETY: value and length are locals of the size that is named.
@@ -101,7 +101,8 @@ pub(crate) fn prepare(socket: &Socket, config: &UdpConfig) -> io::Result<Feature
     }
     let tos = if config.bind.is_ipv6() {
         set(socket, IPPROTO_IPV6, IPV6_PKTINFO, 1)?;
-        // What comes in IPv4 on a dual socket is told in the terms of IPv4. On one for IPv6 alone there is nothing to tell.
+        // IPv4 on a dual-stack socket is reported by control messages of IPv4. On a socket for IPv6 alone these options fail, and are
+        // not needed.
         let _ = set(socket, IPPROTO_IP, IP_PKTINFO, 1);
         let _ = set(socket, IPPROTO_IP, IP_RECVTOS, 1).or_else(|_| set(socket, IPPROTO_IP, IP_RECVECN, 1));
         set(socket, IPPROTO_IPV6, IPV6_RECVTCLASS, 1)
@@ -110,14 +111,14 @@ pub(crate) fn prepare(socket: &Socket, config: &UdpConfig) -> io::Result<Feature
         set(socket, IPPROTO_IP, IP_PKTINFO, 1)?;
         set(socket, IPPROTO_IP, IP_RECVTOS, 1).inspect_err(|_| drop(set(socket, IPPROTO_IP, IP_RECVECN, 1)))
     };
-    // Errors that ICMP reports would end receives that have nothing to do with them.
+    // ICMP errors would end receives that have nothing to do with them.
     control::<_, ()>(socket, SIO_UDP_CONNRESET, &0_u32, None)?;
-    // Not everywhere.
+    // Not every system knows this one.
     let _ = control::<_, ()>(socket, SIO_UDP_NETRESET, &0_u32, None);
     Ok(Features { segments: segments(socket), tos: tos.is_ok() })
 }
 
-/// Whether the address is for this socket alone, even against sockets that would share it.
+/// Sets whether the address is for this socket alone, even against sockets that would share it.
 pub(super) fn exclusive(socket: &Socket, alone: bool) -> io::Result<()> {
     set(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, i32::from(alone))
 }
@@ -127,22 +128,22 @@ pub(crate) fn granted(reported: usize) -> usize {
     reported
 }
 
-/// Windows counts for no socket what it drops, and with a further handle on one its receives would outlive it.
+/// Windows has no drop counter for a socket, and with a second handle the socket's receives would outlive it.
 pub(crate) fn metered(_: &Socket) -> io::Result<Option<Socket>> {
     Ok(None)
 }
 
-/// Of a socket that counts what it drops: none does.
+/// What a socket has dropped: Windows does not count it.
 pub(crate) fn dropped(_: &Socket) -> Option<u32> {
     None
 }
 
-/// The longest packet of the group's family by an interface.
+/// The MTU of an interface that has the group's family.
 pub(crate) fn mtu(group: IpAddr, interface: u32) -> io::Result<u32> {
     let family = u32::from(if group.is_ipv4() { AF_INET } else { AF_INET6 });
     let mut len = 16 << 10;
     let memory = loop {
-        // Words, which lie as the structure has to.
+        // Words, for the alignment of the structure.
         let mut memory = vec![0_u64; (len as usize).div_ceil(size_of::<u64>())];
         let place = memory.as_mut_ptr().cast();
         // SAFETY: the place has room for `len` bytes, and lives longer than the call.
@@ -153,7 +154,7 @@ pub(crate) fn mtu(group: IpAddr, interface: u32) -> io::Result<u32> {
         }
     };
     let mut next = memory.as_ptr().cast::<IP_ADAPTER_ADDRESSES_LH>();
-    // SAFETY: the system has linked what it wrote into `memory`, which stays as it is; the last one points at nothing.
+    // SAFETY: the system has linked the entries that it wrote into `memory`, which stays in place; the last one's `Next` is null.
     while let Some(adapter) = unsafe { next.as_ref() } {
         // SAFETY: both sides of the union are plain numbers.
         let index = unsafe { adapter.Anonymous1.Anonymous.IfIndex };
@@ -165,7 +166,7 @@ pub(crate) fn mtu(group: IpAddr, interface: u32) -> io::Result<u32> {
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// Joins or leaves a group for one source (RFC 3678 section 5.1), where the socket crate has no call.
+/// Joins or leaves a group for one source (RFC 3678 section 5.1), for which `socket2` has no call.
 pub(crate) fn source_membership_v6(
     socket: &Socket,
     source: Ipv6Addr,

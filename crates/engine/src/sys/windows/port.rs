@@ -62,12 +62,12 @@ impl Port {
         Doorbell::new(Arc::clone(&self.handle))
     }
 
-    /// Waits end to better than a millisecond.
+    /// Waits end less than a millisecond after their deadline.
     pub(super) fn is_fine(&self) -> bool {
         self.timer.is_some()
     }
 
-    /// Has the packets of a socket's operations come here, except for those that end at once.
+    /// Directs the packets of a socket's operations to this port, except for operations that end at once.
     pub(super) fn adopt(&self, id: SocketId, socket: &UdpSocket) -> io::Result<()> {
         let file = socket.inner().as_raw_socket() as HANDLE;
         // SAFETY: both handles are open.
@@ -147,8 +147,7 @@ impl Port {
         }
     }
 
-    /// Tries out whether a thread can wait for the port and a timer at once: a port is an object that can be waited for, but
-    /// only its behaviour says so.
+    /// Tries whether a thread can wait for the port and a timer at once: it can wait for a port, but that is not documented.
     fn waits_beside(&mut self, timer: &Timer) -> io::Result<bool> {
         const LONG: Duration = Duration::from_secs(1);
         timer.set(LONG)?;
@@ -203,7 +202,7 @@ impl Timer {
         Ok(Self { handle: unsafe { OwnedHandle::from_raw_handle(handle) } })
     }
 
-    /// Lets it end once after `wait`; what it was set to before is forgotten.
+    /// Sets it to end once after `wait`, whatever it was set to before.
     fn set(&self, wait: Duration) -> io::Result<()> {
         let ticks = wait.as_nanos().div_ceil(100).min(i64::MAX as u128) as i64;
         // Negative: from now on.

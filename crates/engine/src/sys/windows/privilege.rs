@@ -1,4 +1,4 @@
-//! Raw sockets are the administrator's on Windows, who keeps the privilege.
+//! On Windows raw sockets are for administrators, who keep the privilege.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! A question to a socket that costs no buffer: has something come?
+//! Asks a socket whether something has come, without using a buffer.
 
 use std::fmt;
 use std::os::windows::io::AsRawSocket;
@@ -29,7 +29,7 @@ impl Probe {
         Self { question: NonNull::from(Box::leak(question)), asked: false }
     }
 
-    /// The kernel has it; a packet will tell.
+    /// Whether the kernel has the question; a packet will bring the answer.
     pub(super) fn is_asked(&self) -> bool {
         self.asked
     }
@@ -50,7 +50,7 @@ impl Probe {
             let (flags, overlapped) = (&raw mut (*question).flags, &raw mut (*question).overlapped);
             WSARecv(handle, &raw const nothing, 1, &raw mut len, flags, overlapped, None)
         };
-        // A datagram that does not fit into nothing is an error at once, and an answer all the same.
+        // An error at once is an answer too: a datagram does not fit into a buffer of no bytes.
         self.asked = result != 0 && last_error() == WSA_IO_PENDING;
         !self.asked
     }
@@ -58,7 +58,7 @@ impl Probe {
     /// Takes the answer if this packet is it; says whether there is something to receive.
     pub(super) fn answered(&mut self, overlapped: *mut OVERLAPPED) -> bool {
         let question = self.question.as_ptr();
-        // SAFETY: the memory is this struct's. The kernel may be writing: the read is one that cannot be torn.
+        // SAFETY: the memory is this struct's. The kernel may be writing: an aligned read of this size cannot be torn.
         let (own, status) = unsafe {
             let own = &raw mut (*question).overlapped;
             (own, (&raw const (*own).Internal).read_volatile() as NTSTATUS)

@@ -40,11 +40,11 @@ fn try_steering() -> io::Result<()> {
 
 fn steered(config: &UdpConfig, cpus: &[usize]) -> io::Result<Group> {
     let mut config = config.clone();
-    // The port is chosen, and nobody else is on it: the sockets of a group cannot find that out themselves.
+    // The port is chosen, and no other socket has it: the sockets of a group, which share, cannot find that out.
     config.bind = udp::bind(&config)?.local_addr();
     let bind = |&cpu| {
         udp::bind_prepared(&config, |socket| {
-            // They are each other's company on the port.
+            // The sockets of the group share the port.
             exclusive(socket, false)?;
             steer(socket, cpu)
         })
@@ -53,7 +53,7 @@ fn steered(config: &UdpConfig, cpus: &[usize]) -> io::Result<Group> {
     Ok(Group { sockets, shard: Shard::Cpu, note: None })
 }
 
-/// Has the socket take what arrives on one processor, once it is bound beside others that take the rest.
+/// Makes the socket receive what arrives on one processor, once it is bound together with those for the others.
 fn steer(socket: &Socket, cpu: usize) -> io::Result<()> {
     let cpu = u16::try_from(cpu).map_err(|_| io::ErrorKind::InvalidInput)?;
     control::<_, ()>(socket, SIO_CPU_AFFINITY, &cpu, None)

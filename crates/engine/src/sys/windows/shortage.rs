@@ -1,4 +1,4 @@
-//! The numbers of errors that say what there is too little of.
+//! Error numbers that mean a shortage.
 
 use windows_sys::Win32::Foundation::{
     ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY, ERROR_TOO_MANY_OPEN_FILES,

@@ -138,11 +138,11 @@ fn a_receive_that_ended_early_waits_for_those_before_it() {
 
     // Three receives that only this test knows of, with 1, 2 and 3 bytes.
     let mut taken: Vec<_> = (0..3).filter_map(|_| rig.core.pool.take_receive()).collect();
-    let source = rig.iocp.sockets.get_mut(id).expect("added above");
-    source.posted.extend(taken.iter().map(|buffer| Posted::Waiting(buffer.index())));
+    let state = rig.iocp.sockets.get_mut(id).expect("added above");
+    state.posted.extend(taken.iter().map(|buffer| Posted::Waiting(buffer.index())));
     for (place, len, delivered) in [(2, 3, 0), (1, 2, 0), (0, 1, 3)] {
-        source.completed(taken.remove(place), Ended { len, code: 0 });
-        assert_eq!(deliver_in_order(&mut rig.core, &rig.iocp.operations, id, source), delivered);
+        state.completed(taken.remove(place), Ended { len, code: 0 });
+        assert_eq!(deliver_in_order(&mut rig.core, &rig.iocp.operations, id, state), delivered);
     }
     let lens: Vec<_> = rig.take().iter().map(|facts| facts.len).collect();
     assert_eq!(lens, [1, 2, 3]);
@@ -199,8 +199,8 @@ fn a_closed_socket_hands_on_what_had_ended_out_of_turn() {
     let (id, _peer) = rig.add();
     rig.poll(Duration::ZERO);
     let buffer = rig.core.pool.take_receive().expect("half are free");
-    let source = rig.iocp.sockets.get_mut(id).expect("added above");
-    source.posted.push_back(Posted::Completed(buffer, Ended { len: 1, code: 0 }));
+    let state = rig.iocp.sockets.get_mut(id).expect("added above");
+    state.posted.push_back(Posted::Completed(buffer, Ended { len: 1, code: 0 }));
     rig.iocp.lent += 1;
     rig.iocp.close(&mut rig.core, id);
     rig.take();
