@@ -1,4 +1,4 @@
-//! AVX2: 32 bytes at a time, a product is two look-ups of halves.
+//! AVX2: 32 bytes at a time; a product is two table look-ups, one for each nibble.
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_loadu_si256,
@@ -57,7 +57,7 @@ fn multiply_rows<const ROWS: usize>(block: Block<'_>, sources: &[&[u8]]) {
     }
 }
 
-/// The products of a coefficient with the halves of a byte.
+/// The products of a coefficient with low nibbles and with high nibbles.
 #[target_feature(enable = "avx2")]
 fn table(coefficient: u8) -> [__m256i; 2] {
     // SAFETY: each table has the 16 bytes that are read.
@@ -66,7 +66,7 @@ fn table(coefficient: u8) -> [__m256i; 2] {
         .map(|half| _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(half.as_ptr().cast::<__m128i>()) }))
 }
 
-/// The bytes from `at`, filled up with zeros.
+/// The bytes from `at`, padded with zeros.
 #[target_feature(enable = "avx2")]
 fn load(source: &[u8], at: usize) -> __m256i {
     let rest = source.get(at..).unwrap_or_default();

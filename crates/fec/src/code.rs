@@ -11,15 +11,15 @@ use crate::{kernel, lagrange, scalar};
 pub struct Code {
     k: u8,
     n: u8,
-    /// Coefficients of the parity symbols, k a row; row 0 is index k.
+    /// Coefficients of the parity symbols, k for each; the first row is for index k.
     rows: Box<[u8]>,
 }
 
 impl Code {
     /// A code of `k` data symbols and `n - k` parity symbols.
     ///
-    /// PGM's transmission group sizes are the powers of two from 2 to 128; `n` is at most 255 because the field has 255 points
-    /// that the construction can number. Costs (n - k) · k bytes and about n · k steps.
+    /// PGM's transmission group sizes are the powers of two from 2 to 128; `n` is at most 255 because the construction numbers 255
+    /// points of the field. Costs (n - k) · k bytes and about n · k steps.
     ///
     /// # Errors
     ///
@@ -50,8 +50,7 @@ impl Code {
 
     /// Makes one parity symbol from the data symbols of a group.
     ///
-    /// A data symbol shorter than `parity`, or absent at the end of `data`, counts as filled up with zeros. `parity` is
-    /// overwritten.
+    /// A data symbol shorter than `parity`, or absent at the end of `data`, counts as padded with zeros. `parity` is overwritten.
     ///
     /// # Panics
     ///
@@ -98,7 +97,7 @@ impl Code {
     }
 }
 
-/// Why no code has the asked shape.
+/// Why there is no code of the requested shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShapeError {
     /// k is no power of two from 2 to 128 (RFC 3208 §11.8.1).
@@ -108,7 +107,7 @@ pub enum ShapeError {
     },
     /// n leaves no parity symbol.
     NoParity {
-        /// The asked k.
+        /// The requested k.
         k: u8,
         /// The refused n.
         n: u8,

@@ -4,9 +4,9 @@ use crate::{Code, kernel, lagrange};
 
 /// Makes plans that recover lost data symbols, and remembers the last few of them by erasure pattern.
 ///
-/// Loss repeats itself less often than one would wish: with independent loss a pattern of several erasures hardly ever comes
-/// again, and a plan is cheap beside its use (k² steps against k · symbol length for each lost symbol). A few plans are enough;
-/// they serve single losses, and one group decoded in parts.
+/// A few plans are enough. With independent loss a pattern of several erasures hardly ever recurs, and making a plan is cheap beside
+/// using it (k² steps against k · symbol length for each lost symbol); kept plans serve single losses, and a group that is decoded in
+/// parts.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     k: u8,
@@ -29,7 +29,7 @@ impl Decoder {
 
     /// How to recover the data symbols missing in `present`; `None` while fewer than k symbols are there.
     ///
-    /// All present data symbols are used, and the lowest parity symbols make up the number.
+    /// It uses all data symbols present, and as many parity symbols as are needed, the lowest first.
     ///
     /// # Panics
     ///
@@ -47,7 +47,7 @@ impl Decoder {
         Some(Plan { missing: &plan.missing, sources: &plan.sources, coefficients: &plan.coefficients })
     }
 
-    /// Fills the slot used longest ago, or a new one, with the plan for exactly the symbols of `key`.
+    /// Computes the plan for exactly the symbols of `key`, in a new slot or in the least recently used one.
     fn compute(&mut self, key: Present) -> usize {
         let slot = if self.plans.len() < self.capacity {
             self.plans.push(CachedPlan::default());
@@ -89,9 +89,9 @@ impl<'a> Plan<'a> {
 
     /// Recovers all missing symbols.
     ///
-    /// `symbols` are those of [`sources`](Self::sources), in that order; a shorter one counts as filled up with zeros. `out` is
-    /// overwritten: it is cut into as many equal rows as symbols are missing, row i receiving symbol `missing()[i]`, and the
-    /// length of a row is the length of a symbol. Nothing happens when nothing is missing.
+    /// `symbols` are those of [`sources`](Self::sources), in that order; a shorter one counts as padded with zeros. `out` is
+    /// overwritten: it is cut into as many equal rows as symbols are missing, row i receiving symbol `missing()[i]`, and the length of
+    /// a row is the length of a symbol. Nothing happens when nothing is missing.
     ///
     /// # Panics
     ///
@@ -120,7 +120,7 @@ impl Present {
         Self::default()
     }
 
-    /// Adds an index; false when it was there.
+    /// Adds an index; false if it was there already.
     pub fn insert(&mut self, index: u8) -> bool {
         let word = &mut self.bits[index as usize / 64];
         let bit = 1 << (index % 64);

@@ -1,11 +1,11 @@
-//! Bodies of the fuzz targets: called by the fuzzer with what it makes up, and by the tests over `corpus/`.
+//! Bodies of the fuzz targets: called by the fuzzer with inputs that it makes up, and by the tests with those in `corpus/`.
 
 use crate::{Code, Decoder, Present};
 
-/// Encodes and decodes a group that is shaped by `input`, and holds the result against what went in.
+/// Encodes and decodes a group that is shaped by `input`, and compares the result with what went in.
 ///
 /// The bytes say, in order: k, n, the length of a symbol, how many data symbols exist, a seed that picks which symbols arrive,
-/// and the data, repeated as often as needed. Each input is meaningful; one that is too short for the header is passed over.
+/// and the data, repeated as often as needed. Every input has a meaning; one that is too short for the header is ignored.
 ///
 /// # Panics
 ///

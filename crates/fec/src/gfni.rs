@@ -1,4 +1,4 @@
-//! AVX-512 with GFNI: 64 bytes at a time, a product is one instruction.
+//! AVX-512 with GFNI: 64 bytes at a time; a product is one instruction.
 
 use std::arch::x86_64::{
     __m512i, _mm512_gf2p8affine_epi64_epi8, _mm512_loadu_si512, _mm512_mask_storeu_epi8,
@@ -63,7 +63,7 @@ fn multiply_rows<const ROWS: usize>(block: Block<'_>, sources: &[&[u8]]) {
     }
 }
 
-/// The bytes from `at`, filled up with zeros.
+/// The bytes from `at`, padded with zeros.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn load(source: &[u8], at: usize) -> __m512i {
     let rest = source.get(at..).unwrap_or_default();

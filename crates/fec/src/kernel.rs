@@ -1,7 +1,7 @@
 //! The choice of a kernel: the widest that the processor has.
 //!
-//! Each kernel asks the processor (the answer is remembered by the standard library) and says whether it did the work. All of them
-//! compute what [`scalar::product`] says.
+//! Each kernel asks what the processor can do (the standard library remembers the answer) and returns whether it did the work. All of
+//! them give the result of [`scalar::product`].
 
 #[cfg(target_arch = "aarch64")]
 use crate::neon;

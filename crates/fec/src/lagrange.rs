@@ -1,4 +1,4 @@
-//! Coefficients that carry values of a polynomial from k points to other points.
+//! Coefficients that give a polynomial's values at other points from its values at k points.
 
 use crate::gf::{EXP, LOG};
 
@@ -7,8 +7,8 @@ fn point(index: u8) -> u8 {
     if index == 0 { 0 } else { EXP[index as usize - 1] }
 }
 
-/// For each target a row of one coefficient a source, appended to `rows`: the value at a target is the sum over the sources of
-/// coefficient × value.
+/// Appends to `rows`, for each target, a coefficient for each source: the value at a target is the sum over the sources of coefficient
+/// × value.
 ///
 /// With A(x) the product of (x - s) over the sources, the coefficient of source s at target t is A(t) / ((t - s) · A'(s)). All
 /// indices differ, so that no factor is 0 and the work is sums of logarithms: k² + k · targets of them.

@@ -1,16 +1,16 @@
 //! Reed-Solomon erasure code over GF(2^8), as PGM (RFC 3208 §11) uses it.
 //!
 //! A group is k data symbols; from them up to n - k parity symbols are made, and any k of the n give the data back. A symbol is
-//! a run of bytes; byte i of a parity symbol depends on byte i of each data symbol and on nothing else, so that a symbol may be
-//! cut into columns and each part coded by a call of its own (PGM codes the payload and the two bytes of original length so).
+//! a run of bytes; byte i of a parity symbol depends on byte i of each data symbol and on nothing else, so a symbol may be cut into
+//! columns, each coded by a call of its own (as PGM's payload and the two bytes of its original length are).
 //!
 //! # The code
 //!
 //! Field polynomial 0x11D, generator element α = 2. The generator matrix is L. Rizzo's systematic one, G = V · V_kk⁻¹ with V the
 //! Vandermonde matrix over the points 0, 1, α, α², …: the code that RFC 3208 appendix A refers to, that OpenPGM puts on the wire
-//! and that the `zfec` package computes. Put as polynomials: the data symbols are the values of a polynomial of degree below k at
-//! the first k points, and the parity symbols are its values at the next n - k points. All coefficients here are therefore
-//! Lagrange's, computed directly; no matrix is inverted.
+//! and that the `zfec` package computes. In terms of polynomials: the data symbols are the values of a polynomial of degree below k at
+//! the first k points, and the parity symbols are its values at the next n - k points. All coefficients here are therefore Lagrange's,
+//! computed directly; no matrix is inverted.
 //!
 //! # Order of calls
 //!
@@ -21,9 +21,9 @@
 //! # Memory, panics, unsafe
 //!
 //! All symbol memory is the caller's. Once warm nothing allocates: a decoder keeps a fixed number of plans and reuses their
-//! memory. Functions panic only for errors of the calling program, each said at the function; nothing that a peer sends can
-//! cause one as long as indices are checked against k and n. `unsafe` stands only in the kernels for particular instruction sets,
-//! each in a file beside `scalar.rs`, which all of them equal.
+//! memory. Functions panic only on errors of the calling program, which each function documents; nothing that a peer sends can cause a
+//! panic as long as indices are checked against k and n. Only the kernels for particular instruction sets use `unsafe`; each is in its
+//! own file and computes what `scalar.rs` does.
 #![deny(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]

@@ -1,4 +1,4 @@
-//! NEON: 16 bytes at a time, a product is two look-ups of halves.
+//! NEON: 16 bytes at a time; a product is two table look-ups, one for each nibble.
 
 use std::arch::aarch64::{
     uint8x16_t, vandq_u8, vdupq_n_u8, veorq_u8, vld1q_u8, vqtbl1q_u8, vshrq_n_u8, vst1q_u8,
@@ -51,14 +51,14 @@ fn multiply_rows<const ROWS: usize>(block: Block<'_>, sources: &[&[u8]]) {
     }
 }
 
-/// The products of a coefficient with the halves of a byte.
+/// The products of a coefficient with low nibbles and with high nibbles.
 #[target_feature(enable = "neon")]
 fn table(coefficient: u8) -> [uint8x16_t; 2] {
     // SAFETY: each table has the 16 bytes that are read.
     NIBBLES[usize::from(coefficient)].each_ref().map(|half| unsafe { vld1q_u8(half.as_ptr()) })
 }
 
-/// The bytes from `at`, filled up with zeros.
+/// The bytes from `at`, padded with zeros.
 #[target_feature(enable = "neon")]
 fn load(source: &[u8], at: usize) -> uint8x16_t {
     let rest = source.get(at..).unwrap_or_default();

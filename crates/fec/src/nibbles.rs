@@ -1,10 +1,10 @@
-//! Products by halves: what kernels without an instruction for the field look up.
+//! Products by nibble: the tables of the kernels that have no instruction for the field.
 
 use crate::gf::times_x;
 
-/// For each coefficient its products with the 16 low halves of a byte, and with the 16 high halves. A byte's product is the sum of
-/// the two, each found by one shuffle of a vector (Plank et al., "Screaming Fast Galois Field Arithmetic Using Intel SIMD
-/// Instructions", 2013).
+/// For each coefficient, its products with the 16 low nibbles and with the 16 high nibbles. The product with a byte is the sum of two
+/// of them, each looked up by one vector shuffle (Plank et al., "Screaming Fast Galois Field Arithmetic Using Intel SIMD Instructions",
+/// 2013).
 pub(crate) static NIBBLES: [[[u8; 16]; 2]; 256] = nibbles();
 
 const fn nibbles() -> [[[u8; 16]; 2]; 256] {
@@ -14,7 +14,7 @@ const fn nibbles() -> [[[u8; 16]; 2]; 256] {
         let mut power = coefficient as u8;
         let mut bit = 0;
         while bit < 8 {
-            // Products with numbers whose highest bit is this one: those without it, already made, plus the power.
+            // Products with nibbles whose highest bit is this one: the products without that bit, already made, plus the power.
             let first = 1 << (bit % 4);
             let mut low = 0;
             while low < first {

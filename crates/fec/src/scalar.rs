@@ -1,16 +1,16 @@
-//! The kernel without an instruction set: what every other kernel has to equal.
+//! The portable kernel, whose results every other kernel has to match.
 //!
-//! It needs no look-up of elements: a coefficient is a sum of powers of x, so a row of the product is, for each power, a plain sum
-//! (XOR) of those sources whose coefficient has it, and the eight sums are put together by Horner's rule at the end. The sums of
-//! each four sources (16 of them) are made once for all rows, the method of the four Russians; so one source costs a row two XORs
-//! of machine words. Strips of a few words keep everything in registers and the first cache, and the compiler turns them into
-//! whatever vector instructions the target has.
+//! It looks up no field elements. A coefficient is a sum of powers of x, so a row of the product is, for each power, a plain sum (XOR)
+//! of those sources whose coefficient has it; Horner's rule then combines the eight sums. The 16 possible sums of every four sources
+//! are made once for all rows (the method of the four Russians), so each source costs a row two XORs for each machine word. Strips of a
+//! few words keep everything in registers and the first cache, and the compiler turns them into whatever vector instructions the target
+//! has.
 
 use crate::gf::REDUCTION;
 
-/// Overwrites the rows of `out` with matrix × sources; a source shorter than a row counts as filled up with zeros.
+/// Overwrites the rows of `out` with matrix × sources; a source shorter than a row counts as padded with zeros.
 ///
-/// `matrix` has a row of one coefficient a source for each row of `out`.
+/// `matrix` has a row for each row of `out`, with a coefficient for each source.
 ///
 /// # Panics
 ///
@@ -46,7 +46,7 @@ const QUADS: usize = MAX_SOURCES / 4;
 
 type Strip = [u64; WORDS];
 
-/// For each row, power of x and quad, which of the quad's 16 sums belongs to it: the coefficients, turned by bits.
+/// For each row, power of x and quad, which of the quad's 16 sums is added: the coefficients, transposed by bits.
 struct Choices {
     rows: [[[u8; QUADS]; 8]; ROWS],
 }
@@ -117,7 +117,7 @@ fn double(mut strip: Strip) -> Strip {
     strip
 }
 
-/// The strip of `source` that begins at `at`, filled up with zeros.
+/// The strip of `source` that begins at `at`, padded with zeros.
 fn load(source: &[u8], at: usize) -> Strip {
     let mut bytes = [0; STRIP];
     let rest = source.get(at..).unwrap_or_default();

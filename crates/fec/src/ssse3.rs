@@ -1,4 +1,4 @@
-//! SSSE3: 16 bytes at a time, a product is two look-ups of halves.
+//! SSSE3: 16 bytes at a time; a product is two table look-ups, one for each nibble.
 
 use std::arch::x86_64::{
     __m128i, _mm_and_si128, _mm_loadu_si128, _mm_set1_epi8, _mm_setzero_si128, _mm_shuffle_epi8,
@@ -53,14 +53,14 @@ fn multiply_rows<const ROWS: usize>(block: Block<'_>, sources: &[&[u8]]) {
     }
 }
 
-/// The products of a coefficient with the halves of a byte.
+/// The products of a coefficient with low nibbles and with high nibbles.
 #[target_feature(enable = "ssse3")]
 fn table(coefficient: u8) -> [__m128i; 2] {
     // SAFETY: each table has the 16 bytes that are read.
     NIBBLES[usize::from(coefficient)].each_ref().map(|half| unsafe { _mm_loadu_si128(half.as_ptr().cast()) })
 }
 
-/// The bytes from `at`, filled up with zeros.
+/// The bytes from `at`, padded with zeros.
 #[target_feature(enable = "ssse3")]
 fn load(source: &[u8], at: usize) -> __m128i {
     let rest = source.get(at..).unwrap_or_default();
