@@ -1,7 +1,7 @@
-//! Amounts as text: rates, bytes and times, read, and shown as they would be read again.
+//! Amounts as text: rates, bytes and times are read, and shown in a form that can be read again.
 //!
-//! A number and a unit, in either case; without a unit it is bits a second, bytes, or seconds. What cannot be read is an error that
-//! says what to give.
+//! An amount is a number and a unit, in upper or lower case; without a unit it is in bits a second, bytes, or seconds. The error for a
+//! text that cannot be read says what to give.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub fn rate(text: &str) -> Result<u64, &'static str> {
     scaled(text, &units).filter(|&rate| (8.0..=1e12).contains(&rate)).map(|rate| rate as u64).ok_or(TAKES)
 }
 
-/// The rate as [`rate`] reads it.
+/// The rate as text that [`rate`] reads.
 #[must_use]
 pub fn show_rate(bps: u64) -> String {
     let units = [(1_000_000_000, "gbit"), (1_000_000, "mbit"), (1000, "kbit")];
@@ -29,7 +29,7 @@ pub fn bytes(text: &str) -> Result<u64, &'static str> {
         .ok_or(TAKES)
 }
 
-/// The bytes as [`bytes()`] reads them.
+/// The bytes as text that [`bytes()`] reads.
 #[must_use]
 pub fn show_bytes(bytes: u64) -> String {
     show_scaled(bytes, &[(1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")], "")
@@ -51,7 +51,7 @@ pub fn time(text: &str) -> Result<Duration, &'static str> {
     nanos.map(|nanos| Duration::from_nanos(nanos as u64)).ok_or(TAKES)
 }
 
-/// The time as [`time`] reads it.
+/// The time as text that [`time`] reads.
 #[must_use]
 pub fn show_time(time: Duration) -> String {
     let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! Plain multicast: a beacon that sends numbered datagrams to a group, and a listener that tells what it hears and what was lost.
+//! Plain multicast: a beacon that sends numbered datagrams to a group, and a listener that reports what it hears and what was lost.
 //!
 //! Nothing is repaired and nothing is answered: this is what a network does with multicast when nobody helps. Both run on the
 //! thread that opened them, one datagram at a time:
@@ -31,7 +31,7 @@ pub use listen::{Heard, Listener, ListenerConfig, Number, SourceSummary, Unheard
 pub use packet::Head;
 pub use send::{Beacon, BeaconConfig, Sent};
 
-/// The group and port that beacon and listener take if they are told no other.
+/// The default group and port of beacon and listener.
 pub const GROUP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(239, 192, 7, 1)), PORT);
 
 /// The port of [`GROUP`].

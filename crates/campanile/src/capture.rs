@@ -4,8 +4,8 @@
 //! `None`. [`Datagram::of_frame`] finds what may be PGM in a frame: the payload of UDP or of IP protocol 113, and
 //! [`Datagram::train`] cuts apart what was captured in one piece. A [`Sieve`] tells which of it is PGM, and what is wrong with it.
 //!
-//! A file is as hostile as a network: memory is bounded by [`FRAME_MAX`] and the interfaces of one section, work by the bytes
-//! that were read, and what makes no sense is an error that says so.
+//! A file can be as hostile as a network: memory is bounded by [`FRAME_MAX`] and the interfaces of one section, work by the bytes that
+//! are read, and what makes no sense is an error.
 
 mod datagram;
 pub mod fuzz;
@@ -26,7 +26,7 @@ pub use sieve::{Flaw, Seen, Sieve, Verdict};
 
 use source::Source;
 
-/// The largest frame that a capture may hold, in bytes: what the usual tools never exceed.
+/// The largest frame that a capture may hold, in bytes; the usual tools never exceed it.
 pub const FRAME_MAX: usize = 256 * 1024;
 
 /// The frames of a capture file, in their order.
@@ -58,7 +58,7 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
 }
 
-/// A frame's facts as a format states them; its bytes lie in the source.
+/// What the file says about a frame; its bytes are in the source.
 #[derive(Clone, Copy, Debug)]
 struct Record {
     time: Option<Duration>,
@@ -86,7 +86,7 @@ impl<R: Read> Capture<R> {
     /// The next frame; `None` at the end of the file.
     ///
     /// # Errors
-    /// The file cannot be read, ends in the middle, or contradicts itself. What was read until then stands.
+    /// The file cannot be read, ends in the middle, or contradicts itself. What was read until then remains valid.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         let record = match &mut self.format {
             Format::Pcap(header) => header.next_record(&mut self.source)?,
@@ -106,7 +106,7 @@ enum Order {
 }
 
 impl Order {
-    /// The number in the two bytes at `at`, which the caller knows to be there.
+    /// The number in the two bytes at `at`, which must exist.
     fn u16(self, bytes: &[u8], at: usize) -> u16 {
         let bytes = [bytes[at], bytes[at + 1]];
         match self {
@@ -115,7 +115,7 @@ impl Order {
         }
     }
 
-    /// The number in the four bytes at `at`, which the caller knows to be there.
+    /// The number in the four bytes at `at`, which must exist.
     fn u32(self, bytes: &[u8], at: usize) -> u32 {
         let bytes = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
         match self {
@@ -148,7 +148,7 @@ pub enum CaptureError {
 pub enum Corruption {
     /// A version that is not known.
     Version,
-    /// The two lengths of a block differ, or cannot be.
+    /// The two lengths of a block differ, or are impossible.
     BlockLength,
     /// Bytes that are no byte-order magic.
     ByteOrder,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A moment, in nanoseconds since a [`Clock`] was made. State machines are given it; they never ask for it.
+/// A moment, in nanoseconds since a [`Clock`] was made. State machines get it as an argument and never read a clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Instant(u64);
 
@@ -15,12 +15,12 @@ impl Instant {
         self.0
     }
 
-    /// The time since `earlier`; nothing if that is not earlier.
+    /// The time since `earlier`; zero if that is not earlier.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// This moment and a duration; it stops at the end of time (584 years).
+    /// The moment `duration` later; at most the last one that can be told (584 years).
     pub(crate) fn after(self, duration: Duration) -> Self {
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(ns))
@@ -43,7 +43,7 @@ impl Clock {
         Instant::default().after(self.origin.elapsed())
     }
 
-    /// A moment in the terms of the engine's deadlines; `None` is beyond what the system can wait for.
+    /// A moment as a deadline for the engine; `None` if it is beyond what the system can wait for.
     pub(crate) fn deadline(&self, at: Instant) -> Option<std::time::Instant> {
         self.origin.checked_add(Duration::from_nanos(at.as_ns()))
     }

@@ -8,7 +8,7 @@ use campanile_engine::cpu;
 /// The processors that this process may use, by the system's numbers, ascending. Never empty.
 ///
 /// # Errors
-/// The system does not tell.
+/// The system does not report it.
 pub fn allowed() -> io::Result<Vec<usize>> {
     cpu::allowed()
 }
@@ -26,12 +26,12 @@ pub fn first(count: usize) -> Result<Vec<usize>, CoresError> {
     Ok(cores)
 }
 
-/// The processors named, or all of them if none is.
+/// The named processors, or all of them if none is named.
 pub(crate) fn or_all(named: &[usize]) -> io::Result<Vec<usize>> {
     if named.is_empty() { allowed() } else { Ok(named.to_vec()) }
 }
 
-/// Why a process does not get the processors that it asks for.
+/// Why a process does not get the processors that it asked for.
 #[derive(Debug)]
 pub enum CoresError {
     /// None, or more than there are.
@@ -41,7 +41,7 @@ pub enum CoresError {
         /// How many this process may use.
         available: usize,
     },
-    /// The system did not tell which there are.
+    /// The system did not report which there are.
     System(io::Error),
 }
 

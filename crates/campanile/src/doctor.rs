@@ -1,7 +1,8 @@
-//! What on this machine makes datagrams slow or keeps them away, and what to do about it.
+//! What on this machine slows datagrams down or keeps them away, and what to do about it.
 //!
-//! [`examine`] reads what the system tells (`/proc` and `/sys` on Linux) and tries what can be tried without harm. Each [`Finding`]
-//! has its evidence, what it costs, what mends it and how to see that it did. Where the system does not tell, the finding says so.
+//! [`examine`] reads what the system reports (`/proc` and `/sys` on Linux) and tries what can be tried without harm. Each [`Finding`]
+//! has its evidence, its cost, a command that mends it and one that shows whether it did. Where the system does not report something,
+//! the finding says so.
 
 mod card;
 mod firewall;
@@ -26,7 +27,7 @@ use tree::Tree;
 /// What to look at beyond the machine itself.
 #[derive(Clone, Debug, Default)]
 pub struct Complaint {
-    /// The interface that datagrams come and go by; the one that the system takes for the group, if there is none.
+    /// The interface that datagrams come and go by; if `None`, the one that the system uses for the group.
     pub interface: Option<String>,
     /// The group that is not heard, with its port.
     pub group: Option<SocketAddr>,
@@ -59,7 +60,7 @@ pub struct Finding {
 pub enum Severity {
     /// As it should be.
     Fine,
-    /// The system does not tell.
+    /// The system does not report it.
     Unknown,
     /// It may matter.
     Notice,
@@ -83,7 +84,7 @@ impl Severity {
     }
 }
 
-/// Looks at this machine.
+/// Examines this machine.
 #[must_use]
 pub fn examine(complaint: &Complaint) -> Vec<Finding> {
     let tree = Tree::system();
@@ -94,7 +95,7 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
     };
     let interface = complaint.interface.clone().or_else(chosen);
     let interface = interface.as_deref();
-    // It counts what the others count too.
+    // First, so that what it receives is in the counters that the others read.
     let live = complaint.group.zip(complaint.listen);
     let mut findings: Vec<Finding> =
         live.into_iter().map(|(group, patience)| live::listen(&tree, group, interface, patience)).collect();
@@ -109,7 +110,7 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
         }
         findings.extend(interface::examine(&tree, interface, complaint.group, foreign));
     }
-    // Where this program listened itself, nobody else has to.
+    // If this program listens itself, no other program has to.
     let if_unheard = if live.is_some() { Severity::Notice } else { Severity::Warning };
     if let Some(group) = complaint.group {
         findings.extend(group::examine(&tree, group, interface, if_unheard));
@@ -135,7 +136,7 @@ impl Finding {
         Self::new(check, Severity::Unknown, "not known on this system")
     }
 
-    /// Settings are made outside, where they can be.
+    /// Adapts a command to be run on the host, where settings are not read-only.
     fn leave(&mut self) {
         if let Some(fix) = self.fix.as_mut().filter(|fix| fix.starts_with("sysctl ")) {
             *fix =
@@ -143,7 +144,7 @@ impl Finding {
         }
     }
 
-    /// No worse than that.
+    /// The finding with a severity of at most `most`.
     fn at_most(self, most: Severity) -> Self {
         Self { severity: self.severity.min(most), ..self }
     }

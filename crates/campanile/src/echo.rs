@@ -1,7 +1,7 @@
 //! An echo server that mirrors trains: what arrives goes back from the memory it arrived in.
 //!
 //! [`EchoServer::start`] binds the port, starts a worker for each core and returns; [`EchoServer::snapshot`] reads the counters
-//! of a running server; [`EchoServer::stop`] or a [`Stopper`] ends it, and [`EchoServer::join`] gives the last word.
+//! of a running server; [`EchoServer::stop`] or a [`Stopper`] ends it, and [`EchoServer::join`] returns the final counters.
 //!
 //! ```no_run
 //! use campanile::echo::{EchoConfig, EchoServer};
@@ -14,7 +14,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Not everybody is answered: `docs/echo.md` has the rules, [`Cause`] their names.
+//! Not every packet is answered: the rules are in `docs/echo.md`, their names in [`Cause`].
 
 mod counts;
 mod fingerprint;
@@ -55,7 +55,7 @@ pub struct EchoConfig {
     pub bind: Option<IpAddr>,
     /// The port; 0 lets the system choose.
     pub port: u16,
-    /// The processors to work on, a worker each; empty for all that the process may use.
+    /// The processors to use, with one worker each; empty for all that the process may use.
     pub cores: Vec<usize>,
     /// The engine's backend.
     pub backend: Choice,
@@ -70,7 +70,8 @@ pub struct EchoConfig {
     pub small_limits: SmallLimits,
     /// Raw echo (RFC 862): datagrams of any size are answered without a cap on the short ones.
     pub rfc862: bool,
-    /// Ports of other echo servers, on this host or elsewhere, whose packets are not answered. The server's own is known.
+    /// Ports of other echo servers, on this host or elsewhere, whose packets are not answered. The server's own port is always one of
+    /// them.
     pub other_ports: Vec<u16>,
 }
 
@@ -102,7 +103,7 @@ pub struct EchoServer {
 
 type EchoBoard = Board<{ EchoCounts::WORDS }>;
 
-/// How a server runs: what was asked for, as far as the system gave it.
+/// How a server runs: what the system granted of what was asked for.
 #[derive(Clone, Debug, Serialize)]
 pub struct EchoDescription {
     /// The address and port that it listens on.
@@ -128,7 +129,7 @@ pub struct EchoDescription {
 /// What a server has counted so far.
 #[derive(Clone, Debug, Serialize)]
 pub struct EchoSnapshot {
-    /// The sum of all cores, and what their sockets dropped since they last had a turn.
+    /// The sum of all cores, including what their sockets have dropped since the workers last looked.
     pub total: EchoCounts,
     /// Each core, in the order of [`EchoDescription::cores`].
     pub cores: Vec<EchoCounts>,
@@ -149,7 +150,7 @@ impl EchoServer {
         &self.description
     }
 
-    /// The counters as they stand.
+    /// The current counters.
     #[must_use]
     pub fn snapshot(&self) -> EchoSnapshot {
         read(&self.boards, &self.meters)
@@ -216,7 +217,7 @@ impl Bound {
         let receive_buffer = group.sockets[0].granted().receive;
         let key = Key::random();
         let boards: Vec<_> = cores.iter().map(|_| Arc::new(EchoBoard::new())).collect();
-        // Workers that share one socket have one meter: the first has it.
+        // Workers that share one socket have one meter, which is the first worker's.
         let own = if group.shard == Shard::None { 1 } else { group.sockets.len() };
         let meters = group.sockets[..own].iter().map(DropMeter::new).collect::<io::Result<Vec<_>>>();
         let meters: Arc<[DropMeter]> = meters.map_err(|error| EchoError::Bind { address, error })?.into();
@@ -265,8 +266,8 @@ fn bind(config: &EchoConfig, cores: &[usize]) -> Result<Group, EchoError> {
     }
 }
 
-/// Whether the failure of a wildcard bind may come from a lack of IPv6. Systems name that in several ways; what they name
-/// clearly is the other causes.
+/// Whether a wildcard bind may have failed for lack of IPv6. Systems report that with different errors, so the causes that have clear
+/// ones are ruled out instead.
 fn is_without_v6(error: &io::Error) -> bool {
     !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
@@ -274,7 +275,7 @@ fn is_without_v6(error: &io::Error) -> bool {
 /// Why an echo server did not start.
 #[derive(Debug)]
 pub enum EchoError {
-    /// The system does not tell which processors there are.
+    /// The system does not report which processors there are.
     Cores(io::Error),
     /// The address or port cannot be bound.
     Bind {

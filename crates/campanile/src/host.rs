@@ -1,7 +1,6 @@
-//! What the system tells of itself: the machine, its load, and what it has counted of the network.
+//! What the system reports about itself: the machine, its load, and its network counters.
 //!
-//! All of it is read from files (`/proc` and `/sys` on Linux). A system that has no such file simply does not tell: every such
-//! fact is an `Option`.
+//! All of it is read from files (`/proc` and `/sys` on Linux). Every fact is an `Option`: `None` on a system that has no such file.
 
 mod counters;
 mod environment;

@@ -1,9 +1,9 @@
 //! A load client: it sends packets to an echo server, and measures rates, loss and round trips.
 //!
-//! The loop is closed or open ([`Pace`]). In a closed loop each socket sends its next packet when one of its window was answered,
-//! or was given up: the server sets the pace, and a slow server is asked less. In an open loop the clock sets the pace: packet `k`
-//! is due `k / rate` seconds after the start, whatever became of those before it, and its latency counts from then. What the
-//! client itself was late is told apart ([`LoadReport::send_lag`]), and spoils the run when it is too much ([`Spoiled`]).
+//! The loop is closed or open ([`Pace`]). In a closed loop each socket sends its next packet when one of its window has been answered
+//! or given up: the server sets the pace, and a slow server gets fewer packets. In an open loop the clock sets the pace: packet `k` is
+//! due `k / rate` seconds after the start, whatever became of those before it, and its latency counts from then. How late the client
+//! itself sent is reported separately ([`LoadReport::send_lag`]), and spoils the run when it is too much ([`Spoiled`]).
 //!
 //! ```no_run
 //! use campanile::load::{Load, LoadConfig};
@@ -115,7 +115,7 @@ impl Load {
     /// Opens the sockets and starts the workers.
     ///
     /// # Errors
-    /// A number out of range, a target that is a group, no way to the target, no more sockets, or a worker cannot start.
+    /// A number is out of range, the target is a group, there is no route to it or no socket left, or a worker cannot start.
     pub fn start(config: &LoadConfig) -> Result<Self, LoadError> {
         config.check()?;
         let cores = cores::or_all(&config.cores).map_err(LoadError::Cores)?;
@@ -159,13 +159,13 @@ impl Load {
         self.backend
     }
 
-    /// Why the backend is another than the one asked for, if it is.
+    /// Why another backend is in use than the one asked for, if so.
     #[must_use]
     pub fn fallback(&self) -> Option<&str> {
         self.fallback.as_deref()
     }
 
-    /// The counters as they stand.
+    /// The current counters.
     #[must_use]
     pub fn progress(&self) -> LoadCounts {
         read(&self.boards)
@@ -191,8 +191,8 @@ impl Load {
     /// Waits until the load has ended, and returns what it measured.
     ///
     /// # Errors
-    /// Nothing listens at the target, nothing ever came back, it was ended before there was anything to measure or did not get to it, or
-    /// a worker failed.
+    /// Nothing listens at the target, nothing ever came back, nothing was measured because the run was stopped first or the client was
+    /// too late, or a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
         let Self { crew, boards, timings, before, config, backend, receive_buffer, .. } = self;
         let ended = crew.join();
@@ -224,7 +224,7 @@ impl Load {
     }
 }
 
-/// There is something to report.
+/// Refuses a run that has nothing to report.
 fn check_measured(
     config: &LoadConfig,
     ended: Result<(), WorkerError>,
@@ -251,8 +251,8 @@ fn read(boards: &[Arc<LoadBoard>]) -> LoadCounts {
     counts.reduce(LoadCounts::merge).unwrap_or_default()
 }
 
-/// A socket whose only peer is the target. Its port is not the target's: a careful echo server takes what comes from its own port
-/// for the work of another server.
+/// A socket whose only peer is the target. Its port is not the target's: a careful echo server does not answer packets from its own
+/// port number, which may be another server's.
 fn connect(config: &LoadConfig) -> io::Result<UdpSocket> {
     let target = config.target;
     let every = match target.ip() {

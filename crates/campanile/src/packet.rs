@@ -5,7 +5,7 @@
 //!  | sequence      | timestamp, ns | payload ...
 //! ```
 //!
-//! Both numbers are little-endian. There is no magic and no direction: a server needs to understand nothing of it.
+//! Both numbers are little-endian. There is no magic number and no direction: a server need not understand any of it.
 
 /// The first 16 bytes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

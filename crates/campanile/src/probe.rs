@@ -5,30 +5,30 @@
 //!  | "CmPb"   | version | kind | zero | nonce | cookie | ask: zero, account: words |
 //! ```
 //!
-//! All numbers are little-endian. An ask has 256 bytes, so no answer is larger than what it answers. Its kind says its direction:
-//! an answer is never answered. The first answer is a cookie, which whoever gave a forged source does not see; an ask that brings it
-//! back gets the account. A mirror that knows nothing of this sends the ask back as it came, and so tells that it is one. One that
-//! knows another version does the same.
+//! All numbers are little-endian. An ask has 256 bytes, so no answer is larger than the ask. The kind tells the direction: an answer is
+//! never answered. The first answer is a cookie, which never reaches a sender with a forged source address; an ask that returns the
+//! cookie gets the account. A mirror that knows no probes, or another version of them, sends the ask back unchanged, which shows that
+//! it is a mirror.
 
 use crate::echo::EchoCounts;
 
-/// A probe as it stands in a datagram.
+/// What a probe datagram says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Probe {
     /// Asks for the account; without a cookie it asks for one.
     Ask { nonce: u64, cookie: u64 },
-    /// Whoever brings this cookie is told the account.
+    /// An ask with this cookie gets the account.
     Cookie { nonce: u64, cookie: u64 },
     /// What the server has counted.
     Account { nonce: u64, account: Account },
 }
 
-/// What an echo server tells of itself.
+/// What an echo server reports about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
     /// Since its start.
     pub(crate) uptime_ns: u64,
-    /// Threads, one a core.
+    /// Threads, one per core.
     pub(crate) workers: u64,
     /// Bytes of receive buffer of each socket.
     pub(crate) receive_buffer: u64,
@@ -103,7 +103,7 @@ impl Account {
         let words: &[[u8; 8]; Self::WORDS] = words.try_into().ok().filter(|_| rest.is_empty())?;
         let words = words.map(u64::from_le_bytes);
         let [uptime_ns, workers, receive_buffer, busiest_ns, counts @ ..] = words;
-        // What is reckoned with them has room then.
+        // Bounds below which calculations with these numbers cannot overflow.
         let is_sound = words.iter().all(|&word| word <= COUNT_MAX)
             && (1..=WORKERS_MAX).contains(&workers)
             && receive_buffer <= BUFFER_MAX;

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A moment in universal time, shown as RFC 3339 has it: `2026-11-21T07:44:05.123456Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Utc {
-    /// The time since 1970 began.
+    /// The time since the start of 1970.
     since_1970: Duration,
 }
 
 impl Utc {
-    /// A moment by the time since 1970 began.
+    /// A moment, given as the time since the start of 1970.
     #[must_use]
     pub fn since_1970(since_1970: Duration) -> Self {
         Self { since_1970 }
@@ -19,7 +19,7 @@ impl Utc {
 }
 
 impl From<SystemTime> for Utc {
-    /// A clock before 1970 is shown as its beginning.
+    /// A clock before 1970 is shown as the start of 1970.
     fn from(time: SystemTime) -> Self {
         Self::since_1970(time.duration_since(UNIX_EPOCH).unwrap_or_default())
     }
@@ -35,7 +35,7 @@ impl fmt::Display for Utc {
     }
 }
 
-/// Year, month and day of a number of days since 1970 began.
+/// Year, month and day, from the number of days since the start of 1970.
 ///
 /// Years are counted from March, so that the leap day is the last of its year, and in eras of 400 years, which are all alike.
 fn date(days: u64) -> (u64, u64, u64) {
@@ -49,7 +49,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + next, month, day)
 }
 
-/// From the first of March of the year 0 on.
+/// Counted from the first of March of the year 0.
 const DAYS_BEFORE_1970: u64 = 719_468;
 const DAYS_OF_ERA: u64 = 146_097;
 

@@ -1,8 +1,8 @@
-//! Worker threads: one a core, each with an engine of its own.
+//! Worker threads: one per core, each with an engine of its own.
 //!
 //! A [`Crew`] starts them, stops them and joins them. Each worker is pinned to its processor and named after it, publishes its
-//! counters on a [`Board`] that it alone writes, and is stopped through its engine's waker. A worker that fails, or panics, takes
-//! the others with it: a run is whole or it is over.
+//! counters on a [`Board`] that it alone writes, and is stopped through its engine's waker. A worker that fails or panics stops the
+//! others too: a run never goes on without one of them.
 
 use std::fmt;
 use std::io;
@@ -35,7 +35,7 @@ pub(crate) struct Post<J> {
     pub(crate) job: J,
 }
 
-/// What the engines of a crew turned out to be. They are all alike.
+/// What the engines of a run are and can do; they are all alike.
 #[derive(Clone, Debug)]
 pub(crate) struct Engines {
     pub(crate) backend: Choice,
@@ -46,12 +46,12 @@ pub(crate) struct Engines {
 /// Stops a run from any thread. Clones stop the same run; stopping what has ended does nothing.
 #[derive(Clone, Debug)]
 pub struct Stopper {
-    /// Set once all workers stand ready.
+    /// Set once all workers are ready.
     wakers: Arc<OnceLock<Vec<Waker>>>,
 }
 
 impl Stopper {
-    /// Stops the one engine of a run that has no crew.
+    /// Stops the one engine of a run without worker threads.
     pub(crate) fn of(waker: Waker) -> Self {
         Self { wakers: Arc::new(OnceLock::from(vec![waker])) }
     }
@@ -99,7 +99,7 @@ impl Crew {
         drop(send_ready);
         let ready: Vec<Ready> = ready.iter().take(crew.running).collect();
         if ready.len() < crew.running {
-            // No worker begins without the message to start; the one that failed says why.
+            // No worker begins without the message to start. The one that failed returns the reason.
             drop(starts);
             return Err(crew.join().expect_err("a worker that was never ready has failed"));
         }
@@ -140,7 +140,7 @@ impl Crew {
         for (cpu, thread) in self.threads.drain(..) {
             let ended = thread.join().unwrap_or(Err(Failing::Panicked));
             let ended = ended.map_err(|failing| WorkerError { cpu, failing });
-            // A worker that was called off before it began is no news.
+            // That a worker was called off before it began follows from another failure, and is not reported.
             let is_news = !matches!(&ended, Err(WorkerError { failing: Failing::CalledOff, .. }));
             if is_news && first.is_ok() {
                 first = ended;
@@ -153,12 +153,12 @@ impl Crew {
 impl Drop for Crew {
     fn drop(&mut self) {
         self.stopper.stop();
-        // Whoever wanted to know has called `join`.
+        // Errors are for those who call `join`.
         let _ = self.join_all();
     }
 }
 
-/// What a worker tells the thread that started it.
+/// What a worker sends to the thread that started it.
 struct Ready {
     waker: Waker,
     engines: Engines,
@@ -185,7 +185,7 @@ where
         capabilities: engine.capabilities(),
     };
     let told = ready.send(Ready { waker: engine.waker(), engines });
-    // Whoever counts the ready workers sees by this that no more will come.
+    // Once all senders are dropped, the thread that counts ready workers knows that no more will come.
     drop(ready);
     if told.is_err() || start.recv().is_err() {
         return Err(Failing::CalledOff);
@@ -195,7 +195,7 @@ where
     Ok(())
 }
 
-/// Tells that a worker has ended, however it did, and stops the others if it did not end well.
+/// Reports the end of a worker, whatever its cause, and stops the others if it failed.
 struct End {
     stopper: Stopper,
     ended: Sender<()>,
@@ -231,7 +231,7 @@ enum Failing {
 }
 
 impl WorkerError {
-    /// What the system said, if it was that which it failed of.
+    /// The system's error, if that is why it failed.
     #[must_use]
     pub fn system(&self) -> Option<&io::Error> {
         match &self.failing {
@@ -267,8 +267,8 @@ impl fmt::Display for WorkerError {
 
 impl std::error::Error for WorkerError {}
 
-/// Counters that one thread writes and any thread reads. A reading may be a moment apart from one word to the next; after the
-/// writer was joined it is exact.
+/// Counters that one thread writes and any thread reads. Words read together may be from slightly different moments; once the writer
+/// has been joined they are exact.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Board<const WORDS: usize>([AtomicU64; WORDS]);

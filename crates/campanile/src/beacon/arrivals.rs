@@ -1,4 +1,4 @@
-//! What the numbers of one source's datagrams tell: what was lost, what came late, what came twice.
+//! What the numbers of one source's datagrams show: what was lost, what came late, what came twice.
 
 /// The numbers that arrived from one source since it was first heard.
 ///
@@ -9,7 +9,7 @@ pub struct Arrivals {
     pub first: u64,
     /// Datagrams that arrived, without duplicates.
     pub received: u64,
-    /// Numbers that were passed over and have not arrived since.
+    /// Numbers that were skipped and have not arrived since.
     pub lost: u64,
     /// Datagrams that arrived after one with a greater number.
     pub late: u64,
@@ -21,17 +21,17 @@ pub struct Arrivals {
     recent: u64,
 }
 
-/// What a datagram's number told.
+/// What a datagram's number shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is the next one, or a later one: so many before it are missing.
+    /// It is the next one, or a later one.
     Next {
-        /// Numbers passed over.
+        /// How many numbers before it were skipped.
         missing: u64,
     },
     /// It had been missing.
     Late,
-    /// It had arrived before, or is so old that it cannot be told.
+    /// It had arrived before, or is too old to know.
     Duplicate,
 }
 

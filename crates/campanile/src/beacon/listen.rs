@@ -1,4 +1,4 @@
-//! The side that listens.
+//! The listener.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
@@ -23,7 +23,7 @@ use crate::worker::Stopper;
 pub struct ListenerConfig {
     /// The group and port.
     pub group: SocketAddr,
-    /// The interfaces to listen on; every one that can, if there is none.
+    /// The interfaces to listen on; if empty, every one that can join the group.
     pub interfaces: Vec<Interface>,
 }
 
@@ -43,7 +43,7 @@ pub struct Listener {
     joined: Vec<String>,
     unheard: Vec<Unheard>,
     sources: HashMap<(SocketAddr, u64), Arrivals>,
-    /// What the last turn brought and nobody took yet: at most what the engine's buffers hold.
+    /// What the last poll brought and has not been taken yet: at most what the engine's buffers hold.
     waiting: VecDeque<Heard>,
     foreign: u64,
 }
@@ -68,13 +68,13 @@ pub struct Heard {
     pub time: Utc,
     /// Its bytes, head included.
     pub bytes: usize,
-    /// What its head says; `None` if no beacon sent it, or if there are more sources than are kept apart.
+    /// What its head says; `None` if no beacon sent it, or if there are more sources than are tracked.
     pub number: Option<Number>,
-    /// Its bytes behind the head; all of them if it has none.
+    /// Its bytes after the head; all of them if it has none.
     pub payload: Vec<u8>,
 }
 
-/// What the head of a datagram says, and what it tells of those before.
+/// What the head of a datagram says, and what it shows about earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number {
     /// Its number, from 0.
@@ -83,7 +83,7 @@ pub struct Number {
     pub sent: Utc,
     /// Nanoseconds from then until it was taken, by the two clocks.
     pub age_ns: i64,
-    /// What the number tells.
+    /// What the number shows.
     pub arrival: Arrival,
 }
 
@@ -97,11 +97,10 @@ pub struct SourceSummary {
 }
 
 impl Listener {
-    /// Joins the group on the chosen interfaces; without a choice on every interface that can. [`Listener::unheard`] tells which
-    /// cannot.
+    /// Joins the group on the chosen interfaces, or else on every interface that can; [`Listener::unheard`] lists those that cannot.
     ///
     /// # Errors
-    /// The address is no group, an interface that was chosen cannot, or none can.
+    /// The address is not a group, a chosen interface cannot join it, or none can.
     pub fn open(config: &ListenerConfig) -> Result<Self, BeaconError> {
         let group = config.group;
         if !group.ip().is_multicast() {
@@ -166,18 +165,18 @@ impl Listener {
         }
     }
 
-    /// What was heard so far, a line for each source, in no order.
+    /// What has been heard so far of each source, in no particular order.
     pub fn summary(&self) -> impl Iterator<Item = SourceSummary> {
         self.sources.iter().map(|(&(from, _), &arrivals)| SourceSummary { from, arrivals })
     }
 
-    /// Datagrams that were not of a beacon, or of more sources than are kept apart.
+    /// Datagrams that no beacon sent, or of more sources than are tracked.
     #[must_use]
     pub fn foreign(&self) -> u64 {
         self.foreign
     }
 
-    /// Datagrams that the kernel dropped because they came faster than they were taken, where it tells.
+    /// Datagrams that the kernel dropped because they came faster than they were taken, where it reports that.
     #[must_use]
     pub fn dropped_by_kernel(&self) -> u64 {
         self.engine.stats().dropped.kernel
@@ -215,7 +214,7 @@ fn name(listed: &[Listed], index: u32) -> Option<String> {
     listed.iter().find(|known| known.index == index).map(|known| known.name.clone())
 }
 
-/// What the head of a datagram tells. Sources are kept apart up to a bound: beyond it, new ones are strangers.
+/// What the head of a datagram tells. The number of sources that are tracked is bounded; beyond it, new ones count as foreign.
 fn number(
     sources: &mut HashMap<(SocketAddr, u64), Arrivals>,
     from: SocketAddr,
@@ -276,7 +275,8 @@ fn join_each(group: SocketAddr, interfaces: &[Interface]) -> Result<Joined, Beac
     Ok(Joined { sockets, joined: interfaces.iter().map(ToString::to_string).collect(), unheard: Vec::new() })
 }
 
-/// Joins on one more interface. The first makes the socket, and each one that the group is another group on.
+/// Joins on one more interface, with the socket of the first. A link-local group is a different one on each interface and has a socket
+/// for each.
 fn join(sockets: &mut Vec<UdpSocket>, group: SocketAddr, interface: &Interface) -> io::Result<()> {
     let membership = Membership { interface: Some(interface.clone()), ..Membership::any_source(group.ip()) };
     match sockets.last() {
@@ -289,7 +289,7 @@ fn join(sockets: &mut Vec<UdpSocket>, group: SocketAddr, interface: &Interface) 
     }
 }
 
-/// Sources that are kept apart.
+/// The most sources that are tracked.
 const SOURCES_MAX: usize = 4096;
-/// Bytes of receive buffer that are asked for: many datagrams of the greatest size.
+/// Bytes of receive buffer to ask for: many datagrams of the largest size.
 const RECEIVE_BUFFER: usize = 4 << 20;

@@ -1,4 +1,4 @@
-//! The datagram of a beacon: a head, and any payload behind it.
+//! The datagram of a beacon: a head, followed by any payload.
 //!
 //! ```text
 //!  0          8               16              24              32
@@ -7,10 +7,10 @@
 //!
 //! Numbers are big-endian; times are in nanoseconds since 1970.
 
-/// What stands in front of a beacon's payload.
+/// What precedes a beacon's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// When the beacon began: tells one that was started again from the one before.
+    /// When the beacon began, which tells a restarted beacon from the one before.
     pub started_ns: u64,
     /// The number of the datagram, from 0.
     pub sequence: u64,

@@ -1,4 +1,4 @@
-//! The side that sends.
+//! The beacon.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -23,7 +23,7 @@ pub struct BeaconConfig {
     pub count: Option<u64>,
     /// What each one says; the universal time, as text, if `None`.
     pub payload: Option<Vec<u8>>,
-    /// Bytes of each datagram: zeros follow the payload. As few as it takes if `None`.
+    /// Bytes of each datagram: zeros follow the payload. As few as possible if `None`.
     pub size: Option<usize>,
     /// Time to live or hop limit: 1 stays on the link.
     pub ttl: u8,
@@ -53,10 +53,10 @@ pub struct Beacon {
     config: BeaconConfig,
     stopper: Stopper,
     is_stopped: bool,
-    /// When the next datagram is due; never, beyond what a clock can tell.
+    /// When the next datagram is due; `None` if that is beyond what a clock can tell.
     due: Option<Instant>,
     started_ns: u64,
-    /// The number of the next datagram, and so of those sent.
+    /// The number of the next datagram, and so how many have been sent.
     pub(super) next: u64,
 }
 
@@ -75,7 +75,7 @@ impl Beacon {
     /// Makes the socket and the engine. The first datagram is due at once.
     ///
     /// # Errors
-    /// The address is no group, the size cannot be, or the system has no socket for it.
+    /// The address is not a group, the size is impossible, or the system has no socket for it.
     pub fn open(config: &BeaconConfig) -> Result<Self, BeaconError> {
         let group = config.group;
         if !group.ip().is_multicast() {
@@ -112,7 +112,7 @@ impl Beacon {
 
     /// Waits until the next datagram is due, and sends it; `None` when all were sent, or when it was stopped.
     ///
-    /// Datagrams keep to the times at which they are due: one that was late does not delay those after it.
+    /// Datagrams are due at fixed times: a late one does not delay those after it.
     ///
     /// # Errors
     /// The system refuses to send.
@@ -129,7 +129,7 @@ impl Beacon {
         let sent = self.send()?;
         self.next += 1;
         self.due = self.due.and_then(|due| due.checked_add(self.config.every));
-        // The memory comes back when the system has taken the datagram, or said why not: mostly at once.
+        // The buffer is free again when the system has taken the datagram or refused it, mostly at once.
         let mut patience = Duration::ZERO;
         while self.engine.stats().transmit_buffers_in_use > 0 {
             self.turn(Instant::now().checked_add(patience))?;

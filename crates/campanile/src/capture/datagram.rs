@@ -37,7 +37,7 @@ pub enum Carrier {
 }
 
 impl<'a> Datagram<'a> {
-    /// What a frame carries, if that is UDP or IP protocol 113. Of a packet in fragments only the first has a beginning to read.
+    /// What a frame carries, if that is UDP or IP protocol 113. Of a fragmented packet only the first fragment is read.
     #[must_use]
     pub fn of_frame(frame: &Frame<'a>) -> Option<Self> {
         let bytes = frame.link.ip(frame.bytes)?;
@@ -54,7 +54,7 @@ impl<'a> Datagram<'a> {
                 let [a, b, c, d, e, g, _, _] = *header;
                 let carrier =
                     Carrier::Udp { from: u16::from_be_bytes([a, b]), to: u16::from_be_bytes([c, d]) };
-                // What UDP says of its length counts where it says less than IP: the rest is padding.
+                // If the length in the UDP header is less than IP's, the rest is padding.
                 let len = usize::from(u16::from_be_bytes([e, g])).checked_sub(8);
                 let len = len.filter(|&len| len < rest.len() + missing).unwrap_or(rest.len() + missing);
                 let held = &rest[..len.min(rest.len())];
@@ -77,7 +77,7 @@ impl fmt::Display for Datagram<'_> {
     }
 }
 
-/// An IP packet as far as it concerns what it carries.
+/// What is needed of an IP packet to read its payload.
 struct IpPacket<'a> {
     from: IpAddr,
     to: IpAddr,
@@ -92,7 +92,7 @@ impl<'a> IpPacket<'a> {
         let header = bytes.first_chunk::<20>()?;
         let header_len = usize::from(header[0] & 0x0f) * 4;
         let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        // A length of 0 is left to the network card where the system hands it large packets.
+        // With segmentation offload a system may leave the length 0 for the network card to fill in.
         let total = if total == 0 { bytes.len() } else { total };
         if header_len < 20 || total < header_len {
             return None;
@@ -132,7 +132,7 @@ impl<'a> IpPacket<'a> {
     }
 }
 
-/// The protocol and the payload behind the extension headers of an IPv6 packet, and whether it is a fragment.
+/// The protocol and the payload after the extension headers of an IPv6 packet, and whether it is a fragment.
 fn behind_extensions(mut next: u8, mut rest: &[u8]) -> Option<(u8, &[u8], bool)> {
     let mut is_fragment = false;
     for _ in 0..EXTENSIONS_MAX {
@@ -155,7 +155,7 @@ fn behind_extensions(mut next: u8, mut rest: &[u8]) -> Option<(u8, &[u8], bool)>
     None
 }
 
-/// Extension headers in front of what an IPv6 packet carries.
+/// The most extension headers that are read.
 const EXTENSIONS_MAX: usize = 8;
 
 const HOP_BY_HOP: u8 = 0;

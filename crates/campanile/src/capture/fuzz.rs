@@ -2,7 +2,7 @@
 
 use super::{Capture, Datagram, FRAME_MAX, Sieve};
 
-/// Reads `input` as a capture file, judges every frame, and holds what was read against what the file can hold.
+/// Reads `input` as a capture file, judges every frame, and checks that no more is read than the file holds.
 ///
 /// # Panics
 /// When reading panics, or gives more than was there.

@@ -13,7 +13,7 @@ impl LinkType {
         self.name().is_some()
     }
 
-    /// The IP packet in a frame, with what may be padding behind it; `None` where there is no IP.
+    /// The IP packet in a frame, possibly followed by padding; `None` if there is none.
     pub(super) fn ip(self, frame: &[u8]) -> Option<&[u8]> {
         match self.0 {
             NULL | LOOP => frame.get(4..),
@@ -45,7 +45,7 @@ impl fmt::Display for LinkType {
     }
 }
 
-/// What an Ethernet frame carries, behind its VLAN tags.
+/// The IP packet in an Ethernet frame, after any VLAN tags.
 fn ethernet(frame: &[u8]) -> Option<&[u8]> {
     let mut at = 12;
     for _ in 0..=TAGS_MAX {
@@ -66,7 +66,7 @@ fn is_ip(ether_type: Option<u16>) -> bool {
     matches!(ether_type, Some(0x0800 | 0x86dd))
 }
 
-/// VLAN tags in front of what a frame carries.
+/// The most VLAN tags that are read.
 const TAGS_MAX: usize = 4;
 
 const NULL: u16 = 0;

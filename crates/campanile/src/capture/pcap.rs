@@ -10,7 +10,7 @@ use super::{CaptureError, Corruption, FRAME_MAX, LinkType, Order, Record};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     order: Order,
-    /// Nanoseconds in the unit of the times' second half.
+    /// Nanoseconds per unit of the fraction in a time.
     unit_ns: u32,
     link: LinkType,
 }
@@ -36,7 +36,7 @@ impl Header {
         if order.u16(rest, 0) != 2 {
             return Err(CaptureError::Corrupt(Corruption::Version));
         }
-        // The upper half of the field tells of checksums behind the frames.
+        // The upper half of the field is about checksums after the frames.
         let link = LinkType(order.u32(rest, 16) as u16);
         Ok(Self { order, unit_ns, link })
     }

@@ -97,7 +97,7 @@ impl Section {
         let snap_len = self.order.u32(block, 4);
         let mut interface = Interface { link, snap_len, resolution: 6, offset: 0 };
         let mut options = &block[8..];
-        // Options that do not fit their block are left unread: the frames can be told without them.
+        // Options that do not fit their block are ignored: the frames can be read without them.
         while options.len() >= 4 {
             let (code, len) = (self.order.u16(options, 0), usize::from(self.order.u16(options, 2)));
             let Some(value) = options.get(4..4 + len) else { break };
@@ -118,7 +118,7 @@ impl Section {
         Ok(())
     }
 
-    /// The facts of a frame, and where in its block it lies.
+    /// What a block says about its frame, and where in the block the frame is.
     fn packet(&self, kind: u32, block: &[u8]) -> Result<(Record, std::ops::Range<usize>), CaptureError> {
         let short = CaptureError::Corrupt(Corruption::ShortBlock);
         let head = if kind == SIMPLE_PACKET { 4 } else { 20 };
@@ -180,7 +180,7 @@ fn rest_of_block(len: u32, read: u32) -> Result<u32, CaptureError> {
     rest.ok_or(CaptureError::Corrupt(Corruption::BlockLength))
 }
 
-/// The length at the end of a block is the one at its front.
+/// Checks that the length at the end of a block equals the one at its front.
 fn closing(source: &mut Source<impl Read>, order: Order, len: u32) -> Result<(), CaptureError> {
     if order.u32(source.must(4)?, 0) == len {
         Ok(())
@@ -190,7 +190,7 @@ fn closing(source: &mut Source<impl Read>, order: Order, len: u32) -> Result<(),
 }
 
 const INTERFACE: u32 = 1;
-/// Obsolete, and still met.
+/// Obsolete, but still found.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
@@ -198,7 +198,7 @@ const ENHANCED_PACKET: u32 = 6;
 const RESOLUTION: u16 = 9;
 const OFFSET: u16 = 14;
 
-/// Bytes of a block that is kept while it is read: a frame and what is said about it.
+/// The most bytes of a block that is read as a whole: a frame and what is said about it.
 const BLOCK_MAX: usize = 2 * FRAME_MAX;
 /// Interfaces of one section.
 const INTERFACES_MAX: usize = 4096;

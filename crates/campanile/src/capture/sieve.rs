@@ -9,15 +9,15 @@ use crate::multicast::{Receipt, Report};
 
 /// Tells PGM from other traffic.
 ///
-/// IP protocol 113 is PGM. A UDP payload is PGM if it reads as a PGM packet with a right checksum, or if it goes to a port that
-/// was given, or to one that carried such a packet before: there, what does not read as PGM is broken PGM.
+/// IP protocol 113 is PGM. A UDP payload is PGM if it parses as a PGM packet with a correct checksum. To the ports that were given, and
+/// to those that carried such a packet before, every payload is PGM: what does not parse is broken PGM.
 #[derive(Clone, Debug)]
 pub struct Sieve {
-    /// A bit a port.
+    /// A bit for each port.
     ports: Box<[u64; 1024]>,
 }
 
-/// What a payload turned out to be: a packet, or one that is broken.
+/// What a PGM payload is: a packet, or a broken one.
 pub type Verdict<'a> = Result<Seen<'a>, Flaw>;
 
 /// A packet that breaks no rule.
@@ -25,9 +25,9 @@ pub type Verdict<'a> = Result<Seen<'a>, Flaw>;
 pub enum Seen<'a> {
     /// One of RFC 3208.
     Packet(Packet<'a>),
-    /// What a receiver of ours tells the source (`docs/multicast.md`).
+    /// What our receivers report to the source (`docs/multicast.md`).
     Report(Session, Report),
-    /// What the source answers.
+    /// The source's answer to a report.
     Receipt(Session, Receipt),
 }
 
@@ -46,7 +46,7 @@ pub enum Flaw {
 }
 
 impl Sieve {
-    /// A sieve that takes every UDP payload to `ports` for PGM.
+    /// A sieve that takes every UDP payload to one of `ports` for PGM.
     #[must_use]
     pub fn new(ports: &[u16]) -> Self {
         let mut sieve = Self { ports: Box::new([0; 1024]) };
@@ -70,7 +70,7 @@ impl Sieve {
         if expected {
             return Some(parsed.map_err(Flaw::Malformed));
         }
-        // Without a checksum too much that is not PGM would pass.
+        // Without a checksum too much other traffic would pass as PGM.
         let seen = parsed.ok()?;
         HeaderView::new(datagram.payload).filter(|header| header.has_checksum())?;
         if let Carrier::Udp { to, .. } = datagram.carrier {

@@ -40,13 +40,13 @@ impl<R: Read> Source<R> {
         self.exactly(len)?.ok_or(CaptureError::CutShort)
     }
 
-    /// Passes over `len` bytes, which must be there.
+    /// Skips `len` bytes, which must be there.
     pub(super) fn skip(&mut self, len: u64) -> Result<(), CaptureError> {
         let passed = io::copy(&mut self.reader.by_ref().take(len), &mut io::sink());
         if passed.map_err(CaptureError::Read)? < len { Err(CaptureError::CutShort) } else { Ok(()) }
     }
 
-    /// The frame is this part of what was read last.
+    /// Sets which part of what was read last is the frame.
     pub(super) fn narrow(&mut self, frame: std::ops::Range<usize>) {
         self.frame = frame;
     }

@@ -1,14 +1,14 @@
-//! Packets that lie in one frame because it was captured before its system cut it.
+//! Packets in one frame, captured before the system cut it apart.
 
 use campanile_pgm::wire::{HeaderView, PacketType};
 
 use super::{Carrier, Datagram};
 
 impl Datagram<'_> {
-    /// The datagrams that the receivers of this one hear.
+    /// The datagrams that receivers get for this one.
     ///
-    /// Where a sender is, and over loopback, a frame holds a train: PGM data packets of one session and one length, of which the last
-    /// may be shorter (UDP segmentation offload). Anything else is one datagram, as it is.
+    /// A frame that was captured at the sender, or over loopback, may hold a train: PGM data packets of one session and one length, of
+    /// which the last may be shorter (UDP segmentation offload). Anything else is one datagram.
     pub fn train(self) -> impl Iterator<Item = Self> {
         let stride = self.stride().unwrap_or(usize::MAX);
         let mut rest = Some(self.payload);
@@ -33,7 +33,7 @@ impl Datagram<'_> {
     }
 }
 
-/// How long a data packet says that it is (RFC 3208 §8.1, §8.2, §9.1).
+/// The length of a data packet according to its header (RFC 3208 §8.1, §8.2, §9.1).
 fn data_len(payload: &[u8]) -> Option<usize> {
     let header = HeaderView::new(payload)?;
     if !matches!(header.packet_type(), Ok(PacketType::Odata | PacketType::Rdata)) {
@@ -41,11 +41,11 @@ fn data_len(payload: &[u8]) -> Option<usize> {
     }
     let half =
         |at: usize| payload.get(at..at + 2).map(|half| usize::from(u16::from_be_bytes([half[0], half[1]])));
-    // OPT_LENGTH comes first, and says how long all options are.
+    // OPT_LENGTH comes first, and has the length of all options.
     let options = if header.has_options() { half(OPTIONS + 2)? } else { 0 };
     Some(OPTIONS + options + half(TSDU_LENGTH)?)
 }
 
 const TSDU_LENGTH: usize = 14;
-/// Behind the header, the sequence number and the trailing edge.
+/// The options follow the header, the sequence number and the trailing edge.
 const OPTIONS: usize = 24;

@@ -1,4 +1,4 @@
-//! What an interface and its card lose, have room for, and do for all packets at once.
+//! What an interface and its card drop and have room for, and their offloads.
 
 use campanile_engine::card::{self, Coalescing, Setting};
 use campanile_engine::offload::{self, Offload};
@@ -6,7 +6,7 @@ use campanile_engine::offload::{self, Offload};
 use super::tree::Tree;
 use super::{Finding, Severity};
 
-/// Without `knows_files` those of `/sys` are of other interfaces.
+/// Without `knows_files`, the files in `/sys` are those of other interfaces.
 pub(super) fn examine(tree: &Tree, interface: &str, knows_files: bool) -> Vec<Finding> {
     let mut findings = vec![drops(tree, interface)];
     let offloads = offload::of(interface).unwrap_or_default();
@@ -18,7 +18,7 @@ pub(super) fn examine(tree: &Tree, interface: &str, knows_files: bool) -> Vec<Fi
     findings
 }
 
-/// What a network device has counted, as `/proc/net/dev` of this network namespace has it.
+/// What a network device has counted, from `/proc/net/dev` of this network namespace.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Device {
     pub(super) received: u64,
@@ -29,7 +29,8 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// A line: bytes, packets, errors, dropped, lack of room, frames, compressed, multicast; then of those that were sent.
+    /// A line: bytes, packets, errors, drops, FIFO errors, frame errors, compressed and multicast packets for receiving; then the same
+    /// kinds for sending.
     pub(super) fn read(tree: &Tree, interface: &str) -> Option<Self> {
         let text = tree.text("proc/net/dev")?;
         let line =
@@ -44,7 +45,7 @@ impl Device {
         Some(Self { received, received_damaged: damaged, received_dropped, sent_damaged, sent_dropped })
     }
 
-    /// Packets that came to it, and were lost there.
+    /// Packets that arrived at it and were lost there.
     pub(super) fn not_received(self) -> u64 {
         self.received_damaged.saturating_add(self.received_dropped)
     }
@@ -85,7 +86,7 @@ fn room(tree: &Tree, interface: &str, ring: Setting) -> Finding {
         .verify(format!("ethtool -g {interface} && ip -s -s link show dev {interface}"))
 }
 
-/// How long a packet that comes alone lies in the ring before a processor is told.
+/// How long a single packet stays in the ring before a processor is interrupted.
 fn delay(interface: &str, set: Coalescing) -> Finding {
     let check = "delay of interrupts";
     let Coalescing { receive_us, receive_packets, is_adaptive } = set;
@@ -103,10 +104,10 @@ fn delay(interface: &str, set: Coalescing) -> Finding {
         .verify(format!("ethtool -c {interface} | grep rx-usecs:"))
 }
 
-/// More than drivers set by themselves, and than a round trip through a switch takes.
+/// Longer than drivers' defaults, and than a round trip through a switch.
 const LONG_US: u32 = 100;
 
-/// An offload: what an interface, or the stack at its door, can do for all packets at once.
+/// An offload: what an interface, or the stack next to it, can do for several packets at once.
 struct OffloadCheck {
     check: &'static str,
     /// The system's name for it.
@@ -117,7 +118,7 @@ struct OffloadCheck {
 }
 
 const OFFLOADS: [OffloadCheck; 3] = [
-    // Datagrams of one sender that arrive in a row can go through the stack together.
+    // Consecutive datagrams of one sender can go through the stack together.
     OffloadCheck {
         check: "merging of what arrives",
         name: "rx-gro",

@@ -1,4 +1,4 @@
-//! What the packet filter does with datagrams to a port, as far as reading its rules tells.
+//! What the packet filter does with datagrams to a port, as far as its rules show.
 
 mod chain;
 mod rule;
@@ -13,7 +13,7 @@ use chain::{Chain, Chains};
 use rule::{Direction, Kind, Packet};
 use walk::{Outcome, outcome};
 
-/// What the rules do with datagrams to a port, of a group if there is one.
+/// What the rules do with datagrams to a port, and to a group if there is one.
 pub(super) fn examine(
     tree: &Tree,
     port: u16,
@@ -77,7 +77,7 @@ fn judge(tree: &Tree, rules: &str, packet: Packet<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Tables of the older filter, whose rules the newer one's program does not show.
+/// Tables of iptables-legacy, whose rules nft does not show.
 fn legacy(tree: &Tree) -> Option<String> {
     let tables: Vec<String> = ["proc/net/ip_tables_names", "proc/net/ip6_tables_names"]
         .into_iter()
@@ -87,21 +87,21 @@ fn legacy(tree: &Tree) -> Option<String> {
     (!tables.is_empty()).then(|| tables.join(", "))
 }
 
-/// Where the filter asks its rules on this machine.
+/// Which packets of this machine the filter's rules apply to.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// The interface is a bridge, or not; unknown without an interface.
+    /// Whether the interface is a bridge; unknown without an interface.
     is_bridge: Option<bool>,
-    /// Datagrams of others go through this machine on their way to others.
+    /// This machine forwards datagrams.
     forwards: bool,
-    /// Rules of the IP families are asked of those too.
+    /// Rules of the IP families apply to forwarded datagrams too.
     asks_ip: bool,
 }
 
 impl Place {
     fn of(tree: &Tree, interface: Option<&str>) -> Self {
         let is_bridge = interface.map(|name| !tree.names(&format!("sys/class/net/{name}/bridge")).is_empty());
-        // A line for each interface of the multicast router, behind a head.
+        // A head line, then a line for each interface of the multicast router.
         let routes = tree.text("proc/net/ip_mr_vif").is_some_and(|text| text.lines().count() > 1);
         let asks = |file: &str| tree.number(&format!("proc/sys/net/bridge/bridge-nf-call-{file}")) == Some(1);
         let bridges = is_bridge == Some(true);
@@ -110,16 +110,16 @@ impl Place {
     }
 }
 
-/// The rules, and where they are asked.
+/// The rules, and which packets they apply to.
 struct Filter<'t> {
     chains: Chains<'t>,
     place: Place,
 }
 
 impl<'t> Filter<'t> {
-    /// What becomes of the packet that fares worst. `unread` names rules that could not be read.
+    /// The worst outcome of these packets. `unread` names rules that could not be read.
     fn finding(&self, check: &'static str, packets: &[Packet<'_>], unread: Option<String>) -> Finding {
-        // Of those that are as bad as each other the last is told.
+        // Of several equally bad ones the last is reported.
         let worst = packets
             .iter()
             .flat_map(|packet| self.chains.values().map(move |chain| (packet, chain)))
@@ -143,7 +143,7 @@ impl<'t> Filter<'t> {
         }
     }
 
-    /// Whether the chain is asked about all such packets, or perhaps about some; `None` if about none.
+    /// Whether the chain applies to all such packets, or perhaps only to some; `None` if to none.
     fn is_asked(&self, chain: &Chain<'t>, packet: &Packet<'_>) -> Option<bool> {
         let hooks: &[&str] = match packet.direction {
             Direction::In => &["ingress", "prerouting", "input"],
@@ -168,7 +168,7 @@ impl<'t> Filter<'t> {
     }
 }
 
-/// What the outcome is for people.
+/// The outcome in words.
 fn told(check: &'static str, outcome: Outcome<'_>, packet: &Packet<'_>, chain: &Chain<'_>) -> Finding {
     let Chain { table, name, .. } = chain;
     let (severity, evidence) = match outcome {

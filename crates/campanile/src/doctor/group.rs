@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use super::tree::Tree;
 use super::{Finding, Severity, interface, membership};
 
-/// The interface that the system takes for a group.
+/// The interface by which the system sends to a group.
 pub(super) fn interface_for(group: IpAddr) -> io::Result<String> {
     let socket = UdpSocket::bind(any(group))?;
     socket.connect(SocketAddr::new(group, 9))?;
@@ -43,18 +43,18 @@ pub(super) fn examine(
     findings
 }
 
-/// The option by which a command of ours names the interface, with a space before it.
+/// The option that names the interface in our commands, with a space before it.
 pub(super) fn interface_option(interface: Option<&str>) -> String {
     interface.map(|name| format!(" --interface {name}")).unwrap_or_default()
 }
 
-/// The address that stands for all of the group's family.
+/// The unspecified address of the group's family.
 fn any(group: IpAddr) -> SocketAddr {
     let any = if group.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     any.parse().expect("a literal address")
 }
 
-/// Where what is sent to the group goes, if the sender names no interface. `likely` is one that it could go by.
+/// Which interface is used to send to the group if the sender names none. `likely` is one that could be used.
 fn way(
     group: IpAddr,
     interface: Option<&str>,
@@ -62,7 +62,7 @@ fn way(
     likely: Option<String>,
 ) -> Finding {
     let check = "way to the group";
-    // Those of IPv6 stand in the table that is asked first.
+    // IPv6 looks multicast routes up in the table `local` first.
     let route = |by: &str| match group {
         IpAddr::V4(_) => format!("ip route replace {group} dev {by}"),
         IpAddr::V6(_) => format!("ip -6 route replace multicast {group} dev {by} table local"),
@@ -99,7 +99,7 @@ fn way(
     }
 }
 
-/// Whether somebody asks who listens to what. Switches that heed the answers take their questions for granted.
+/// Whether there is a querier. Switches that snoop on the answers to its queries depend on it.
 fn querier(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
     let check = "querier";
     let forgets = "a switch that snoops forgets the group after minutes, unless it is a querier itself";
@@ -135,7 +135,7 @@ fn querier(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
     }
 }
 
-/// How far datagrams to the group go: what the group is for (RFC 5771 section 4, RFC 4291 section 2.7), and the TTL where none is set.
+/// How far datagrams to the group go: the group's scope (RFC 5771 section 4, RFC 4291 section 2.7), and the default TTL.
 fn reach(group: IpAddr, interface: Option<&str>) -> Finding {
     let check = "reach";
     let (is_link_local, other) = match group {
@@ -150,7 +150,7 @@ fn reach(group: IpAddr, interface: Option<&str>) -> Finding {
             ))
             .verify(format!("campanile doctor --group {other} --listen  # behind the router"));
     }
-    // The system has a number for the one, and none to ask for the other, which is the same (RFC 3493 section 5.2).
+    // The system has a default for IPv4; for IPv6 it is fixed to 1 (RFC 3493 section 5.2).
     let ttl = UdpSocket::bind(any(group))
         .and_then(|socket| if group.is_ipv4() { socket.multicast_ttl_v4() } else { Ok(1) });
     let Ok(ttl) = ttl else { return Finding::unknown(check) };

@@ -9,7 +9,7 @@ use super::card::Device;
 use super::tree::{LOOPBACK, MULTICAST, Tree, UP};
 use super::{Finding, Severity};
 
-/// The interface as such, unless its files are `foreign`, and as one for the group.
+/// The interface itself, unless its files are `foreign`, and what the group needs of it.
 pub(super) fn examine(
     tree: &Tree,
     interface: &str,
@@ -19,20 +19,20 @@ pub(super) fn examine(
     let mut findings = vec![foreign.unwrap_or_else(|| link(tree, interface, group.is_some()))];
     if let Some(group) = group {
         findings.push(address(&addresses(), interface, group.ip()));
-        // IPv6 has none.
+        // IPv6 has no reverse path filter.
         findings.extend(group.is_ipv4().then(|| reverse_path(tree, interface)));
     }
     findings
 }
 
-/// Set where `/sys` shows the interfaces of another network namespace than `/proc` and this program have.
+/// A finding if `/sys` shows the interfaces of another network namespace than that of `/proc` and this program.
 pub(super) fn foreign_files(tree: &Tree, interface: &str) -> Option<Finding> {
     let listed = tree.text("proc/net/dev")?;
     let names: BTreeSet<&str> =
         listed.lines().filter_map(|line| Some(line.split_once(':')?.0.trim())).collect();
     let mut files = tree.names("sys/class/net");
     files.retain(|name| tree.flags(name).is_some());
-    // Those of two namespaces may have the same names, and do not have received the same.
+    // Interfaces of two namespaces may have the same names, but their packet counts differ.
     let received = || Device::read(tree, interface).map_or(0, |device| device.received);
     let before = received();
     let file = tree.number(&format!("sys/class/net/{interface}/statistics/rx_packets"));
@@ -60,7 +60,7 @@ pub(super) fn addresses() -> Vec<(String, IpAddr)> {
     listed.into_iter().flat_map(of_one).collect()
 }
 
-/// An interface that a group may be on, where the system takes none for it.
+/// An interface that could carry a group, where the system has no route to it.
 pub(super) fn likely(tree: &Tree) -> Option<String> {
     let can = |name: &String| {
         tree.flags(name).is_some_and(|flags| flags & (UP | MULTICAST | LOOPBACK) == UP | MULTICAST)
@@ -89,7 +89,7 @@ fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
         let fix = "# see to its cable, or to the other end";
         return fault("is up, and has no link").costs(nothing_moves).fix(fix).verify(show);
     }
-    // Loopback carries groups for whoever names it, though it does not say so.
+    // Loopback carries groups if it is named, although it lacks the flag.
     if for_group && flags & (MULTICAST | LOOPBACK) == 0 {
         return fault("does not do multicast")
             .costs("no group is sent or heard by it")
@@ -140,7 +140,7 @@ fn address(all: &[(String, IpAddr)], interface: &str, group: IpAddr) -> Finding 
         .verify(format!("ip address show dev {interface}"))
 }
 
-/// The system takes the greater of the two settings, of which 1 is strict and 2 loose (ip-sysctl).
+/// The greater of the two settings counts; 1 is strict, 2 is loose (ip-sysctl).
 fn reverse_path(tree: &Tree, interface: &str) -> Finding {
     let check = "reverse path filter";
     let of = |name: &str| tree.number(&format!("proc/sys/net/ipv4/conf/{name}/rp_filter"));
@@ -154,7 +154,7 @@ fn reverse_path(tree: &Tree, interface: &str) -> Finding {
     let (cost, lower) = match mode {
         0 => return Finding::new(check, Severity::Fine, evidence),
         1 => ("a sender whose way back leads by another interface is not heard", 2),
-        // Counted, it may have been before the filter was loose.
+        // Drops may have been counted before the filter was loose.
         _ if dropped == 0 => return Finding::new(check, Severity::Fine, evidence),
         _ => ("a sender to which there is no way back at all is not heard", 0),
     };
@@ -167,7 +167,7 @@ fn reverse_path(tree: &Tree, interface: &str) -> Finding {
         .verify("nstat -az TcpExtIPReversePathFilter")
 }
 
-/// What programs of this machine send each other goes by loopback, to whichever of its addresses.
+/// Programs of one machine reach each other by loopback, whichever of its addresses they use.
 pub(super) fn loopback(tree: &Tree) -> Option<Finding> {
     let check = "loopback";
     let flags = tree.flags("lo")?;

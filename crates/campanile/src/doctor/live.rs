@@ -1,4 +1,4 @@
-//! A test of the group with somebody who sends.
+//! A live test: is the group heard while somebody sends to it?
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::host::{snmp_counter, snmp6_counter};
 
 const CHECK: &str = "live test";
 
-/// Joins the group for a while, and tells what was heard, what of it was lost, and what the system dropped meanwhile.
+/// Joins the group for a while, and reports what was heard, what was lost, and what the system dropped meanwhile.
 pub(super) fn listen(tree: &Tree, group: SocketAddr, interface: Option<&str>, patience: Duration) -> Finding {
     let before = Counts::read(tree, interface);
     let found = match hear(group, interface, Instant::now() + patience) {
@@ -60,21 +60,21 @@ struct Heard {
     /// Datagrams, by the interface that they came by.
     by: BTreeMap<String, u64>,
     from: Option<SocketAddr>,
-    /// Numbers that never came, of those who number them.
+    /// Numbers that never came, from sources that number their datagrams.
     lost: u64,
-    /// Of those that came, the ones that nobody numbered.
+    /// Datagrams without a number.
     foreign: u64,
-    /// Datagrams that came faster than they were taken.
+    /// Datagrams that the kernel dropped because they came faster than they were taken.
     overrun: u64,
 }
 
-/// Listens by the interface, and by the others too: there it may be that they come.
+/// Listens on the interface, and on the others too, in case the datagrams come there.
 fn hear(group: SocketAddr, interface: Option<&str>, until: Instant) -> Result<Heard, BeaconError> {
     let open = |interfaces| Listener::open(&ListenerConfig { group, interfaces });
     let named = interface.map(|name| open(vec![Interface::Name(name.to_owned())])).transpose()?;
     let is_among =
         |all: &Listener| interface.is_none_or(|name| all.interfaces().iter().any(|one| one == name));
-    // All are those that have an address of the family, of more than the link.
+    // A listener on all interfaces leaves out those without an address of the group's family.
     let mut listener = match (open(Vec::new()), named) {
         (Ok(all), _) if is_among(&all) => all,
         (_, Some(named)) => named,
@@ -140,7 +140,7 @@ impl Heard {
     }
 }
 
-/// What the system counts of what arrives, and where datagrams end that no socket gets.
+/// The system's counters of what arrives, and of where it drops datagrams.
 struct Counts {
     /// Packets that the interface received, and those that it could not.
     arrived: Option<u64>,

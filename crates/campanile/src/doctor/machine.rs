@@ -15,7 +15,7 @@ pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// What a core of a fast network brings in a few milliseconds.
+/// What one core receives from a fast network in a few milliseconds.
 const BUFFER: u64 = 4 << 20;
 
 fn buffers(tree: &Tree) -> Finding {
@@ -31,7 +31,7 @@ fn buffers(tree: &Tree) -> Finding {
         .verify("sysctl net.core.rmem_max")
 }
 
-/// Sets what the first network namespace has for all: the others may read it at best.
+/// A command for a setting that only the initial network namespace can change.
 fn set_for_all(tree: &Tree, file: &str, setting: &str) -> String {
     if tree.can_be_written(file) {
         format!("sysctl -w {setting}")
@@ -85,13 +85,13 @@ fn backlog(tree: &Tree, counters: &Counters) -> Finding {
     }
 }
 
-/// The filter's table of connections; `None` where there is none.
+/// The packet filter's table of connections; `None` where there is none.
 fn tracking(tree: &Tree) -> Option<Finding> {
     let check = "connection tracking";
     let of = |name: &str| tree.number(&format!("proc/sys/net/netfilter/nf_conntrack_{name}"));
     let (count, max) = of("count").zip(of("max"))?;
     let evidence = format!("{count} of {max} entries are taken");
-    // Close to the end it drops what is new.
+    // A full table drops packets of new connections.
     if count < max - max / 10 {
         return Some(Finding::new(check, Severity::Fine, evidence));
     }
@@ -119,7 +119,7 @@ fn fragments(tree: &Tree) -> Finding {
     }
 }
 
-/// What was longer than the MTU on its way out.
+/// Packets that were longer than the MTU on their way out.
 fn cut(tree: &Tree) -> Finding {
     let check = "fragments, way out";
     match of_ip(tree, "FragOKs").zip(of_ip(tree, "FragCreates")) {
@@ -137,7 +137,7 @@ fn cut(tree: &Tree) -> Finding {
 
 const FITTING: &str = "# send datagrams that fit the wire: of Ethernet, 1472 bytes over IPv4, 1452 over IPv6";
 
-/// What IPv4 and IPv6 counted together.
+/// A counter of IPv4 and IPv6 together.
 fn of_ip(tree: &Tree, name: &str) -> Option<u64> {
     let text = |file: &str| tree.text(&format!("proc/net/{file}")).unwrap_or_default();
     let six = snmp6_counter(&text("snmp6"), &format!("Ip6{name}")).unwrap_or(0);

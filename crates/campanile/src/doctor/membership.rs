@@ -49,7 +49,7 @@ pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, if_unheard: 
         .verify(show)
 }
 
-/// The version of IGMP that an interface speaks: an older one than 3 if a querier of that age is heard.
+/// The version of IGMP that an interface speaks: below 3 if a querier of an older version is heard.
 pub(super) fn igmp_version(tree: &Tree, interface: &str) -> Finding {
     let check = "IGMP version";
     let text = tree.text("proc/net/igmp").unwrap_or_default();
@@ -80,12 +80,12 @@ pub(super) fn igmp_version(tree: &Tree, interface: &str) -> Finding {
     }
 }
 
-/// Whether an interface is told to speak the old version of MLD. That it follows an old querier is not told.
+/// Whether a setting makes an interface speak MLD version 1. The system does not report whether it follows a querier of that version.
 pub(super) fn mld_version(tree: &Tree, interface: &str) -> Finding {
     let check = "MLD version";
     let told = |name: &str| tree.number(&format!("proc/sys/net/ipv6/conf/{name}/force_mld_version"));
     let Some((all, own)) = told("all").zip(told(interface)) else { return Finding::unknown(check) };
-    // The setting for all goes before that of one.
+    // The setting for all interfaces comes before that of one.
     let version = if all == 0 { own } else { all };
     if version != 1 {
         return Finding::new(check, Severity::Fine, format!("{interface} is not forced to speak version 1"));
@@ -97,16 +97,16 @@ pub(super) fn mld_version(tree: &Tree, interface: &str) -> Finding {
         .verify(format!("sysctl {}", settings.join(" ")))
 }
 
-/// What the old versions cost.
+/// What the old versions lack.
 const ANY_SOURCE: &str = "groups cannot be joined for one source alone";
 
-/// The sources that programs named when they joined a group or left some out.
+/// The sources that programs named when they joined a group, to hear only them or all but them.
 fn sources(tree: &Tree, group: IpAddr, interface: &str) -> Vec<String> {
     let (file, of_group) = match group {
         IpAddr::V4(group) => ("proc/net/mcfilter", format!("{:#010x}", group.to_bits())),
         IpAddr::V6(group) => ("proc/net/mcfilter6", format!("{:032x}", group.to_bits())),
     };
-    // A line: number and name of the interface, group, source, and how many sockets want it, or all but it.
+    // A line: number and name of the interface, group, source, how many sockets include it, how many exclude it.
     let text = tree.text(file).unwrap_or_default();
     let source = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -154,7 +154,7 @@ impl Membership {
 
     fn is_of(&self, group: IpAddr) -> bool {
         let text = match group {
-            // The machine's word: its bytes from the last to the first on a little-endian one.
+            // A word in the machine's byte order: reversed on a little-endian one.
             IpAddr::V4(group) => format!("{:08X}", u32::from_ne_bytes(group.octets())),
             IpAddr::V6(group) => format!("{:032x}", u128::from(group)),
         };

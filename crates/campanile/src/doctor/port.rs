@@ -1,4 +1,4 @@
-//! Who has a port.
+//! The sockets that have a port, and their programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,16 +9,16 @@ use super::{Finding, Severity};
 
 /// A socket of `/proc/net/udp`.
 struct Bound {
-    /// As it stands there: bytes in hexadecimal, of which each four are a word of the machine's.
+    /// As it is there: in hexadecimal, each four bytes as a word in the machine's byte order.
     address: String,
-    /// It hears one peer alone.
+    /// It receives only from one peer.
     is_connected: bool,
     drops: u64,
     uid: u64,
     inode: u64,
 }
 
-/// Who has the port; with a group, each of the sockets gets its datagrams. `if_unheard` is how bad it is that there is none.
+/// The sockets that have the port; all of them receive what is sent to a group. `if_unheard` is how bad it is that there are none.
 pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>, if_unheard: Severity) -> Finding {
     let check = "sockets on the port";
     let texts: Vec<String> =
@@ -97,13 +97,13 @@ impl Bound {
         Some(Self { address, is_connected, drops: number(12)?, uid: number(7)?, inode: number(9)? })
     }
 
-    /// What is sent to a group comes to it, where it has joined.
+    /// Whether it receives what is sent to a group, if it has joined.
     fn hears(&self, group: IpAddr) -> bool {
         let of_group = match group {
             IpAddr::V4(group) => hexadecimal(&group.octets()),
             IpAddr::V6(group) => hexadecimal(&group.octets()),
         };
-        // One of IPv6 for any address hears both.
+        // An IPv6 wildcard socket receives IPv4 too.
         let is_of_family = group.is_ipv4() || self.address.len() > 8;
         !self.is_connected && (self.address == of_group || self.is_any() && is_of_family)
     }
@@ -112,20 +112,20 @@ impl Bound {
         self.address.bytes().all(|digit| digit == b'0')
     }
 
-    /// It is bound to a group, and gets a copy of its own of what is sent there.
+    /// Whether it is bound to a group, so that it gets its own copy of each datagram.
     fn is_of_group(&self) -> bool {
         let word = self.address.get(..8).and_then(|word| u32::from_str_radix(word, 16).ok());
         let first = word.map_or(0, |word| word.to_ne_bytes()[0]);
         if self.address.len() > 8 { first == 0xff } else { (224..240).contains(&first) }
     }
 
-    /// Datagrams to one address may be for either of them.
+    /// Whether a datagram to one address may be for either of them.
     fn meets(&self, other: &Self) -> bool {
         self.address == other.address || self.is_any() || other.is_any()
     }
 }
 
-/// An address as the system's file has it.
+/// An address as it is written in the system's file.
 fn hexadecimal(octets: &[u8]) -> String {
     let word =
         |octets: &[u8]| u32::from_ne_bytes(octets.try_into().expect("an address is of words of four bytes"));
@@ -145,7 +145,7 @@ impl fmt::Display for Program {
     }
 }
 
-/// Whose the sockets are, as far as the system tells this user.
+/// The programs that own the sockets, as far as this user may know.
 fn programs(tree: &Tree, bound: &[Bound]) -> BTreeMap<u32, Program> {
     let mut programs = BTreeMap::new();
     for pid in tree.names("proc").iter().filter_map(|name| name.parse::<u32>().ok()) {
@@ -164,7 +164,7 @@ fn programs(tree: &Tree, bound: &[Bound]) -> BTreeMap<u32, Program> {
     programs
 }
 
-/// Whether two sockets that one datagram may be for belong to different programs, or different users at least.
+/// Whether two sockets that the same datagram may be for belong to different programs, or at least to different users.
 fn are_rivals(bound: &[Bound], programs: &BTreeMap<u32, Program>) -> bool {
     let owners = |socket: &Bound| -> Vec<u32> {
         programs
@@ -189,7 +189,7 @@ fn are_rivals(bound: &[Bound], programs: &BTreeMap<u32, Program>) -> bool {
     })
 }
 
-/// Sockets that are compared with each other.
+/// The most sockets that are compared with each other.
 const SOCKETS_MAX: usize = 1024;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How fast the processors are there, whose they are, and what they do.
+//! How fast the processors wake up, how much of them a hypervisor gives away, and how busy they are.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
     vec![governor(tree), stolen(Processors::read().all()), waking(tree, lateness())]
 }
 
-/// What the processors do while the rest is looked at.
+/// What the processors do during the rest of the examination.
 pub(super) struct Watch {
     begun: Instant,
     before: Processors,
@@ -25,7 +25,7 @@ impl Watch {
         Self { begun: Instant::now(), before: processors(tree), packets: packets(tree) }
     }
 
-    /// Waits until it was long enough to tell.
+    /// Waits until it has lasted long enough, and judges.
     pub(super) fn end(self, tree: &Tree) -> Finding {
         thread::sleep(WATCHED.saturating_sub(self.begun.elapsed()));
         let packets = packets(tree).saturating_sub(self.packets);
@@ -33,19 +33,19 @@ impl Watch {
     }
 }
 
-/// The system counts in hundredths of a second: so many of them tell 5 %.
+/// The system counts in hundredths of a second; twenty of them resolve 5 %.
 const WATCHED: Duration = Duration::from_millis(200);
 
 fn processors(tree: &Tree) -> Processors {
     Processors::parse(&tree.text("proc/stat").unwrap_or_default())
 }
 
-/// What all processors together took from interfaces and from each other.
+/// How many packets all processors together took from interfaces and from each other.
 fn packets(tree: &Tree) -> u64 {
     tree.text("proc/net/softnet_stat").and_then(|text| softnet_sum(&text, 0)).unwrap_or(0)
 }
 
-/// One processor that has no time left but for interrupts, while the others have.
+/// Whether one processor has time for nothing but interrupts while the others are idle.
 fn load(before: &Processors, after: &Processors, packets: u64, watched: Duration) -> Finding {
     let check = "load of the processors";
     let each: Vec<(usize, Times)> = after.each_since(before).collect();
@@ -71,16 +71,16 @@ fn load(before: &Processors, after: &Processors, packets: u64, watched: Duration
         .verify("awk '/^cpu[0-9]/ { print $1, $7 + $8 }' /proc/stat  # twice: hundredths of a second in interrupts")
 }
 
-/// In percent; above it there is little left.
+/// In percent; above it little time is left.
 const HOT: f64 = 80.0;
 
 /// In percent; below it the others could take some of it.
 const IDLE: f64 = 60.0;
 
-/// Fewer packets are not what keeps a processor from all else.
+/// Fewer packets are not what keeps a processor busy.
 const PACKETS_MIN: u64 = 1000;
 
-/// Whether a thread that waits goes on in time.
+/// Whether a waiting thread wakes up in time.
 fn waking(tree: &Tree, mut late: Vec<Duration>) -> Finding {
     let check = "waking up";
     late.sort_unstable();
@@ -106,7 +106,7 @@ fn waking(tree: &Tree, mut late: Vec<Duration>) -> Finding {
         .verify("campanile doctor | grep 'waking up'")
 }
 
-/// How long the first processor takes to leave the deepest of the states that it may idle in.
+/// How long the first processor takes to leave the deepest idle state that is enabled.
 fn deepest_us(tree: &Tree) -> Option<u64> {
     let folder = "sys/devices/system/cpu/cpu0/cpuidle";
     let of = |state: &String, name| tree.number(&format!("{folder}/{state}/{name}"));
@@ -118,7 +118,7 @@ fn deepest_us(tree: &Tree) -> Option<u64> {
         .max()
 }
 
-/// How late a thread was each time that it slept.
+/// How late a thread woke up, for each of several naps.
 fn lateness() -> Vec<Duration> {
     let nap = |_| {
         let begun = Instant::now();
@@ -129,17 +129,17 @@ fn lateness() -> Vec<Duration> {
         cpu::wake_on_time();
         (0..NAPS).map(nap).collect()
     };
-    // Being woken on time stays with the thread that asks for it.
+    // In a thread of its own: the request to be woken on time applies to a thread for good.
     thread::spawn(measure).join().unwrap_or_default()
 }
 
 const NAP: Duration = Duration::from_millis(1);
 const NAPS: usize = 25;
 
-/// A system whose timers follow its clock's ticks, or that has too much to do.
+/// As late as this is a system whose timers follow its clock's ticks, or one that has too much to do.
 const LATE: Duration = Duration::from_millis(1);
 
-/// Time that a virtual machine wanted and others had.
+/// Time that this virtual machine wanted and others got.
 fn stolen(since_start: Option<Times>) -> Finding {
     let check = "time of the processors";
     let Some(times) = since_start.filter(|times| times.all_ns > 0) else {

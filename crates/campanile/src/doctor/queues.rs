@@ -1,4 +1,4 @@
-//! How what an interface receives comes to the processors: queues, their interrupts, and the processors near the card.
+//! How received packets get to the processors: queues, their interrupts, and the processors near the card.
 
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ fn steering(tree: &Tree, interface: &str, cores: &[usize], channels: Option<Chan
     if count >= cores.len() || steered {
         return Finding::new(check, Severity::Fine, evidence);
     }
-    // Queues of an interface without a card are worked on by whoever fills them.
+    // The queues of an interface without a card are emptied by the processor that fills them.
     let more =
         channels.filter(|_| has_card(tree, interface)).and_then(|channels| more(channels, cores.len()));
     let spread = format!("/sys/class/net/{interface}/queues/rx-*/rps_cpus");
@@ -73,7 +73,7 @@ fn has_card(tree: &Tree, interface: &str) -> bool {
     !tree.names(&format!("sys/class/net/{interface}/device")).is_empty()
 }
 
-/// What to ask for to have a queue for each processor, or more of them at least: in the word of ethtool, and how many.
+/// Which channels to ask for, in the word of ethtool, and how many, to have a queue for each processor or at least more of them.
 fn more(channels: Channels, cores: usize) -> Option<(&'static str, u32)> {
     let wanted = u32::try_from(cores).unwrap_or(u32::MAX);
     let of_kind =
@@ -81,7 +81,7 @@ fn more(channels: Channels, cores: usize) -> Option<(&'static str, u32)> {
     [("combined", channels.combined), ("rx", channels.receive)].into_iter().find_map(of_kind)
 }
 
-/// Where the interrupts of several queues go; `None` where the system does not tell which they are.
+/// Where the interrupts of several queues go; `None` where the system does not report which they are.
 fn interrupts(tree: &Tree, interface: &str, cores: &[usize]) -> Option<Finding> {
     let check = "interrupts of the queues";
     let busy = busy_interrupts(tree, interface)?;
@@ -108,7 +108,7 @@ fn interrupts(tree: &Tree, interface: &str, cores: &[usize]) -> Option<Finding> 
     Some(finding)
 }
 
-/// The numbers of the interrupts that the card uses: not those of its settings, errors and spare queues.
+/// The numbers of the interrupts that the card uses, without those for configuration, errors and spare queues.
 fn busy_interrupts(tree: &Tree, interface: &str) -> Option<Vec<String>> {
     let numbers = of_card(interface).into_iter().map(|folder| tree.names(&format!("{folder}/msi_irqs")));
     let numbers = numbers.into_iter().find(|numbers| !numbers.is_empty())?;
@@ -126,12 +126,12 @@ fn busy_interrupts(tree: &Tree, interface: &str) -> Option<Vec<String>> {
     Some(counted.into_iter().filter(|(_, count)| is_busy(*count)).map(|(number, _)| number).collect())
 }
 
-/// Where a card may have its files: itself, or what it is plugged in by, as those of virtual machines are.
+/// Where a card may have its files: its own folder, or that of its parent device, as in virtual machines.
 fn of_card(interface: &str) -> [String; 2] {
     ["device", "device/.."].map(|folder| format!("sys/class/net/{interface}/{folder}"))
 }
 
-/// Whether datagrams between two addresses may come by several queues.
+/// Whether datagrams between two addresses may be spread over several queues.
 fn ports(interface: &str, by_port: bool) -> Finding {
     let check = "spreading to queues";
     if by_port {
@@ -178,7 +178,8 @@ fn is_in(list: &str, core: usize) -> bool {
     })
 }
 
-/// A set of processors as the system takes it: words of 32 bits in hexadecimal, the highest first, and none that there is not.
+/// A set of processors as the system takes it: words of 32 bits in hexadecimal, the highest first, without words beyond the last
+/// processor.
 fn mask(cores: &[usize]) -> String {
     let highest = cores.iter().max().map_or(0, |core| core / 32);
     let word = |at: usize| {

@@ -1,4 +1,4 @@
-//! The system's files, or a tree of files that stands for them.
+//! The system's files, or for tests a tree of files in their place.
 
 use std::path::PathBuf;
 
@@ -29,15 +29,15 @@ impl Tree {
         self.word(path)?.parse().ok()
     }
 
-    /// A file that somebody may write.
+    /// Whether a file has write permission for anyone.
     pub(super) fn can_be_written(&self, path: &str) -> bool {
         std::fs::metadata(self.0.join(path)).is_ok_and(|about| !about.permissions().readonly())
     }
 
-    /// Whether something is mounted there, and nobody may write to it.
+    /// Whether something is mounted there read-only.
     pub(super) fn is_mounted_read_only(&self, folder: &str) -> bool {
         let mounts = self.text("proc/self/mounts").unwrap_or_default();
-        // Device, folder, kind, options; the last is on top.
+        // Device, folder, file system, options; the last mount is on top.
         let last = mounts.lines().rfind(|line| line.split(' ').nth(1) == Some(folder));
         last.and_then(|line| line.split(' ').nth(3))
             .is_some_and(|options| options.split(',').any(|one| one == "ro"))
@@ -49,8 +49,8 @@ impl Tree {
         u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
     }
 
-    /// What a symbolic link says, on Linux. Wine opens and closes what a link leads to, and the locks of the process whose
-    /// file it is are gone with that: here those of its own server.
+    /// The target of a symbolic link, on Linux. Wine would open and close the file that the link leads to, and thereby drop locks that
+    /// a process has on it, such as those of Wine's own server.
     pub(super) fn link(&self, path: &str) -> Option<String> {
         if std::env::consts::OS != "linux" {
             return None;
@@ -73,7 +73,7 @@ pub(super) const UP: u64 = 0x1;
 pub(super) const LOOPBACK: u64 = 0x8;
 pub(super) const MULTICAST: u64 = 0x1000;
 
-/// More processors, queues or programs than that are not looked at.
+/// The most names that are read of a folder: processors, queues or programs.
 const NAMES_MAX: usize = 4096;
 
 /// A tree of files in the system's folder for such things, gone when dropped.

@@ -14,12 +14,12 @@ pub struct EchoCounts {
     pub dropped: Drops,
     /// Questions for these counters, and answers to them. They are received and replied too.
     pub probes: Probes,
-    /// Processor time of the workers, in user and in kernel mode; a worker that works tells it every 50 ms. 0 where the system
-    /// does not tell.
+    /// Processor time of the workers, in user and in kernel mode; a busy worker updates it every 50 ms. 0 where the system does not
+    /// report it.
     pub cpu_ns: u64,
 }
 
-/// How often a server was asked what it has counted.
+/// How often a server was asked for its counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Probes {
     /// Questions.
@@ -48,7 +48,7 @@ pub struct Drops([u64; Cause::ALL.len()]);
 pub enum Cause {
     /// From port 0, where nothing can be sent.
     PortZero,
-    /// From a port below 1024: there are services, not clients.
+    /// From a port below 1024: a service's, not a client's.
     LowPort,
     /// From a port that this server listens on, or was told that other echo servers listen on.
     OwnPort,
@@ -56,15 +56,15 @@ pub enum Cause {
     ToMany,
     /// The source address is a group, the broadcast address or no address.
     FromMany,
-    /// Its first 16 bytes were sent to this very source less than a second ago.
+    /// The same first 16 bytes were sent to the same source less than a second ago.
     Repeated,
     /// Under 16 bytes, and beyond the cap for these.
     Small,
-    /// Beyond the limit of its source.
+    /// Beyond the limit for its source.
     SourceLimit,
     /// Another server's answer to a probe: nothing is answered twice.
     ProbeAnswer,
-    /// The socket's buffer was full; counted where the system tells.
+    /// The socket's buffer was full; counted where the system reports it.
     Kernel,
     /// Longer than a receive buffer.
     Truncated,
@@ -143,15 +143,15 @@ impl EchoCounts {
         Self { received: flow(0), replied: flow(3), dropped, probes, cpu_ns: words[8] }
     }
 
-    /// What came between an earlier reading of the same counters and this one.
+    /// What was counted between an earlier reading of the same counters and this one.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let (now, then) = (self.to_words(), earlier.to_words());
         Self::from_words(std::array::from_fn(|index| now[index].saturating_sub(then[index])))
     }
 
-    /// The sum of all workers' counters with what their sockets dropped by now: a worker learns of that only when it has a turn, and one
-    /// that shares its socket may never have another.
+    /// These counters, the sum of all workers', with what the sockets have dropped by now: a worker reads that only when something
+    /// arrives, and a worker that shares its socket may never receive again.
     pub(super) fn metered(mut self, meters: &[DropMeter]) -> Self {
         let metered = meters.iter().filter_map(DropMeter::read).sum();
         self.dropped.set(Cause::Kernel, self.dropped.of(Cause::Kernel).max(metered));

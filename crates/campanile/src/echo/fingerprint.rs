@@ -2,11 +2,11 @@
 //!
 //! The hash is the strongly universal multilinear one of Lemire and Kaser ("Strongly universal string hashing is fast", 2014,
 //! section 2): `(k0 + k1*w1 + k2*w2 + ...) mod 2^128`, of which the upper half is kept. For any two inputs that were chosen
-//! without knowing the key, all pairs of results are equally likely. Whoever fills the tables cannot do better than chance, and
-//! a hash costs two multiplications a word.
+//! without knowing the key, all pairs of results are equally likely. So nobody who fills the tables can do better than chance, and a
+//! hash costs two multiplications per word.
 //!
-//! Such a hash is linear: numbers in a row, as sequence numbers are, come out at equal distances, and with some keys these
-//! distances are a multiple of a table's size. So the result is mixed once more, one to one, which changes nothing in the above.
+//! Such a hash is linear: consecutive numbers, such as sequence numbers, give results at equal distances, and with some keys the
+//! distance is a multiple of a table's size. So a permutation mixes the result once more, which does not affect the above.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -18,14 +18,14 @@ impl Key {
     /// The most words in one input.
     pub(crate) const WORDS_MAX: usize = 5;
 
-    /// A key that nobody can know, from the system's randomness.
+    /// A secret key, from the system's randomness.
     pub(crate) fn random() -> Self {
         let secret = RandomState::new();
         let half = |index: usize, part: u64| u128::from(secret.hash_one((index, part)));
         Self(std::array::from_fn(|index| half(index, 0) << 64 | half(index, 1)))
     }
 
-    /// The hash of `words`. Inputs that may meet in one table have the same length.
+    /// The hash of `words`. All inputs for one table must have the same length.
     pub(crate) fn hash<const N: usize>(&self, words: [u64; N]) -> u64 {
         const { assert!(N <= Self::WORDS_MAX, "a key word for each word") };
         let [first, rest @ ..] = &self.0;

@@ -1,30 +1,30 @@
-//! Who is answered.
+//! Which packets are answered.
 //!
-//! An echo server that answers everybody can be set on its like with a single forged packet (CVE-2024-2169): one that arrives at
-//! server A with server B's address as its source. The classic packet says nothing of its direction, so A's reply looks like a
-//! request to B, and B's reply like a request to A, for ever. The guard sees to it that such a loop dies.
+//! A single forged packet can make two echo servers answer each other without end, if they answer everything (CVE-2024-2169): one that
+//! arrives at server A with server B's address as its source. The classic packet says nothing of its direction, so A's reply looks like
+//! a request to B, and B's reply like a request to A, for ever. The guard makes such a loop die out.
 //!
 //! # Why loops die out
 //!
-//! Replies are no larger and no more than what they answer, so what circles never grows. It shrinks, because each reply leaves a
-//! mark: the [`Replies`] of A hold the source and the first 16 bytes, and a train that brings them back from there within a
-//! second is dropped.
+//! Replies are no larger and no more numerous than what they answer, so a loop never grows. It shrinks, because each reply is
+//! remembered: the [`Replies`] of A hold the address it went to and its first 16 bytes, and a train that comes from that address with
+//! the same bytes within a second is dropped.
 //!
-//! - A train that comes back as it was sent dies on its first return. One forged packet is answered once by A and once by B.
-//! - Trains may be cut at other places on each trip. Only the head of a train leaves a mark, so a piece whose head was in the
-//!   middle before passes; but then it leaves a mark of its own. Each pass turns one more packet into a known head, at each of
-//!   the servers, and no packet becomes one twice within a second: `n` packets make at most `2n` replies. With cuts at random
+//! - A train that comes back as it was sent is dropped on its first return. One forged packet is answered once by A and once by B.
+//! - Trains may be cut at other places on each trip. Only the head of a train (its first packet) is remembered, so a piece whose head
+//!   was in the middle before is answered; but then that head is remembered too. Each answer turns one more packet into a known head,
+//!   at each of the servers, and no packet becomes one twice within a second: `n` packets make at most `2n` replies. With random cuts
 //!   the share of known heads grows with every trip, and what is left falls faster than exponentially.
-//! - A server with several cores has a table for each. Where the cores answer by turns, a packet passes each of them once.
-//! - With more packets on their way than the table has entries, some marks are gone when their packets return. Which ones is
-//!   random, so of `n` packets at least about `e^(-n/65536)` of them die on every trip: few at first, then more and more.
-//!   Before that the limit of the source drops what exceeds it.
-//! - A forger cannot aim: the fingerprints depend on a key that is drawn when the process starts.
-//! - Packets of a source that counts upwards are answered without asking the table ([`HighWater`]). What comes back is never among
-//!   them, as it is not above all that was answered.
+//! - A server with several cores has a table for each. If different cores receive a packet each time, each of them answers it once.
+//! - With more packets on their way than the table has entries, some entries are gone when their packets return. Which ones is random,
+//!   so a share of at least about `e^(-n/65536)` of `n` packets is dropped on every trip: few at first, then more and more. Before that
+//!   the source's limit drops what exceeds it.
+//! - A forger cannot aim at entries: the fingerprints depend on a key that is drawn when the process starts.
+//! - Packets of a source that counts upwards are answered without a look into the table ([`HighWater`]). A packet that comes back is
+//!   never one of them, because its number is not above all those that were answered.
 //!
-//! What is left is a path on which a round trip takes longer than a second. There a loop lives on; it cannot grow, and it is
-//! held to the limit of its source.
+//! What remains is a path on which a round trip takes longer than a second. There a loop goes on; it cannot grow, and it is held to the
+//! limit for its source.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -36,7 +36,7 @@ use super::replies::Replies;
 use crate::clock::Instant;
 use crate::packet::Header;
 
-/// Decides for one core which trains are answered. It costs a few table look-ups a train and allocates nothing.
+/// Decides for one core which trains are answered. It costs a few table look-ups per train and allocates nothing.
 #[derive(Debug)]
 pub(crate) struct Guard {
     key: Key,
@@ -47,7 +47,7 @@ pub(crate) struct Guard {
     small: Option<Small>,
 }
 
-/// What a guard is told of a train.
+/// What a guard is told about a train.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Offer<'a> {
     pub(crate) from: SocketAddr,
@@ -55,7 +55,7 @@ pub(crate) struct Offer<'a> {
     pub(crate) unicast: bool,
     /// Datagrams in the train.
     pub(crate) count: usize,
-    /// The first datagram, or as much of it as one likes beyond its first 16 bytes.
+    /// The first datagram; its first 16 bytes are enough.
     pub(crate) head: &'a [u8],
 }
 
@@ -72,8 +72,8 @@ pub(crate) struct Rules {
 
 /// How many datagrams of less than 16 bytes are answered each second, by one core.
 ///
-/// The classic packet has 16 bytes at least. What is shorter says too little to be told from a packet in a loop, so a person at
-/// a terminal is answered and a flood is not.
+/// The classic packet has at least 16 bytes. A shorter datagram says too little to be told from one in a loop, so the limits let a
+/// person at a terminal be answered, and not a flood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SmallLimits {
     /// For each source.
@@ -118,7 +118,7 @@ impl Guard {
         }
     }
 
-    /// Whether a train is to be answered. If so the answer counts as given.
+    /// Whether a train is to be answered. If so, the answer is recorded.
     ///
     /// # Errors
     /// The reason why not.
@@ -206,7 +206,8 @@ fn address_words(from: SocketAddr) -> [u64; 3] {
     [(ip >> 64) as u64, ip as u64, from.port().into()]
 }
 
-/// The hash of what shares a limit: an IPv4 address, or the /64 network of an IPv6 address, whose holder chooses the other half.
+/// The hash of what has one limit: an IPv4 address, or the /64 network of an IPv6 address, whose owner is free to choose the other
+/// half.
 fn limited_source(key: &Key, ip: IpAddr) -> u64 {
     match ip {
         IpAddr::V4(ip) => key.hash([u64::from(ip.to_bits()), 4]),
@@ -216,7 +217,7 @@ fn limited_source(key: &Key, ip: IpAddr) -> u64 {
 
 /// Room for 16,384 sources.
 const SETS: usize = 4096;
-/// Room for 1,024 sources: no more than 100 a second are let in.
+/// Room for 1,024 sources: no more than 100 a second are admitted.
 const SMALL_SETS: usize = 256;
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! How far each source has come: the short way to know that a packet is new.
+//! The highest number answered to each source: a quick way to know that a packet is new.
 //!
-//! Asking the table of replies misses the cache for each packet, which costs more than all other rules together. Most packets
-//! need not ask: a client counts upwards, so what it sends lies above everything that it was answered before, and cannot be among
-//! it. That holds for any number that is drawn from a packet's head, as long as equal heads give equal numbers.
+//! A look into the table of replies is a cache miss for each packet, which costs more than all other rules together. Most packets do
+//! not need it: a client counts upwards, so the number of a new packet is above all those that were answered before, and the packet
+//! cannot be one of them. Any number that is computed from a packet's head will do, as long as equal heads give equal numbers.
 
 use crate::clock::Instant;
 
-/// The high-water mark of the answers to each recent source. It covers the last second at least, and what it does not know for
-/// certain it does not claim.
+/// The high-water mark of the answers to each recent source. It covers at least the last second; where it is not certain that a packet
+/// is new, it does not say so.
 #[derive(Debug)]
 pub(crate) struct HighWater {
     sets: Box<[Set]>,
 }
 
-/// A set is one line of the cache.
+/// A set is one cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Set([Mark; WAYS]);
@@ -22,15 +22,15 @@ struct Set([Mark; WAYS]);
 struct Mark {
     /// The keyed hash of the source.
     source: u64,
-    /// When the present period began. It lasts a second, and until the next packet after that.
+    /// When the present period began. It lasts a second, and then until the next packet.
     began: Instant,
     /// The highest number answered in this period.
     high: u64,
-    /// The highest number answered in the period before; in the first one nobody knows, and nothing is higher.
+    /// The highest number answered in the period before. For the first period it is not known: the maximum, so that nothing is higher.
     before: u64,
 }
 
-/// Where a source stands in the table.
+/// Where a source is in the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     set: usize,
@@ -43,7 +43,7 @@ impl HighWater {
         Self { sets: vec![Set([UNKNOWN; WAYS]); SETS].into_boxed_slice() }
     }
 
-    /// The place of the source with this keyed hash. One that is not there takes the place of the one that was quiet longest.
+    /// The place of the source with this keyed hash. A new source takes the place of the one whose period began first.
     pub(crate) fn visit(&mut self, source: u64, now: Instant) -> Place {
         let set = source as usize % SETS;
         let marks = &mut self.sets[set].0;
@@ -62,7 +62,7 @@ impl HighWater {
         number > mark.high.max(mark.before)
     }
 
-    /// Takes note of an answer.
+    /// Records an answer.
     pub(crate) fn note(&mut self, place: Place, number: u64) {
         let mark = &mut self.sets[place.set].0[place.way];
         mark.high = mark.high.max(number);

@@ -2,20 +2,20 @@
 
 use crate::clock::Instant;
 
-/// A rate in packets per second. A bucket of this rate holds what one second brings.
+/// A rate in packets per second. A bucket of this rate holds one second's worth of tokens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
     interval_ns: u64,
 }
 
 impl Rate {
-    /// A rate of at least 1; beyond 1,000,000,000 it is that.
+    /// A rate from 1 to 1,000,000,000; others become the nearest of these.
     pub(crate) fn per_second(packets: u32) -> Self {
         Self { interval_ns: (SECOND_NS / u64::from(packets.max(1))).max(1) }
     }
 }
 
-/// A token bucket, kept as the moment at which it will be full again: for a full one that lies in the past.
+/// A token bucket, kept as the moment at which it will be full again; for a full bucket that moment is past.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bucket {
     full_at_ns: u64,
@@ -36,16 +36,15 @@ impl Bucket {
 
 /// A bucket for each recent source, in a fixed table.
 ///
-/// The table is cut into sets of four. A source that is not in its set takes the place of the one whose bucket is, or will be,
-/// full first: it is the one that loses least. Only a source that is in the table can be short of tokens, and a source that is
-/// short of tokens is the last one of its set to be replaced.
+/// The table is cut into sets of four. A new source takes the place of the one in its set whose bucket is, or will be, full first,
+/// which loses least by it. A source that is short of tokens is therefore the last of its set to be replaced.
 #[derive(Debug)]
 pub(crate) struct Sources {
     sets: Box<[Set]>,
     rate: Rate,
 }
 
-/// A set is one line of the cache.
+/// A set is one cache line.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
 struct Set([(u64, Bucket); WAYS]);

@@ -1,29 +1,29 @@
-//! What was answered a moment ago: a fixed table of the fingerprints of recent replies.
+//! The fingerprints of recent replies, in a table of fixed size.
 
 use crate::clock::Instant;
 
 /// The replies of one core within the last second, 65,536 of them at most.
 ///
-/// The table is cut into sets of four entries; a fingerprint has one set. A new reply takes an entry that is older than a
-/// second, else one of the four at random. That matters: with "the oldest" as the rule, packets that circle in a fixed order and
+/// The table is cut into sets of four entries; a fingerprint belongs to one set. A new reply takes an entry that is older than a
+/// second, or else one of the four at random. It must be random: if the oldest were replaced, packets that circle in a fixed order and
 /// are more than the table holds would each be forgotten just before they come back.
 ///
-/// Replies are gathered and put into their sets many at a time: each of them misses the cache, and these misses overlap.
+/// Replies are gathered and put into their sets many at a time: each is a cache miss, and the misses then overlap.
 #[derive(Debug)]
 pub(crate) struct Replies {
     sets: Box<[Set]>,
     gathered: [Reply; GATHER],
     gathered_count: usize,
-    /// The state of the generator: a linear congruential generator (Knuth's MMIX constants).
+    /// The state of the random number generator, a linear congruential one (Knuth's MMIX constants).
     random: u64,
 }
 
-/// Two sets lie in one line of the cache.
+/// Two sets share a cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 struct Set([Entry; WAYS]);
 
-/// Forty bits of a fingerprint, and the tick at which it was answered in the lower twenty-four.
+/// Forty bits of a fingerprint, and in the lower twenty-four the tick at which it was answered.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry(u64);
 
@@ -86,7 +86,7 @@ impl Replies {
 
 impl Reply {
     fn new(fingerprint: u64, now: Instant) -> Self {
-        // One second more than has passed: an entry of zeros is then out of date in the first second too.
+        // One second is added, so that an entry of zeros is out of date in the first second too.
         let tick = now.as_ns() / TICK_NS + FRESH_TICKS;
         // The set comes from bits that the tag leaves out.
         Self { set: fingerprint as usize % SETS, entry: Entry(fingerprint & TAG | tick & !TAG) }
@@ -98,7 +98,7 @@ impl Entry {
         self.0 & TAG
     }
 
-    /// Whether it was answered less than a second before `now`. Ticks come around after twelve days.
+    /// Whether it was answered less than a second before `now`. Ticks wrap around after twelve days.
     fn is_fresh(self, now: Self) -> bool {
         now.0.wrapping_sub(self.0) & !TAG < FRESH_TICKS
     }

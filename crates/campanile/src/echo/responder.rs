@@ -1,4 +1,4 @@
-//! Answers to probes: what a server has counted, for whoever has shown that its address is its own.
+//! Answers to probes: the server's counters, for clients that have shown that their address is their own.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::probe::{Account, Probe};
 /// Answers probes for one worker. The counters are those of all workers.
 #[derive(Clone, Debug)]
 pub(crate) struct ProbeResponder {
-    /// What cookies are made with: a keyed hash of the standard library (SipHash), whose key nobody can know.
+    /// What cookies are made with: the standard library's keyed hash (SipHash), with a random key.
     secret: RandomState,
     /// The clock of all workers.
     clock: Clock,
@@ -44,7 +44,7 @@ impl ProbeResponder {
         Self { secret: RandomState::new(), clock, receive_buffer, boards, meters }
     }
 
-    /// Answers, if there is memory to send from; a client that gets no answer asks again. Tells whether it did.
+    /// Answers if there is memory to send from, and returns whether it did; a client that gets no answer asks again.
     pub(crate) fn answer(&self, engine: &mut Engine, asked: &Asked) -> bool {
         let Some(mut slot) = engine.transmit_slot() else { return false };
         let probe = self.probe(asked, self.clock.now());
@@ -55,7 +55,7 @@ impl ProbeResponder {
         true
     }
 
-    /// The account for a client that brings the cookie of this or the last minute, and that of this minute for all others.
+    /// The account for a client that returns the cookie of this or the last minute, and the cookie of this minute for all others.
     fn probe(&self, asked: &Asked, now: Instant) -> Probe {
         let Asked { path, nonce, cookie, .. } = *asked;
         let minute = now.as_ns() / MINUTE_NS;

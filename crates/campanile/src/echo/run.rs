@@ -28,25 +28,25 @@ pub(super) fn run(
     let mut stopped = false;
     while !stopped {
         engine.poll(None)?;
-        // One reading for all that the poll brought: the rules count in sixteenths of a second.
+        // One reading for all that the poll brought is exact enough: the rules count in sixteenths of a second.
         worker.now = clock.now();
         let mut asked = None;
         while let Some(event) = engine.next_event() {
             match event {
                 Event::Train(train) => asked = worker.answer(train).or(asked),
                 Event::Stopped => stopped = true,
-                // The engine counts what failed, and nobody wakes this worker.
+                // The engine counts failures, and nobody wakes this worker.
                 Event::Truncated { .. } | Event::Failed(_) | Event::Woken => {}
             }
         }
         worker.account(asked.is_some());
         board.publish(worker.counts(&engine.stats()).to_words());
-        // One of a turn is answered, after what came with it was counted; the others ask again.
+        // One probe per turn is answered, after what came with it has been counted; the others will be sent again.
         if let Some(asked) = asked {
             worker.own.probes.answered += u64::from(responder.answer(&mut engine, &asked));
         }
     }
-    // Closing sends the last replies; what a backend still had in hand is delivered after it.
+    // Closing sends the last replies; what a backend had still received is delivered after that.
     sockets.iter().for_each(|&socket| engine.close(socket));
     while let Some(event) = engine.next_event() {
         if let Event::Train(train) = event {
@@ -60,7 +60,7 @@ pub(super) fn run(
 
 struct Worker<'m> {
     guard: Guard,
-    /// The drop meter of its socket. Where workers share a socket the first of them has it.
+    /// The drop meter of its socket. If workers share a socket, only the first has it.
     meter: Option<&'m DropMeter>,
     now: Instant,
     /// What the engine does not count.
@@ -70,7 +70,7 @@ struct Worker<'m> {
 }
 
 impl Worker<'_> {
-    /// Sends a train back, or returns the probe that it is.
+    /// Sends a train back; a probe is returned instead, to be answered later.
     fn answer(&mut self, train: Train<'_>) -> Option<Asked> {
         let (path, bytes, count) = (*train.path(), train.bytes(), train.count());
         let head = &bytes[..train.stride().min(bytes.len())];
@@ -113,7 +113,7 @@ impl Worker<'_> {
             bytes: traffic.bytes,
         };
         let mut counts = self.own;
-        // A kernel without such a meter tells of drops with what arrives after them.
+        // The engine learns of drops only with what arrives after them, the meter at once: the greater number is right.
         if self.meter.is_some() {
             let kernel = stats.dropped.kernel.max(counts.dropped.of(Cause::Kernel));
             counts.dropped.set(Cause::Kernel, kernel);

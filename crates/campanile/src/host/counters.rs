@@ -1,17 +1,17 @@
-//! What the system counts of datagrams, interfaces and processors.
+//! The system's counters of datagrams, interfaces and processors.
 
 use serde::Serialize;
 
 use super::text;
 
-/// Counters of the whole machine (or of the network namespace), as they stand. What the system does not tell is `None`.
+/// The current counters of the whole machine (or of the network namespace); `None` for those that the system does not report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     /// Datagrams dropped because a socket's receive buffer was full, IPv4 and IPv6.
     pub receive_buffer_errors: Option<u64>,
     /// Datagrams not sent because a socket's send buffer was full.
     pub send_buffer_errors: Option<u64>,
-    /// Packets of IP that were discarded on their way out, IPv4 and IPv6: an interface's queue was full, or a filter took them. A train
+    /// IP packets that were discarded on their way out, IPv4 and IPv6: an interface's queue was full, or a filter dropped them. A train
     /// counts as one.
     pub send_discarded: Option<u64>,
     /// Datagrams with a wrong checksum.
@@ -20,14 +20,14 @@ pub struct Counters {
     pub backlog_dropped: Option<u64>,
     /// Times that a processor stopped receiving because its budget was spent, with work left.
     pub backlog_squeezed: Option<u64>,
-    /// Packets that the interface dropped on receive, its own memory's lack included.
+    /// Packets that the interface dropped on receive, those that it had no memory for included.
     pub interface_receive_dropped: Option<u64>,
     /// Packets that the interface dropped on sending.
     pub interface_send_dropped: Option<u64>,
 }
 
 impl Counters {
-    /// Reads them all; those of an interface if one is named.
+    /// Reads all counters; those of an interface only if one is named.
     #[must_use]
     pub fn read(interface: Option<&str>) -> Self {
         let mut counters = Self::default();
@@ -88,7 +88,7 @@ fn plus(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     }
 }
 
-/// A counter of `/proc/net/snmp` or `netstat`: a row of names, and below it a row of numbers.
+/// A counter of `/proc/net/snmp` or `netstat`: a line of names, and below it a line of numbers.
 pub(crate) fn snmp_counter(text: &str, row: &str, name: &str) -> Option<u64> {
     let mut rows = text.lines().filter_map(|line| line.strip_prefix(row)?.strip_prefix(": "));
     let (names, numbers) = (rows.next()?, rows.next()?);

@@ -27,7 +27,7 @@ pub struct Environment {
     pub processor: Option<String>,
     /// Processors that this process may use.
     pub processors: Option<usize>,
-    /// What sets the processor's speed.
+    /// The policy that sets the processor's speed.
     pub governor: Option<String>,
     /// The address that packets to the target leave from.
     pub source: Option<IpAddr>,
@@ -35,11 +35,12 @@ pub struct Environment {
     pub interface: Option<String>,
     /// That interface's speed in Mbit/s.
     pub speed_mbps: Option<u64>,
-    /// The largest packet of IP that it takes whole, in bytes.
+    /// The largest IP packet that it takes whole, in bytes.
     pub mtu: Option<usize>,
-    /// What that interface does for the stack, as far as datagrams are concerned: names of the system's, and whether each is on.
+    /// The offloads of that interface that concern datagrams: their names in the system, and whether each is on.
     pub offloads: Option<BTreeMap<String, bool>>,
-    /// The target is this machine. Loopback never cuts a train into packets and has no wire: such figures are of the machine alone.
+    /// Whether the target is this machine. Loopback never cuts a train into packets and has no wire: such figures are about the machine
+    /// alone.
     pub loopback: bool,
 }
 
@@ -76,7 +77,7 @@ impl Environment {
     }
 }
 
-/// The address that packets to `target` leave from: asked of the system, and nothing is sent.
+/// The address that packets to `target` leave from. Only the system is asked; nothing is sent.
 fn source(target: SocketAddr) -> Option<IpAddr> {
     let every = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(every).ok()?;

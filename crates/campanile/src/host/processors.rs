@@ -11,18 +11,18 @@ pub(crate) struct Processors(Vec<(Option<usize>, Times)>);
 pub(crate) struct Times {
     /// At work, interrupts included.
     pub(crate) busy_ns: u64,
-    /// In interrupts of the hardware. A kernel that does not time them finds none.
+    /// In hardware interrupts; 0 if the kernel does not time them.
     pub(crate) irq_ns: u64,
     /// In software interrupts.
     pub(crate) softirq_ns: u64,
-    /// Given to others by the machine's host.
+    /// Given to other machines by the hypervisor.
     pub(crate) steal_ns: u64,
     /// At work or not.
     pub(crate) all_ns: u64,
 }
 
 impl Processors {
-    /// Reads them; empty where the system does not tell.
+    /// Reads them; empty where the system does not report them.
     pub(crate) fn read() -> Self {
         text::read("/proc/stat").map_or_else(Self::default, |stat| Self::parse(&stat))
     }
@@ -79,12 +79,12 @@ impl Times {
         })
     }
 
-    /// How much a part of them is of all.
+    /// A part of these times as a share of all, in percent.
     pub(crate) fn percent(&self, part_ns: u64) -> f64 {
         part_ns as f64 * 100.0 / self.all_ns.max(1) as f64
     }
 
-    /// What came between an earlier reading and this one.
+    /// The time between an earlier reading and this one.
     pub(crate) fn since(&self, earlier: Self) -> Self {
         Self {
             busy_ns: self.busy_ns.saturating_sub(earlier.busy_ns),
@@ -96,7 +96,7 @@ impl Times {
     }
 }
 
-/// Linux counts times for users in hundredths of a second on every processor family that this is built for.
+/// Linux reports these times in hundredths of a second (`USER_HZ`) on every processor family that this is built for.
 const TICK_NS: u64 = 10_000_000;
 
 #[cfg(test)]

@@ -16,12 +16,12 @@ pub(crate) fn word(path: impl AsRef<Path>) -> Option<String> {
     read(path).map(|text| text.trim().to_owned()).filter(|word| !word.is_empty())
 }
 
-/// What stands after `key` and a colon on the first line that begins with it.
+/// What follows `key` and a colon on the first line that begins with it.
 pub(crate) fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix(':').map(str::trim))
 }
 
-/// No file read here is nearly so long; one that is has been made up.
+/// No real file that is read here is nearly so long.
 const LEN_MAX: u64 = 4 << 20;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where the packets of a load went: books that balance.
+//! Where the packets of a load went, as an account that balances.
 
 use serde::Serialize;
 
@@ -14,11 +14,11 @@ pub struct Books {
     pub sent: u64,
     /// Datagrams that came back, of whatever kind and however late.
     pub received: u64,
-    /// Where packets went that did not come back; places without any are left out.
+    /// Where the packets went that did not come back; places without any are left out.
     pub entries: Vec<Entry>,
-    /// Did not come back, and no counter says why.
+    /// Packets that did not come back and that no counter accounts for.
     pub unexplained: u64,
-    /// Datagrams among those that came back that are nobody's first answer: duplicates, and what others sent.
+    /// Received datagrams that are not the first answer to a packet: duplicates, and what others sent.
     pub surplus: u64,
 }
 
@@ -27,7 +27,7 @@ pub struct Books {
 pub struct Entry {
     /// Where.
     pub place: Place,
-    /// How many. Sockets count a train that finds them full as one: it is taken for as many packets as arrive together on average.
+    /// How many. A socket counts a train that it drops as one; each is taken for as many packets as arrive together on average.
     pub packets: u64,
 }
 
@@ -60,8 +60,8 @@ pub enum Place {
 }
 
 impl Books {
-    /// Closes the books of a run that sent trains of `train` packets each. Counters of the whole system count for other programs too, and so
-    /// explain no more packets than are missing at their place.
+    /// The account of a run that sent trains of `train` packets each. System-wide counters include other programs, so they explain no
+    /// more packets than are missing at their place.
     pub(super) fn close(
         counts: &LoadCounts,
         train: u64,
@@ -105,10 +105,10 @@ impl Books {
         self.entries.iter().filter(|entry| entry.place == place).map(|entry| entry.packets).sum()
     }
 
-    /// Explains what is `missing` by what this machine dropped of what was to leave. `refused` is how many trains the system refused when they
-    /// were sent.
+    /// Explains `missing` packets by what this machine dropped on the way out. `refused` is the number of trains that the system
+    /// refused to send.
     fn explain_out(&mut self, missing: &mut u64, refused: u64, train: u64, system: &Counters) {
-        // A full queue raises both counters; waiting for room raises the errors alone, and what a filter takes the discards alone.
+        // A full queue raises both counters, waiting for room only the errors, and a filter only the discards.
         let counters = system.send_discarded.zip(system.send_buffer_errors);
         let queue = counters.map(|(discarded, errors)| discarded.min(errors));
         self.explain(missing, Place::OwnSend, Some(refused.saturating_mul(train)));
@@ -116,7 +116,7 @@ impl Books {
         self.explain(missing, Place::OwnInterfaceOut, system.interface_send_dropped);
     }
 
-    /// Explains what is `missing` by what this machine dropped of what came back.
+    /// Explains `missing` packets by what this machine dropped of what came back.
     fn explain_own(&mut self, missing: &mut u64, at_sockets: u64, system: &Counters) {
         self.explain(missing, Place::OwnSocket, Some(at_sockets));
         self.explain(missing, Place::OwnBacklog, system.backlog_dropped);
@@ -136,7 +136,7 @@ impl Books {
         }
     }
 
-    /// Balances the books: replies beyond what was sent came from elsewhere or twice, and packets that are still missing are unexplained.
+    /// Balances the account: replies beyond what was sent are surplus, and packets that are still missing are unexplained.
     fn balanced(mut self) -> Self {
         let entered: u64 = self.entries.iter().map(|entry| entry.packets).sum();
         let gone = self.received.saturating_add(entered).saturating_add(self.unexplained);

@@ -17,7 +17,7 @@ pub struct LoadConfig {
     pub target: SocketAddr,
     /// Bytes of each packet: 16 to [`payload_max`].
     pub payload: usize,
-    /// The processors to work on, a worker each; empty for all that the process may use.
+    /// The processors to use, with one worker each; empty for all that the process may use.
     pub cores: Vec<usize>,
     /// How long packets are sent and measured.
     pub duration: Duration,
@@ -34,7 +34,7 @@ pub struct LoadConfig {
     pub timeout: Duration,
     /// The engine's backend.
     pub backend: Choice,
-    /// Ask for the time again and again until a packet is due, instead of sleeping: the least lag, for a core each.
+    /// Spin until a packet is due, instead of sleeping: the least lag, at the price of a whole core per worker.
     pub spin: bool,
     /// Ask the server for its counters ten times a second, from a socket of its own.
     pub probe: bool,
@@ -43,9 +43,9 @@ pub struct LoadConfig {
 /// What decides when a packet is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// The answers do (a closed loop): so many packets are in flight on each socket, 1 to 4096.
+    /// The answers do (a closed loop): this many packets are in flight on each socket, 1 to 4096.
     Window(usize),
-    /// The clock does (an open loop): so many packets a second in all, 1 to 100,000,000, however the server fares.
+    /// The clock does (an open loop): this many packets a second in all, 1 to 100,000,000, whatever the server does.
     Rate(u64),
 }
 
@@ -58,7 +58,7 @@ impl Pace {
 pub const TRAIN_MAX: usize = 64;
 
 impl LoadConfig {
-    /// The classic load: 64 bytes, all cores, ten seconds, 32 packets in flight on each of 4 sockets a core.
+    /// The classic load: 64 bytes, all cores, ten seconds, 32 packets in flight on each of 4 sockets per core.
     #[must_use]
     pub fn new(target: SocketAddr) -> Self {
         Self {
@@ -108,7 +108,7 @@ impl LoadConfig {
         bytes.clamp(RECEIVE_BUFFER_MIN, RECEIVE_BUFFER_MAX)
     }
 
-    /// Packets that may stand in a socket's receive buffer at once: the window, or what 20 ms bring.
+    /// Packets that may be in a socket's receive buffer at once: the window, or those of 20 ms.
     fn in_flight(&self) -> usize {
         match self.pace {
             Pace::Window(window) => window,
@@ -121,13 +121,13 @@ impl LoadConfig {
 
 /// What a system counts against a receive buffer for each packet besides its bytes, roughly.
 const PACKET_OVERHEAD: usize = 1024;
-/// Bytes of receive buffer that are asked for at least: no system gives less by itself (Linux counts every byte twice).
+/// The smallest receive buffer to ask for, in bytes: no system's default is less (Linux counts every byte twice).
 const RECEIVE_BUFFER_MIN: usize = 128 * 1024;
-/// Bytes of receive buffer that are asked for at most.
+/// The largest receive buffer to ask for, in bytes.
 const RECEIVE_BUFFER_MAX: usize = 64 * 1024 * 1024;
 
-/// The largest datagram to an address: 65,535 bytes without the headers that the protocol counts into them (RFC 768, RFC 791
-/// section 3.1, RFC 8200 section 3).
+/// The largest datagram to an address: 65,535 bytes less the headers that this length includes (RFC 768, RFC 791 section 3.1, RFC 8200
+/// section 3).
 #[must_use]
 pub fn payload_max(to: IpAddr) -> usize {
     match to.to_canonical() {

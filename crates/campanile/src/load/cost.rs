@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::report::LoadCounts;
 use super::watch::Watched;
 
-/// Processor time, warm-up included; `None` where the system does not tell.
+/// Processor time, warm-up included; `None` where the system does not report it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Cost {
     /// Of the workers for each packet sent, its reply included, in nanoseconds.
@@ -16,15 +16,15 @@ pub struct Cost {
     pub busy_percent: Option<f64>,
     /// Of the whole machine in software interrupts for each packet sent, in nanoseconds: the receive half of the network stack.
     pub softirq_ns_per_packet: Option<f64>,
-    /// That time is in the time of whichever thread it interrupted too, for the kernel does not time interrupts.
+    /// That time is also counted as that of the interrupted threads, because this kernel does not time interrupts.
     pub softirq_in_threads: bool,
     /// How busy all processors of this machine were, by this client or others.
     pub machine_busy_percent: Option<f64>,
-    /// The same as a time of all processors, in nanoseconds.
+    /// The same as a sum over all processors, in nanoseconds.
     pub machine_busy_ns: u64,
-    /// The share of all processors' time that the machine's host gave to others.
+    /// The share of all processors' time that the hypervisor gave to other machines.
     pub steal_percent: Option<f64>,
-    /// The busiest of the processors that the workers are kept on.
+    /// The busiest of the processors that the workers are pinned to.
     pub busiest: Option<Busiest>,
 }
 

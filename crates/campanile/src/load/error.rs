@@ -20,9 +20,9 @@ pub enum LoadError {
         /// The numbers that are allowed, both ends included.
         allowed: RangeInclusive<usize>,
     },
-    /// The target is a group or everybody, and a reply comes from one.
+    /// The target is a multicast or broadcast address, but a reply comes from a single host.
     Many(IpAddr),
-    /// The system does not tell which processors there are.
+    /// The system does not report which processors there are.
     Cores(io::Error),
     /// No socket to the target can be opened.
     Socket {
@@ -31,7 +31,7 @@ pub enum LoadError {
         /// The system's answer.
         error: io::Error,
     },
-    /// The system does not let the server be asked, or the processors be watched, beside the run.
+    /// The system has no means to ask the server, or to watch the processors, during the run.
     Watch(io::Error),
     /// The target's host says that nothing listens on the port.
     Refused {
@@ -40,9 +40,9 @@ pub enum LoadError {
         /// Packets that were answered before that.
         answered: u64,
     },
-    /// It was ended before the measurement began.
+    /// The run was stopped before the measurement began.
     Unmeasured,
-    /// All of the measurement went by before a packet of it was sent: this client lags.
+    /// The time to be measured was over before its first packet was sent: this client was too slow.
     Late,
     /// Nothing came back.
     NoReply {
@@ -50,7 +50,7 @@ pub enum LoadError {
         target: SocketAddr,
         /// Packets sent.
         sent: u64,
-        /// The last failure that the system reported, if it did.
+        /// The last failure that the system reported, if any.
         cause: Option<io::Error>,
     },
     /// A worker failed.

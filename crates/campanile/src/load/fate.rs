@@ -1,8 +1,8 @@
-//! What becomes of a packet, and what a reply makes of it: the same in a closed loop and in an open one.
+//! The states of a packet and the kinds of replies, the same in a closed loop and in an open one.
 
 use std::time::Duration;
 
-/// What became of the packet that has a place.
+/// The state of the packet at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// There was none yet.
@@ -15,12 +15,12 @@ pub(super) enum Fate {
     Lost,
 }
 
-/// What a reply turned out to be.
+/// What kind of reply came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// The answer to a packet in flight, after this long.
     Fresh(Duration),
-    /// The packet had been given up: it counts as lost, and this as late. So does what is too old to be told.
+    /// The packet had been given up: it counts as lost, and the reply as late. A reply to a packet too old to be known is late too.
     Late,
     /// The packet had been answered before.
     Duplicate,

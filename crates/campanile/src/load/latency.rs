@@ -1,4 +1,4 @@
-//! How long things took: histograms to three digits, and what is read off them.
+//! How long things took: histograms with three significant digits, and what they show.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -27,7 +27,7 @@ pub struct Latency {
     pub max_ns: u64,
 }
 
-/// Times of one kind, recorded to three digits.
+/// Times of one kind, recorded with three significant digits.
 #[derive(Clone, Debug)]
 pub(crate) struct Times(Histogram<u64>);
 
@@ -47,7 +47,7 @@ impl Times {
         self.0.add(&other.0).expect("both have the range of their run");
     }
 
-    /// What stands in it; `None` if that is nothing.
+    /// Its distribution; `None` if it is empty.
     pub(crate) fn latency(&self) -> Option<Latency> {
         let at = |quantile| self.0.value_at_quantile(quantile);
         (!self.0.is_empty()).then(|| Latency {
@@ -86,7 +86,7 @@ impl Timings {
     }
 }
 
-/// The histograms of a run, for other programs.
+/// The histograms of a run, to be written for other programs.
 #[derive(Clone, Debug)]
 pub struct Histograms {
     pub(crate) timings: Timings,
@@ -122,7 +122,7 @@ impl Histograms {
                 written.map_err(|error| io::Error::other(format!("{error:?}")))?;
             }
         }
-        // A writer that gathers would keep to itself that the last of it found no room.
+        // A buffered writer would otherwise hide that its last bytes could not be written.
         writer.flush()
     }
 }

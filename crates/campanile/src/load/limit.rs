@@ -29,21 +29,21 @@ pub enum Limit {
         /// How busy they were.
         busy_percent: f64,
     },
-    /// All processors of this machine were busy, with the server too if that is on it.
+    /// All processors of this machine were busy, with the server's work too if it is on this machine.
     Machine {
         /// How busy they were.
         busy_percent: f64,
-        /// How busy with something else than this load's threads and the software interrupts.
+        /// How busy with something other than this load's threads and software interrupts.
         others_percent: f64,
     },
-    /// A processor that a thread of this client is kept on was busy, and not with that alone.
+    /// A processor that a thread of this client is pinned to was busy, and not only with that thread.
     Processor {
         /// The system's number of it.
         core: usize,
         /// How busy it was.
         busy_percent: f64,
     },
-    /// The way out of this machine: its interface, or what comes behind that, takes no more.
+    /// The way out of this machine: its interface, or what comes after it, takes no more.
     WayOut {
         /// Packets that found the interface's queue full.
         dropped: u64,
@@ -69,14 +69,14 @@ pub enum Limit {
         /// How much of it was used in one direction, headers included.
         used_percent: f64,
     },
-    /// Packets are lost between the two machines, or where no counter is.
+    /// Packets are lost between the two machines, or where nothing counts them.
     Path {
-        /// So many.
+        /// How many.
         lost: u64,
     },
-    /// This client was late for another reason.
+    /// This client sent late for another reason.
     ClientLag,
-    /// The closed loop itself: so many packets in flight bring no more than this in one round trip.
+    /// The closed loop itself: with so many packets in flight, the round trip allows no higher rate.
     Window {
         /// Packets in flight.
         in_flight: u64,
@@ -85,16 +85,16 @@ pub enum Limit {
     Nothing,
 }
 
-/// From this percentage on something is busy.
+/// At this percentage and above, something counts as busy.
 const BUSY: f64 = 90.0;
 /// A loss of more than this share of the packets limits a run.
 const LOSS: f64 = 0.001;
-/// So does one in a closed loop whose lost packets, each until it was given up, held more than this share of the window.
+/// So does a loss in a closed loop whose packets, until they were given up, held more than this share of the window.
 const HELD: f64 = 0.1;
 
 impl Limit {
-    /// The first of these that the evidence shows, in an order that is the finding: what a server refuses comes before how busy it is, and
-    /// what is lost somewhere else than at a known place comes last.
+    /// The first of these limits that the evidence shows. Their order matters: what a server refuses comes before how busy it is, and
+    /// packets lost at an unknown place come last.
     pub(super) fn find(report: &LoadReport) -> Self {
         let (books, server, cost) = (&report.books, report.server.as_ref(), &report.cost);
         let matters = |packets: u64| matters(report, packets);
@@ -107,7 +107,7 @@ impl Limit {
         let lost = books.at(Place::WayUp) + books.at(Place::WayDown) + books.unexplained;
         let used_percent = report.wire_used_percent().unwrap_or(0.0);
         let is_behind = report.spoiled.iter().any(|reason| matches!(reason, Spoiled::Rate { .. }));
-        // An open loop that lost nothing and was not late has all it asked for. A worker that spins is always busy.
+        // An open loop that lost nothing and was not late reached all it was asked for. A worker that spins is always busy.
         let is_content = report.rate.is_some() && report.spoiled.is_empty() && !matters(report.lost);
         let is_full = |percent: f64| percent >= BUSY && !report.spin && !is_content;
         let whole_machine = Self::Machine { busy_percent: machine, others_percent: report.others_percent() };
@@ -149,7 +149,7 @@ impl Limit {
         Self::left(report, is_full)
     }
 
-    /// What is left where nothing was lost and no thread was busy.
+    /// The limit where nothing was lost and no thread was busy.
     fn left(report: &LoadReport, is_full: impl Fn(f64) -> bool) -> Self {
         if let Some(Busiest { core, busy_percent }) = report.cost.busiest
             && is_full(busy_percent)
@@ -163,7 +163,7 @@ impl Limit {
     }
 }
 
-/// Whether so many packets are what limits a run, if that is what became of them.
+/// Whether the loss of this many packets limits a run.
 fn matters(report: &LoadReport, packets: u64) -> bool {
     let (packets, sent) = (packets as f64, report.books.sent as f64);
     let is_held = in_flight(report)

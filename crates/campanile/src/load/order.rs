@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Reordered {
     /// How many.
     pub replies: u64,
-    /// The largest distance: by how much the number of the latest packet answered before such a reply is above that of its own.
+    /// The largest distance: by how much the highest packet number answered before such a reply exceeds the reply's own.
     pub distance_max: u64,
     /// How many with a distance of 1, 2 to 3, 4 to 7, and so on by powers of two; the last has all from 128 on.
     pub by_distance: [u64; Self::CLASSES],
@@ -37,7 +37,7 @@ impl Reordered {
 pub(crate) struct Latest(Option<u64>);
 
 impl Latest {
-    /// Takes note of an answer; tells its distance if it came out of order.
+    /// Records an answer; returns its distance if it came out of order.
     pub(crate) fn note(&mut self, seq: u64) -> Option<u64> {
         match self.0 {
             Some(latest) if seq < latest => Some(latest - seq),

@@ -7,7 +7,7 @@ use super::config::{LoadConfig, Pace};
 use super::schedule::Schedule;
 use crate::clock::{Clock, Instant};
 
-/// What a worker has to do.
+/// What a worker is to do.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) clock: Clock,
@@ -26,7 +26,7 @@ pub(super) struct Plan {
     workers: usize,
 }
 
-/// A [`Pace`] with what follows from it.
+/// A [`Pace`], worked out for the workers.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pacing {
     Window(usize),
@@ -49,7 +49,7 @@ impl Plan {
             pacing,
             train: config.train,
             spin: config.spin,
-            // A reply with other bytes is noticed, whatever byte is repeated or shifted in it.
+            // The period is no power of two, so that repeated or shifted bytes in a reply are noticed.
             template: (0..config.payload).map(|index| (index % 251) as u8).collect(),
             worker: 0,
             workers,
@@ -66,12 +66,12 @@ impl Plan {
         *self.start.get_or_init(|| self.clock.now())
     }
 
-    /// From when on packets are measured.
+    /// The time from which packets are measured.
     pub(super) fn measured_from(&self, start: Instant) -> Instant {
         start.after(self.warm_up)
     }
 
-    /// From when on nothing is due any more.
+    /// The time from which nothing is due any more.
     pub(super) fn end(&self, start: Instant) -> Instant {
         self.measured_from(start).after(self.duration)
     }

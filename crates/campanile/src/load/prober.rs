@@ -1,4 +1,4 @@
-//! Asks the server what it has counted, beside the load.
+//! Asks the server for its counters while the load runs.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -11,8 +11,8 @@ use crate::probe::{Account, Probe};
 
 /// A thread that asks ten times a second, from a socket of its own.
 ///
-/// [`Prober::start`] asks before the load begins, [`Prober::finish`] after it has ended: what lies between is what the server did
-/// for the load, and for whoever else used it meanwhile.
+/// [`Prober::start`] asks before the load begins, [`Prober::finish`] after it has ended: the difference is what the server did for the
+/// load, and for others that used it meanwhile.
 #[derive(Debug)]
 pub(super) struct Prober {
     first: Account,
@@ -39,7 +39,7 @@ pub(super) struct Span {
     pub(super) last: Account,
 }
 
-/// The way to the server's account.
+/// The socket that asks for the server's account.
 #[derive(Debug)]
 pub(super) struct Asker {
     socket: UdpSocket,
@@ -54,7 +54,7 @@ enum Answer {
 }
 
 const EVERY: Duration = Duration::from_millis(100);
-/// Asks before it is given up, and how long each may take.
+/// How often to ask before giving up, and how long each may take.
 const TRIES: usize = 8;
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -62,7 +62,7 @@ impl Prober {
     /// Asks for a first account, and if there is one goes on asking.
     ///
     /// # Errors
-    /// The system fails the socket, or has no thread to spare.
+    /// The socket fails, or the system starts no thread.
     pub(super) fn start(mut asker: Asker) -> io::Result<Found> {
         let first = match asker.ask_patiently()? {
             Answer::Account(account) => *account,
@@ -83,9 +83,9 @@ impl Prober {
         Span { first: self.first, last }
     }
 
-    /// Asks once more and stops; `None` if there is no answer any more, or the server was started anew meanwhile.
+    /// Asks once more and stops; `None` if the server no longer answers, or was restarted meanwhile.
     pub(super) fn finish(self: Box<Self>) -> Option<Span> {
-        // A thread that has ended already needs no word.
+        // This fails only if the thread has ended already.
         let _ = self.stop.send(());
         let mut asker = self.thread.join().ok()?;
         let Ok(Answer::Account(last)) = asker.ask_patiently() else { return None };
@@ -98,7 +98,7 @@ impl Asker {
         let every =
             if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let first = UdpSocket::bind(SocketAddr::new(every, 0))?;
-        // A careful server takes what comes from its own port for the work of another server.
+        // A careful server does not answer packets from its own port number, which may be another server's.
         let socket = match first.local_addr()?.port() == target.port() {
             true => UdpSocket::bind(SocketAddr::new(every, 0))?,
             false => first,
@@ -107,7 +107,7 @@ impl Asker {
         Ok(Self { socket, nonce: 0, cookie: 0 })
     }
 
-    /// Asks several times, for the first answers may be lost or bring a cookie only.
+    /// Asks several times, since the first answers may be lost or be only a cookie.
     fn ask_patiently(&mut self) -> io::Result<Answer> {
         for _ in 0..TRIES {
             match self.ask(PATIENCE)? {
@@ -129,7 +129,7 @@ impl Asker {
                 return Ok(Answer::Silent);
             }
             self.socket.set_read_timeout(Some(left))?;
-            // Nobody on the port, nothing within the time: the load itself will say it better.
+            // Nothing on the port, or no answer in time: the load itself will report that better.
             let Ok(len) = self.socket.recv(&mut datagram) else { return Ok(Answer::Silent) };
             match Probe::read(&datagram[..len]) {
                 Some(Probe::Account { nonce, account }) if nonce == self.nonce => {
@@ -140,7 +140,7 @@ impl Asker {
                     self.send();
                 }
                 Some(Probe::Ask { nonce, .. }) if nonce == self.nonce => return Ok(Answer::Mirror),
-                // Too late, or nobody's.
+                // An answer to an earlier ask, or something else.
                 _ => {}
             }
         }
@@ -150,7 +150,7 @@ impl Asker {
         self.nonce += 1;
         let mut datagram = [0; Probe::LEN];
         let len = Probe::Ask { nonce: self.nonce, cookie: self.cookie }.write(&mut datagram);
-        // An ask that cannot leave is as good as one that is lost.
+        // An ask that cannot be sent is treated like one that is lost.
         let _ = self.socket.send(&datagram[..len]);
     }
 

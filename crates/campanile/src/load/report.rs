@@ -25,7 +25,7 @@ pub struct LoadReport {
     pub target: SocketAddr,
     /// Bytes of each packet.
     pub payload: usize,
-    /// Threads, one a core.
+    /// Threads, one per core.
     pub cores: usize,
     /// Sockets of each thread.
     pub sockets: usize,
@@ -47,7 +47,7 @@ pub struct LoadReport {
     pub backend: &'static str,
     /// How long packets were sent before the measurement.
     pub warm_up_seconds: f64,
-    /// How long packets were sent and measured. Rates are over this time; the replies of its last moments arrive after it.
+    /// How long packets were sent and measured. Rates are over this time; its last replies arrive after it.
     pub seconds: f64,
     /// What was sent.
     pub sent: Rates,
@@ -63,11 +63,11 @@ pub struct LoadReport {
     pub reordered: Reordered,
     /// The time from sending a packet to its reply: what network and server did.
     pub round_trip: Option<Latency>,
-    /// The time from when a packet was due to its reply: what a user feels. `None` in a closed loop.
+    /// The time from when a packet was due to its reply: what a user would notice. `None` in a closed loop.
     pub from_due: Option<Latency>,
     /// How much later than due packets were sent: what this client did. `None` in a closed loop.
     pub send_lag: Option<Latency>,
-    /// What makes the run say nothing about the server; empty for a run that stands.
+    /// Why the run says nothing about the server; empty for a valid run.
     pub spoiled: Vec<Spoiled>,
     /// What kind of server it is.
     pub server_kind: ServerKind,
@@ -79,7 +79,7 @@ pub struct LoadReport {
     pub waits: u64,
     /// What it cost this client.
     pub cost: Cost,
-    /// What this whole machine counted meanwhile, by this client or others.
+    /// What the whole machine counted meanwhile, for this client or others.
     pub system: Counters,
     /// What kept the run from going faster.
     pub limit: Limit,
@@ -178,14 +178,14 @@ impl LoadReport {
         }
     }
 
-    /// The largest packet of IP that goes whole: what the interface says. Where there is no wire, or it is not known, that of Ethernet.
+    /// The largest IP packet that is not fragmented: the interface's MTU, or Ethernet's where there is no wire or it is not known.
     #[must_use]
     pub fn mtu(&self) -> usize {
         let told = self.environment.mtu.filter(|&mtu| !self.environment.loopback && mtu >= MTU_MIN);
         told.unwrap_or(1500)
     }
 
-    /// How busy this machine was with something else than this client, a server on it, and software interrupts, in percent.
+    /// How busy this machine was with something other than this client, a server on it, and software interrupts, in percent.
     pub(super) fn others_percent(&self) -> f64 {
         let on_it = self.server.filter(|_| self.environment.loopback);
         let server = on_it.map_or(0.0, |server| server.cpu_ns_per_packet * server.received as f64);
@@ -196,7 +196,7 @@ impl LoadReport {
         busy * (1.0 - own_ns / busy_ns.max(1) as f64).max(0.0)
     }
 
-    /// How much of the interface's speed was used in the busier direction, in percent; `None` where it has none that is known.
+    /// How much of the interface's speed was used in the busier direction, in percent; `None` where the speed is not known.
     #[must_use]
     pub fn wire_used_percent(&self) -> Option<f64> {
         let speed_bps = self.environment.speed_mbps.filter(|_| !self.environment.loopback)? as f64 * 1e6;
@@ -204,9 +204,9 @@ impl LoadReport {
     }
 }
 
-/// That of every link that IPv4 goes over (RFC 791 section 3.2).
+/// The least MTU of a link for IPv4 (RFC 791 section 3.2).
 const MTU_MIN: usize = 68;
-/// A frame is filled up to 46 bytes of what it carries (IEEE 802.3).
+/// The payload of a frame is padded to 46 bytes (IEEE 802.3).
 const FRAMED_MIN: usize = 46;
 /// Ethernet: 14 bytes of header, 4 of checksum, 8 of preamble, 12 of gap (IEEE 802.3).
 const FRAME: usize = 38;
@@ -231,11 +231,11 @@ pub struct OddReplies {
     pub late: u64,
     /// Came more than once.
     pub duplicate: u64,
-    /// Answer nothing that was sent, or not with what was sent.
+    /// Match no packet that was sent, or differ from it.
     pub foreign: u64,
 }
 
-/// What a run has counted so far. What the warm-up sent is in [`LoadCounts::all_sent`] and [`LoadCounts::all_replies`] alone.
+/// What a run has counted so far. The packets of the warm-up are only in those that count since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LoadCounts {
     /// Packets sent.
@@ -256,10 +256,10 @@ pub struct LoadCounts {
     pub all_sent: u64,
     /// Datagrams received since the start, of whatever kind.
     pub all_replies: u64,
-    /// Those among them that are nobody's first answer: duplicates, and foreign ones.
+    /// Those among them that are not the first answer to a packet: duplicates, and foreign ones.
     pub all_surplus: u64,
-    /// Replies that the receive buffers of this client's sockets had no room for, where the system tells. It counts trains: at the end of a
-    /// run each is taken for as many packets as came together on average.
+    /// Replies that the receive buffers of this client's sockets had no room for, where the system reports them. It counts trains; at
+    /// the end of a run each is taken for as many packets as came together on average.
     pub dropped_here: u64,
     /// Sends that found a socket's send buffer full, and waited.
     pub waits: u64,
@@ -336,7 +336,7 @@ impl LoadCounts {
         }
     }
 
-    /// Takes note of a failure that the system reported.
+    /// Records a failure that the system reported.
     pub(crate) fn note_failure(&mut self, code: i32) {
         self.failure = u64::from(code as u32);
     }
@@ -376,7 +376,7 @@ impl LoadCounts {
         }
     }
 
-    /// So many packets of `payload` bytes over the time of sending.
+    /// The rates of `packets` packets of `payload` bytes over the time of sending.
     pub(crate) fn rates(&self, packets: u64, payload: usize) -> Rates {
         let bytes = packets * payload as u64;
         let seconds = Duration::from_nanos(self.sending_ns.max(1)).as_secs_f64();

@@ -48,7 +48,7 @@ pub(super) fn run(
         (worker.counts.dropped_here, worker.counts.waits) = (stats.dropped.kernel, stats.blocked);
         board.publish(worker.counts.to_words());
     }
-    // The engine learns of the last drops by packets that do not come any more.
+    // The engine learns of drops by the packets that follow, and after the last drops none do.
     let dropped: u64 = meters.iter().filter_map(DropMeter::read).sum();
     let Traffic { trains, datagrams, .. } = engine.stats().received;
     worker.counts.dropped_here =
@@ -58,7 +58,7 @@ pub(super) fn run(
     Ok(worker.timings)
 }
 
-/// Whether an error says that the target's host has no one on the port.
+/// Whether an error says that nothing listens on the target's port.
 pub(super) fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
 }
@@ -72,7 +72,7 @@ struct Worker<'p> {
     counts: LoadCounts,
     timings: Timings,
     start: Instant,
-    /// From when on packets are measured, and from when on none is due.
+    /// The time in which packets are measured; from its end on none is due.
     measured: Range<Instant>,
     now: Instant,
     sending: bool,
@@ -86,11 +86,11 @@ struct Client {
     lane: usize,
     flight: Flight,
     latest: Latest,
-    /// It stands in [`Turn::Ready`].
+    /// It is in [`Turn::Ready`].
     is_queued: bool,
 }
 
-/// The packets of a client that are out.
+/// The packets of a client that are in flight.
 #[derive(Debug)]
 enum Flight {
     Window(Window),
@@ -100,32 +100,32 @@ enum Flight {
 /// Which client sends next.
 #[derive(Debug)]
 enum Turn {
-    /// In a closed loop those that have room in their windows, each one once.
+    /// In a closed loop: the clients that have room in their windows, each once.
     Ready(VecDeque<usize>),
-    /// In an open loop one after the other. This is the number of trains sent.
+    /// In an open loop: one after the other. The number of trains sent so far.
     Round(u64),
 }
 
 /// How a round of sending ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// Everything that may be sent was.
+    /// Everything that may be sent has been.
     Done,
     /// There is more to send, and the next poll makes room for it.
     More,
-    /// There is more to send, and room must be waited for.
+    /// There is more to send, and it has to wait for room.
     Stuck,
 }
 
 /// The most trains of an open loop between two polls. They are stamped when they are written, and leave in the poll.
 const BURST: usize = 16;
 
-/// As many packets leave between two polls where they are late by more than [`BEHIND`]: how exact their stamps are says little
-/// then, and each call to the system costs.
+/// The most packets between two polls when they are late by more than [`BEHIND`]: exact stamps matter little then, and fewer system
+/// calls help to catch up.
 const CROWD: usize = 64;
 const BEHIND: Duration = Duration::from_millis(1);
 
-/// How long after the end of an open loop what was due before it is still sent.
+/// How long after the end of an open loop packets that were due before it are still sent.
 const OVERTIME: Duration = Duration::from_millis(100);
 
 impl<'p> Worker<'p> {
@@ -217,7 +217,7 @@ impl<'p> Worker<'p> {
     fn send_train(&mut self, mut slot: TransmitSlot<'_>, index: usize, due: Option<Instant>) {
         let (plan, client) = (self.plan, &mut self.clients[index]);
         if let (Some(_), Turn::Round(sent)) = (due, &mut self.turn) {
-            // Those of a burst are stamped one by one: their lag is what is measured.
+            // Each train of a burst has its own time stamp, since its lag is measured.
             self.now = plan.clock.now();
             *sent += 1;
         }
@@ -276,7 +276,7 @@ impl<'p> Worker<'p> {
         self.enqueue(index);
     }
 
-    /// Takes note of a reply that is all of a packet.
+    /// Counts a reply that is a complete packet.
     fn settle(&mut self, index: usize, header: Header) {
         let client = &mut self.clients[index];
         let sent = Instant::from_ns(header.stamp_ns);
@@ -329,7 +329,7 @@ impl<'p> Worker<'p> {
         let end = self.measured.end;
         let is_all_sent = match self.next_due() {
             Some((_, due)) => due >= end || self.now >= end.after(OVERTIME),
-            // Without a schedule nothing is given up: what kept this from its work all that time is not the measurement.
+            // A closed loop goes on until something was measured: a client that was held up all that time has measured nothing.
             None => self.counts.sent > 0,
         };
         if self.now >= end && is_all_sent {
@@ -429,7 +429,7 @@ impl Flight {
     }
 }
 
-/// The header of a datagram that is all of a packet that may have been sent.
+/// The header of a datagram, if the rest of it is what was sent.
 fn reply_header(packet: &[u8], template: &[u8]) -> Option<Header> {
     let header = Header::read(packet)?;
     (packet.len() == template.len() && packet[Header::LEN..] == template[Header::LEN..]).then_some(header)

@@ -1,4 +1,4 @@
-//! The packets of one socket of an open loop: sent by the clock, however many are still out.
+//! The packets of one socket of an open loop: sent by the clock, however many are still in flight.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::clock::Instant;
 
 /// What became of the last packets, in a ring over their numbers.
 ///
-/// Call [`SentRing::send`] for each packet to go while there is [`SentRing::room`], [`SentRing::receive`] for each reply, and
+/// Call [`SentRing::send`] for each packet to be sent while there is [`SentRing::room`], [`SentRing::receive`] for each reply, and
 /// [`SentRing::expire`] when [`SentRing::next_timeout`] has come. Nothing here allocates after the start. The ring is as long as the
 /// packets of two timeouts at the rate asked for, so a full one means that sending is far behind; it waits until the oldest packet
 /// is answered or lost.
@@ -68,7 +68,7 @@ impl SentRing {
         seq
     }
 
-    /// Takes note of a reply that names the packet `seq`, sent at `stamp`.
+    /// Handles a reply that names the packet `seq`, sent at `stamp`.
     pub(crate) fn receive(&mut self, seq: u64, stamp: Instant, now: Instant) -> Reply {
         if seq >= self.next_seq {
             return Reply::Foreign;
@@ -95,7 +95,7 @@ impl SentRing {
         }
     }
 
-    /// Gives up the packets whose time has come, and names each with its time of sending.
+    /// Gives up the packets that have timed out, and calls `lost` with each one's number and time of sending.
     pub(crate) fn expire(&mut self, now: Instant, mut lost: impl FnMut(u64, Instant)) {
         while self.next_timeout().is_some_and(|at| at <= now) {
             let seq = self.oldest;
@@ -113,7 +113,7 @@ impl SentRing {
         (self.oldest < self.next_seq).then(|| place.sent().after(self.timeout))
     }
 
-    /// Goes on to the oldest packet that is still in flight.
+    /// Advances to the oldest packet that is still in flight.
     fn advance(&mut self) {
         while self.oldest < self.next_seq && self.place(self.oldest).fate() != Fate::InFlight {
             self.oldest += 1;

@@ -14,7 +14,7 @@ use crate::echo::{Cause, Drops};
 pub enum ServerKind {
     /// A Campanile server, which keeps an account.
     Campanile,
-    /// A mirror that knows no probes.
+    /// A mirror that does not know probes.
     Mirror,
     /// Nothing answered them.
     Silent,
@@ -25,12 +25,12 @@ pub enum ServerKind {
 /// The server's account of the time of a load, warm-up and last replies included.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ServerShare {
-    /// Its threads, one a core.
+    /// Its threads, one per core.
     pub workers: u64,
     /// Bytes of receive buffer of each of its sockets.
     pub receive_buffer: u64,
-    /// Packets that found the receive buffer of a socket full. The system counts a train as one: it is taken for as many packets as arrived
-    /// together on average.
+    /// Packets that found the receive buffer of a socket full. The system counts a train as one; each is taken for as many packets as
+    /// arrived together on average.
     pub found_full: u64,
     /// How busy its threads were on average, in percent of a core each.
     pub busy_percent: f64,
@@ -56,11 +56,11 @@ impl ServerShare {
         let server = span.last.counts.since(&span.first.counts);
         let received = server.received.packets.saturating_sub(server.probes.asked);
         let trains = server.received.trains.saturating_sub(server.probes.asked);
-        // What the network doubled on its way there comes twice, and is answered once.
+        // A packet that the network duplicated on the way arrives twice, and is answered once.
         let arrived = received.saturating_sub(server.dropped.of(Cause::Repeated));
         let returned = counts.all_returned();
-        // A worker tells of the replies of a turn in its next one, which does not come where nothing else arrives, or comes after the first
-        // account: what came back was sent, and no more was sent than was to be answered.
+        // A worker publishes the replies of a turn in its next turn, which does not come if nothing else arrives, and may come after
+        // the first account. So the count is corrected: what came back was sent, and no more was sent than the server had to answer.
         let replied = server.replied.packets.saturating_sub(server.probes.answered);
         let replied = replied.min(received.saturating_sub(unanswered(&server.dropped)));
         let replied = replied.max(returned.min(arrived));
@@ -68,7 +68,7 @@ impl ServerShare {
             (ns as f64 * 100.0 / (active.as_nanos() as f64 * threads as f64).max(1.0)).min(100.0)
         };
         let busy_percent = percent(server.cpu_ns, span.last.workers);
-        // The one that had worked most before may be another: then it is not known how much this one did.
+        // Another thread may have been the busiest before; then it is not known how much this one did.
         let busiest = percent(span.last.busiest_ns.saturating_sub(span.first.busiest_ns), 1);
         let alone = arrived <= counts.all_sent;
         Self {

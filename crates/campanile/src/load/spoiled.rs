@@ -1,10 +1,10 @@
-//! What makes a run say nothing about the server.
+//! Why a run says nothing about the server.
 
 use serde::Serialize;
 
 use super::latency::Latency;
 
-/// Why the figures of an open loop are those of the client, and not of what it measures.
+/// Why the figures of an open loop describe the client instead of what it measures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum Spoiled {
@@ -27,7 +27,7 @@ pub enum Spoiled {
 impl Spoiled {
     /// The share of the rate asked for that has to be reached.
     const RATE_MIN: f64 = 0.99;
-    /// So late is the timer of a quiet system too.
+    /// The timer of an idle system is this late too.
     const LAG_MIN_NS: u64 = 100_000;
 
     /// What spoils a run at the rate `asked`, if anything does.

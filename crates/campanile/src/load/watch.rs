@@ -38,7 +38,7 @@ impl Watch {
         Ok(Self { before: Processors::read(), over, thread })
     }
 
-    /// Ends with the load, if it was not over before.
+    /// Ends the watch with the load, if its time was not over before.
     pub(super) fn finish(self) -> Watched {
         let Self { before, over, thread } = self;
         drop(over);

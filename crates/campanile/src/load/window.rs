@@ -1,17 +1,17 @@
-//! The packets of one socket that wait for their reply.
+//! The packets of one socket that wait for their replies.
 
 use std::time::Duration;
 
 use super::fate::{Fate, Reply};
 use crate::clock::Instant;
 
-/// A window of packets in flight: which are out, which came back, which are lost.
+/// A window of packets: which are in flight, which came back, which are lost.
 ///
-/// Call [`Window::send`] for each packet to go, [`Window::receive`] for each reply, and [`Window::expire`] when
+/// Call [`Window::send`] for each packet to be sent, [`Window::receive`] for each reply, and [`Window::expire`] when
 /// [`Window::next_timeout`] has come. Nothing here allocates after the start, and each call's work is bounded by the size.
 ///
-/// A packet has the place `seq mod places`, and there are at least twice as many places as packets in flight. A sequence number
-/// whose place is still held by a packet that nobody answers is left out. So numbers ascend by one as long as nothing is lost.
+/// A packet has the place `seq mod places`, and there are at least twice as many places as packets in flight. A sequence number is
+/// skipped if its place is still held by a packet in flight; so numbers ascend by one as long as nothing is lost.
 #[derive(Debug)]
 pub(crate) struct Window {
     places: Box<[Place]>,
@@ -89,7 +89,7 @@ impl Window {
         Some(seq)
     }
 
-    /// Takes note of a reply that names the packet `seq`, sent at `stamp`.
+    /// Handles a reply that names the packet `seq`, sent at `stamp`.
     pub(crate) fn receive(&mut self, seq: u64, stamp: Instant, now: Instant) -> Reply {
         let index = self.index(seq);
         let place = &mut self.places[index];
@@ -110,7 +110,7 @@ impl Window {
         }
     }
 
-    /// Gives up the packets whose time has come, and names each with its time of sending.
+    /// Gives up the packets that have timed out, and calls `lost` with each one's number and time of sending.
     pub(crate) fn expire(&mut self, now: Instant, mut lost: impl FnMut(u64, Instant)) {
         while let Some(oldest) = self.oldest.map(usize::from) {
             if self.places[oldest].sent.after(self.timeout) > now {

@@ -1,4 +1,4 @@
-//! The chains of a listing of rules.
+//! The chains in a listing of rules.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ pub(super) struct Chain<'t> {
     /// Family and name.
     pub(super) table: &'t str,
     pub(super) name: &'t str,
-    /// Where the system asks it; `None` of a chain that others call.
+    /// Where the system calls it; `None` for a chain that only other chains call.
     pub(super) hook: Option<&'t str>,
-    /// The only devices whose packets it is asked about, if it has some.
+    /// The devices whose packets it applies to; empty for all.
     pub(super) devices: Vec<&'t str>,
     pub(super) drops_by_default: bool,
     pub(super) lines: Vec<Line<'t>>,
@@ -22,13 +22,13 @@ pub(super) struct Chain<'t> {
 /// A rule, or one entry of the map that it looks its verdict up in.
 #[derive(Debug)]
 pub(super) struct Line<'t> {
-    /// All of the rule, as it stands.
+    /// The whole rule.
     pub(super) text: &'t str,
     pub(super) words: Vec<&'t str>,
 }
 
 impl<'t> Chain<'t> {
-    /// The chains of a listing. Sets and maps with a name are passed over.
+    /// The chains of a listing. Named sets and maps are ignored.
     pub(super) fn read_all(listing: &'t str) -> Chains<'t> {
         let mut chains = BTreeMap::new();
         let (mut table, mut open) = ("", None::<Self>);
@@ -76,20 +76,20 @@ impl<'t> Chain<'t> {
 }
 
 impl<'t> Line<'t> {
-    /// The words of a rule; one with a map in it is as many rules as the map has entries.
+    /// The words of a rule; a rule with a verdict map is read as one rule for each entry.
     fn read(text: &'t str) -> Vec<Self> {
         let words: Vec<&str> = text.split(" comment ").next().unwrap_or(text).split_whitespace().collect();
         let Some(at) = words.iter().position(|&word| word == "vmap") else {
             return vec![Self { text, words }];
         };
         let (before, entries) = (&words[..at], &words[at + 1..]);
-        // One with a name stands elsewhere.
+        // A named map is defined elsewhere.
         let ["{", entries @ .., "}"] = entries else { return Vec::new() };
         let entries = entries.split_inclusive(|word| word.ends_with(','));
         entries.map(|entry| Self::of_entry(text, before, entry)).collect()
     }
 
-    /// An entry: a value, a colon, and what becomes of it.
+    /// An entry of a map: a value, a colon, a verdict.
     fn of_entry(text: &'t str, before: &[&'t str], entry: &[&'t str]) -> Self {
         let entry = entry.iter().map(|word| word.trim_end_matches(',')).filter(|&word| word != ":");
         Self { text, words: before.iter().copied().chain(entry).collect() }

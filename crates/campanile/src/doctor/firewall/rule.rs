@@ -1,8 +1,8 @@
-//! What a rule says of a datagram, as far as reading it tells.
+//! What a rule says about a datagram, as far as its text shows.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A datagram that the filter is asked about. Its sender is not known.
+/// The datagrams that the rules are examined for. Their sender is not known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet<'p> {
     pub(super) kind: Kind,
@@ -19,7 +19,7 @@ pub(super) enum Kind {
     Udp {
         port: u16,
     },
-    /// The question who listens to what, or the answer to it: IGMP, and MLD over IPv6.
+    /// A membership query or report: IGMP, or MLD over IPv6.
     Membership,
 }
 
@@ -30,31 +30,31 @@ pub(super) enum Direction {
     In,
     /// From one.
     Out,
-    /// From another machine to others.
+    /// From another machine to another.
     Forward,
 }
 
-/// A rule that may match a datagram.
+/// A rule that may match the datagrams.
 pub(super) struct Rule<'t> {
     pub(super) verdict: Verdict<'t>,
-    /// It matches all of them: it has no other condition.
+    /// It matches all of them.
     pub(super) is_certain: bool,
-    /// It is about them: it names their port, their group or what they are.
+    /// It names their port, group or protocol.
     pub(super) names_them: bool,
 }
 
 pub(super) enum Verdict<'t> {
     Accept,
     Drop,
-    /// Asks another chain, and goes on behind it.
+    /// Calls another chain, then goes on with this one.
     Jump(&'t str),
-    /// Asks another chain, and not the rest of this one.
+    /// Continues in another chain, without the rest of this one.
     Goto(&'t str),
     Return,
 }
 
 impl<'t> Rule<'t> {
-    /// `None` of a rule that does not match them, or decides nothing that can be read.
+    /// `None` for a rule that does not match them, or whose verdict is none that is known here.
     pub(super) fn read(words: &[&'t str], packet: &Packet<'_>) -> Option<Self> {
         let (verdict, mut rest) = verdict(words)?;
         let (mut is_certain, mut names_them) = (true, false);
@@ -72,9 +72,9 @@ impl<'t> Rule<'t> {
     }
 }
 
-/// What a rule decides, and the words before that.
+/// The verdict of a rule, and the words before it.
 fn verdict<'w, 't>(words: &'w [&'t str]) -> Option<(Verdict<'t>, &'w [&'t str])> {
-    // What it refuses with stands behind the word.
+    // How it rejects follows the word.
     if let Some(at) = words.iter().position(|&word| word == "reject") {
         return Some((Verdict::Drop, &words[..at]));
     }
@@ -93,7 +93,7 @@ fn verdict<'w, 't>(words: &'w [&'t str]) -> Option<(Verdict<'t>, &'w [&'t str])>
 enum Match {
     Yes,
     No,
-    /// It asks for what is not known here.
+    /// The condition depends on what is not known here.
     Perhaps,
 }
 
@@ -103,7 +103,7 @@ impl From<bool> for Match {
     }
 }
 
-/// The first condition of some words.
+/// The first condition in the words of a rule.
 struct Condition<'w, 't> {
     matches: Match,
     names_them: bool,
@@ -134,7 +134,7 @@ impl Packet<'_> {
             }
             ["ip6", "nexthdr", values @ ..] => ask(values, &|value| match self.kind {
                 Kind::Udp { .. } => self.is_protocol(value),
-                // A header with a mark for routers comes first.
+                // These have a hop-by-hop header first, with Router Alert.
                 Kind::Membership => Match::from(value == "hopopt" || value == "0"),
             }),
             ["ip" | "ip6", "daddr", values @ ..] => to_group(ask(values, &|value| self.is_to(value))),
@@ -148,12 +148,12 @@ impl Packet<'_> {
             ["meta", "pkttype", values @ ..]
             | ["pkttype", values @ ..]
             | ["fib", "daddr", "type", values @ ..] => to_group(ask(values, &|value| self.is_cast(value))),
-            // Where an address leads: what it is compared with are names of conditions.
+            // A route lookup: its result depends on what is not known here.
             ["fib", ..] => Condition { matches: Match::Perhaps, names_them: false, rest: &[] },
-            // Nothing translates what is sent to a group, or has before the first datagram to a port.
+            // No address translation applies to what is sent to a group, or has been applied before the first datagram to a port.
             ["ct", "status", values @ ..] => ask(values, &|_| Match::No),
             ["meta", "nfproto", values @ ..] => ask(values, &|value| self.is_ip(value)),
-            // Nobody answers to a group: each datagram is as the first one.
+            // Nobody answers from a group's address, so every datagram is the first of a connection.
             ["ct", "state", values @ ..] => {
                 ask(values, &|value| Match::from(value == "new" || value == "0x8"))
             }
@@ -166,7 +166,7 @@ impl Packet<'_> {
                 Condition { matches: Match::No, names_them: false, rest: &[] }
             }
             ["counter", "packets", _, "bytes", _, rest @ ..] | ["counter", rest @ ..] => nothing(rest),
-            // What it is logged with stands behind the word, and conditions before it.
+            // The log options follow the word; the conditions come before it.
             ["log", ..] | [] => nothing(&[]),
             [_, rest @ ..] => Condition { matches: Match::Perhaps, names_them: false, rest },
         }
@@ -213,7 +213,7 @@ impl Packet<'_> {
         self.to.is_none_or(|to| to.is_ipv4() == (family == "ip"))
     }
 
-    /// Whether it is sent to an address, one of a range, or one with a prefix.
+    /// Whether it is sent to an address, to one of a range, or to one with a prefix.
     fn is_to(&self, value: &str) -> Match {
         let Some(to) = self.to else { return Match::Perhaps };
         if let Some((network, bits)) = value.split_once('/') {
@@ -232,7 +232,7 @@ impl Packet<'_> {
     /// Whether it comes in, or goes out, by an interface.
     fn is_interface(&self, value: &str, side: Direction) -> Match {
         let Some(own) = self.interface.filter(|_| self.direction == side) else {
-            // What comes in has not been sent out by any, nor the other way round; what is passed on is both.
+            // What comes in has no outgoing interface, and the other way round; what is forwarded has both.
             return if self.direction == Direction::Forward || self.direction == side {
                 Match::Perhaps
             } else {
@@ -252,7 +252,7 @@ impl Packet<'_> {
     }
 }
 
-/// An address without the bits behind its prefix.
+/// An address with the bits after its prefix cleared.
 fn prefix(address: IpAddr, bits: u32) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
@@ -266,7 +266,7 @@ fn prefix(address: IpAddr, bits: u32) -> IpAddr {
     }
 }
 
-/// Whether the values that words begin with hold what is asked for, and the words behind them.
+/// Whether one of the values at the front passes the test, and the words after them.
 fn ask<'w, 't>(words: &'w [&'t str], test: &dyn Fn(&str) -> Match) -> (Match, &'w [&'t str]) {
     let (is_negated, words) = match words {
         ["!=", words @ ..] => (true, words),
@@ -279,7 +279,7 @@ fn ask<'w, 't>(words: &'w [&'t str], test: &dyn Fn(&str) -> Match) -> (Match, &'
         words => words.split_at(words.len().min(1)),
     };
     let rest = rest.strip_prefix(&["}"]).unwrap_or(rest);
-    // A dot joins it with another condition, and an at sign is before the name of a set.
+    // A dot concatenates several fields, and an at sign precedes the name of a set.
     if listed.iter().any(|word| *word == "." || word.starts_with('@')) {
         return (Match::Perhaps, rest);
     }
@@ -293,6 +293,6 @@ fn ask<'w, 't>(words: &'w [&'t str], test: &dyn Fn(&str) -> Match) -> (Match, &'
     (matches, rest)
 }
 
-/// What a condition or a protocol of others begins with.
+/// First words of conditions on other protocols, and names of these.
 const OTHERS: [&str; 11] =
     ["tcp", "sctp", "dccp", "icmp", "icmpv6", "ipv6-icmp", "igmp", "esp", "ah", "arp", "udplite"];

@@ -1,17 +1,17 @@
-//! The way of a datagram through chains.
+//! The path of datagrams through chains.
 
 use super::chain::{Chain, Chains, Line};
 use super::rule::{Packet, Rule, Verdict};
 
-/// What becomes of datagrams in a chain, in ascending order of badness.
+/// What becomes of datagrams in a chain, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Outcome<'t> {
     Passed,
-    /// The rule drops those that match its conditions, which do not name them.
+    /// The rule drops some, perhaps: its conditions do not name them.
     PerhapsDropped(&'t str),
     /// They are dropped, except those that the rule accepts.
     Only(&'t str),
-    /// They are dropped, unless a rule accepts them that does not name them.
+    /// They are dropped, unless a rule accepts them that is not specific to them.
     Unnamed,
     /// The rule drops those that match its other conditions.
     SomeDropped(&'t str),
@@ -24,23 +24,23 @@ pub(super) enum Outcome<'t> {
 #[derive(Clone, Copy, Debug)]
 enum Accepted<'t> {
     None,
-    /// Some, perhaps: the rule asks for what is not known.
+    /// Perhaps some: the rule depends on what is not known.
     Perhaps,
-    /// Those of the rule, which names them.
+    /// Those that match this rule, which names them.
     Named(&'t str),
 }
 
-/// Which of the datagrams come to a rule.
+/// Which of the datagrams reach a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     All,
-    /// Those that match a condition that asks for what is not known.
+    /// Those that match a condition on what is not known.
     Some,
-    /// What such a condition leaves.
+    /// Those that did not match such a condition.
     Rest,
 }
 
-/// A way through chains, in the order in which the system asks their rules.
+/// A walk through chains, in the order in which the system evaluates their rules.
 struct Walk<'a, 't> {
     chains: &'a Chains<'t>,
     packet: &'a Packet<'a>,
@@ -49,12 +49,12 @@ struct Walk<'a, 't> {
     outcome: Outcome<'t>,
 }
 
-/// Chains that call each other can make a way as long as they like.
+/// Chains that call each other can make a walk exponentially long.
 const RULES_MAX: usize = 100_000;
-/// As deep as the system lets chains call each other.
+/// The depth to which the system lets chains call each other.
 const DEPTH_MAX: usize = 16;
 
-/// What becomes of datagrams in a chain that the system asks; `is_certain` if it is asked about all of them.
+/// What becomes of datagrams in a chain that the system calls; `is_certain` if it applies to all of them.
 pub(super) fn outcome<'t>(
     chains: &Chains<'t>,
     chain: &Chain<'t>,
@@ -71,14 +71,14 @@ pub(super) fn outcome<'t>(
 }
 
 impl Reach {
-    /// Of these, the ones that match a condition that asks for what is not known.
+    /// The part of these that matches a condition on what is not known.
     fn part(self) -> Self {
         if self == Self::All { Self::Some } else { self }
     }
 }
 
 impl<'t> Walk<'_, 't> {
-    /// Whether no rule behind this chain is asked: all the datagrams are accepted or dropped.
+    /// Walks a chain; returns whether it decided about all the datagrams, so that no later rule applies.
     fn chain(&mut self, chain: &Chain<'t>, mut reach: Reach, depth: usize) -> bool {
         for line in &chain.lines {
             if self.rules_left == 0 {
@@ -130,7 +130,7 @@ impl<'t> Walk<'_, 't> {
         }
     }
 
-    /// What no rule has accepted so far comes to this.
+    /// Notes the outcome for what no rule has accepted so far.
     fn rest_is_dropped(&mut self, outcome: Outcome<'t>) {
         self.note(match (self.accepted, outcome) {
             (Accepted::Named(rule), _) => Outcome::Only(rule),
