@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use crate::output::InLine;
+use crate::system_error::room;
 
 /// A failure with its exit code and its hint.
 #[derive(Debug)]
@@ -118,7 +119,7 @@ impl From<io::Error> for CommandError {
     /// An error of writing the output.
     fn from(error: io::Error) -> Self {
         let kind = if error.kind() == io::ErrorKind::BrokenPipe { Kind::Unread } else { Kind::Failed };
-        Self { kind, message: format!("cannot write the output: {error}"), hint: None }
+        Self { kind, message: format!("cannot write the output: {error}"), hint: None }.hint_if(room(&error))
     }
 }
 

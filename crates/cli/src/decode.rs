@@ -110,7 +110,11 @@ fn decode(
 
 fn open(path: &Path) -> Result<impl Read, CommandError> {
     let file = File::open(path).map_err(|error| {
-        CommandError::bad_input(format!("{}: {error}", path.display())).hint("give a capture file, or -")
+        let message = format!("{}: {error}", path.display());
+        match system_error::shortage(&error) {
+            Some(hint) => CommandError::failed(message).hint(hint),
+            None => CommandError::bad_input(message).hint("give a capture file, or -"),
+        }
     })?;
     Ok(BufReader::with_capacity(1 << 18, file))
 }

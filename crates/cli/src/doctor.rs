@@ -1,6 +1,7 @@
 //! `campanile doctor`: why nothing is heard, or slowly.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use campanile::doctor::{self, Complaint, Finding, Severity};
 use campanile::{Interface, amount, beacon};
 
 use crate::command_error::CommandError;
+use crate::system_error::shortage;
 use crate::{arguments, output};
 
 /// Look for what keeps datagrams away from this machine, or makes them slow.
@@ -54,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let group = group.map(|(ip, own)| SocketAddr::new(ip, own.or(*port).unwrap_or(beacon::PORT)));
     let listen = listen.then_some(*duration);
     let interface = interface.as_ref().map(Interface::name).transpose();
-    let interface = interface.map_err(|error| CommandError::bad_input(error).hint("see --interface"))?;
+    let interface = interface.map_err(|error| unknown(error.to_string(), &error.into()))?;
     if let (Some(group), Some(patience)) = (group, listen) {
         let seconds = patience.as_secs_f64();
         output::note(format_args!(
@@ -74,6 +76,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         (0, 0) => Ok(()),
         (0, warnings) => Err(CommandError::incomplete(told(warnings, "warning"))),
         (faults, _) => Err(CommandError::failed(told(faults, "fault"))),
+    }
+}
+
+/// An interface that cannot be looked up.
+fn unknown(message: String, why: &io::Error) -> CommandError {
+    match shortage(why) {
+        Some(hint) => CommandError::failed(message).hint(hint),
+        None => CommandError::bad_input(message).hint("see --interface"),
     }
 }
 

@@ -197,7 +197,9 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, CommandError> {
         let message = format!("host '{host}' cannot be found{why}");
         CommandError::bad_input(message).hint("check its name, or give its address")
     };
-    let mut addresses = (name, port).to_socket_addrs().map_err(|error| unknown(&format!(" ({error})")))?;
+    let mut addresses = (name, port)
+        .to_socket_addrs()
+        .map_err(|error| unknown(&format!(" ({error})")).hint_if(system_error::shortage(&error)))?;
     let address = addresses.next().ok_or_else(|| unknown(""))?;
     if matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0) {
         let message = format!("host '{host}' is a link-local address, which needs its interface");
@@ -219,8 +221,8 @@ pub(crate) fn error(error: LoadError) -> CommandError {
         LoadError::NoReply { .. } => CommandError::failed(error)
             .hint("see that a server runs there, and that no firewall stands between"),
         LoadError::Late => CommandError::failed(error).hint(LESS),
-        LoadError::Socket { error: why, .. } => {
-            let hint = unconnected(why);
+        LoadError::Socket { target, error: why } => {
+            let hint = unconnected(*target, why);
             CommandError::failed(error).hint(hint)
         }
         LoadError::Worker(worker) => system_error::worker(worker),
@@ -235,8 +237,11 @@ pub(crate) fn error(error: LoadError) -> CommandError {
 }
 
 /// What to do where a socket does not lead to the server.
-fn unconnected(why: &io::Error) -> &'static str {
+fn unconnected(target: SocketAddr, why: &io::Error) -> &'static str {
     match why.kind() {
+        ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable if target.ip().is_loopback() => {
+            "see that loopback is up and has that address (Linux: ip address show lo)"
+        }
         // Only to broadcast addresses may nobody connect.
         ErrorKind::PermissionDenied => "give the address of one server, and not one for all of a network",
         // Linux tells a lack of ports so, and Windows by the other name.

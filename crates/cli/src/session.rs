@@ -44,8 +44,11 @@ impl SessionArguments {
         }
         if let Some(path) = &self.config {
             let text = fs::read_to_string(path).map_err(|error| {
-                CommandError::bad_input(format!("{} cannot be read: {error}", path.display()))
-                    .hint("give a file of lines such as ttl = \"4\"")
+                let message = format!("{} cannot be read: {error}", path.display());
+                match shortage(&error) {
+                    Some(hint) => CommandError::failed(message).hint(hint),
+                    None => CommandError::bad_input(message).hint("give a file of lines such as ttl = \"4\""),
+                }
             })?;
             options.set_toml(&text).map_err(|error| {
                 CommandError::bad_input(format!("{}: {error}", path.display())).hint(NAMES)
@@ -170,13 +173,15 @@ pub(crate) fn reference(examples: &str, side: Side) -> String {
 
 /// What to say when the network does not let a session begin.
 pub(crate) fn start_error(error: &StartError) -> CommandError {
+    if let Some(hint) = shortage_in(error) {
+        return CommandError::failed(error).hint(hint);
+    }
     match error {
         StartError::Config(_) => CommandError::bad_input(error).hint(NAMES),
         StartError::NoReports => CommandError::bad_input(error).hint("give a rate, such as --rate 80mbit"),
-        StartError::Socket(SocketError::Interface(why)) => match shortage(why) {
-            Some(hint) => CommandError::failed(error).hint(hint),
-            None => CommandError::bad_input(error).hint("see --interface and --group"),
-        },
+        StartError::Socket(SocketError::Interface(_)) => {
+            CommandError::bad_input(error).hint("see --interface and --group")
+        }
         StartError::Socket(SocketError::TooMany) => CommandError::bad_input(error).hint("see --interface"),
         StartError::Socket(SocketError::Mtu { takes, .. }) => CommandError::bad_input(error)
             .hint(format!("give --set mtu={takes}, or leave mtu out: packets are then as long as all interfaces take, up to 1500 bytes")),
@@ -195,7 +200,20 @@ pub(crate) fn start_error(error: &StartError) -> CommandError {
         StartError::Diagnostics(..) => {
             CommandError::failed(error).hint("name a directory that can be written to")
         }
-        StartError::Engine(why) => CommandError::failed(error).hint_if(shortage(why)),
+        StartError::Engine(_) => CommandError::failed(error),
+    }
+}
+
+/// What to do if a session does not begin for want of something.
+pub(crate) fn shortage_in(error: &StartError) -> Option<&'static str> {
+    match error {
+        StartError::Engine(why) | StartError::Diagnostics(_, why) => shortage(why),
+        StartError::Socket(
+            SocketError::Interface(why)
+            | SocketError::Bind { error: why, .. }
+            | SocketError::Join { error: why, .. },
+        ) => shortage(why),
+        StartError::Config(_) | StartError::NoReports | StartError::Socket(_) => None,
     }
 }
 

@@ -32,6 +32,16 @@ pub(crate) fn shortage(error: &io::Error) -> Option<&'static str> {
     })
 }
 
+/// What to do about something that cannot be written.
+pub(crate) fn room(error: &io::Error) -> Option<&'static str> {
+    shortage(error).or_else(|| match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Some("make room there, and run it again")
+        }
+        _ => None,
+    })
+}
+
 /// A thread that could not start.
 pub(crate) fn thread(error: io::Error) -> CommandError {
     CommandError::failed(format!("no thread can be started: {error}")).hint_if(shortage(&error))
@@ -52,5 +62,7 @@ mod tests {
         assert!(of(ErrorKind::PermissionDenied).is_some_and(|cure| cure.contains("1024")));
         assert!(of(ErrorKind::AddrInUse).is_some_and(|cure| cure.starts_with("choose another port")));
         assert_eq!(of(ErrorKind::NotFound), None);
+        assert!(room(&ErrorKind::StorageFull.into()).is_some_and(|cure| cure.starts_with("make room")));
+        assert_eq!(room(&ErrorKind::PermissionDenied.into()), None);
     }
 }

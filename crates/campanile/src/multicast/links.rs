@@ -388,6 +388,10 @@ impl SocketError {
 impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // What is wrong with an interface says so itself, and what the system says does not.
+            SocketError::Interface(error) if error.raw_os_error().is_some() => {
+                write!(f, "no interface can be chosen: {error}")
+            }
             SocketError::Interface(error) => error.fmt(f),
             SocketError::PortTaken { local, port } => write!(
                 f,

@@ -4,14 +4,13 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use campanile::cores;
-use campanile::echo::{EchoConfig, EchoServer};
+use campanile::echo::{EchoConfig, EchoError, EchoServer};
 use campanile::load::{Latency, Load, LoadConfig, LoadReport, Pace};
 
 use crate::command_error::CommandError;
 use crate::figures::{self, BitRate, Count, Span};
 use crate::interrupt::Interrupt;
-use crate::load;
-use crate::output;
+use crate::{load, output, system_error};
 
 /// Runs server and client, and explains the result.
 pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
@@ -21,7 +20,7 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
         cores: server_cores,
         ..EchoConfig::default()
     })
-    .map_err(CommandError::failed)?;
+    .map_err(start_error)?;
     let pace = Pace::Window(WINDOW);
     let target = server.description().address;
     let config = LoadConfig { cores: client_cores, duration: SECONDS, pace, ..LoadConfig::new(target) };
@@ -31,12 +30,22 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
 
     let report = client.join().map_err(load::error)?;
     server.stop();
-    let answered = server.join().map_err(CommandError::failed)?.total.replied.packets;
+    let answered = server.join().map_err(|error| system_error::worker(&error))?.total.replied.packets;
     if answered < report.received.packets {
         let message = format!("{} replies came, and {answered} were sent", report.received.packets);
         return Err(CommandError::failed(message));
     }
     explain(&report)
+}
+
+fn start_error(error: EchoError) -> CommandError {
+    match &error {
+        EchoError::Worker(worker) => system_error::worker(worker),
+        EchoError::Bind { error: why, .. } | EchoError::Cores(why) => {
+            let hint = system_error::shortage(why);
+            CommandError::failed(error).hint_if(hint)
+        }
+    }
 }
 
 /// Says who talks to whom.

@@ -1,27 +1,32 @@
 //! The part of the demo that sends a file to several receivers, through loss.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::UdpSocket;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use campanile::files::{FileReceiver, FileSender, Offering, ReceiveConfig, ReceiveEvent, SendEvent};
-use campanile::multicast::{Counter, Counts, Options, Standing};
+use campanile::files::{
+    FileReceiver, FileSender, Offering, OfferingError, ReceiveConfig, ReceiveError, ReceiveEvent,
+    ReceiveStartError, SendError, SendEvent, SendStartError,
+};
+use campanile::multicast::{Counter, Counts, Options, Standing, StartError};
 
 use crate::command_error::CommandError;
 use crate::figures::{BitRate, Count, Size, Span};
 use crate::interrupt::Interrupt;
-use crate::{output, system_error};
+use crate::{output, session, system_error};
 
 /// Sends a file to receivers in this process, and says what it cost.
 pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
-    let scratch = tempfile::tempdir()
-        .map_err(|error| CommandError::failed(format!("no temporary directory: {error}")))?;
+    let scratch =
+        tempfile::tempdir().map_err(|error| no_place(format!("no temporary directory: {error}"), &error))?;
     let file = scratch.path().join("part-of-this-program");
     let size = copy_of_this_program(&file)
-        .map_err(|error| CommandError::failed(format!("a file for the demo cannot be written: {error}")))?;
+        .map_err(|error| no_place(format!("a file for the demo cannot be written: {error}"), &error))?;
     let options = options()?;
     let (rate, group) = (BitRate(options.sending.rate.initial_bps() as f64), options.network.group);
     output::line("")?;
@@ -32,19 +37,23 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
     output::line(format_args!("  group       {group} on loopback, at {rate}"))?;
 
     let started = Instant::now();
+    let end = End { interrupt: interrupt.clone(), failure: Arc::default() };
     let receivers: Vec<_> = (1..=RECEIVERS)
-        .map(|number| receive(scratch.path(), number, &options, interrupt))
+        .map(|number| receive(scratch.path(), number, &options, &end))
         .collect::<Result<_, _>>()?;
-    let offering = Offering::collect(&[file]).map_err(CommandError::failed)?;
-    let sender = FileSender::start(&options, offering, Some(RECEIVERS)).map_err(CommandError::failed)?;
-    let sent = send(sender, interrupt);
+    let offering = Offering::collect(&[file]).map_err(offering_error)?;
+    let sender = FileSender::start(&options, offering, Some(RECEIVERS)).map_err(start_error)?;
+    let sent = send(sender, &end);
     let mut dropped = Vec::new();
     for receiver in receivers {
-        // A receiver that fails says more than a sender that nobody answers.
-        let counts = receiver.join().map_err(|_| CommandError::failed("a receiver panicked"))??;
+        let counts = receiver.join().map_err(|_| CommandError::failed("a receiver panicked"))?;
         let came = counts.of(Counter::OdataReceived) + counts.of(Counter::RdataReceived);
         let lost = counts.of(Counter::Injected);
         dropped.push(lost as f64 / (came + lost).max(1) as f64);
+    }
+    // A receiver that fails says more than a sender that nobody answers.
+    if let Some(error) = Arc::into_inner(end.failure).and_then(OnceLock::into_inner) {
+        return Err(error);
     }
     let Some((counts, last)) = sent? else { return Ok(()) };
     let wire = counts.of(Counter::BytesSent);
@@ -66,12 +75,26 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
     ))
 }
 
-/// Sends to the end; gives what it cost and when the last receiver had everything, or nothing if it was interrupted.
-fn send(mut sender: FileSender, interrupt: &Interrupt) -> Result<Option<(Counts, Instant)>, CommandError> {
+/// Why it may end before all is done.
+#[derive(Clone)]
+struct End {
+    interrupt: Interrupt,
+    /// Of the first receiver that failed.
+    failure: Arc<OnceLock<CommandError>>,
+}
+
+impl End {
+    fn has_come(&self) -> bool {
+        self.interrupt.is_pressed() || self.failure.get().is_some()
+    }
+}
+
+/// Sends to the end; gives what it cost and when the last receiver had everything, or nothing if it ended before.
+fn send(mut sender: FileSender, end: &End) -> Result<Option<(Counts, Instant)>, CommandError> {
     let mut last = Instant::now();
     let until = last + PATIENCE;
     loop {
-        match sender.next(TICK).map_err(CommandError::failed)? {
+        match sender.next(TICK).map_err(send_error)? {
             Some(SendEvent::Receiver(listener)) if listener.report.standing == Standing::Complete => {
                 last = Instant::now()
             }
@@ -79,7 +102,7 @@ fn send(mut sender: FileSender, interrupt: &Interrupt) -> Result<Option<(Counts,
             Some(SendEvent::Finished) => break,
             _ => {}
         }
-        if interrupt.is_pressed() {
+        if end.has_come() {
             return Ok(None);
         }
         if Instant::now() > until {
@@ -95,43 +118,95 @@ fn send(mut sender: FileSender, interrupt: &Interrupt) -> Result<Option<(Counts,
     Ok(Some((sender.counts(), last)))
 }
 
-/// Starts a receiver, whose thread ends when its sender knows that it has everything, or soon after, or when it is interrupted.
+/// Starts a receiver, whose thread ends when its sender knows that it has everything, or soon after, or when there is another end.
 fn receive(
     scratch: &Path,
     number: usize,
     options: &Options,
-    interrupt: &Interrupt,
-) -> Result<JoinHandle<Result<Counts, CommandError>>, CommandError> {
+    end: &End,
+) -> Result<JoinHandle<Counts>, CommandError> {
     let mut options = options.clone();
     options.set("inject-loss", LOSS).map_err(CommandError::failed)?;
     let config = ReceiveConfig { into: scratch.join(number.to_string()), replaces: false };
-    let mut receiver = FileReceiver::start(&options, &config).map_err(CommandError::failed)?;
-    let interrupt = interrupt.clone();
+    let mut receiver = FileReceiver::start(&options, &config).map_err(|error| match &error {
+        ReceiveStartError::Directory(file) => no_place(&error, &file.error),
+        ReceiveStartError::Network(why) => no_session(why),
+    })?;
+    let end = end.clone();
     let receiving = thread::Builder::new().spawn(move || {
-        let mut until = Instant::now() + PATIENCE;
-        let mut is_complete = false;
-        while Instant::now() < until && !interrupt.is_pressed() {
-            match receiver.next(TICK).map_err(CommandError::failed)? {
-                Some(ReceiveEvent::Complete { .. }) => {
-                    // From now on it waits only for its sender to know.
-                    is_complete = true;
-                    until = Instant::now() + LINGER * 2;
-                }
-                Some(ReceiveEvent::Acknowledged { .. }) => break,
-                Some(ReceiveEvent::Incomplete { why, .. }) => {
-                    return Err(CommandError::failed(format!("a receiver does not have everything: {why}")));
-                }
-                // Packets come without events.
-                Some(_) | None => {}
-            }
+        if let Err(error) = receive_all(&mut receiver, &end) {
+            // Only the first one is told.
+            let _ = end.failure.set(error);
         }
-        if is_complete || interrupt.is_pressed() {
-            Ok(receiver.counts())
-        } else {
-            Err(CommandError::failed("a receiver waited in vain"))
-        }
+        receiver.counts()
     });
     receiving.map_err(system_error::thread)
+}
+
+/// Receives until the sender knows of it, or to another end.
+fn receive_all(receiver: &mut FileReceiver, end: &End) -> Result<(), CommandError> {
+    let mut until = Instant::now() + PATIENCE;
+    let mut is_complete = false;
+    while Instant::now() < until && !end.has_come() {
+        match receiver.next(TICK).map_err(receive_error)? {
+            Some(ReceiveEvent::Complete { .. }) => {
+                // From now on it waits only for its sender to know.
+                is_complete = true;
+                until = Instant::now() + LINGER * 2;
+            }
+            Some(ReceiveEvent::Acknowledged { .. }) => break,
+            Some(ReceiveEvent::Incomplete { why, .. }) => {
+                return Err(CommandError::failed(format!("a receiver does not have everything: {why}")));
+            }
+            // Packets come without events.
+            Some(_) | None => {}
+        }
+    }
+    if is_complete || end.has_come() {
+        Ok(())
+    } else {
+        Err(CommandError::failed("a receiver waited in vain"))
+    }
+}
+
+/// There is no place for the demo's files.
+fn no_place(message: impl fmt::Display, why: &io::Error) -> CommandError {
+    let elsewhere = "set TMPDIR (Windows: TEMP) to a directory that can be written and has room for 30 MB";
+    CommandError::failed(message).hint(system_error::shortage(why).unwrap_or(elsewhere))
+}
+
+/// There is no session on loopback.
+fn no_session(error: &StartError) -> CommandError {
+    let hint = session::shortage_in(error).unwrap_or("see what `campanile doctor` finds");
+    CommandError::failed(error).hint(hint)
+}
+
+fn offering_error(error: OfferingError) -> CommandError {
+    match &error {
+        OfferingError::File(file) => no_place(&error, &file.error),
+        _ => CommandError::failed(error),
+    }
+}
+
+fn start_error(error: SendStartError) -> CommandError {
+    match &error {
+        SendStartError::Network(why) => no_session(why),
+        _ => CommandError::failed(error),
+    }
+}
+
+fn send_error(error: SendError) -> CommandError {
+    match &error {
+        SendError::File(file) => no_place(&error, &file.error),
+        SendError::Network(_) => CommandError::failed(error),
+    }
+}
+
+fn receive_error(error: ReceiveError) -> CommandError {
+    match &error {
+        ReceiveError::File(file) => no_place(&error, &file.error),
+        ReceiveError::Network(_) => CommandError::failed(error),
+    }
 }
 
 fn options() -> Result<Options, CommandError> {
@@ -140,7 +215,10 @@ fn options() -> Result<Options, CommandError> {
     let (group, unicast) = free()
         .and_then(|first| Ok((first, free()?)))
         .map(|((group, _), (unicast, _))| (format!("239.192.7.1:{group}"), unicast.to_string()))
-        .map_err(|error| CommandError::failed(format!("loopback has no free port: {error}")))?;
+        .map_err(|error| {
+            let hint = system_error::shortage(&error);
+            CommandError::failed(format!("loopback has no free port: {error}")).hint_if(hint)
+        })?;
     let mut options = Options::default();
     for (name, value) in [
         ("group", group.as_str()),

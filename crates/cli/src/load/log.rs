@@ -7,6 +7,7 @@ use std::path::Path;
 use campanile::load::{Histograms, LoadReport};
 
 use crate::command_error::CommandError;
+use crate::system_error::room;
 
 /// A log that is opened before the run: not to find out after it that there is no place. What the file holds stays until there is
 /// something else to write, and a new file goes again if there never is.
@@ -27,7 +28,10 @@ impl<'a> Log<'a> {
         };
         let file = opened.map_err(|error| {
             let message = format!("file '{}' cannot be written ({error})", path.display());
-            CommandError::bad_input(message).hint("give --histogram a place that can be written")
+            match room(&error) {
+                Some(hint) => CommandError::failed(message).hint(hint),
+                None => CommandError::bad_input(message).hint("give --histogram a place that can be written"),
+            }
         })?;
         Ok(Self { path, file: Some(file), is_new })
     }
@@ -36,9 +40,10 @@ impl<'a> Log<'a> {
     pub(super) fn write(mut self, runs: &[LoadReport]) -> Result<(), CommandError> {
         let Some(file) = self.file.take() else { return Ok(()) };
         let log = |file| Histograms::write_log(BufWriter::new(file), runs.iter().map(|run| &run.histograms));
-        emptied(file)
-            .and_then(log)
-            .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", self.path.display())))
+        emptied(file).and_then(log).map_err(|error| {
+            let message = format!("file '{}' cannot be written ({error})", self.path.display());
+            CommandError::failed(message).hint_if(room(&error))
+        })
     }
 }
 

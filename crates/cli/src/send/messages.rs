@@ -19,6 +19,7 @@ use crate::figures::Count;
 use crate::interrupt::Interrupt;
 use crate::progress::Teller;
 use crate::session::{self, Kind};
+use crate::system_error;
 
 /// Sends standard input to its end, and tells how it goes.
 pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Result<(), CommandError> {
@@ -95,7 +96,7 @@ impl Run {
     fn serve(mut self, kind: Kind, interrupt: &Interrupt) -> Result<(), CommandError> {
         loop {
             if self.input.is_none() && self.ended == Ended::No {
-                self.begin(kind);
+                self.begin(kind)?;
             }
             match self.publisher.next(TICK) {
                 Some(Published::Report { from, report }) => self.heard(from, report)?,
@@ -116,13 +117,15 @@ impl Run {
     }
 
     /// Begins to read if all are there that are waited for.
-    fn begin(&mut self, kind: Kind) {
+    fn begin(&mut self, kind: Kind) -> Result<(), CommandError> {
         let there = self.receivers.len();
         if self.awaited.are_there(there) {
-            self.input = Some(read_apart(kind, Arc::clone(&self.publisher), Arc::clone(&self.read)));
+            let input = read_apart(kind, Arc::clone(&self.publisher), Arc::clone(&self.read));
+            self.input = Some(input.map_err(system_error::thread)?);
         } else if let Some(note) = self.awaited.note(there) {
             self.teller.note(&note);
         }
+        Ok(())
     }
 
     /// Sees whether all was read.
@@ -222,14 +225,18 @@ impl Run {
 }
 
 /// Reads standard input in a thread of its own, which may wait for it for ever.
-fn read_apart(kind: Kind, publisher: Arc<Publisher>, read: Arc<Tally>) -> Inlet<Result<(), InputError>> {
+fn read_apart(
+    kind: Kind,
+    publisher: Arc<Publisher>,
+    read: Arc<Tally>,
+) -> io::Result<Inlet<Result<(), InputError>>> {
     let (told, inlet) = channel();
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         let to_the_end = if kind == Kind::Stream { read_bytes } else { read_lines };
         // Nobody listens when the session ended before.
         let _ = told.send(to_the_end(&publisher, &read));
-    });
-    inlet
+    })?;
+    Ok(inlet)
 }
 
 fn read_bytes(publisher: &Publisher, read: &Tally) -> Result<(), InputError> {

@@ -96,7 +96,8 @@ fn a_log_on_a_full_disk_is_a_failure() {
     let arguments = format!("load 127.0.0.1 {} 64 1 0.1 --window 4 --histogram /dev/full", server.port);
     let load = run(&arguments);
     assert_eq!(load.code, Some(1), "{load:?}");
-    assert!(load.stderr.starts_with("error: cannot write /dev/full: "), "{load:?}");
+    assert!(load.stderr.starts_with("error: file '/dev/full' cannot be written ("), "{load:?}");
+    assert!(load.stderr.ends_with("; make room there, and run it again\n"), "{load:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What a system refuses for want of something, or of a right, comes with what to do about that.
 
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use campanile_rig::free_port;
 
@@ -27,11 +29,46 @@ fn who_may_open_few_files_is_told_of_the_limit() {
         format!("beacon send --group {group} --interface 127.0.0.1 --count 1"),
         format!("recv --lines --group {group} --interface 127.0.0.1 --wait 0.1"),
         format!("send Cargo.toml --group {group} --interface 127.0.0.1 --set linger=100ms"),
+        "demo".to_owned(),
     ] {
         let Some(finished) = run_behind("ulimit -n 5 &&", &arguments) else { return };
         assert_eq!(finished.code, Some(1), "{arguments}: {finished:?}");
-        let told = "; raise the limit on open files (Linux: ulimit -n)\n";
-        assert!(finished.stderr.ends_with(told), "{arguments}: {finished:?}");
+        assert!(finished.stderr.ends_with(FEW_FILES), "{arguments}: {finished:?}");
+    }
+}
+
+const FEW_FILES: &str = "; raise the limit on open files (Linux: ulimit -n)\n";
+
+/// Where a session or a file begins without enough of them depends on how many there are. One receiver that cannot go on ends it for all.
+#[test]
+fn a_demo_that_lacks_files_for_its_files_is_told_so() {
+    let limited = |limit: usize| {
+        let begun = Instant::now();
+        run_behind(&format!("ulimit -n {limit} &&"), "demo").map(|finished| (finished, begun.elapsed()))
+    };
+    let all: Vec<_> = thread::scope(|scope| {
+        let running: Vec<_> = (20..36).step_by(2).map(|limit| scope.spawn(move || limited(limit))).collect();
+        running.into_iter().filter_map(|one| one.join().expect("it runs")).collect()
+    });
+    for (finished, took) in &all {
+        assert!(finished.code == Some(0) || finished.stderr.ends_with(FEW_FILES), "{finished:?}");
+        assert!(*took < Duration::from_secs(20), "nobody is waited for: {finished:?}");
+    }
+    let of_files = |(finished, _): &(Finished, Duration)| {
+        finished.stdout.contains("One file goes to") && finished.code == Some(1)
+    };
+    assert!(all.is_empty() || all.iter().any(of_files), "{all:?}");
+}
+
+#[test]
+fn a_loopback_that_is_down_is_named() {
+    for (address, command) in
+        [("127.0.0.1", "load 127.0.0.1 5000"), ("::1", "load ::1 5000"), ("127.0.0.1", "demo")]
+    {
+        let Some(finished) = run_in_namespaces("true", &format!("exec \"$0\" {command}")) else { return };
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        let told = "; see that loopback is up and has that address";
+        assert!(finished.stderr.contains(address) && finished.stderr.contains(told), "{finished:?}");
     }
 }
 
