@@ -1,6 +1,6 @@
-//! Files by multicast: one machine sends, many have them.
+//! Files by multicast: one machine sends, many receive.
 //!
-//! - An [`Offering`] is what is sent: files and directories, looked through and hashed, by a thread of its own if that takes long
+//! - An [`Offering`] is what is sent: files and directories, listed and hashed, by a thread of its own if that takes long
 //!   ([`Collecting`]). A [`FileSender`] sends it.
 //! - A [`FileReceiver`] puts what it hears into a directory.
 //!
@@ -23,9 +23,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A file has its name when all of it is there and its BLAKE3 hash is right, not before. What is not complete stays in the directory
-//! `.campanile` inside, under the hash of its content: another run, or another session that brings the same content in packets of the
-//! same size, goes on with it.
+//! A file appears under its name only when all of it is there and its BLAKE3 hash is right. Incomplete contents stay in the
+//! subdirectory `.campanile`, under their hashes: another run, or another session that brings the same content in packets of the same
+//! size, resumes them.
 
 mod arrival;
 mod blocks;

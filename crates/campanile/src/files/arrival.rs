@@ -1,4 +1,4 @@
-//! One session on its way in: first its manifest, then its files.
+//! A session being received: first its manifest, then its files.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use super::manifest::{Manifest, ManifestError};
 use super::spool::Spool;
 use crate::multicast::{ContentKind, Packets, Profile, ProfileError, Seq};
 
-/// A session as its packets come, in any order. It knows no socket.
+/// A session as its packets come, in any order. It does no network I/O.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     phase: Phase,
@@ -22,13 +22,13 @@ pub(crate) struct Arrival {
 
 #[derive(Debug)]
 enum Phase {
-    /// The manifest is not whole. What came is kept aside.
+    /// The manifest is not complete. What came is kept aside.
     Head(IncomingHead),
     /// The manifest says where each packet goes.
     Filling(Box<Filling>),
 }
 
-/// The head of a session, as far as it is there without a gap, and whatever else came meanwhile.
+/// The head of a session up to its first gap, and whatever else came meanwhile.
 #[derive(Debug)]
 struct IncomingHead {
     spool: Spool,
@@ -37,20 +37,20 @@ struct IncomingHead {
     blocks: u64,
     /// The length of the first one.
     block_len: usize,
-    /// The manifest, once it is whole.
+    /// The manifest, once it is complete.
     found: Option<(Manifest, Layout)>,
 }
 
-/// Why a session is not taken.
+/// Why a session is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Its profile is foreign.
     Profile(ProfileError),
-    /// It brings something else than files.
+    /// It brings something other than files.
     Content(ContentKind),
     /// Its manifest is refused.
     Manifest(ManifestError),
-    /// Its manifest is not the one that its hash was made of.
+    /// Its manifest does not have the hash that was announced.
     Hash,
     /// The lengths of its packets do not fit its manifest.
     Blocks,
@@ -63,9 +63,9 @@ pub enum Refusal {
 /// Why an arrival cannot go on.
 #[derive(Debug)]
 pub(crate) enum ArrivalError {
-    /// It is the session's fault.
+    /// The session is at fault.
     Refused(Refusal),
-    /// It is this machine's.
+    /// This machine is at fault.
     File(FileError),
 }
 
@@ -77,9 +77,9 @@ impl Arrival {
         Self { phase: Phase::Head(head), profile: None }
     }
 
-    /// Takes packets, whose numbers are those of their blocks.
+    /// Takes packets. A packet's number is that of its block.
     ///
-    /// Gives `true` when the manifest has become known by them: then [`Arrival::fill`] is to be called.
+    /// Returns `true` when they have completed the manifest: then call [`Arrival::fill`].
     pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<bool, ArrivalError> {
         match &mut self.phase {
             Phase::Filling(filling) => {
@@ -98,7 +98,7 @@ impl Arrival {
         }
     }
 
-    /// Puts what came into the files of the manifest, which are nobody else's from now on.
+    /// Writes what came into the files of the manifest. From now on nothing else may write them.
     pub(crate) fn fill(&mut self, inbox: &Inbox) -> Result<(), ArrivalError> {
         let Phase::Head(head) = &mut self.phase else { return Ok(()) };
         let Some((manifest, layout)) = head.found.take() else { return Ok(()) };
@@ -117,8 +117,8 @@ impl Arrival {
         }
     }
 
-    /// The packets of some blocks as bytes, and the stride at whose multiples they stand. The places of those that have not come hold
-    /// anything.
+    /// The packets of some blocks in one buffer, and their stride in it. The places of packets that have not come have undefined
+    /// contents.
     pub(crate) fn read(
         &mut self,
         blocks: Range<u64>,
@@ -156,7 +156,7 @@ impl Arrival {
         }
     }
 
-    /// Packets that have come, or were there.
+    /// Packets that have come, or were there already.
     pub(crate) fn had_blocks(&self) -> u64 {
         match &self.phase {
             Phase::Head(head) => head.spool.packets() as u64,
@@ -164,7 +164,7 @@ impl Arrival {
         }
     }
 
-    /// The next content that is to be looked at or finished, and how.
+    /// The next job for the finisher, and the content that it is for.
     pub(crate) fn next_job(&mut self, inbox: &Inbox) -> Option<(usize, Job)> {
         match &mut self.phase {
             Phase::Filling(filling) => filling.next_job(inbox),
@@ -172,7 +172,7 @@ impl Arrival {
         }
     }
 
-    /// Takes what was found of a content that a job was for.
+    /// Takes the finding of a job about a content.
     pub(crate) fn judge(&mut self, content: usize, finding: Finding, inbox: &Inbox) -> Result<(), FileError> {
         match &mut self.phase {
             Phase::Filling(filling) => filling.judge(content, finding, inbox),
@@ -190,7 +190,7 @@ impl Arrival {
 }
 
 impl IncomingHead {
-    /// Goes on with the head as far as it has come; gives the manifest once all of it is there.
+    /// Reads the head as far as it has come; returns the manifest once all of it is there.
     fn advance(&mut self, profile: &mut Option<Profile>) -> Result<Option<(Manifest, Layout)>, ArrivalError> {
         loop {
             if let Some(len) = self.needed(profile)?.filter(|&len| self.bytes.len() >= len) {
@@ -209,10 +209,10 @@ impl IncomingHead {
         }
     }
 
-    /// How long the head is, as soon as it says so.
+    /// The length of the head, once enough of it is there to tell.
     fn needed(&self, profile: &mut Option<Profile>) -> Result<Option<usize>, Refusal> {
         if profile.is_none() {
-            // A session of something else may be over before it is as long as this head.
+            // A session of another kind may be shorter than such a head.
             if self.bytes.len() < Profile::LEN {
                 return Ok(None);
             }
@@ -244,7 +244,7 @@ impl IncomingHead {
         Ok((manifest, layout))
     }
 
-    /// Gives what came too early to the files.
+    /// Writes packets that came before the manifest was complete into the files.
     fn replay(&mut self, filling: &mut Filling, inbox: &Inbox) -> Result<(), ArrivalError> {
         let (mut packet, mut packets) = (Vec::new(), Packets::default());
         let blocks = self.spool.blocks(filling.layout().head_blocks()..);
@@ -266,7 +266,7 @@ impl IncomingHead {
         bytes.clear();
         for (at, block) in blocks.enumerate() {
             bytes.resize(at * stride, 0);
-            // The last packet of a session may be short, and its length counts; one that has not come may have any but none.
+            // The last packet of a session may be shorter, and its length matters; for one that has not come any length but 0 will do.
             if !self.spool.append(block, &mut bytes)? {
                 bytes.push(0);
             }
@@ -275,10 +275,10 @@ impl IncomingHead {
     }
 }
 
-/// Packets that are given to the files together: as many as make some hundred kilobytes.
+/// Packets that are written together: a few hundred kilobytes.
 const REPLAYED_AT_ONCE: usize = 256;
 
-/// What stands before the manifest.
+/// Bytes before the manifest.
 pub(crate) const PREFIX: usize = Profile::LEN + ManifestHeader::LEN;
 
 impl From<Refusal> for ArrivalError {

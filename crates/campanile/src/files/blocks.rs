@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// A bit for each block of a content, and which bytes of that are not on the disk yet.
+/// A bit for each block of a content, and which bytes of this map are not on the disk yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BlockMap {
     bits: Vec<u8>,
@@ -15,13 +15,13 @@ pub(crate) struct BlockMap {
 }
 
 impl BlockMap {
-    /// A map of blocks none of which is there.
+    /// A map in which no block is there.
     pub(crate) fn new(blocks: u64) -> Self {
         let len = usize::try_from(blocks.div_ceil(8)).expect("a session has 2^30 blocks at most");
         Self { bits: vec![0; len], blocks, had: 0, front: 0, dirty: 0..0 }
     }
 
-    /// The map that these bytes are. `None` if they are the map of another number of blocks.
+    /// A map from its bytes. `None` if they do not fit this number of blocks.
     pub(crate) fn from_bytes(bits: Vec<u8>, blocks: u64) -> Option<Self> {
         let spare = bits.len() as u64 * 8;
         let beyond = bits.last().is_some_and(|&last| {
@@ -37,7 +37,7 @@ impl BlockMap {
         Some(map)
     }
 
-    /// Marks blocks as there, and tells how many of them were not.
+    /// Marks blocks as there, and returns how many of them were not.
     pub(crate) fn set(&mut self, range: Range<u64>) -> u64 {
         assert!(range.end <= self.blocks, "a block of this content");
         let before = self.had;
@@ -91,7 +91,7 @@ impl BlockMap {
         })
     }
 
-    /// The first block from `at` on that is there, or is not.
+    /// The first block from `at` on that is there, or that is missing.
     fn next(&self, mut at: u64, is_there: bool) -> Option<u64> {
         let uniform = if is_there { 0 } else { 0xff };
         while at < self.blocks {
@@ -106,12 +106,12 @@ impl BlockMap {
         None
     }
 
-    /// What has to be saved: bytes of the map, and where they stand in it.
+    /// What has to be saved: bytes of the map, and where they are in it.
     pub(crate) fn unsaved(&self) -> Option<(usize, &[u8])> {
         (!self.dirty.is_empty()).then(|| (self.dirty.start, &self.bits[self.dirty.clone()]))
     }
 
-    /// All bytes are saved.
+    /// Notes that all bytes are saved.
     pub(crate) fn saved(&mut self) {
         self.dirty = 0..0;
     }

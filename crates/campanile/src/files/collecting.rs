@@ -11,7 +11,7 @@ use super::meter::Meter;
 use super::offering::{Found, Offering, OfferingError};
 use super::thread::DiskThread;
 
-/// An [`Offering`] on its way: files are looked through and hashed by a thread of its own. Dropping it gives that up.
+/// An [`Offering`] in the making: a thread of its own lists and hashes the files. Dropping this stops the thread.
 #[derive(Debug)]
 pub struct Collecting {
     shared: Arc<Shared>,
@@ -22,7 +22,7 @@ pub struct Collecting {
 #[derive(Debug, Default)]
 struct Shared {
     meter: Meter,
-    /// Bytes of the files that were found; 0 until all were.
+    /// Bytes of all files; 0 until all have been found.
     total: AtomicU64,
 }
 
@@ -50,7 +50,7 @@ impl Collecting {
                 ours.total.store(found.bytes(), Ordering::Relaxed);
                 found.hashed(&ours.meter)
             });
-            // Whoever has given it up does not want it.
+            // This fails if nobody waits for the offering any more.
             let _ = teller.send(offering);
         })?;
         Ok(Self { shared, offering, _thread: thread })

@@ -1,4 +1,4 @@
-//! What a content is known by.
+//! The hash that names a content.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -31,14 +31,14 @@ impl Digest {
     }
 }
 
-/// A hash on its way: of the bytes that were taken so far.
+/// A hash being computed, of the bytes taken so far.
 ///
-/// BLAKE3 is fast on many chunks of 1024 bytes at once, where their number is even again and again. So it is fed whole strides, and what
-/// is left of packets, which end anywhere, waits for the next ones.
+/// BLAKE3 is fast on many chunks of 1024 bytes at once, best on a power of two of them. So it is fed whole strides; since packets end
+/// anywhere, the rest of one waits for the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hashing {
     hasher: blake3::Hasher,
-    /// The end of what was taken, less than a stride.
+    /// The end of what was taken, shorter than a stride.
     rest: Vec<u8>,
     len: u64,
 }
@@ -70,7 +70,7 @@ impl Hashing {
         self.rest.extend_from_slice(rest);
     }
 
-    /// Takes all that a reader gives.
+    /// Reads and takes everything up to the end of a reader.
     ///
     /// # Errors
     /// The reader's, or the meter was stopped.
@@ -92,7 +92,7 @@ impl Hashing {
         }
     }
 
-    /// The hash of what was taken, and how much that is.
+    /// The hash of what was taken, and its length.
     pub(crate) fn end(&self) -> (Digest, u64) {
         let mut hasher = self.hasher.clone();
         hasher.update(&self.rest);
@@ -100,7 +100,7 @@ impl Hashing {
     }
 }
 
-/// Bytes that are hashed together at least: as many chunks as the widest registers take, twice.
+/// Bytes that are hashed together: twice as many chunks as the widest registers take.
 const STRIDE: usize = 32 * 1024;
 
 impl fmt::Display for Digest {
@@ -115,7 +115,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The error of a text that is no hash: one has 64 hexadecimal digits, in lower case.
+/// The error for a text that is not a hash, which has 64 hexadecimal digits in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DigestError;
 

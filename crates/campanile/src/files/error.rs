@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Something that the system would not do with a file or a directory.
+/// An action on a file or a directory that the system refused.
 #[derive(Debug)]
 pub struct FileError {
     /// What was tried.
@@ -18,7 +18,7 @@ pub struct FileError {
 /// What is done with files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileAction {
-    /// Opening it, or looking what it is.
+    /// Opening it, or reading its metadata.
     Open,
     /// Reading it.
     Read,

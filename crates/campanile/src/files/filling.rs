@@ -1,4 +1,4 @@
-//! The files of a session whose manifest is known, filling up.
+//! The contents of a session whose manifest is known, as they are filled.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -20,14 +20,14 @@ use crate::multicast::{Packets, Run};
 pub(crate) struct Filling {
     manifest: Manifest,
     layout: Layout,
-    /// What stands before the contents: the profile; the manifest's length and hash; the manifest.
+    /// What precedes the contents: the profile, the manifest's length and hash, and the manifest.
     head: Vec<u8>,
     stages: Vec<Stage>,
-    /// Contents whose files may be there already, and that nobody was asked to look at yet.
+    /// Contents whose files may be there already, and for which no look was handed out yet.
     looks: VecDeque<usize>,
-    /// How many contents are being looked at.
+    /// How many looks are under way.
     looking: usize,
-    /// Contents that were filled, and that nobody was given to finish yet.
+    /// Contents that are filled, and were not handed out to be finished yet.
     filled: VecDeque<usize>,
     /// How many contents are being finished.
     finishing: usize,
@@ -38,27 +38,27 @@ pub(crate) struct Filling {
     had: u64,
     /// Files that have their names.
     placed: usize,
-    /// Files that will have none in this session.
+    /// Files that will not get their names in this session.
     failed: usize,
     outcomes: VecDeque<Outcome>,
 }
 
-/// How far a content is.
+/// The state of a content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Nothing of it has come.
     Missing,
     /// Some blocks of it are in its partial.
     Partial,
-    /// All of it is in its partial; this is not known to be right yet.
+    /// All of it is in its partial, whose hash has not been checked yet.
     Filled,
     /// As [`Stage::Filled`], and the finisher is hashing it or giving it its names.
     Finishing,
-    /// It is right, and at least one file of the manifest has it.
+    /// It is right, and all its files have their names.
     Placed,
-    /// Its hash was wrong, and it was thrown away.
+    /// Its hash was wrong, and it was deleted.
     Wrong,
-    /// It is right, and still in its partial: its names are taken.
+    /// It is right, and still in its partial: some file could not get its name.
     Kept,
 }
 
@@ -70,14 +70,14 @@ pub(crate) enum Outcome {
         /// Its place in the manifest.
         file: usize,
     },
-    /// Its content is complete, and it cannot have its name.
+    /// Its content is complete, but it cannot get its name.
     Refused {
         /// Its place in the manifest.
         file: usize,
         /// Why.
         error: FileError,
     },
-    /// Its content has another hash than the manifest says, and was thrown away.
+    /// Its content has another hash than the manifest says, and was deleted.
     Wrong {
         /// Its place in the manifest.
         file: usize,
@@ -85,7 +85,7 @@ pub(crate) enum Outcome {
 }
 
 impl Filling {
-    /// Looks for what is there of each content in a partial. What may be there under its names is for jobs to find out.
+    /// Looks for what is there of each content in a partial. Whether its files are there already is left to jobs.
     pub(crate) fn open(
         inbox: &Inbox,
         manifest: Manifest,
@@ -125,7 +125,7 @@ impl Filling {
         &self.layout
     }
 
-    /// The blocks of the row that are there. Those of its head come last: whoever is told them knows that there are no more.
+    /// The blocks of the session that are there. Those of its head come last, which marks the end of the list.
     pub(crate) fn had_ranges(&mut self, inbox: &Inbox) -> Result<Vec<Range<u64>>, FileError> {
         let mut ranges = Vec::new();
         for index in 0..self.stages.len() {
@@ -143,7 +143,7 @@ impl Filling {
         Ok(ranges)
     }
 
-    /// Blocks of the row that are there, the head's among them.
+    /// Blocks of the session that are there, the head's included.
     pub(crate) fn had_blocks(&self) -> u64 {
         self.layout.head_blocks() + self.had
     }
@@ -159,17 +159,17 @@ impl Filling {
         self.placed
     }
 
-    /// Whether it is decided of every file whether it gets its name.
+    /// Whether every file has got its name, or will not get it.
     pub(crate) fn is_settled(&self) -> bool {
         self.placed + self.failed == self.manifest.entries().len()
     }
 
-    /// What became of the next file that something became of.
+    /// The next outcome that was not taken yet.
     pub(crate) fn outcome(&mut self) -> Option<Outcome> {
         self.outcomes.pop_front()
     }
 
-    /// Writes packets, whose numbers are those of their blocks.
+    /// Writes packets. A packet's number is that of its block.
     ///
     /// # Errors
     /// [`Refusal::Blocks`] if one of them does not belong to this session or has the wrong length; or a file cannot be written.
@@ -183,7 +183,7 @@ impl Filling {
         Ok(())
     }
 
-    /// Whether packets are of this session, and as long as they must be.
+    /// Whether packets belong to this session and have the right lengths.
     fn is_of_session(&self, run: &Run<'_>) -> bool {
         let (first, count) = (u64::from(run.first.0), run.count as u64);
         let block_len = self.layout.block_len() as u64;
@@ -223,24 +223,24 @@ impl Filling {
         saved
     }
 
-    /// The next content that is to be looked at or finished, and how.
+    /// The next job for the finisher, and the content that it is for.
     pub(crate) fn next_job(&mut self, inbox: &Inbox) -> Option<(usize, Job)> {
         if let Some(index) = self.looks.pop_front() {
             self.looking += 1;
             return Some((index, Job::Look(self.entries(index))));
         }
-        // It may have turned out to be there while it waited.
+        // Its files may have been found to be there while it waited.
         let is_due = |index: &usize| self.stages[*index] == Stage::Filled;
         let index = std::iter::from_fn(|| self.filled.pop_front()).find(is_due)?;
         self.finishing += 1;
         self.stages[index] = Stage::Finishing;
-        // Nothing writes into it any more. What was closed in between is hashed anew.
+        // Nothing writes into it any more. If it was closed in between, it is hashed from the start.
         let hashing = self.partials.close(index).map(Partial::into_hashing).unwrap_or_default();
         let (paths, entries) = (self.paths(index, inbox), self.entries(index));
         Some((index, Job::Finish(Box::new(Filled { paths, entries, hashing }))))
     }
 
-    /// Takes what was found of a content.
+    /// Takes the finding of a job about a content.
     pub(crate) fn judge(&mut self, index: usize, finding: Finding, inbox: &Inbox) -> Result<(), FileError> {
         match finding {
             Finding::Looked(is_there) => {
@@ -270,7 +270,7 @@ impl Filling {
         self.is_looking() || self.finishing > 0 || !self.filled.is_empty()
     }
 
-    /// The bytes of a range of the row, where they have come.
+    /// A range of the session's bytes, as far as they have come.
     pub(crate) fn read(
         &mut self,
         range: Range<u64>,
@@ -297,7 +297,7 @@ impl Filling {
         Ok(bytes)
     }
 
-    /// Whether something of these blocks was thrown away, so that nothing can be decoded with them.
+    /// Whether one of these blocks was deleted with its content, so that nothing can be decoded with them.
     pub(crate) fn lacks_for_good(&self, blocks: &Range<u64>) -> bool {
         let contents = self.layout.contents().iter().zip(&self.stages);
         let wrong = contents.filter(|(_, stage)| **stage == Stage::Wrong).map(|(content, _)| &content.blocks);
@@ -321,7 +321,7 @@ impl Filling {
                 let file = self.layout.contents()[index].files[0];
                 let path = inbox.target(&self.manifest.entries()[file]);
                 let partial = self.paths(index, inbox).bytes;
-                // The finisher moves it at any moment: what is not in its partial any more has its name.
+                // The finisher may move it at any moment: if the partial is gone, the file has its name.
                 let open = || File::open(&partial).or_else(|_| File::open(&path));
                 let file = self.whole.get(index, || open().map_err(FileAction::Open.of(&path)))?;
                 let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer));
@@ -330,7 +330,7 @@ impl Filling {
         }
     }
 
-    /// Finds out what is there of a content.
+    /// Finds out how much of a content is there.
     fn look_for(&mut self, index: usize, inbox: &Inbox) -> Result<(), FileError> {
         let (mut all, mut files) = (true, self.layout.contents()[index].files.iter());
         while all && let Some(&file) = files.next() {
@@ -375,10 +375,10 @@ impl Filling {
         }
     }
 
-    /// Writes blocks of a content, and sees whether it is complete now.
+    /// Writes blocks of a content, and notes whether it is complete now.
     fn write(&mut self, content: usize, first: u64, bytes: &[u8], inbox: &Inbox) -> Result<(), FileError> {
         if self.partials.is_full() {
-            // Opening one more closes another, and with it what is in its map and not saved.
+            // Opening one more closes another, whose map has to be saved before.
             self.save_maps(inbox)?;
         }
         let partial = self.partial(content, inbox)?;
@@ -390,14 +390,14 @@ impl Filling {
         Ok(())
     }
 
-    /// All files of a content turned out to be there.
+    /// All files of a content were found to be there.
     fn skip(&mut self, index: usize, inbox: &Inbox) -> Result<(), FileError> {
         let blocks = self.layout.contents()[index].blocks.clone();
         let had = match self.stages[index] {
             Stage::Missing => 0,
             Stage::Partial => self.partial(index, inbox)?.map().had(),
             Stage::Filled => blocks.end - blocks.start,
-            // It was filled and given to be finished while its names were looked at.
+            // It was filled and is being finished, or was, since the look began.
             Stage::Finishing | Stage::Placed | Stage::Wrong | Stage::Kept => return Ok(()),
         };
         self.had += blocks.end - blocks.start - had;
@@ -412,7 +412,7 @@ impl Filling {
         paths.remove().map_err(FileAction::Remove.of(&paths.bytes))
     }
 
-    /// A content was right, and so its files have their names, or cannot have them.
+    /// A content was right: its files have their names now, or cannot get them.
     fn place(&mut self, index: usize, results: Vec<Result<(), FileError>>) {
         self.stages[index] = if results.iter().all(Result::is_ok) { Stage::Placed } else { Stage::Kept };
         for (file, result) in self.layout.contents()[index].files.clone().into_iter().zip(results) {
@@ -429,7 +429,7 @@ impl Filling {
         }
     }
 
-    /// A content was wrong, and thrown away.
+    /// A content was wrong, and was deleted.
     fn forget(&mut self, index: usize) {
         let content = &self.layout.contents()[index];
         self.had -= content.blocks.end - content.blocks.start;

@@ -1,4 +1,4 @@
-//! The thread that looks whether files are there already, and gives their names to those that have come.
+//! The thread that checks whether files are there already, and gives complete ones their names.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -16,15 +16,15 @@ use super::meter::Meter;
 use super::partial::PartialPaths;
 use super::thread::DiskThread;
 
-/// Does what takes long with whole contents, one after the other, while others are still written.
+/// Does the slow work on whole contents, one after the other, while others are still being written.
 #[derive(Debug)]
 pub(crate) struct Finisher {
     jobs: SyncSender<(Ticket, Job)>,
     verdicts: Receiver<Verdict>,
-    /// The jobs that no verdict has come on yet, in their order: the content that each of them finishes, if it finishes one.
+    /// The jobs without a verdict yet, in order: for each, the content that it finishes, if it finishes one.
     pending: VecDeque<Option<Digest>>,
     meter: Arc<Meter>,
-    // Dropped after the queue that it waits at, whose end ends it.
+    // Dropped after the queue that it waits on, whose closing ends it.
     _thread: DiskThread,
 }
 
@@ -40,20 +40,20 @@ pub(crate) struct Ticket {
 /// What is to be done with a content.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Look whether all files of these names have it already.
+    /// Look whether all of these files are there already.
     Look(Vec<Entry>),
     /// Hash it, and give it the names of its files.
     Finish(Box<Filled>),
 }
 
-/// A content all of which is there.
+/// A content of which all bytes are there.
 #[derive(Debug)]
 pub(crate) struct Filled {
     /// Where it is.
     pub(crate) paths: PartialPaths,
     /// Its files, at least one.
     pub(crate) entries: Vec<Entry>,
-    /// What is hashed of it already.
+    /// The hash of its front, as far as it was computed.
     pub(crate) hashing: Hashing,
 }
 
@@ -64,19 +64,19 @@ pub(crate) struct Verdict {
     pub(crate) finding: Result<Finding, FileError>,
 }
 
-/// What was found of a content.
+/// What was found out about a content.
 #[derive(Debug)]
 pub(crate) enum Finding {
-    /// Whether all of its files have it already.
+    /// Whether all of its files are there already.
     Looked(bool),
-    /// It was right: which of its files have their names now.
+    /// It was right: for each of its files, whether it has its name now.
     Right(Vec<Result<(), FileError>>),
-    /// It was not what it must be, and was thrown away.
+    /// Its hash was wrong, and it was deleted.
     Wrong,
 }
 
 impl Job {
-    /// Does it.
+    /// Does the job.
     pub(crate) fn run(self, inbox: &Inbox, meter: &Meter) -> Result<Finding, FileError> {
         match self {
             Job::Look(entries) => {
@@ -91,7 +91,7 @@ impl Job {
         }
     }
 
-    /// The content that is finished by it.
+    /// The content that it finishes, if it does.
     fn finishes(&self) -> Option<Digest> {
         match self {
             Job::Look(_) => None,
@@ -113,7 +113,7 @@ impl Filled {
     }
 }
 
-/// The hash of a file whose front is hashed, and its length; `None` if it is shorter than that.
+/// The hash of a file whose front is already hashed, and its length; `None` if it is shorter than that front.
 fn hashed_on(file: &mut File, mut hashing: Hashing, meter: &Meter) -> io::Result<Option<(Digest, u64)>> {
     if file.metadata()?.len() < hashing.len() {
         return Ok(None);
@@ -124,7 +124,7 @@ fn hashed_on(file: &mut File, mut hashing: Hashing, meter: &Meter) -> io::Result
 }
 
 impl Finisher {
-    /// Starts the thread. What it reads to hash it goes through the meter.
+    /// Starts the thread. The meter counts what it reads to hash.
     pub(crate) fn start(inbox: Arc<Inbox>, meter: Arc<Meter>) -> io::Result<Self> {
         let (jobs, work) = mpsc::sync_channel(JOBS);
         let (teller, verdicts) = async_channel::bounded(JOBS);
@@ -134,28 +134,28 @@ impl Finisher {
         Ok(Self { jobs, verdicts, pending: VecDeque::new(), meter, _thread: thread })
     }
 
-    /// Whether another job may be given.
+    /// Whether there is room for another job.
     pub(crate) fn has_room(&self) -> bool {
         self.pending.len() < JOBS
     }
 
-    /// Whether it is about to finish a content, or will be.
+    /// Whether a job to finish this content is under way or waits.
     pub(crate) fn finishes(&self, digest: &Digest) -> bool {
         self.pending.contains(&Some(*digest))
     }
 
-    /// Gives a job; there is room.
+    /// Queues a job; there must be room.
     pub(crate) fn put(&mut self, ticket: Ticket, job: Job) {
         self.pending.push_back(job.finishes());
         self.jobs.send((ticket, job)).expect("the thread ends behind its queue");
     }
 
-    /// The next verdict; never one without a job.
+    /// The next verdict; waits for ever if there is no job.
     pub(crate) async fn verdict(&self) -> Verdict {
         self.verdicts.recv().await.expect("the thread ends behind its queue")
     }
 
-    /// A verdict was taken.
+    /// Notes that a verdict was taken.
     pub(crate) fn taken(&mut self) {
         self.pending.pop_front();
     }
@@ -167,7 +167,7 @@ impl Drop for Finisher {
     }
 }
 
-/// Does jobs until there will be no more, or nobody waits for what becomes of them.
+/// Does jobs until there will be no more, or nobody waits for verdicts.
 fn work_off(work: &mpsc::Receiver<(Ticket, Job)>, teller: &Sender<Verdict>, inbox: &Inbox, meter: &Meter) {
     while let Ok((ticket, job)) = work.recv() {
         if meter.is_stopped() {
@@ -180,7 +180,7 @@ fn work_off(work: &mpsc::Receiver<(Ticket, Job)>, teller: &Sender<Verdict>, inbo
     }
 }
 
-/// Jobs that wait.
+/// The most jobs that wait.
 const JOBS: usize = 16;
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::path::{Component, Path};
 use super::layout::Layout;
 use super::manifest::Manifest;
 
-/// Reads `input` as a manifest, and holds one that is taken against what it promises: that its files may be written.
+/// Reads `input` as a manifest, and checks that one that is accepted keeps its promise: that its files may be written.
 ///
 /// # Panics
-/// When reading panics, or a manifest that was taken is not one.
+/// When reading panics, or an accepted manifest breaks a rule.
 pub fn manifest(input: &[u8]) {
     let Ok(manifest) = Manifest::parse(input) else { return };
     if let Ok(bytes) = manifest.emit() {
@@ -25,12 +25,12 @@ pub fn manifest(input: &[u8]) {
     names.sort();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "no two files are one");
     for block_len in [1, 24, 1372] {
-        lies_well(&manifest, block_len);
+        check_layout(&manifest, block_len);
     }
 }
 
-/// The contents follow each other in whole blocks, and every block of one is found in it.
-fn lies_well(manifest: &Manifest, block_len: usize) {
+/// Checks that the contents follow each other in whole blocks, and that a block is found in its content.
+fn check_layout(manifest: &Manifest, block_len: usize) {
     let Ok(layout) = Layout::new(manifest, 100, block_len) else { return };
     let mut next = layout.head_blocks();
     for (index, content) in layout.contents().iter().enumerate() {

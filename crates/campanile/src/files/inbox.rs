@@ -14,32 +14,32 @@ use super::meter::Meter;
 use super::name::STAGING;
 use super::partial::PartialPaths;
 
-/// A directory that files are received into, and in it `.campanile`, where they are kept until they are complete. One process at a
-/// time has it.
+/// A directory that files are received into, with a subdirectory `.campanile`, where they are kept until they are complete. Only one
+/// process at a time can use it.
 ///
-/// Nothing is written outside of the directory, whatever stands in it: a link on the way to a name is not followed.
+/// Nothing is written outside of the directory, whatever is in it: a link on the way to a name is not followed.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     dir: PathBuf,
-    /// It, and those above it, as far as they were made for this; the innermost first.
+    /// The directories that were made for this: `dir` and those above it, the innermost first.
     made: Vec<PathBuf>,
-    /// `.campanile` in it.
+    /// The subdirectory `.campanile`.
     staging: PathBuf,
-    /// Whether a file gives way to one that is received under its name.
+    /// Whether a received file may replace one of its name.
     replaces: bool,
-    /// Locked as long as this process receives here.
+    /// Locked while this process receives here.
     lock: Option<File>,
 }
 
 impl Inbox {
-    /// Takes a directory, made if there is none. `replaces` is whether a file gives way to one that is received under its name.
+    /// Opens a directory, and makes it if there is none. `replaces` is whether a received file may replace one of its name.
     pub(crate) fn open(dir: &Path, replaces: bool) -> Result<Self, FileError> {
         let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
         let made = dir.ancestors().take_while(is_missing).map(Path::to_owned).collect();
         fs::create_dir_all(dir).map_err(FileAction::Create.of(dir))?;
         let staging = dir.join(STAGING);
         make_directory(&staging).map_err(FileAction::Create.of(&staging))?;
-        // Only Windows cannot open a directory like a file, and it has no modes to set.
+        // Only Windows cannot open a directory like a file, and it has no modes.
         if let Ok(directory) = File::open(&staging) {
             mode::set(&directory, PRIVATE).map_err(FileAction::Create.of(&staging))?;
         }
@@ -58,15 +58,15 @@ impl Inbox {
         Ok(inbox)
     }
 
-    /// Gives the directory up before anything was received: what was made for it goes again.
+    /// Gives the directory up before anything was received, and removes the directories that were made.
     pub(crate) fn unmake(mut self) {
         let made = std::mem::take(&mut self.made);
         drop(self);
-        // A directory that something has come into stays, and so do those above it.
+        // A directory that is not empty stays, and so do those above it.
         let _ = made.iter().try_for_each(fs::remove_dir);
     }
 
-    /// The directory's canonical path, or the path as it was given if the system does not tell that.
+    /// The directory's canonical path, or the path as it was given if the system has none for it.
     pub(crate) fn dir(&self) -> PathBuf {
         self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone())
     }
@@ -81,19 +81,19 @@ impl Inbox {
         entry.name.below(&self.dir)
     }
 
-    /// The path of a temporary file; one that a killed process leaves behind is removed by the next.
+    /// The path of a temporary file. The next process removes those that a killed process leaves behind.
     pub(crate) fn temporary(&self, name: &str) -> PathBuf {
         self.staging.join(format!("{name}{TEMPORARY}"))
     }
 
-    /// Whether a file may be there already, by its name and size alone.
+    /// Whether a file may be there already, judged by its name and size alone.
     pub(crate) fn may_have(&self, entry: &Entry) -> Result<bool, FileError> {
         let path = self.target(entry);
         match fs::symlink_metadata(&path) {
             Ok(metadata) => {
                 Ok(metadata.is_file() && metadata.len() == entry.size && !self.way_is_barred(entry))
             }
-            // Systems disagree on which of the two it is when a file stands where a directory should be.
+            // Which of the two errors it is depends on the system if a file is where a directory should be.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Ok(false)
             }
@@ -113,11 +113,11 @@ impl Inbox {
         Ok(hashing.end() == (entry.digest, entry.size))
     }
 
-    /// Gives a complete content the names of its files, each with its mode and time, and forgets the partial. A name that is taken by
-    /// the very same file is as good as given.
+    /// Gives a complete content the names of its files, each with its mode and time, and removes the partial. A file of that name with
+    /// the same content counts as placed.
     ///
     /// # Errors
-    /// For each file that has no name now: why. The partial is kept.
+    /// For each file, why it has no name, if so. The partial is kept then.
     pub(crate) fn place(
         &self,
         paths: &PartialPaths,
@@ -138,7 +138,7 @@ impl Inbox {
             results.push(placed);
         }
         if results.iter().all(Result::is_ok) {
-            // What cannot be removed is in nobody's way.
+            // If this fails, what remains does no harm.
             let _ = paths.remove();
         }
         results
@@ -172,14 +172,14 @@ impl Inbox {
         named
     }
 
-    /// Moves a content of ours to its name, with its time and mode, once all of it is on the disk.
+    /// Moves a content to its name, with its time and mode, once all of it is on the disk.
     fn name(&self, content: &Path, entry: &Entry) -> io::Result<()> {
         let file = OpenOptions::new().read(true).write(true).open(content)?;
         if let Some(modified) = entry.modified {
             file.set_modified(not_before_1970(modified))?;
         }
         if let Some(mode) = entry.mode {
-            // A file that is to be read-only stays writable until it has its name: if that fails it is tried again later.
+            // A file that is to be read-only stays writable until it has its name, so that a failed attempt can be repeated.
             mode::set(&file, mode | OWNER_WRITES)?;
         }
         file.sync_all()?;
@@ -209,7 +209,7 @@ impl Inbox {
         })
     }
 
-    /// Removes what a process that was killed has left behind.
+    /// Removes temporary files that a killed process left behind.
     fn sweep(&self) -> Result<(), FileError> {
         for entry in fs::read_dir(&self.staging).map_err(FileAction::Open.of(&self.staging))? {
             let path = entry.map_err(FileAction::Read.of(&self.staging))?.path();
@@ -223,15 +223,16 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        // The directory stays as long as something in it is not complete.
+        // The subdirectory stays if something in it is not complete.
         let is_empty = fs::read_dir(&self.staging).is_ok_and(|entries| entries.take(2).count() == 1);
         if is_empty {
-            // Removed before it is unlocked, so that no other process locks a file that is gone. On Windows it goes when it is closed.
+            // Removed before it is unlocked, so that no other process locks a file that is gone. On Windows it disappears when it is
+            // closed.
             let _ = fs::remove_file(self.staging.join(LOCK));
         }
         if let Some(lock) = self.lock.take() {
-            // Closing it would not do: a child process that was just started shares our open files for a moment, and the lock with
-            // them.
+            // Closing it would not be enough: a child process that was just started shares our open files for a moment, and with them
+            // the lock.
             let _ = lock.unlock();
         }
         if is_empty {
@@ -240,7 +241,7 @@ impl Drop for Inbox {
     }
 }
 
-/// The mode of `.campanile`: what is not complete is nobody else's business.
+/// The mode of `.campanile`: incomplete contents are for their owner only.
 const PRIVATE: u32 = 0o700;
 
 const OWNER_WRITES: u32 = 0o200;
@@ -250,7 +251,7 @@ const LOCK: &str = "lock";
 /// The end of the names of temporary files.
 const TEMPORARY: &str = ".passing";
 
-/// Makes a directory if it is not there; an error if anything else is, a link to a directory included.
+/// Makes a directory if it is not there; an error if anything else is there, even a link to a directory.
 fn make_directory(path: &Path) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -269,11 +270,11 @@ fn claim(from: &Path, to: &Path, replaces: bool) -> io::Result<()> {
     if replaces {
         return fs::rename(from, to);
     }
-    // Renaming would replace a file of that name; linking and removing the first name never does.
+    // Renaming would replace a file of that name; a hard link never does, after which the old name is removed.
     match fs::hard_link(from, to) {
         Ok(()) => fs::remove_file(from),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        // A file system without hard links: another program may still make the file between this look and the rename.
+        // A file system without hard links: another program may still make the file between this check and the rename.
         Err(error) => match fs::symlink_metadata(to) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
                 fs::rename(from, to).map_err(|_| error)
@@ -283,7 +284,7 @@ fn claim(from: &Path, to: &Path, replaces: bool) -> io::Result<()> {
     }
 }
 
-/// A time that every file system can keep: some know none before 1970.
+/// A time that every file system can store: some have none before 1970.
 fn not_before_1970(time: SystemTime) -> SystemTime {
     time.max(SystemTime::UNIX_EPOCH)
 }

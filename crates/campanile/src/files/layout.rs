@@ -1,13 +1,13 @@
-//! Where the bytes of a session's files stand among its packets.
+//! Where the bytes of a session's files are among its packets.
 //!
-//! A session is a row of blocks, a packet each:
+//! A session is a sequence of blocks, each of them a packet:
 //!
 //! ```text
 //! profile | length and hash of the manifest | manifest | pad | content | pad | content | pad | ... | content
 //! ```
 //!
-//! What stands before the first pad is the session's head. Each content begins with a block of its own. So what a receiver has of it is a
-//! bit a block, which stays true in another session that brings the same content in blocks of the same size. Files of equal content
+//! Everything before the first pad is the session's head. Each content begins with a new block. So a bit per block says what a receiver
+//! has of a content, and stays valid in another session that brings the same content in blocks of the same size. Files of equal content
 //! share it; an empty file has none.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use std::ops::Range;
 use super::digest::Digest;
 use super::manifest::Manifest;
 
-/// What tells of a manifest and stands before it, right behind the session's profile.
+/// The header of a manifest, between the session's profile and the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ManifestHeader {
     /// Bytes of the manifest.
@@ -34,7 +34,7 @@ impl ManifestHeader {
         Self { len, digest: Digest::of(manifest) }
     }
 
-    /// Reads what stands behind the profile. `None` is a manifest longer than there is.
+    /// Reads the header after the profile. `None` if the manifest is longer than allowed.
     pub(crate) fn parse(bytes: &[u8; Self::LEN]) -> Option<Self> {
         let (len, digest) = bytes.split_first_chunk().expect("a length stands before the hash");
         let digest = Digest::from_bytes(digest.try_into().expect("the rest is the hash"));
@@ -50,7 +50,7 @@ impl ManifestHeader {
     }
 }
 
-/// The row of blocks that a manifest makes.
+/// The sequence of blocks that a manifest leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     block: u64,
@@ -64,9 +64,9 @@ pub(crate) struct Layout {
 pub(crate) struct Content {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
-    /// Its blocks in the row.
+    /// Its blocks in the session.
     pub(crate) blocks: Range<u64>,
-    /// The files that have it, by their place in the manifest.
+    /// The files that have it, by their index in the manifest.
     pub(crate) files: Vec<usize>,
 }
 
@@ -87,10 +87,10 @@ impl fmt::Display for TooLarge {
 impl std::error::Error for TooLarge {}
 
 impl Layout {
-    /// Packets of a session.
+    /// The most packets of a session.
     pub(crate) const BLOCKS_MAX: u64 = 1 << 30;
 
-    /// Lays out the files of a manifest behind a head (profile, length, hash, manifest) of `head_len` bytes, in blocks of `block_len`.
+    /// Lays out the files of a manifest after a head (profile, length, hash, manifest) of `head_len` bytes, in blocks of `block_len`.
     ///
     /// # Panics
     /// When blocks have no bytes.
@@ -121,12 +121,12 @@ impl Layout {
         Ok(Self { block, head_len, contents, len })
     }
 
-    /// Bytes of the whole row.
+    /// Bytes of the whole session.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Blocks of the whole row. The last one may be shorter than the others.
+    /// Blocks of the whole session. The last one may be shorter than the others.
     pub(crate) fn blocks(&self) -> u64 {
         self.len.div_ceil(self.block)
     }
@@ -152,7 +152,7 @@ impl Layout {
         Some((index, block.checked_sub(content.blocks.start)?))
     }
 
-    /// What a range of the row's bytes is made of, in order and without a hole.
+    /// The pieces that make up a range of the session's bytes, in order and without gaps.
     pub(crate) fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = Piece> + '_ {
         let mut at = range.start;
         std::iter::from_fn(move || {
@@ -166,7 +166,7 @@ impl Layout {
         })
     }
 
-    /// Where a byte of the row comes from, and where in the row that ends.
+    /// Where a byte of the session comes from, and where the piece with this origin ends.
     fn origin_of(&self, at: u64) -> (Origin, u64) {
         if at < self.head_len {
             return (Origin::Head { offset: at }, self.head_len);
@@ -184,7 +184,7 @@ impl Layout {
     }
 }
 
-/// A run of bytes that comes from one place.
+/// A run of bytes from one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
     pub(crate) origin: Origin,
@@ -207,7 +207,7 @@ pub(crate) enum Origin {
         /// From which byte of it.
         offset: u64,
     },
-    /// Nowhere: they are zeros.
+    /// Padding: zeros.
     Pad,
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::name::{FileName, NameError};
 
-/// The files of a session. It can only be one that may be written as it is, below one directory.
+/// The files of a session. A value of this type can always be written as it is, below one directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     entries: Vec<Entry>,
@@ -24,9 +24,9 @@ pub struct Entry {
     pub size: u64,
     /// The hash of its content.
     pub digest: Digest,
-    /// Who may read, write and run it, as the nine bits of Unix, where the sender's system has them.
+    /// Its permissions, the nine bits of Unix, where the sender's system has them.
     pub mode: Option<u32>,
-    /// When it was last written, where the sender's system tells.
+    /// When it was last written, where the sender's system reports that.
     pub modified: Option<SystemTime>,
 }
 
@@ -35,7 +35,7 @@ pub struct Entry {
 pub enum ManifestError {
     /// It is longer than [`Manifest::LEN_MAX`].
     Long,
-    /// It is not the JSON that a manifest is.
+    /// It is not JSON, or not that of a manifest.
     Syntax {
         /// The line on which it goes wrong.
         line: usize,
@@ -46,29 +46,29 @@ pub enum ManifestError {
     Version(u32),
     /// It has no file, or more than [`Manifest::FILES_MAX`].
     Count(usize),
-    /// A name is not one that a file can have on every system.
+    /// A file cannot have this name on every system.
     Name {
         /// The text of the name.
         name: String,
         /// The rule that it breaks.
         rule: NameError,
     },
-    /// Two names are equal on some system, or one is a file and the other's directory.
+    /// Two names are equal on some system, or one is a file's and also another's directory.
     Collision(String),
     /// A size is beyond what can be sent, all sizes together are, or one content has two sizes.
     Size(String),
-    /// A mode has other than the nine bits.
+    /// A mode has more than the nine bits.
     Mode(String),
 }
 
 impl Manifest {
-    /// Bytes that a manifest may have.
+    /// The most bytes of a manifest.
     pub const LEN_MAX: usize = 16 << 20;
 
-    /// Files that a manifest may have.
+    /// The most files of a manifest.
     pub const FILES_MAX: usize = 1 << 16;
 
-    /// Bytes that all files together may have: more than any session can carry.
+    /// The most bytes of all files together: more than any session can carry.
     pub const SIZE_MAX: u64 = 1 << 46;
 
     /// A manifest of these files.
@@ -88,7 +88,7 @@ impl Manifest {
         Ok(Self { entries })
     }
 
-    /// Reads what [`Manifest::emit`] wrote, or what somebody else wrote to do harm.
+    /// Reads a manifest as [`Manifest::emit`] writes it. The bytes may be hostile.
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -107,7 +107,7 @@ impl Manifest {
         Self::new(written.files.into_iter().map(Entry::read).collect::<Result<_, _>>()?)
     }
 
-    /// The manifest as it travels.
+    /// The manifest as it is sent.
     ///
     /// # Errors
     /// It would be longer than [`Manifest::LEN_MAX`].
@@ -225,7 +225,7 @@ impl fmt::Display for ManifestError {
             }
             Self::Version(version) => write!(f, "the manifest is of version {version}, not of {VERSION}"),
             Self::Count(0) => f.write_str("there is no file"),
-            // Who counted may have stopped there.
+            // The count may have stopped just above the limit.
             Self::Count(_) => write!(f, "more than {} files", Manifest::FILES_MAX),
             Self::Name { name, rule } => write!(f, "{name:?} is no name for a file that travels: {rule}"),
             Self::Collision(name) => {

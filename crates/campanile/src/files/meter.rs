@@ -1,4 +1,4 @@
-//! Hashing as other threads see it: how far it is, and a way to stop it.
+//! Lets other threads see how far hashing is, and stop it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -18,7 +18,7 @@ impl Meter {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Ends what hashes by it: nobody waits any more.
+    /// Makes the hashing that this meters stop.
     pub(crate) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Relaxed);
     }

@@ -1,25 +1,25 @@
-//! The name of a file that travels.
+//! The name of a file that is sent.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The name that a received file gets below its directory: parts with `/` between them.
 ///
-/// A name is the same on all systems or it is none: nothing that leaves the directory, nothing that Windows reserves or cannot write,
-/// nothing that a terminal would obey. So whoever sends finds out, and not one of forty who receive.
+/// A name must be valid on all systems: it cannot leave the directory, has nothing that Windows reserves or cannot write, and nothing
+/// that a terminal would interpret. So the sender finds out about a bad name, and not one of forty receivers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileName(String);
 
 /// Why a text is no [`FileName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// There is nothing, or nothing between two slashes; so absolute names end here.
+    /// It or one of its parts is empty; so are parts of absolute names.
     Empty,
     /// More than 1024 bytes, or more than 240 in one part, or more than 32 parts.
     Long,
     /// A part is `.` or `..`.
     Dots,
-    /// This character is not for names on every system, or would be obeyed by a terminal.
+    /// Some system does not allow this character in names, or a terminal would interpret it.
     Character(char),
     /// A part ends with a dot or a space, which Windows drops.
     End,
@@ -46,13 +46,13 @@ impl FileName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name as it travels.
+    /// The name as it is sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its parts: directories, and the file at last.
+    /// Its parts: directories, then the file.
     pub fn parts(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
@@ -63,8 +63,8 @@ impl FileName {
         self.parts().fold(dir.to_owned(), |path, part| path.join(part))
     }
 
-    /// The name as a file system sees it that does not tell capitals from small letters. It takes more names for equal than any such
-    /// file system does.
+    /// The name with its case folded, to find names that are equal on a case-insensitive file system. More names are equal by this than
+    /// on any such file system.
     pub(crate) fn folded(&self) -> String {
         fold(&self.0)
     }
@@ -94,12 +94,12 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
-/// The directory of what is not complete, in the directory that files are received into.
+/// The subdirectory for incomplete contents, in the directory that files are received into.
 pub(crate) const STAGING: &str = ".campanile";
 
 const LEN_MAX: usize = 1024;
 
-/// Room is left for what is written behind a name on its way, up to the 255 bytes that file systems allow.
+/// Leaves room for suffixes of temporary names, up to the 255 bytes that file systems allow.
 const PART_MAX: usize = 240;
 
 const PARTS_MAX: usize = 32;
@@ -123,14 +123,14 @@ fn check_part(part: &str) -> Result<(), NameError> {
     if is_device(part) { Err(NameError::Device) } else { Ok(()) }
 }
 
-/// Separators and wildcards of Windows, controls, and what turns the direction of text.
+/// Separators and wildcards of Windows, control characters, and those that change the direction of text.
 fn is_refused(c: char) -> bool {
     matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
         || c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether Windows takes a part for a device: it looks at what stands before the first dot, without spaces at its end.
+/// Whether Windows takes a part for a device: it looks at what is before the first dot, without trailing spaces.
 fn is_device(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or(part).trim_end_matches(' ').to_ascii_lowercase();
     if DEVICES.contains(&stem.as_str()) {

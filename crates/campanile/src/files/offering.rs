@@ -1,4 +1,4 @@
-//! What is sent: files and directories, looked through and hashed.
+//! What is sent: files and directories, listed and hashed.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -38,16 +38,16 @@ pub enum OfferingError {
     File(FileError),
     /// This is neither a file nor a directory.
     Kind(PathBuf),
-    /// A file's name is not one that it can have on every system: the file's path, and the rule that the name breaks.
+    /// A file cannot have its name on every system: the file's path, and the rule that the name breaks.
     Name(PathBuf, NameError),
     /// Together they break a rule of manifests.
     Manifest(ManifestError),
 }
 
 impl Offering {
-    /// Looks through files and directories and hashes what is there, which takes a second for some gigabytes: [`super::Collecting`] is
-    /// for those who cannot wait. A file goes by its own name, a directory's files by names that begin with the directory's. Links and
-    /// whatever else is no file are left out of directories.
+    /// Lists files and directories and hashes what is there, at some gigabytes a second; [`super::Collecting`] does it without
+    /// blocking. A file is sent under its own name, a directory's files under names that begin with the directory's. Links in
+    /// directories, and anything else that is no file, are left out.
     ///
     /// # Errors
     /// The first file that cannot be sent.
@@ -61,13 +61,13 @@ impl Offering {
         &self.manifest
     }
 
-    /// What was left out: of directories what is neither file nor directory, and directories with nothing in them.
+    /// What was left out of directories: empty directories, and whatever is neither file nor directory.
     #[must_use]
     pub fn skipped(&self) -> &[PathBuf] {
         &self.skipped
     }
 
-    /// Opens a file of the manifest, and sees that it is still what was hashed.
+    /// Opens a file of the manifest, and checks that it is still what was hashed.
     pub(crate) fn open(&self, file: usize) -> Result<File, FileError> {
         let Original { path, modified } = &self.sources[file];
         let opened = File::open(path).map_err(|error| match error.kind() {
@@ -113,7 +113,7 @@ impl Found {
         Ok(found)
     }
 
-    /// Bytes of all files, of those that there are now.
+    /// Bytes of all files that exist now.
     pub(super) fn bytes(&self) -> u64 {
         self.files.iter().filter_map(|(path, _)| Some(fs::metadata(path).ok()?.len())).sum()
     }
@@ -136,7 +136,7 @@ impl Found {
         if !kind.is_file() && !kind.is_dir() {
             return Err(OfferingError::Kind(path));
         }
-        // Below a directory a link is not followed, so this ends; and it ends soon, because names have few parts.
+        // This ends, because links below a directory are not followed; and soon, because names have few parts.
         let mut waiting = vec![(path, name, kind)];
         while let Some((path, name, kind)) = waiting.pop() {
             if kind.is_file() {
@@ -160,7 +160,7 @@ impl Found {
     }
 }
 
-/// What a directory holds, with the names that it goes by.
+/// What a directory holds, with the names to send it under.
 fn listed(dir: &Path, name: &str) -> Result<Vec<(PathBuf, String, FileType)>, OfferingError> {
     let mut inside = Vec::new();
     for entry in fs::read_dir(dir).map_err(FileAction::Open.of(dir))? {
@@ -173,7 +173,7 @@ fn listed(dir: &Path, name: &str) -> Result<Vec<(PathBuf, String, FileType)>, Of
     Ok(inside)
 }
 
-/// The name that an argument goes by: its last part, or that of the directory which `.` or `..` stands for.
+/// The name to send an argument under: its last part, or that of the directory which `.` or `..` means.
 fn own_name(path: &Path) -> Result<String, OfferingError> {
     if let Some(name) = path.file_name() {
         return text(path, name);
@@ -190,7 +190,7 @@ fn text(path: &Path, name: &OsStr) -> Result<String, OfferingError> {
 fn hashed(path: PathBuf, name: String, meter: &Meter) -> Result<(Entry, Original), OfferingError> {
     let name = FileName::parse(&name).map_err(|rule| OfferingError::Name(path.clone(), rule))?;
     let mut file = File::open(&path).map_err(FileAction::Open.of(&path))?;
-    // Looked at before it is read: what is changed later is seen by its time.
+    // Read before the contents, so that a later change shows in the time.
     let metadata = file.metadata().map_err(FileAction::Open.of(&path))?;
     let modified = metadata.modified().ok();
     let mut hashing = Hashing::default();

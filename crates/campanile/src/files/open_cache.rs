@@ -1,16 +1,16 @@
-//! Which files of a session are open.
+//! The open files of a session.
 
-/// The files that were used last, each by its number: a cache that closes the one that was used longest ago (LRU).
+/// The most recently used files, each by its number: a cache that closes the least recently used one.
 ///
 /// A session may bring more files than a process may have open.
 #[derive(Debug)]
 pub(crate) struct OpenCache<T> {
-    /// The one used last stands last.
+    /// The most recently used one is last.
     open: Vec<(usize, T)>,
 }
 
 impl<T> OpenCache<T> {
-    /// Files that are open at most.
+    /// The most files that are open.
     const MAX: usize = 32;
 
     pub(crate) fn new() -> Self {
@@ -35,7 +35,7 @@ impl<T> OpenCache<T> {
         Ok(&mut self.open.last_mut().expect("it was put there").1)
     }
 
-    /// Gives the file of this number away, if it is open.
+    /// Takes the file of this number out of the cache, if it is open.
     pub(crate) fn close(&mut self, index: usize) -> Option<T> {
         let at = self.open.iter().position(|(known, _)| *known == index)?;
         Some(self.open.remove(at).1)

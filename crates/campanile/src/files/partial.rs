@@ -1,4 +1,4 @@
-//! A content on its way: the bytes that have come, and which those are.
+//! A content being received: the bytes that have come, and which blocks they are.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,9 +10,9 @@ use super::meter::Meter;
 
 /// A content of which blocks are missing, in two files: its bytes, and its map of blocks.
 ///
-/// The files are named after the content's hash and the size of its blocks, never after a session: whoever sends the same content
-/// again, in blocks of that size, goes on where it was left. A block is marked after it was written; so a process may be killed at
-/// any moment. What a power failure leaves is found out by the hash.
+/// The files are named after the content's hash and the size of its blocks, never after a session: another session with the same
+/// content, in blocks of that size, goes on where this one stopped. A block is marked after it was written, so a process may be killed
+/// at any moment. Damage from a power failure is found by the hash.
 #[derive(Debug)]
 pub(crate) struct Partial {
     bytes: File,
@@ -20,9 +20,9 @@ pub(crate) struct Partial {
     map: BlockMap,
     size: u64,
     block: u64,
-    /// Where the file's cursor stands, so that runs of blocks need no seek.
+    /// The position of the file's cursor, so that runs of blocks need no seek.
     cursor: u64,
-    /// The hash of the front, as far as that was there without a gap when it was last looked at.
+    /// The hash of the front, as far as it has been computed.
     hashing: Hashing,
 }
 
@@ -44,20 +44,20 @@ impl PartialPaths {
         self.map.exists() && self.bytes.exists()
     }
 
-    /// Removes both. That one is not there is no error.
+    /// Removes both. It is no error if one is not there.
     pub(crate) fn remove(&self) -> io::Result<()> {
         let gone = |removed: io::Result<()>| match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
         };
-        // Without its map a content counts as nothing: a death in between loses blocks, never the truth.
+        // Without its map a content counts as missing: a process that dies in between loses blocks, but never marks wrong ones.
         gone(std::fs::remove_file(&self.map))?;
         gone(std::fs::remove_file(&self.bytes))
     }
 }
 
 impl Partial {
-    /// Opens what is there of a content, or begins with nothing.
+    /// Opens what is there of a content, or begins with none of it.
     pub(crate) fn open(paths: &PartialPaths, size: u64, block_len: usize) -> io::Result<Self> {
         let blocks = size.div_ceil(block_len as u64);
         let (bytes, saved, map) = match known(paths, size, blocks)? {
@@ -68,8 +68,7 @@ impl Partial {
         Ok(Self { bytes, saved, map, size, block, cursor: u64::MAX, hashing })
     }
 
-    /// Writes blocks that follow each other, and tells how many of them were missing. What the last block of the content has beyond
-    /// its end is left out.
+    /// Writes consecutive blocks, and returns how many of them were missing. Padding of the content's last block is left out.
     ///
     /// # Panics
     /// When the blocks are not whole, or not of this content.
@@ -79,7 +78,7 @@ impl Partial {
         let end = first + len.div_ceil(self.block);
         assert!(start + len == self.size || len.is_multiple_of(self.block), "whole blocks");
         let (mut new, mut at) = (0, first);
-        // What is there stays as it is, for it may be hashed.
+        // Blocks that are there are not overwritten, since they may have been hashed.
         while let Some(gap) = self.map.gap(at..end) {
             let place = gap.start * self.block;
             let within = |place: u64| usize::try_from(place - start).expect("a part of these bytes");
@@ -116,7 +115,7 @@ impl Partial {
         &self.map
     }
 
-    /// What is hashed of the front: the rest is for whoever hashes on.
+    /// The hash of the front, for the finisher to go on with.
     pub(crate) fn into_hashing(self) -> Hashing {
         self.hashing
     }
@@ -135,8 +134,8 @@ impl Partial {
         Ok(())
     }
 
-    /// Reads back, to hash it, what stands behind what is hashed without a gap: what came before its turn, or from an earlier session.
-    /// At most twice as much as was written, so that it gets there and the next packets need not wait long.
+    /// Reads back and hashes blocks that follow the hashed front without a gap: they came out of order, or in an earlier session. At
+    /// most twice as much as was just written, so that hashing catches up but the next packets need not wait long.
     fn catch_up(&mut self, written: u64) -> io::Result<()> {
         let front = (self.map.front() * self.block).min(self.size);
         let behind = front - self.hashing.len();
@@ -160,10 +159,10 @@ impl Partial {
 
 const MAGIC: [u8; 8] = *b"campmap1";
 
-/// Magic and size of the content.
+/// Magic number and size of the content.
 const HEADER: usize = 16;
 
-/// What is there to go on with: the bytes, and the map of such a content.
+/// The files of an existing partial and its map; `None` if there is none that fits this content.
 fn known(paths: &PartialPaths, size: u64, blocks: u64) -> io::Result<Option<(File, File, BlockMap)>> {
     if !paths.exist() {
         return Ok(None);
@@ -182,9 +181,9 @@ fn known(paths: &PartialPaths, size: u64, blocks: u64) -> io::Result<Option<(Fil
     Ok(BlockMap::from_bytes(map.split_off(HEADER), blocks).map(|map| (bytes, saved, map)))
 }
 
-/// Files for a content of which nothing is there.
+/// New files, for a content of which nothing is there.
 fn new(paths: &PartialPaths, size: u64, blocks: u64) -> io::Result<(File, File, BlockMap)> {
-    // Never the old ones made empty: a content that has its name already may be one of them.
+    // Old ones are removed, never truncated: one of them may be a hard link to a file that has its name already.
     paths.remove()?;
     let create = |path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
     let bytes = create(&paths.bytes)?;

@@ -1,4 +1,4 @@
-//! The thread that reads from the disk what is sent next.
+//! The thread that reads what is sent next from the disk.
 
 use std::io;
 use std::ops::Range;
@@ -10,19 +10,18 @@ use super::reading::Reading;
 use super::thread::DiskThread;
 use crate::multicast::{BulkPublisher, BulkSent, Supplier};
 
-/// Serves a session's wish for bytes on a thread of its own, and hands on what else the session tells.
+/// Serves a session's requests for bytes on a thread of its own, and forwards the session's other events.
 ///
-/// Between the thread and the node lie as many groups as the source holds, and between the thread and the application as many events as
-/// a session keeps.
+/// The thread can be ahead of the node by as many groups as the source holds, and of the application by `EVENTS` events.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    // Dropped first: the session's end wakes the thread, wherever that waits.
+    // Dropped first: the session's end wakes the thread, wherever it waits.
     publisher: BulkPublisher,
     told: Receiver<Told>,
     _thread: DiskThread,
 }
 
-/// What the thread has to tell: an event of the session, served already, or why it cannot go on.
+/// What the thread reports: an event of the session, which it has already served, or why it cannot go on.
 pub(crate) type Told = Result<BulkSent, FileError>;
 
 impl Reader {
@@ -52,12 +51,12 @@ struct Work {
 }
 
 impl Work {
-    /// Serves until the session is over, or nobody listens any more.
+    /// Serves until the session is over, or nobody receives events any more.
     fn run(mut self) {
         while let Some(event) = self.supplier.next() {
             let served = match &event {
                 BulkSent::Need(range) => self.supply(range.clone()),
-                // What was sent was hashed before: now it is seen that it was the same.
+                // The files were hashed before they were sent: now it is checked that they did not change.
                 BulkSent::Drained => self.reading.is_unchanged(),
                 _ => Ok(()),
             };
@@ -77,7 +76,7 @@ impl Work {
     }
 }
 
-/// Events that wait for the application.
+/// The most events that wait for the application.
 const EVENTS: usize = 1024;
 
 /// The reason that OPT_RST tells receivers (RFC 3208 section 9.8): a file of the session cannot be read any more.

@@ -1,4 +1,4 @@
-//! The row of a session's bytes, read from the files that it is made of.
+//! The bytes of a session, read from the files that it is made of.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -19,15 +19,15 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// The row that begins with `head` and goes on as laid out.
+    /// A session that begins with `head`, followed by files as laid out.
     pub(crate) fn new(offering: Offering, head: Vec<u8>, layout: Layout) -> Self {
         Self { offering, head, layout, files: OpenCache::new() }
     }
 
-    /// The bytes of a range, in a buffer whose room is used again.
+    /// The bytes of a range, in a reused buffer.
     ///
     /// # Errors
-    /// A file cannot be read, or is not any more what it was.
+    /// A file cannot be read, or has changed.
     pub(crate) fn read(&mut self, range: Range<u64>, mut bytes: Vec<u8>) -> Result<Vec<u8>, FileError> {
         bytes.clear();
         bytes.resize(usize::try_from(range.end - range.start).expect("a range that memory has room for"), 0);
@@ -55,7 +55,7 @@ impl Reading {
         Ok(bytes)
     }
 
-    /// Sees that all files are still what was sent of them.
+    /// Checks that all files are still what they were when they were hashed.
     ///
     /// # Errors
     /// The first one that is not.

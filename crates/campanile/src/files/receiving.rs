@@ -1,4 +1,4 @@
-//! The run that receives files.
+//! Receiving files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,31 +24,31 @@ use crate::multicast::{BulkSubscriber, Counts, EndCause, Options, StartError, Ts
 ///
 /// # Order of calls
 ///
-/// [`FileReceiver::next`] as long as there is something to wait for. What comes is written to the disk by a thread of the receiver's
-/// own, whatever the application does, as long as there is room for what it is to be told; another one looks what is there already,
-/// hashes, and gives files their names. A session that has come to its end, [`ReceiveEvent::Complete`] or
-/// [`ReceiveEvent::Incomplete`], is followed by [`ReceiveEvent::Acknowledged`] when its source knows that, if it still lives.
+/// Call [`FileReceiver::next`] as long as there is something to wait for. A thread of the receiver writes what comes to the disk,
+/// whatever the application does, as long as the queue of events has room; another one looks for files that are there already, hashes,
+/// and gives files their names. After the end of a session, [`ReceiveEvent::Complete`] or [`ReceiveEvent::Incomplete`], comes
+/// [`ReceiveEvent::Acknowledged`] once its source knows that, if it is still running.
 ///
-/// Dropping a receiver ends it where it is: what was written is kept, hashing is given up.
+/// Dropping a receiver ends it at once: what was written is kept, hashing stops.
 ///
 /// # Trust
 ///
 /// Whatever a session says, only plain files appear, below the directory, under names that were free or may be replaced, and only if
 /// their hash is right.
-/// Of two sessions that bring one content the later one counts: a sender that was started again takes over from itself.
+/// Of two sessions that bring the same content the later one counts: a restarted sender takes over from its earlier session.
 #[derive(Debug)]
 pub struct FileReceiver {
-    // The thread ends when one of these has gone.
+    // The thread ends when one of these is dropped.
     orders: Sender<Leave>,
     told: Receiver<Told>,
     _thread: DiskThread,
     subscriber: Arc<BulkSubscriber>,
     meter: Arc<Meter>,
-    /// How far the sessions are that go on, as last told.
+    /// The latest progress of each session that is not over.
     progress: BTreeMap<Tsi, ReceiveProgress>,
-    /// Sessions that are over here, and whose sources do not know it yet.
+    /// Sessions that are over here, and whose sources have not acknowledged that yet.
     owed: BTreeSet<Tsi>,
-    /// It was said that this receiver goes, and not yet which sources that is owed to.
+    /// [`FileReceiver::leave`] was called, and the thread has not yet reported which sources have to acknowledge it.
     is_leaving: bool,
 }
 
@@ -57,11 +57,11 @@ pub struct FileReceiver {
 pub struct ReceiveConfig {
     /// The directory.
     pub into: PathBuf,
-    /// Whether a file that is there gives way to one that is received under its name.
+    /// Whether a received file may replace one of its name.
     pub replaces: bool,
 }
 
-/// How far a session is.
+/// The progress of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReceiveProgress {
     /// Packets that have come, or were there already.
@@ -88,7 +88,7 @@ pub enum ReceiveEvent {
         tsi: Tsi,
         /// What it brings.
         manifest: Manifest,
-        /// What is there of it already, from an earlier session.
+        /// How much of it is there already, from an earlier session.
         progress: ReceiveProgress,
     },
     /// A file is complete and has its name.
@@ -98,7 +98,7 @@ pub enum ReceiveEvent {
         /// The name.
         name: FileName,
     },
-    /// A file does not come to its name in this session.
+    /// A file does not get its name in this session.
     Failed {
         /// The session.
         tsi: Tsi,
@@ -131,9 +131,9 @@ pub enum ReceiveEvent {
 /// Why a file has no name.
 #[derive(Debug)]
 pub enum Failing {
-    /// The system does not give it one. Its content is complete, and kept.
+    /// The system refused it. Its content is complete, and is kept.
     Name(FileError),
-    /// Its content is not what the manifest says, and was thrown away.
+    /// Its content is not what the manifest says, and was deleted.
     Wrong,
 }
 
@@ -144,7 +144,7 @@ pub enum Incomplete {
     Files,
     /// The session ended before everything had come.
     Ended(EndCause),
-    /// The session is not taken.
+    /// The session is refused.
     Refused(Refusal),
     /// A later session brings the same content.
     Replaced(Tsi),
@@ -162,7 +162,7 @@ pub enum ReceiveStartError {
 /// Why receiving cannot go on.
 #[derive(Debug)]
 pub enum ReceiveError {
-    /// The disk does not take what has come. What it took is kept.
+    /// The disk failed. What was written is kept.
     File(FileError),
     /// The network node failed.
     Network(String),
@@ -172,7 +172,7 @@ impl FileReceiver {
     /// Takes the directory and listens to the group.
     ///
     /// # Errors
-    /// The directory cannot be used, or there is no network; then no directory is made.
+    /// The directory cannot be used, or the network fails; then no directory is left behind.
     pub fn start(options: &Options, config: &ReceiveConfig) -> Result<Self, ReceiveStartError> {
         let inbox = Inbox::open(&config.into, config.replaces).map_err(ReceiveStartError::Directory)?;
         let subscriber = match BulkSubscriber::start(options, &inbox.dir()) {
@@ -241,24 +241,25 @@ impl FileReceiver {
         Ok(None)
     }
 
-    /// Tells all senders that this receiver goes. They are served until they know, or for as long as the caller goes on.
+    /// Tells all senders that this receiver leaves. The reports are repeated until they are acknowledged, for as long as the caller
+    /// goes on.
     pub fn leave(&mut self) {
-        // A thread that has said it already need not say it again, and a thread that failed has said so.
+        // If this fails, the order is already queued, or the thread has failed and reported that.
         self.is_leaving |= self.orders.try_send(Leave).is_ok();
     }
 
-    /// Whether a sender is yet to say that it knows how its session ended here, as far as [`FileReceiver::next`] has told.
+    /// Whether a sender has yet to acknowledge how its session ended here, as far as [`FileReceiver::next`] has reported.
     #[must_use]
     pub fn is_owing(&self) -> bool {
         self.is_leaving || !self.owed.is_empty()
     }
 
-    /// How far each session is that still goes on, as far as [`FileReceiver::next`] has told.
+    /// The progress of each session that is not over, as far as [`FileReceiver::next`] has reported.
     pub fn progress(&self) -> impl Iterator<Item = (Tsi, ReceiveProgress)> {
         self.progress.iter().map(|(&tsi, &progress)| (tsi, progress))
     }
 
-    /// Bytes of files that were read to hash them: of what was there already, and of what did not come in order.
+    /// Bytes that were read to be hashed: of files that were there already, and of those that did not come in order.
     #[must_use]
     pub fn hashed(&self) -> u64 {
         self.meter.bytes()
@@ -271,7 +272,7 @@ impl FileReceiver {
     }
 }
 
-/// What waits to be told to the application.
+/// The most events that wait for the application.
 const EVENTS: usize = 1024;
 
 /// Why a receiver does not go on after it failed.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// A directory of its own, gone when it is dropped.
+/// A temporary directory, removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch(TempDir);
 

@@ -1,4 +1,4 @@
-//! The run that sends files.
+//! Sending files.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,9 +21,9 @@ use crate::multicast::{
 ///
 /// # Order of calls
 ///
-/// [`FileSender::next`] until it says [`SendEvent::Finished`]. It ends by itself, or after [`FileSender::finish`] or
-/// [`FileSender::abort`]. What is sent next is read from the disk by a thread of the sender's own, whatever the application does, as
-/// long as there is room for what it is to be told.
+/// Call [`FileSender::next`] until it returns [`SendEvent::Finished`]. The session ends by itself, or after [`FileSender::finish`] or
+/// [`FileSender::abort`]. A thread of the sender reads what is sent next from the disk, whatever the application does, as long as the
+/// queue of events has room.
 #[derive(Debug)]
 pub struct FileSender {
     reader: Reader,
@@ -33,11 +33,11 @@ pub struct FileSender {
     /// How many receivers are waited for.
     wanted: Option<usize>,
     receivers: BTreeMap<ReceiverId, Listener>,
-    /// When each receiver came to its end, of those that have.
+    /// When each receiver sent its final report, for those that have.
     ends: BTreeMap<ReceiverId, Instant>,
-    /// Receivers beyond those that are known by name. Each of their reports counts.
+    /// Reports of receivers beyond [`FileSender::RECEIVERS_MAX`].
     unnamed: u64,
-    /// The end of what was read from the disk so far.
+    /// Where in the session reading from the disk has got to.
     read: u64,
     is_drained: bool,
     is_ending: bool,
@@ -45,12 +45,12 @@ pub struct FileSender {
     linger: Duration,
 }
 
-/// A receiver, as it last reported.
+/// A receiver and its latest report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// Its address.
     pub address: IpAddr,
-    /// What it said last.
+    /// Its latest report.
     pub report: Report,
     /// When that came.
     pub heard_at: Instant,
@@ -59,7 +59,7 @@ pub struct Listener {
 /// What happened to a sender.
 #[derive(Debug)]
 pub enum SendEvent {
-    /// A receiver reported for the first time, or has come to an end.
+    /// A receiver reported for the first time, or its standing changed.
     Receiver(Listener),
     /// All was sent once. Repair goes on.
     Drained,
@@ -81,27 +81,27 @@ pub enum SendStartError {
 /// Why sending cannot go on.
 #[derive(Debug)]
 pub enum SendError {
-    /// A file cannot be read, or is not any more what it was. The receivers were told that the session is over.
+    /// A file cannot be read, or has changed. The receivers were told that the session is over.
     File(FileError),
     /// The network node failed.
     Network(String),
 }
 
-/// How much of a session was sent.
+/// How much of a session has been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendProgress {
     /// Bytes that were sent at least once.
     pub sent: u64,
-    /// Bytes of the session: of the files and of what tells of them.
+    /// Bytes of the session: the files and the head before them.
     pub total: u64,
 }
 
 impl FileSender {
-    /// Receivers that are known by name: more of them cannot be waited for.
+    /// The most receivers that are tracked: more of them cannot be waited for.
     pub const RECEIVERS_MAX: usize = 4096;
 
-    /// Starts to send. With `wanted` the session goes on until so many receivers have said that they have everything, or have come to
-    /// another end while nobody else goes on; without, it ends when all was sent once and nobody asks for more.
+    /// Starts to send. With `wanted` the session goes on until that many receivers have everything, or have ended otherwise while no
+    /// other receiver goes on; without, it ends when all was sent once and nobody asks for more.
     ///
     /// # Errors
     /// There is too much to be sent, or the network does not let it begin.
@@ -116,7 +116,7 @@ impl FileSender {
         head.extend(profile.emit());
         head.extend(ManifestHeader::of(&manifest).emit());
         head.extend(manifest);
-        // What an interface takes may change at any moment: the row of bytes and the session have to be cut alike.
+        // An interface's MTU may change at any moment, but the layout and the session must use the same block length.
         let mut options = options.clone();
         options.network.mtu = Some(options.mtu().map_err(SendStartError::Network)?);
         let block_len = options.block_len().map_err(SendStartError::Network)?;
@@ -144,7 +144,7 @@ impl FileSender {
         })
     }
 
-    /// The next event; `None` if there was none within `timeout`, or nothing that is told.
+    /// The next event; `None` if there was none within `timeout`, or only internal ones.
     ///
     /// # Errors
     /// What keeps it from going on. The session is over then.
@@ -166,13 +166,13 @@ impl FileSender {
         }
     }
 
-    /// Ends the session properly: what was not sent yet still is, and repair goes on for a while.
+    /// Ends the session properly: the rest is still sent, and repair goes on for a while.
     pub fn finish(&mut self) {
         self.is_ending = true;
         self.reader.publisher().finish();
     }
 
-    /// Ends the session as it is. The receivers are told.
+    /// Ends the session at once. The receivers are told.
     pub fn abort(&mut self) {
         self.is_ending = true;
         self.reader.publisher().abort(ENDED);
@@ -214,13 +214,13 @@ impl FileSender {
         self.receivers.values().filter(is_complete).count()
     }
 
-    /// Receivers that have said that they will never have everything, or have left.
+    /// Receivers that have failed or left.
     #[must_use]
     pub fn failed(&self) -> usize {
         self.ends.len() - self.complete()
     }
 
-    /// Reports of receivers beyond those that are known by name.
+    /// Reports of receivers beyond [`FileSender::RECEIVERS_MAX`].
     #[must_use]
     pub fn unnamed(&self) -> u64 {
         self.unnamed
@@ -243,22 +243,21 @@ impl FileSender {
         } else if known.is_some_and(|known| known.report.standing == Standing::Complete)
             || self.ends.get(&report.receiver).is_some_and(|end| end.elapsed() < OVERTAKEN)
         {
-            // Reports may overtake each other; an end is an end.
+            // Reports may overtake each other; a final one stays final.
             return None;
         } else {
-            // What comes long after an end is of a receiver that was started again.
+            // A report long after the final one comes from a receiver that was restarted.
             self.ends.remove(&report.receiver);
         }
         let listener = Listener { address, report, heard_at: Instant::now() };
         self.receivers.insert(report.receiver, listener);
         self.end_if_done();
-        self.hurry();
+        self.shorten_linger();
         let is_news = known.is_none_or(|known| known.report.standing != report.standing);
         is_news.then_some(SendEvent::Receiver(listener))
     }
 
-    /// Whether nobody is waited for any more, of so many that are wanted: they have everything, or will never have it and nobody else
-    /// goes on.
+    /// Whether there is nobody left to wait for: `wanted` receivers have everything, or as many have ended and no other goes on.
     fn is_done(&self, wanted: usize) -> bool {
         let all_ended = self.ends.len() == self.receivers.len();
         self.complete() >= wanted || self.ends.len() >= wanted && all_ended
@@ -268,16 +267,16 @@ impl FileSender {
         match self.wanted {
             _ if self.is_ending => {}
             Some(wanted) if !self.is_done(wanted) => {}
-            // All that were waited for had most of it before, or do not take it: the rest is sent for nobody.
+            // All of them have ended before everything was sent: nobody needs the rest.
             Some(_) if !self.is_drained => self.abort(),
             None if !self.is_drained => {}
             _ => self.finish(),
         }
     }
 
-    /// When all that were waited for have come to an end, and nobody else who is known goes on, there is nothing to linger for but the
-    /// receipts that were lost: a receiver that repeats its last report is answered, and waited for again.
-    fn hurry(&mut self) {
+    /// Shortens the linger once all receivers that were waited for have ended and no other goes on. Then only lost receipts may have to
+    /// be repeated: a receiver that repeats its last report is answered, and waited for again.
+    fn shorten_linger(&mut self) {
         let all_ended = self.ends.len() == self.receivers.len();
         if self.is_ending && all_ended && self.wanted.is_some_and(|wanted| self.is_done(wanted)) {
             let spread = Duration::from_millis(self.receivers.len() as u64);
@@ -286,14 +285,14 @@ impl FileSender {
     }
 }
 
-/// How long receivers are waited for that have everything and do not know yet that this is known: they say so again every 0.2 seconds
-/// and a millisecond for each receiver.
+/// How long to wait for receivers whose final report was received but whose receipt was lost: they repeat the report every 0.2 seconds
+/// plus a millisecond for each receiver.
 const LAST_RECEIPTS: Duration = Duration::from_millis(500);
 
-/// How long after the end of a receiver a report of its progress may come that it sent before.
+/// How long after a receiver's final report an earlier one may still arrive.
 const OVERTAKEN: Duration = Duration::from_secs(1);
 
-/// The reason that OPT_RST tells receivers (RFC 3208 section 9.8): whoever sends has ended the session.
+/// The reason that OPT_RST tells receivers (RFC 3208 section 9.8): the sender has ended the session.
 const ENDED: u8 = 1;
 
 impl fmt::Display for SendStartError {

@@ -1,4 +1,4 @@
-//! Packets that came before it was known what they are.
+//! Packets that came before the manifest was known.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -9,25 +9,25 @@ use std::path::PathBuf;
 use super::arrival::{ArrivalError, Refusal};
 use super::error::{FileAction, FileError};
 
-/// A file of packets, each kept once. It is gone when this is dropped.
+/// A file of packets, each kept once. It is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Spool {
     path: PathBuf,
-    /// Made with the first packet: anybody can invent sessions.
+    /// Made only with the first packet, since anybody can announce sessions.
     file: Option<File>,
-    /// Where the packet of a block stands, and its length.
+    /// Where the packet of a block is in the file, and its length.
     places: BTreeMap<u64, (u64, usize)>,
     len: u64,
 }
 
 impl Spool {
-    /// Packets that are kept at most: a second of the fastest session, and some tens of megabytes of memory.
+    /// The most packets that are kept: a second of the fastest session, and some tens of megabytes of memory.
     const PACKETS_MAX: usize = 1 << 20;
 
-    /// Bytes that are kept at most.
+    /// The most bytes that are kept.
     const LEN_MAX: u64 = 1 << 30;
 
-    /// A spool that will be at this path.
+    /// An empty spool, whose file will be at this path.
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, file: None, places: BTreeMap::new(), len: 0 }
     }
@@ -65,7 +65,7 @@ impl Spool {
         Ok(written.map_err(FileAction::Write.of(&self.path))?)
     }
 
-    /// Puts the packet of a block behind what `bytes` holds; `false` if it has not come.
+    /// Appends the packet of a block to `bytes`; `false` if it has not come.
     pub(crate) fn append(&mut self, block: u64, bytes: &mut Vec<u8>) -> Result<bool, FileError> {
         let Some(&(at, len)) = self.places.get(&block) else { return Ok(false) };
         let start = bytes.len();
@@ -74,7 +74,7 @@ impl Spool {
         Ok(true)
     }
 
-    /// The blocks that have come.
+    /// The blocks of a range that have come.
     pub(crate) fn blocks(&self, range: RangeFrom<u64>) -> Vec<u64> {
         self.places.range(range).map(|(&block, _)| block).collect()
     }

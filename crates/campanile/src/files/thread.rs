@@ -1,11 +1,11 @@
-//! Threads that wait for disks, so that nobody else does.
+//! Threads that wait for disks, so that no other thread does.
 
 use std::io;
 use std::thread::{self, JoinHandle};
 
 use campanile_engine::privilege;
 
-/// A thread that touches files. Dropping it waits for its end: what tells it to end is dropped before.
+/// A thread that accesses files. Dropping it waits for its end, so whatever makes it end must be dropped before.
 #[derive(Debug)]
 pub(crate) struct DiskThread(Option<JoinHandle<()>>);
 
@@ -13,7 +13,7 @@ impl DiskThread {
     /// Starts a thread of this name.
     pub(crate) fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            // No raw sockets are needed to touch files. Where the privilege cannot be given up the node has failed of the same.
+            // Files need no raw sockets. If the privilege cannot be given up, the node has failed for the same reason.
             let _ = privilege::drop_raw();
             work();
         })?;
@@ -24,7 +24,7 @@ impl DiskThread {
 impl Drop for DiskThread {
     fn drop(&mut self) {
         if let Some(thread) = self.0.take() {
-            // A thread that panicked has nothing to add to the panic.
+            // A panic of the thread has been reported already.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! The thread that puts what comes into files.
+//! The thread that writes what comes into files.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -22,10 +22,10 @@ use super::meter::Meter;
 use super::receiving::{Failing, Incomplete, ReceiveError, ReceiveEvent, ReceiveProgress};
 use crate::multicast::{Batch, BulkReceived, BulkSubscriber, EndCause, First, Progress, Seq, Standing, Tsi};
 
-/// Serves the sessions of a group, and tells what becomes of them.
+/// Serves the sessions of a group, and reports what becomes of them.
 ///
-/// The queue of the node's events lies before it, that of the finisher's jobs and that of what is told behind it, each of them bounded.
-/// It ends when nobody listens or nobody can order anything any more.
+/// It takes the node's events from a queue, and fills the queues of the finisher's jobs and of events for the application; all are
+/// bounded. It ends when the application has dropped its end of a queue.
 #[derive(Debug)]
 pub(super) struct Writer {
     subscriber: Arc<BulkSubscriber>,
@@ -33,32 +33,32 @@ pub(super) struct Writer {
     sessions: BTreeMap<Tsi, Session>,
     // Dropped after the finisher and the sessions, so that all files are closed when the directory is given up.
     inbox: Arc<Inbox>,
-    /// Numbers the sessions.
+    /// How many sessions have begun, which numbers them.
     begun: u64,
     orders: Receiver<Leave>,
     teller: SyncSender<Told>,
-    /// Nobody listens any more, or the network has failed.
+    /// Nobody receives events any more, or the network has failed.
     is_over: bool,
 }
 
-/// The order to take no more of any session.
+/// The order to leave all sessions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leave;
 
-/// What is told to the application.
+/// What is reported to the application.
 #[derive(Debug)]
 pub(super) enum Told {
     Event(ReceiveEvent),
     /// How far a session is.
     Progress(Tsi, ReceiveProgress),
-    /// A session is over here, and its source is yet to know that.
+    /// A session is over here, and its source has yet to acknowledge that.
     Owed(Tsi),
-    /// All sessions were left, and all of that was told.
+    /// All sessions were left, and all of that was reported.
     Left,
     Failed(ReceiveError),
 }
 
-/// What came beside the node's events.
+/// What came from other queues than the node's.
 enum Aside {
     /// An order; `None` when there will be no more.
     Order(Option<Leave>),
@@ -68,21 +68,21 @@ enum Aside {
 #[derive(Debug)]
 struct Session {
     number: u64,
-    /// `None` once everything is there.
+    /// `None` once everything is complete.
     arrival: Option<Arrival>,
-    /// Whether the application was told what it brings.
+    /// Whether the manifest was reported to the application.
     is_begun: bool,
-    /// Why nothing more will come, while what has come waits for a finding.
+    /// Why nothing more will come, if it ended while findings were still awaited.
     ended: Option<EndCause>,
     progress: ReceiveProgress,
     cookie: Option<u64>,
     standing: Standing,
-    /// When progress is told next.
+    /// When progress is reported next.
     report_at: Instant,
 }
 
 impl Writer {
-    /// The work of a thread that is yet to be started.
+    /// The work of a thread that is started later.
     ///
     /// # Errors
     /// The finisher's thread cannot start.
@@ -126,7 +126,7 @@ impl Writer {
         }
     }
 
-    /// What comes next beside the node's events. Orders go first.
+    /// What comes next from the other queues. Orders go first.
     async fn aside(&self) -> Aside {
         let (mut order, mut verdict) = (pin!(self.orders.recv()), pin!(self.finisher.verdict()));
         std::future::poll_fn(|context| match order.as_mut().poll(context) {
@@ -148,7 +148,7 @@ impl Writer {
             }
             BulkReceived::Packets(batch) => self.take(&batch)?,
             BulkReceived::Need { tsi, first, count } => self.give(tsi, first, count),
-            // It may be sent again by another session: what matters is what is missing at the end.
+            // Another session may bring it: what matters is what is missing at the end.
             BulkReceived::Lost { .. } => {}
             BulkReceived::Acknowledged { tsi } => self.tell(Told::Event(ReceiveEvent::Acknowledged { tsi })),
             BulkReceived::End { tsi, cause } => self.end(tsi, cause),
@@ -160,10 +160,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes what was found of a content.
+    /// Takes a verdict of the finisher.
     fn judge(&mut self, Verdict { ticket, finding }: Verdict) -> Result<(), FileError> {
         self.finisher.taken();
-        // Its session may have gone.
+        // Its session may be gone.
         let found = self.sessions.iter_mut().find(|(_, session)| session.number == ticket.session);
         if let Some((&tsi, session)) = found
             && let Some(arrival) = &mut session.arrival
@@ -173,10 +173,10 @@ impl Writer {
             self.end_at_last(tsi);
         }
         self.feed();
-        self.fill_those_that_wait()
+        self.fill_waiting()
     }
 
-    /// Gives the finisher what there is to do, as far as it has room.
+    /// Gives the finisher jobs, as far as it has room.
     fn feed(&mut self) {
         for session in self.sessions.values_mut() {
             let Some(arrival) = &mut session.arrival else { continue };
@@ -215,7 +215,7 @@ impl Writer {
         }
     }
 
-    /// A session's manifest is known: what is there already is looked for, once nothing else writes it.
+    /// Begins to fill a session whose manifest is known, once no earlier session or job uses its contents.
     fn fill(&mut self, tsi: Tsi) -> Result<(), FileError> {
         self.supersede(tsi);
         let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
@@ -231,7 +231,7 @@ impl Writer {
     }
 
     /// Fills sessions that had to wait for the finisher.
-    fn fill_those_that_wait(&mut self) -> Result<(), FileError> {
+    fn fill_waiting(&mut self) -> Result<(), FileError> {
         let waiting: Vec<Tsi> = self
             .sessions
             .iter()
@@ -245,7 +245,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends earlier sessions that bring something which this one brings.
+    /// Ends earlier sessions that bring a content which this one brings too.
     fn supersede(&mut self, tsi: Tsi) {
         let Some(new) = self.sessions.get(&tsi).and_then(Session::found).cloned() else { return };
         let key = |layout: &Layout| -> HashSet<Digest> {
@@ -265,13 +265,13 @@ impl Writer {
         }
     }
 
-    /// Tells what became of files, and whether the session is complete.
+    /// Reports what became of files, and whether the session is complete.
     fn advance(&mut self, tsi: Tsi) -> Result<(), FileError> {
         self.feed();
         let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
         session.look();
         let filling = session.filling();
-        // Until it is known what is there, nothing else is told of it.
+        // Until it is known what is there already, nothing else is reported.
         if filling.is_some_and(|filling| !filling.is_looking()) {
             if !session.is_begun {
                 self.tell_begin(tsi)?;
@@ -289,7 +289,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Tells what a session brings, and its source what need not be sent.
+    /// Reports a session's manifest, and tells the receiver which packets are there already.
     fn tell_begin(&mut self, tsi: Tsi) -> Result<(), FileError> {
         let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
         session.is_begun = true;
@@ -331,18 +331,17 @@ impl Writer {
         }
     }
 
-    /// Gives the packets of a group that can be decoded with them.
+    /// Supplies the packets of a group that is to be decoded.
     fn give(&mut self, tsi: Tsi, first: Seq, count: u8) {
         let Some(arrival) = self.sessions.get_mut(&tsi).and_then(|session| session.arrival.as_mut()) else {
             return self.subscriber.supply(tsi, first, 0, Vec::new());
         };
         let blocks = u64::from(first.0)..u64::from(first.0) + u64::from(count);
         if arrival.filling().is_some_and(|filling| filling.lacks_for_good(&blocks)) {
-            // The source's repairs are for receivers that have what was thrown away here. What has come of the other files is kept for
-            // another session.
+            // The source's repairs assume packets that were deleted here. What has come of the other files is kept for another session.
             return self.drop_session(tsi, Incomplete::Files);
         }
-        // What cannot be read any more is not decoded: it comes as repairs, or not at all. Saying nothing would hold up other groups.
+        // If they cannot be read the group is not decoded, but an answer is due: without one other groups would wait.
         let read = arrival.read(blocks, self.subscriber.buffer(), &self.inbox);
         let (stride, bytes) = read.unwrap_or_default();
         self.subscriber.supply(tsi, first, stride, bytes);
@@ -351,7 +350,7 @@ impl Writer {
     fn end(&mut self, tsi: Tsi, cause: EndCause) {
         let Some(session) = self.sessions.get_mut(&tsi) else { return };
         if session.is_waiting() {
-            // What is found may make it complete.
+            // Findings that are awaited may still complete it.
             session.ended = Some(cause);
             return;
         }
@@ -361,13 +360,13 @@ impl Writer {
         self.sessions.remove(&tsi);
     }
 
-    /// Ends a session whose source has, if nothing is waited for any more.
+    /// Ends a session whose source has ended it, if no finding is awaited any more.
     fn end_at_last(&mut self, tsi: Tsi) {
         let ended = self.sessions.get(&tsi).and_then(|session| session.ended);
         ended.into_iter().for_each(|cause| self.end(tsi, cause));
     }
 
-    /// Takes no more of a session.
+    /// Leaves a session.
     fn drop_session(&mut self, tsi: Tsi, why: Incomplete) {
         let Some(mut session) = self.sessions.remove(&tsi) else { return };
         session.look();
@@ -381,7 +380,7 @@ impl Writer {
         self.tell(Told::Event(ReceiveEvent::Incomplete { tsi, why, missing }));
     }
 
-    /// Takes no more of any session.
+    /// Leaves all sessions.
     fn end_all(&mut self, standing: Standing) {
         let mut owed = Vec::new();
         for (&tsi, session) in &mut self.sessions {
@@ -396,7 +395,7 @@ impl Writer {
         owed.into_iter().for_each(|tsi| self.tell(Told::Owed(tsi)));
     }
 
-    /// Ends a session for what is its own fault.
+    /// Leaves a session that is at fault; an error of a file is passed on.
     fn refuse(&mut self, tsi: Tsi, error: ArrivalError) -> Result<(), FileError> {
         match error {
             ArrivalError::Refused(refusal) => {
@@ -413,7 +412,7 @@ impl Session {
         self.arrival.as_ref().and_then(Arrival::filling)
     }
 
-    /// What it brings, as long as it waits to be filled.
+    /// Its layout, while it waits to be filled.
     fn found(&self) -> Option<&Layout> {
         self.arrival.as_ref().and_then(Arrival::found)
     }
@@ -423,7 +422,7 @@ impl Session {
         self.found().is_some() || self.filling().is_some_and(Filling::is_waiting)
     }
 
-    /// Sees how far the session is.
+    /// Updates the progress.
     fn look(&mut self) {
         let Some(arrival) = &self.arrival else { return };
         self.cookie = arrival.profile().map(|profile| profile.cookie);
@@ -435,8 +434,8 @@ impl Session {
         };
     }
 
-    /// Tells the source how far the session is. Before the profile is known there is nothing to tell it by. Gives `true` if the session
-    /// is over and its source is yet to say that it knows.
+    /// Reports the progress to the source, which needs the profile's cookie. Returns `true` if the session is over and its source has
+    /// yet to acknowledge that.
     fn report(&self, tsi: Tsi, subscriber: &BulkSubscriber) -> bool {
         let Some(cookie) = self.cookie else { return false };
         let ReceiveProgress { had, total, .. } = self.progress;
@@ -463,5 +462,5 @@ fn sqn(block: u64) -> Seq {
     Seq(u32::try_from(block).expect("a session has 2^30 blocks at most"))
 }
 
-/// How often progress is told, to the application and to the node, which reports it more rarely.
+/// How often progress is reported, to the application and to the node, which sends it on less often.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
