@@ -39,7 +39,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::cores;
-use crate::worker::{Board, Crew, Engines, Post, Stopper, WorkerError};
+use crate::worker::{Board, Engines, Stopper, WorkerError, WorkerSpec, Workers};
 use fingerprint::Key;
 use guard::{Guard, Rules};
 use responder::ProbeResponder;
@@ -95,7 +95,7 @@ impl Default for EchoConfig {
 /// A running echo server. Dropping it stops it.
 #[derive(Debug)]
 pub struct EchoServer {
-    crew: Crew,
+    workers: Workers,
     boards: Vec<Arc<EchoBoard>>,
     meters: Arc<[DropMeter]>,
     description: EchoDescription,
@@ -159,17 +159,17 @@ impl EchoServer {
     /// A handle that stops the server from any thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        self.crew.stopper().clone()
+        self.workers.stopper().clone()
     }
 
     /// Asks the server to stop.
     pub fn stop(&self) {
-        self.crew.stopper().stop();
+        self.workers.stopper().stop();
     }
 
     /// Waits until the server has ended, at most for `timeout`; tells whether it has.
     pub fn wait(&mut self, timeout: Duration) -> bool {
-        self.crew.wait(timeout)
+        self.workers.wait(timeout)
     }
 
     /// Waits until the server has ended, and returns its final counters.
@@ -177,8 +177,8 @@ impl EchoServer {
     /// # Errors
     /// A worker failed; that has ended the others too.
     pub fn join(self) -> Result<EchoSnapshot, WorkerError> {
-        let Self { crew, boards, meters, .. } = self;
-        crew.join().map(|()| read(&boards, &meters))
+        let Self { workers, boards, meters, .. } = self;
+        workers.join().map(|()| read(&boards, &meters))
     }
 }
 
@@ -223,16 +223,16 @@ impl Bound {
         let meters: Arc<[DropMeter]> = meters.map_err(|error| EchoError::Bind { address, error })?.into();
         let responder =
             ProbeResponder::new(Clock::start(), receive_buffer, boards.clone().into(), Arc::clone(&meters));
-        let mut posts = Vec::new();
+        let mut specs = Vec::new();
         for (index, ((&cpu, board), socket)) in cores.iter().zip(&boards).zip(group.sockets).enumerate() {
             let (board, responder, meters) = (Arc::clone(board), responder.clone(), Arc::clone(&meters));
             let guard = Guard::new(&rules, key.clone());
             let job = move |engine, sockets: &[_]| {
                 run::run(engine, sockets, guard, meters.get(index), &responder, &board)
             };
-            posts.push(Post { cpu, sockets: vec![socket], job });
+            specs.push(WorkerSpec { cpu, sockets: vec![socket], job });
         }
-        let (crew, engines) = Crew::start("echo", &engine, posts).map_err(EchoError::Worker)?;
+        let (workers, engines) = Workers::start("echo", &engine, specs).map_err(EchoError::Worker)?;
         let Engines { backend, fallback, capabilities } = engines;
         let description = EchoDescription {
             address,
@@ -245,7 +245,7 @@ impl Bound {
             sends_trains: capabilities.segments > 1,
             receive_buffer,
         };
-        Ok(EchoServer { crew, boards, meters, description })
+        Ok(EchoServer { workers, boards, meters, description })
     }
 }
 

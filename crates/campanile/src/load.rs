@@ -45,7 +45,7 @@ use campanile_engine::{Choice, Config};
 use crate::clock::Clock;
 use crate::cores;
 use crate::host::{Counters, Environment};
-use crate::worker::{Board, Crew, Post, Stopper, WorkerError};
+use crate::worker::{Board, Stopper, WorkerError, WorkerSpec, Workers};
 use latency::Timings;
 use plan::Plan;
 use prober::{Asker, Found, Prober};
@@ -66,7 +66,7 @@ pub use spoiled::Spoiled;
 /// A running load. Dropping it ends it.
 #[derive(Debug)]
 pub struct Load {
-    crew: Crew,
+    workers: Workers,
     boards: Vec<Arc<LoadBoard>>,
     /// What each worker timed, once it has ended.
     timings: Receiver<Timings>,
@@ -124,7 +124,7 @@ impl Load {
         let plan = Plan::new(&config, before.clock);
         let (send_timings, timings) = channel();
         let mut boards = Vec::new();
-        let (mut posts, mut receive_buffer) = (Vec::new(), 0);
+        let (mut specs, mut receive_buffer) = (Vec::new(), 0);
         for (index, &cpu) in config.cores.iter().enumerate() {
             let sockets = (0..config.sockets).map(|_| connect(&config)).collect::<io::Result<_>>();
             let no_socket = |error| LoadError::Socket { target: config.target, error };
@@ -139,12 +139,21 @@ impl Load {
                 let timings = run::run(engine, sockets, &plan, &meters, &board)?;
                 send_timings.send(timings).map_err(|_| io::ErrorKind::BrokenPipe.into())
             };
-            posts.push(Post { cpu, sockets, job });
+            specs.push(WorkerSpec { cpu, sockets, job });
         }
         let engine = Config { backend: config.backend, ..Config::default() };
-        let (crew, engines) = Crew::start("load", &engine, posts).map_err(LoadError::Worker)?;
+        let (workers, engines) = Workers::start("load", &engine, specs).map_err(LoadError::Worker)?;
         let fallback = engines.fallback.map(|fallback| fallback.to_string());
-        Ok(Self { crew, boards, timings, before, config, backend: engines.backend, fallback, receive_buffer })
+        Ok(Self {
+            workers,
+            boards,
+            timings,
+            before,
+            config,
+            backend: engines.backend,
+            fallback,
+            receive_buffer,
+        })
     }
 
     /// The configuration, with the processors that it uses.
@@ -180,12 +189,12 @@ impl Load {
     /// A handle that ends the sending from any thread. What is in flight is still waited for.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        self.crew.stopper().clone()
+        self.workers.stopper().clone()
     }
 
     /// Waits until the load has ended, at most for `timeout`; tells whether it has.
     pub fn wait(&mut self, timeout: Duration) -> bool {
-        self.crew.wait(timeout)
+        self.workers.wait(timeout)
     }
 
     /// Waits until the load has ended, and returns what it measured.
@@ -194,8 +203,8 @@ impl Load {
     /// Nothing listens at the target, nothing ever came back, nothing was measured because the run was stopped first or the client was
     /// too late, or a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
-        let Self { crew, boards, timings, before, config, backend, receive_buffer, .. } = self;
-        let ended = crew.join();
+        let Self { workers, boards, timings, before, config, backend, receive_buffer, .. } = self;
+        let ended = workers.join();
         let counts = read(&boards);
         check_measured(&config, ended, &counts)?;
         let all = timings.try_iter().reduce(|mut sum, timings| {

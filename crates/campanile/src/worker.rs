@@ -1,6 +1,6 @@
 //! Worker threads: one per core, each with an engine of its own.
 //!
-//! A [`Crew`] starts them, stops them and joins them. Each worker is pinned to its processor and named after it, publishes its
+//! [`Workers`] starts, stops and joins them. Each worker is pinned to its processor and named after it, publishes its
 //! counters on a [`Board`] that it alone writes, and is stopped through its engine's waker. A worker that fails or panics stops the
 //! others too: a run never goes on without one of them.
 
@@ -17,7 +17,7 @@ use campanile_engine::{Capabilities, Choice, Config, Engine, Fallback, SocketId,
 
 /// The threads of one run. Dropping it stops and joins them.
 #[derive(Debug)]
-pub(crate) struct Crew {
+pub(crate) struct Workers {
     threads: Vec<(usize, JoinHandle<Result<(), Failing>>)>,
     stopper: Stopper,
     /// One message for each thread that ended.
@@ -26,7 +26,7 @@ pub(crate) struct Crew {
 }
 
 /// What one worker starts with.
-pub(crate) struct Post<J> {
+pub(crate) struct WorkerSpec<J> {
     /// The processor it is kept on.
     pub(crate) cpu: usize,
     /// Its sockets; the job gets their ids in this order.
@@ -62,52 +62,52 @@ impl Stopper {
     }
 }
 
-impl Crew {
-    /// Starts a thread for each post, and returns once each has its engine and its sockets. `role` begins the threads' names.
+impl Workers {
+    /// Starts a thread for each spec, and returns once each has its engine and its sockets. `role` begins the threads' names.
     ///
     /// # Errors
     /// The first thing that a worker could not do; none is left running.
     ///
     /// # Panics
-    /// If there is no post.
+    /// If `specs` is empty.
     pub(crate) fn start<J>(
         role: &str,
         config: &Config,
-        posts: Vec<Post<J>>,
+        specs: Vec<WorkerSpec<J>>,
     ) -> Result<(Self, Engines), WorkerError>
     where
         J: FnOnce(Engine, &[SocketId]) -> io::Result<()> + Send + 'static,
     {
-        assert!(!posts.is_empty(), "a crew has a worker");
+        assert!(!specs.is_empty(), "a run has a worker");
         let (send_end, ends) = channel();
         let (send_ready, ready) = channel();
         let stopper = Stopper { wakers: Arc::new(OnceLock::new()) };
-        let mut crew = Self { threads: Vec::new(), stopper, ends, running: 0 };
+        let mut workers = Self { threads: Vec::new(), stopper, ends, running: 0 };
         let mut starts = Vec::new();
-        for post in posts {
+        for spec in specs {
             let (send_start, start) = channel();
             starts.push(send_start);
-            let end = End { stopper: crew.stopper.clone(), ended: send_end.clone(), clean: false };
-            let (cpu, config, send_ready) = (post.cpu, config.clone(), send_ready.clone());
+            let end = End { stopper: workers.stopper.clone(), ended: send_end.clone(), clean: false };
+            let (cpu, config, send_ready) = (spec.cpu, config.clone(), send_ready.clone());
             let thread = thread::Builder::new()
                 .name(format!("{role}-{cpu}"))
-                .spawn(move || work(post, &config, send_ready, &start, end))
+                .spawn(move || work(spec, &config, send_ready, &start, end))
                 .map_err(|error| WorkerError { cpu, failing: Failing::Spawn(error) })?;
-            crew.threads.push((cpu, thread));
-            crew.running += 1;
+            workers.threads.push((cpu, thread));
+            workers.running += 1;
         }
         drop(send_ready);
-        let ready: Vec<Ready> = ready.iter().take(crew.running).collect();
-        if ready.len() < crew.running {
+        let ready: Vec<Ready> = ready.iter().take(workers.running).collect();
+        if ready.len() < workers.running {
             // No worker begins without the message to start. The one that failed returns the reason.
             drop(starts);
-            return Err(crew.join().expect_err("a worker that was never ready has failed"));
+            return Err(workers.join().expect_err("a worker that was never ready has failed"));
         }
         let engines = ready[0].engines.clone();
         let wakers = ready.into_iter().map(|ready| ready.waker).collect();
-        crew.stopper.wakers.set(wakers).expect("set here alone");
+        workers.stopper.wakers.set(wakers).expect("set here alone");
         starts.iter().for_each(|start| start.send(()).expect("a ready worker waits for this"));
-        Ok((crew, engines))
+        Ok((workers, engines))
     }
 
     pub(crate) fn stopper(&self) -> &Stopper {
@@ -150,7 +150,7 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for Workers {
     fn drop(&mut self) {
         self.stopper.stop();
         // Errors are for those who call `join`.
@@ -166,7 +166,7 @@ struct Ready {
 
 /// Runs on the worker's thread.
 fn work<J>(
-    post: Post<J>,
+    spec: WorkerSpec<J>,
     config: &Config,
     ready: Sender<Ready>,
     start: &Receiver<()>,
@@ -175,9 +175,9 @@ fn work<J>(
 where
     J: FnOnce(Engine, &[SocketId]) -> io::Result<()>,
 {
-    cpu::pin(post.cpu).map_err(Failing::Pin)?;
+    cpu::pin(spec.cpu).map_err(Failing::Pin)?;
     let mut engine = Engine::new(config).map_err(Failing::Engine)?;
-    let sockets = post.sockets.into_iter().map(|socket| engine.add(socket)).collect::<io::Result<Vec<_>>>();
+    let sockets = spec.sockets.into_iter().map(|socket| engine.add(socket)).collect::<io::Result<Vec<_>>>();
     let sockets = sockets.map_err(Failing::Engine)?;
     let engines = Engines {
         backend: engine.backend(),
@@ -190,7 +190,7 @@ where
     if told.is_err() || start.recv().is_err() {
         return Err(Failing::CalledOff);
     }
-    (post.job)(engine, &sockets).map_err(Failing::Run)?;
+    (spec.job)(engine, &sockets).map_err(Failing::Run)?;
     end.clean = true;
     Ok(())
 }
@@ -207,7 +207,7 @@ impl Drop for End {
         if !self.clean {
             self.stopper.stop();
         }
-        // Nobody listens once the crew is being dropped.
+        // Nobody listens once the workers are being dropped.
         let _ = self.ended.send(());
     }
 }
@@ -307,11 +307,11 @@ mod tests {
         }
     }
 
-    fn crew(jobs: Vec<Job>) -> Result<Crew, WorkerError> {
+    fn workers(jobs: Vec<Job>) -> Result<Workers, WorkerError> {
         let cpus = cpu::allowed().expect("the system tells");
-        let post = |(index, job)| Post { cpu: cpus[index % cpus.len()], sockets: Vec::new(), job };
-        let posts = jobs.into_iter().enumerate().map(post).collect();
-        Crew::start("test", &Config::default(), posts).map(|(crew, _)| crew)
+        let spec = |(index, job)| WorkerSpec { cpu: cpus[index % cpus.len()], sockets: Vec::new(), job };
+        let specs = jobs.into_iter().enumerate().map(spec).collect();
+        Workers::start("test", &Config::default(), specs).map(|(workers, _)| workers)
     }
 
     fn patient() -> Job {
@@ -320,49 +320,49 @@ mod tests {
 
     #[test]
     fn a_stop_from_another_thread_ends_all() {
-        let mut crew = crew(vec![patient(), patient()]).expect("two workers start");
-        assert!(!crew.wait(Duration::ZERO));
-        let stopper = crew.stopper().clone();
+        let mut workers = workers(vec![patient(), patient()]).expect("two workers start");
+        assert!(!workers.wait(Duration::ZERO));
+        let stopper = workers.stopper().clone();
         thread::spawn(move || stopper.stop()).join().expect("stopping does not fail");
-        assert!(crew.wait(Duration::from_secs(60)));
-        assert!(crew.join().is_ok());
+        assert!(workers.wait(Duration::from_secs(60)));
+        assert!(workers.join().is_ok());
     }
 
     #[test]
     fn an_error_ends_the_whole_run_and_is_told() {
         let failing: Job = Box::new(|_, _| Err(io::ErrorKind::NotConnected.into()));
-        let mut crew = crew(vec![patient(), failing, patient()]).expect("three workers start");
-        assert!(crew.wait(Duration::from_secs(60)));
-        let error = crew.join().expect_err("one worker failed");
+        let mut workers = workers(vec![patient(), failing, patient()]).expect("three workers start");
+        assert!(workers.wait(Duration::from_secs(60)));
+        let error = workers.join().expect_err("one worker failed");
         assert_eq!(error.ended_with().map(io::Error::kind), Some(io::ErrorKind::NotConnected));
     }
 
     #[test]
     fn a_panic_ends_the_whole_run_and_is_told() {
         let failing: Job = Box::new(|_, _| panic!("a test wants to see this"));
-        let crew = crew(vec![failing, patient()]).expect("two workers start");
-        let error = crew.join().expect_err("one worker panicked");
+        let workers = workers(vec![failing, patient()]).expect("two workers start");
+        let error = workers.join().expect_err("one worker panicked");
         assert!(error.to_string().ends_with("panicked"), "{error}");
     }
 
     #[test]
     fn a_worker_that_cannot_start_calls_the_others_off() {
         let cpus = cpu::allowed().expect("the system tells");
-        let post = |cpu| Post { cpu, sockets: Vec::new(), job: patient() };
-        let posts = vec![post(cpus[0]), post(100_000), post(cpus[0])];
-        let error = Crew::start("test", &Config::default(), posts).expect_err("no such core");
+        let spec = |cpu| WorkerSpec { cpu, sockets: Vec::new(), job: patient() };
+        let specs = vec![spec(cpus[0]), spec(100_000), spec(cpus[0])];
+        let error = Workers::start("test", &Config::default(), specs).expect_err("no such core");
         assert!(error.to_string().starts_with("a thread cannot be kept on core 100000"), "{error}");
     }
 
     #[test]
-    fn a_dropped_crew_is_gone() {
+    fn dropped_workers_are_gone() {
         let (send, ended) = channel();
         let job: Job = Box::new(move |engine, _| {
             let stopped = until_stopped(engine);
             send.send(()).map_err(|_| io::ErrorKind::BrokenPipe)?;
             stopped
         });
-        drop(crew(vec![job]).expect("a worker starts"));
+        drop(workers(vec![job]).expect("a worker starts"));
         assert!(ended.try_recv().is_ok());
     }
 
@@ -374,8 +374,8 @@ mod tests {
             let told = send.send((name, cpu::allowed()?));
             told.map_err(|_| io::ErrorKind::BrokenPipe.into())
         });
-        let crew = crew(vec![job]).expect("a worker starts");
-        crew.join().expect("it ends well");
+        let workers = workers(vec![job]).expect("a worker starts");
+        workers.join().expect("it ends well");
         let (name, cpus) = seen.recv().expect("sent before the end");
         assert_eq!(name, Some(format!("test-{}", cpus[0])));
         assert_eq!(cpus.len(), 1);
