@@ -1,13 +1,14 @@
 //! Reliable multicast: PGM sessions (RFC 3208) over the engine.
 //!
-//! - A [`Publisher`] says messages, or a stream of bytes, to a group; a [`Subscriber`] hears all sources of one through one queue, a
-//!   [`SessionSubscriber`] hears each through a channel of its own.
+//! - A [`Publisher`] sends messages, or a stream of bytes, to a group; a [`Subscriber`] receives from all sources of a group through
+//!   one queue, a [`SessionSubscriber`] from each through a channel of its own.
 //! - A [`BulkPublisher`] and a [`BulkSubscriber`] do the same with bytes that are kept elsewhere, as in files.
-//! - [`Options`] say everything that can be chosen, from code, TOML or a command line.
+//! - [`Options`] hold every setting, set from code, TOML or a command line.
 //!
-//! Each of them is run by a thread with an engine, and is reached by bounded queues; publishers that share an address and port share the
-//! thread. Repair goes on whatever the application does; what it does not take in time waits, and holds up what comes behind it. Those of
-//! [`here`] have no thread, and are run by whoever calls them: a message is there sooner, and repair waits for the caller.
+//! Each of them is run by a thread with an engine, and connected to the application by bounded queues; publishers that share an address
+//! and port share the thread. Repair goes on whatever the application does; what the application does not take in time waits, and holds
+//! up what follows. Those of [`here`] have no thread and run in their caller's: messages arrive sooner, but repair waits for the
+//! caller.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -30,12 +31,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Where an executor waits instead of a thread, [`Publisher::send`], [`Publisher::recv`], [`Subscriber::recv`] and their like are
-//! futures of no particular one; with the feature `futures` publishers are sinks, and subscribers and session channels are streams.
+//! For asynchronous applications [`Publisher::send`], [`Publisher::recv`], [`Subscriber::recv`] and the like are futures for any
+//! executor; with the feature `futures` publishers are sinks, and subscribers and session channels are streams.
 //!
-//! Raw IP needs a privilege for its sockets only: once all sessions are started, [`drop_raw`] gives it up.
+//! Raw IP needs a privilege only to open its sockets: once all sessions are started, [`drop_raw`] gives it up.
 //!
-//! What a session is on the wire beyond RFC 3208 stands in `docs/multicast.md`.
+//! `docs/multicast.md` describes what a session adds to RFC 3208 on the wire.
 
 mod bulk;
 mod counts;

@@ -1,9 +1,9 @@
-//! Sessions whose data are kept elsewhere, as in files: what the file transfer stands on.
+//! Sessions whose data are kept elsewhere, such as in files: the basis of the file transfer.
 //!
-//! A [`BulkPublisher`] offers so many bytes and asks for ranges of them when they are to be sent. A [`BulkSubscriber`] hands over
-//! packets as they come, with their sequence numbers, and asks for a group of them when it can be decoded. Neither ever waits for
-//! the application: what it does not take in time is repaired later. Nor does the application wait for more than a turn of the node
-//! when it commands something.
+//! A [`BulkPublisher`] offers a number of bytes and asks for ranges of them when they are to be sent. A [`BulkSubscriber`] hands over
+//! packets as they come, with their sequence numbers, and asks for a group of them when it can be decoded. Neither ever waits for the
+//! application: what it does not take in time is repaired later. And a command of the application waits for one turn of the node at
+//! most.
 
 mod feed;
 mod sink;
@@ -33,7 +33,7 @@ use super::profile::Profile;
 use super::queue::{self, Inlet, Weight};
 use super::report::{ReceiverId, Report, Standing};
 
-/// What a bulk publisher has to tell.
+/// An event of a bulk publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BulkSent {
     /// These bytes of what was offered are needed: [`BulkPublisher::supply`] them.
@@ -53,7 +53,7 @@ pub enum BulkSent {
     Failed(String),
 }
 
-/// What a bulk subscriber has to tell.
+/// An event of a bulk subscriber.
 #[derive(Debug)]
 pub enum BulkReceived {
     /// A source was found.
@@ -62,18 +62,18 @@ pub enum BulkReceived {
         tsi: Tsi,
         /// Its address.
         source: IpAddr,
-        /// The first sequence number that will be delivered or told lost; 0 at the beginning of a session.
+        /// The first sequence number that will be delivered or reported as lost; 0 at the beginning of a session.
         first: Seq,
     },
     /// Packets.
     Packets(Batch),
-    /// The packets of a group are needed to decode what it lacks: [`BulkSubscriber::supply`] them.
+    /// The packets of a group are needed to decode the missing ones: [`BulkSubscriber::supply`] them.
     Need {
         /// The source.
         tsi: Tsi,
         /// The first sequence number of the group.
         first: Seq,
-        /// How many packets it has. Those that were not delivered yet may hold anything.
+        /// How many packets it has. The contents of those that were not delivered yet do not matter.
         count: u8,
     },
     /// Packets are lost for good.
@@ -101,7 +101,8 @@ pub enum BulkReceived {
     Failed(String),
 }
 
-/// Packets of one source, in the memory in which the state machine put them. It goes back to the node when the batch is dropped.
+/// Packets of one source, in the memory that the state machine wrote them to. The memory goes back to the node when the batch is
+/// dropped.
 #[derive(Debug)]
 pub struct Batch {
     tsi: Tsi,
@@ -127,7 +128,7 @@ impl Drop for Batch {
     fn drop(&mut self) {
         let mut packets = std::mem::take(&mut self.packets);
         packets.clear();
-        // A node that has gone, or has enough of them, does not want it.
+        // This fails if the node is gone or has enough spare memory.
         let _ = self.home.try_send(packets);
     }
 }
@@ -140,12 +141,12 @@ pub(crate) enum First<T> {
     Other(T),
 }
 
-/// How far the application has got with a source, as its reports say.
+/// How far the application has got with a source, for reports to the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// The cookie of the session's profile.
     pub cookie: u64,
-    /// How far it has got. A final standing is told at once, and until the source knows it.
+    /// Its standing. A final one is reported at once, and repeated until the source acknowledges it.
     pub standing: Standing,
     /// Data packets that it has, of `total`.
     pub had: u32,
@@ -156,9 +157,9 @@ pub struct Progress {
 /// What a bulk session offers to its receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offer {
-    /// What the session is. Its bytes are the first ones of the offer: [`Profile::emit`].
+    /// The session's profile. Its bytes ([`Profile::emit`]) are the first ones of the offer.
     pub profile: Profile,
-    /// How many bytes there are in all, the profile among them.
+    /// How many bytes there are in all, the profile's included.
     pub bytes: u64,
 }
 
@@ -166,7 +167,8 @@ pub struct Offer {
 ///
 /// # Order of calls
 ///
-/// [`BulkPublisher::next`] until it says [`BulkSent::Finished`]. Each [`BulkSent::Need`] is answered by [`BulkPublisher::supply`].
+/// Call [`BulkPublisher::next`] until it returns [`BulkSent::Finished`], and answer each [`BulkSent::Need`] with
+/// [`BulkPublisher::supply`].
 /// [`BulkPublisher::finish`] may be called at any time: what was offered is sent first, then repair goes on through the linger.
 /// Dropping a publisher ends repair at once.
 #[derive(Debug)]
@@ -177,7 +179,7 @@ pub struct BulkPublisher {
     node: Node,
 }
 
-/// The way to a bulk publisher's node. It may be taken to another thread, and ends with the publisher.
+/// A handle on a bulk publisher's node, for another thread. It ends with the publisher.
 #[derive(Debug, Clone)]
 pub(crate) struct Supplier {
     events: Arc<Inlet<BulkSent>>,
@@ -208,14 +210,14 @@ impl Supplier {
     }
 
     fn command(&self, command: feed::Command) {
-        // A node that failed has said so in its events.
+        // This fails only if the node has, which its events report.
         let _ = self.commands.send_blocking(command);
         self.waker.wake();
     }
 }
 
 impl BulkPublisher {
-    /// Starts a session that offers so many bytes.
+    /// Starts a session that offers these bytes.
     ///
     /// # Errors
     ///
@@ -245,59 +247,59 @@ impl BulkPublisher {
         self.tsi
     }
 
-    /// The payload of every packet but the last: packet i holds the bytes from i times this on.
+    /// The payload length of every packet but the last: packet i begins at i times this.
     #[must_use]
     pub fn block_len(&self) -> usize {
         self.block_len
     }
 
-    /// What happened next; `None` when nothing does for this long, or the session is over and all was told.
+    /// The next event; `None` if there is none within `timeout`, or the session is over and all events were taken.
     pub fn next(&self, timeout: Duration) -> Option<BulkSent> {
         self.supplier.events.next(timeout, self.node.waker())
     }
 
-    /// What has happened, if anything has.
+    /// The next event, if there is one already.
     pub fn try_next(&self) -> Option<BulkSent> {
         self.next(Duration::ZERO)
     }
 
-    /// What happened next, whenever it does; `None` when the session is over and all was told.
+    /// Waits for the next event; `None` when the session is over and all events were taken.
     pub async fn recv(&self) -> Option<BulkSent> {
         self.supplier.events.recv(self.node.waker()).await
     }
 
-    /// The way to the node, for a thread that serves it.
+    /// A handle for the thread that supplies the node.
     pub(crate) fn supplier(&self) -> Supplier {
         self.supplier.clone()
     }
 
-    /// Gives the bytes that [`BulkSent::Need`] asked for. Others are ignored.
+    /// Supplies the bytes that [`BulkSent::Need`] asked for. Any other range is ignored.
     pub fn supply(&self, range: Range<u64>, bytes: Vec<u8>) {
         self.supplier.supply(range, bytes);
     }
 
-    /// An empty buffer for [`BulkPublisher::supply`], with the room of one that was used before if there is one.
+    /// An empty buffer for [`BulkPublisher::supply`], a reused one if possible.
     #[must_use]
     pub fn buffer(&self) -> Vec<u8> {
         self.supplier.buffer()
     }
 
-    /// Ends the session once all is sent; repair goes on through the linger.
+    /// Ends the session once everything is sent; repair goes on for the linger time.
     pub fn finish(&self) {
         self.supplier.command(feed::Command::Finish);
     }
 
-    /// Changes how long repair goes on after the end; where it does so already, from now on.
+    /// Changes how long repair goes on after the end; if the session has ended, counted from now.
     pub fn set_linger(&self, linger: Duration) {
         self.supplier.command(feed::Command::Linger(linger));
     }
 
-    /// Ends the session now. Receivers are told so, with a reason of the application's from 0 to 63; a greater one counts as 63.
+    /// Ends the session now. Receivers are told so, with a reason chosen by the application, from 0 to 63; a greater one counts as 63.
     pub fn abort(&self, reason: u8) {
         self.supplier.abort(reason);
     }
 
-    /// What was counted.
+    /// The counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.node.counts()
@@ -308,9 +310,9 @@ impl BulkPublisher {
 ///
 /// # Order of calls
 ///
-/// [`BulkSubscriber::next`] as long as there is something to wait for. After [`BulkReceived::Start`] the application says what it has
-/// already, now or later; each [`BulkReceived::Need`] is answered by [`BulkSubscriber::supply`]. What it reports is told to the source
-/// when that wants to know.
+/// Call [`BulkSubscriber::next`] as long as there is something to wait for. After [`BulkReceived::Start`] the application says what it
+/// has already ([`BulkSubscriber::have`]), and it answers each [`BulkReceived::Need`] with [`BulkSubscriber::supply`]. Its progress
+/// ([`BulkSubscriber::report`]) is sent to the source when the source wants a report.
 #[derive(Debug)]
 pub struct BulkSubscriber {
     events: Inlet<BulkReceived>,
@@ -320,8 +322,8 @@ pub struct BulkSubscriber {
 }
 
 impl BulkSubscriber {
-    /// Starts to listen. Sessions are received from their beginning, whatever the option `join` says. `place` is where what comes is
-    /// kept: a receiver that is started again for the same place, on the same address, is the same one to the sources.
+    /// Starts to listen. Sessions are received from their beginning, whatever the option `join` says. `place` is where the data are
+    /// kept: to the sources, a receiver that is restarted with the same place and address is the same receiver.
     ///
     /// # Errors
     ///
@@ -333,9 +335,9 @@ impl BulkSubscriber {
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
         let mut listening = options.clone();
-        // Without its beginning a session is worth nothing: how far back it goes is waited for.
+        // Without its beginning a session is useless, so wait to learn how far back it can be repaired.
         listening.receiving.join = JoinWish::History { wait: BEGINNING };
-        // What is confirmed comes as long as the session goes on, however much others ask for before it.
+        // Confirmed repairs will come as long as the session goes on, however much is repaired for others first.
         listening.receiving.nak.data_retries = NakConfig::WITHOUT_END;
         let node = Node::of_receiver(options, sockets, move |held| {
             let sink = sink::BulkSink::new(events, orders, home);
@@ -344,25 +346,25 @@ impl BulkSubscriber {
         Ok(BulkSubscriber { events: inlet, commands, spare, node })
     }
 
-    /// What happened next; `None` when nothing does for this long.
+    /// The next event; `None` if there is none within `timeout`.
     pub fn next(&self, timeout: Duration) -> Option<BulkReceived> {
         self.events.next(timeout, self.node.waker())
     }
 
-    /// What has happened, if anything has.
+    /// The next event, if there is one already.
     pub fn try_next(&self) -> Option<BulkReceived> {
         self.next(Duration::ZERO)
     }
 
-    /// What happens next, whenever it does; `None` when nothing more will.
+    /// Waits for the next event; `None` if there will be no more.
     pub async fn recv(&self) -> Option<BulkReceived> {
         self.events.recv(self.node.waker()).await
     }
 
-    /// As [`BulkSubscriber::next`], unless something else comes first; `None` when nothing does for this long.
+    /// As [`BulkSubscriber::next`], unless something else comes first; `None` if neither comes within `timeout`.
     pub(crate) fn next_or<T>(&self, other: impl Future<Output = T>, timeout: Duration) -> Option<First<T>> {
         let (mut event, mut other) = (pin!(self.events.recv(self.node.waker())), pin!(other));
-        // The other is asked first: events may come without end.
+        // The other is polled first, since events may come without end.
         let first = poll_fn(|context| match other.as_mut().poll(context) {
             Poll::Ready(other) => Poll::Ready(First::Other(other)),
             Poll::Pending => event.as_mut().poll(context).map(First::Event),
@@ -373,47 +375,47 @@ impl BulkSubscriber {
     /// Says which packets of a source are there already: from `first` to `last`, both included. A range that makes no sense is
     /// ignored.
     ///
-    /// A subscriber that joins late does not know at first what it has, and asks for the front of the session alone, for a second at
-    /// most. The application reads there what the session holds, says what it has of that, and last a range with the session's first
-    /// packet: that ends the wait.
+    /// A subscriber that joins late does not know at first what is there already, and for a second at most asks only for the front of
+    /// the session. From that the application learns what the session holds, and says which packets it has; a range with the session's
+    /// first packet comes last and ends the wait.
     pub fn have(&self, tsi: Tsi, first: Seq, last: Seq) {
         self.command(sink::Command::Have(tsi, first, last));
     }
 
-    /// Gives the packets of the group that [`BulkReceived::Need`] asked for, the n-th at n times `stride` bytes. Where a packet was
-    /// not delivered there may stand anything. The bytes end with the last packet, which may be shorter than `stride`. A group that
-    /// was not asked for is ignored.
+    /// Supplies the packets of the group that [`BulkReceived::Need`] asked for, packet n at n times `stride` bytes. The places of
+    /// packets that were not delivered may hold anything. The bytes end with the last packet, which may be shorter than `stride`. A
+    /// group that was not asked for is ignored.
     ///
-    /// Each [`BulkReceived::Need`] must be answered, for other groups wait behind it. An application that cannot read the packets any
-    /// more gives no bytes: then the group is repaired without them.
+    /// Each [`BulkReceived::Need`] must be answered, since other groups wait for it. An application that cannot read the packets any
+    /// more supplies no bytes; then the group is repaired without them.
     pub fn supply(&self, tsi: Tsi, first: Seq, stride: usize, bytes: Vec<u8>) {
         self.command(sink::Command::Supply { tsi, first, stride, bytes });
     }
 
-    /// An empty buffer for [`BulkSubscriber::supply`], with the room of one that was used before if there is one.
+    /// An empty buffer for [`BulkSubscriber::supply`], a reused one if possible.
     #[must_use]
     pub fn buffer(&self) -> Vec<u8> {
         self.spare.try_recv().unwrap_or_default()
     }
 
-    /// Says how far the application has got with a source.
+    /// Sets how far the application has got with a source.
     pub fn report(&self, tsi: Tsi, progress: Progress) {
         self.command(sink::Command::Report(tsi, progress));
     }
 
-    /// Wants nothing more of a source. Its packets are ignored from now on; what was reported last is still told.
+    /// Leaves a source. Its packets are ignored from now on; the last progress is still reported.
     pub fn leave(&self, tsi: Tsi) {
         self.command(sink::Command::Leave(tsi));
     }
 
-    /// What was counted.
+    /// The counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.node.counts()
     }
 
     fn command(&self, command: sink::Command) {
-        // A node that failed has said so in its events.
+        // This fails only if the node has, which its events report.
         let _ = self.commands.send_blocking(command);
         self.node.waker().wake();
     }
@@ -434,11 +436,11 @@ impl Weight for BulkReceived {
     }
 }
 
-/// Events that wait for the application, a batch of packets being one.
+/// The most events that wait for the application; a batch of packets counts as one.
 const EVENTS: usize = 1024;
-/// Bytes of packets that wait for the application.
+/// The most bytes of packets that wait for the application.
 const BYTES: usize = 8 << 20;
-/// How long to wait to hear where a session begins. SPMs are asked for all that time.
+/// How long to wait to learn where a session begins. SPMs are requested all that time.
 const BEGINNING: Duration = Duration::from_secs(30);
-/// Commands that wait for the node.
+/// The most commands that wait for the node.
 const COMMANDS: usize = 64;

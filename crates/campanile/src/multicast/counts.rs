@@ -57,7 +57,7 @@ counters! {
     NakSqns = "nak_sqns",
     /// Of these: that were no longer, or not yet, in the window.
     NakSqnsOutside = "nak_sqns_outside",
-    /// Of these: that were being answered already.
+    /// Of these: whose repairs were under way already.
     NakSqnsMerged = "nak_sqns_merged",
     /// Packets in the transmit window now.
     WindowPackets = "window_packets",
@@ -65,17 +65,17 @@ counters! {
     Reports = "reports",
     /// Reports without the session's cookie.
     ReportsForged = "reports_forged",
-    /// Reports that were not taken because the application did not keep up: they come again.
+    /// Reports that were not accepted because the application did not keep up: they are repeated.
     ReportsPutOff = "reports_put_off",
-    /// Receivers that have reported, up to the number that is kept.
+    /// Receivers that have reported, up to the number that is tracked.
     Receivers = "receivers",
-    /// Received: ODATA packets, parity among them.
+    /// Received: ODATA packets, including parity.
     OdataReceived = "odata_received",
-    /// Received: RDATA packets, parity among them.
+    /// Received: RDATA packets, including parity.
     RdataReceived = "rdata_received",
     /// Received: parity packets.
     ParityReceived = "parity_received",
-    /// Received: packets that were there already, or that nobody wants any more.
+    /// Received: packets that were there already, or that are no longer needed.
     Duplicates = "duplicates",
     /// Packets recovered by decoding.
     Recovered = "recovered",
@@ -89,7 +89,7 @@ counters! {
     DroppedFull = "dropped_full",
     /// Data packets dropped because the application did not keep up.
     DroppedOverrun = "dropped_overrun",
-    /// Packets too far ahead to be believed at once.
+    /// Packets whose numbers are too far ahead to be accepted at once.
     Leaps = "leaps",
     /// Packets of a known session from another address.
     Strangers = "strangers",
@@ -105,11 +105,11 @@ counters! {
     HeldBytes = "held_bytes",
     /// Packets that broke a rule of PGM.
     Malformed = "malformed",
-    /// Packets that are none of ours.
+    /// Packets that are not for this session.
     Ignored = "ignored",
-    /// Packets that bore the mark of congestion.
+    /// Packets with the congestion mark (ECN CE).
     Congested = "congested",
-    /// Turns of the node's loop, which sources that share a port have in common.
+    /// Turns of the node's loop, shared by sources that share a port.
     Turns = "turns",
     /// Datagrams that the kernel dropped because the socket's buffer was full.
     KernelDrops = "kernel_drops",

@@ -1,7 +1,7 @@
-//! Diagnostics: what a node has counted, written down at an interval.
+//! Diagnostics: a node's counters, written to files at an interval.
 //!
-//! The node hands a snapshot over and never waits for the disk; a thread of its own writes it as a line of JSON. Files are rotated
-//! by size, and only so many are kept.
+//! The node hands snapshots over and never waits for the disk; another thread writes each as a line of JSON. Files are rotated by size,
+//! and a limited number is kept.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -20,10 +20,10 @@ use super::options::Options;
 use super::random;
 use crate::utc::Utc;
 
-/// What a node writes down at one moment.
+/// A snapshot of a node.
 #[derive(Debug, Serialize)]
 pub(super) struct Entry {
-    /// The system's time, as RFC 3339 has it.
+    /// The system's time, in the format of RFC 3339.
     pub(super) time: String,
     /// Nanoseconds since the node began.
     pub(super) since_start_ns: u64,
@@ -34,17 +34,17 @@ pub(super) struct Entry {
     pub(super) missed: u64,
 }
 
-/// What is known of one source: our own, or one that is heard.
+/// What is known of one source: our own, or one that we receive.
 #[derive(Debug, Serialize)]
 pub(super) struct SourceEntry {
     pub(super) tsi: String,
     pub(super) address: IpAddr,
-    /// Original data packets that were sent, or heard.
+    /// Original data packets that were sent, or received.
     pub(super) packets: u64,
-    /// The share of what was sent that was not heard, in percent.
+    /// The share of what was sent that was not received, in percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) loss_percent: Option<f64>,
-    /// The rate that is kept to, in bits a second.
+    /// The sending rate, in bits a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate_bps: Option<u64>,
 }
@@ -59,11 +59,11 @@ pub(super) struct Diary {
 }
 
 impl Diary {
-    /// Opens a diary, if the options wish for one.
+    /// Opens a diary, if the options ask for one.
     ///
     /// # Errors
     ///
-    /// The directory cannot be made, or nothing can be written there.
+    /// The directory cannot be made or written to.
     pub(super) fn open(options: &Options, role: &str) -> Result<Option<Self>, StartError> {
         let Some(directory) = &options.diagnostics.directory else { return Ok(None) };
         let refused = |error| StartError::Diagnostics(directory.clone(), error);
@@ -75,7 +75,7 @@ impl Diary {
             Book::open(path, options.diagnostics.file_len, options.diagnostics.files).map_err(refused)?;
         let (entries, to_write) = async_channel::bounded(WAITING);
         let keep = move || {
-            // It has nothing to do with sockets; where the privilege cannot be given up, it is not used either.
+            // This thread uses no sockets; if the privilege cannot be given up, it is at least not used.
             let _ = privilege::drop_raw();
             book.keep(&to_write);
         };
@@ -84,7 +84,7 @@ impl Diary {
         Ok(Some(Diary { entries: Some(entries), writer: Some(writer), interval, missed: 0 }))
     }
 
-    /// Hands an entry over. One that finds no room is missed, and the next one says so.
+    /// Hands an entry over. If there is no room it is dropped, and the next one says so.
     pub(super) fn enter(&mut self, mut entry: Entry) {
         entry.missed = self.missed;
         entry.time = Utc::from(SystemTime::now()).to_string();
@@ -93,24 +93,24 @@ impl Diary {
     }
 }
 
-/// What was handed over is still written.
+/// Waits until everything that was handed over is written.
 impl Drop for Diary {
     fn drop(&mut self) {
         self.entries = None;
         if let Some(writer) = self.writer.take() {
-            // A writer that panicked has nothing to add to the panic.
+            // A panic of the writer has been reported already.
             let _ = writer.join();
         }
     }
 }
 
-/// A file that is written to, and the older ones behind it.
+/// The file being written, and the older ones.
 struct Book {
     path: PathBuf,
     file: Option<File>,
     len: u64,
     len_max: u64,
-    /// Files that are kept.
+    /// How many files are kept.
     files: usize,
 }
 
@@ -124,7 +124,7 @@ impl Book {
         let mut unwritten = 0;
         while let Ok(mut entry) = entries.recv_blocking() {
             entry.missed += unwritten;
-            // A disk that is full may have room again: each line is a new try.
+            // A full disk may have room again, so each line is tried.
             unwritten += u64::from(self.write(&entry).is_err());
         }
     }
@@ -145,14 +145,14 @@ impl Book {
         Ok(())
     }
 
-    /// Opens the file anew, without what there was room for of a line that failed.
+    /// Opens the file again, and removes the partial line that a failed write may have left.
     fn reopen(&self) -> io::Result<File> {
         let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
         file.set_len(self.len)?;
         Ok(file)
     }
 
-    /// Moves each file one number up; the last one goes.
+    /// Moves each file one number up; the last one is removed.
     fn rotate(&mut self) -> io::Result<()> {
         self.file = None;
         let numbered = |number: usize| self.path.with_extension(format!("{number}.jsonl"));
@@ -170,7 +170,7 @@ impl Book {
     }
 }
 
-/// Entries that wait to be written.
+/// The most entries that wait to be written.
 const WAITING: usize = 16;
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use super::subscriber::{Received, SessionChannel, Subscriber};
 
 /// A publisher as a sink of messages, or of a stream's bytes.
 ///
-/// Closing it finishes the session and waits until its linger is over; flushing it waits until there was room for what was sent, and says
-/// that a burst is over.
+/// Closing it finishes the session and waits until its linger is over; flushing it waits until what was sent has been queued, and ends
+/// the burst.
 pub struct PublisherSink {
     publisher: Arc<Publisher>,
-    /// What is under way.
+    /// The operation that is under way.
     doing: Option<Doing>,
     is_finished: bool,
 }
@@ -39,7 +39,7 @@ impl PublisherSink {
         &self.publisher
     }
 
-    /// Goes on with what is under way.
+    /// Polls the operation that is under way.
     fn poll_doing(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
         let Some(doing) = &mut self.doing else { return Poll::Ready(Ok(())) };
         let done = ready!(doing.as_mut().poll(context));

@@ -1,22 +1,22 @@
-//! Publishers and subscribers without threads: whoever calls them runs them.
+//! Publishers and subscribers without threads: they run in their caller's.
 //!
-//! A [`Publisher`](super::Publisher) and a [`Subscriber`](super::Subscriber) of [`multicast`](super) are threads, and a message wakes one
-//! on each side before the application has it. For messages that come one by one and have to be there soon that is half of the time.
-//! The ones of this module have no thread: what a node does is done by the application's own, in every call and while it waits in one.
-//! Nobody is woken.
+//! A [`Publisher`](super::Publisher) or [`Subscriber`](super::Subscriber) of [`multicast`](super) has a thread, and on each side a
+//! message wakes one before the application gets it. For single messages that must arrive soon, this is half of the latency. Those of
+//! this module have no thread: the application's own does the work of the node, in every call and while it waits in one. No thread has
+//! to be woken.
 //!
-//! # What the caller owes
+//! # What the caller must do
 //!
-//! Nothing happens between calls: no repair is asked for and none is given, nothing leaves that had to wait for the rate, and what
-//! comes waits in the socket's buffer until that is full and datagrams are lost. So an application that has nothing to do waits in
-//! [`Publisher::run_until`], [`Publisher::next`] or [`Subscriber::next`], and nowhere else. One that works on something calls in between,
-//! as often as a repair may be late: once a millisecond is often, and less than once in the time that the window holds loses what could
-//! be repaired.
+//! Nothing happens between calls: no repair is requested or sent, data that had to wait for the rate do not leave, and what arrives
+//! waits in the socket's buffer until that is full and datagrams are lost. So an application that has nothing to do should wait only in
+//! [`Publisher::run_until`], [`Publisher::next`] or [`Subscriber::next`]. One that is busy should call in between, as often as a repair
+//! may be late: once a millisecond is often, but less than once in the time that the window holds loses data that could have been
+//! repaired.
 //!
-//! They belong to the thread that starts them, and have no futures: an executor, or an application of several threads, takes those
-//! with a thread. A publisher shares its address and port with no other, not even of its process: several on one machine each have
-//! a `unicast-port`. Starting one has the system wake the thread on time, without the slack that it gives timers otherwise, and
-//! leaves it the privilege for raw sockets, until [`drop_raw`](super::drop_raw).
+//! They belong to the thread that starts them, and have no futures: for an executor, or for several threads, use those with a thread. A
+//! publisher shares its address and port with no other, not even in its own process: several on one machine need a `unicast-port` each.
+//! Starting one asks the system to wake the thread on time, without timer slack. The thread keeps the privilege for raw sockets until
+//! [`drop_raw`](super::drop_raw).
 //!
 //! ```no_run
 //! use std::time::{Duration, Instant};

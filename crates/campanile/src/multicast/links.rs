@@ -1,7 +1,7 @@
-//! The sockets of one node, and the ways that lead from them.
+//! The sockets of one node, and the interfaces ("ways") that they send by.
 //!
-//! A source binds its interface's address, and a receiver the group's: then a source beside receivers on one port keeps its NAKs.
-//! What a receiver sends leaves from a socket of its own on each interface, to which answers come back.
+//! A source binds its interface's address, and a receiver the group's: so a source gets its NAKs even if receivers on the same host
+//! have the same port. A receiver sends from a socket of its own on each interface, to which answers come back.
 
 use std::fmt;
 use std::io;
@@ -15,27 +15,27 @@ use campanile_pgm::Destination;
 
 use super::options::{MTU_MIN, Network, Options};
 
-/// Sockets that are bound and that no engine has taken yet.
+/// Bound sockets that were not added to an engine yet.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    /// Where what is sent leaves, one for each interface.
-    ways: Vec<(Door, Way)>,
-    /// Where the group is heard.
-    ears: Vec<UdpSocket>,
-    /// Where the session's packets go.
-    course: Course,
+    /// The sockets to send from, one for each interface.
+    ways: Vec<(WaySocket, Way)>,
+    /// The sockets that receive the group.
+    group_sockets: Vec<UdpSocket>,
+    /// The addresses that the session's packets go to.
+    addressing: Addressing,
 }
 
-/// What a way leaves by.
+/// The socket of a way.
 #[derive(Debug)]
-enum Door {
+enum WaySocket {
     /// A socket of its own.
     New(UdpSocket),
-    /// The socket at this address that the engine has already: another source's of this process.
+    /// The socket at this address that the engine has already, for another source of this process.
     Shared(SocketAddr),
 }
 
-/// An interface of ours.
+/// A local interface, as a way for packets to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Way {
     /// The system's number for it.
@@ -45,7 +45,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// The interface as its sockets name it: by address in IPv4, by number in IPv6, where addresses of the link are not unique.
+    /// The interface as socket options name it: by address for IPv4, by number for IPv6, where link-local addresses are not unique.
     fn as_interface(&self) -> Interface {
         match self.local {
             IpAddr::V4(_) => Interface::Address(self.local),
@@ -55,54 +55,54 @@ impl Way {
 }
 
 impl Sockets {
-    /// The sockets of a source: each bound to its interface's address and the port that NAKs come to. Those at the addresses of
-    /// `shared` are there already.
+    /// The sockets of a source, each bound to its interface's address and the port that NAKs come to. Those at the addresses of
+    /// `shared` exist already.
     pub(super) fn of_source(
         options: &Options,
         ways: &[Way],
         shared: &[SocketAddr],
     ) -> Result<Self, SocketError> {
         let port = unicast_port(options);
-        let door = |way: &Way| {
+        let way_socket = |way: &Way| {
             let config = config(options, *way, port);
             if shared.contains(&config.bind) {
-                return Ok((Door::Shared(config.bind), *way));
+                return Ok((WaySocket::Shared(config.bind), *way));
             }
             let socket = udp::bind_alone(&config).map_err(|error| match error.kind() {
                 io::ErrorKind::AddrInUse => SocketError::PortTaken { local: way.local, port },
                 _ => SocketError::bind(options, way.local, error),
             })?;
-            Ok((Door::New(socket), *way))
+            Ok((WaySocket::New(socket), *way))
         };
-        let ways = ways.iter().map(door).collect::<Result<_, _>>()?;
-        Ok(Sockets { ways, ears: Vec::new(), course: Course::new(options) })
+        let ways = ways.iter().map(way_socket).collect::<Result<_, _>>()?;
+        Ok(Sockets { ways, group_sockets: Vec::new(), addressing: Addressing::new(options) })
     }
 
-    /// The sockets of a receiver: one bound to the group, and one on each interface to speak from.
+    /// The sockets of a receiver: those bound to the groups, and one on each interface to send from.
     pub(super) fn of_receiver(options: &Options) -> Result<Self, SocketError> {
         let bound = |way: Way| {
             let socket = udp::bind(&config(options, way, 0))
                 .map_err(|error| SocketError::bind(options, way.local, error))?;
-            Ok((Door::New(socket), way))
+            Ok((WaySocket::New(socket), way))
         };
         let interfaces = ways(options)?;
         let ways = interfaces.iter().copied().map(bound).collect::<Result<Vec<_>, _>>()?;
-        let ears = ears(options, &interfaces)?;
-        Ok(Sockets { ways, ears, course: Course::new(options) })
+        let group_sockets = group_sockets(options, &interfaces)?;
+        Ok(Sockets { ways, group_sockets, addressing: Addressing::new(options) })
     }
 
-    /// Bytes that the receive buffers hold of the sockets that hear the group: of the smallest one.
+    /// Bytes that the smallest receive buffer of the sockets that receive the group holds.
     pub(super) fn hold(&self) -> u32 {
-        let held = self.ears.iter().map(|ear| ear.granted().receive).min().unwrap_or(0);
+        let held = self.group_sockets.iter().map(|socket| socket.granted().receive).min().unwrap_or(0);
         u32::try_from(held).unwrap_or(u32::MAX)
     }
 
-    /// Gives the sockets to an engine, and adds their numbers to `known`, where those of the shared ones are already.
+    /// Adds the sockets to an engine, and their ids to `known`, which has those of the shared ones already.
     pub(super) fn settle(self, engine: &mut Engine, known: &mut Vec<SocketId>) -> io::Result<Links> {
-        for ear in self.ears {
-            known.push(engine.add(ear)?);
+        for socket in self.group_sockets {
+            known.push(engine.add(socket)?);
         }
-        if self.course.alerts && !engine.capabilities().router_alert {
+        if self.addressing.alerts && !engine.capabilities().router_alert {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "the system gives no packet Router Alert",
@@ -110,15 +110,15 @@ impl Sockets {
         }
         let mut ways = Vec::with_capacity(self.ways.len());
         let mut ttl = None;
-        for (door, way) in self.ways {
-            let id = match door {
-                Door::New(socket) => {
+        for (way_socket, way) in self.ways {
+            let id = match way_socket {
+                WaySocket::New(socket) => {
                     let id = engine.add(socket)?;
                     known.push(id);
                     id
                 }
-                Door::Shared(address) => {
-                    ttl = Some(self.course.ttl);
+                WaySocket::Shared(address) => {
+                    ttl = Some(self.addressing.ttl);
                     let is_there = |id: &&SocketId| {
                         engine.socket(**id).is_some_and(|socket| socket.local_addr() == address)
                     };
@@ -127,29 +127,29 @@ impl Sockets {
             };
             ways.push((id, way));
         }
-        Ok(Links { ways, course: self.course, ttl })
+        Ok(Links { ways, addressing: self.addressing, ttl })
     }
 }
 
-/// Where the packets of one session go, whatever socket they leave by.
+/// Where the packets of one session go, from whatever socket.
 #[derive(Debug, Clone, Copy)]
-struct Course {
+struct Addressing {
     group: SocketAddr,
     unicast_port: u16,
     ttl: u8,
-    /// What is received begins with an IPv4 header.
+    /// Received datagrams begin with an IPv4 header.
     has_header: bool,
-    /// Packets bear Router Alert where the state machine says so.
+    /// Packets carry Router Alert where the state machine says so.
     alerts: bool,
 }
 
-impl Course {
+impl Addressing {
     fn new(options: &Options) -> Self {
         let is_raw = options.network.carrier.is_raw();
         let group = options.network.group;
         // Raw IP has no ports.
         let port = |port: u16| if is_raw { 0 } else { port };
-        Course {
+        Addressing {
             group: SocketAddr::new(group.ip(), port(group.port())),
             unicast_port: port(unicast_port(options)),
             ttl: options.network.ttl,
@@ -159,36 +159,36 @@ impl Course {
     }
 }
 
-/// The sockets of a node, by where they lead.
+/// The sockets of a session, by interface.
 #[derive(Debug)]
 pub(super) struct Links {
     ways: Vec<(SocketId, Way)>,
-    course: Course,
-    /// The session's time to live, if its packets leave by sockets that were made for another session.
+    addressing: Addressing,
+    /// The session's time to live, if its packets leave from sockets that were made for another session.
     ttl: Option<u8>,
 }
 
 impl Links {
-    /// What a received datagram carries: all of it, but for the header that raw IPv4 leaves in front.
+    /// The payload of a received datagram: all of it, without the header that raw IPv4 sockets leave in front.
     pub(super) fn payload<'a>(&self, datagram: &'a [u8]) -> &'a [u8] {
-        if !self.course.has_header {
+        if !self.addressing.has_header {
             return datagram;
         }
-        // The header's length stands in its first byte, in words of four bytes (RFC 791 section 3.1).
+        // The header's length is in its first byte, in words of four bytes (RFC 791 section 3.1).
         let header = datagram.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
         datagram.get(header..).unwrap_or_default()
     }
 
-    /// How many sockets a packet to the group leaves by.
+    /// From how many sockets a packet to the group leaves.
     pub(super) fn count(&self) -> usize {
         self.ways.len()
     }
 
-    /// The sockets that lead somewhere, each with the address to send to: to a group one on each interface.
+    /// The sockets to send from to a destination, each with the address to send to; for a group, one on each interface.
     pub(super) fn ways(&self, to: Destination) -> impl Iterator<Item = (SocketId, SocketAddr)> {
         let (nla, port, interface) = match to {
-            Destination::Group(group) => (group, self.course.group.port(), 0),
-            Destination::Host { nla, interface } => (nla, self.course.unicast_port, interface),
+            Destination::Group(group) => (group, self.addressing.group.port(), 0),
+            Destination::Host { nla, interface } => (nla, self.addressing.unicast_port, interface),
         };
         let is_for_all = matches!(to, Destination::Group(_));
         let chosen = self.ways.iter().position(|(_, way)| way.interface == interface).unwrap_or(0);
@@ -199,12 +199,12 @@ impl Links {
             .map(move |(_, (socket, way))| (*socket, scoped(nla, port, way.interface)))
     }
 
-    /// Whether packets bear Router Alert where the state machine says so.
+    /// Whether packets carry Router Alert where the state machine says so.
     pub(super) fn alerts(&self) -> bool {
-        self.course.alerts
+        self.addressing.alerts
     }
 
-    /// The time to live of what goes to the group, where the socket was made for another session.
+    /// The time to live of packets to the group, if the socket was made for another session.
     pub(super) fn ttl(&self, to: Destination) -> Option<u8> {
         self.ttl.filter(|_| matches!(to, Destination::Group(_)))
     }
@@ -220,8 +220,8 @@ fn scoped(address: IpAddr, port: u16, interface: u32) -> SocketAddr {
     }
 }
 
-/// The addresses that the sockets of a source are bound to, by which those of one process share them. Raw IP shares none: each of its
-/// sockets hears everything.
+/// The addresses that the sockets of a source are bound to; sources of one process that have the same address share the socket. Raw IP
+/// sockets are never shared: each of them receives everything.
 pub(super) fn shared(options: &Options, ways: &[Way]) -> Vec<SocketAddr> {
     if options.network.carrier.is_raw() {
         return Vec::new();
@@ -245,10 +245,10 @@ pub(super) fn ways(options: &Options) -> Result<Vec<Way>, SocketError> {
     if ways.len() > INTERFACES_MAX { Err(SocketError::TooMany) } else { Ok(ways) }
 }
 
-/// The greatest IP packet that a source sends on these ways.
+/// The largest IP packet that a source sends on these ways.
 pub(super) fn mtu(options: &Options, ways: &[Way]) -> Result<u16, SocketError> {
     let group = options.network.group.ip();
-    // Where the system does not tell, it may be what is usual, or what was asked for.
+    // Where the system does not report it, the requested value or the usual one is assumed.
     let takes = ways.iter().filter_map(|way| Some((multicast::mtu(group, way.interface).ok()?, way.local)));
     let least = takes.min_by_key(|(takes, _)| *takes);
     match (options.network.mtu, least) {
@@ -289,20 +289,20 @@ fn protocol(options: &Options) -> Option<u8> {
     options.network.carrier.is_raw().then_some(PGM)
 }
 
-/// The sockets that hear the groups on all ways, from any source or from those that are wished.
-fn ears(options: &Options, ways: &[Way]) -> Result<Vec<UdpSocket>, SocketError> {
+/// The sockets that receive the groups on all ways, from any source or from the chosen ones.
+fn group_sockets(options: &Options, ways: &[Way]) -> Result<Vec<UdpSocket>, SocketError> {
     let Network { group, groups, .. } = &options.network;
-    let mut ears = Vec::new();
+    let mut group_sockets = Vec::new();
     for group in iter::once(group.ip()).chain(groups.iter().copied()) {
-        let heard = ears_of(options, group, ways);
+        let heard = sockets_of_group(options, group, ways);
         let group = SocketAddr::new(group, options.network.group.port());
-        ears.extend(heard.map_err(|error| SocketError::Join { group, error })?);
+        group_sockets.extend(heard.map_err(|error| SocketError::Join { group, error })?);
     }
-    Ok(ears)
+    Ok(group_sockets)
 }
 
-/// The sockets that hear one group.
-fn ears_of(options: &Options, group: IpAddr, ways: &[Way]) -> io::Result<Vec<UdpSocket>> {
+/// The sockets that receive one group.
+fn sockets_of_group(options: &Options, group: IpAddr, ways: &[Way]) -> io::Result<Vec<UdpSocket>> {
     let network = &options.network;
     let sources: Vec<Option<IpAddr>> = match &network.sources[..] {
         [] => vec![None],
@@ -313,40 +313,40 @@ fn ears_of(options: &Options, group: IpAddr, ways: &[Way]) -> io::Result<Vec<Udp
     config.protocol = protocol(options);
     let port = if config.protocol.is_some() { 0 } else { network.group.port() };
     let is_apart = multicast::is_link_local(group);
-    let mut ears: Vec<UdpSocket> = Vec::new();
+    let mut group_sockets: Vec<UdpSocket> = Vec::new();
     for way in ways {
         for (at, &source) in sources.iter().enumerate() {
             let interface = Some(way.as_interface());
             let membership = Membership { group, source, interface };
-            match ears.last() {
-                // One socket hears the group on all interfaces, unless it is another group on each.
-                Some(ear) if at > 0 || !is_apart => ear.join(&membership)?,
-                _ => ears.push(multicast::bind(&membership, port, &config)?),
+            match group_sockets.last() {
+                // One socket receives the group on all interfaces, unless it is a different group on each.
+                Some(socket) if at > 0 || !is_apart => socket.join(&membership)?,
+                _ => group_sockets.push(multicast::bind(&membership, port, &config)?),
             }
         }
     }
-    Ok(ears)
+    Ok(group_sockets)
 }
 
-/// What an Ethernet takes: all receivers do, if nothing else is said.
+/// The MTU of Ethernet, which all receivers can take unless something else is configured.
 const MTU: u16 = 1500;
 
-/// As many as leave buffers to send from for what is on its way.
+/// The most interfaces of a session: leaves enough transmit buffers for trains on their way.
 const INTERFACES_MAX: usize = 8;
 
 /// Why there are no sockets.
 #[derive(Debug)]
 pub enum SocketError {
-    /// An interface is not there, or has no address of the group's family.
+    /// An interface does not exist, or has no address of the group's family.
     Interface(io::Error),
-    /// Another program holds the address and port, or two sessions of this one that share no socket.
+    /// Another program has the address and port, or another session of this one that shares no sockets.
     PortTaken {
         /// Our address.
         local: IpAddr,
         /// The port that NAKs come to.
         port: u16,
     },
-    /// Packets that are longer than an interface takes: each would leave in pieces, and be lost with any of them.
+    /// Packets would be longer than an interface takes: each would be fragmented, and lost with any fragment.
     Mtu {
         /// The length that was asked for.
         asked: u16,

@@ -1,8 +1,8 @@
-//! What runs state machines on engines.
+//! Nodes: they run state machines on engines.
 //!
-//! A node has its sockets, its clock and its [`Seat`]s: a receiver, or the sources that share an address and port, each with what
-//! belongs to it. The loop is the engine's; the application is reached by bounded queues. It is a thread, so that repair goes on
-//! whatever the application does, or is run by whoever has it ([`Here`]).
+//! A node has an engine with sockets, a clock, and [`Seat`]s: one for a receiver, or one for each of the sources that share an address
+//! and port. Bounded queues connect it to the application. It is a thread, so that repair goes on whatever the application does, or it
+//! is run by the application's calls ([`Here`]).
 
 pub(super) mod desk;
 pub(super) mod governor;
@@ -28,32 +28,32 @@ use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Destination, Instant};
 
 pub(super) use self::here::Here;
-use self::running::{Belongings, Errand, Make, Running};
+use self::running::{Belongings, Make, Request, Running};
 use super::counts::{CountBoard, Counts};
 use super::diary::SourceEntry;
 use super::links::{self, SocketError, Sockets, Way};
 use super::options::Options;
 
-/// What a node runs: a state machine, the queues that lead to it, and what it keeps beside them.
+/// What a node runs for one session endpoint: a state machine, its queues to the application, and what else belongs to it.
 pub(super) trait Seat {
-    /// Whether a datagram is of this seat's session, where several seats share a socket.
+    /// Whether a datagram belongs to this seat's session, where several seats share a socket.
     fn is_for(&self, datagram: &[u8]) -> bool;
     /// Takes datagrams of one size that arrived from one peer.
     fn handle_train(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]);
-    /// Takes what the application commands.
+    /// Handles the application's commands.
     fn handle_commands(&mut self, now: Instant);
-    /// Does what is due.
+    /// Does what is due at this time.
     fn handle_timeout(&mut self, now: Instant);
-    /// Takes from the machine what a train made happen. The application is told when the seat is next served, once for all trains of a
-    /// turn: waking it costs more than handling a train.
+    /// Takes the machine's events after a train. The application gets them when the seat is next served, once for all trains of a turn:
+    /// waking it costs more than handling a train.
     fn settle(&mut self, now: Instant);
-    /// Tells the application what happened, as far as it takes it.
+    /// Hands events to the application, as far as it has room for them.
     fn serve(&mut self, now: Instant);
     /// The next train to send.
     fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure>;
     /// When [`Seat::handle_timeout`] is due.
     fn poll_timeout(&self) -> Option<Instant>;
-    /// Writes down what was counted.
+    /// Writes the counters.
     fn count(&self, counts: &mut Counts);
     /// What is known of each source.
     fn sources(&self) -> Vec<SourceEntry>;
@@ -83,20 +83,20 @@ pub(super) struct Departure {
     pub(super) ttl: Option<u8>,
     pub(super) tos: Option<u8>,
     pub(super) router_alert: bool,
-    /// Whether each datagram goes by another of the ways to the group, in their order; if not, all go by each.
+    /// Whether datagram n goes only by the n-th way to the group; if not, all go by every way.
     pub(super) apart: bool,
     pub(super) stride: usize,
     pub(super) len: usize,
-    /// Its bytes, where they are not in the buffer.
+    /// Its bytes, if they are not in the buffer.
     pub(super) lent: Option<Bytes>,
 }
 
 /// Where a train goes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum To {
-    /// Where the state machine says.
+    /// To a destination of the state machine.
     There(Destination),
-    /// Back to where something came from.
+    /// Back to where a datagram came from.
     Back(SocketId, SocketAddr),
 }
 
@@ -122,7 +122,7 @@ impl Departure {
     }
 }
 
-/// A seat of a node that runs. Dropping it takes the seat away, and ends the node's thread when it was the last one.
+/// A handle on a seat of a running node. Dropping it removes the seat, and ends the node's thread if it was the last one.
 #[derive(Debug)]
 pub(super) struct Node {
     /// None where the application's own thread runs the node.
@@ -133,8 +133,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Starts a node for a receiver. `seat` makes the seat on the node's thread, since that need not be `Send`; it is told how many
-    /// bytes the receive buffers of its sockets hold.
+    /// Starts a node for a receiver. `seat` makes the seat on the node's thread, since a seat need not be `Send`; its argument is how
+    /// many bytes the sockets' receive buffers hold.
     pub(super) fn of_receiver<S: Seat + 'static>(
         options: &Options,
         sockets: Sockets,
@@ -145,7 +145,7 @@ impl Node {
         thread.seat(options, "subscriber", sockets, move |_| Ok(seat(held)))
     }
 
-    /// Gives a source its seat: at the node of those that have sockets at its addresses, or at one of its own.
+    /// Gives a source a seat: at the node that has sockets at its addresses already, or else at a new one.
     pub(super) fn of_source<S: Seat + 'static>(
         options: &Options,
         ways: &[Way],
@@ -182,7 +182,7 @@ impl Drop for Node {
 /// The thread of a node. Dropping it stops the thread and waits for it.
 #[derive(Debug)]
 struct NodeThread {
-    errands: mpsc::Sender<Errand>,
+    requests: mpsc::Sender<Request>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
@@ -190,13 +190,13 @@ struct NodeThread {
 impl NodeThread {
     /// Starts a thread without seats.
     fn start(options: &Options, role: &str) -> Result<Self, StartError> {
-        let (errands, to_run) = mpsc::channel();
+        let (requests, to_run) = mpsc::channel();
         let (ready, is_ready) = mpsc::sync_channel(1);
         let name = format!("{role}-{}", options.network.group.port());
         let thread = thread::Builder::new().name(name).spawn(move || {
             match privilege::drop_raw().and_then(|()| Running::new()) {
                 Ok(running) => {
-                    // Whoever started it waits for this.
+                    // The thread that started it waits for this.
                     let _ = ready.send(Ok(running.waker()));
                     running.run(&to_run);
                 }
@@ -205,10 +205,10 @@ impl NodeThread {
         });
         let thread = thread.map_err(StartError::Engine)?;
         let waker = is_ready.recv().unwrap_or_else(|_| Err(gone())).map_err(StartError::Engine)?;
-        Ok(NodeThread { errands, waker, thread: Some(thread) })
+        Ok(NodeThread { requests, waker, thread: Some(thread) })
     }
 
-    /// Makes a seat and gives it its sockets.
+    /// Adds a seat with its sockets to the node.
     fn seat<S: Seat + 'static>(
         self: Arc<Self>,
         options: &Options,
@@ -221,23 +221,23 @@ impl NodeThread {
         let make = boxed(seat);
         let belongings = Box::new(Belongings::new(number, options, role, Arc::clone(&counts))?);
         let (answer, answered) = mpsc::sync_channel(1);
-        self.run(Errand::Seat(belongings, sockets, make, answer));
+        self.run(Request::Seat(belongings, sockets, make, answer));
         answered.recv().unwrap_or_else(|_| Err(StartError::Engine(gone())))?;
         let waker = self.waker.clone();
         Ok(Node { thread: Some(self), number, waker, counts })
     }
 
-    /// Takes a seat away, and waits until nothing of it is left.
+    /// Removes a seat, and waits until that is done.
     fn unseat(&self, number: u64) {
         let (answer, answered) = mpsc::sync_channel(1);
-        self.run(Errand::Unseat(number, answer));
-        // A thread that has gone has no seats.
+        self.run(Request::Unseat(number, answer));
+        // A thread that has ended has no seats.
         let _ = answered.recv();
     }
 
-    fn run(&self, errand: Errand) {
-        // A thread that has gone drops the errand's answer, which tells whoever waits for it.
-        let _ = self.errands.send(errand);
+    fn run(&self, request: Request) {
+        // If the thread has ended, the request is dropped, and with it the answer's channel, which the caller notices.
+        let _ = self.requests.send(request);
         self.waker.wake();
     }
 }
@@ -246,13 +246,13 @@ impl Drop for NodeThread {
     fn drop(&mut self) {
         self.waker.stop();
         if let Some(thread) = self.thread.take() {
-            // A thread that panicked has nothing to add to the panic.
+            // A panic of the thread has been reported already.
             let _ = thread.join();
         }
     }
 }
 
-/// What makes a seat, whatever its type.
+/// A function that makes a seat, whatever its type.
 fn boxed<S: Seat + 'static>(seat: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static) -> Make {
     Box::new(|now| Ok(Box::new(seat(now)?) as Box<dyn Seat>))
 }
@@ -261,7 +261,7 @@ fn gone() -> io::Error {
     io::Error::other("the node's thread has ended")
 }
 
-/// Seats that were made: each has a number.
+/// How many seats were made, which numbers them.
 static SEATS: AtomicU64 = AtomicU64::new(0);
 
 /// Why a publisher or subscriber was not started.
@@ -271,11 +271,11 @@ pub enum StartError {
     Config(ConfigError),
     /// There are no sockets.
     Socket(SocketError),
-    /// The system gives no thread, memory or I/O.
+    /// The system is short of threads or memory, or has no backend for I/O.
     Engine(io::Error),
     /// The directory for diagnostics cannot be written to.
     Diagnostics(PathBuf, io::Error),
-    /// The rate is to be found, and the receivers are ones that report nothing.
+    /// The rate is to be found automatically, but the receivers do not report.
     NoReports,
 }
 

@@ -1,4 +1,4 @@
-//! What a publisher or subscriber is told at its start: every option once, with its name, unit, default and meaning.
+//! The options of publishers and subscribers: each is defined once, with its name, unit, default and meaning.
 //!
 //! [`Options`] are filled in by code, from a TOML text ([`Options::from_toml`]), or name by name ([`Options::set`]) as a command line
 //! does; [`KEYS`] lists the names. A name that does not exist is refused with the nearest one that does.
@@ -23,30 +23,30 @@ pub use keys::{Key, Side};
 pub use rate::Rate;
 pub use table::KEYS;
 
-/// Everything that can be chosen, with a default for each.
+/// Every setting, with its default.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
-    /// What is said: messages or a stream, and in whose format.
+    /// What is sent: messages or a stream, and in whose format.
     pub mode: Mode,
-    /// Where it is said, and how it gets there.
+    /// Where it is sent, and how it gets there.
     pub network: Network,
     /// What a publisher does.
     pub sending: Sending,
     /// What a subscriber does.
     pub receiving: Receiving,
-    /// What is written down about both.
+    /// What is logged about both.
     pub diagnostics: Diagnostics,
 }
 
-/// What is said, and how it lies in packets. Publisher and subscribers are configured alike.
+/// What is sent, and how it is laid out in packets. Publisher and subscribers must have the same mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
-    /// Messages, packed into packets behind a session profile.
+    /// Messages, packed into packets, after a session profile.
     #[default]
     Messages,
-    /// Messages, each in packets of its own, behind a session profile.
+    /// Messages, each in packets of its own, after a session profile.
     Apdu,
-    /// A stream of bytes behind a session profile.
+    /// A stream of bytes, after a session profile.
     Stream,
     /// Messages as ZeroMQ's `pgm://` and `epgm://` sockets send them: no profile and no parity.
     Zmq,
@@ -55,7 +55,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// How messages lie in packets.
+    /// How messages are laid out in packets.
     #[must_use]
     pub fn framing(self) -> Framing {
         match self {
@@ -65,7 +65,7 @@ impl Mode {
         }
     }
 
-    /// Whether strangers to Campanile may be in the group.
+    /// Whether other programs than Campanile may be in the group.
     #[must_use]
     pub fn is_foreign(self) -> bool {
         matches!(self, Mode::Zmq | Mode::OpenPgm)
@@ -79,11 +79,11 @@ pub struct Network {
     pub group: SocketAddr,
     /// What carries the packets.
     pub carrier: Carrier,
-    /// Further groups to hear, on the same port. A publisher says everything to `group`.
+    /// Further groups to receive, on the same port. A publisher sends only to `group`.
     pub groups: Vec<IpAddr>,
-    /// The interfaces to use, 8 at most; the system's choice if there is none. A publisher says everything on each of them.
+    /// The interfaces to use, 8 at most; the system's choice if empty. A publisher sends everything on each of them.
     pub interfaces: Vec<Interface>,
-    /// The only sources to hear (RFC 4607); any if there is none.
+    /// The only sources to receive from (RFC 4607); any if empty.
     pub sources: Vec<IpAddr>,
     /// The UDP port that NAKs and reports go to, where it is not the group's.
     pub unicast_port: Option<u16>,
@@ -91,13 +91,13 @@ pub struct Network {
     pub data_port: Option<u16>,
     /// Time to live or hop limit of what goes to the group.
     pub ttl: u8,
-    /// The greatest IP packet, in bytes: no greater than all interfaces take. If it is not said: what they take, up to 1500.
+    /// The largest IP packet, in bytes: no larger than all interfaces take. If `None`: what they take, up to 1500.
     pub mtu: Option<u16>,
     /// Type of service or traffic class of all packets.
     pub tos: Option<u8>,
     /// The receive buffer asked of the system, in bytes.
     pub receive_buffer: usize,
-    /// A share of what arrives that is dropped on purpose: an aid of tests and of demonstrations.
+    /// A share of what arrives that is dropped on purpose, for tests and demonstrations.
     pub injected_loss: InjectedLoss,
 }
 
@@ -109,7 +109,7 @@ pub enum Carrier {
     Udp,
     /// IP protocol 113: needs CAP_NET_RAW.
     Raw,
-    /// As `Raw`, and what network elements of PGM look at bears the IPv4 option Router Alert (RFC 3208 §8).
+    /// As `Raw`, and packets that PGM network elements process carry the IPv4 option Router Alert (RFC 3208 §8).
     RawAlert,
 }
 
@@ -120,7 +120,7 @@ impl Carrier {
         self != Carrier::Udp
     }
 
-    /// Whether some packets bear Router Alert in a group: it has no number for PGM in IPv6 (RFC 2711 §2.1).
+    /// Whether some packets to a group carry Router Alert: in IPv6 there is no value of it for PGM (RFC 2711 §2.1).
     pub(super) fn alerts(self, group: SocketAddr) -> bool {
         self == Carrier::RawAlert && group.is_ipv4()
     }
@@ -140,7 +140,7 @@ pub struct InjectedLoss {
 pub struct Sending {
     /// The rate of everything sent.
     pub rate: Rate,
-    /// The longest burst, as a time at the rate; packets leave in trains of about half of it. If it is not said: 2 ms, and up to 10 ms for
+    /// The longest burst, as a time at the rate; packets leave in trains of about half of it. If `None`: 2 ms, and up to 10 ms for
     /// files at a low rate, because each train costs a wake-up.
     pub burst: Option<Duration>,
     /// How much can be repaired. A file is its own window.
@@ -149,18 +149,18 @@ pub struct Sending {
     pub advance: Advance,
     /// How far back a late joiner may ask for repairs (OPT_JOIN, RFC 3208 §9.4). In a file session, through all of it.
     pub join: Join,
-    /// The parity that is provided.
+    /// The parity that is sent.
     pub parity: Option<ParityConfig>,
-    /// The share that repairs have of what is sent while new data wait, too, in percent.
+    /// The repairs' share of the rate while new data wait too, in percent.
     pub repair_share_percent: u8,
-    /// How long a repair answers further NAKs for the same (NAK_ELIM_IVL): about the round trip time. A repair that is lost is not sent again
+    /// How long after a repair further NAKs for it are ignored (NAK_ELIM_IVL): about a round trip time. A lost repair is not sent again
     /// sooner.
     pub eliminate: Duration,
     /// How soon after data the first heartbeat SPM says what was sent (RFC 3208 §5.1.5).
     pub heartbeat: Duration,
-    /// How often an ambient SPM tells the window, whether data are sent or not (RFC 3208 §5.1.4).
+    /// How often an ambient SPM announces the window, whether data are sent or not (RFC 3208 §5.1.4).
     pub ambient: Duration,
-    /// How long repair still works after the end; a NAK starts this time anew.
+    /// How long repair goes on after the end; a NAK restarts this time.
     pub linger: Duration,
     /// How many messages may wait to be published. When they do, `publish` waits and `try_publish` is refused.
     pub queue: usize,
@@ -169,15 +169,15 @@ pub struct Sending {
 /// What a subscriber does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receiving {
-    /// Where reception of a session that has begun before starts.
+    /// Where to start in a session that began earlier.
     pub join: JoinWish,
-    /// When and how often repairs are asked for.
+    /// When and how often repairs are requested.
     pub nak: NakConfig,
     /// How much is kept.
     pub limits: Limits,
-    /// What follows when something is lost for good.
+    /// What to do when something is lost for good.
     pub on_loss: OnLoss,
-    /// What follows when the application does not keep up.
+    /// What to do when the application does not keep up.
     pub slow: Slow,
     /// How long a source may be silent before it is given up.
     pub expiry: Duration,
@@ -185,16 +185,16 @@ pub struct Receiving {
     pub queue: usize,
 }
 
-/// What is written down of a publisher or subscriber while it runs.
+/// What is logged about a publisher or subscriber while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
     /// Where counters are written, as JSON lines; nowhere if `None`.
     pub directory: Option<PathBuf>,
     /// How often a line is written.
     pub interval: Duration,
-    /// The length in bytes at which a file is full, and the next one begun.
+    /// The length in bytes at which the next file is begun.
     pub file_len: u64,
-    /// How many files are kept; the oldest go.
+    /// How many files are kept; the oldest are removed.
     pub files: usize,
 }
 
@@ -273,7 +273,7 @@ impl Options {
         self.receiving.nak.rdata = Duration::from_millis(20);
     }
 
-    /// Bytes in front of the payload of the greatest PGM packet: the headers of IP and, where it is used, of UDP.
+    /// Bytes in front of a PGM packet of the largest size: the headers of IP and, if it is used, of UDP.
     #[must_use]
     pub fn overhead(&self) -> u16 {
         let ip = if self.network.group.is_ipv4() { 20 } else { 40 };
@@ -291,7 +291,7 @@ impl Options {
     }
 }
 
-/// The parity of a publisher that is told nothing about it: repairs are parity, and none is sent unasked.
+/// The default parity: repairs are parity packets, and none are sent unasked.
 const PARITY: ParityConfig = ParityConfig { group: 64, pro_active: ProActive::Off, on_demand: true };
 
 /// The length of the IPv4 option (RFC 2113 §2.1).

@@ -1,30 +1,30 @@
 //! The session profile: the first bytes of a session, which say what it is.
 //!
-//! A stranger to it, by version or cipher, says so instead of guessing. `docs/multicast.md` has the layout.
+//! A receiver that does not know its version or cipher reports that instead of guessing. `docs/multicast.md` has the layout.
 
 use std::fmt;
 
 use super::random;
 
-/// What a session says of itself.
+/// How a session describes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
     /// What the session brings.
     pub content: ContentKind,
-    /// How the content of files is known to be right.
+    /// How the contents of files are verified.
     pub hash: Hash,
     /// How the session is encrypted.
     pub cipher: Cipher,
-    /// Which key of a series it is encrypted with.
+    /// Which of a series of keys it is encrypted with.
     pub key_epoch: u32,
-    /// A number that only those who hear the session know: reports without it are forged.
+    /// A number that only receivers of the session know: reports without it are forged.
     pub cookie: u64,
 }
 
 /// What a session brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ContentKind {
-    /// Files behind a manifest.
+    /// Files, after a manifest.
     Files,
     /// Messages, packed into packets.
     Messages,
@@ -34,7 +34,7 @@ pub enum ContentKind {
     Stream,
 }
 
-/// How content is known to be right.
+/// How contents are verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hash {
     /// By the checksums of packets alone.
@@ -65,7 +65,7 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// There is none, or it is of a session that is foreign to this version.
+    /// There is none, or this version does not know its session's kind.
     pub fn parse(bytes: &[u8]) -> Result<Self, ProfileError> {
         let bytes: &[u8; Self::LEN] = bytes.first_chunk().ok_or(ProfileError::None)?;
         if bytes[..8] != MAGIC {
@@ -95,7 +95,7 @@ impl Profile {
         Ok(Profile { content, hash, cipher: Cipher::None, key_epoch, cookie })
     }
 
-    /// The profile as it stands at the front of a session.
+    /// The profile as it is sent at the front of a session.
     #[must_use]
     pub fn emit(&self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
@@ -162,7 +162,7 @@ impl fmt::Display for ProfileError {
 
 impl std::error::Error for ProfileError {}
 
-/// What no text and no usual file begins with.
+/// No text and no usual file begins with these bytes.
 const MAGIC: [u8; 8] = *b"\x93Cmpnle\n";
 
 const VERSION: u8 = 1;

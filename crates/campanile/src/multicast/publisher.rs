@@ -1,4 +1,4 @@
-//! Publishers: messages, or a stream of bytes, to all who listen.
+//! Publishers: they send messages, or a stream of bytes, to a group.
 
 mod feed;
 mod outbox;
@@ -13,7 +13,7 @@ use campanile_pgm::wire::Reset;
 use campanile_pgm::{Instant, Tsi};
 
 use self::feed::{MessageFeed, Order};
-use self::outbox::{End, SayError, Speaker};
+use self::outbox::{End, OutboxSender, SayError};
 use super::counts::Counts;
 use super::links::{self, Way};
 use super::node::source::{self, SourceSeat};
@@ -27,28 +27,28 @@ use super::report::Report;
 ///
 /// # Order of calls
 ///
-/// [`Publisher::publish`] and its sisters, from any thread; then [`Publisher::finish`], and [`Publisher::next`] until it says
+/// Call [`Publisher::publish`] and the like, from any thread; then [`Publisher::finish`], and [`Publisher::next`] until it returns
 /// [`Published::Finished`]. Repair goes on all that time in the node's thread. Dropping a publisher ends it at once.
 ///
 /// # Bounds
 ///
-/// As many messages wait as the option `send-queue` says, in packets of a MiB in all and of one message more, each no longer than
-/// [`Publisher::message_len_max`]; and as many again on their way to the window. Then publishing waits.
+/// The option `send-queue` bounds the messages that wait, none longer than [`Publisher::message_len_max`]; their packets take a MiB and
+/// one more message at most. As many again may be on their way to the window. Beyond that publishing waits.
 #[derive(Debug)]
 pub struct Publisher {
     tsi: Tsi,
     mode: Mode,
     message_len_max: u64,
-    speaker: Speaker,
+    outbox: OutboxSender,
     orders: Sender<Order>,
     events: Inlet<Published>,
     node: Node,
 }
 
-/// What a publisher has to tell.
+/// An event of a publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Published {
-    /// A receiver reports. Reports that nobody asks for in time are left out.
+    /// A receiver reports. Reports are dropped if the application does not take its events in time.
     Report {
         /// Its address.
         from: IpAddr,
@@ -78,12 +78,12 @@ impl Publisher {
         Ok(Self::start_at(options, node)?.0)
     }
 
-    /// As [`Publisher::start`], with a node that the caller runs.
+    /// As [`Publisher::start`], with a node that runs in the caller's thread.
     pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
         Self::start_at(options, |ways, seat| Here::of_source(options, ways, seat))
     }
 
-    /// Starts a session at the node that `node` makes for its seat, and returns what else that brings.
+    /// Starts a session at the node that `node` makes for its seat, and passes on what else `node` returns.
     fn start_at<T>(
         options: &Options,
         node: impl FnOnce(&[Way], SeatMaker) -> Result<(Node, T), StartError>,
@@ -100,15 +100,16 @@ impl Publisher {
         let profile = profile(mode);
         let first = profile.map(|profile| profile.emit());
         let packer = Packer::new(config.framing, tsdu_len);
-        let (speaker, said) = outbox::outbox(packer, options.sending.queue, first.as_ref().map(|it| &it[..]));
+        let (outbox, packets) =
+            outbox::outbox(packer, options.sending.queue, first.as_ref().map(|it| &it[..]));
         let (outlet, events) = queue::events(EVENTS, 1);
         let (orders, ordered) = async_channel::bounded(EVENTS);
         let seat = move |now| {
-            let feed = MessageFeed::new(outlet, said, ordered);
+            let feed = MessageFeed::new(outlet, packets, ordered);
             SourceSeat::new(now, config, rate, profile.map_or(0, |profile| profile.cookie), feed)
         };
         let (node, other) = node(&ways, Box::new(seat))?;
-        Ok((Publisher { tsi: session.tsi, mode, message_len_max, speaker, orders, events, node }, other))
+        Ok((Publisher { tsi: session.tsi, mode, message_len_max, outbox, orders, events, node }, other))
     }
 
     /// The session's identifier.
@@ -132,7 +133,7 @@ impl Publisher {
         self.pieces(message).try_for_each(|piece| self.say(piece?, false))
     }
 
-    /// Publishes a part of a message that goes on; waits for room. The last part is published by [`Publisher::publish`].
+    /// Publishes a part of a message that is not the last; waits for room. Pass the last part to [`Publisher::publish`].
     ///
     /// # Errors
     ///
@@ -146,7 +147,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// There is no room now ([`PublishError::Full`]), and else as there.
+    /// There is no room now ([`PublishError::Full`]); otherwise as there.
     pub fn try_publish_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
         self.try_say(part, true)
@@ -159,15 +160,15 @@ impl Publisher {
     /// As there.
     pub async fn send_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
-        Ok(self.speaker.say(part, true, self.node.waker()).await?)
+        Ok(self.outbox.say(part, true, self.node.waker()).await?)
     }
 
     /// Publishes a message, or bytes of a stream, if there is room now.
     ///
     /// # Errors
     ///
-    /// There is no room now ([`PublishError::Full`]), it is too long, or the session is finished. Nothing of a message was taken
-    /// then; of a stream's bytes nothing either, if they are no more than 32 KiB and [`Publisher::message_len_max`].
+    /// There is no room now ([`PublishError::Full`]), it is too long, or the session is finished. Nothing of a message was taken then;
+    /// nothing of a stream's bytes either, if they are no longer than 32 KiB and [`Publisher::message_len_max`].
     pub fn try_publish(&self, message: &[u8]) -> Result<(), PublishError> {
         for piece in self.pieces(message) {
             self.try_say(piece?, false)?;
@@ -182,71 +183,71 @@ impl Publisher {
     /// As [`Publisher::publish`].
     pub async fn send(&self, message: &[u8]) -> Result<(), PublishError> {
         for piece in self.pieces(message) {
-            self.speaker.say(piece?, false, self.node.waker()).await?;
+            self.outbox.say(piece?, false, self.node.waker()).await?;
         }
         Ok(())
     }
 
-    /// Says that a burst is over, so that what it ended with can be repaired at once. It does not wait for room.
+    /// Ends a burst, so that its last packets can be repaired at once. Does not wait for room.
     ///
     /// # Errors
     ///
     /// The session is finished.
     pub fn flush(&self) -> Result<(), PublishError> {
-        Ok(self.speaker.flush(self.node.waker())?)
+        Ok(self.outbox.flush(self.node.waker())?)
     }
 
-    /// Ends the session: what was published before is sent, and repaired through the linger. Nothing can be published any more. It does
-    /// not wait for anything.
+    /// Ends the session: what was published before is sent, and repaired for the linger time. Nothing more can be published. Returns
+    /// without waiting.
     pub fn finish(&self) {
-        self.speaker.finish(End::Whole, self.node.waker());
+        self.outbox.finish(End::Whole, self.node.waker());
     }
 
-    /// Ends a session that is not whole: as [`Publisher::finish`], but receivers are told that more was meant to come, with a reason of
-    /// the application's from 0 to 63; a greater one counts as 63.
+    /// Ends a session that is incomplete: as [`Publisher::finish`], but receivers are told that more was meant to come, with a reason
+    /// chosen by the application, from 0 to 63; a greater one counts as 63.
     pub fn cut(&self, reason: u8) {
-        self.speaker.finish(End::Cut(reset(false, reason)), self.node.waker());
+        self.outbox.finish(End::Cut(reset(false, reason)), self.node.waker());
     }
 
-    /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63; a greater one
-    /// counts as 63.
+    /// Ends the session now: what waits is not sent. Receivers are told so, with a reason chosen by the application, from 0 to 63; a
+    /// greater one counts as 63.
     pub fn abort(&self, reason: u8) {
         self.order(Order::Abort(reset(true, reason)));
-        self.speaker.abort(self.node.waker());
+        self.outbox.abort(self.node.waker());
     }
 
-    /// Changes the rate, in bits a second. One that is found from reports stays what they make it.
+    /// Changes the rate, in bits a second. Has no lasting effect on a rate that is found from reports.
     pub fn set_rate(&self, rate_bps: u64) {
         self.order(Order::Rate(rate_bps));
     }
 
-    /// Changes how long repair goes on after the end; where it does so already, from now on.
+    /// Changes how long repair goes on after the end; if the session has ended, counted from now.
     pub fn set_linger(&self, linger: Duration) {
         self.order(Order::Linger(linger));
     }
 
-    /// What happened next; `None` when nothing does for this long, or the session is over and all was told.
+    /// The next event; `None` if there is none within `timeout`, or the session is over and all events were taken.
     pub fn next(&self, timeout: Duration) -> Option<Published> {
         self.events.next(timeout, self.node.waker())
     }
 
-    /// What has happened, if anything has.
+    /// The next event, if there is one already.
     pub fn try_next(&self) -> Option<Published> {
         self.next(Duration::ZERO)
     }
 
-    /// What happened next, whenever it does; `None` when the session is over and all was told.
+    /// Waits for the next event; `None` when the session is over and all events were taken.
     pub async fn recv(&self) -> Option<Published> {
         self.events.recv(self.node.waker()).await
     }
 
-    /// What was counted.
+    /// The counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.node.counts()
     }
 
-    /// A message whole, or a stream in pieces that leave room for each other.
+    /// A message as a whole, or a stream's bytes in pieces.
     pub(super) fn pieces<'a>(
         &self,
         message: &'a [u8],
@@ -271,7 +272,7 @@ impl Publisher {
     fn say(&self, message: &[u8], more: bool) -> Result<(), PublishError> {
         match self.try_say(message, more) {
             Err(PublishError::Full) => {
-                let say = self.speaker.say(message, more, self.node.waker());
+                let say = self.outbox.say(message, more, self.node.waker());
                 queue::wait(say, Duration::MAX).expect("a wait without end has one only when it is done")?;
                 Ok(())
             }
@@ -280,16 +281,16 @@ impl Publisher {
     }
 
     fn try_say(&self, message: &[u8], more: bool) -> Result<(), PublishError> {
-        Ok(self.speaker.try_say(message, more, self.node.waker())?)
+        Ok(self.outbox.try_say(message, more, self.node.waker())?)
     }
 
-    /// Packs a message, or a piece of a stream, without a word to the node.
+    /// Packs a message, or a piece of a stream, without waking the node.
     pub(super) fn pack(&self, message: &[u8], more: bool) -> Result<(), PublishError> {
-        Ok(self.speaker.pack(message, more, None)?)
+        Ok(self.outbox.pack(message, more, None)?)
     }
 
     fn order(&self, order: Order) {
-        // A node that has gone needs no orders.
+        // This fails only if the node is gone.
         let _ = self.orders.send_blocking(order);
         self.node.waker().wake();
     }
@@ -347,7 +348,7 @@ impl From<SayError> for PublishError {
     }
 }
 
-/// Events and orders that wait.
+/// The most events, and the most orders, that wait.
 const EVENTS: usize = 64;
 /// A stream goes to the node in pieces of this many bytes.
 const PIECE: usize = 32 << 10;

@@ -1,8 +1,9 @@
-//! Bounded queues between a node and the application. Neither side ever waits for the other while it holds something.
+//! Bounded queues between a node and the application. Neither side ever holds a lock while it does something else.
 //!
-//! The node puts events into an [`Outlet`] and never blocks: it gathers them and hands them over many at a time, and when the
-//! application is just at the queue it comes again. The application takes what lies there all at once, through an [`Inlet`], and then
-//! one event after the other from its own hand. A queue is bounded in events and in their bytes, those in the hand included.
+//! The node puts events into an [`Outlet`] and never blocks: it gathers them and hands them over many at a time, and if the application
+//! holds the lock at that moment it tries again later. The application takes everything that was handed over at once, through an
+//! [`Inlet`], into its hand, and from there one event after the other. A queue is bounded in events and in their bytes, including those
+//! in the hand.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -16,21 +17,21 @@ use std::time::{Duration, Instant};
 
 use campanile_engine::Waker;
 
-/// An event that the application takes from a queue, and that may hold much memory.
+/// An event in a queue, which may hold much memory.
 pub(super) trait Weight {
     /// Bytes that it holds; 0 where only the number of events has to be bounded.
     fn weight(&self) -> usize;
 }
 
-/// What a node puts into a queue: an event, or many of them in one.
+/// What a node puts into a queue: one event, or many at once.
 pub(super) trait Parcel: Sized {
     /// What the application takes.
     type Event: Weight;
-    /// How many events it has.
+    /// How many events it holds.
     fn len(&self) -> usize;
-    /// Their bytes, where they count.
+    /// Their bytes, if these are bounded.
     fn weight(&self) -> usize;
-    /// Takes the next event out of the parcels that wait, none of which is empty.
+    /// Takes the next event out of the waiting parcels, none of which is empty.
     fn next(waiting: &mut VecDeque<Self>) -> Option<Self::Event>;
 }
 
@@ -50,7 +51,7 @@ impl<T: Weight> Parcel for T {
     }
 }
 
-/// A queue of events from a node, of `len_max` places. When the events weigh `weight_max` or more there is no room either.
+/// A queue of events from a node. It is full with `len_max` events, or with events of `weight_max` bytes or more.
 pub(super) fn events<T: Parcel>(len_max: usize, weight_max: usize) -> (Outlet<T>, Inlet<T>) {
     let shared = Arc::new(Shared {
         handed: Mutex::new(Handed { events: VecDeque::new(), is_closed: false, waiting: Vec::new() }),
@@ -69,15 +70,15 @@ pub(super) fn events<T: Parcel>(len_max: usize, weight_max: usize) -> (Outlet<T>
     (outlet, Inlet { shared, len_max, weight_max })
 }
 
-/// What both ends know.
+/// What both ends share.
 #[derive(Debug)]
 struct Shared<T> {
     handed: Mutex<Handed<T>>,
-    /// What the application has taken and not yet looked at. The node does not come here.
+    /// What the application has taken and not yet returned to its caller. The node never locks this.
     hand: Mutex<Hand<T>>,
-    /// Whether the node waits for room, or to hand over: then the application wakes it.
+    /// Whether the node waits for room, or for the lock: then the application wakes it.
     is_blocked: AtomicBool,
-    /// Events that were handed over and are not known to be looked at, and their bytes.
+    /// Events that were handed over and not yet counted as taken, and their bytes.
     len: AtomicUsize,
     weight: AtomicUsize,
 }
@@ -88,7 +89,7 @@ struct Handed<T> {
     events: VecDeque<T>,
     /// No more will come.
     is_closed: bool,
-    /// Who waits for an event.
+    /// The tasks that wait for an event.
     waiting: Vec<TaskWaker>,
 }
 
@@ -96,23 +97,23 @@ struct Handed<T> {
 #[derive(Debug)]
 struct Hand<T> {
     events: VecDeque<T>,
-    /// Events that it has looked at since it last said how many, and their bytes: to say so for each costs more than to look at it.
+    /// Events taken from the hand and not yet counted in `Shared`, and their bytes: counting each one there costs more than taking it.
     len: usize,
     weight: usize,
 }
 
-/// The node's end. When it goes, the application still gets what was put.
+/// The node's end. After it is dropped, the application still gets what was put.
 #[derive(Debug)]
 pub(super) struct Outlet<T> {
     gathered: Gathered<T>,
-    /// The application was just at the queue when something was to be handed over.
+    /// The application held the lock when something was to be handed over.
     was_refused: bool,
     shared: Arc<Shared<T>>,
     len_max: usize,
     weight_max: usize,
 }
 
-/// What is yet to be handed over.
+/// What was not handed over yet.
 #[derive(Debug)]
 struct Gathered<T> {
     parcels: VecDeque<T>,
@@ -121,11 +122,11 @@ struct Gathered<T> {
     weight: usize,
 }
 
-/// Events at which what was gathered is handed over before the turn's end, so that the application can begin.
+/// With this many events gathered, they are handed over before the turn's end, so that the application can begin.
 const GATHERED_MAX: usize = 256;
 
 impl<T: Parcel> Outlet<T> {
-    /// Whether an event would find room, or nobody listens any more. What was refused is handed over first.
+    /// Whether there is room for an event, or the application's end is gone. What could not be handed over before is handed over first.
     pub(super) fn is_ready(&mut self) -> bool {
         if self.gathered.len >= GATHERED_MAX || self.was_refused {
             self.hand_over();
@@ -134,12 +135,12 @@ impl<T: Parcel> Outlet<T> {
             return true;
         }
         self.hand_over();
-        // Said before the second look, so that an application that took something in between sees it.
+        // Set before the second check, so that an application that takes something in between sees it.
         self.shared.is_blocked.store(true, Ordering::SeqCst);
         self.has_room()
     }
 
-    /// Whether nobody is left who could take anything.
+    /// Whether the application's end is gone.
     pub(super) fn is_deserted(&self) -> bool {
         Arc::strong_count(&self.shared) == 1
     }
@@ -149,7 +150,7 @@ impl<T: Parcel> Outlet<T> {
         self.gathered.parcels.is_empty()
     }
 
-    /// Bytes that still find room.
+    /// The room that is left, in bytes.
     pub(super) fn room(&self) -> usize {
         self.weight_max.saturating_sub(self.gathered.weight + self.shared.weight.load(Ordering::SeqCst))
     }
@@ -160,15 +161,15 @@ impl<T: Parcel> Outlet<T> {
         self.hand_over();
     }
 
-    /// As [`Outlet::put`], but the application gets it when [`Outlet::hand_over`] is called.
+    /// As [`Outlet::put`], but the application gets it only when [`Outlet::hand_over`] is called.
     pub(super) fn gather(&mut self, event: T) {
         self.gathered.len += event.len();
         self.gathered.weight += event.weight();
         self.gathered.parcels.push_back(event);
     }
 
-    /// Hands over what was gathered. If the application is just at the queue, that has to wait for the next time, and the application
-    /// wakes the node for it.
+    /// Hands over what was gathered. If the application holds the lock, that waits for the next time, and the application wakes the
+    /// node for it.
     pub(super) fn hand_over(&mut self) {
         self.was_refused = false;
         if self.gathered.parcels.is_empty() {
@@ -189,7 +190,7 @@ impl<T: Parcel> Outlet<T> {
         waiting.into_iter().for_each(TaskWaker::wake);
     }
 
-    /// Gives the last event of all to the application, in the place of those that are not yet handed over, and closes the queue.
+    /// Replaces everything that was not handed over yet by one last event, and closes the queue.
     pub(super) fn end_with(&mut self, event: T) {
         self.forget();
         self.gather(event);
@@ -210,7 +211,7 @@ impl<T: Parcel> Outlet<T> {
 impl<T> Outlet<T> {
     fn close(&mut self) {
         let waiting = {
-            // The node is about to end: only here it may wait for the application to step aside.
+            // The node is about to end: only here it may wait for the application to release the lock.
             let mut handed = self.shared.lock();
             self.shared.take_in(&mut handed, &mut self.gathered);
             handed.is_closed = true;
@@ -235,7 +236,7 @@ pub(super) struct Inlet<T> {
 }
 
 impl<T: Parcel> Inlet<T> {
-    /// The next event; `None` when there is none for this long, or there will be no more.
+    /// The next event; `None` if there is none within `timeout`, or there will be no more.
     pub(super) fn next(&self, timeout: Duration, node: &Waker) -> Option<T::Event> {
         match self.poll(None, node) {
             Poll::Ready(next) => next,
@@ -244,12 +245,12 @@ impl<T: Parcel> Inlet<T> {
         }
     }
 
-    /// The next event, whenever it comes; `None` when there will be no more.
+    /// Waits for the next event; `None` if there will be no more.
     pub(super) async fn recv(&self, node: &Waker) -> Option<T::Event> {
         poll_fn(|context| self.poll(Some(context.waker()), node)).await
     }
 
-    /// The next event, if there is one; if there is none yet, `waiting` is told of the next.
+    /// The next event, if there is one; if there is none yet, `waiting` is woken for the next.
     pub(super) fn poll(&self, waiting: Option<&TaskWaker>, node: &Waker) -> Poll<Option<T::Event>> {
         let mut hand = self.shared.hand.lock().expect("nothing panics at a queue");
         if hand.events.is_empty() {
@@ -268,7 +269,7 @@ impl<T: Parcel> Inlet<T> {
         Poll::Ready(next)
     }
 
-    /// Takes all that was handed over into an empty hand; whether no more will come.
+    /// Takes everything that was handed over into an empty hand; returns whether no more will come.
     fn reach(&self, hand: &mut VecDeque<T>, waiting: Option<&TaskWaker>, node: &Waker) -> bool {
         let mut handed = self.shared.lock();
         mem::swap(&mut handed.events, hand);
@@ -281,14 +282,14 @@ impl<T: Parcel> Inlet<T> {
             handed.waiting.push(waker.clone());
         }
         drop(handed);
-        // Looked at after the queue was left, so that a node that found it taken is seen.
+        // Checked after the lock is released, so that a node that found it held is noticed.
         fence(Ordering::SeqCst);
         self.unblock(node);
         is_closed
     }
 
-    /// Makes room for as much as was looked at. A node that is blocked is woken when half of the queue is free, lest it come too
-    /// often.
+    /// Frees the room of the events that were taken. A blocked node is woken when half of the queue is free, so that it is not woken
+    /// too often.
     fn count(&self, hand: &mut Hand<T>, node: &Waker) {
         let (len, weight) = (mem::take(&mut hand.len), mem::take(&mut hand.weight));
         let left_len = self.shared.len.fetch_sub(len, Ordering::SeqCst) - len;
@@ -311,14 +312,14 @@ impl<T> Shared<T> {
         self.handed.lock().expect("nothing panics at a queue")
     }
 
-    /// Takes in what the node has gathered, and counts it before the application can.
+    /// Takes in what the node has gathered, and counts it before the application can count it as taken.
     fn take_in(&self, handed: &mut Handed<T>, gathered: &mut Gathered<T>) {
         self.len.fetch_add(mem::take(&mut gathered.len), Ordering::SeqCst);
         self.weight.fetch_add(mem::take(&mut gathered.weight), Ordering::SeqCst);
         handed.events.append(&mut gathered.parcels);
     }
 
-    /// What was handed over, unless the application is just there: then it wakes the node when it leaves.
+    /// Locks what was handed over, unless the application holds the lock: then it will wake the node.
     fn try_lock(&self) -> Option<MutexGuard<'_, Handed<T>>> {
         for _ in 0..2 {
             match self.handed.try_lock() {
@@ -326,7 +327,7 @@ impl<T> Shared<T> {
                 Err(TryLockError::Poisoned(_)) => unreachable!("nothing panics at a queue"),
                 Err(TryLockError::WouldBlock) => {}
             }
-            // Said before the second look, so that an application that has left in between sees it.
+            // Set before the second try, so that an application that releases the lock in between sees it.
             self.is_blocked.store(true, Ordering::SeqCst);
             fence(Ordering::SeqCst);
         }
@@ -334,7 +335,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// Waits for a future, at most so long; `None` when it takes longer.
+/// Waits for a future; `None` if it takes longer than `timeout`.
 pub(crate) fn wait<F: Future>(future: F, timeout: Duration) -> Option<F::Output> {
     let until = Instant::now().checked_add(timeout);
     let mut future = pin!(future);
@@ -352,7 +353,7 @@ pub(crate) fn wait<F: Future>(future: F, timeout: Duration) -> Option<F::Output>
     }
 }
 
-/// Wakes the thread that waits.
+/// Wakes the waiting thread.
 struct Unpark(Thread);
 
 impl Wake for Unpark {

@@ -2,12 +2,12 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-/// A number that nobody can guess. The standard library draws its hash keys from the system's randomness.
+/// A number that cannot be guessed: the standard library draws its hash keys from the system's randomness.
 pub(super) fn word() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-/// Numbers that follow from a seed (SplitMix, Steele, Lea and Flood 2014): for drops on purpose and for spreading in time.
+/// Numbers from a seed (SplitMix, Steele, Lea and Flood 2014), for injected loss and for random delays.
 #[derive(Debug, Clone)]
 pub(super) struct Rng(u64);
 
@@ -24,7 +24,7 @@ impl Rng {
         word ^ word >> 31
     }
 
-    /// True in this share of all cases.
+    /// True with this probability.
     pub(super) fn happens(&mut self, share: f64) -> bool {
         const STEPS: f64 = (1_u64 << 53) as f64;
         ((self.word() >> 11) as f64) < share * STEPS

@@ -1,7 +1,7 @@
-//! What a receiver tells the source, and what the source answers: the upstream report and its receipt.
+//! Reports of receivers to the source, and the source's receipts for them.
 //!
-//! Both are PGM packets of private types, so that they go the ways of NAKs and are told apart by their session. `docs/multicast.md`
-//! has the layout. A receipt is never longer than the report that it answers.
+//! Both are PGM packets of private types: they take the path of NAKs and are demultiplexed by session. `docs/multicast.md` has the
+//! layout. A receipt is never longer than the report that it answers.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,23 +13,23 @@ use campanile_pgm::wire::{HEADER_LEN, PrivateType, Session};
 
 use super::random;
 
-/// A receiver, as it names itself: 128 random bits, or those of a hash for one that is the same after it was started again.
+/// A receiver's own id: 128 random bits, or a hash for a receiver that keeps its identity over a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReceiverId(pub u128);
 
 impl ReceiverId {
-    /// All receivers: the name that a call bears.
+    /// All receivers: the id in a call.
     pub(super) const ALL: Self = ReceiverId(0);
 
     pub(super) fn random() -> Self {
         ReceiverId(u128::from(random::word()) << 64 | u128::from(random::word()))
     }
 
-    /// The receiver of an address that keeps what it receives at `place`.
+    /// The id of the receiver at an address that keeps its data at `place`.
     pub(super) fn keeping(address: IpAddr, place: &Path) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(address.to_string().as_bytes());
-        // No address has such a byte.
+        // A separator that no address contains.
         hasher.update(&[0]);
         hasher.update(place.as_os_str().as_encoded_bytes());
         let hash = hasher.finalize();
@@ -37,7 +37,7 @@ impl ReceiverId {
     }
 }
 
-/// The first eight hexadecimal digits: enough for people to tell the receivers of one session apart.
+/// The first eight hexadecimal digits: enough to tell the receivers of one session apart.
 impl fmt::Display for ReceiverId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}", self.0 >> 96)
@@ -49,23 +49,23 @@ impl fmt::Display for ReceiverId {
 pub enum Standing {
     /// It receives.
     Joined,
-    /// It has all.
+    /// It has everything.
     Complete,
-    /// It will never have all.
+    /// It will never have everything.
     Failed,
-    /// It has left before the end.
+    /// It left before the end.
     Left,
 }
 
 impl Standing {
-    /// Whether nothing more will follow.
+    /// Whether it will not change any more.
     #[must_use]
     pub fn is_final(self) -> bool {
         self != Standing::Joined
     }
 }
 
-/// In a word.
+/// As one word.
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -77,12 +77,12 @@ impl fmt::Display for Standing {
     }
 }
 
-/// What a receiver says of itself.
+/// A receiver's report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
     /// The cookie of the session's profile.
     pub cookie: u64,
-    /// Who says it.
+    /// The receiver.
     pub receiver: ReceiverId,
     /// How far it has got.
     pub standing: Standing,
@@ -90,22 +90,22 @@ pub struct Report {
     pub had: u32,
     /// Data packets of the session, as far as it knows; 0 when it does not.
     pub total: u32,
-    /// What it lost of what was sent the first time, in 1/65536.
+    /// The share of original packets that it lost, in 1/65536.
     pub loss: u16,
-    /// Bytes that its buffers still take.
+    /// Bytes that its buffers have room for.
     pub headroom: u64,
-    /// The last original packet that it heard, when it reports.
+    /// The last original packet that it has received.
     pub lead: Seq,
-    /// Original packets that it heard, modulo 2^32.
+    /// Original packets that it has received, modulo 2^32.
     pub heard: u32,
     /// The first packet that it may still need.
     pub needs: Seq,
-    /// Bytes that wait for it in the system at most, until it reads them.
+    /// Bytes that its socket's receive buffer holds.
     pub socket: u32,
 }
 
 impl Report {
-    /// What it lost of what was sent the first time, in percent.
+    /// The share of original packets that it lost, in percent.
     #[must_use]
     pub fn loss_percent(&self) -> f64 {
         loss_percent(self.loss)
@@ -114,7 +114,7 @@ impl Report {
     /// The length of the packet.
     pub(super) const LEN: usize = HEADER_LEN + BODY_LEN;
 
-    /// Reads a report from a datagram; `None` when it is none, or of a version that is not known.
+    /// Reads a report from a datagram; `None` if it is none, or of an unknown version.
     #[must_use]
     pub fn parse(datagram: &[u8]) -> Option<(Session, Self)> {
         let (session, body) = PrivateType::Upstream.parse(datagram)?;
@@ -172,7 +172,7 @@ impl Report {
     }
 }
 
-/// A loss in percent, from the unit of reports.
+/// A loss in percent, from a report's 1/65536.
 pub(super) fn loss_percent(loss: u16) -> f64 {
     f64::from(loss) * 100.0 / 65_536.0
 }
@@ -185,13 +185,12 @@ impl fmt::Display for Report {
     }
 }
 
-/// The source's answer to a report; to the group, with number 0 for its receiver, a call that all
-/// report from now on.
+/// The source's answer to a report. Sent to the group, with receiver id 0, it is a call: all receivers are to report from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
     /// The cookie of the session's profile.
     pub cookie: u64,
-    /// Whose report was received.
+    /// The receiver whose report arrived.
     pub receiver: ReceiverId,
     /// Whether nothing more is expected of it.
     pub is_final: bool,
@@ -205,7 +204,7 @@ impl Receipt {
     /// The length of the packet.
     pub(super) const LEN: usize = HEADER_LEN + RECEIPT_LEN;
 
-    /// Reads a receipt from a datagram; `None` when it is none, or of a version that is not known.
+    /// Reads a receipt from a datagram; `None` if it is none, or of an unknown version.
     #[must_use]
     pub fn parse(datagram: &[u8]) -> Option<(Session, Self)> {
         let (session, body) = PrivateType::Downstream.parse(datagram)?;
@@ -261,7 +260,7 @@ const VERSION: u8 = 4;
 const BODY_LEN: usize = 60;
 const RECEIPT_LEN: usize = 36;
 
-// The answer to a forged sender's address must not be worth forging it for.
+// A report with a forged sender address must not be amplified.
 const _: () = assert!(RECEIPT_LEN <= BODY_LEN);
 
 #[cfg(test)]

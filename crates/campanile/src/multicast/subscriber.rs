@@ -1,4 +1,4 @@
-//! Subscribers: messages, or streams of bytes, of all sources of a group.
+//! Subscribers: they receive messages, or streams of bytes, of all sources of a group.
 
 mod bytes;
 mod delivery;
@@ -31,13 +31,13 @@ use super::report::ReceiverId;
 ///
 /// # Order of calls
 ///
-/// [`Subscriber::next`] as long as there is something to wait for. Repair goes on in the subscriber's own thread; an application that
-/// does not keep up holds up what comes, as the option `slow` says.
+/// Call [`Subscriber::next`] as long as there is something to wait for. Repair goes on in the subscriber's own thread; the option
+/// `slow` says what happens if the application does not keep up.
 ///
 /// # Bounds
 ///
-/// As many events wait as the option `receive-queue` says, of no more bytes than the option `memory` says for a source, and as many
-/// more as came at once: a thousand messages and a packet of them, or 256 KiB and a message.
+/// The option `receive-queue` bounds the events that wait, and the option `memory` their bytes, plus what arrived together: a thousand
+/// messages and those of one more packet, or 256 KiB and one message.
 #[derive(Debug)]
 pub struct Subscriber {
     events: Inlet<Delivered>,
@@ -45,7 +45,7 @@ pub struct Subscriber {
     node: Node,
 }
 
-/// What a subscriber has to tell.
+/// An event of a subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
     /// A source was found. Its data follow.
@@ -54,7 +54,7 @@ pub enum Received {
         tsi: Tsi,
         /// Its address.
         source: IpAddr,
-        /// The first sequence number that will be delivered or told lost; 0 at the beginning of a session.
+        /// The first sequence number that will be delivered or reported as lost; 0 at the beginning of a session.
         first: Seq,
     },
     /// A message, or a part of one.
@@ -70,7 +70,7 @@ pub enum Received {
     Bytes {
         /// The source.
         tsi: Tsi,
-        /// Never none.
+        /// The bytes, at least one.
         bytes: Bytes,
     },
     /// Packets are lost for good.
@@ -82,7 +82,7 @@ pub enum Received {
         /// The last of them.
         last: Seq,
     },
-    /// A message is longer than allowed, and is not delivered. What follows it is.
+    /// A message is longer than allowed, and is not delivered. Later ones are.
     TooLong {
         /// The source.
         tsi: Tsi,
@@ -101,14 +101,14 @@ pub enum Received {
         /// The source.
         tsi: Tsi,
     },
-    /// A session is foreign to this subscriber, which hears no more of it.
+    /// A session is not one for this subscriber, which leaves it.
     Foreign {
         /// The source.
         tsi: Tsi,
         /// What is foreign about it.
         why: Foreign,
     },
-    /// The source knows the final standing that was reported.
+    /// The source has acknowledged the final standing that was reported.
     Acknowledged {
         /// The source.
         tsi: Tsi,
@@ -124,12 +124,12 @@ pub enum Received {
     Failed(String),
 }
 
-/// What is foreign about a session.
+/// Why a session is foreign to a subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Foreign {
     /// It does not begin with a profile that can be read.
     Profile(ProfileError),
-    /// It says something else than what this subscriber listens for.
+    /// It brings something other than what this subscriber is configured for.
     Content(ContentKind),
 }
 
@@ -163,7 +163,7 @@ impl Subscriber {
         Ok(Subscriber { events, commands, node })
     }
 
-    /// As [`Subscriber::start`], with a node that the caller runs.
+    /// As [`Subscriber::start`], with a node that runs in the caller's thread.
     pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
         let (delivery, events) = together(options);
         let (seat, commands) = prepare(options, delivery);
@@ -171,44 +171,43 @@ impl Subscriber {
         Ok((Subscriber { events, commands, node }, here))
     }
 
-    /// What came next; `None` when nothing does for this long.
+    /// The next event; `None` if there is none within `timeout`.
     pub fn next(&self, timeout: Duration) -> Option<Received> {
         self.events.next(timeout, self.node.waker())
     }
 
-    /// What has come, if anything has.
+    /// The next event, if there is one already.
     pub fn try_next(&self) -> Option<Received> {
         self.next(Duration::ZERO)
     }
 
-    /// What comes next, whenever it does; `None` when nothing more will.
+    /// Waits for the next event; `None` if there will be no more.
     pub async fn recv(&self) -> Option<Received> {
         self.events.recv(self.node.waker()).await
     }
 
-    /// What has come; whoever polls is told of the next.
+    /// The next event, if there is one already; if not, `waiting` is woken for it.
     pub(super) fn poll(&self, waiting: Option<&Waker>) -> Poll<Option<Received>> {
         self.events.poll(waiting, self.node.waker())
     }
 
-    /// Wants nothing more of a source. Its packets are ignored until it has been silent for the option `expiry`, a minute at
-    /// least.
+    /// Leaves a source. Its packets are ignored until it has been silent for the option `expiry`, at least a minute.
     pub fn leave(&self, tsi: Tsi) {
         self.command(Command::Leave(tsi));
     }
 
-    /// Wants a source again that it has left: if that goes on, it is one that is heard for the first time.
+    /// Accepts a source again that was left. If its session goes on, it is found as if for the first time.
     pub fn rejoin(&self, tsi: Tsi) {
         self.command(Command::Rejoin(tsi));
     }
 
     fn command(&self, command: Command) {
-        // A node that failed has said so in its events.
+        // This fails only if the node has, which its events report.
         let _ = self.commands.send_blocking(command);
         self.node.waker().wake();
     }
 
-    /// What was counted.
+    /// The counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.node.counts()
@@ -229,7 +228,7 @@ fn listen(options: &Options, delivery: Delivery) -> Result<(Node, Sender<Command
     Ok((Node::of_receiver(options, sockets, seat)?, commands))
 }
 
-/// What makes a receiver's seat, and what commands it.
+/// A function that makes a receiver's seat, and a sender of commands to it.
 fn prepare(
     options: &Options,
     delivery: Delivery,
@@ -245,7 +244,7 @@ fn prepare(
     (seat, commands)
 }
 
-/// Commands that wait for the node.
+/// The most commands that wait for the node.
 const COMMANDS: usize = 64;
 
 #[cfg(test)]

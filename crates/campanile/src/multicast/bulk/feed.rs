@@ -1,4 +1,4 @@
-//! The application of a bulk source, as its node sees it.
+//! The node's side of a bulk publisher's queues.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::multicast::node::source::Feed;
 use crate::multicast::queue::Outlet;
 use crate::multicast::report::Report;
 
-/// What the application of a bulk publisher commands.
+/// A command of a bulk publisher's application.
 #[derive(Debug)]
 pub(super) enum Command {
     Supply(Range<u64>, Vec<u8>),
@@ -24,12 +24,12 @@ pub(super) enum Command {
     Abort(u8),
 }
 
-/// Carries what a source needs to the application, and back what it gives.
+/// Passes a source's requests to the application, and the supplied bytes back.
 #[derive(Debug)]
 pub(super) struct BulkFeed {
     events: Outlet<BulkSent>,
     commands: Receiver<Command>,
-    /// Where buffers go that were used.
+    /// Where used buffers go.
     home: Sender<Vec<u8>>,
 }
 
@@ -44,7 +44,7 @@ impl Feed for BulkFeed {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Supply(range, mut bytes) => {
-                    // What was not asked for is the application's mistake, and harms nobody.
+                    // A range that was not asked for is the application's mistake, and does no harm.
                     let _ = machine.supply(now, &range, &mut bytes);
                     bytes.clear();
                     let _ = self.home.try_send(bytes);
@@ -75,7 +75,7 @@ impl Feed for BulkFeed {
         self.events.is_ready()
     }
 
-    /// Never: what the application commands comes with a wake-up.
+    /// Never: commands of the application come with a wake-up.
     fn poll_timeout(&self) -> Option<Instant> {
         None
     }

@@ -1,4 +1,4 @@
-//! The application of a bulk receiver, as its node sees it.
+//! The node's side of a bulk subscriber's queues.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::multicast::node::receiver::Sink;
 use crate::multicast::node::reporter::Reporter;
 use crate::multicast::queue::Outlet;
 
-/// What the application of a bulk subscriber commands.
+/// A command of a bulk subscriber's application.
 #[derive(Debug)]
 pub(super) enum Command {
     Have(Tsi, Seq, Seq),
@@ -20,14 +20,14 @@ pub(super) enum Command {
     Leave(Tsi),
 }
 
-/// Carries packets to the application, and back what it has and gives.
+/// Passes packets to the application, and its commands to the machine.
 #[derive(Debug)]
 pub(super) struct BulkSink {
     events: Outlet<BulkReceived>,
     commands: Receiver<Command>,
-    /// Where buffers of commands go that were used.
+    /// Where used buffers of commands go.
     home: Sender<Vec<u8>>,
-    /// The way on which the memory of batches comes back when they are dropped; each batch has a sender.
+    /// The channel through which the memory of dropped batches comes back; each batch has a sender.
     batch_home: Sender<Packets>,
     came_back: Receiver<Packets>,
     /// Memory that came back.
@@ -44,9 +44,9 @@ impl BulkSink {
         BulkSink { events, commands, home, batch_home, came_back, spare: Vec::new() }
     }
 
-    /// Makes a batch of the packets without a copy, and gives the machine other memory for the next ones.
+    /// Makes a batch of the packets without copying them, and gives the machine other memory for the next ones.
     fn batch(&mut self, tsi: Tsi, packets: &mut Packets) -> Batch {
-        // What came back last is the likeliest to be in a cache.
+        // The memory that came back last is the likeliest to be in the cache.
         while let Ok(used) = self.came_back.try_recv() {
             if self.spare.len() < BUFFERS {
                 self.spare.push(used);
@@ -61,7 +61,7 @@ impl BulkSink {
 impl Sink for BulkSink {
     fn handle_commands(&mut self, now: Instant, machine: &mut receiver::Receiver, reporter: &mut Reporter) {
         while let Ok(command) = self.commands.try_recv() {
-            // A command may come late: its source may have gone, or its group may have been completed by packets.
+            // A command may come too late: its source may be gone, or packets may have completed its group.
             match command {
                 Command::Have(tsi, first, last) => {
                     let _ = machine.have(now, tsi, first, last);
@@ -90,7 +90,7 @@ impl Sink for BulkSink {
             Event::Need { tsi, first, count } => BulkReceived::Need { tsi, first, count },
             Event::Lost { tsi, first, last } => BulkReceived::Lost { tsi, first, last },
             Event::End { tsi, cause } => BulkReceived::End { tsi, cause },
-            // These are of receivers in order.
+            // The others are events of receivers in order.
             _ => return,
         };
         self.events.gather(event);
@@ -113,5 +113,5 @@ impl Sink for BulkSink {
     }
 }
 
-/// Memory of batches that is kept for reuse.
+/// How many batches' memory is kept for reuse.
 const BUFFERS: usize = 32;

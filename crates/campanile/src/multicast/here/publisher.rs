@@ -1,4 +1,4 @@
-//! A publisher that its caller runs.
+//! A publisher that runs in its caller's thread.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use crate::multicast::publisher::{self, PublishError, Published};
 ///
 /// # Order of calls
 ///
-/// [`Publisher::publish`] when there is something to say, and [`Publisher::run_until`] as long as there is not; then
-/// [`Publisher::finish`], and [`Publisher::next`] until it says [`Published::Finished`]. Nothing is sent or repaired between calls: see
-/// the [module](super). Dropping a publisher ends it at once.
+/// Call [`Publisher::publish`] when there is something to send, and [`Publisher::run_until`] as long as there is not; then
+/// [`Publisher::finish`], and [`Publisher::next`] until it returns [`Published::Finished`]. Nothing is sent or repaired between calls:
+/// see the [module](super). Dropping a publisher ends it at once.
 ///
 /// # Bounds
 ///
-/// Those of a [`Publisher`](publisher::Publisher) with a thread.
+/// As for a [`Publisher`](publisher::Publisher) with a thread.
 #[derive(Debug)]
 pub struct Publisher {
     publisher: publisher::Publisher,
@@ -51,7 +51,7 @@ impl Publisher {
         self.publisher.message_len_max()
     }
 
-    /// Publishes a message, or bytes of a stream, and sends what the rate lets go; runs the node as long as there is no room.
+    /// Publishes a message, or bytes of a stream, and sends what the rate allows; while there is no room, runs the node.
     ///
     /// # Errors
     ///
@@ -62,8 +62,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// As [`Publisher::publish`], but the message may stay until the next call that sends, or until there is a train of others behind it:
-    /// what is gathered leaves in full packets, many at a time.
+    /// As [`Publisher::publish`], but the message may wait for the next call that sends, or until a train is full: gathered messages
+    /// leave in full packets, many at a time.
     ///
     /// # Errors
     ///
@@ -72,8 +72,7 @@ impl Publisher {
         self.publisher.pieces(message).try_for_each(|piece| self.say(piece?, false))
     }
 
-    /// Gathers a part of a message that goes on. The last part is published by [`Publisher::publish`] or gathered by
-    /// [`Publisher::gather`].
+    /// Gathers a part of a message that is not the last. Pass the last part to [`Publisher::publish`] or [`Publisher::gather`].
     ///
     /// # Errors
     ///
@@ -83,7 +82,7 @@ impl Publisher {
         self.say(part, true)
     }
 
-    /// Says that a burst is over, so that what it ended with can be repaired at once, and sends what the rate lets go.
+    /// Ends a burst, so that its last packets can be repaired at once, and sends what the rate allows.
     ///
     /// # Errors
     ///
@@ -94,34 +93,34 @@ impl Publisher {
         Ok(())
     }
 
-    /// Ends the session: what was published before is sent, and repaired through the linger, while the node is run. Nothing can be
-    /// published any more. It does not wait for anything.
+    /// Ends the session: what was published before is sent, and repaired for the linger time, while the node is run. Nothing more can
+    /// be published. Returns without waiting.
     pub fn finish(&mut self) {
         self.publisher.finish();
         self.node.turn_now();
     }
 
-    /// Ends the session now: what waits is not sent. Receivers are told so, with a reason of the application's from 0 to 63; a greater one
-    /// counts as 63.
+    /// Ends the session now: what waits is not sent. Receivers are told so, with a reason chosen by the application, from 0 to 63; a
+    /// greater one counts as 63.
     pub fn abort(&mut self, reason: u8) {
         self.publisher.abort(reason);
         self.node.turn_now();
     }
 
-    /// Changes the rate, in bits a second. One that is found from reports stays what they make it.
+    /// Changes the rate, in bits a second. Has no lasting effect on a rate that is found from reports.
     pub fn set_rate(&mut self, rate_bps: u64) {
         self.publisher.set_rate(rate_bps);
         self.node.turn_now();
     }
 
-    /// Changes how long repair goes on after the end; where it does so already, from now on.
+    /// Changes how long repair goes on after the end; if the session has ended, counted from now.
     pub fn set_linger(&mut self, linger: Duration) {
         self.publisher.set_linger(linger);
         self.node.turn_now();
     }
 
-    /// Runs the node until then, and at least once: sends what had to wait for the rate, hears who misses something, and repairs it.
-    /// It ends early only when the node cannot go on, which [`Publisher::next`] tells.
+    /// Runs the node until then, at least one turn: sends what had to wait for the rate, and receives and answers NAKs. Returns early
+    /// only if the node cannot go on, which [`Publisher::next`] reports.
     pub fn run_until(&mut self, until: Instant) {
         loop {
             self.node.turn(Some(until));
@@ -131,8 +130,8 @@ impl Publisher {
         }
     }
 
-    /// Runs the node, at least once, until something happens that is to be told; `None` when nothing does for this long, or the session
-    /// is over and all was told.
+    /// Runs the node, at least one turn, until there is an event; `None` if there is none within `timeout`, or the session is over and
+    /// all events were taken.
     pub fn next(&mut self, timeout: Duration) -> Option<Published> {
         let until = Instant::now().checked_add(timeout);
         loop {
@@ -145,7 +144,7 @@ impl Publisher {
         }
     }
 
-    /// What was counted.
+    /// The counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.node.count();
@@ -176,5 +175,5 @@ impl Publisher {
     }
 }
 
-/// Bytes that leave at once at most.
+/// The most bytes that leave at once.
 const TRAIN: usize = 64 << 10;

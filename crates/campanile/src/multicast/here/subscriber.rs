@@ -1,4 +1,4 @@
-//! A subscriber that its caller runs.
+//! A subscriber that runs in its caller's thread.
 
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ use crate::multicast::subscriber::{self, Received};
 ///
 /// # Order of calls
 ///
-/// [`Subscriber::next`] as long as there is something to wait for. Nothing is received, and no repair asked for, between calls: see the
-/// [module](super). Dropping a subscriber ends it at once.
+/// Call [`Subscriber::next`] as long as there is something to wait for. Nothing is received, and no repair requested, between calls:
+/// see the [module](super). Dropping a subscriber ends it at once.
 ///
 /// # Bounds
 ///
-/// Those of a [`Subscriber`](subscriber::Subscriber) with a thread.
+/// As for a [`Subscriber`](subscriber::Subscriber) with a thread.
 #[derive(Debug)]
 pub struct Subscriber {
     subscriber: subscriber::Subscriber,
     node: Here,
-    /// What was taken since the node was last run.
+    /// How many events were taken since the node was last run.
     taken: u32,
 }
 
@@ -39,9 +39,9 @@ impl Subscriber {
         Ok(Subscriber { subscriber, node, taken: 0 })
     }
 
-    /// What came next; runs the node until there is something. `None` when nothing comes for this long, or nothing more will.
+    /// The next event; runs the node until there is one. `None` if there is none within `timeout`, or there will be no more.
     ///
-    /// Where something is there already the node is run for every 32nd event only.
+    /// While events are there already, the node is run only for every 32nd.
     pub fn next(&mut self, timeout: Duration) -> Option<Received> {
         if self.taken == TAKEN_MAX {
             self.taken = 0;
@@ -64,19 +64,18 @@ impl Subscriber {
         }
     }
 
-    /// What has come, if anything has.
+    /// The next event, if there is one already.
     pub fn try_next(&mut self) -> Option<Received> {
         self.next(Duration::ZERO)
     }
 
-    /// Wants nothing more of a source. Its packets are ignored until it has been silent for the option `expiry`, a minute at
-    /// least.
+    /// Leaves a source. Its packets are ignored until it has been silent for the option `expiry`, at least a minute.
     pub fn leave(&mut self, tsi: Tsi) {
         self.subscriber.leave(tsi);
         self.node.turn_now();
     }
 
-    /// What was counted.
+    /// The counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.node.count();
@@ -84,5 +83,5 @@ impl Subscriber {
     }
 }
 
-/// Events that are taken at most until the node is run again: the rest of a burst does not hold up what is due.
+/// The most events that are taken before the node is run again, so that a burst does not hold up what is due.
 const TAKEN_MAX: u32 = 32;

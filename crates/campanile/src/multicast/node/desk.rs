@@ -1,4 +1,4 @@
-//! Where a source takes reports and answers them.
+//! How a source takes reports and answers them.
 
 use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
@@ -13,8 +13,8 @@ use crate::multicast::report::{Receipt, ReceiverId, Report};
 
 /// Takes the reports of one session.
 ///
-/// It asks for reports at intervals that keep those of the whole group under [`REPORTS_A_SECOND`], and knows at most
-/// [`RECEIVERS_MAX`] receivers by name; what others say is counted.
+/// It asks for reports at intervals that keep the whole group under [`REPORTS_A_SECOND`], and tracks at most [`RECEIVERS_MAX`]
+/// receivers; reports of others are only counted.
 #[derive(Debug)]
 pub(crate) struct Desk {
     session: Session,
@@ -24,7 +24,7 @@ pub(crate) struct Desk {
     reports: u64,
     forged: u64,
     put_off: u64,
-    /// Reports to other sources of this host, which a raw socket hears, too.
+    /// Reports to other sources on this host, which a raw socket receives, too.
     others: u64,
 }
 
@@ -59,8 +59,8 @@ impl Desk {
         Some(report)
     }
 
-    /// Answers a report, whose receiver is to report again after `interval`, or when the whole group lets it. False when the application
-    /// cannot be told of it, or too much waits: then it is not answered, and comes again.
+    /// Answers a report. Its receiver is to report again after `interval`, or earlier if the size of the group allows. Returns `false`
+    /// if the application has no room for the report, or too many receipts wait: then it is not answered, and is repeated.
     pub(super) fn answer(
         &mut self,
         arrival: &Arrival,
@@ -88,7 +88,7 @@ impl Desk {
         true
     }
 
-    /// Calls all receivers of a group to report from now on, each within `interval`.
+    /// Asks all receivers of a group to report from now on, each within `interval`.
     pub(super) fn call(&mut self, group: IpAddr, interval: Duration) {
         let call = Receipt {
             cookie: self.cookie,
@@ -122,20 +122,20 @@ impl Desk {
         counts.set(Counter::Receivers, self.known.len() as u64);
     }
 
-    /// When a receiver is to report again.
+    /// After what time a receiver is to report again.
     fn interval(&self) -> Duration {
         let group = Duration::from_secs(self.known.len() as u64) / REPORTS_A_SECOND;
         group.max(INTERVAL_MIN)
     }
 }
 
-/// Reports that come from the whole group, however large it is.
+/// The most reports a second of the whole group, however large it is.
 const REPORTS_A_SECOND: u32 = 20;
-/// How often a single receiver reports.
+/// The shortest interval of a single receiver.
 const INTERVAL_MIN: Duration = Duration::from_millis(500);
-/// Receivers that are known by name.
+/// The most receivers that are tracked.
 const RECEIVERS_MAX: usize = 4096;
-/// Receipts that wait to be sent.
+/// The most receipts that wait to be sent.
 const RECEIPTS_MAX: usize = 256;
 
 #[cfg(test)]

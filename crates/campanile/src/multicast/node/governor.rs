@@ -1,26 +1,26 @@
-//! The rate that receivers take, found by what they report.
+//! Finds the rate that the receivers can take, from their reports.
 //!
-//! A report says which packet a receiver heard last, how many it has heard, and how much its buffers still take. From these follow two
-//! limits. What was lost says when the way is full: the rate grows until something is lost, falls to what came through, and grows again
-//! by small steps. What the buffers take says when a receiver is behind, before anything is lost.
+//! A report says which packet a receiver got last, how many it got, and how much room its buffers have. This gives two limits. Loss
+//! shows that the path is full: the rate grows until something is lost, falls to what came through, and grows again in small steps. The
+//! buffers' room shows that a receiver is behind before anything is lost.
 //!
-//! A machine with more to do than processors leaves a receiver's socket unread for longer than it takes to fill it, at a rate that is right
-//! otherwise. So no more is under way than the socket holds, beside what the way itself does.
+//! An overloaded machine may leave a receiver's socket unread for longer than it takes to fill, at a rate that is right otherwise. So
+//! no more is in flight than the socket and the path itself hold.
 //!
-//! A report says, too, from which packet on the receiver may need repair. New data are held back before they push that out of the
-//! window, whatever the rate; repairs are not.
+//! A report also says which is the first packet that the receiver may need repaired. New data that would push that packet out of the
+//! window are held back, whatever the rate; repairs are not.
 //!
-//! Judgement is passed in rounds. A round is over when each receiver has heard what was sent after it began, so that it tells of this
-//! rate and of no other, however long the way is, and heard so much of it that what chance loses is told from what the rate loses; at
-//! once when somebody loses far more than that.
+//! The rate is judged in rounds. A round is over when each receiver has got packets that were sent after it began, so that its reports
+//! are about this rate however long the path is, and enough of them to tell loss caused by the rate from chance; or at once when a
+//! receiver loses far more than chance explains.
 //!
-//! A loss that a lower rate does not lessen is the link's and not ours: from then on it counts as given. That is found out by a trial and
-//! never by getting used to it: what the rate loses would be taken for the link's, little by little. A trial goes far down and stays there
-//! for two rounds: what another session on the same way loses for us ends when that one has gone back, too. Whatever a trial shows, what is
-//! lost at its end is what the links lose.
+//! Loss that does not fall with the rate is the link's own: from then on it counts as given. Only a trial can show that, never gradual
+//! adaptation, which would bit by bit take loss caused by the rate for the link's. A trial lowers the rate far and keeps it there for
+//! two rounds, so that loss caused by another session on the same path ends, too, once that session has slowed down. Whatever a trial
+//! shows, the loss at its end is the links' own.
 //!
-//! Links that lose packets in runs lose much in one round and nothing in the next, and what they lose at a lower rate says little. So a rate
-//! that was lowered far below the last limit soon rises again: the limit is where something is lost twice.
+//! Links that lose packets in runs lose much in one round and nothing in the next, so their loss at a lower rate says little. Therefore
+//! a rate that was lowered far below the last limit soon rises again: a limit is believed when loss occurs there twice.
 
 mod listener;
 
@@ -44,61 +44,62 @@ pub(crate) struct Governor {
     floor: f64,
     ceiling: f64,
     packet_len: f64,
-    /// The rate that the ways take.
+    /// The rate that the paths can take.
     rate: f64,
-    /// The rate that was the last to lose something, and rounds without loss at a greater one, or as if there had been; `None` before that.
+    /// Rounds without loss at a greater rate than `full`, or the number that the rate is to grow as after; `None` before the first
+    /// limit. `full` is the rate at the last loss.
     clean: Option<u32>,
     full: f64,
-    /// What came through when something was lost last, trials aside.
+    /// The rate that came through at the last loss, trials aside.
     through: f64,
     listeners: HashMap<ReceiverId, Listener>,
-    /// Listeners that have yet to hear of this round.
+    /// Listeners whose reports do not say enough about this round yet.
     behind: usize,
-    /// Somebody has reported since the listeners were looked at: once a turn, however many reports it brings.
+    /// There were reports since the listeners were looked at, which is done once a turn, however many reports it brings.
     has_news: bool,
-    /// What had been sent when the rate was asked for last.
+    /// What had been sent when the rate was last asked for.
     sent: Sent,
-    /// Packets that may be sent from the first one on that somebody needs.
+    /// How many packets may be sent, counted from the first one that a receiver needs.
     window: u64,
-    /// What the smallest socket of a receiver holds, in bytes.
+    /// What the smallest socket buffer of a receiver holds, in bytes.
     socket: f64,
-    /// The first packet that would find no room somewhere, or push out of the window what somebody needs.
+    /// The first packet that some receiver has no room for, or that would push a packet that it needs out of the window.
     room_end: u64,
     shortage: Option<Shortage>,
     round: Round,
     trial: Option<Trial>,
-    /// The rate was lowered for a loss since somebody asked.
+    /// The rate was lowered for a loss since [`Governor::take_lowered`] was called.
     was_lowered: bool,
-    /// When those that are silent are looked for.
+    /// When silent listeners are looked for next.
     sweep_at: Instant,
     heard_at: Instant,
 }
 
-/// What was sent, in all.
+/// What was sent in all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sent {
     /// Original data packets.
     pub(crate) packets: u64,
-    /// Bytes that counted for the rate.
+    /// Bytes, counted as for the rate.
     pub(crate) bytes: u64,
 }
 
-/// What a report tells of all that was sent.
+/// What a report says, in terms of everything that was sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Told {
     /// Packets before the first one that its receiver needs.
     pub(crate) passed: u64,
-    /// Packets up to the last one that it heard.
+    /// Packets sent up to the last one that it got.
     pub(crate) said: u64,
-    /// How long ago that one was sent at least.
+    /// At least how long ago that one was sent.
     pub(crate) age: Duration,
 }
 
-/// There is no room for more: packets leave one by one.
+/// There is no room: packets leave one by one, at the floor.
 #[derive(Debug, Clone, Copy)]
 struct Shortage {
     sent_max: u64,
-    /// When the floor lets another one through.
+    /// When the floor rate allows the next one.
     next_at: Instant,
 }
 
@@ -108,7 +109,7 @@ struct Round {
     sent: Sent,
 }
 
-/// What was sent in a second of a round.
+/// What was sent per second in a round.
 #[derive(Debug, Clone, Copy)]
 struct Achieved {
     /// Bytes in all.
@@ -117,16 +118,16 @@ struct Achieved {
     packets: f64,
 }
 
-/// A rate that was lowered for a loss, to see whether that helps.
+/// A lowered rate, to see whether that lessens a loss.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
     /// The rate to go back to if the loss is the link's.
     rate: f64,
-    /// What was lost at last.
+    /// The latest loss.
     excess: f64,
     /// Rounds that lost too much.
     rounds: u8,
-    /// The rate to go on with if that helps.
+    /// The rate to go on with if lowering it helped.
     back: f64,
 }
 
@@ -138,8 +139,8 @@ impl Trial {
 }
 
 impl Governor {
-    /// A session that begins now with the rate `initial`. `packet_len` is what a packet counts for rates. `window` packets may be sent from
-    /// the first one on that a receiver needs.
+    /// A session that begins now with the rate `initial`. `packet_len` is what a packet counts for rates. `window` packets may be sent,
+    /// counted from the first one that a receiver needs.
     pub(super) fn new(
         now: Instant,
         bounds: RangeInclusive<u64>,
@@ -148,7 +149,7 @@ impl Governor {
         window: u64,
     ) -> Self {
         Governor {
-            // A floor below a byte a second is written in bits.
+            // A floor of less than 8 bits a second would be 0 bytes.
             floor: (*bounds.start()).max(1) as f64,
             ceiling: *bounds.end() as f64,
             packet_len: packet_len as f64,
@@ -194,27 +195,28 @@ impl Governor {
         let room = (report.headroom as f64 / self.packet_len) as u64;
         let behind = said.saturating_sub(passed);
         listener.room_end = said.saturating_add(room.min(self.window.saturating_sub(behind)));
-        // A receiver that reports the same again and again hears no more than a silent one.
+        // A receiver that repeats the same report gets no more than a silent one.
         if listener.last_heard_at() == now || said >= self.sent.packets {
             self.heard_at = now;
         }
         self.has_news = true;
     }
 
-    /// How often each receiver is to report: a few times in what fills a socket, within a share of the rate for all of them.
+    /// The interval at which each receiver is to report: a few times in the time that fills a socket buffer, but all together within a
+    /// share of the rate.
     pub(super) fn interval(&self) -> Duration {
         let least = (self.socket / UNREPORTED / self.rate).clamp(INTERVAL_MIN, INTERVAL_USUAL);
         Duration::from_secs_f64(self.share_interval().clamp(least, INTERVAL_MAX))
     }
 
-    /// Seconds in which the reports' share of the rate lets each receiver report once.
+    /// The interval in seconds at which all receivers' reports use up their share of the rate.
     fn share_interval(&self) -> f64 {
         let share = if self.clean.is_none() { REPORTS_SHARE_START } else { REPORTS_SHARE };
         let all = (self.rate * share).max(REPORTS_MIN);
         self.listeners.len().max(1) as f64 * REPORT_LEN / all
     }
 
-    /// The rate from now on, when so much was sent.
+    /// The rate from now on; `sent` is what was sent so far.
     pub(super) fn rate(&mut self, now: Instant, sent: Sent) -> u64 {
         self.sent = sent;
         if self.sweep_at <= now {
@@ -226,21 +228,22 @@ impl Governor {
         if self.behind == 0 && !self.listeners.is_empty() {
             self.judge(now, sent);
         }
-        // What the tightest buffer takes is used up in the time in which it can say that there is more. Repairs need some rate all the
-        // same: it may be they that make room.
+        // The room in the fullest buffer is spread over the time in which its receiver can report more. Repairs need some rate all the
+        // same: they may be what makes room.
         let room = self.room_end.saturating_sub(sent.packets) as f64 * self.packet_len;
         let horizon = self.interval().as_secs_f64() * HORIZON;
         let rate = self.rate.min((room / horizon).max(self.rate * REPAIRS_SHARE));
         rate.clamp(self.floor, self.ceiling) as u64
     }
 
-    /// Whether the rate was lowered for a loss since this was asked last: it may have been the rate's, and says nothing of the links.
+    /// Whether the rate was lowered for a loss since this was last called: that loss may have been the rate's, and says nothing about
+    /// the links.
     pub(super) fn take_lowered(&mut self) -> bool {
         std::mem::take(&mut self.was_lowered)
     }
 
-    /// How many packets may be sent in all, repairs aside, when so much was sent: what there is room for, and beyond that what the floor
-    /// lets through, whatever is reported.
+    /// How many packets may be sent in all, repairs aside, if `sent` were: as many as there is room for, and beyond that as many as the
+    /// floor rate allows, whatever is reported.
     pub(super) fn sent_max(&mut self, now: Instant, sent: Sent) -> u64 {
         if sent.packets < self.room_end {
             self.shortage = None;
@@ -255,12 +258,12 @@ impl Governor {
         shortage.sent_max
     }
 
-    /// When [`Governor::rate`] is to be asked again at the latest.
+    /// When [`Governor::rate`] is to be called again at the latest.
     pub(super) fn poll_timeout(&self) -> Instant {
         self.shortage.map_or(self.sweep_at, |shortage| shortage.next_at.min(self.sweep_at))
     }
 
-    /// A round is over: each receiver has told enough of it.
+    /// Ends a round, about which each receiver has reported enough.
     fn judge(&mut self, now: Instant, sent: Sent) {
         let seconds = now.since(self.round.began).as_secs_f64().max(1e-6);
         let achieved = Achieved {
@@ -282,17 +285,17 @@ impl Governor {
         self.behind = self.listeners.len();
     }
 
-    /// Goes back to a little less than came through; when that does not help, far below it, to stay there.
+    /// Lowers the rate to a little less than came through; when that does not help, far below that, where it stays for the trial.
     fn lower(&mut self, achieved: f64, excess: f64, trial: Option<Trial>) {
         let rate = self.rate;
         let through = rate.min(achieved) * (1.0 - excess);
-        // Far below what came through when something was lost last this may be bad luck: it is the limit if it is met again.
+        // Far below what came through at the last loss this may be bad luck; it is the limit only if it occurs again.
         let is_doubted = trial.is_none() && achieved < self.through * MET;
         if trial.is_none() {
             self.through = through;
         }
         let mut trial = trial.unwrap_or(Trial { rate, excess, rounds: 0, back: 0.0 });
-        // What lost far more than this is no rate to go back to.
+        // A rate that lost far more than this one is not one to go back to.
         if excess < trial.excess * PERSISTS {
             trial.rate = rate;
         }
@@ -306,33 +309,33 @@ impl Governor {
         (self.clean, self.full) = (Some(if is_doubted { DOUBTED } else { 0 }), achieved);
     }
 
-    /// Goes back to a rate from one that no way is overrun by: what was lost there is the links' own.
+    /// Ends a trial at a rate that overruns no path: what was lost there is the links' own.
     fn end_trial(&mut self, rate: f64) {
         self.listeners.values_mut().for_each(Listener::acquit);
         self.rate = rate;
     }
 
-    /// Goes on to a greater rate, and not far beyond what comes through: what does not waits in a queue, or will be lost; and a rate that
-    /// is not used tells nothing.
+    /// Raises the rate, but not far beyond what comes through, since the rest waits in a queue or will be lost; and a rate that is not
+    /// used shows nothing.
     fn raise(&mut self, achieved: Achieved) {
         let through = self.listeners.values().filter_map(Listener::through).fold(f64::INFINITY, f64::min);
-        // Of all that was sent, repairs included, as much came through as of the original data.
+        // The share that came through of everything sent, repairs included, is taken to be that of the original data.
         let share = (through / achieved.packets).min(1.0);
         let is_used = achieved.bytes >= self.rate * FLOWING;
         let growth = 1.0 + self.growth();
         let reach = if self.clean.is_none() { growth } else { REACH };
         let raised = (self.rate * growth).min(achieved.bytes * share * reach).min(self.ceiling);
         self.rate = self.rate.max(raised);
-        // What does not come through as fast as it is sent fills a queue: the limit is near. A rate that is not used is not found by
-        // doubling it.
+        // If packets come through more slowly than they are sent, a queue fills: the limit is near. And doubling a rate that is not
+        // used finds nothing.
         self.clean = match self.clean {
             None if share < FLOWING || !is_used => Some(0),
             clean => clean.map(|rounds| rounds + u32::from(achieved.bytes > self.full)),
         };
     }
 
-    /// The part by which a round without loss lets the rate grow. A way that loses much anyway is not spoilt by a greater step, and is
-    /// told from one that is full by nothing less.
+    /// The part by which the rate grows after a round without loss. On a path that loses much anyway a larger step does little harm,
+    /// and a smaller one would not show whether the path is full.
     fn growth(&self) -> f64 {
         let least = GROWTH_MIN.max(self.given() * GIVEN_GROWN);
         let growth = |rounds| least * (f64::from(rounds) / GROWTH_DOUBLES).exp2();
@@ -344,8 +347,8 @@ impl Governor {
         self.listeners.values().map(Listener::given).fold(0.0, f64::max)
     }
 
-    /// What loss is to be told from chance. The less the rate grows, the less is lost when that was too much, and the closer is to be
-    /// looked; the more listeners there are, the oftener one of them has bad luck: the greatest of n draws lies about sqrt(2 ln n)
+    /// Which loss counts as more than chance. The less the rate grows, the less is lost when that was too much, so the smaller a loss
+    /// counts. The more listeners there are, the more often one of them has bad luck: the greatest of n draws is about sqrt(2 ln n)
     /// deviations out.
     fn doubt(&self) -> Doubt {
         let least = self.given() * GIVEN_SEEN;
@@ -360,17 +363,17 @@ impl Governor {
         }
     }
 
-    /// Sees who is behind, and where room ends.
+    /// Updates which listeners are behind, and where room ends.
     fn look(&mut self) {
         let doubt = self.doubt();
         self.behind = self.listeners.values().filter(|listener| !listener.has_told(doubt)).count();
         if self.listeners.values().any(|listener| listener.cries(doubt)) {
             self.behind = 0;
         }
-        // By the rate and the interval that are now: they may have changed since a receiver that reports seldom was heard.
+        // By the present rate and interval, which may have changed since a receiver that reports rarely did so.
         let unreported = self.rate * self.share_interval() * UNREPORTED;
         let room_end = |listener: &Listener| {
-            // What has left for it is on its way, or in its socket, which fills while nobody reads it.
+            // What was sent to it is in flight, or in its socket buffer, which fills while it is not read.
             let under_way = self.rate * listener.lag.as_secs_f64() + listener.socket.max(unreported);
             listener.room_end.min(listener.said().saturating_add((under_way / self.packet_len) as u64))
         };
@@ -378,7 +381,7 @@ impl Governor {
         self.socket = self.listeners.values().map(|listener| listener.socket).fold(f64::INFINITY, f64::min);
     }
 
-    /// Goes on without those that hear nothing any more; when nobody reports, ever more slowly.
+    /// Forgets listeners that get nothing any more; when nobody reports, halves the rate each time.
     fn sweep(&mut self, now: Instant) {
         self.sweep_at = now + SWEEP;
         let patience = PATIENCE.max(self.interval() * 4);
@@ -391,62 +394,62 @@ impl Governor {
     }
 }
 
-/// What the rate grows by in a round: twofold until the first loss, or the first sign of a queue; from then on by a little, so that a
-/// limit is crossed by 1 or 2 %, which beyond the rate that lost something doubles every so many rounds: a limit that is far away is found
-/// in a second.
+/// By how much the rate grows in a round: it doubles until the first loss, or the first sign of a queue; from then on it grows a
+/// little, so that a limit is exceeded by 1 or 2 %. Beyond the rate that last lost something the step doubles every `GROWTH_DOUBLES`
+/// rounds, so that a limit far away is found within a second.
 const GROWTH_START: f64 = 1.0;
 const GROWTH_MIN: f64 = 1.0 / 64.0;
 const GROWTH_DOUBLES: f64 = 3.0;
 const GROWTH_MAX: f64 = 0.25;
-/// The part of what came through last where a limit is met again; and as after how many rounds without loss the rate goes on from a lower
-/// one: by an eighth.
+/// A loss at no less than this part of what came through last confirms the limit; after one below it the rate grows as after `DOUBTED`
+/// rounds without loss, by an eighth.
 const MET: f64 = 0.85;
 const DOUBTED: u32 = 9;
-/// The share of the rate that is sent where it is the limit, and the share of that which comes through in time where no queue grows. At
-/// twice the limit it is a half, and reports are not that punctual.
+/// The rate counts as used if at least this share of it is sent, and a queue as not growing if at least this share of that comes
+/// through in time. At twice the limit half comes through, and reports are not very punctual.
 const FLOWING: f64 = 0.75;
 /// How far a rate goes beyond what comes through.
 const REACH: f64 = 1.0 + GROWTH_MAX;
-/// The part of what came through that is sent after a loss, so that queues empty, and there is room for those who have less.
+/// The part of what came through that is sent after a loss, so that queues empty, and sessions that have less get room.
 const BACK: f64 = 0.9;
-/// A loss that is borne.
+/// The bounds of the loss that is tolerated.
 const TOLERANCE_MIN: f64 = 0.01;
 const TOLERANCE_MAX: f64 = 0.05;
-/// The same while the rate still doubles: what is too much then loses a third, and what is less is a link's, or another's that is to give
-/// way.
+/// The loss that is tolerated while the rate still doubles: a rate beyond the limit then loses a third; a smaller loss is a link's, or
+/// caused by another session that is to give way.
 const TOLERANCE_START: f64 = 0.25;
-/// A loss that is judged is many times what is borne: of what the rate grows by, and of what it was lowered for.
+/// The loss that is tolerated, as a part of what a step that is too large would lose, and of what the rate was lowered for.
 const GROWTH_SEEN: f64 = 1.0 / 6.0;
 const TRIAL_SEEN: f64 = 1.0 / 4.0;
-/// The part of what the worst link loses that a step may lose, and that is borne.
+/// The least step, and the least loss that is tolerated, as parts of what the worst link loses.
 const GIVEN_GROWN: f64 = 1.0 / 4.0;
 const GIVEN_SEEN: f64 = 1.0 / 8.0;
-/// Standard deviations that are chance, with one listener.
+/// How many standard deviations count as chance, with one listener.
 const DEVIATIONS: f64 = 2.5;
-/// The rounds of a trial, in which a loss has to stay; the part of what came through that is sent from the second one on.
+/// The rounds of a trial through which a loss must persist; the part of what came through that is sent from the second one on.
 const TRIALS: u8 = 3;
 const DEPTH: f64 = 0.5;
-/// Intervals for which a socket is to last. Where they are longer it is taken to last all the same: else many receivers, each of which
-/// reports seldom, would hold the rate down.
+/// For how many report intervals a socket buffer is to last. With longer intervals it is assumed to last that long, too: otherwise many
+/// receivers, each reporting rarely, would hold the rate down.
 const UNREPORTED: f64 = 4.0;
-/// Intervals in which what the buffers take is used up.
+/// Over how many report intervals the room in the buffers is spread.
 const HORIZON: f64 = 2.0;
-/// The part of the rate that stays for repairs when there is no room for new data.
+/// The part of the rate that is left for repairs when there is no room for new data.
 const REPAIRS_SHARE: f64 = 0.25;
-/// The share of the rate that all reports together may take, the same while it still doubles, so that many receivers do not hold that up,
-/// or so many bytes a second if that is more; and what one takes.
+/// The share of the rate that all reports together may take; the same while the rate still doubles, which many receivers would
+/// otherwise slow down; the least for all reports in bytes a second; and the bytes of one report.
 const REPORTS_SHARE: f64 = 0.01;
 const REPORTS_SHARE_START: f64 = 0.04;
 const REPORTS_MIN: f64 = 250.0 * REPORT_LEN;
 const REPORT_LEN: f64 = 120.0;
-/// Seconds. The usual ones are short enough to judge a round by; shorter ones cost processor time.
+/// In seconds. The usual interval is short enough to judge a round by; shorter ones cost processor time.
 const INTERVAL_MIN: f64 = 0.001;
 const INTERVAL_USUAL: f64 = 0.005;
 const INTERVAL_MAX: f64 = 60.0;
-/// How long a receiver may hear nothing, or nobody report.
+/// How long a receiver may get nothing new, or all may be silent.
 const PATIENCE: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_millis(200);
-/// Receivers that are heeded.
+/// The most receivers that are considered.
 const LISTENERS_MAX: usize = 4096;
 
 #[cfg(test)]

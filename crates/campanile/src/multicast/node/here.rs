@@ -1,4 +1,4 @@
-//! A node that its caller runs.
+//! A node that runs in its caller's thread.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::multicast::counts::CountBoard;
 use crate::multicast::links::{Sockets, Way};
 use crate::multicast::options::Options;
 
-/// A node without a thread, for one seat: it does something only while it is called. It belongs to the thread that made it.
+/// A node without a thread, for one seat: it works only while it is called. It belongs to the thread that made it.
 pub(in crate::multicast) struct Here {
     running: Running,
     is_over: bool,
 }
 
 impl Here {
-    /// Makes a node for a receiver, which is told what its sockets hold.
+    /// Makes a node for a receiver; the argument of `seat` is how many bytes its sockets' receive buffers hold.
     pub(in crate::multicast) fn of_receiver<S: Seat + 'static>(
         options: &Options,
         seat: impl FnOnce(u32) -> S + Send + 'static,
@@ -56,8 +56,8 @@ impl Here {
         Ok((node, Here { running, is_over: false }))
     }
 
-    /// Runs the node until something comes, or something is due, or it is `until`. A node that cannot go on does nothing: its seat has
-    /// told the application.
+    /// Runs the node until something comes, something is due, or `until`. A node that cannot go on does nothing: its seat has told the
+    /// application.
     pub(in crate::multicast) fn turn(&mut self, until: Option<Instant>) {
         if self.is_over {
             return;
@@ -74,12 +74,12 @@ impl Here {
         self.turn(self.running.past());
     }
 
-    /// The node cannot go on.
+    /// Whether the node cannot go on.
     pub(in crate::multicast) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Writes down what was counted.
+    /// Publishes the counters.
     pub(in crate::multicast) fn count(&self) {
         self.running.publish_counts();
     }

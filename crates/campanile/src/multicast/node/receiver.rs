@@ -1,4 +1,4 @@
-//! A receiver at its node: the machine, who takes what it delivers, and the reporter.
+//! A receiver's seat: the state machine, the sink for what it delivers, and the reporter.
 
 use std::io;
 use std::net::IpAddr;
@@ -19,38 +19,38 @@ use crate::multicast::report::ReceiverId;
 
 /// Takes what a receiver delivers.
 pub(crate) trait Sink {
-    /// Takes what the application commands.
+    /// Handles the application's commands.
     fn handle_commands(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter);
     /// Whether there is room for an event.
     fn is_ready(&mut self) -> bool;
-    /// Takes an event; there is room for it.
+    /// Takes an event; there must be room for it.
     fn take(&mut self, event: Event<'_>);
-    /// There are no more events for this turn, or no more room.
+    /// Called when there are no more events in this turn, or no more room.
     fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter);
-    /// A source knows the final standing that was reported.
+    /// A source has acknowledged a final standing.
     fn acknowledge(&mut self, tsi: Tsi);
-    /// Bytes that still find room on the way to the application.
+    /// Room on the way to the application, in bytes.
     fn headroom(&self) -> usize;
     /// Tells the application that the node cannot go on.
     fn fail(&mut self, error: &io::Error);
 }
 
-/// A receiver at its node.
+/// A receiver's seat.
 #[derive(Debug)]
 pub(crate) struct ReceiverSeat<S> {
     machine: Receiver,
     reporter: Reporter,
     sink: S,
-    /// Sources that know their final standing, and of which the application does not know that yet.
+    /// Sources that have acknowledged a final standing, which the application was not told yet.
     acknowledged: Vec<Tsi>,
-    /// The only sources to hear; any if there is none. A system may hand over what another socket joined for.
+    /// The only sources to receive from; any if empty. A system may deliver packets that only another socket joined for.
     sources: Vec<IpAddr>,
-    /// The interface that the last train came in by.
+    /// The interface that the last train arrived on.
     interface: u32,
 }
 
 impl<S: Sink> ReceiverSeat<S> {
-    /// A receiver by this name, whose sockets hold so many bytes.
+    /// A receiver with this id, whose sockets' receive buffers hold `held` bytes.
     pub(crate) fn new(
         options: &Options,
         receiver: ReceiverId,
@@ -82,7 +82,7 @@ impl<S: Sink> ReceiverSeat<S> {
 
     fn take_receipt(&mut self, now: Instant, arrival: &Arrival, datagram: &[u8]) {
         if let Some(tsi) = self.reporter.take(now, arrival.path.from.ip(), datagram) {
-            // At most once for each source that is reported to, of which there is a bounded number.
+            // At most once for each source that is reported to, whose number is bounded.
             self.acknowledged.push(tsi);
         }
     }
@@ -99,8 +99,8 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
             return;
         }
         self.interface = arrival.path.interface;
-        // A source speaks to the group; to one receiver alone it says receipts only. Where the system does not tell the address,
-        // there are none but these two.
+        // A source sends to the group; to a single receiver it sends only receipts. If the system does not report the destination
+        // address, it is one of the two.
         let to = arrival.path.to;
         let is_for_group = to.is_multicast() || to.is_unspecified();
         let is_receipt = |datagram: &[u8]| PrivateType::of(datagram) == Some(PrivateType::Downstream);
@@ -200,6 +200,6 @@ impl<S: Sink> Seat for ReceiverSeat<S> {
     }
 }
 
-/// How long receivers in bulk that join late ask for the front of a session alone: it says what the session brings, and much of that may
-/// be there. A front that is lost again and again does not hold up the rest for good.
+/// How long bulk receivers that join late ask only for the front of a session: it says what the session brings, much of which may be
+/// there already. The limit keeps a front that is lost again and again from holding up the rest.
 const FRONT: Duration = Duration::from_secs(1);

@@ -16,24 +16,24 @@ use crate::multicast::diary::SourceEntry;
 use crate::multicast::random::{self, Rng};
 use crate::multicast::report::{Receipt, ReceiverId, Report, loss_percent};
 
-/// Reports to every source that it was told of.
+/// Reports to every source that was found.
 ///
-/// The source says when the next report is wanted. A final standing is reported until the source has said that it knows.
+/// The source says when it wants the next report. A final standing is reported until the source acknowledges it.
 #[derive(Debug)]
 pub(crate) struct Reporter {
     receiver: ReceiverId,
-    /// Bytes that its sockets hold.
+    /// Bytes that its sockets' receive buffers hold.
     held: u32,
     destination_port: u16,
     subjects: HashMap<Tsi, Subject>,
-    /// Sources at a time.
+    /// The most sources at a time.
     limit: usize,
     rng: Rng,
     next: Instant,
     sent: u64,
 }
 
-/// A source, and what it is to be told.
+/// A source, and what is to be reported to it.
 #[derive(Debug)]
 struct Subject {
     source: IpAddr,
@@ -43,13 +43,13 @@ struct Subject {
     /// When the next report is due.
     due: Instant,
     interval: Duration,
-    /// In what time the first report is wanted, if the source has called for it.
+    /// Within what time the source wants the first report, if it has called for reports.
     called: Option<Duration>,
-    /// Receivers in the group, as far as the source says.
+    /// Receivers in the group, according to the source.
     receivers: u32,
     /// Reports since the last receipt.
     unanswered: u32,
-    /// The source knows the final standing, or will never know it.
+    /// The source has acknowledged the final standing, or never will.
     is_known: bool,
 }
 
@@ -67,7 +67,7 @@ impl Reporter {
         }
     }
 
-    /// What was heard of each source.
+    /// What was received of each source.
     pub(super) fn sources(&self) -> Vec<SourceEntry> {
         let entry = |(tsi, subject): (&Tsi, &Subject)| SourceEntry {
             tsi: tsi.to_string(),
@@ -83,9 +83,9 @@ impl Reporter {
         self.sent
     }
 
-    /// A source was found.
+    /// Adds a source that was found.
     pub(super) fn begin(&mut self, tsi: Tsi, source: IpAddr, interface: u32) {
-        // Those that have said all go first when there is no room; then there is one that can be spared.
+        // If there is no room, a source that needs no more reports is removed.
         if self.subjects.len() >= self.limit.max(1) {
             let spare = |subject: &Subject| subject.is_known || subject.progress.is_none();
             let gone = self.subjects.iter().find(|(_, subject)| spare(subject)).map(|(tsi, _)| *tsi);
@@ -107,8 +107,7 @@ impl Reporter {
         self.subjects.insert(tsi, subject);
     }
 
-    /// Looks at what came in together, for the sake of the loss that is reported. It is looked up again only where another source
-    /// begins.
+    /// Looks at datagrams that arrived together, to count what is reported as lost. The source is looked up only when it changes.
     pub(super) fn hear<'a>(&mut self, datagrams: impl Iterator<Item = &'a [u8]>) {
         let mut latest: Option<(Tsi, Option<&mut Subject>)> = None;
         for datagram in datagrams {
@@ -123,7 +122,7 @@ impl Reporter {
         }
     }
 
-    /// The application has got further.
+    /// Sets how far the application has got.
     pub(crate) fn set(&mut self, now: Instant, tsi: Tsi, progress: Progress) {
         let Some(subject) = self.subjects.get_mut(&tsi) else { return };
         let was_final = subject.progress.is_some_and(|before| before.standing.is_final());
@@ -133,7 +132,7 @@ impl Reporter {
         }
         subject.progress = Some(progress);
         if is_news {
-            // All receivers of a group may come to this at one moment.
+            // All receivers of a group may get here at the same moment.
             let (spread, interval) = if progress.standing.is_final() {
                 let spread = Duration::from_millis(subject.receivers.clamp(10, 1000).into());
                 (spread, AGAIN + spread)
@@ -147,7 +146,7 @@ impl Reporter {
         }
     }
 
-    /// Takes a receipt. Returns the source, if it now knows the final standing and did not before.
+    /// Takes a receipt. Returns the source if it has just acknowledged the final standing.
     pub(super) fn take(&mut self, now: Instant, from: IpAddr, datagram: &[u8]) -> Option<Tsi> {
         let (session, receipt) = Receipt::parse(datagram)?;
         let subject = self.subjects.get_mut(&session.tsi)?;
@@ -183,7 +182,7 @@ impl Reporter {
         None
     }
 
-    /// The next report to send. `look` tells of a source for how many bytes there is room, and which packet is needed first.
+    /// The next report to send. For a source, `look` returns for how many bytes there is room, and the first packet that is needed.
     pub(super) fn poll_transmit(
         &mut self,
         now: Instant,
@@ -211,7 +210,7 @@ impl Reporter {
         self.next
     }
 
-    /// When the first report of all is due.
+    /// When the earliest report is due.
     fn earliest(&self) -> Instant {
         self.subjects.values().map(|subject| subject.due).min().unwrap_or(Instant::FAR_FUTURE)
     }
@@ -222,7 +221,7 @@ impl Subject {
         self.progress.is_some_and(|progress| !progress.standing.is_final())
     }
 
-    /// What is reported to the source; nothing before the application has said how far it is.
+    /// The report to the source; `None` before the application has set its progress.
     fn report(&self, receiver: ReceiverId, held: u32, headroom: u64, needs: Option<Seq>) -> Option<Report> {
         let (progress, heard) = (self.progress?, &self.heard);
         let (had, total) = match progress.total {
@@ -244,13 +243,13 @@ impl Subject {
         })
     }
 
-    /// A report was sent: the next one follows after the interval, until a receipt says otherwise.
+    /// Notes that a report was sent: the next one follows after the interval, unless a receipt says otherwise.
     fn reported(&mut self, now: Instant, jitter_ns: u64) {
         self.due = (now + self.interval).plus_nanos(jitter_ns);
         self.unanswered += 1;
         let is_final = !self.is_joined();
         if is_final && self.unanswered == FINAL_TRIES {
-            // The source has gone.
+            // The source is gone.
             (self.is_known, self.due) = (true, Instant::FAR_FUTURE);
         } else if self.unanswered >= PATIENCE {
             let most = if is_final { AGAIN_MAX } else { INTERVAL_MAX };
@@ -259,17 +258,17 @@ impl Subject {
     }
 }
 
-/// How often a receiver reports until the source says how often.
+/// The interval of reports until the source sets another.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Reports without a receipt, after which they become ever more seldom.
+/// After this many reports without a receipt the interval grows.
 const PATIENCE: u32 = 8;
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(600);
-/// How soon a final report is repeated, at first and at last. A fifth of all packets may be lost each way, and the source lingers
-/// for seconds only: eight tries within two of them fail once in thousands of times.
+/// How soon a final report is repeated, at first and at most. A fifth of all packets may be lost each way, and the source lingers for
+/// only a few seconds: eight tries within two seconds fail once in thousands of times.
 const AGAIN: Duration = Duration::from_millis(200);
 const AGAIN_MAX: Duration = Duration::from_secs(3);
-/// Final reports without a receipt, after which the source is taken to have gone: most of a minute of them.
+/// After this many final reports without a receipt the source counts as gone: they take most of a minute.
 const FINAL_TRIES: u32 = 24;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a node does in a turn, and the loop of its thread.
+//! A turn of a node, and the loop of its thread.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,18 +20,18 @@ use crate::multicast::links::{Links, Sockets};
 use crate::multicast::options::{InjectedLoss, Options};
 use crate::multicast::random::{self, Rng};
 
-/// What other threads ask of a node's thread.
-pub(super) enum Errand {
-    /// Take a seat in, with sockets.
+/// A request of another thread to a node's thread.
+pub(super) enum Request {
+    /// Add a seat, with its sockets.
     Seat(Box<Belongings>, Sockets, Make, SyncSender<Result<(), StartError>>),
-    /// Take the seat of this number away.
+    /// Remove the seat of this number.
     Unseat(u64, SyncSender<()>),
 }
 
 /// Makes a seat.
 pub(super) type Make = Box<dyn FnOnce(Instant) -> Result<Box<dyn Seat>, ConfigError> + Send>;
 
-/// What a node has for each seat, whoever sits there.
+/// What a node keeps for each seat, of whatever type.
 pub(super) struct Belongings {
     number: u64,
     group: SocketAddr,
@@ -53,7 +53,7 @@ impl Belongings {
     }
 }
 
-/// A seat with what belongs to it.
+/// A seat with everything that belongs to it.
 struct Place {
     seat: Box<dyn Seat>,
     links: Links,
@@ -62,14 +62,14 @@ struct Place {
     entry_at: Instant,
 }
 
-/// The engine and the seats of a node: held by its thread, or by whoever runs it without one.
+/// The engine and the seats of a node: owned by its thread, or by a [`Here`](super::Here) without one.
 pub(super) struct Running {
     engine: Engine,
     /// All sockets of the engine.
     sockets: Vec<SocketId>,
     clock: Clock,
     places: Vec<Place>,
-    /// Which place sends first: another one in each turn.
+    /// Which place sends first: a different one in each turn.
     turn: usize,
     /// Memory for trains that leave by several interfaces.
     sheets: Sheets,
@@ -92,17 +92,17 @@ impl Running {
         self.engine.waker()
     }
 
-    /// Runs until it is told to stop, or cannot go on, which the seats are told.
-    pub(super) fn run(mut self, errands: &Receiver<Errand>) {
-        if let Err(error) = self.turns(errands) {
+    /// Runs until it is told to stop, or cannot go on and has told the seats.
+    pub(super) fn run(mut self, requests: &Receiver<Request>) {
+        if let Err(error) = self.turns(requests) {
             self.fail(&error);
         }
         self.end();
     }
 
-    fn turns(&mut self, errands: &Receiver<Errand>) -> io::Result<()> {
+    fn turns(&mut self, requests: &Receiver<Request>) -> io::Result<()> {
         loop {
-            self.run_errands(errands);
+            self.run_requests(requests);
             let deadline = self.work();
             self.publish_counts();
             if self.wait(deadline)? {
@@ -111,11 +111,11 @@ impl Running {
         }
     }
 
-    /// One turn, which waits no longer than `until`. What it brought is handed over before it ends.
+    /// One turn, which waits no longer than `until`. What it brings is handed to the application before it ends.
     pub(super) fn turn(&mut self, until: Option<std::time::Instant>) -> io::Result<()> {
         if self.due() <= self.now() {
-            // The caller may be late. What has come meanwhile is taken in first: else a repair that is there would be asked for again,
-            // and a source that has spoken be given up.
+            // The caller may be late. What has arrived meanwhile is taken in first: otherwise a repair that is there would be requested
+            // again, and a source that was not silent might be given up.
             self.wait(self.past())?;
         }
         let deadline = self.work();
@@ -126,7 +126,7 @@ impl Running {
         Ok(())
     }
 
-    /// Does what is due and what is commanded, and sends what there is to send. Returns until when to wait then.
+    /// Does what is due, handles commands, and sends what there is to send. Returns until when to wait after that.
     fn work(&mut self) -> Option<std::time::Instant> {
         let now = self.now();
         for Place { seat, .. } in &mut self.places {
@@ -151,7 +151,7 @@ impl Running {
             match event {
                 Event::Train(train) => take(&mut self.places, now, &train),
                 Event::Stopped => return Ok(true),
-                // Commands are looked for in every turn; the engine counts what failed.
+                // Commands are handled in every turn; the engine counts failures.
                 Event::Woken | Event::Failed(_) | Event::Truncated { .. } => {}
             }
         }
@@ -163,7 +163,7 @@ impl Running {
         self.places.iter_mut().for_each(|place| place.seat.fail(error));
     }
 
-    /// Takes all seats away.
+    /// Removes all seats.
     pub(super) fn end(&mut self) {
         let now = self.now();
         self.publish_counts();
@@ -171,19 +171,19 @@ impl Running {
         self.places.clear();
     }
 
-    /// Publishes what was counted, for whoever asks.
+    /// Publishes the counters.
     pub(super) fn publish_counts(&self) {
         (0..self.places.len()).for_each(|at| self.counts(at).publish(&self.places[at].belongings.board));
     }
 
-    fn run_errands(&mut self, errands: &Receiver<Errand>) {
-        while let Ok(errand) = errands.try_recv() {
-            // Whoever does not wait any more needs no answer.
-            match errand {
-                Errand::Seat(belongings, sockets, make, answer) => {
+    fn run_requests(&mut self, requests: &Receiver<Request>) {
+        while let Ok(request) = requests.try_recv() {
+            // The answer fails if nobody waits for it any more.
+            match request {
+                Request::Seat(belongings, sockets, make, answer) => {
                     let _ = answer.send(self.seat(belongings, sockets, make));
                 }
-                Errand::Unseat(number, answer) => {
+                Request::Unseat(number, answer) => {
                     self.unseat(number);
                     let _ = answer.send(());
                 }
@@ -191,7 +191,7 @@ impl Running {
         }
     }
 
-    /// Takes a seat in, with sockets.
+    /// Adds a seat, with its sockets.
     pub(super) fn seat(
         &mut self,
         belongings: Box<Belongings>,
@@ -224,11 +224,12 @@ impl Running {
         is_starved
     }
 
-    /// When to look again, whatever happens.
+    /// When the next turn is due at the latest.
     fn deadline(&self, now: Instant, is_starved: bool) -> Option<std::time::Instant> {
         let mut due = self.due();
         if is_starved {
-            // What is due cannot leave. The engine's wait ends when a buffer comes free; all else is as well done a little later.
+            // What is due cannot be sent. The engine's wait ends when a buffer becomes free; everything else may be done a little
+            // later.
             due = due.max(now + STARVED);
         }
         (due != Instant::FAR_FUTURE)
@@ -236,19 +237,19 @@ impl Running {
             .flatten()
     }
 
-    /// When the first of all seats has something to do.
+    /// When the first seat has something to do.
     fn due(&self) -> Instant {
         let due =
             |place: &Place| place.seat.poll_timeout().unwrap_or(Instant::FAR_FUTURE).min(place.entry_at);
         self.places.iter().map(due).min().unwrap_or(Instant::FAR_FUTURE)
     }
 
-    /// A moment that is over, until which nobody waits.
+    /// A moment in the past: a wait until then ends at once.
     pub(super) fn past(&self) -> Option<std::time::Instant> {
         self.clock.deadline(crate::clock::Instant::default())
     }
 
-    /// Writes down how things stand at a seat, and when to do so again.
+    /// Writes a diary entry about a seat, and sets when the next is due.
     fn enter(&mut self, now: Instant, at: usize) {
         let counts = self.counts(at);
         let Place { seat, belongings, entry_at, .. } = &mut self.places[at];
@@ -284,7 +285,7 @@ impl Running {
 /// Sends what a seat has to send. Returns whether there may be more than there are buffers for.
 fn send(engine: &mut Engine, place: &mut Place, sheets: &mut Sheets, now: Instant) -> bool {
     loop {
-        // A train to the group leaves by all ways or not yet, and needs a slot for each.
+        // A train to the group leaves by all ways or waits, so it needs a slot for each.
         if engine.transmit_slots_free() < place.links.count() {
             return true;
         }
@@ -304,7 +305,7 @@ fn send(engine: &mut Engine, place: &mut Place, sheets: &mut Sheets, now: Instan
             To::There(destination) => {
                 let ttl = ttl.or(place.links.ttl(destination));
                 let transmit = Transmit { ttl, ..transmit };
-                // Alike for all ways, or a datagram for each of them.
+                // The same train for all ways, or one datagram for each of them.
                 let (len, step) = if departure.apart { (stride, stride) } else { (len, 0) };
                 let part = |at| lent.as_ref().map(|bytes| bytes.slice(at * step..at * step + len));
                 let mut ways = place.links.ways(destination);
@@ -319,7 +320,7 @@ fn send(engine: &mut Engine, place: &mut Place, sheets: &mut Sheets, now: Instan
     }
 }
 
-/// What a seat has to send, in memory that several ways share.
+/// The next departure of a seat, in memory that several ways share.
 fn poll_shared(seat: &mut dyn Seat, sheets: &mut Sheets, len: usize, now: Instant) -> Option<Departure> {
     let mut sheet = sheets.take(len);
     let departure = seat.poll_transmit(now, &mut sheet);
@@ -337,7 +338,7 @@ fn queue(slot: TransmitSlot<'_>, socket: SocketId, transmit: &Transmit, lent: Op
     }
 }
 
-/// Gives a train to the seat that it is for, without what is dropped on purpose.
+/// Passes a train to the seat that it is for, without datagrams that are dropped on purpose.
 fn take(places: &mut [Place], now: Instant, train: &Train<'_>) {
     let arrival = Arrival { socket: train.socket(), path: *train.path() };
     let stride = train.stride();
@@ -346,8 +347,8 @@ fn take(places: &mut [Place], now: Instant, train: &Train<'_>) {
         place.take(now, &arrival, stride, bytes);
         return;
     }
-    // Only sources share a socket, and what comes to them are a few short packets, which may be for different ones. What is for none
-    // of them the first one counts.
+    // Only sources share a socket, and they receive few and short packets, which may be for different ones. A packet for none of them
+    // is counted by the first.
     for datagram in train.bytes().chunks(stride.max(1)) {
         let at = places.iter().position(|place| place.seat.is_for(datagram)).unwrap_or(0);
         let Some(place) = places.get_mut(at) else { return };
@@ -415,7 +416,7 @@ impl Loss {
     }
 }
 
-/// How much later all else is done while no buffer is free to send from.
+/// How much later everything else is done while no transmit buffer is free.
 const STARVED: Duration = Duration::from_millis(1);
 
 #[cfg(test)]

@@ -2,19 +2,19 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// Pieces of memory as long as the longest train. A train is written into one and sent from there by all ways; the piece is used again
-/// once the last of them is done with it. There is at most one more of them than trains on their way.
+/// Buffers as long as the longest train. A train is written into one and sent from there by all ways; the buffer is reused once the
+/// last send is done with it. There is at most one more of them than trains in flight.
 #[derive(Debug, Default)]
 pub(super) struct Sheets(Vec<Bytes>);
 
 impl Sheets {
-    /// A sheet of `len` bytes that nobody holds; it still says what it was used for last.
+    /// A free sheet of `len` bytes, with contents left over from earlier use.
     pub(super) fn take(&mut self, len: usize) -> BytesMut {
         let free = self.0.iter().position(Bytes::is_unique).map(|at| self.0.swap_remove(at));
         free.and_then(|sheet| sheet.try_into_mut().ok()).unwrap_or_else(|| sheet(len))
     }
 
-    /// Takes a written sheet back, and gives it to be read: it is free again once that is dropped.
+    /// Takes a written sheet back, and returns it for reading: it is free again once that handle is dropped.
     pub(super) fn keep(&mut self, sheet: BytesMut) -> Bytes {
         let sheet = sheet.freeze();
         self.0.push(sheet.clone());
@@ -22,7 +22,7 @@ impl Sheets {
     }
 }
 
-/// New memory. Splitting it allocates the count of its holders once and for all; without that each use would allocate one.
+/// A new sheet. Splitting it allocates its reference count once; otherwise each use would allocate one.
 fn sheet(len: usize) -> BytesMut {
     let mut sheet = BytesMut::zeroed(len);
     drop(sheet.split_off(len));

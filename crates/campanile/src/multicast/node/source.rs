@@ -1,4 +1,4 @@
-//! A source at its node: the machine, what feeds it, and the desk that takes reports.
+//! A source's seat: the state machine, the feed of its data, and the desk that takes reports.
 
 use std::io;
 use std::time::Duration;
@@ -22,43 +22,43 @@ use crate::multicast::options::{Mode, Options, Rate};
 use crate::multicast::random;
 use crate::multicast::report::Report;
 
-/// What gives a source its data, and hears of it.
+/// Gives a source its data, and takes its events.
 pub(crate) trait Feed {
-    /// Takes what the application commands.
+    /// Handles the application's commands.
     fn handle_commands(&mut self, now: Instant, machine: &mut Source);
-    /// Tells the application what happened, as far as it takes it.
+    /// Hands events to the application, as far as it has room for them.
     fn serve(&mut self, now: Instant, machine: &mut Source);
-    /// Whether the application can be told of a report now.
+    /// Whether the application has room for a report.
     fn is_ready(&mut self) -> bool;
-    /// Tells the application of a report; it is ready.
+    /// Hands a report to the application, which must be ready.
     fn tell(&mut self, from: std::net::IpAddr, report: Report);
-    /// When it has more for a machine that has nothing to send.
+    /// When it will have more data for a machine that has nothing to send.
     fn poll_timeout(&self) -> Option<Instant>;
     /// Tells the application that the node cannot go on.
     fn fail(&mut self, error: &io::Error);
 }
 
-/// A source at its node.
+/// A source's seat.
 #[derive(Debug)]
 pub(crate) struct SourceSeat<F> {
     machine: Source,
     endpoint: Endpoint,
     feed: F,
     desk: Desk,
-    pilot: Option<Pilot>,
+    auto_rate: Option<AutoRate>,
 }
 
-/// What finds the rate, where none is said.
+/// Finds the rate, if none is configured.
 #[derive(Debug)]
-struct Pilot {
+struct AutoRate {
     governor: Governor,
-    /// When all receivers are called to report, and after what time again.
+    /// When all receivers are called to report next, and the time until the call after that.
     call_at: Instant,
     again: Duration,
 }
 
 impl<F: Feed> SourceSeat<F> {
-    /// A source that begins at once. What the machine is told is right, or the first thing that is wrong with it is told.
+    /// A source that begins at once; an error if its configuration is invalid.
     pub(crate) fn new(
         now: Instant,
         config: SourceConfig,
@@ -70,7 +70,7 @@ impl<F: Feed> SourceSeat<F> {
         let packet_len = config.packet_len as u64 + u64::from(config.pace.overhead);
         let machine = Source::new(now, config)?;
         let desk = Desk::new(endpoint.session, cookie);
-        let pilot = match rate {
+        let auto_rate = match rate {
             Rate::Fixed(_) => None,
             Rate::Auto { floor_bps, ceiling_bps } => {
                 let bounds = floor_bps / 8..=ceiling_bps / 8;
@@ -79,13 +79,13 @@ impl<F: Feed> SourceSeat<F> {
                     Kept::Elsewhere { .. } => u64::MAX,
                 };
                 let governor = Governor::new(now, bounds, machine.bytes_per_second(), packet_len, window);
-                Some(Pilot { governor, call_at: now + CALL, again: CALL })
+                Some(AutoRate { governor, call_at: now + CALL, again: CALL })
             }
         };
-        Ok(SourceSeat { machine, endpoint, feed, desk, pilot })
+        Ok(SourceSeat { machine, endpoint, feed, desk, auto_rate })
     }
 
-    /// The machine, for what is to be said to it before all else.
+    /// The machine, to prepare it before anything else.
     pub(crate) fn machine_mut(&mut self) -> &mut Source {
         &mut self.machine
     }
@@ -93,9 +93,9 @@ impl<F: Feed> SourceSeat<F> {
     fn take_report(&mut self, now: Instant, arrival: &Arrival, datagram: &[u8]) {
         let Some(report) = self.desk.read(datagram) else { return };
         let mut interval = Duration::MAX;
-        if let Some(Pilot { governor, .. }) = &mut self.pilot {
+        if let Some(AutoRate { governor, .. }) = &mut self.auto_rate {
             if let Some(said) = self.machine.packets_until(report.lead) {
-                // What is before the window is nothing that anybody could still get.
+                // Packets before the window can no longer be repaired for anybody.
                 let passed = self.machine.packets_before(report.needs).unwrap_or(0);
                 let age =
                     self.machine.sent_at(report.lead).map_or(Duration::ZERO, |sent_at| now.since(sent_at));
@@ -114,9 +114,9 @@ impl<F: Feed> SourceSeat<F> {
         Some(Departure { lent, ..Departure::of(&transmit) })
     }
 
-    /// Goes by the rate that the receivers take.
+    /// Adapts the machine to the rate that the receivers can take.
     fn steer(&mut self, now: Instant) {
-        let Some(Pilot { governor, call_at, again }) = &mut self.pilot else { return };
+        let Some(AutoRate { governor, call_at, again }) = &mut self.auto_rate else { return };
         let stats = self.machine.stats();
         let sent = Sent { packets: stats.odata, bytes: stats.bytes };
         let bytes_per_second = governor.rate(now, sent);
@@ -124,7 +124,7 @@ impl<F: Feed> SourceSeat<F> {
             self.machine.forget_losses();
         }
         self.machine.set_sent_max(now, governor.sent_max(now, sent));
-        // Steps that nobody notices are spared the machine.
+        // Steps too small to matter are not passed to the machine.
         if bytes_per_second.abs_diff(self.machine.bytes_per_second()) > self.machine.bytes_per_second() / 64 {
             self.machine.set_rate(now, bytes_per_second);
         }
@@ -161,7 +161,7 @@ impl<F: Feed> Seat for SourceSeat<F> {
         self.steer(now);
     }
 
-    /// What comes to a source is seldom, and may have made room.
+    /// A source receives rarely, and what it receives may have made room.
     fn settle(&mut self, now: Instant) {
         self.serve(now);
     }
@@ -177,14 +177,15 @@ impl<F: Feed> Seat for SourceSeat<F> {
         if let Some(departure) = self.poll_machine(now, buffer) {
             return Some(departure);
         }
-        // An event may be there to be answered before there is more to send, or the application has more.
+        // There may be an event to be answered before there is more to send, or the application may have more data.
         self.feed.serve(now, &mut self.machine);
         self.poll_machine(now, buffer)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let machine = self.machine.poll_timeout();
-        let steer = self.pilot.as_ref().map(|pilot| pilot.call_at.min(pilot.governor.poll_timeout()));
+        let steer =
+            self.auto_rate.as_ref().map(|auto_rate| auto_rate.call_at.min(auto_rate.governor.poll_timeout()));
         machine.into_iter().chain(steer).chain(self.feed.poll_timeout()).min()
     }
 
@@ -228,14 +229,14 @@ impl<F: Feed> Seat for SourceSeat<F> {
     }
 }
 
-/// A new session's identifier: drawn at random, so that publishers on one host, and those that begin at one moment, differ.
+/// A new session's identifier: drawn at random, so that publishers on one host, and those that begin at the same moment, differ.
 pub(crate) fn session(options: &Options) -> Session {
     let [a, b, c, d, e, f, high, low] = random::word().to_be_bytes();
     let port = u16::from_be_bytes([high, low]).max(1);
     Session { tsi: Tsi { gsi: Gsi([a, b, c, d, e, f]), port }, destination_port: options.data_port() }
 }
 
-/// What the machine of a session is told, going by the options.
+/// The configuration of a session's state machine, from the options.
 pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Result<SourceConfig, StartError> {
     let mtu = links::mtu(options, ways)?;
     let sending = &options.sending;
@@ -260,7 +261,7 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Resul
             ..WindowConfig::default()
         },
         spm: SpmConfig {
-            // As many as OpenPGM's sources send, where its receivers may hear.
+            // As many as OpenPGM's sources send, if its receivers may listen.
             opening: if options.mode.is_foreign() || options.mode == Mode::Stream { 3 } else { 1 },
             ambient: sending.ambient,
             heartbeat_min: sending.heartbeat,
@@ -273,7 +274,7 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Resul
     })
 }
 
-/// As [`config`], for a session whose data are `bytes` that are kept elsewhere, all of which can be repaired.
+/// As [`config`], for a session of `bytes` bytes that are kept elsewhere, all of which can be repaired.
 pub(crate) fn bulk_config(
     options: &Options,
     session: Session,
@@ -298,8 +299,8 @@ pub(crate) fn bulk_config(
     Ok(config)
 }
 
-/// The longest burst of a file at this rate: nobody waits for a single packet of it, so that at low rates several leave at a time, but
-/// no more than a small buffer on the way holds.
+/// The longest burst of a file at this rate. Nobody waits for a single packet of a file, so at low rates several leave at a time, but
+/// no more than a small buffer on the path holds.
 fn file_burst(rate: Rate) -> Duration {
     let most_bps = match rate {
         Rate::Fixed(rate_bps) => rate_bps,
@@ -308,31 +309,32 @@ fn file_burst(rate: Rate) -> Duration {
     Duration::from_nanos(BURST_LEN * 8 * 1_000_000_000 / most_bps.max(1)).clamp(BURST, FILE_BURST_MAX)
 }
 
-/// The longest burst if none is said; for files at a low rate so many bytes, or so long.
+/// The longest burst if none is configured; for files at a low rate, this many bytes, but no longer than this.
 const BURST: Duration = Duration::from_millis(2);
 const BURST_LEN: u64 = 32 << 10;
 const FILE_BURST_MAX: Duration = Duration::from_millis(10);
 
-/// How soon after the start all receivers are called to report, and how often at last.
+/// How soon after the start all receivers are called to report, and the longest time between calls.
 const CALL: Duration = Duration::from_millis(10);
 const CALL_MAX: Duration = Duration::from_secs(1);
 
-/// The part of a window that surely holds what was sent: half of it may wait, it moves on in steps, and reports take their time.
+/// The part of a window that certainly holds packets already sent: half of the window may wait to be sent, it moves on in steps, and
+/// reports take time.
 const REPAIRABLE_PERCENT: u64 = 40;
 
-/// Groups of data that are in memory at a time: several to send and several to repair.
+/// Groups of data that are in memory at a time: several to be sent and several to be repaired.
 const GROUPS: u8 = 16;
 
 impl Options {
-    /// The greatest IP packet that a source sends by its interfaces as they are now.
+    /// The largest IP packet that a source sends, by its interfaces' present MTUs.
     ///
     /// # Errors
-    /// There is no such interface, or it does not take what was asked for.
+    /// There is no such interface, or it does not take the configured size.
     pub fn mtu(&self) -> Result<u16, StartError> {
         Ok(links::mtu(self, &links::ways(self)?)?)
     }
 
-    /// The payload of a full packet of a bulk session, by its interfaces as they are now.
+    /// The payload of a full packet of a bulk session, by its interfaces' present MTUs.
     ///
     /// # Errors
     /// As [`Options::mtu`], or it leaves no room for any.

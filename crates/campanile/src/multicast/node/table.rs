@@ -1,7 +1,7 @@
 //! The nodes of this process that have sources, by the addresses that their sockets are bound to.
 //!
-//! Sources that share an address and port share a socket, and so a node: another program cannot bind the address a second time, and
-//! what comes to it is told apart by session. Only starting and ending look here.
+//! Sources that share an address and port share a socket, and so a node: the address cannot be bound a second time, and what arrives is
+//! demultiplexed by session. Only starting and ending a source use this table.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,10 +14,10 @@ struct Entry {
     thread: Arc<NodeThread>,
 }
 
-/// Every handle on a thread that stands here is made and dropped while this is held: so whoever drops the last one knows it.
+/// Handles on threads in the table are made and dropped only while it is locked, so that the last one can be recognised.
 static TABLE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
-/// Seats a source that is to have sockets at these addresses. `seat` is given the node that has one of them, with all addresses of it.
+/// Seats a source that needs sockets at these addresses. `seat` gets the node that has one of them, if any, with all its addresses.
 pub(super) fn join(
     addresses: Vec<SocketAddr>,
     seat: impl FnOnce(Option<(&Arc<NodeThread>, &[SocketAddr])>) -> Result<Node, StartError>,
@@ -38,11 +38,11 @@ pub(super) fn join(
     Ok(node)
 }
 
-/// Gives a handle on a thread back. The thread ends with its last seat, and its sockets are closed before anybody looks for them.
+/// Drops a handle on a thread. The thread ends with its last seat, and its sockets are closed before the table is unlocked.
 pub(super) fn leave(thread: Arc<NodeThread>) {
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(at) = table.iter().position(|entry| Arc::ptr_eq(&entry.thread, &thread)) else {
-        // Nobody else looks for this one.
+        // A thread that is not in the table is not shared.
         drop(table);
         return;
     };

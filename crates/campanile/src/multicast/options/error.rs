@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why an option was not taken.
+/// Why an option was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OptionError {
     /// No option has this name.

@@ -12,13 +12,13 @@ pub struct Key {
     pub unit: &'static str,
     /// What it is for, in one line.
     pub doc: &'static str,
-    /// Whom it concerns.
+    /// Which side it is for.
     pub side: Side,
     pub(super) set: fn(&mut Options, &str) -> Taken<()>,
     pub(super) show: fn(&Options) -> String,
 }
 
-/// Whom an option concerns.
+/// Which side an option is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// Publishers and subscribers.
@@ -30,13 +30,13 @@ pub enum Side {
 }
 
 impl Key {
-    /// The value of the option in `options`, as it would be given.
+    /// The value of the option in `options`, in the form in which it is given.
     #[must_use]
     pub fn value(&self, options: &Options) -> String {
         (self.show)(options)
     }
 
-    /// The value that it has when nothing else is said; empty for none.
+    /// The default value; empty for none.
     #[must_use]
     pub fn default(&self) -> String {
         self.value(&Options::default())
@@ -59,11 +59,11 @@ impl Options {
     }
 
     /// The defaults, changed by a TOML text of `name = value` lines. Values are strings as on a command line, numbers, booleans, or
-    /// lists of these. A `preset` counts before everything else.
+    /// lists of these. A `preset` is applied before everything else.
     ///
     /// # Errors
     ///
-    /// The text is no TOML, a name is no option, or a value is not taken.
+    /// The text is not TOML, a name is not an option, or a value is not accepted.
     pub fn from_toml(text: &str) -> Result<Self, OptionError> {
         let mut options = Options::default();
         options.set_toml(text)?;
@@ -89,7 +89,7 @@ impl Options {
     }
 }
 
-/// A TOML value as it would stand on a command line.
+/// A TOML value as it is written on a command line.
 fn plain(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),
@@ -103,7 +103,7 @@ fn unknown(name: &str) -> OptionError {
     OptionError::Unknown { name: name.to_owned(), nearest }
 }
 
-/// How many letters must be put in, taken out or exchanged to make one name of the other (Levenshtein).
+/// How many letters must be inserted, removed or replaced to turn one name into the other (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, x) in a.chars().take(NAME_MAX).enumerate() {
@@ -117,7 +117,7 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-/// Longer names are nobody's slip of the pen.
+/// Longer names are not typing errors.
 const NAME_MAX: usize = 64;
 
 /// The option that sets several others.

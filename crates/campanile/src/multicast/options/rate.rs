@@ -1,4 +1,4 @@
-//! The rate of what is sent: said, or found.
+//! The rate of what is sent: fixed, or found automatically.
 
 use super::values::Taken;
 use crate::amount::{rate, show_rate};
@@ -8,7 +8,7 @@ use crate::amount::{rate, show_rate};
 pub enum Rate {
     /// This rate.
     Fixed(u64),
-    /// The greatest rate between these two that the receivers take, found by what they report.
+    /// The highest rate between these two that the receivers can take, found from their reports.
     Auto {
         /// Never less than this, whatever is reported.
         floor_bps: u64,
@@ -21,7 +21,7 @@ impl Rate {
     /// Between 1 Mbit/s and 100 Gbit/s.
     pub const AUTO: Self = Rate::Auto { floor_bps: 1_000_000, ceiling_bps: 100_000_000_000 };
 
-    /// The rate to begin with. One that is to be found begins low: nobody has said yet what they take.
+    /// The rate to begin with. One that is to be found begins low, as there are no reports yet.
     #[must_use]
     pub fn initial_bps(self) -> u64 {
         match self {

@@ -562,13 +562,13 @@ const GROUPS: &str = "give addresses of groups, such as 239.192.7.2";
 const HOSTS: &str = "give addresses of hosts, such as 192.0.2.1";
 
 impl Options {
-    /// The parity that is provided, so that one thing can be said of it; it is the default one if there was none.
+    /// The parity to change; the default one if there was none.
     fn parity(&mut self) -> &mut ParityConfig {
         self.sending.parity.get_or_insert(PARITY)
     }
 }
 
-/// The names of what can be chosen.
+/// The names of the choices.
 const MODES: &[(&str, Mode)] = &[
     ("messages", Mode::Messages),
     ("apdu", Mode::Apdu),

@@ -1,4 +1,4 @@
-//! Values of options as text: read, and shown as they would be read again.
+//! Values of options as text: read, and shown in a form that can be read again.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use campanile_pgm::source::{ParityConfig, ProActive, WindowSize};
 
 use crate::amount::{self, bytes, show_bytes, show_time};
 
-/// A value that was read from text, or a sentence that says what the option takes.
+/// A value that was read from text, or what the option takes instead.
 pub(super) type Taken<T> = Result<T, &'static str>;
 
 /// A length of time, a day at most.
@@ -51,12 +51,12 @@ pub(super) fn show_switch(on: bool) -> String {
     if on { "yes" } else { "no" }.to_owned()
 }
 
-/// What has this name among some choices.
+/// The choice of this name.
 pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)], takes: &'static str) -> Taken<T> {
     choices.iter().find(|(name, _)| *name == text).map(|&(_, value)| value).ok_or(takes)
 }
 
-/// The name of a value among the choices; they name every value.
+/// The name of a value among the choices, which name every value.
 pub(super) fn show_choice<T: PartialEq>(value: T, choices: &[(&str, T)]) -> String {
     choices
         .iter()
@@ -70,7 +70,7 @@ pub(super) fn list<T: FromStr>(text: &str, takes: &'static str) -> Taken<Vec<T>>
     members.map(|member| member.parse().map_err(|_| takes)).collect()
 }
 
-/// What was listed, if each of it is as it should be.
+/// The list, if every member is valid.
 pub(super) fn all<T>(list: Vec<T>, is_fit: impl Fn(&T) -> bool, takes: &'static str) -> Taken<Vec<T>> {
     if list.iter().all(is_fit) { Ok(list) } else { Err(takes) }
 }

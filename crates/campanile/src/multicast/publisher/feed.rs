@@ -1,4 +1,4 @@
-//! The application of a publisher, as its node sees it.
+//! The node's side of a publisher's queues.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,12 +10,12 @@ use campanile_pgm::source::{PublishError, Source, SourceEvent};
 use campanile_pgm::wire::Reset;
 
 use super::Published;
-use super::outbox::{End, Listener, Said};
+use super::outbox::{End, Next, OutboxReceiver};
 use crate::multicast::node::source::Feed;
 use crate::multicast::queue::Outlet;
 use crate::multicast::report::Report;
 
-/// What the application orders, whatever it has said.
+/// An order of the application, which overtakes what it has published.
 #[derive(Debug)]
 pub(super) enum Order {
     Rate(u64),
@@ -23,44 +23,44 @@ pub(super) enum Order {
     Abort(Reset),
 }
 
-/// Carries the packets that the application fills to a source.
+/// Passes the packets that the application fills to a source.
 #[derive(Debug)]
 pub(super) struct MessageFeed {
     events: Outlet<Published>,
-    said: Listener,
+    outbox: OutboxReceiver,
     orders: Receiver<Order>,
-    /// The source said that it has none.
+    /// The source has no room.
     is_full: bool,
-    /// When a packet that is still being filled could leave as it is.
+    /// When a packet that is still being filled may leave as it is.
     open_until: Option<Instant>,
 }
 
 impl MessageFeed {
-    pub(super) fn new(events: Outlet<Published>, said: Listener, orders: Receiver<Order>) -> Self {
-        MessageFeed { events, said, orders, is_full: false, open_until: None }
+    pub(super) fn new(events: Outlet<Published>, outbox: OutboxReceiver, orders: Receiver<Order>) -> Self {
+        MessageFeed { events, outbox, orders, is_full: false, open_until: None }
     }
 
-    /// Hands to the machine what it has room for.
+    /// Hands packets to the machine, as far as it has room.
     fn feed(&mut self, now: Instant, machine: &mut Source) {
         self.open_until = None;
         while !self.is_full {
-            // Until the rate lets it leave, the packet that is being filled may become fuller.
+            // As long as the rate holds it back, a packet that is being filled may become fuller.
             let opens_at = machine.opens_at(now);
             let (is_drained, is_held) = (machine.is_drained(), opens_at > now);
-            let Some(said) = self.said.next(!is_drained || is_held) else {
-                self.open_until = (is_drained && is_held && self.said.is_open()).then_some(opens_at);
+            let Some(next) = self.outbox.next(!is_drained || is_held) else {
+                self.open_until = (is_drained && is_held && self.outbox.is_open()).then_some(opens_at);
                 return;
             };
-            match said {
-                Said::Packets(packed) => match machine.push(now, packed) {
+            match next {
+                Next::Packets(packed) => match machine.push(now, packed) {
                     Ok(()) => {}
                     Err(PublishError::Full) => self.is_full = true,
-                    // After an abort nothing is taken.
+                    // After an abort packets are dropped.
                     Err(_) => packed.clear(),
                 },
-                Said::Flush => machine.flush(now),
-                Said::End(End::Whole) => machine.finish(now),
-                Said::End(End::Cut(reset)) => machine.cut(now, reset),
+                Next::Flush => machine.flush(now),
+                Next::End(End::Whole) => machine.finish(now),
+                Next::End(End::Cut(reset)) => machine.cut(now, reset),
             }
         }
     }
@@ -80,7 +80,7 @@ impl Feed for MessageFeed {
 
     fn serve(&mut self, now: Instant, machine: &mut Source) {
         self.events.hand_over();
-        // Not held up by an application that does not ask: but for the one end, nothing here is for it.
+        // Does not wait for the application to take events: only the last of these is for it.
         while let Some(event) = machine.poll_event() {
             match event {
                 SourceEvent::Writable => self.is_full = false,
@@ -133,21 +133,21 @@ mod tests {
         let mut machine = Source::new(now, config).expect("it is right");
         let (outlet, _events) = queue::events(1, 1);
         let (_orders, ordered) = async_channel::bounded(1);
-        let (speaker, said) = outbox(packer, 1000, None);
-        let mut feed = MessageFeed::new(outlet, said, ordered);
+        let (sender, receiver) = outbox(packer, 1000, None);
+        let mut feed = MessageFeed::new(outlet, receiver, ordered);
         let mut buffer = vec![0; 65_536];
 
         // The first ones leave one by one, until the rate is used up.
         let mut sent = 0;
         while feed.poll_timeout().is_none() {
-            speaker.try_say(&[7; 500], false, &node).expect("room");
+            sender.try_say(&[7; 500], false, &node).expect("room");
             feed.serve(now, &mut machine);
             sent += 1;
             while machine.poll_transmit(now, &mut buffer).is_some() {}
         }
         let packets = machine.stats().odata;
         assert_eq!(packets, sent - 1, "the last one stays");
-        speaker.try_say(&[7; 500], false, &node).expect("room");
+        sender.try_say(&[7; 500], false, &node).expect("room");
         feed.serve(now, &mut machine);
         assert!(machine.is_drained());
         now = feed.poll_timeout().expect("the packet waits for its time");

@@ -1,7 +1,7 @@
-//! What the application has packed and the node has not yet taken.
+//! Packets that the application has filled and the node has not taken yet.
 //!
-//! The application's threads pack what they publish into packets, and that is the one time that it is copied. Packets change hands as
-//! a whole, many at a time. Neither side waits for the other while it holds something, and no message costs an allocation.
+//! The application's threads pack what they publish into packets, which is the only copy. Packets change hands as a whole, many at a
+//! time. Neither side holds the lock while it does something else, and no message costs an allocation.
 
 use std::future::poll_fn;
 use std::mem;
@@ -12,18 +12,18 @@ use campanile_engine::Waker;
 use campanile_pgm::source::{Packed, Packer};
 use campanile_pgm::wire::Reset;
 
-/// What the application has said, as its node hears it.
+/// What the node takes next from the application.
 #[derive(Debug)]
-pub(super) enum Said<'a> {
-    /// Packets of it, at least one. Those that are left there come again.
+pub(super) enum Next<'a> {
+    /// Packets, at least one. Those that are left in it are offered again.
     Packets(&'a mut Packed),
     /// A burst is over.
     Flush,
-    /// The session is.
+    /// The session is over.
     End(End),
 }
 
-/// How a session ends with what was said.
+/// How a session ends after what was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Whole,
@@ -31,53 +31,53 @@ pub(super) enum End {
     Cut(Reset),
 }
 
-/// Why something was not said.
+/// Why something was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SayError {
     /// There is no room now.
     Full,
-    /// The node listens no more.
+    /// The node takes no more.
     Closed,
 }
 
-/// The two ends of an outbox that begins with the messages `first`. Each time that the node has been there it takes `len_max` more
-/// messages, of no more than [`BYTES`] and one message; as much again may be in the node's hand.
+/// The two ends of an outbox that begins with the messages `first`. It has room for `len_max` messages, or [`BYTES`] bytes and one more
+/// message, each time until the node takes them; as much again may be in the node's hand.
 pub(super) fn outbox<'a>(
     mut packer: Packer,
     len_max: usize,
     first: impl IntoIterator<Item = &'a [u8]>,
-) -> (Speaker, Listener) {
+) -> (OutboxSender, OutboxReceiver) {
     let packets_max = (BYTES / packer.tsdu_len()).max(1);
     first.into_iter().for_each(|message| packer.put(message, false));
     let open =
         Open { packer, messages: 0, is_flushed: false, end: None, is_closed: false, waiting: Vec::new() };
     let shared = Arc::new(Shared { len_max, packets_max, open: Mutex::new(open) });
-    let listener = Listener {
+    let receiver = OutboxReceiver {
         shared: Arc::clone(&shared),
         hand: Packed::default(),
         is_open: false,
         is_flushed: false,
         end: None,
     };
-    (Speaker { shared }, listener)
+    (OutboxSender { shared }, receiver)
 }
 
 /// The application's end.
 #[derive(Debug)]
-pub(super) struct Speaker {
+pub(super) struct OutboxSender {
     shared: Arc<Shared>,
 }
 
-/// The node's end. When it goes, nothing more can be said.
+/// The node's end. After it is dropped, nothing more can be published.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct OutboxReceiver {
     shared: Arc<Shared>,
     hand: Packed,
-    /// Whether a packet that is still being filled stayed when the node was last there.
+    /// Whether a packet that is still being filled was left when the node last took packets.
     is_open: bool,
-    /// A burst is over with what was taken before.
+    /// A burst ends with what was taken before.
     is_flushed: bool,
-    /// The session is over with what is in the hand.
+    /// The session ends with what is in the hand.
     end: Option<End>,
 }
 
@@ -88,28 +88,28 @@ struct Shared {
     open: Mutex<Open>,
 }
 
-/// What both ends write to.
+/// What both ends access.
 #[derive(Debug)]
 struct Open {
     packer: Packer,
-    /// Messages, or parts of them, since the node was last here.
+    /// Messages, or parts of them, since the node last took packets.
     messages: usize,
-    /// A burst is over with what the node has.
+    /// A burst ends with what the node has taken already.
     is_flushed: bool,
     end: Option<End>,
     is_closed: bool,
-    /// Those who wait for room.
+    /// The tasks that wait for room.
     waiting: Vec<TaskWaker>,
 }
 
-/// Bytes of packets at which an outbox is full: few enough to be still in the processor's cache when the node comes to send them.
+/// Bytes of packets at which an outbox is full: few enough to be still in the processor's cache when the node sends them.
 const BYTES: usize = 1 << 20;
 
-impl Speaker {
-    /// Publishes a message, or a part of one that goes on (`more`), if there is room now.
+impl OutboxSender {
+    /// Publishes a message, or a part of one that is not the last (`more`), if there is room now.
     pub(super) fn try_say(&self, message: &[u8], more: bool, node: &Waker) -> Result<(), SayError> {
         let done = self.pack(message, more, None);
-        // Even where there was no room: the node does not wait for a thread that packs, but comes again when it is woken.
+        // Even if there was no room: the node does not wait for a thread that holds the lock, and tries again only when it is woken.
         node.wake();
         done
     }
@@ -127,7 +127,7 @@ impl Speaker {
         .await
     }
 
-    /// Says that a burst is over, which needs no room.
+    /// Ends a burst, which needs no room.
     pub(super) fn flush(&self, node: &Waker) -> Result<(), SayError> {
         {
             let mut open = self.shared.lock();
@@ -140,12 +140,12 @@ impl Speaker {
         Ok(())
     }
 
-    /// Says that the session is over with what was published. Nothing more is.
+    /// Ends the session after what was published. Nothing more can be published.
     pub(super) fn finish(&self, end: End, node: &Waker) {
         self.close(node, Some(end));
     }
 
-    /// Nothing more is published.
+    /// Lets nothing more be published.
     pub(super) fn abort(&self, node: &Waker) {
         self.close(node, None);
     }
@@ -160,7 +160,7 @@ impl Speaker {
         node.wake();
     }
 
-    /// Packs a message; where there is no room, `waiting` is told when there may be some.
+    /// Packs a message; if there is no room, `waiting` is woken when there may be some.
     pub(super) fn pack(
         &self,
         message: &[u8],
@@ -186,31 +186,31 @@ impl Speaker {
     }
 }
 
-impl Listener {
-    /// What was said next. A packet that is still being filled stays while it `waits` for what is to be sent before it: it may well
+impl OutboxReceiver {
+    /// What comes next. With `waits`, something else is to be sent first, and a packet that is still being filled is left: it may well
     /// become full.
-    pub(super) fn next(&mut self, waits: bool) -> Option<Said<'_>> {
+    pub(super) fn next(&mut self, waits: bool) -> Option<Next<'_>> {
         if self.hand.is_empty() && self.end.is_none() {
             self.reach(waits);
         }
         if mem::take(&mut self.is_flushed) {
-            return Some(Said::Flush);
+            return Some(Next::Flush);
         }
         if self.hand.is_empty() {
-            return self.end.take().map(Said::End);
+            return self.end.take().map(Next::End);
         }
-        Some(Said::Packets(&mut self.hand))
+        Some(Next::Packets(&mut self.hand))
     }
 
-    /// Whether a packet stayed that is still being filled.
+    /// Whether a packet that is still being filled was left.
     pub(super) fn is_open(&self) -> bool {
         self.is_open
     }
 
-    /// Takes what was packed into the hand, which is empty.
+    /// Takes what was packed into the hand, which must be empty.
     fn reach(&mut self, waits: bool) {
         let waiting = {
-            // The thread that is at the outbox wakes the node when it leaves.
+            // A thread that holds the lock wakes the node afterwards.
             let mut open = match self.shared.open.try_lock() {
                 Ok(open) => open,
                 Err(TryLockError::WouldBlock) => return,
@@ -231,7 +231,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for OutboxReceiver {
     fn drop(&mut self) {
         let waiting = self.shared.lock().close();
         waiting.into_iter().for_each(TaskWaker::wake);
@@ -245,7 +245,7 @@ impl Shared {
 }
 
 impl Open {
-    /// Takes nothing more; returns those who wait for room in vain.
+    /// Closes it; returns the tasks that wait for room in vain.
     fn close(&mut self) -> Vec<TaskWaker> {
         self.is_closed = true;
         mem::take(&mut self.waiting)
@@ -268,21 +268,21 @@ mod tests {
     }
 
     /// An outbox of which each message is a packet.
-    fn of_packets(len_max: usize) -> (Speaker, Listener) {
+    fn of_packets(len_max: usize) -> (OutboxSender, OutboxReceiver) {
         outbox(Packer::new(Framing::Apdu, 1000), len_max, None)
     }
 
     /// What is heard while something else waits, or nothing does.
-    fn heard(listener: &mut Listener, waits: bool) -> Vec<Vec<u8>> {
+    fn heard(receiver: &mut OutboxReceiver, waits: bool) -> Vec<Vec<u8>> {
         let mut heard = Vec::new();
-        while let Some(said) = listener.next(waits) {
+        while let Some(said) = receiver.next(waits) {
             match said {
-                Said::Packets(packed) => {
+                Next::Packets(packed) => {
                     heard.extend(packed.payloads().map(<[u8]>::to_vec));
                     packed.clear();
                 }
-                Said::Flush => heard.push(b"flush".to_vec()),
-                Said::End(_) => heard.push(b"finish".to_vec()),
+                Next::Flush => heard.push(b"flush".to_vec()),
+                Next::End(_) => heard.push(b"finish".to_vec()),
             }
         }
         heard
@@ -291,109 +291,109 @@ mod tests {
     #[test]
     fn what_is_said_is_heard_in_order() {
         let node = waker();
-        let (speaker, mut listener) = outbox(Packer::new(Framing::Apdu, 4), 2, [&b"at first"[..]]);
+        let (sender, mut receiver) = outbox(Packer::new(Framing::Apdu, 4), 2, [&b"at first"[..]]);
         for round in [b"a", b"b"] {
-            speaker.try_say(round, false, &node).expect("room");
-            speaker.try_say(b"", false, &node).expect("room");
-            assert_eq!(speaker.try_say(b"more", false, &node), Err(SayError::Full));
+            sender.try_say(round, false, &node).expect("room");
+            sender.try_say(b"", false, &node).expect("room");
+            assert_eq!(sender.try_say(b"more", false, &node), Err(SayError::Full));
             let mut expected = vec![round.to_vec(), vec![]];
             if round == b"a" {
                 expected.splice(0..0, [b"at f".to_vec(), b"irst".to_vec()]);
             }
-            assert!(matches!(listener.next(true), Some(Said::Packets(_))), "not taken yet");
-            assert_eq!(heard(&mut listener, true), expected);
+            assert!(matches!(receiver.next(true), Some(Next::Packets(_))), "not taken yet");
+            assert_eq!(heard(&mut receiver, true), expected);
         }
-        speaker.flush(&node).expect("not closed");
-        speaker.try_say(b"last", false, &node).expect("room");
-        speaker.finish(End::Whole, &node);
-        assert_eq!(speaker.try_say(b"late", false, &node), Err(SayError::Closed));
-        assert_eq!(speaker.flush(&node), Err(SayError::Closed));
-        assert_eq!(heard(&mut listener, true), [b"flush".to_vec(), b"last".to_vec(), b"finish".to_vec()]);
-        assert!(heard(&mut listener, true).is_empty(), "it finishes once");
+        sender.flush(&node).expect("not closed");
+        sender.try_say(b"last", false, &node).expect("room");
+        sender.finish(End::Whole, &node);
+        assert_eq!(sender.try_say(b"late", false, &node), Err(SayError::Closed));
+        assert_eq!(sender.flush(&node), Err(SayError::Closed));
+        assert_eq!(heard(&mut receiver, true), [b"flush".to_vec(), b"last".to_vec(), b"finish".to_vec()]);
+        assert!(heard(&mut receiver, true).is_empty(), "it finishes once");
     }
 
     #[test]
     fn a_packet_is_filled_while_others_wait() {
         let node = waker();
-        let (speaker, mut listener) = outbox(Packer::new(Framing::Stream, 4), 100, None);
-        speaker.try_say(b"abc", false, &node).expect("room");
-        assert!(heard(&mut listener, true).is_empty());
-        speaker.flush(&node).expect("not closed");
-        speaker.try_say(b"def", false, &node).expect("room");
-        assert_eq!(heard(&mut listener, true), [b"abcd".to_vec()], "the burst ends in this packet");
-        assert_eq!(heard(&mut listener, false), [b"ef".to_vec()]);
-        speaker.try_say(b"g", false, &node).expect("room");
-        speaker.finish(End::Whole, &node);
-        assert_eq!(heard(&mut listener, true), [b"g".to_vec(), b"finish".to_vec()]);
+        let (sender, mut receiver) = outbox(Packer::new(Framing::Stream, 4), 100, None);
+        sender.try_say(b"abc", false, &node).expect("room");
+        assert!(heard(&mut receiver, true).is_empty());
+        sender.flush(&node).expect("not closed");
+        sender.try_say(b"def", false, &node).expect("room");
+        assert_eq!(heard(&mut receiver, true), [b"abcd".to_vec()], "the burst ends in this packet");
+        assert_eq!(heard(&mut receiver, false), [b"ef".to_vec()]);
+        sender.try_say(b"g", false, &node).expect("room");
+        sender.finish(End::Whole, &node);
+        assert_eq!(heard(&mut receiver, true), [b"g".to_vec(), b"finish".to_vec()]);
     }
 
     #[test]
     fn who_aborts_does_not_finish() {
         let node = waker();
-        let (speaker, mut listener) = of_packets(3);
-        speaker.abort(&node);
-        speaker.finish(End::Whole, &node);
-        assert!(heard(&mut listener, false).is_empty());
+        let (sender, mut receiver) = of_packets(3);
+        sender.abort(&node);
+        sender.finish(End::Whole, &node);
+        assert!(heard(&mut receiver, false).is_empty());
     }
 
     #[test]
     fn who_finds_no_room_wakes_the_node() {
         let mut engine = Engine::new(&Config::default()).expect("some backend works");
         let waker = engine.waker();
-        let (speaker, mut listener) = of_packets(1);
-        speaker.try_say(b"", false, &waker).expect("room");
+        let (sender, mut receiver) = of_packets(1);
+        sender.try_say(b"", false, &waker).expect("room");
         let patience = || Some(Instant::now() + Duration::from_secs(60));
         engine.poll(patience()).expect("polls");
         assert!(matches!(engine.next_event(), Some(Event::Woken)));
         // The node came while somebody was at the outbox.
-        let open = speaker.shared.lock();
-        assert!(listener.next(false).is_none());
+        let open = sender.shared.lock();
+        assert!(receiver.next(false).is_none());
         drop(open);
-        assert_eq!(speaker.try_say(b"", false, &waker), Err(SayError::Full));
+        assert_eq!(sender.try_say(b"", false, &waker), Err(SayError::Full));
         engine.poll(patience()).expect("polls");
         assert!(matches!(engine.next_event(), Some(Event::Woken)));
-        assert!(listener.next(false).is_some());
+        assert!(receiver.next(false).is_some());
     }
 
     #[test]
     fn a_heavy_outbox_is_full_and_one_message_fits_always() {
         let node = waker();
-        let (speaker, mut listener) = of_packets(100);
+        let (sender, mut receiver) = of_packets(100);
         let heavy = vec![7; 3 * BYTES];
-        speaker.try_say(&heavy, false, &node).expect("an empty outbox takes anything");
-        assert_eq!(speaker.try_say(b"", false, &node), Err(SayError::Full));
-        assert_eq!(heard(&mut listener, true).concat(), heavy);
-        speaker.try_say(b"", false, &node).expect("room again");
-        assert_eq!(heard(&mut listener, true).len(), 1);
+        sender.try_say(&heavy, false, &node).expect("an empty outbox takes anything");
+        assert_eq!(sender.try_say(b"", false, &node), Err(SayError::Full));
+        assert_eq!(heard(&mut receiver, true).concat(), heavy);
+        sender.try_say(b"", false, &node).expect("room again");
+        assert_eq!(heard(&mut receiver, true).len(), 1);
     }
 
     #[test]
     fn who_waits_for_room_is_told_of_it_and_of_the_end() {
         let waker = waker();
-        let (speaker, mut listener) = of_packets(1);
-        let speaker = Arc::new(speaker);
+        let (sender, mut receiver) = of_packets(1);
+        let sender = Arc::new(sender);
         let count = 1000;
-        let speakers: Vec<_> = (0..3)
+        let threads: Vec<_> = (0..3)
             .map(|_| {
-                let (speaker, waker) = (Arc::clone(&speaker), waker.clone());
+                let (sender, waker) = (Arc::clone(&sender), waker.clone());
                 thread::spawn(move || {
-                    let say = || wait(speaker.say(b"x", false, &waker), Duration::MAX);
+                    let say = || wait(sender.say(b"x", false, &waker), Duration::MAX);
                     (0..count).map(|_| say().expect("no end of time")).take_while(Result::is_ok).count()
                 })
             })
             .collect();
         let mut heard = 0;
         while heard < count {
-            match listener.next(false) {
-                Some(Said::Packets(packed)) => {
+            match receiver.next(false) {
+                Some(Next::Packets(packed)) => {
                     heard += packed.len();
                     packed.clear();
                 }
                 other => assert!(other.is_none(), "{other:?}"),
             }
         }
-        drop(listener);
-        let said: usize = speakers.into_iter().map(|speaker| speaker.join().expect("no panic")).sum();
+        drop(receiver);
+        let said: usize = threads.into_iter().map(|thread| thread.join().expect("no panic")).sum();
         assert!((count..=count + 1).contains(&said), "{said}");
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes that were received, lent from where they lie.
+//! Received bytes, shared without a copy.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,12 +12,12 @@ use campanile_pgm::receiver::Messages;
 use super::Received;
 use crate::multicast::queue::Parcel;
 
-/// Bytes that were received, where they lie: a slice that can be kept and cloned at little cost.
+/// Received bytes: a slice of shared memory, which can be kept and cloned cheaply.
 ///
-/// They share memory with what came with them, 256 KiB or a single message more. To keep a few bytes for long, copy them
-/// (`to_vec`), so that the rest can go.
-// `bytes::Bytes` would make and free an owner for each batch, on two threads, and a batch of a slow feed is a single message: nothing is
-// allocated for it here.
+/// They share memory with what arrived together with them, 256 KiB and one more message at most. To keep a few bytes for long, copy
+/// them (`to_vec`), so that the memory can be freed.
+// Not `bytes::Bytes`, which would allocate and free an owner for each batch, on two threads, and a batch of a slow feed is a single
+// message. Here nothing is allocated for it.
 #[derive(Clone)]
 pub struct Bytes {
     memory: Arc<Messages>,
@@ -59,7 +59,7 @@ impl fmt::Debug for Bytes {
     }
 }
 
-/// What goes to the application at once: an event, or what was read together.
+/// What goes to the application together: one event, or a batch.
 #[derive(Debug)]
 pub(super) enum Delivered {
     Event(Received),
@@ -71,9 +71,9 @@ pub(super) enum Delivered {
 pub(super) struct Batch {
     pub(super) tsi: Tsi,
     pub(super) memory: Arc<Messages>,
-    /// How many messages are taken.
+    /// How many messages have been taken.
     pub(super) taken: usize,
-    /// Bytes in front of the next one that are not the application's.
+    /// Bytes at the front of the next one that are not for the application.
     pub(super) front: usize,
     pub(super) is_stream: bool,
 }

@@ -1,4 +1,4 @@
-//! Where what is delivered goes: all of it into one queue, or each source's into its own.
+//! The queues for what is delivered: one for all sources, or one for each.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ pub(super) enum Delivery {
     Apart(Apart),
 }
 
-/// A queue for each source, and one in which they are handed over.
+/// A queue for each source, and one through which these queues are handed over.
 #[derive(Debug)]
 pub(super) struct Apart {
     found: Outlet<Found>,
@@ -26,7 +26,7 @@ pub(super) struct Apart {
     weight_max: usize,
 }
 
-/// A source that was found, and what comes of it.
+/// A source that was found, and the queue of its events.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) tsi: Tsi,
@@ -50,7 +50,7 @@ struct Queue {
 }
 
 impl Apart {
-    /// Queues of `len` events, no heavier than `weight_max`, the one of sources included.
+    /// Queues of `len` events and `weight_max` bytes each. `found` hands them over.
     pub(super) fn new(found: Outlet<Found>, len: usize, weight_max: usize) -> Self {
         Apart { found, queues: Vec::new(), len, weight_max }
     }
@@ -63,7 +63,7 @@ impl Apart {
             }
             let has_room = queue.outlet.is_ready();
             is_ready &= has_room || queue.is_over;
-            // What it holds is still to be taken.
+            // Until it has handed over what it holds, it is still needed.
             !(queue.is_over && queue.outlet.is_handed_over())
         });
         is_ready
@@ -84,14 +84,14 @@ impl Apart {
         self.queues.iter_mut().for_each(|queue| queue.outlet.hand_over());
     }
 
-    /// The queue of a source; one that is over may be there still beside it.
+    /// The queue of a source; an earlier one that is over may still be there, too.
     fn queue(&mut self, tsi: Tsi) -> Option<&mut Queue> {
         self.queues.iter_mut().rev().find(|queue| queue.tsi == tsi && !queue.is_over)
     }
 }
 
 impl Delivery {
-    /// Whether there is room for an event, of whatever source.
+    /// Whether there is room for an event of any source.
     pub(super) fn is_ready(&mut self) -> bool {
         match self {
             Delivery::Together(outlet) => outlet.is_ready(),
@@ -99,7 +99,7 @@ impl Delivery {
         }
     }
 
-    /// Gives the application what there is of a source, when it is handed over.
+    /// Puts an event of a source into its queue, to be handed over later.
     pub(super) fn put(&mut self, tsi: Tsi, event: Delivered) {
         match self {
             Delivery::Together(outlet) => outlet.gather(event),
@@ -115,7 +115,7 @@ impl Delivery {
         }
     }
 
-    /// Nothing more will come of a source.
+    /// Notes that nothing more will come of a source.
     pub(super) fn close(&mut self, tsi: Tsi) {
         if let Delivery::Apart(apart) = self
             && let Some(queue) = apart.queue(tsi)
@@ -124,7 +124,7 @@ impl Delivery {
         }
     }
 
-    /// Bytes that still find room.
+    /// The room that is left, in bytes.
     pub(super) fn room(&self) -> usize {
         match self {
             Delivery::Together(outlet) => outlet.room(),
@@ -134,7 +134,7 @@ impl Delivery {
         }
     }
 
-    /// Tells the application that there is no more of anything, and why.
+    /// Tells the application that nothing more will come, and why.
     pub(super) fn fail(&mut self, why: &str) {
         let failed = || Delivered::Event(Received::Failed(why.to_owned()));
         match self {

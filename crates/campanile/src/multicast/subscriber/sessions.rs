@@ -21,12 +21,12 @@ use crate::multicast::queue::{self, Inlet};
 ///
 /// # Order of calls
 ///
-/// [`SessionSubscriber::accept`] gives a channel for each source that is found; channels may go to threads or tasks of their own. A
-/// channel that is dropped leaves its session; dropping the subscriber ends them all, and what they hold can still be taken.
+/// [`SessionSubscriber::accept`] returns a channel for each source that is found; channels may go to threads or tasks of their own.
+/// Dropping a channel leaves its session; dropping the subscriber ends them all, but what they hold can still be taken.
 ///
 /// # Bounds
 ///
-/// Each channel holds as much as the queue of a [`super::Subscriber`]. One that is full and is not read holds up the others, too.
+/// Each channel holds as much as the queue of a [`super::Subscriber`]. A full one that is not read holds up the others, too.
 #[derive(Debug)]
 pub struct SessionSubscriber {
     found: Inlet<Found>,
@@ -48,22 +48,22 @@ impl SessionSubscriber {
         Ok(SessionSubscriber { found, commands, node })
     }
 
-    /// The channel of the next source that is found; `None` when none is for this long, or none will be.
+    /// The channel of the next source; `None` if none is found within `timeout`, or no more will be.
     pub fn accept(&self, timeout: Duration) -> Option<SessionChannel> {
         self.found.next(timeout, self.node.waker()).map(|found| self.channel(found))
     }
 
-    /// The channel of a source that was found, if one was.
+    /// The channel of the next source, if one was found already.
     pub fn try_accept(&self) -> Option<SessionChannel> {
         self.accept(Duration::ZERO)
     }
 
-    /// The channel of the next source, whenever it is found; `None` when none will be.
+    /// Waits for the next source and returns its channel; `None` if no more will be found.
     pub async fn accepted(&self) -> Option<SessionChannel> {
         self.found.recv(self.node.waker()).await.map(|found| self.channel(found))
     }
 
-    /// What was counted.
+    /// The counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.node.counts()
@@ -75,7 +75,7 @@ impl SessionSubscriber {
     }
 }
 
-/// What comes of one source: all that a [`super::Subscriber`] would tell of it but [`Received::Start`].
+/// The events of one source: all that a [`super::Subscriber`] would report except [`Received::Start`].
 #[derive(Debug)]
 pub struct SessionChannel {
     found: Found,
@@ -96,13 +96,13 @@ impl SessionChannel {
         self.found.source
     }
 
-    /// The first sequence number that will be delivered or told lost; 0 at the beginning of a session.
+    /// The first sequence number that will be delivered or reported as lost; 0 at the beginning of a session.
     #[must_use]
     pub fn first(&self) -> Seq {
         self.found.first
     }
 
-    /// What came next; `None` when nothing does for this long, or nothing more will.
+    /// The next event; `None` if there is none within `timeout`, or there will be no more.
     pub fn next(&self, timeout: Duration) -> Option<Received> {
         self.found.events.next(timeout, &self.waker)
     }
@@ -112,7 +112,7 @@ impl SessionChannel {
         self.next(Duration::ZERO)
     }
 
-    /// What comes next, whenever it does; `None` when nothing more will.
+    /// Waits for the next event; `None` if there will be no more.
     pub async fn recv(&self) -> Option<Received> {
         self.found.events.recv(&self.waker).await
     }
@@ -126,7 +126,7 @@ impl SessionChannel {
 
 impl Drop for SessionChannel {
     fn drop(&mut self) {
-        // A node that has gone has no sessions.
+        // This fails only if the node is gone.
         let _ = self.commands.send_blocking(Command::Leave(self.found.tsi));
         self.waker.wake();
     }

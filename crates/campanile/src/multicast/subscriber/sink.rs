@@ -1,4 +1,4 @@
-//! The application of a subscriber, as its node sees it: messages and bytes on their way, and profiles taken off the front.
+//! The node's side of a subscriber's queues: it passes on messages and bytes, and takes profiles off the front of sessions.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,25 +18,25 @@ use crate::multicast::options::Mode;
 use crate::multicast::profile::{ContentKind, Profile, ProfileError};
 use crate::multicast::report::Standing;
 
-/// What the application of a subscriber commands.
+/// A command of a subscriber's application.
 #[derive(Debug)]
 pub(super) enum Command {
     Leave(Tsi),
     Rejoin(Tsi),
 }
 
-/// Carries what is delivered in order to the application.
+/// Passes what is delivered in order to the application.
 #[derive(Debug)]
 pub(super) struct OrderedSink {
     delivery: Delivery,
     commands: Orders<Command>,
     mode: Mode,
     sessions: HashMap<Tsi, Session>,
-    /// The source of the last message, if the front of its session has been read: the next one is most likely of the same.
+    /// The source of the last message, if the front of its session has been read: the next one is most likely from the same source.
     settled: Option<Tsi>,
-    /// Sessions that turned out to be foreign: the machine is told when it has no more to tell.
+    /// Foreign sessions to leave, once all of the machine's events have been taken.
     leaving: Vec<Tsi>,
-    /// What the sources are to be told, likewise.
+    /// Progress to report to sources, likewise.
     progress: Vec<(Tsi, Progress)>,
 }
 
@@ -50,13 +50,13 @@ struct Session {
 /// How far the front of a session has been read.
 #[derive(Debug)]
 enum Front {
-    /// The profile is still to come; its bytes so far.
+    /// The profile has not come completely; its bytes so far.
     Awaited(Vec<u8>),
-    /// It was read.
+    /// It was read; its cookie.
     Known(u64),
     /// There is none, or it was missed: the configuration is trusted.
     None,
-    /// It is not what this subscriber listens for.
+    /// It is not what this subscriber is configured for.
     Foreign,
 }
 
@@ -74,13 +74,13 @@ impl OrderedSink {
     }
 
     fn begin(&mut self, tsi: Tsi, first: Seq) {
-        // Only a subscriber that is there from the first packet on is sure to see the profile.
+        // Only a subscriber that receives from the first packet on is sure to see the profile.
         let front = if first == Seq(0) { Front::Awaited(Vec::new()) } else { Front::None };
         self.sessions.insert(tsi, Session { front, lost: false });
         self.settled = None;
     }
 
-    /// Takes the profile off the front of a session; how many of the bytes were of it, or `None` if all are to be dropped.
+    /// Takes the profile off the front of a session; returns how many of the bytes belonged to it, or `None` if all are to be dropped.
     fn front(&mut self, tsi: Tsi, bytes: &[u8]) -> Option<usize> {
         if self.settled == Some(tsi) {
             return Some(0);
@@ -97,13 +97,13 @@ impl OrderedSink {
             return Some(taken);
         }
         let verdict = match Profile::parse(so_far) {
-            // Programs of others send none.
+            // Other programs send none.
             Err(ProfileError::None) if self.mode.is_foreign() => {
                 session.front = Front::None;
                 return Some(0);
             }
             Ok(profile) if !is_of(profile.content, self.mode) => Err(Foreign::Content(profile.content)),
-            // A message that is longer than the profile is none.
+            // A message that is longer than a profile is not one.
             Ok(_) if self.mode != Mode::Stream && bytes.len() > taken => {
                 Err(Foreign::Profile(ProfileError::None))
             }
@@ -125,7 +125,7 @@ impl OrderedSink {
         }
     }
 
-    /// Tells a source how far we have got with it, if its cookie is known.
+    /// Reports to a source how far we have got with it, if its cookie is known.
     fn tell(&mut self, tsi: Tsi, standing: Standing) {
         if let Some(Session { front: Front::Known(cookie), .. }) = self.sessions.get(&tsi) {
             let progress = Progress { cookie: *cookie, standing, had: 0, total: 0 };
@@ -133,7 +133,7 @@ impl OrderedSink {
         }
     }
 
-    /// Gives messages to the application, but for the front of their session.
+    /// Passes messages to the application, except the front of their session.
     fn messages(&mut self, tsi: Tsi, messages: &Arc<Messages>) {
         let mut taken = 0;
         while self.settled != Some(tsi)
@@ -152,7 +152,7 @@ impl OrderedSink {
         }
     }
 
-    /// Gives bytes of a stream to the application, but for the front of their session.
+    /// Passes bytes of a stream to the application, except the front of its session.
     fn stream(&mut self, tsi: Tsi, bytes: &Arc<Messages>) {
         let front = bytes.get(0).and_then(|(stream, _)| self.front(tsi, stream));
         let Some(front) = front else { return };
@@ -172,7 +172,7 @@ impl OrderedSink {
         self.tell(tsi, standing);
         let session = self.sessions.remove(&tsi);
         self.put(tsi, Received::End { tsi, cause });
-        // Where nothing was reported, nothing is acknowledged.
+        // If nothing was reported, nothing will be acknowledged.
         if !matches!(session, Some(Session { front: Front::Known(_), .. })) {
             self.delivery.close(tsi);
         }
@@ -195,7 +195,7 @@ impl Sink for OrderedSink {
                 Command::Leave(tsi) => {
                     self.tell(tsi, Standing::Left);
                     self.sessions.remove(&tsi);
-                    // It may have gone by itself.
+                    // The session may have ended by itself.
                     let _ = machine.leave(tsi);
                 }
                 Command::Rejoin(tsi) => machine.rejoin(tsi),
@@ -226,7 +226,7 @@ impl Sink for OrderedSink {
             Event::Stalled { tsi } => (tsi, Received::Stalled { tsi }),
             Event::Resumed { tsi } => (tsi, Received::Resumed { tsi }),
             Event::End { tsi, cause } => return self.end(tsi, cause),
-            // These are of receivers in bulk.
+            // The others are events of bulk receivers.
             _ => return,
         };
         self.put(tsi, event);
@@ -235,7 +235,7 @@ impl Sink for OrderedSink {
     fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter) {
         self.delivery.hand_over();
         for tsi in self.leaving.drain(..) {
-            // The machine tells no end of what it was told to leave.
+            // The machine reports no end of a session that it was told to leave.
             self.sessions.remove(&tsi);
             self.delivery.close(tsi);
             let _ = machine.leave(tsi);
@@ -259,7 +259,7 @@ impl Sink for OrderedSink {
     }
 }
 
-/// Whether a session of this content is what a subscriber in this mode listens for.
+/// Whether a session of this content is for a subscriber in this mode.
 fn is_of(content: ContentKind, mode: Mode) -> bool {
     matches!(
         (content, mode),

@@ -1,4 +1,4 @@
-//! A receiver, as its reports show it, and what its link loses at any rate.
+//! A receiver as its reports show it, and what its link loses at any rate.
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use campanile_pgm::Instant;
 /// A receiver that reports.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Listener {
-    /// What it reported last.
+    /// Its latest report.
     told: Mark,
-    /// When its sample began, and what it reported then: its first report of this round.
+    /// When its sample began, and its report then: the first one of this round.
     since: Option<(Instant, Mark)>,
-    /// When it last heard something new.
+    /// When it last reported something new.
     at: Instant,
-    /// The shortest time from sending a packet to the report that tells of it.
+    /// The shortest time from sending a packet to the report that covers it.
     pub(super) lag: Duration,
-    /// Bytes that wait for it in the system at most.
+    /// Bytes that its socket's receive buffer holds.
     pub(super) socket: f64,
-    /// The first packet that would find no room in its buffers, or push out of the window what it needs.
+    /// The first packet that its buffers have no room for, or that would push a packet that it needs out of the window.
     pub(super) room_end: u64,
     /// The share that its link loses at any rate.
     given: f64,
-    /// Where the stretch began that goes on, the one before it, and how many packets are lost together.
+    /// Where the current stretch began, the stretch before it, and how many packets are lost together.
     stretch: Mark,
     before: Stretch,
     run: f64,
-    /// The least excess for which the rate was lowered.
+    /// The smallest excess for which the rate was lowered.
     suspected: Option<f64>,
 }
 
 /// How far a receiver had got when it reported.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
-    /// Packets that were sent up to the last one that it heard.
+    /// Packets that were sent up to the last one that it got.
     pub(super) said: u64,
-    /// Those of them that it heard, modulo 2^32.
+    /// How many of them it got, modulo 2^32.
     pub(super) heard: u32,
 }
 
 impl Mark {
-    /// Packets that were sent since another one, and those of them that it heard.
+    /// Packets that were sent since an earlier mark, and how many of them it got.
     fn since(self, earlier: Mark) -> (f64, f64) {
         let heard = self.heard.wrapping_sub(earlier.heard);
         (self.said.saturating_sub(earlier.said) as f64, heard.into())
@@ -49,7 +49,7 @@ impl Mark {
 /// When a loss is more than chance.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Doubt {
-    /// A loss that is borne.
+    /// A loss that is tolerated.
     pub(super) tolerance: f64,
     /// How many standard deviations chance may bring.
     pub(super) deviations: f64,
@@ -58,25 +58,25 @@ pub(super) struct Doubt {
 /// A loss that its link does not explain.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Excess {
-    /// Of what its link lets through.
+    /// As a share of what its link lets through.
     pub(super) share: f64,
-    /// The rate was lowered for it, and more is lost than before.
+    /// The rate was lowered for it, but more is lost than before.
     pub(super) grows: bool,
 }
 
-/// Packets in a row, and the share of them that was lost.
+/// Consecutive packets, and the share of them that was lost.
 #[derive(Debug, Clone, Copy)]
 struct Stretch {
     said: f64,
     loss: f64,
 }
 
-/// What a listener heard in a round.
+/// What a listener got in a round.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     /// Packets that were sent.
     said: f64,
-    /// The share of them that it did not hear.
+    /// The share of them that it did not get.
     loss: f64,
     /// In what time.
     seconds: f64,
@@ -100,7 +100,7 @@ impl Listener {
         }
     }
 
-    /// Takes what it reports, in a round that began when so many packets were sent; `false` when the report was overtaken by another.
+    /// Takes a report, in a round that began when `began` packets had been sent; `false` if a later report overtook it.
     pub(super) fn hear(&mut self, now: Instant, told: Mark, began: u64) -> bool {
         if told.said < self.told.said {
             return false;
@@ -116,7 +116,7 @@ impl Listener {
         true
     }
 
-    /// A round begins.
+    /// Begins a round.
     pub(super) fn begin(&mut self) {
         self.since = None;
     }
@@ -126,7 +126,7 @@ impl Listener {
         self.given
     }
 
-    /// Packets that were sent up to the last one that it heard.
+    /// Packets that were sent up to the last one that it got.
     pub(super) fn said(&self) -> u64 {
         self.told.said
     }
@@ -135,26 +135,26 @@ impl Listener {
         self.at
     }
 
-    /// Whether it has told enough of this round for a verdict.
+    /// Whether its reports say enough about this round to judge it.
     pub(super) fn has_told(&self, doubt: Doubt) -> bool {
         self.sample().is_some_and(|sample| {
             let is_long = sample.seconds > ROUND_MAX;
             if sample.loss == 0.0 {
                 return sample.said >= self.lossless() || is_long && sample.said >= SAMPLE;
             }
-            // What chance may lose is no more than is tolerated.
+            // With this many packets, chance loses no more than is tolerated.
             let enough = self.variance(sample.loss) * (doubt.deviations / doubt.tolerance).powi(2);
             let is_over = sample.loss - self.given > self.chance(&sample, doubt);
             sample.said >= SAMPLE_OF_LOSS && (is_over || is_long || sample.said >= enough)
         })
     }
 
-    /// Packets of which none is lost by good luck alone, if what is suspected is its link's.
+    /// How many packets without loss are too many for good luck, if the suspected loss were its link's.
     fn lossless(&self) -> f64 {
         self.suspected.map_or(0.0, |suspected| LUCK * self.run / suspected).max(SAMPLE)
     }
 
-    /// Whether so much is lost in this round, and more than is suspected, that it need not be waited for the others.
+    /// Whether so much more is lost in this round than is known or suspected that the other listeners need not be waited for.
     pub(super) fn cries(&self, doubt: Doubt) -> bool {
         let known = self.given + self.suspected.unwrap_or(0.0);
         self.sample().is_some_and(|sample| {
@@ -162,11 +162,12 @@ impl Listener {
         })
     }
 
-    /// Judges the round: what it lost beyond what its link loses, if that is more than chance, or as much as it was lowered for.
+    /// Judges the round: returns the loss beyond its link's, if that is more than chance, or most of the loss that the rate was lowered
+    /// for.
     pub(super) fn judge(&mut self, doubt: Doubt) -> Option<Excess> {
         let sample = self.sample().filter(Sample::is_telling)?;
         let (excess, chance) = (sample.loss - self.given, self.chance(&sample, doubt));
-        // Upwards in a trial alone.
+        // It is raised only by a trial.
         self.given = self.given.min(sample.loss + chance);
         let suspected = self.suspected.take();
         if excess <= suspected.map_or(chance, |suspected| suspected * PERSISTS) {
@@ -177,7 +178,7 @@ impl Listener {
         Some(Excess { share: excess / (1.0 - self.given), grows })
     }
 
-    /// What it lost in this round is its link's.
+    /// Takes its loss in this round for its link's.
     pub(super) fn acquit(&mut self) {
         self.suspected = None;
         if let Some(sample) = self.sample().filter(Sample::is_telling) {
@@ -185,26 +186,26 @@ impl Listener {
         }
     }
 
-    /// Packets a second that its way took in this round, those that its link lost among them.
+    /// Packets a second that its path took in this round, including those that its link lost.
     pub(super) fn through(&self) -> Option<f64> {
         let Sample { said, seconds, .. } = self.sample()?;
         Some(said / seconds.max(1e-6))
     }
 
-    /// The excess that chance may bring, and that is borne.
+    /// The excess that is tolerated or may be chance.
     fn chance(&self, sample: &Sample, doubt: Doubt) -> f64 {
         doubt.tolerance + doubt.deviations * (self.variance(sample.loss) / sample.said).sqrt()
     }
 
-    /// How far the loss of one packet strays. Losses come in runs where a link drops trains whole.
+    /// The variance of one packet's loss. Losses come in runs if a link drops whole trains.
     fn variance(&self, loss: f64) -> f64 {
         let share = (loss + 3.0 * self.given) / 4.0;
         share * (1.0 - share) * self.run
     }
 
-    /// Learns from two stretches that follow each other how many packets are lost together: as many times as it strays more than it would
-    /// if each was lost by itself. What it loses on average does not matter to that. A stretch is no shorter than such a run: reports that
-    /// come often tell of fewer packets.
+    /// Learns from two consecutive stretches how many packets are lost together: the factor by which the loss varies more than if each
+    /// packet were lost independently, whatever the average loss. A stretch is no shorter than such a run, since frequent reports may
+    /// cover fewer packets.
     fn learn(&mut self, told: Mark) {
         let (said, heard) = told.since(self.stretch);
         if said < self.run {
@@ -230,27 +231,27 @@ impl Listener {
 }
 
 impl Sample {
-    /// Whether these are enough packets to go by. That nothing is lost is soon told, and clears of what was suspected.
+    /// Whether these are enough packets to judge by. Few are enough to show that nothing is lost.
     fn is_telling(&self) -> bool {
         self.said >= if self.loss == 0.0 { SAMPLE } else { SAMPLE_OF_LOSS }
     }
 }
 
-/// The longest runs of losses that are believed: a train.
+/// The longest run of losses that is assumed: a train.
 const RUN_MAX: f64 = 64.0;
-/// What is believed of a listener of whom nothing is known.
+/// The run that is assumed of a new listener.
 const RUN_AT_FIRST: f64 = 8.0;
-/// Packets that tell that nothing is lost, and those that tell how much is.
+/// How many packets show that nothing is lost, and how many show how much is.
 const SAMPLE: f64 = 32.0;
 const SAMPLE_OF_LOSS: f64 = 192.0;
-/// Seconds after which a round is judged by what there is.
+/// Seconds after which a round is judged by what has been reported.
 const ROUND_MAX: f64 = 0.2;
-/// A loss beyond the link's for which the others are not waited for.
+/// A loss beyond the link's at which the other listeners are not waited for.
 const CRY: f64 = 0.1;
-/// How many losses are to be expected among packets of which none was lost, so that it is no luck.
+/// How many losses must have been expected among packets without loss, for that not to be luck.
 const LUCK: f64 = 4.0;
-/// The part of a loss that is left where a lower rate does not help, and how much more of it is another one.
+/// The part of a loss that must remain if a lower rate does not help, and the factor from which a loss counts as another one.
 pub(super) const PERSISTS: f64 = 0.5;
 const ALIKE: f64 = 1.25;
-/// The most that is believed of a link: what loses more is full.
+/// The most loss that is assumed to be a link's: a link that loses more is full.
 const GIVEN_MAX: f64 = 0.5;

@@ -1,9 +1,9 @@
-//! The original data that were heard of a source, to tell what part of them was not.
+//! Counts the original data received from a source, to tell what share was lost.
 
 use campanile_pgm::Seq;
 use campanile_pgm::wire::{Body, HEADER_LEN, HeaderView, Packet, PacketType, WindowState};
 
-/// Original data that were heard.
+/// Original data that were received.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     first: Option<Seq>,
@@ -11,9 +11,9 @@ pub(super) struct Heard {
     packets: u32,
     /// Sequence numbers in a parity group, once the source has said so.
     group_len: u32,
-    /// A group that ends early, and has not been left behind: its first number, and how many it leaves out.
+    /// A group that ends early, if no packet beyond it has come yet: its first number, and how many it leaves out.
     short: Option<(Seq, u32)>,
-    /// What such groups have left out: nobody says these numbers.
+    /// How many numbers such groups have left out: they are never sent.
     left_out: u32,
 }
 
@@ -33,7 +33,7 @@ impl Heard {
         }
     }
 
-    /// What is told of groups: how long they are, and that one ends early (RFC 3208 §11.8).
+    /// Reads what is said about groups: their length, and that one ends early (RFC 3208 §11.8).
     fn look_closely(&mut self, datagram: &[u8]) {
         let Ok(packet) = Packet::parse(datagram) else { return };
         let (at, size) = match &packet.body {
@@ -51,7 +51,7 @@ impl Heard {
         }
     }
 
-    /// A group ends early, if `at` is the last packet of one that has so many.
+    /// Notes a group that ends early, if `at` is the last packet of a group of `size`.
     fn end_group(&mut self, at: Seq, size: u32) {
         if self.group_len == 0 || self.first.is_none() {
             return;
@@ -66,19 +66,19 @@ impl Heard {
         }
     }
 
-    /// The group that ended early is behind.
+    /// Counts what the group that ended early left out.
     fn leave_out(&mut self) {
         let (_, count) = self.short.take().unwrap_or_default();
         self.left_out = self.left_out.saturating_add(count);
     }
 
-    /// An original packet came.
+    /// Counts an original packet.
     fn hear(&mut self, sqn: Seq) {
         if self.first.is_none() {
             (self.first, self.last) = (Some(sqn), sqn);
         }
         let ahead = sqn.0.wrapping_sub(self.last.0);
-        // What is far ahead may be forged, and what is behind is late or a copy.
+        // A number far ahead may be forged, and one behind is late or a duplicate.
         if (1..LEAP).contains(&ahead) {
             self.last = sqn;
             if self.short.is_some_and(|(group, _)| sqn.0.wrapping_sub(group.0) >= self.group_len) {
@@ -90,17 +90,17 @@ impl Heard {
         }
     }
 
-    /// The last one that was heard.
+    /// The highest number received.
     pub(super) fn last(&self) -> Seq {
         self.last
     }
 
-    /// How many were heard, copies too, modulo 2^32.
+    /// How many were received, duplicates included, modulo 2^32.
     pub(super) fn packets(&self) -> u32 {
         self.packets
     }
 
-    /// What was not heard of what was said, in 1/65536.
+    /// The share of what was sent that was not received, in 1/65536.
     pub(super) fn loss(&self) -> u16 {
         if self.first.is_none() {
             return 0;
@@ -110,16 +110,16 @@ impl Heard {
         u16::try_from(missed * 65_536 / said).unwrap_or(u16::MAX)
     }
 
-    /// How much was said since the first packet that was heard.
+    /// How many were sent since the first one that was received.
     pub(super) fn said(&self) -> u32 {
         let span = |first: Seq| self.last.0.wrapping_sub(first.0).saturating_add(1);
         self.first.map_or(0, span).saturating_sub(self.left_out)
     }
 }
 
-/// Numbers further ahead than this are not believed to tell of loss.
+/// Numbers further ahead than this are not counted as loss.
 const LEAP: u32 = 1 << 20;
-/// The longest groups that there are: more symbols do not fit into the field (RFC 3208 §11.4).
+/// The longest group: the field has no room for more symbols (RFC 3208 §11.4).
 const GROUP_MAX: u32 = 128;
 
 #[cfg(test)]
