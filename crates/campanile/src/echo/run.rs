@@ -113,7 +113,8 @@ impl Worker<'_> {
             bytes: traffic.bytes,
         };
         let mut counts = self.own;
-        // The engine learns of drops only with what arrives after them, the meter at once: the greater number is right.
+        // The engine learns of drops with what arrives after them, the meter (where the kernel has one) at once: the greater number is
+        // right.
         if self.meter.is_some() {
             let kernel = stats.dropped.kernel.max(counts.dropped.of(Cause::Kernel));
             counts.dropped.set(Cause::Kernel, kernel);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How many bytes were read to be hashed, and whether somebody still waits for the hash.
+/// How many bytes were read to be hashed, and whether the hash is still wanted.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     bytes: AtomicU64,
