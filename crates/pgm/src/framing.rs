@@ -1,43 +1,43 @@
-//! How messages lie in packets: what source and receiver must agree on beyond RFC 3208.
+//! How messages are laid out in packets: what source and receiver must agree on beyond RFC 3208.
 
-/// How messages lie in packets. Source and receivers must be configured alike; no packet says it.
+/// How messages are laid out in packets. Source and receivers must be configured alike; no packet says which it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Framing {
     /// Messages are packed into packets, and span packets where they must: ZeroMQ's format, understood by its `pgm://` sockets.
     ///
-    /// The TSDUs, after two bytes each, are one endless stream of frames. The two bytes say where in the packet the first message
-    /// begins, so that a receiver that joins late, or lost a packet, finds the next message. A frame is its length and a
-    /// byte of flags, counted in the length, and the body (ZMTP 1.0).
+    /// The TSDUs, without their first two bytes, are one endless stream of frames. The two bytes say where in the packet the first
+    /// message begins, so that a receiver that joins late, or lost a packet, finds the next message. A frame is its length, a byte
+    /// of flags, and the body; the length counts the flags (ZMTP 1.0).
     #[default]
     Packed,
-    /// Each message is an APDU in packets of its own, with OPT_FRAGMENT when it takes more than one (RFC 3208 §9.2): as OpenPGM
-    /// sends.
+    /// Each message is an APDU in packets of its own, with OPT_FRAGMENT when it takes more than one (RFC 3208 §9.2), as in
+    /// OpenPGM.
     Apdu,
     /// A stream of bytes without messages.
     Stream,
 }
 
-/// The bytes of a packed packet in front of the frames: where the first message begins.
+/// The length of the offset to the first message, which precedes the frames in a packed packet.
 pub(crate) const OFFSET_LEN: usize = 2;
 
-/// What the two bytes say when no message begins in the packet.
+/// The offset when no message begins in the packet.
 pub(crate) const NO_MESSAGE: u16 = 0xffff;
 
 /// The header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
-    /// Bytes of the header itself.
+    /// The length of the header itself.
     pub(crate) len: usize,
-    /// Bytes of the body behind it.
+    /// The length of the body that follows.
     pub(crate) body_len: u64,
-    /// Whether the message goes on in the next frame.
+    /// Whether the message continues in the next frame.
     pub(crate) more: bool,
 }
 
 impl FrameHeader {
     pub(crate) const LEN_MAX: usize = 10;
 
-    /// Writes the header of a frame of `body_len` bytes and returns how long it is.
+    /// Writes the header of a frame with a body of `body_len` bytes, and returns the header's length.
     pub(crate) fn emit(body_len: usize, more: bool, out: &mut [u8; Self::LEN_MAX]) -> usize {
         let len = body_len as u64 + 1;
         match u8::try_from(len) {
@@ -58,7 +58,7 @@ impl FrameHeader {
     ///
     /// # Errors
     ///
-    /// [`FrameError::Short`] when the header is not all there, [`FrameError::Empty`] for a length that leaves no room for the flags.
+    /// [`FrameError::Short`] when the header is incomplete, [`FrameError::Empty`] for a length that leaves no room for the flags.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FrameError> {
         let (&first, rest) = bytes.split_first().ok_or(FrameError::Short)?;
         let (len, counted) = if first == LONG {

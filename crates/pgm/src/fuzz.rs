@@ -1,4 +1,4 @@
-//! Bodies of the fuzz targets: called by the fuzzer with what it makes up, and by the tests over `fuzz/corpus/`.
+//! Bodies of the fuzz targets: called by the fuzzer with its inputs, and by the tests with those of `fuzz/corpus/`.
 
 mod choices;
 mod receiver;
@@ -9,11 +9,11 @@ pub use source::source;
 
 use crate::wire::{HeaderView, Packet};
 
-/// Reads `input` as a datagram, as it is and with its checksum put right, and holds what was accepted against itself.
+/// Parses `input` as a datagram, as it is and with its checksum corrected, and checks that accepted packets survive a round trip.
 ///
 /// # Panics
 ///
-/// When reading panics, or when a packet that was accepted does not come back as the same packet.
+/// When parsing panics, or when an accepted packet, emitted and parsed again, differs.
 pub fn wire(input: &[u8]) {
     round_trip(input);
     let mut sealed = input.to_vec();
@@ -22,7 +22,7 @@ pub fn wire(input: &[u8]) {
         let sum = sealed.chunks(2).fold(0_u64, |sum, pair| {
             sum + u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]))
         });
-        // 2^16 - 1 divides what a one's complement sum throws away.
+        // A one's complement sum of 16-bit words is the plain sum modulo 2^16 - 1.
         let checksum = 0xffff - u16::try_from(sum % 0xffff).expect("a remainder below 2^16");
         sealed[6..8].copy_from_slice(&checksum.to_be_bytes());
         round_trip(&sealed);

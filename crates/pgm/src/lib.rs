@@ -1,8 +1,8 @@
 //! PGM, the reliable multicast protocol of RFC 3208, as sans-IO state machines: bytes and time in, bytes and deadlines out.
 //!
-//! A [`source::Source`] multicasts what is published, and repairs it. A [`receiver::Receiver`] finds the sources of a group, asks for what
-//! it misses, and delivers. Neither knows a socket, a clock or global randomness: a driver gives them the datagrams that came, the time,
-//! and a seed. Both are built on [`wire`], which turns bytes into values that can only be valid, and back.
+//! A [`source::Source`] multicasts what is published, and repairs losses. A [`receiver::Receiver`] finds the sources of a group, asks
+//! for the packets that it misses, and delivers. Neither uses a socket, a clock or global randomness: a driver gives them the received
+//! datagrams, the time and a seed. Both are built on [`wire`], which turns bytes into values that can only be valid, and back.
 //!
 //! The order of calls is the same for both: after any input (`handle_train`, `handle_timeout`, or a command) ask `poll_transmit` and
 //! `poll_event` until each says `None`; then wait for a datagram, for a command, or for the moment that `poll_timeout` gives.

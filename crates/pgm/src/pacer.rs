@@ -3,30 +3,31 @@ use std::time::Duration;
 use crate::Instant;
 use crate::instant::nanos;
 
-/// Keeps what is sent under a rate (RFC 3208 §5.1.2): a token bucket, kept as the moment at which it will be full again.
+/// Limits the rate of what is sent (RFC 3208 §5.1.2): a token bucket, stored as the moment at which it will be full again.
 ///
-/// The bucket holds a burst, or two packets where that is more. Nothing leaves that the bucket does not hold, so that over any time T
-/// at most rate · T and one bucket leave. Packets leave in trains: one begins once the bucket is half full and goes on until it holds
-/// no further packet, so that a driver may wake late by half a bucket and the rate is reached all the same. An urgent packet does not
-/// wait for a train, but only until the bucket holds what it costs.
+/// The bucket holds a burst, or two packets where that is more. A packet leaves only if the bucket holds its cost, so that over any
+/// time T at most rate · T plus one bucket is sent. Packets leave in trains: a train begins once the bucket is half full and continues
+/// until the bucket does not hold a further packet, so that a driver may wake up late by half a bucket and still reach the rate. An
+/// urgent packet does not wait for a train, only until the bucket holds its cost.
 #[derive(Debug, Clone)]
 pub(crate) struct Pacer {
     bytes_per_second: u64,
-    /// What a byte costs, in 2^-32 nanoseconds: packets are charged without a division.
+    /// The cost of a byte in 2^-32 nanoseconds, so that packets are charged without a division.
     byte_cost: u64,
     overhead: u64,
     packet_len: usize,
     burst_ns: u64,
-    /// What the bucket holds, and what a full packet costs.
+    /// The depth of the bucket.
     depth_ns: u64,
+    /// The cost of a full packet.
     packet_ns: u64,
-    /// When everything sent is paid for.
+    /// When everything sent will be paid for: when the bucket is full again.
     paid_at: Instant,
     bursting: bool,
 }
 
 impl Pacer {
-    /// A pacer for so many bytes a second, where each packet counts `overhead` bytes more than its own, `packet_len` at most.
+    /// A pacer for packets of at most `packet_len` bytes, each charged with `overhead` bytes on top.
     ///
     /// # Panics
     ///
@@ -44,11 +45,11 @@ impl Pacer {
             paid_at: Instant::ZERO,
             bursting: false,
         };
-        pacer.measure();
+        pacer.update_costs();
         pacer
     }
 
-    /// Whether a packet may leave now.
+    /// Whether a packet may leave now: begins a train or continues one.
     pub(crate) fn is_open(&mut self, now: Instant) -> bool {
         let most_ns = if self.bursting { self.depth_ns - self.packet_ns } else { self.depth_ns / 2 };
         self.bursting = self.paid_at <= now.plus_nanos(most_ns);
@@ -60,7 +61,7 @@ impl Pacer {
         self.opens_to_urgent_at(len) <= now
     }
 
-    /// When a packet may leave, if none may now.
+    /// When the next packet may leave, if none may now.
     pub(crate) fn opens_at(&self) -> Instant {
         let most_ns = if self.bursting { self.depth_ns - self.packet_ns } else { self.depth_ns / 2 };
         Instant(self.paid_at.0.saturating_sub(most_ns))
@@ -71,7 +72,7 @@ impl Pacer {
         Instant(self.paid_at.0.saturating_sub(self.depth_ns.saturating_sub(self.cost_ns(len))))
     }
 
-    /// Counts a packet of `len` bytes that leaves now.
+    /// Charges for a packet of `len` bytes that leaves now.
     pub(crate) fn charge(&mut self, now: Instant, len: usize) {
         self.paid_at = self.paid_at.max(now).plus_nanos(self.cost_ns(len));
     }
@@ -83,11 +84,11 @@ impl Pacer {
             (owed_ns * u128::from(self.bytes_per_second)).div_ceil(u128::from(bytes_per_second.max(1)));
         self.paid_at = now.plus_nanos(u64::try_from(scaled_ns).unwrap_or(u64::MAX));
         self.bytes_per_second = bytes_per_second;
-        self.measure();
+        self.update_costs();
     }
 
-    /// Works out what depends on the rate.
-    fn measure(&mut self) {
+    /// Recomputes what depends on the rate.
+    fn update_costs(&mut self) {
         assert!(self.bytes_per_second > 0, "a rate is checked to be positive");
         self.byte_cost = (1_000_000_000_u64 << 32).div_ceil(self.bytes_per_second);
         self.packet_ns = self.cost_ns(self.packet_len);

@@ -1,15 +1,15 @@
 use std::net::IpAddr;
 
-/// The way a received train came.
+/// Where a received train came from, and how.
 ///
-/// PGM gives no meaning to UDP ports (RFC 3208 knows none): parties are told apart by session and address alone.
+/// UDP ports are left out: they mean nothing to PGM, which tells sessions and hosts apart by TSI and address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Path {
     /// The network source address.
     pub from: IpAddr,
     /// The network destination address: a group, or one of our own addresses.
     pub to: IpAddr,
-    /// The number of the interface it came in by; 0 when that is not known.
+    /// The index of the interface that received it; 0 when that is not known.
     pub interface: u32,
     /// The two ECN bits of the IP header.
     pub ecn: u8,
@@ -34,21 +34,21 @@ pub enum Destination {
     },
 }
 
-/// A train to send: equal datagrams, one behind the other at the front of the buffer, the last one possibly shorter.
+/// A train to send: datagrams of equal length, one after the other at the front of the buffer; the last one may be shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transmit {
     /// Where it goes.
     pub to: Destination,
-    /// Time to live or hop limit, where it differs from the socket's.
+    /// Time to live or hop limit; `None` leaves the socket's.
     pub ttl: Option<u8>,
-    /// Type of service or traffic class, where the configuration says one.
+    /// Type of service or traffic class; `None` leaves the socket's.
     pub tos: Option<u8>,
-    /// Whether the packets should bear the IP Router Alert option for the sake of network elements (RFC 3208 §4).
+    /// Whether the packets should carry the IP Router Alert option, for network elements (RFC 3208 §4).
     pub router_alert: bool,
-    /// Whether each datagram is for another of the source's interfaces, in the order of its addresses; else all are for all.
+    /// Whether each datagram is for one of the source's interfaces, in the order of its addresses; otherwise all are for all of them.
     pub apart: bool,
-    /// Bytes of every datagram but the last.
+    /// The length of every datagram but the last.
     pub stride: usize,
-    /// Bytes of the whole train.
+    /// The length of the whole train.
     pub len: usize,
 }

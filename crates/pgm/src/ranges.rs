@@ -1,8 +1,8 @@
 use std::ops::Range;
 
-/// A set of numbers, kept as ranges: sorted, apart from each other, none empty.
+/// A set of numbers, kept as sorted, non-empty ranges that neither overlap nor touch.
 ///
-/// Costs as many ranges as the set has pieces; a membership test is a binary search, an insertion may move all ranges behind it.
+/// A membership test is a binary search; an insertion may move all ranges after it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ranges {
     ranges: Vec<Range<u64>>,
@@ -13,7 +13,7 @@ impl Ranges {
         if new.is_empty() {
             return;
         }
-        // All ranges that touch the new one melt into it.
+        // All ranges that touch the new one are merged into it.
         let from = self.ranges.partition_point(|range| range.end < new.start);
         let to = self.ranges.partition_point(|range| range.start <= new.end);
         if from == to {
@@ -25,13 +25,13 @@ impl Ranges {
         self.ranges.drain(from + 1..to);
     }
 
-    /// Takes out the pieces of which nothing is at `number` or above.
+    /// Removes the ranges that lie entirely below `number`.
     pub(crate) fn forget_below(&mut self, number: u64) {
         let gone = self.ranges.partition_point(|range| range.end <= number);
         self.ranges.drain(..gone);
     }
 
-    /// How many pieces the set has.
+    /// The number of ranges.
     pub(crate) fn len(&self) -> usize {
         self.ranges.len()
     }

@@ -1,7 +1,7 @@
-/// A small source of pseudo-random numbers: SplitMix64 (Steele, Lea, Flood 2014).
+/// A small pseudo-random number generator: SplitMix64 (Steele, Lea, Flood 2014).
 ///
-/// The whole sequence follows from the seed, which comes with the configuration. Good enough to spread timers and to round a
-/// number up or down by chance; not for secrets.
+/// The whole sequence follows from the seed, which is part of the configuration. Good enough to spread timers and to round
+/// numbers at random; not for secrets.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 
@@ -18,7 +18,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A source that goes on from here, for what is to be decided by one and the same chance; this one is a number ahead of it.
+    /// A copy of the present state, for decisions that must all draw the same numbers; `self` then advances by one number.
     pub(crate) fn draw(&mut self) -> Rng {
         let drawn = self.clone();
         self.next();
@@ -30,10 +30,10 @@ impl Rng {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// A number below `bound` that is seldom small: each tenth of the range is twice as likely as the one before it.
+    /// A number up to `bound` that is seldom small: each tenth of the range is twice as likely as the one before it.
     ///
-    /// The earliest of N such draws comes about as much before the second earliest whether N is 1 or 1000: which is what keeps
-    /// one NAK from being followed by many.
+    /// The gap between the earliest and the second earliest of N such draws hardly depends on N, be it 2 or 1000: this keeps one
+    /// NAK from being followed by many.
     pub(crate) fn mostly_late(&mut self, bound: u64) -> u64 {
         const TENTHS: u64 = 10;
         let tenth = TENTHS - 1 - u64::from(self.next().trailing_zeros()).min(TENTHS - 1);

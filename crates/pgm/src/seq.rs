@@ -4,7 +4,7 @@ use std::ops::{Add, AddAssign, Sub};
 /// A sequence number: 32 bits that wrap (RFC 3208 §5.1).
 ///
 /// Two sequence numbers are compared by the shorter way around the circle, so there is no total order and `Seq` is not `Ord`.
-/// The comparison means something only while the numbers lie less than 2^31 apart, which is the bound of a window.
+/// The comparison is meaningful only while the numbers are less than 2^31 apart, which is the bound of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Seq(pub u32);
 

@@ -1,7 +1,7 @@
 //! The source of a transport session (RFC 3208 §5, §11.4).
 //!
 //! A [`Source`] numbers what is published, sends it at its rate, and keeps it for repair. It confirms NAKs and answers them with data
-//! or parity, tells the state of its window in SPMs, and lingers after the end until nobody asks any more.
+//! or parity, announces its window in SPMs, and lingers after the end until nobody asks any more.
 
 mod adapt;
 mod cache;
@@ -69,22 +69,22 @@ use crate::{Instant, Seq};
 ///
 /// # Bounds
 ///
-/// Data take the memory of as many packets as the window holds, which is allocated when it is first used. A call does work for the
-/// packets that it is given or gives; a NAK costs at most 63 groups of 128 packets, and looks at 1024 repairs that wait for each
-/// of them, in steps of a few nanoseconds, a call of `poll_transmit` at most 8 parity packets more than it gives.
+/// Data take the memory of as many packets as the window holds, allocated on first use. The work of a call is proportional to the
+/// packets that it is given or returns. Beyond that, a NAK touches at most 63 groups of 128 packets, and for each of them looks at up
+/// to 1024 waiting repairs, a few nanoseconds each; `poll_transmit` makes at most 8 parity packets more than it returns.
 #[derive(Debug)]
 pub struct Source {
     config: SourceConfig,
-    /// The headers of new data and of repairs without options and parity.
+    /// The headers of new data and of repairs, without options and parity.
     odata: Stamp,
     rdata: Stamp,
     window: Window,
     store: Store,
-    /// Packs what is published here; what it holds open waits behind what the window holds.
+    /// Packs what is published here. The packet that it is filling waits behind those in the window.
     packer: Packer,
-    /// Where packets are on their way from the packer to the window: empty in between, and kept for its memory.
+    /// Carries packets from the packer to the window: empty between calls, and kept for its memory.
     packed: Packed,
-    /// The first sequence number of the APDU of which more packets are to come.
+    /// The first sequence number of the APDU that is not complete yet.
     apdu: Option<Seq>,
     pacer: Pacer,
     share: Share,
@@ -96,9 +96,9 @@ pub struct Source {
     adapt: Option<Adapt>,
     /// The pro-active parity that is being sent. New data wait for it.
     owed: Option<Owed>,
-    /// Bytes of confirmations and SPMs sent since data or repairs were.
+    /// Bytes of confirmations and SPMs sent since data or repairs were last sent.
     urgent_bytes: usize,
-    /// Data packets that may be sent in all.
+    /// How many data packets may be sent in all.
     sent_max: u64,
     phase: Phase,
     signals: Signals,
@@ -108,10 +108,10 @@ pub struct Source {
     stats: SourceStats,
 }
 
-/// Events that wait to be told.
+/// Events that wait for [`Source::poll_event`].
 #[derive(Debug, Default, Clone, Copy)]
 struct Signals {
-    /// A publish was refused for want of room.
+    /// A publish was refused because there was no room.
     refused: bool,
     drained: bool,
     finished: bool,
@@ -122,13 +122,13 @@ struct Signals {
 enum Timer {
     /// An ambient SPM is due.
     Ambient,
-    /// A heartbeat SPM is due: no data were sent for a while.
+    /// A heartbeat SPM is due: nothing was sent for a while.
     Heartbeat,
-    /// The oldest data reach their age.
+    /// The oldest data reach the age at which they leave the window.
     Advance,
     /// The linger ends.
     Linger,
-    /// The rate, or the gap between confirmations, lets something leave.
+    /// The rate, or the gap between confirmations, allows something to be sent.
     Pace,
 }
 
@@ -157,7 +157,7 @@ impl Source {
         let eliminate_ns = nanos(config.repair.eliminate);
         let adapt = config.parity.and_then(|parity| match parity.pro_active {
             ProActive::Adaptive { target_percent } => {
-                // Some indices are left for what is asked for all the same.
+                // Some symbols are left for parity on demand.
                 let limit = (N_MAX - parity.group) / 4 * 3;
                 Some(Adapt::new(target_percent, parity.on_demand, parity.group, limit))
             }
@@ -204,8 +204,8 @@ impl Source {
         Ok(source)
     }
 
-    /// Reads a train of datagrams of `stride` bytes each, the last one possibly shorter: NAKs and SPMRs. Never fails: what is malformed,
-    /// or not for a source, is counted.
+    /// Handles a train of datagrams of `stride` bytes each, of which the last may be shorter: NAKs and SPMRs. Never fails: what is
+    /// malformed, or not for a source, is counted and dropped.
     pub fn handle_train(&mut self, now: Instant, path: &Path, stride: usize, bytes: &[u8]) {
         if path.ecn == Path::CE {
             self.stats.ecn_ce += 1;
@@ -216,7 +216,7 @@ impl Source {
         bytes.chunks(stride.max(1)).for_each(|datagram| self.handle_datagram(now, datagram));
     }
 
-    /// Does what is due. A call before its time does nothing.
+    /// Does what is due. An early call does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expired(now) {
             match timer {
@@ -228,7 +228,7 @@ impl Source {
                 Timer::Heartbeat => {
                     self.end_burst(now);
                     if self.has_work() && self.pacer.opens_at() + self.config.spm.heartbeat_min > now {
-                        // What the rate holds back, or has just let go, says soon that we are there, and needs the room.
+                        // Packets that the rate holds back, or has just released, tell receivers soon that the source is alive.
                         self.restart_heartbeat(now);
                     } else {
                         self.heartbeat.spm_due = true;
@@ -241,18 +241,18 @@ impl Source {
                     self.signals.finished = true;
                     self.timers = Timers::new();
                 }
-                // What may leave now is asked for by poll_transmit.
+                // poll_transmit is called next and sends what may leave now.
                 Timer::Pace => {}
             }
         }
     }
 
-    /// Says how many bytes are kept elsewhere to be sent: as packets of [`Source::tsdu_len`] bytes of which only the last may be
-    /// shorter, so that the packet of sequence number `first_sqn` + i begins at byte i · `tsdu_len`. Framing plays no part.
+    /// Announces how many bytes, kept elsewhere, are to be sent. They are cut into packets of [`Source::tsdu_len`] bytes of which only
+    /// the last may be shorter: the packet of sequence number `first_sqn` + i begins at byte i · `tsdu_len`. Framing is not used.
     ///
     /// # Errors
     ///
-    /// Only one offer is taken, by a source whose data are kept elsewhere, of at most 2^30 packets.
+    /// A source takes one offer, of at most 2^30 packets, and only if its data are kept elsewhere.
     pub fn offer(&mut self, now: Instant, bytes: u64) -> Result<(), OfferError> {
         let Store::Elsewhere(cache) = &mut self.store else { return Err(OfferError::KeptHere) };
         if self.phase != Phase::Open {
@@ -270,12 +270,12 @@ impl Source {
         Ok(())
     }
 
-    /// Takes the bytes that [`SourceEvent::Need`] asked for as they are, and leaves memory in their place that it does not use any
-    /// more, whatever it holds.
+    /// Takes the bytes that [`SourceEvent::Need`] asked for, without a copy, and leaves a buffer in their place that it no longer
+    /// uses, with arbitrary contents.
     ///
     /// # Errors
     ///
-    /// Exactly the range that was asked for is taken, once. What is not taken stays.
+    /// Only a range that was asked for is taken, and only once. Bytes that are not taken stay in `bytes`.
     pub fn supply(&mut self, now: Instant, range: &Range<u64>, bytes: &mut Vec<u8>) -> Result<(), NotNeeded> {
         let Store::Elsewhere(cache) = &mut self.store else { return Err(NotNeeded) };
         if !cache.supply(range, bytes) {
@@ -285,8 +285,8 @@ impl Source {
         Ok(())
     }
 
-    /// Says that a burst is over: once all that waits was sent a partial transmission group is closed without waiting for the
-    /// heartbeat, so that its repair can begin.
+    /// Marks the end of a burst: once everything that waits has been sent, a partial transmission group is closed without waiting for
+    /// the heartbeat, so that its repair can begin.
     pub fn flush(&mut self, now: Instant) {
         if self.packer.end_burst() {
             return;
@@ -298,17 +298,17 @@ impl Source {
         }
     }
 
-    /// Ends the session: what waits is still sent, then SPMs say that it is over, and repair goes on through the linger.
+    /// Ends the session: what waits is still sent, then SPMs say that it is over, and repair continues through the linger.
     pub fn finish(&mut self, now: Instant) {
         self.drain(now, End::Finished);
     }
 
-    /// Ends a session that is not whole: as [`Source::finish`], and SPMs say so beside that it is over.
+    /// Ends a session that is incomplete: as [`Source::finish`], but the SPMs also carry `reset`.
     pub fn cut(&mut self, now: Instant, reset: Reset) {
         self.drain(now, End::Cut(reset));
     }
 
-    /// Changes how long repair goes on after the end; where it does so already, from now on.
+    /// Changes how long repair continues after the end; if the linger has begun, counted from now.
     pub fn set_linger(&mut self, now: Instant, linger: Duration) {
         self.config.spm.linger = linger;
         if let Phase::Lingering { latest, .. } = &mut self.phase {
@@ -317,7 +317,7 @@ impl Source {
         }
     }
 
-    /// Aborts the session: what waits is not sent any more, and SPMs say why, through the linger.
+    /// Aborts the session: what waits is not sent any more, and SPMs carry `reset` through the linger.
     pub fn reset(&mut self, now: Instant, reset: Reset) {
         if self.phase == Phase::Over {
             return;
@@ -329,7 +329,7 @@ impl Source {
         self.linger(now, End::Aborted(reset));
     }
 
-    /// Changes the rate from now on, in bytes a second: from 1 to 10^14, or the nearer of these.
+    /// Changes the rate from now on, in bytes a second, clamped to the range from 1 to 10^14.
     pub fn set_rate(&mut self, now: Instant, bytes_per_second: u64) {
         let bytes_per_second = bytes_per_second.clamp(1, RATE_MAX);
         self.config.pace.bytes_per_second = bytes_per_second;
@@ -337,7 +337,8 @@ impl Source {
         self.timers.set(Timer::Pace, now);
     }
 
-    /// Says how many data packets may be sent in all, from now on. Others wait; repairs, and what else there is, do not.
+    /// Limits how many data packets may be sent, counted from the start of the session. Further ones wait; repairs, parity, SPMs and
+    /// confirmations do not.
     pub fn set_sent_max(&mut self, now: Instant, packets: u64) {
         if packets > self.sent_max {
             self.timers.set(Timer::Pace, now);
@@ -345,7 +346,7 @@ impl Source {
         self.sent_max = packets;
     }
 
-    /// The next train to send; asked for only while a transmit slot is free. A longer buffer gets longer trains.
+    /// The next train to send; call it only while a transmit slot is free. A longer buffer gets longer trains.
     ///
     /// # Panics
     ///
@@ -359,8 +360,8 @@ impl Source {
         Some(transmit)
     }
 
-    /// As [`Source::poll_transmit`], without a copy of what lies in a row in the window: such a train is given as it lies. The
-    /// buffer holds any other, and its length is still the most that a train takes.
+    /// As [`Source::poll_transmit`], but packets that are contiguous in the window's memory are returned as they are, without a copy.
+    /// Any other train is in the buffer, whose length limits both.
     ///
     /// # Panics
     ///
@@ -387,26 +388,26 @@ impl Source {
         std::mem::take(&mut self.signals.finished).then_some(SourceEvent::Finished)
     }
 
-    /// When to call [`Source::handle_timeout`] and [`Source::poll_transmit`] again at the latest.
+    /// The latest moment at which to call [`Source::handle_timeout`] and [`Source::poll_transmit`] again.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let next = self.timers.next();
         (next != Instant::FAR_FUTURE).then_some(next)
     }
 
-    /// What was counted.
+    /// The counters.
     #[must_use]
     pub fn stats(&self) -> &SourceStats {
         &self.stats
     }
 
-    /// The payload of a full packet.
+    /// The payload length of a full packet.
     #[must_use]
     pub fn tsdu_len(&self) -> usize {
         self.packer.tsdu_len()
     }
 
-    /// The greatest message, or part of one, that can be published: what fills half the window.
+    /// The length of the longest message, or part of one, that can be published: what fills half the window.
     #[must_use]
     pub fn message_len_max(&self) -> u64 {
         self.packer.capacity(self.queue_max())
@@ -430,8 +431,8 @@ impl Source {
         self.config.pace.bytes_per_second
     }
 
-    /// How many data packets were sent up to a sequence number, that one included; `None` for one that was not sent or has left the
-    /// window. Numbers that a short group left out do not count.
+    /// How many data packets were sent up to and including a sequence number; `None` for one that was not sent or has left the window.
+    /// Numbers that a short group left out do not count.
     #[must_use]
     pub fn packets_until(&self, sqn: Seq) -> Option<u64> {
         let position = self.window.position(sqn)?;
@@ -444,14 +445,14 @@ impl Source {
         self.window.packets_before(sqn)
     }
 
-    /// When the last packet so far was sent of the group that a sequence number is in; `None` for one that is not in the window.
+    /// When the latest packet was sent of the group that a sequence number is in; `None` for a number that is not in the window.
     #[must_use]
     pub fn sent_at(&self, sqn: Seq) -> Option<Instant> {
         let group = self.window.group(self.window.group_of(self.window.position(sqn)?))?;
         (group.sent_at != Instant::FAR_FUTURE).then_some(group.sent_at)
     }
 
-    /// When the rate lets new data leave; a moment that is not after `now` if it does already.
+    /// When the rate allows new data to be sent; not after `now` if it does already.
     pub fn opens_at(&mut self, now: Instant) -> Instant {
         if self.pacer.is_open(now) { now } else { self.pacer.opens_at() }
     }
@@ -462,17 +463,17 @@ impl Source {
         self.window.next_sqn()
     }
 
-    /// The packets that wait, one that is still being filled among them.
+    /// How many packets wait to be sent, including one that is still being filled.
     fn waiting(&self) -> u64 {
         self.window.waiting() + u64::from(self.packer.is_open())
     }
 
-    /// The packets that may wait.
+    /// How many packets may wait.
     fn queue_max(&self) -> u64 {
         config::queue_max(self.window.capacity())
     }
 
-    /// Makes packets as they are needed: of what was offered, or of what is packed when nothing goes before it.
+    /// Makes packets as they are needed: from what was offered, or by closing the open packet when no other one waits.
     #[inline]
     fn refill(&mut self) {
         if let Store::Elsewhere(cache) = &self.store {
@@ -494,13 +495,13 @@ impl Source {
             }
             self.window.append();
         }
-        // The last group of all is a short one from the start, which its last packet can say.
+        // The last group of all is closed before it is sent, so that its last packet can say that it is a short one.
         if self.window.made() == total && self.config.parity.is_some() {
             self.window.close_group();
         }
     }
 
-    /// A burst may be over: if all was sent, a partial transmission group is closed, and an SPM says so (RFC 3208 §11.4).
+    /// A burst may be over: if everything was sent, closes a partial transmission group and announces it in an SPM (RFC 3208 §11.4).
     fn end_burst(&mut self, now: Instant) {
         if self.closes_groups() && self.waiting() == 0 && self.window.is_group_open() {
             self.window.close_group();
@@ -509,8 +510,8 @@ impl Source {
         }
     }
 
-    /// Whether groups may be closed early. What is kept elsewhere has its place by its number, so that there holes are not allowed;
-    /// nor are they within an APDU.
+    /// Whether groups may be closed early. That leaves holes in the sequence numbers, which are not allowed where a packet's number
+    /// determines its place in the data (those kept elsewhere), nor within an APDU.
     fn closes_groups(&self) -> bool {
         self.config.parity.is_some() && matches!(self.store, Store::Here(_)) && self.apdu.is_none()
     }
@@ -522,8 +523,8 @@ impl Source {
         }
     }
 
-    /// Sets the timer for the oldest group. One that is old enough and stays, because it is not yet whole or not yet sent, is
-    /// looked at again a little later: its age alone would set the timer into the past.
+    /// Sets the timer for the oldest group. One that is old enough but must stay, because it is not complete or not sent yet, is
+    /// checked again a little later: its age alone would set the timer to the past.
     fn schedule_advance(&mut self, now: Instant) {
         if let (Advance::Time(age), Some(sent_at)) =
             (self.config.window.advance, self.window.oldest_sent_at())
@@ -532,7 +533,7 @@ impl Source {
         }
     }
 
-    /// Says when all was sent, and enters the linger then if the session is finished.
+    /// If everything was sent, signals it, and enters the linger if the session is finished.
     #[inline]
     fn check_drained(&mut self, now: Instant) {
         if !self.is_drained() {
@@ -544,7 +545,7 @@ impl Source {
         }
     }
 
-    /// Whether all that was published was sent, with the parity that follows it.
+    /// Whether everything that was published was sent, together with the parity that follows it.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         let offered = match &self.store {
@@ -554,7 +555,7 @@ impl Source {
         self.waiting() == 0 && self.window.made() >= offered && self.owed.is_none()
     }
 
-    /// Takes no more data, and lingers once all was sent.
+    /// Takes no more data, and lingers once everything was sent.
     fn drain(&mut self, now: Instant, end: End) {
         if self.phase == Phase::Open {
             self.flush(now);
@@ -580,10 +581,10 @@ impl Source {
     }
 }
 
-/// How soon a group that is old enough, and cannot go yet, is looked at again.
+/// How soon a group that is old enough, but cannot be given up yet, is checked again.
 const ADVANCE_AGAIN: Duration = Duration::from_millis(1);
 /// Far below the half of the sequence space that a window may span (RFC 3208 §3.3).
 const OFFER_PACKETS_MAX: u64 = 1 << 30;
 
-/// How many times as long as it was meant to NAKs may keep a linger going.
+/// NAKs may prolong a linger up to this many times its configured length.
 const LINGER_MOST: u32 = 10;

@@ -4,14 +4,14 @@ use crate::Instant;
 
 /// The enum of a machine's timers.
 pub(crate) trait Timer: Copy + 'static {
-    /// All of them, each at the place of its number.
+    /// All timers, each at the index of its number.
     const ALL: &'static [Self];
 
-    /// Its number.
+    /// The timer's number.
     fn number(self) -> usize;
 }
 
-/// The deadlines of a machine, one for each of its `N` timers. The machine has one `match` on what has expired.
+/// The deadlines of a machine, one for each of its `N` timers. The machine has one `match` on the timer that expired.
 #[derive(Debug, Clone)]
 pub(crate) struct Timers<T, const N: usize> {
     at: [Instant; N],
@@ -28,7 +28,7 @@ impl<T: Timer, const N: usize> Timers<T, N> {
         self.at[timer.number()] = at;
     }
 
-    /// Makes the deadline `at` unless it is earlier already.
+    /// Brings the deadline forward to `at`, unless it is earlier already.
     #[inline]
     pub(crate) fn set_by(&mut self, timer: T, at: Instant) {
         let deadline = &mut self.at[timer.number()];
@@ -50,7 +50,7 @@ impl<T: Timer, const N: usize> Timers<T, N> {
         self.at.iter().copied().min().unwrap_or(Instant::FAR_FUTURE)
     }
 
-    /// A timer whose deadline has come; it is stopped. The one of the lowest number comes first.
+    /// Stops and returns a timer whose deadline has passed, the one with the lowest number first.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<T> {
         let number = self.at.iter().position(|&at| at <= now && at != Instant::FAR_FUTURE)?;
         let timer = T::ALL[number];

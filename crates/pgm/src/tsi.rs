@@ -14,7 +14,7 @@ impl fmt::Display for Gsi {
 /// A transport session identifier: the source's GSI and its data-source port (RFC 3208 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Tsi {
-    /// The source's host, or what it gave instead of one.
+    /// Identifies the source's host, or whatever the source put in its place.
     pub gsi: Gsi,
     /// The data-source port. Two sessions with one GSI and two ports are two sessions.
     pub port: u16,

@@ -1,17 +1,17 @@
-//! The packets of PGM as they are on the wire (RFC 3208 §8, §9, and the appendices' packets and options).
+//! The wire format of PGM packets (RFC 3208 §8, §9, and the packets and options of the appendices).
 //!
 //! [`Packet::parse`] turns a datagram into a value that can only be valid, or says which rule the datagram broke
 //! ([`Malformed`]). [`Packet::emit`] turns a value into bytes in the caller's buffer; [`DataHead::emit_around`] does the same
-//! around a payload that stands in the buffer already. Neither allocates, and both cost about a checksum.
+//! around a payload that is in the buffer already. Neither allocates, and both cost little more than a checksum.
 //!
-//! A value holds what its packet means. What has no meaning is neither kept nor held against the sender: reserved fields,
-//! options of unknown type, a second option of one type, the extensibility bits (only network elements look at them, §9), the
-//! order of options. Everything else of a packet comes back byte for byte when its value is emitted.
+//! A value holds what its packet means. What has no meaning is neither kept nor an error: reserved fields, options of unknown
+//! type, a second option of the same type, the extensibility bits (only network elements look at them, §9), the order of
+//! options. Everything else in a packet is reproduced byte for byte when its value is emitted.
 //!
-//! Where the RFC and its implementations disagree, this speaks as the implementations do: the bits of the options flags are
+//! Where the RFC and its implementations disagree, this module follows the implementations: the bits of the options flags are
 //! counted from the right (§8 counts them from the left), OPT_FRAGMENT is 16 bytes long (§9.2.4 prints 12), OPT_REDIRECT 8 and
-//! an address (§9.5.5 prints 4), and ACK is 0x0D (tcpdump and IBM have it as 0x0B). Where OpenPGM alone disagrees with the RFC,
-//! in the place of the F bit and the bits of OPT_PARITY_PRM, this follows the RFC.
+//! an address (§9.5.5 prints 4), and ACK is 0x0D (0x0B in tcpdump and IBM's implementation). Where only OpenPGM disagrees with
+//! the RFC, in the position of the F bit and the bits of OPT_PARITY_PRM, this module follows the RFC.
 
 mod ack;
 mod checksum;

@@ -1,4 +1,4 @@
-//! Decisions read from bytes: what a fuzzer made up becomes configurations, packets and commands.
+//! Decisions read from bytes: turns a fuzzer's input into configurations, packets and commands.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -10,7 +10,7 @@ use crate::wire::{
     Request, Reset, Spm, SpmOptions, Window, WindowState,
 };
 
-/// The rest of the input. At its end every decision is zero.
+/// The rest of the input. After its end every decision is zero.
 #[derive(Debug)]
 pub(super) struct Choices<'a> {
     rest: &'a [u8],
@@ -57,7 +57,7 @@ impl<'a> Choices<'a> {
         bytes
     }
 
-    /// Some time: mostly short, now and then long.
+    /// A duration: mostly short, now and then long.
     pub(super) fn duration(&mut self) -> Duration {
         let count = u64::from(self.u8());
         match self.u8() % 8 {

@@ -7,12 +7,12 @@ use crate::receiver::{Consumer, Event, JoinWish, Limits, NakConfig, OnLoss, Rece
 use crate::wire::{Body, Nak, Ncf, Packet, Session};
 use crate::{Framing, Gsi, Instant, Path, Seq, Transmit, Tsi};
 
-/// Lets a receiver live through what `input` says: a configuration, then packets of a few sources, commands, and time that passes.
+/// Runs a receiver by the script in `input`: a configuration, then packets of a few sources, commands, and the passage of time.
 ///
 /// # Panics
 ///
-/// When the receiver does, when it keeps more than its limits, sends what is no packet, asks to be called without end, or tells a
-/// story that contradicts itself: data before the start or after the end of a source, losses out of order, a packet twice.
+/// When the receiver panics, keeps more than its limits, sends something that is not a packet, asks to be called without end, or
+/// reports events that contradict each other: data before the start or after the end of a source, losses out of order, a packet twice.
 pub fn receiver(input: &[u8]) {
     let mut choices = Choices::new(input);
     let config = config(&mut choices);
@@ -38,10 +38,10 @@ struct Life {
     needs: Vec<(Tsi, Seq, u8)>,
 }
 
-/// What was told of a source since it was found.
+/// What was reported about a source since it was found.
 #[derive(Default)]
 struct Story {
-    /// The last number told lost, in order.
+    /// The last number reported as lost.
     lost_to: Option<Seq>,
     /// The packets handed over in bulk.
     packets: HashSet<u32>,
@@ -69,7 +69,7 @@ impl Life {
 
     fn receive(&mut self, choices: &mut Choices<'_>, tsi: Tsi) {
         let is_stranger = choices.one_in(16);
-        // Mostly the address that belongs to the source, now and then another one.
+        // Mostly the source's own address, now and then another one.
         let from = IpAddr::from([10, 0, u8::from(is_stranger), (tsi.port & 0xff) as u8]);
         let group = IpAddr::from([239, 192, 0, 1]);
         let path = Path { from, to: group, interface: 1, ecn: choices.u8() % 4 };
@@ -99,7 +99,7 @@ impl Life {
         _ = self.receiver.supply(self.now, tsi, first, stride, &bytes);
     }
 
-    /// Drains the polls, and calls again what asks to be called at once.
+    /// Drains the polls, and handles timeouts that are due at once.
     fn settle(&mut self) {
         let mut buffer = [0; Receiver::TRANSMIT_LEN];
         for _ in 0..ROUNDS_MAX {
@@ -144,7 +144,7 @@ fn check_sent(transmit: &Transmit, buffer: &[u8]) {
     assert!(packet.packet_type().is_upstream(), "{packet}");
 }
 
-/// What was told of each source.
+/// What was reported about each source.
 #[derive(Default)]
 struct Stories(HashMap<Tsi, Story>);
 
@@ -153,7 +153,7 @@ impl Stories {
         self.0.get_mut(&tsi).expect("a source starts before anything is told of it")
     }
 
-    /// Holds an event against what was told before; returns what is needed, if that is what it says.
+    /// Checks an event against those before it; returns what is needed if the event says so.
     fn tell(&mut self, is_bulk: bool, event: Event<'_>) -> Option<(Tsi, Seq, u8)> {
         match event {
             Event::Start { tsi, .. } => {
@@ -241,15 +241,15 @@ fn config(choices: &mut Choices<'_>) -> ReceiverConfig {
         expiry: choices.duration().max(MS),
         ..ReceiverConfig::new(7500)
     };
-    // Not drawn, so that the corpus goes on meaning what it did.
+    // Not drawn from the input, so that the corpus keeps its meaning.
     ReceiverConfig { front: config.expiry / 2, ..config }
 }
 
 const START: Instant = Instant(1_000_000_000_000);
-/// Where sequence numbers are, near the end of their space.
+/// The sequence numbers are around this one, near the end of their space.
 const BASE: Seq = Seq(0xffff_ff80);
-/// Intervals of zero would be asked for without end.
+/// Intervals of zero would ask for a call without end.
 const MS: Duration = Duration::from_millis(1);
 const ROUNDS_MAX: usize = 8;
-/// More than all NAKs, losses, messages of a byte and packets that the limits let one train bring about.
+/// More than all NAKs, losses, one-byte messages and packets that one train can cause within the limits.
 const POLLS_MAX: usize = 100_000;

@@ -8,11 +8,11 @@ use crate::source::{
 use crate::wire::{Body, Nak, Packet, Reset, Session};
 use crate::{Framing, Gsi, Instant, Path, Seq, Transmit, Tsi};
 
-/// Lets a source live through what `input` says: a configuration, then commands, packets that come, and time that passes.
+/// Runs a source by the script in `input`: a configuration, then commands, received packets, and the passage of time.
 ///
 /// # Panics
 ///
-/// When the source does, when what it sends is no packet or leaves faster than its rate, or when it asks to be called without end.
+/// When the source panics, sends something that is not a packet, sends faster than its rate, or asks to be called without end.
 pub fn source(input: &[u8]) {
     let mut choices = Choices::new(input);
     let config = config(&mut choices);
@@ -91,7 +91,7 @@ impl Life {
         self.source.handle_train(self.now, &path, datagram.len(), &datagram);
     }
 
-    /// Drains the polls, and calls again what asks to be called at once.
+    /// Drains the polls, and handles timeouts that are due at once.
     fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let mut polls = 0;
@@ -133,7 +133,7 @@ impl Life {
     }
 }
 
-/// What a source may send: over any time, the rate, and one burst, or two packets where that is more.
+/// What a source may send: over any time, what the rate allows, plus one burst, or two packets where that is more.
 struct Bucket {
     bytes_per_second: u128,
     overhead: u128,
@@ -211,5 +211,5 @@ fn config(choices: &mut Choices<'_>) -> SourceConfig {
 const START: Instant = Instant(1_000_000_000_000);
 const NANOS: u128 = 1_000_000_000;
 const ROUNDS_MAX: usize = 8;
-/// More than a burst of the fastest rate in the smallest packets, and all confirmations and events.
+/// More than a burst at the highest rate in the smallest packets, plus all confirmations and events.
 const POLLS_MAX: usize = 100_000;

@@ -1,52 +1,52 @@
-//! How much parity follows a group unasked, when that is to follow the demand.
+//! Adaptive pro-active parity: how much of it each group gets, from the recent demand for repairs.
 
 use crate::Instant;
 use crate::rng::Rng;
 
-/// Follows the quantile of the demand: the number of parity packets with which the target share of groups needs no NAK.
+/// Tracks a quantile of the demand: the number of parity packets with which the target share of groups needs no NAK.
 ///
-/// What receivers lack is seen only where they ask. So each group of which more was needed than is sent now draws the estimate up,
-/// each other one draws it down, and the steps are in the proportion in which the two balance at the target. A run of groups of one
-/// kind that chance would hardly bring makes the steps ever greater, and a demand that chance does not explain draws it up at once.
+/// The source sees what receivers lack only when they ask. So each group that needed more than the present estimate raises it, each
+/// other group lowers it, and the sizes of the two steps are such that they balance at the target. When groups of one kind follow
+/// each other for longer than chance explains, the steps grow; a single demand that chance does not explain raises it at once.
 ///
-/// Parity does not help against everything: of a burst of losses that is longer than a group, parity right behind the group is lost,
-/// too. When much is lacking in most groups in spite of their parity, there is less of it, and no more until that is a while ago.
+/// Parity does not help against everything: in a burst of losses that is longer than a group, the parity right after the group is
+/// lost as well. When most groups lack much in spite of their parity, the estimate is lowered, and not raised for a while.
 #[derive(Debug)]
 pub(super) struct Adapt {
-    /// Parity packets for a full group, in 1024ths.
+    /// Parity packets for a full group, in 1024ths of a packet.
     estimate: i64,
     limit: i64,
     group_len: i64,
     target_percent: i64,
-    /// Whether parity can be asked for, too.
+    /// Whether the source also provides parity on demand.
     on_demand: bool,
-    /// Groups of one kind in a row: the quiet ones counted up, the others down.
+    /// Groups of one kind in a row: positive for quiet ones, negative for the others.
     run: i64,
-    /// The share of recent groups to which their parity was of little use, in 1024ths.
+    /// The share of recent groups that their parity helped little, in 1024ths.
     futile: i64,
-    /// Whether parity has turned out to be of little use.
+    /// Whether the estimate may not be raised, because parity helped little.
     is_barred: bool,
-    /// The first group whose parity was chosen after the last great change.
+    /// The first group whose parity was chosen after the last big change.
     changed_at: u64,
-    /// How long after its last packet a group's first NAK comes.
+    /// The average time from a group's last packet to its first NAK.
     nak_delay_ns: u64,
-    /// The groups below this one were judged.
+    /// The first group that was not judged yet.
     judged: u64,
 }
 
-/// What became of a group, where all is counted as if it was a full one.
+/// What a group needed, with all numbers scaled to a full group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// When its last packet was sent.
     pub(super) sent_at: Instant,
     /// Its pro-active parity.
     pub(super) pro_active: u8,
-    /// Parity packets that it needed in all; 0 when nobody asked.
+    /// Parity packets that it needed in all; 0 when no receiver asked.
     pub(super) demand: u8,
 }
 
 impl Adapt {
-    /// Begins without parity. The most that may follow a group of `group_len` packets is twice as much, and a little more for the
+    /// Begins without parity. The most that a group of `group_len` packets may get is twice that number, a little more for the
     /// smallest groups, or `limit` if that is less.
     pub(super) fn new(target_percent: u8, on_demand: bool, group_len: u8, limit: u8) -> Self {
         let sane = (2 * i64::from(group_len)).max(LIMIT_MIN);
@@ -65,22 +65,22 @@ impl Adapt {
         }
     }
 
-    /// How much parity is to follow a group of `count` packets.
+    /// How many parity packets to send after a group of `count` packets.
     ///
-    /// Parts of a packet are rounded up as often as they are large.
+    /// A fraction of a packet is the probability of rounding up.
     pub(super) fn choose(&self, rng: &mut Rng, count: u8) -> u8 {
         let share = self.estimate * i64::from(count) / self.group_len;
         let rounded = share / ONE + i64::from((rng.below(ONE as u64) as i64) < share % ONE);
         u8::try_from(rounded).unwrap_or(u8::MAX)
     }
 
-    /// Takes note of a group's first NAK, so long after the group was sent.
+    /// Records a group's first NAK, this long after the group was sent.
     pub(super) fn first_nak(&mut self, delay_ns: u64) {
         self.nak_delay_ns = (7 * self.nak_delay_ns + delay_ns.clamp(DELAY_MIN_NS, DELAY_MAX_NS)) / 8;
     }
 
-    /// Takes note that a group turns out to need more than was known: `demand` parity packets, were it a full one. `lead` is the
-    /// group at the lead. A receiver that asks for old groups was not there when they were sent, or joined late.
+    /// Records that a group needs more than was known: `demand` parity packets, scaled to a full group. `lead` is the group at the
+    /// lead. Groups that were judged already do not count: a receiver that asks for them was absent when they were sent.
     pub(super) fn asked(&mut self, group: u64, demand: u8, lead: u64) {
         let distance = i64::from(demand) * ONE - self.estimate;
         let has_room = self.estimate + FAR < self.limit;
@@ -90,7 +90,7 @@ impl Adapt {
         }
     }
 
-    /// Judges the groups whose NAKs would have come by now: `outcome` tells of each in turn until it knows no more.
+    /// Judges the groups whose NAKs would have come by now. `outcome` gives the outcome of each in turn, then `None`.
     pub(super) fn judge(
         &mut self,
         now: Instant,
@@ -113,13 +113,13 @@ impl Adapt {
         }
     }
 
-    /// Learns anew, from the groups behind `lead`: what was lost until now is no sign of what will be.
+    /// Starts again from none, with the groups after `lead`: past losses say nothing about future ones.
     pub(super) fn forget(&mut self, lead: u64) {
         (self.estimate, self.run) = (0, 0);
         self.judged = self.judged.max(lead + 1);
     }
 
-    /// Finds out whether parity is of use.
+    /// Updates whether parity helps.
     fn weigh(&mut self, group: u64, outcome: &Outcome, lead: u64) {
         let pro_active = i64::from(outcome.pro_active);
         if group < self.changed_at || pro_active < FUTILE_MIN {
@@ -153,8 +153,8 @@ impl Adapt {
         self.estimate -= step.min(self.estimate / 4 + ONE / 8).min(self.estimate);
     }
 
-    /// By how much more than the estimate a group must need to draw it up at once: by more than chance explains. Where parity cannot
-    /// be asked for that is less: who lacks more packets than parity came has all of them sent again, and too much parity costs less.
+    /// A group that needs this much more than the estimate raises it at once: more than chance explains. Without parity on demand the
+    /// threshold is lower: where parity does not suffice all missing packets are sent again, which costs more than too much parity.
     fn surprise(&self) -> i64 {
         if self.on_demand { scatter(self.estimate) } else { FAR + self.estimate / 4 }
     }
@@ -163,19 +163,19 @@ impl Adapt {
         self.estimate = (self.estimate + by).min(self.limit);
     }
 
-    /// By how much the present run is longer than one that chance may bring, where the percentage of groups of its kind is known.
+    /// By how much the present run is longer than chance explains when `percent` of groups are of its kind.
     fn excess(&self, percent: i64) -> i64 {
         (self.run.abs() - (4 * percent / (100 - percent)).max(3)).max(0)
     }
 
-    /// Parity packets for a full group, in thousandths.
+    /// Parity packets for a full group, in thousandths of a packet.
     pub(super) fn estimate_permille(&self) -> u64 {
         (self.estimate * 1000 / ONE) as u64
     }
 }
 
-/// By how much more than so many packets, in 1024ths as they are, a group may need by chance. What it needs scatters as a count of
-/// losses does, by the root of the mean; over many receivers, of whom the one counts who lost most, by less.
+/// By how much a group's demand may exceed `packets` by chance, both in 1024ths. A count of losses deviates by the square root of its
+/// mean; the maximum over many receivers deviates by less.
 fn scatter(packets: i64) -> i64 {
     FAR + 3 * (packets * ONE).isqrt()
 }
@@ -183,13 +183,13 @@ fn scatter(packets: i64) -> i64 {
 const ONE: i64 = 1024;
 /// The sum of a step up and a step down.
 const STEP: i64 = ONE / 2;
-/// What chance may add to a demand of nothing.
+/// What chance may add to a demand of zero.
 const FAR: i64 = 2 * ONE;
 /// The least limit, in packets.
 const LIMIT_MIN: i64 = 8;
-/// Less parity than this tells nothing of the use of parity.
+/// With less parity than this, a group does not show whether parity helps.
 const FUTILE_MIN: i64 = 2;
-/// How slowly it is forgotten that parity was of little use.
+/// `futile` decays by one part in this many with each group that does not show whether parity helps.
 const FORGET: i64 = 256;
 const DELAY_MIN_NS: u64 = 1_000_000;
 const DELAY_MAX_NS: u64 = 1_000_000_000;
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(run(&mut adapt, &mut rng, 400, |_, _| 0), (0.0, 1.0));
     }
 
-    /// How many more packets one receiver needs that loses `percent` of them.
+    /// How many more packets a receiver needs that loses `percent` of them.
     fn of_one_receiver(percent: u64) -> impl Fn(&mut Rng, u8) -> u8 {
         move |rng, _| {
             let mut lost = 0;
@@ -286,7 +286,7 @@ mod tests {
         for group_len in [2, 8, 64] {
             let mut rng = Rng::new(9);
             let mut adapt = Adapt::new(50, true, group_len, 100);
-            // Most groups fall into bursts from which some of the group and all its parity do not come back.
+            // Most groups fall into bursts in which some of their data and all of their parity are lost.
             let lost = |rng: &mut Rng, parity: u8| {
                 if rng.below(4) > 0 { parity + group_len - rng.below(group_len.into()) as u8 / 2 } else { 0 }
             };

@@ -1,18 +1,18 @@
-//! The data of a transmit window that is kept elsewhere: a few groups of packets at a time.
+//! The data of a transmit window that are kept elsewhere: a few groups of packets at a time.
 
 use std::ops::Range;
 
-/// Groups of packets cut from one run of bytes: each packet but the last of all is `packet_len` long.
+/// Groups of packets cut from one sequence of bytes: each packet but the very last is `packet_len` long.
 ///
-/// A group is wanted for a purpose, asked for once, and supplied. It stays until its purpose wants another one; then it is forgotten
-/// when its slot is needed and no other one was used longer ago.
+/// A group is wanted for a purpose, requested once, and supplied. It stays at least until its purpose wants another one; after that
+/// the least recently used group makes room when a slot is needed.
 #[derive(Debug)]
 pub(super) struct Cache {
     packet_len: usize,
     group_bytes: u64,
     total: u64,
     slots: Box<[Slot]>,
-    /// The group that each purpose wants at present.
+    /// The group that is wanted for each purpose.
     purposes: [Option<u64>; 3],
     clock: u64,
 }
@@ -57,7 +57,7 @@ impl Cache {
         }
     }
 
-    /// Says how many bytes there are in all.
+    /// Sets how many bytes there are in all.
     pub(super) fn offer(&mut self, total: u64) {
         self.total = total;
     }
@@ -67,20 +67,20 @@ impl Cache {
         self.total.div_ceil(self.packet_len as u64)
     }
 
-    /// The bytes of a group that is here.
+    /// The bytes of a group, if it is cached.
     fn group(&self, group: u64) -> Option<&[u8]> {
         let slot = self.slots.iter().find(|slot| slot.group == group && slot.state == State::Here)?;
         Some(&slot.bytes)
     }
 
-    /// The payload of a packet, counted from 0 through all groups; `None` when its group is not here.
+    /// The payload of a packet, counted from 0 through all groups; `None` when its group is not cached.
     pub(super) fn payload(&self, packet: u64, group: u64) -> Option<&[u8]> {
         let bytes = self.group(group)?;
         let at = usize::try_from(packet * self.packet_len as u64 - group * self.group_bytes).ok()?;
         bytes.get(at..)?.chunks(self.packet_len).next()
     }
 
-    /// Whether a group is here; if not it is asked for, unless all slots wait for others.
+    /// Whether a group is cached; if not, requests it, unless all slots are in use.
     pub(super) fn want(&mut self, purpose: Purpose, group: u64) -> bool {
         self.clock += 1;
         self.purposes[purpose as usize] = Some(group);
@@ -103,7 +103,7 @@ impl Cache {
         false
     }
 
-    /// The next range of bytes to ask for.
+    /// The next range of bytes to request.
     pub(super) fn next_need(&mut self) -> Option<Range<u64>> {
         let slot = self.slots.iter_mut().find(|slot| slot.state == State::Wanted)?;
         slot.state = State::Asked;
@@ -111,7 +111,7 @@ impl Cache {
         Some(self.range(group))
     }
 
-    /// Takes the bytes of a range that was asked for, and gives memory for them that is not used any more; false when it was not.
+    /// Takes the bytes of a range that was requested, and leaves an unused buffer in their place; false when it was not requested.
     pub(super) fn supply(&mut self, range: &Range<u64>, bytes: &mut Vec<u8>) -> bool {
         let group = range.start / self.group_bytes;
         if *range != self.range(group) || bytes.len() as u64 != range.end - range.start {

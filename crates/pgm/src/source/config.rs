@@ -1,4 +1,4 @@
-//! What a source is told at its start, and what follows from it.
+//! The configuration of a source, and what follows from it.
 
 use std::fmt;
 use std::iter;
@@ -15,28 +15,28 @@ use crate::wire::{DataHead, Session};
 pub struct SourceConfig {
     /// Who sends, and to whom.
     pub endpoint: Endpoint,
-    /// Our addresses on further interfaces, [`SourceConfig::FURTHER_MAX`] at most. NAKs come to each of them, and SPMs and
-    /// confirmations tell each interface its own.
+    /// Our addresses on further interfaces, [`SourceConfig::FURTHER_MAX`] at most. On each interface, SPMs and confirmations carry our
+    /// address there, to which NAKs are then sent.
     pub further: Vec<IpAddr>,
     /// The sequence number of the first data packet. With parity it must be a multiple of the group size.
     pub first_sqn: Seq,
-    /// What chance follows from. Two sources need not differ.
+    /// The seed of random decisions. It need not differ between sources.
     pub seed: u64,
-    /// Type of service of all packets, where it differs from the socket's.
+    /// Type of service of all packets; `None` leaves the socket's.
     pub tos: Option<u8>,
     /// The greatest length of a PGM packet, from its header to the end of its payload: the MTU without IP and UDP headers.
     pub packet_len: usize,
-    /// How messages lie in packets.
+    /// How messages are laid out in packets.
     pub framing: Framing,
     /// How fast packets leave.
     pub pace: Pace,
-    /// What can be repaired.
+    /// The transmit window.
     pub window: WindowConfig,
     /// When source path messages are sent.
     pub spm: SpmConfig,
     /// How repairs are sent.
     pub repair: RepairConfig,
-    /// The parity that is provided; none is the only choice in a group with members of OpenPGM or ZeroMQ.
+    /// The parity that the source provides; must be `None` in a group with OpenPGM or ZeroMQ receivers.
     pub parity: Option<ParityConfig>,
 }
 
@@ -47,7 +47,7 @@ pub struct Endpoint {
     pub session: Session,
     /// The address of the group.
     pub group: IpAddr,
-    /// Our own address, to which NAKs come.
+    /// Our own address, to which receivers send NAKs.
     pub nla: IpAddr,
 }
 
@@ -111,19 +111,19 @@ impl SourceConfig {
         Ok(Derived { tsdu_len, packets, group_len: self.group_len(packets) })
     }
 
-    /// The payload of a full data packet: what is left of a packet after what any of them may have to say, so that all data packets
-    /// of a session are alike, and none grows when it is repaired. What a packet only may say (OPT_SYN) it says where there is
-    /// room.
+    /// The payload length of a full data packet: what the longest head that any data packet may need leaves of a packet, so that all
+    /// full packets of a session have the same payload length, and none grows when it is repaired. OPT_SYN, which is optional, is
+    /// only sent where there is room.
     ///
-    /// `None` when the packets are too short to hold any, or longer than packets can be.
+    /// `None` when the packets are too short to hold any payload, or longer than packets can be.
     #[must_use]
     pub fn tsdu_len(&self) -> Option<usize> {
         const OPT_LENGTH: usize = 4;
         const FRAGMENT: usize = 16;
         const JOIN: usize = 8;
-        // OPT_CURR_TGSIZE or OPT_PARITY_GRP (RFC 3208 §11.8): parity of a short group is of the first run, which has no number.
+        // OPT_CURR_TGSIZE or OPT_PARITY_GRP (RFC 3208 §11.8): a short group has only the first run of parity, which has no number.
         const OF_GROUP: usize = 8;
-        // Behind parity of packets that differ in length (§11.2).
+        // At the end of parity over packets that differ in length (§11.2).
         const ENCODED_LENGTH: usize = 2;
         let framing = match self.framing {
             Framing::Apdu => FRAGMENT,
@@ -142,8 +142,8 @@ impl SourceConfig {
         fits.then_some(tsdu_len)
     }
 
-    /// The greatest message, or part of one, that a source can publish, in bytes: what fills the part of the window that may wait to
-    /// be sent.
+    /// The length in bytes of the longest message, or part of one, that a source can publish: what fills the part of the window that
+    /// may wait to be sent.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl SourceConfig {
         usize::try_from(packets).ok()
     }
 
-    /// The packets of a group: of a transmission group, or of the steps in which a window without parity advances.
+    /// The number of packets in a group: in a transmission group, or in the steps in which a window without parity advances.
     fn group_len(&self, packets: usize) -> u8 {
         if let Some(parity) = &self.parity {
             return parity.group;
@@ -187,17 +187,17 @@ impl SourceConfig {
     }
 }
 
-/// The packets of a window that may wait to be sent: half of them, so that the other half can be repaired.
+/// How many packets of a window may wait to be sent: half of them, so that the other half can be repaired.
 pub(super) fn queue_max(packets: u64) -> u64 {
     packets / 2
 }
 
-/// What follows from a configuration that is right.
+/// What follows from a valid configuration.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Derived {
-    /// The payload of a full data packet.
+    /// The payload length of a full data packet.
     pub(super) tsdu_len: usize,
-    /// Packets in the window, those waiting to be sent among them.
+    /// Packets in the window, including those waiting to be sent.
     pub(super) packets: usize,
     /// Packets in a group, a power of 2 up to 128.
     pub(super) group_len: u8,
@@ -208,10 +208,10 @@ pub(super) struct Derived {
 pub struct Pace {
     /// The rate of everything sent, in bytes a second.
     pub bytes_per_second: u64,
-    /// The bytes that count for each packet beyond its own: of IP and UDP headers, and of the link if wished.
+    /// The bytes that are charged for each packet on top of its own: IP and UDP headers, and those of the link if wished.
     pub overhead: u16,
-    /// The longest burst, as a time at the rate: over any time as much leaves as the rate allows, and a burst more, or two packets
-    /// where that is more. Packets leave in trains of about half of it.
+    /// The longest burst, as a time at the rate. Over any time, at most what the rate allows is sent, plus one burst, or two packets
+    /// where that is more. Trains are about half a burst long.
     pub burst: Duration,
 }
 
@@ -224,16 +224,16 @@ impl Default for Pace {
 /// The transmit window (RFC 3208 §3.3, §16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WindowConfig {
-    /// How much it holds. What waits to be sent is part of it, up to one half.
+    /// How much it holds. Packets that wait to be sent may take up to half of it.
     pub size: WindowSize,
     /// When its trailing edge advances.
     pub advance: Advance,
-    /// How far it advances at once, in percent of its size. With parity it is rounded to whole groups.
+    /// How far it advances at a time, in percent of its size. With parity this is rounded to whole groups.
     pub increment_percent: u8,
     /// How far back a late joiner may ask for repairs (OPT_JOIN, §9.4).
     pub join: Join,
-    /// Whether data say it as well, if they have no OPT_FRAGMENT. OpenPGM's receivers need an option there: when one has dropped a
-    /// fragment that it had already, it takes the next packet without options for that fragment, and waits for the others for good.
+    /// Whether data packets without OPT_FRAGMENT carry OPT_JOIN, too. OpenPGM's receivers need some option there: after dropping a
+    /// duplicate fragment, they take the next packet without options for that fragment, and wait forever for the others.
     pub join_in_data: bool,
     /// Where the data are kept.
     pub kept: Kept,
@@ -255,20 +255,20 @@ impl Default for WindowConfig {
 /// How much a transmit window holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WindowSize {
-    /// So many packets (TXW_SQNS).
+    /// This many packets (TXW_SQNS).
     Packets(u32),
-    /// As many full packets as make so many bytes of payload (TXW_BYTES).
+    /// As many full packets as hold this many bytes of payload (TXW_BYTES).
     Bytes(u64),
-    /// What the rate sends in this time (TXW_SECS).
+    /// As many full packets as the rate allows in this time (TXW_SECS).
     Time(Duration),
 }
 
 /// When the trailing edge advances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Advance {
-    /// When new data need the room: the last so many packets can be repaired, however old they are (§16.2).
+    /// When new data need the room: as many packets as fit can be repaired, however old they are (§16.2).
     Data,
-    /// When data are this old: a window that is full until then takes no more data (§16.3).
+    /// When data reach this age: until then a full window takes no more data (§16.3).
     Time(Duration),
 }
 
@@ -298,16 +298,16 @@ pub enum Kept {
 /// When source path messages are sent (RFC 3208 §5.1.4, §5.1.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpmConfig {
-    /// How many are sent at the start, before all data; at least one is. Receivers that know no OPT_JOIN never ask for what was
-    /// sent before the first packet that they hear: one SPM alone is lost to some.
+    /// How many are sent at the start, before all data; at least one is. Receivers that do not know OPT_JOIN never ask for what was
+    /// sent before the first packet that they receive, and a single SPM would be lost on the way to some of them.
     pub opening: u8,
-    /// The interval of those sent at all times.
+    /// The interval of ambient SPMs, which are sent at all times.
     pub ambient: Duration,
-    /// The time from the last data to the first heartbeat (IHB_MIN). A partial transmission group is closed then, too.
+    /// The time from the last data to the first heartbeat (IHB_MIN). A partial transmission group is also closed then.
     pub heartbeat_min: Duration,
-    /// What that interval doubles up to after the first four (IHB_MAX).
+    /// The interval of heartbeats doubles up to this after the first four (IHB_MAX).
     pub heartbeat_max: Duration,
-    /// How long repair still works after the end. Each NAK starts the time anew, up to ten times as long in all.
+    /// How long repair continues after the end. Each NAK restarts the time, up to ten times this long in all.
     pub linger: Duration,
 }
 
@@ -328,7 +328,8 @@ impl Default for SpmConfig {
 pub struct RepairConfig {
     /// The share of what is sent that repairs may take when new data wait as well, in percent.
     pub share_percent: u8,
-    /// The elimination interval: a repair that was begun this recently answers a NAK for the same. About the round trip time.
+    /// The elimination interval: a NAK for a packet whose repair was sent this recently is not answered again. About the round trip
+    /// time.
     pub eliminate: Duration,
 }
 
@@ -343,18 +344,18 @@ impl Default for RepairConfig {
 pub struct ParityConfig {
     /// The data packets of a transmission group: a power of 2 from 2 to 128.
     pub group: u8,
-    /// The parity that follows each group unasked.
+    /// The pro-active parity, sent after each group without a request.
     pub pro_active: ProActive,
     /// Whether parity can be asked for.
     pub on_demand: bool,
 }
 
-/// The parity that follows each group unasked.
+/// The parity that is sent after each group without a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProActive {
     /// None.
     Off,
-    /// So many packets a full group, and a proportional share for a short one, up to one run.
+    /// This many packets for a full group, and a proportional share for a short one, up to one run.
     Fixed(u8),
     /// As many as the recent demand for repairs suggests.
     Adaptive {
@@ -384,13 +385,13 @@ impl ParityConfig {
 /// What is wrong with a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConfigError {
-    /// Too small for a confirmation, or for the headers and some data, or greater than a datagram.
+    /// Too small for a confirmation or for the headers and some data, or larger than a datagram.
     PacketLen,
-    /// The group's address and our own are of different families.
+    /// The group's address and ours are of different families.
     AddressFamilies,
     /// The group's address is not multicast.
     Group,
-    /// One of our addresses is not one that NAKs can be sent to, or there are too many.
+    /// NAKs cannot be sent to one of our addresses, or there are too many addresses.
     Nla,
     /// The rate is zero, or beyond 10^14.
     Rate,
@@ -402,7 +403,7 @@ pub enum ConfigError {
     Window,
     /// The transmission group is no power of 2 from 2 to 128.
     ParityGroup,
-    /// Neither pro-active nor on-demand parity, more parity than the code has, or a target that is no percentage.
+    /// Neither pro-active nor on-demand parity, more parity than the code has, or a target that is not from 1 to 99 percent.
     ParityKinds,
     /// The first sequence number does not begin a transmission group.
     FirstSqn,
@@ -428,16 +429,16 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Symbols of a group, data and parity: what the field of the code has points for.
+/// The most symbols of a group, data and parity: as many as the field of the code has points for.
 pub(super) const N_MAX: u8 = 255;
 
-/// The longest of the packets that do not wait for data: the confirmation of a full NAK list with IPv6 addresses, 16 bytes of header,
-/// 44 of body, 256 of options.
+/// The length of the longest urgent packet: the confirmation of a full NAK list with IPv6 addresses, 16 bytes of header, 44 of body,
+/// 256 of options.
 pub(super) const URGENT_LEN: usize = 16 + 44 + 256;
 const PACKET_LEN_MIN: usize = URGENT_LEN;
 const PACKET_LEN_MAX: usize = 65_507;
 const TSDU_LEN_MIN: usize = 16;
-/// Bytes a second: more than any link carries.
+/// The highest rate in bytes a second: more than any link carries.
 pub(super) const RATE_MAX: u64 = 100_000_000_000_000;
 const WINDOW_PACKETS_MAX: u64 = 1 << 24;
 

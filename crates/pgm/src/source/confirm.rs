@@ -1,23 +1,23 @@
-//! NAK confirmations that are to be sent (RFC 3208 §5.2).
+//! NAK confirmations that wait to be sent (RFC 3208 §5.2).
 
 use crate::wire::{NakList, Request};
 use crate::{Instant, Seq};
 
 /// What was asked for recently, and whether it was confirmed.
 ///
-/// The first NAK is confirmed at once. An identical one is confirmed, too, but not before a gap has passed: one confirmation is heard
-/// by all who ask, and a storm of NAKs must not become a storm of NCFs. That holds also for those that come while the first one still
-/// waits for its turn: by the second confirmation receivers learn that they need not all have asked. For the same reason a NAK for
-/// parity of a group is confirmed by the most that was asked of the group in the same round: it is what will be sent, and answers all
-/// who ask for less (RFC 3208 §11.4). There is room for a few requests; while all of them wait, further ones are not confirmed.
+/// The first NAK is confirmed at once. An identical one is confirmed again, but only after a gap: all receivers hear one confirmation,
+/// and a storm of NAKs must not become a storm of NCFs. This also holds for NAKs that arrive while the first confirmation still waits
+/// for its turn: the second confirmation tells receivers that not all of them need to ask. For the same reason, a NAK for parity of
+/// a group is confirmed with the greatest number asked for in the round: that is what will be sent, and it serves all who asked for
+/// less (RFC 3208 §11.4). There is room for a few requests; while all of them wait, further ones are not confirmed.
 #[derive(Debug)]
 pub(super) struct Confirmations {
     entries: Vec<Entry>,
-    /// When the next of them is due: asked for with each packet that is sent.
+    /// When the next confirmation is due; cached, since every packet sent asks for it.
     next_due: Instant,
     /// The time within which NAKs belong to one round.
     round_ns: u64,
-    /// All but the bits of a sequence number that say the place in a group.
+    /// Masks the index within a group out of a sequence number.
     group_mask: u32,
 }
 
@@ -26,11 +26,11 @@ struct Entry {
     sqns: [Seq; NakList::MAX],
     len: usize,
     parity: bool,
-    /// When it is to be confirmed; [`Instant::FAR_FUTURE`] when it was.
+    /// When to confirm it; [`Instant::FAR_FUTURE`] once that is done.
     due: Instant,
-    /// Whether that repeats a confirmation of the same round.
+    /// Whether that confirmation repeats an earlier one of the same round.
     is_repetition: bool,
-    /// When it is to be repeated then, for it was asked for again meanwhile; else [`Instant::FAR_FUTURE`].
+    /// When to confirm it once more after that, because another NAK came meanwhile; else [`Instant::FAR_FUTURE`].
     repeat_due: Instant,
     confirmed_at: Instant,
 }
@@ -42,7 +42,7 @@ impl Confirmations {
         Confirmations { entries, next_due: Instant::FAR_FUTURE, round_ns, group_mask }
     }
 
-    /// Takes note of a request; false when there is no room for it.
+    /// Records a request; false when there is no room for it.
     pub(super) fn note(&mut self, now: Instant, request: &Request<'_>) -> bool {
         let is_noted = self.enter(now, request);
         self.next_due = self.earliest();
@@ -54,7 +54,7 @@ impl Confirmations {
         self.next_due
     }
 
-    /// A confirmation that is due: what was asked for, and whether by parity.
+    /// Takes a confirmation that is due: what was asked for, and whether for parity.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<(NakList<'_>, bool)> {
         let at = self.entries.iter().position(|entry| entry.due == self.next_due && entry.due <= now)?;
         self.entries[at].confirmed(now);
@@ -83,8 +83,8 @@ impl Confirmations {
         true
     }
 
-    /// Takes note that parity of a group is asked for; false when it was not before. More than before, or a new round, is confirmed at
-    /// once.
+    /// Records a request for parity of a group that was asked for before; false if there was none. A request for more, or in a new
+    /// round, is confirmed at once.
     fn enter_group(&mut self, now: Instant, asked: Seq) -> bool {
         let mask = self.group_mask;
         let same = |it: &&mut Entry| it.parity && it.len == 1 && it.sqns[0].0 & mask == asked.0 & mask;
@@ -100,7 +100,7 @@ impl Confirmations {
         true
     }
 
-    /// An entry for another request: the one that was confirmed first, when there are no more.
+    /// An entry for a new request: a new one, or else the one whose confirmation is the oldest.
     fn free_entry(&mut self) -> Option<&mut Entry> {
         if self.entries.len() < CAPACITY {
             self.entries.push(Entry::vacant());
@@ -123,12 +123,12 @@ impl Entry {
         }
     }
 
-    /// It is asked for as if for the first time.
+    /// Treats the request as a first one: it is confirmed at once.
     fn begin(&mut self, now: Instant) {
         (self.due, self.is_repetition, self.repeat_due) = (now, false, Instant::FAR_FUTURE);
     }
 
-    /// The same was asked for again: it is confirmed again, but not before a gap of a quarter of a round has passed.
+    /// Treats the request as a repeated one: it is confirmed again, but only after a gap of a quarter of a round.
     fn repeat(&mut self, now: Instant, round_ns: u64) {
         let gap_ns = round_ns / 4;
         if !self.waits() {
@@ -191,7 +191,7 @@ mod tests {
     fn what_is_asked_for_again_while_it_waits_is_confirmed_a_second_time() {
         let mut confirmations = Confirmations::new(40, 8);
         for round in [100, 200] {
-            // What is sent before them takes all the time until the first one leaves.
+            // The first one waits for its turn while the others arrive.
             (0..5).for_each(|at| assert!(confirmations.note(Instant(round + at), &request(&[Seq(3)]))));
             assert_eq!(take(&mut confirmations, round + 7), Some(vec![3]));
             assert_eq!(

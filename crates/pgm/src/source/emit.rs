@@ -10,8 +10,8 @@ use super::train::Train;
 use crate::wire::{Data, DataContent, DataHead, DataKind, DataOptions, PlainHead};
 
 impl Source {
-    /// Writes the data packet that is sent next: where it lies, or into the buffer when its head says more than there is room for;
-    /// `None` when the train does not take it.
+    /// Writes the data packet that is sent next: in place, or into the buffer when its head needs more than the room reserved for it.
+    /// `None` when it does not fit the train.
     pub(super) fn emit_original(&mut self, position: u64, train: &mut Train<'_>) -> Option<usize> {
         let Store::Here(slots) = &mut self.store else {
             return self.emit_data(DataKind::Original, position, train);
@@ -51,7 +51,7 @@ impl Source {
         Some(packet_len)
     }
 
-    /// Writes the data packet at a position into the buffer; `None` when the train does not take it.
+    /// Writes the data packet at a position into the buffer; `None` when it does not fit the train.
     pub(super) fn emit_data(
         &mut self,
         kind: DataKind,
@@ -90,7 +90,7 @@ impl Source {
             },
             ..DataHead::new(kind, sqn, trail)
         };
-        // A source may say where the session begins (RFC 3208 §9.6): a full packet has no room for that.
+        // OPT_SYN is optional (RFC 3208 §9.6), and a full packet has no room for it.
         head.options.syn &= head.wire_len() + payload.len() <= self.config.packet_len;
         let data = Data { head, payload };
         let packet_len = data.wire_len();
@@ -103,8 +103,8 @@ impl Source {
         Some(packet_len)
     }
 
-    /// Writes a parity packet of a group, making some more of the `wanted` if it was not made yet; `None` when the train does not
-    /// take it.
+    /// Writes a parity packet of a group; if it was not computed yet, computes more of the `wanted` with it. `None` when it does not
+    /// fit the train.
     pub(super) fn emit_parity(
         &mut self,
         kind: DataKind,

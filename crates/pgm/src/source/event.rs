@@ -8,9 +8,9 @@ pub enum SourceEvent {
     Need(Range<u64>),
     /// There is room again after [`PublishError::Full`].
     Writable,
-    /// All that was published was sent.
+    /// Everything that was published was sent.
     Drained,
-    /// The session is over, and its linger, too.
+    /// The session and its linger are over.
     Finished,
 }
 
@@ -48,9 +48,9 @@ impl std::error::Error for PublishError {}
 pub enum OfferError {
     /// The session's data are kept in the source.
     KeptHere,
-    /// There was an offer already.
+    /// There was an earlier offer.
     Again,
-    /// Nothing, or more than 2^30 packets.
+    /// Zero bytes, or more than 2^30 packets.
     Size,
     /// The session was finished or reset.
     Finished,
@@ -69,7 +69,7 @@ impl fmt::Display for OfferError {
 
 impl std::error::Error for OfferError {}
 
-/// What was supplied was not asked for, or not in this length.
+/// The supplied range was not asked for, or the bytes do not have its length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NotNeeded;
 

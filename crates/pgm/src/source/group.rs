@@ -1,37 +1,37 @@
-//! What a source keeps for each group of packets in its window.
+//! What a source knows about each group of packets in its window.
 
 use super::adapt::Outcome;
 use super::config::N_MAX;
 use crate::Instant;
 
-/// A group: its packets, and how far its repair by parity has got.
+/// A group: its packets, and the state of its repair by parity.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     /// The number of its first packet.
     pub(super) first_packet: u64,
-    /// Its packets so far.
+    /// The number of its packets so far.
     pub(super) count: u8,
     /// Whether it was closed before it was full.
     pub(super) closed: bool,
     /// When its last packet so far was sent; [`Instant::FAR_FUTURE`] before the first.
     pub(super) sent_at: Instant,
-    /// Pro-active parity packets that were decided upon.
+    /// The number of pro-active parity packets chosen for it.
     pub(super) pro_active: u8,
-    /// Parity packets that it needs in all, as far as NAKs for it have told.
+    /// Parity packets that it needs in all, as far as NAKs have shown.
     pub(super) demand: u8,
-    /// Packets to be sent on demand.
+    /// Packets still to be sent on demand.
     pub(super) pending: u8,
-    /// The symbol to be sent next: parity from the group's length up, and when that is used up the data.
+    /// The symbol to send next: parity from the group's length up; when that is used up, the data again.
     pub(super) next_symbol: u8,
-    /// Whether it was asked for before.
+    /// Whether a NAK for the group has come before.
     was_asked: bool,
-    /// Whether the present round of repair sends a few packets more than are asked for.
+    /// Whether the present round of repair sends a few packets more than requested.
     spare: bool,
     /// How many packets were sent on demand recently.
     recent: Recent,
 }
 
-/// How much was sent recently: counted for the present half of a span of time, and for the half before it.
+/// How many packets were sent recently: counted for the present half of a time span, and for the half before it.
 #[derive(Debug, Clone, Copy)]
 struct Recent {
     begun_at: Instant,
@@ -42,19 +42,19 @@ struct Recent {
 impl Recent {
     const NOTHING: Recent = Recent { begun_at: Instant::ZERO, count: 0, before: 0 };
 
-    /// How much was sent in the present half of `span_ns` and in the one before it.
+    /// How many packets were sent in the present half of `span_ns` and in the one before it.
     fn count(&mut self, now: Instant, span_ns: u64) -> u8 {
-        self.pass(now, span_ns);
+        self.advance(now, span_ns);
         self.count.saturating_add(self.before)
     }
 
-    /// One more is sent.
+    /// Counts a packet that is sent now.
     fn note(&mut self, now: Instant, span_ns: u64) {
-        self.pass(now, span_ns);
+        self.advance(now, span_ns);
         self.count = self.count.saturating_add(1);
     }
 
-    fn pass(&mut self, now: Instant, span_ns: u64) {
+    fn advance(&mut self, now: Instant, span_ns: u64) {
         let age_ns = now.nanos_since(self.begun_at);
         if age_ns >= span_ns {
             *self = Recent { begun_at: now, count: 0, before: 0 };
@@ -82,13 +82,13 @@ impl Group {
         }
     }
 
-    /// Takes note that `lacking` more symbols are asked for; true when that makes more pending than there was.
+    /// Handles a request for `lacking` more symbols; true when that increases what is pending.
     ///
-    /// What was sent within `eliminate_ns` before was not heard by who sent the NAK, and answers it, too, as does what is still
-    /// pending (RFC 3208 §11.4).
+    /// What was sent in the last `eliminate_ns` had not reached the receiver when it sent the NAK, so it counts as an answer, as does
+    /// what is still pending (RFC 3208 §11.4).
     ///
-    /// That there is another round shows that repairs get lost. When nothing else is to be sent (`is_idle`) they take a few more
-    /// along, since each round costs more time than they do.
+    /// A second round shows that repairs get lost. When nothing else is to be sent (`is_idle`), a few spare packets are added: each
+    /// further round would cost more time than they do.
     pub(super) fn ask(&mut self, now: Instant, lacking: u8, is_idle: bool, eliminate_ns: u64) -> bool {
         let recent = self.recent.count(now, eliminate_ns);
         let was_asked = std::mem::replace(&mut self.was_asked, true);
@@ -96,8 +96,8 @@ impl Group {
             self.spare = was_asked && is_idle;
         }
         let spare = if self.spare { 1 + lacking / 4 } else { 0 };
-        // Once the parity is used up the data go round again, and who asks lacks one of them, nobody knows which: all that is left of
-        // the round is sent.
+        // Once the parity is used up the data are sent again. It is not known which of them a receiver lacks, so the rest of the data
+        // is sent.
         let lacking = lacking.max(self.count.saturating_sub(self.next_symbol));
         let more = lacking.saturating_add(spare).saturating_sub(recent);
         let grows = more > self.pending;
@@ -105,49 +105,49 @@ impl Group {
         grows
     }
 
-    /// How many parity packets the group needs in all when a receiver lacks `lacking` more: beside these the ones that were sent,
-    /// without those that are too recent for the receiver to have heard them.
+    /// How many parity packets the group needs in all when a receiver lacks `lacking` more: these, and those that were sent, except
+    /// the ones too recent to have reached the receiver when it asked.
     pub(super) fn demand(&mut self, now: Instant, lacking: u8, group_len: u8, eliminate_ns: u64) -> u8 {
         let sent = self.next_symbol.checked_sub(group_len).unwrap_or(u8::MAX);
         sent.saturating_sub(self.recent.count(now, eliminate_ns)).saturating_add(lacking)
     }
 
-    /// How many symbols it has, data and parity. The parity of a short group is of the first run alone: OPT_CURR_TGSIZE is in each
-    /// packet of it, and leaves no room for OPT_PARITY_GRP.
+    /// How many symbols it has, data and parity. A short group has only the first run of parity: each of its parity packets carries
+    /// OPT_CURR_TGSIZE, which leaves no room for OPT_PARITY_GRP.
     pub(super) fn symbols(&self, group_len: u8) -> u8 {
         let is_short = self.closed && self.count < group_len;
         if is_short { group_len.saturating_mul(2) } else { N_MAX }
     }
 
-    /// What became of it, for the choice of the parity of later ones.
+    /// What the group needed, for choosing the parity of later ones.
     pub(super) fn outcome(&self, group_len: u8) -> Outcome {
         let of_full = |packets: u8| self.of_full(packets, group_len);
         Outcome { sent_at: self.sent_at, pro_active: of_full(self.pro_active), demand: of_full(self.demand) }
     }
 
-    /// Scales a number of this group's parity packets to a full group.
+    /// Scales a number of parity packets of this group to a full group.
     pub(super) fn of_full(&self, packets: u8, group_len: u8) -> u8 {
         let scaled = (u32::from(packets) * u32::from(group_len)).div_ceil(self.count.max(1).into());
         u8::try_from(scaled).unwrap_or(u8::MAX)
     }
 
-    /// Takes the next symbol to be sent on demand: of the parity, then of the data, then of the parity again: no symbol comes twice
-    /// before all others came once.
+    /// Takes the next symbol to send on demand: parity first, then data, then parity again, so that no symbol is sent twice before all
+    /// others were sent once.
     pub(super) fn take_symbol(&mut self, now: Instant, group_len: u8, eliminate_ns: u64) -> u8 {
         let symbol = self.peek_symbol(group_len);
         self.pending -= 1;
         self.recent.note(now, eliminate_ns);
-        self.pass(symbol, group_len);
+        self.advance_past(symbol, group_len);
         symbol
     }
 
-    /// Takes the next symbol of the parity that nobody asked for.
+    /// Takes the next symbol of the pro-active parity.
     pub(super) fn take_unasked(&mut self, now: Instant, group_len: u8) {
         self.sent_at = now;
-        self.pass(self.next_symbol, group_len);
+        self.advance_past(self.next_symbol, group_len);
     }
 
-    fn pass(&mut self, symbol: u8, group_len: u8) {
+    fn advance_past(&mut self, symbol: u8, group_len: u8) {
         self.next_symbol = if symbol + 1 == self.symbols(group_len) { 0 } else { symbol + 1 };
     }
 

@@ -22,7 +22,7 @@ impl Source {
         }
     }
 
-    /// An SPMR is answered at once, unless an SPM has just been sent: then after the shortest heartbeat.
+    /// An SPMR is answered at once; if an SPM was sent just before, after the shortest heartbeat interval.
     fn handle_spmr(&mut self, now: Instant) {
         self.stats.spmrs += 1;
         let earliest = self.last_spm_at.map_or(now, |at| at + self.config.spm.heartbeat_min);
@@ -54,7 +54,7 @@ impl Source {
                 return;
             }
         }
-        // Where parity is not asked for, packets of a group that one NAK lists are what it would have been for.
+        // Packets of one group in a NAK's list count as demand for as much parity.
         let mut listed: Option<(u64, u8)> = None;
         for sqn in request.sqns.iter() {
             self.stats.nak_sqns += 1;
@@ -63,7 +63,7 @@ impl Source {
                 continue;
             }
             self.ask_packet(now, sqn, request.sqns.len() <= FEW);
-            // Nobody lacks what a short group left out.
+            // Numbers that a short group left out are not missing.
             let there = self.window.position(sqn).filter(|&position| self.window.packet(position).is_some());
             let Some(group) = there.map(|position| self.window.group_of(position)) else { continue };
             let count = match listed {
@@ -75,13 +75,14 @@ impl Source {
         }
     }
 
-    /// One packet is asked for, alone or with `few` others: then whoever lacks it does not lack the run that it may wait in.
+    /// Handles a request for one packet. When it was asked for with `few` others, the receiver does not need the rest of a long run in
+    /// which the packet may be waiting.
     fn ask_packet(&mut self, now: Instant, sqn: Seq, few: bool) {
         let Some(position) = self.window.position(sqn) else {
             self.stats.nak_sqns_outside += 1;
             return;
         };
-        // A receiver that asks for a number that a short group left out is told so by the group's last packet (§11.5).
+        // A request for a number that a short group left out is answered by the group's last packet, which says so (§11.5).
         let group = self.window.group_of(position);
         let last = self.window.group(group).map_or(0, |state| state.count.saturating_sub(1));
         let position = position.min(self.window.start_of(group) + u64::from(last));
@@ -93,7 +94,7 @@ impl Source {
         }
     }
 
-    /// Parity of a group is asked for: one packet more than the low bits of the number say (§11.4).
+    /// Handles a request for parity of a group: for one packet more than the low bits of the number say (§11.4).
     fn ask_group(&mut self, now: Instant, sqn: Seq) {
         let index = (sqn.0 & u32::from(self.window.group_len() - 1)) as u8;
         let start = self.window.position_of_group(sqn - u32::from(index));
@@ -106,7 +107,8 @@ impl Source {
         }
     }
 
-    /// A receiver misses so many packets of a group; false when what is coming anyway makes up for them, or there is no room for more.
+    /// Schedules repairs for a receiver that misses this many packets of a group; false when packets that are coming anyway suffice,
+    /// or there is no room for more.
     fn ask_symbols(&mut self, now: Instant, group: u64, missing: u8) -> bool {
         let unasked = self.unasked_of(group);
         let Some(state) = self.window.group(group) else { return false };
@@ -115,12 +117,12 @@ impl Source {
         let holes = if state.closed { self.window.group_len() - count } else { 0 };
         let lacking = missing.saturating_sub(holes).saturating_sub(unasked);
         if lacking == 0 {
-            // A receiver that lacks nothing but what a short group left out does not know that it is short: its last packet says so.
+            // A receiver that lacks only what a short group left out does not know that it is short: the group's last packet says so.
             let last = start + u64::from(count.saturating_sub(1));
             return holes > 0 && unasked == 0 && self.repairs.ask_data(now, last);
         }
         let data = start..start + u64::from(count);
-        // Data that are on their way to somebody who had nothing of the group are what others lack of it, too.
+        // Data that are being repaired for a receiver with nothing of the group repair other receivers as well.
         let coming = if lacking < count { self.repairs.coming(now, data.clone()) } else { 0 };
         if coming > 0 {
             self.repairs.hasten(start);
@@ -133,11 +135,11 @@ impl Source {
         if lacking < count {
             return self.ask_parity(now, group, lacking);
         }
-        // A receiver that has nothing of a group is served with the data: nothing to decode, and no index used up.
+        // A receiver with nothing of a group gets the data: it has nothing to decode, and no parity is used up.
         data.filter(|&position| self.repairs.ask_data(now, position)).count() > 0
     }
 
-    /// So much parity of a group is to be sent; false when it is already, or there is no room.
+    /// Schedules this much parity of a group; false when it is scheduled already, or there is no room.
     fn ask_parity(&mut self, now: Instant, group: u64, lacking: u8) -> bool {
         let is_idle = self.is_drained();
         let Some(state) = self.window.group_mut(group) else { return false };
@@ -153,5 +155,5 @@ impl Source {
     }
 }
 
-/// Packets that one NAK asks for, and that are few.
+/// A NAK for at most this many packets asks for few.
 const FEW: usize = 16;

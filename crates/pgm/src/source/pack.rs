@@ -1,4 +1,4 @@
-//! Messages into packets: the three framings.
+//! Packing messages into packets, in the three framings.
 
 use std::mem;
 
@@ -10,27 +10,27 @@ use crate::wire::{DataHead, Fragment, Sum};
 
 /// Packs messages, or the bytes of a stream, into packets, for [`super::Source::push`].
 ///
-/// It copies and sums what is published, on whatever thread that is done, which is the one time that it is copied before it leaves.
-/// What it packs in is memory that it has had before and that the source has given up, or new memory where there is none.
+/// It copies what is published, and computes the sum on the way, on the caller's thread: the only copy before the packet is sent.
+/// It reuses memory that the source has given up, and allocates new memory where there is none.
 #[derive(Debug)]
 pub struct Packer {
     framing: Framing,
     tsdu_len: usize,
-    /// Whether the last part written goes on in the next one.
+    /// Whether the last part written continues in the next one.
     in_message: bool,
     pages: Pages,
-    /// What was filled. Its last packets lie in the page.
+    /// The filled packets. The memory of the last ones is still in the page.
     packed: Packed,
-    /// The packet that is being filled, if one is; it has room.
+    /// The packet that is being filled, if any; it is not full.
     open: Option<Open>,
 }
 
 /// A packet that is being filled, at the end of the page.
 #[derive(Debug)]
 struct Open {
-    /// Where in the page it begins.
+    /// Where the packet begins in the page.
     start: usize,
-    /// Where in it the first message begins.
+    /// Where the first message begins in the packet.
     first_message: u16,
     ends_burst: bool,
 }
@@ -53,13 +53,13 @@ impl Packer {
         }
     }
 
-    /// The payload of a full packet.
+    /// The payload length of a full packet.
     #[must_use]
     pub fn tsdu_len(&self) -> usize {
         self.tsdu_len
     }
 
-    /// How many bytes of messages fit into so many packets that begin empty.
+    /// How many bytes of messages fit into this many empty packets.
     pub(super) fn capacity(&self, packets: u64) -> u64 {
         match self.framing {
             Framing::Packed => {
@@ -70,7 +70,7 @@ impl Packer {
         }
     }
 
-    /// How many packets at most a message of `len` bytes begins.
+    /// The most new packets that a message of `len` bytes can begin.
     pub(super) fn packets_for(&self, len: usize) -> u64 {
         let (len, per_packet) = match self.framing {
             Framing::Packed => (len + FrameHeader::LEN_MAX, self.tsdu_len - OFFSET_LEN),
@@ -81,7 +81,7 @@ impl Packer {
         len.saturating_sub(room).div_ceil(per_packet) as u64
     }
 
-    /// Packs a message, or a part of one when `more` follows. Parts are for packed messages alone.
+    /// Packs a message, or a part of one when `more` follows. Only packed messages can have parts.
     ///
     /// # Panics
     ///
@@ -102,7 +102,7 @@ impl Packer {
         }
     }
 
-    /// How many packets were filled, and not yet [given](Self::give).
+    /// How many packets were filled and not [given](Self::give) yet.
     #[must_use]
     pub fn filled(&self) -> usize {
         self.packed.len()
@@ -114,7 +114,7 @@ impl Packer {
         self.open.is_some()
     }
 
-    /// Ends the packet that is being filled, as full as it is.
+    /// Ends the packet that is being filled, whether it is full or not.
     pub fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
         let page = self.pages.page();
@@ -122,12 +122,12 @@ impl Packer {
         if self.framing == Framing::Packed {
             payload[..OFFSET_LEN].copy_from_slice(&open.first_message.to_be_bytes());
         }
-        // The cache still holds it.
+        // The payload is still in the processor's cache.
         let (len, sum) = (payload.len(), Sum::of(payload));
         self.packed.push(PackedTsdu { len, sum, fragment: None, ends_burst: open.ends_burst });
     }
 
-    /// Says that a burst is over with what was packed; false when all of that was given.
+    /// Marks the end of a burst at the last packet; false when there is none that was not given yet.
     pub fn end_burst(&mut self) -> bool {
         let last = match &mut self.open {
             Some(open) => Some(&mut open.ends_burst),
@@ -136,11 +136,11 @@ impl Packer {
         last.map(|ends_burst| *ends_burst = true).is_some()
     }
 
-    /// Gives the packets that were filled, in exchange for none.
+    /// Moves the filled packets to `packed`, which must be empty.
     ///
     /// # Panics
     ///
-    /// When there are some.
+    /// When `packed` is not empty.
     pub fn give(&mut self, packed: &mut Packed) {
         assert!(packed.is_empty(), "what was given before is taken first");
         let end = self.open.as_ref().map(|open| open.start);
@@ -151,7 +151,7 @@ impl Packer {
         mem::swap(&mut self.packed, packed);
     }
 
-    /// Notes that a message begins with what is appended next.
+    /// Notes that a message begins with the bytes appended next.
     fn begin_message(&mut self) {
         let open = self.open();
         let (start, first_message) = (open.start, open.first_message);
@@ -161,7 +161,7 @@ impl Packer {
         }
     }
 
-    /// Writes bytes of the stream into the open packet, and into new ones where it is full.
+    /// Appends bytes to the open packet, and to new ones when it is full.
     #[inline]
     fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -176,7 +176,7 @@ impl Packer {
         }
     }
 
-    /// The packet that is being filled, which begins now if none is.
+    /// The packet that is being filled; begins one if there is none.
     #[inline]
     fn open(&mut self) -> &mut Open {
         if self.open.is_none() {
@@ -189,7 +189,7 @@ impl Packer {
         self.open.as_mut().expect("it was opened if it was not")
     }
 
-    /// Leaves room for the head of a packet, in a page that has room for all of it; returns where.
+    /// Leaves room for the head of a packet, in a page that has room for the whole packet; returns where it begins.
     fn begin(&mut self, head_len: usize) -> usize {
         if let Some(run) = self.pages.turn() {
             self.packed.push_run(run);
@@ -207,7 +207,7 @@ impl Packer {
         loop {
             let offset = apdu_len - rest.len() as u32;
             let (payload, behind) = rest.split_at(rest.len().min(self.tsdu_len));
-            // The window numbers it.
+            // The window fills in the number.
             let fragment = Fragment { first_sqn: Seq(0), offset, apdu_len };
             let fragment = (apdu.len() > self.tsdu_len).then_some(fragment);
             let tsdu = PackedTsdu { len: payload.len(), sum: Sum::of(payload), fragment, ends_burst: false };
@@ -221,13 +221,13 @@ impl Packer {
         }
     }
 
-    /// How much of the packet that is being filled is.
+    /// The length of the open packet so far.
     fn open_len(&self, open: &Open) -> usize {
         self.pages.len() - open.start - HEAD_LEN
     }
 }
 
-/// The head of a packet that is filled bit by bit, and bears no option.
+/// The length of the head of a packet that is filled bit by bit: it carries no option.
 const HEAD_LEN: usize = DataHead::LEN_MIN;
 
 #[cfg(test)]

@@ -7,43 +7,43 @@ use bytes::BytesMut;
 
 use crate::wire::{DataHead, Fragment, Sum};
 
-/// Packets that a [`super::Packer`] has filled, in their order.
+/// Packets that a [`super::Packer`] has filled, in order.
 ///
-/// They lie one behind the other in a few runs of memory, each with room for its head in front of its payload, so that packets in a
-/// row can leave as they lie.
+/// They are contiguous in a few runs of memory, each with room for its head in front of its payload, so that consecutive packets can
+/// be sent without a copy.
 #[derive(Debug, Default)]
 pub struct Packed {
     tsdus: VecDeque<PackedTsdu>,
-    /// The memory that they lie in, without gaps; none lies in two of them.
+    /// The packets' memory, without gaps; no packet spans two runs.
     runs: VecDeque<BytesMut>,
 }
 
 /// What is known of a packet's TSDU before the window has given the packet a number.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PackedTsdu {
-    /// Bytes of its payload, and their sum.
+    /// The length of its payload, and the payload's sum.
     pub(super) len: usize,
     pub(super) sum: Sum,
-    /// Its place in its APDU, but for the number that this begins with.
+    /// Its position in its APDU; the APDU's first sequence number is not known yet.
     pub(super) fragment: Option<Fragment>,
-    /// Whether a burst was over with the last message in it.
+    /// Whether a burst ended with the last message in it.
     pub(super) ends_burst: bool,
 }
 
 impl PackedTsdu {
-    /// The room in front of its payload: its head, as long as nothing but its place in its APDU is said in it.
+    /// The room in front of its payload: the length of a head without options other than OPT_FRAGMENT.
     #[inline]
     pub(super) fn head_len(&self) -> usize {
         if self.fragment.is_some() { DataHead::LEN_OF_FRAGMENT } else { DataHead::LEN_MIN }
     }
 
-    /// Bytes of the packet where it lies, with the room for its head.
+    /// The length of the packet in memory, with the room for its head.
     #[inline]
     pub(super) fn packet_len(&self) -> usize {
         self.head_len() + self.len
     }
 
-    /// Whether a burst is over with it; said once.
+    /// Whether a burst ends with it; true only once.
     pub(super) fn take_end_of_burst(&mut self) -> bool {
         mem::take(&mut self.ends_burst)
     }
@@ -56,19 +56,19 @@ impl Packed {
         self.tsdus.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no packets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tsdus.is_empty()
     }
 
-    /// Gives them up.
+    /// Drops all packets.
     pub fn clear(&mut self) {
         self.tsdus.clear();
         self.runs.clear();
     }
 
-    /// What the packets hold.
+    /// The payloads of the packets.
     pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
         let mut runs = self.runs.iter();
         let mut rest = &[][..];
@@ -108,12 +108,12 @@ impl Packed {
         self.tsdus.back_mut()
     }
 
-    /// Takes the first packet, whose memory is taken later, and together with that of others.
+    /// Takes the first packet without its memory, which is taken later together with that of others.
     pub(super) fn pop(&mut self) -> Option<PackedTsdu> {
         self.tsdus.pop_front()
     }
 
-    /// Takes memory off the front: `len` bytes of packets, or the first run of them.
+    /// Takes memory from the front: `len` bytes, or the first run if it is shorter.
     pub(super) fn pop_run(&mut self, len: usize) -> Option<BytesMut> {
         match self.runs.front_mut() {
             Some(run) if run.len() > len => Some(run.split_to(len)),

@@ -5,20 +5,19 @@ use std::mem;
 
 use bytes::BytesMut;
 
-/// Memory for packets, a page of many after the other. Whoever takes some of a page shares it, and a page is used again, in its turn,
-/// once nobody holds anything of it.
+/// Memory for packets, in pages that hold many each. Parts of a page are handed out without a copy, and a page is reused, in turn,
+/// once no part of it is in use.
 #[derive(Debug)]
 pub(super) struct Pages {
-    /// Bytes that a packet takes at most.
+    /// The greatest length of a packet.
     packet_len: usize,
-    /// Bytes of a page.
+    /// The length of a page.
     page_len: usize,
-    /// The page that is being filled: what was written and not taken, and the room behind it. It has no memory before the first
+    /// The page that is being filled: what was written and not taken yet, and the free room after it. Not allocated before the first
     /// packet.
     page: BytesMut,
     has_page: bool,
-    /// The pages before it, the oldest first. Nothing is left in them; by what is kept here their memory is had again once nobody else
-    /// holds any of it.
+    /// The earlier pages, the oldest first. They are empty handles through which the memory is reclaimed once no part of it is in use.
     full: VecDeque<BytesMut>,
 }
 
@@ -34,12 +33,12 @@ impl Pages {
         &mut self.page
     }
 
-    /// Bytes in it that were not taken.
+    /// Bytes in the page that were not taken yet.
     pub(super) fn len(&self) -> usize {
         self.page.len()
     }
 
-    /// Goes on to the next page if this one has no room for a packet, and gives what is in it.
+    /// Moves on to the next page if this one has no room for a packet, and returns what was left in it.
     #[inline]
     pub(super) fn turn(&mut self) -> Option<BytesMut> {
         (self.page.capacity() - self.page.len() < self.packet_len).then(|| self.next())
@@ -53,7 +52,7 @@ impl Pages {
     fn next(&mut self) -> BytesMut {
         let run = self.page.split();
         let page_len = self.page_len;
-        // What a burst of unusual length took is freed page by page, once more pages are free than are kept.
+        // The pages of an unusually long burst are freed one by one while more are free than are kept.
         if self.full.get_mut(SPARE).is_some_and(|page| page.try_reclaim(page_len)) {
             self.full.pop_front();
         }
@@ -68,18 +67,18 @@ impl Pages {
     }
 }
 
-/// A page holds so many trains of full packets, each as long as one operation carries at most.
+/// How many trains of full packets a page holds, each as long as one send operation allows.
 const TRAINS: usize = 4;
 const TRAIN_LEN: usize = 65_507;
 
-/// Free pages that are kept.
+/// How many free pages are kept.
 const SPARE: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Fills a page with packets of so many bytes, and takes it.
+    /// Fills a page with packets of this many bytes, and takes it.
     fn fill(pages: &mut Pages, packet_len: usize) -> BytesMut {
         loop {
             if let Some(run) = pages.turn()

@@ -1,16 +1,16 @@
-//! The parity of a group (RFC 3208 §11.2): made a few packets at a time, since that is much cheaper than one by one.
+//! The parity of a group (RFC 3208 §11.2), computed a few packets at a time, which is much cheaper than one by one.
 
 use campanile_fec::Code;
 
 use super::config::N_MAX;
 use crate::wire::{EncodedFragment, Fragment};
 
-/// Makes parity packets, and holds the few that were made last.
+/// Computes parity packets, and keeps the few that were computed last.
 #[derive(Debug)]
 pub(super) struct Encoder {
     code: Code,
     group: u64,
-    /// The symbol index of the first packet held, and how many there are.
+    /// The symbol index of the first packet kept, and how many there are.
     first: u8,
     count: u8,
     row_len: usize,
@@ -57,7 +57,7 @@ impl Encoder {
         }
     }
 
-    /// A parity packet, if it was made.
+    /// A parity packet, if it is among those kept.
     pub(super) fn made(&self, group: u64, index: u8) -> Option<ParityPayload<'_>> {
         if group != self.group || !(self.first..self.first + self.count).contains(&index) {
             return None;
@@ -70,7 +70,7 @@ impl Encoder {
         })
     }
 
-    /// Makes the parity packet with this index and up to seven after it, as many as are `wanted`, from the data packets of a group
+    /// Computes the parity packet with this index and up to seven after it, as many as are `wanted`, from the data packets of a group
     /// that will not change any more.
     pub(super) fn make(&mut self, group: u64, index: u8, wanted: u8, data: &[Symbol<'_>]) {
         let count = wanted.clamp(1, RUN as u8).min(N_MAX - index);
@@ -81,7 +81,7 @@ impl Encoder {
         self.row_len = symbols.iter().map(|symbol| symbol.len()).max().unwrap_or(0);
         let rows = &mut self.rows[..usize::from(count) * self.row_len];
         self.code.encode_run(index, symbols, self.row_len, rows);
-        // A group of equal packets says so by not encoding their lengths (RFC 3208 §11.2).
+        // When all packets of the group have the same length, the lengths are not encoded (RFC 3208 §11.2).
         let differ = symbols.iter().any(|symbol| symbol.len() != self.row_len);
         self.lengths = differ.then(|| {
             let length = |i: usize| u16::try_from(data[i].payload.len()).expect("a TSDU fits a datagram");
@@ -93,7 +93,7 @@ impl Encoder {
         });
     }
 
-    /// Codes columns that stand outside the payload.
+    /// Encodes short columns outside the payload: the lengths or the fragment options.
     fn columns<const LEN: usize>(
         &self,
         data_len: usize,
@@ -110,7 +110,7 @@ impl Encoder {
     }
 }
 
-/// Packets that are made at once: bounds the work of a call.
+/// How many packets are computed at a time: bounds the work of a call.
 const RUN: usize = 8;
 const K_MAX: usize = 128;
 
@@ -148,7 +148,7 @@ mod tests {
         encoder.make(9, 4, 2, &data);
         let parity = [4, 5].map(|index| encoder.made(9, index).unwrap());
         assert_eq!(parity[0].len(), 6);
-        // The second and third packet are lost; the fourth one never was, so it is known to be nothing.
+        // The second and third packets are lost; the fourth one never existed, so it is known to be empty.
         let mut decoder = Decoder::new(&Code::new(4, 255).unwrap(), 1);
         let plan = decoder.plan(&Present::from_iter([0, 3, 4, 5])).unwrap();
         let mut out = [0; 8];

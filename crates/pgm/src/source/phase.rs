@@ -8,22 +8,22 @@ use crate::wire::Reset;
 pub(super) enum Phase {
     /// Data may be published.
     Open,
-    /// No more will be, but some is still to be sent.
+    /// No more data are accepted, but some are still to be sent.
     Draining { end: End },
-    /// Nothing new is sent any more; repair goes on until the linger ends, at the latest at the moment given.
+    /// No new data are sent; repair continues until the linger ends, at `latest` in any case.
     Lingering { end: End, latest: Instant },
     /// The linger has ended.
     Over,
 }
 
-/// How a session ends, which the SPMs of its linger say.
+/// How a session ends; the SPMs of its linger announce it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// All was sent: OPT_FIN (RFC 3208 §9.7).
+    /// Everything was sent: OPT_FIN (RFC 3208 §9.7).
     Finished,
-    /// All was sent, but more was meant to come: OPT_FIN and OPT_RST.
+    /// Everything was sent, but the data are incomplete: OPT_FIN and OPT_RST.
     Cut(Reset),
-    /// What waited is not sent: OPT_RST (§9.8).
+    /// What waited was dropped: OPT_RST (§9.8).
     Aborted(Reset),
 }
 
@@ -42,12 +42,12 @@ impl Phase {
 }
 
 impl End {
-    /// Whether SPMs bear OPT_FIN.
+    /// Whether SPMs carry OPT_FIN.
     pub(super) fn is_fin(self) -> bool {
         !matches!(self, End::Aborted(_))
     }
 
-    /// The OPT_RST that SPMs bear.
+    /// The OPT_RST that SPMs carry.
     pub(super) fn reset(self) -> Option<Reset> {
         match self {
             End::Finished => None,

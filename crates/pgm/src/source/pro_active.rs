@@ -1,4 +1,4 @@
-//! Parity that follows a group unasked (RFC 3208 §11.4): how much of it, and sending it.
+//! Pro-active parity (RFC 3208 §11.4): choosing how much, and sending it.
 
 use super::train::Train;
 use super::{ProActive, Source};
@@ -10,12 +10,12 @@ use crate::wire::DataKind;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owed {
     pub(super) group: u64,
-    /// How many packets of it; at least one.
+    /// How many packets; at least one.
     pub(super) left: u8,
 }
 
 impl Source {
-    /// Says that the rate was too great, and is lower from now on. What got lost until now says nothing of what will, so adaptive
+    /// To be called when the rate was too high and has been lowered. Past losses then say nothing about future ones, so adaptive
     /// parity starts again from none.
     pub fn forget_losses(&mut self) {
         let lead = self.window.lead().map_or(0, |lead| self.window.group_of(lead));
@@ -24,7 +24,7 @@ impl Source {
         }
     }
 
-    /// All packets of the group at the lead were sent: its parity follows.
+    /// Called when all packets of the group at the lead were sent: its parity follows.
     pub(super) fn group_completed(&mut self, now: Instant) {
         self.owe_parity();
         if let Some(adapt) = &mut self.adapt {
@@ -39,7 +39,7 @@ impl Source {
         }
     }
 
-    /// Decides on the pro-active parity of the group at the lead, which is complete.
+    /// Chooses the pro-active parity of the group at the lead, which is complete.
     fn owe_parity(&mut self) {
         let (Some(parity), Some(lead)) = (self.config.parity, self.window.lead()) else { return };
         let group_len = self.window.group_len();
@@ -59,7 +59,7 @@ impl Source {
         self.owed = (state.pro_active > 0).then_some(Owed { group, left: state.pro_active });
     }
 
-    /// Parity that is owed, up to the end of it or of what the rate allows.
+    /// The parity that is owed, as much as the rate allows.
     pub(super) fn transmit_pro_active(&mut self, now: Instant, mut train: Train<'_>) -> Option<Transmit> {
         let group_len = self.window.group_len();
         while let Some(Owed { group, left }) = self.owed {
@@ -67,7 +67,7 @@ impl Source {
             let emitted = symbol
                 .and_then(|symbol| self.emit_parity(DataKind::Original, group, symbol, left, &mut train));
             let Some(packet_len) = emitted else {
-                // The packet does not fit behind others, and goes next time; if there are none its group has left the window.
+                // The packet does not fit this train and goes into the next one; if the train is empty, its group has left the window.
                 self.owed = if train.len > 0 { self.owed } else { None };
                 break;
             };
@@ -86,19 +86,18 @@ impl Source {
         self.finish_train(&train, false)
     }
 
-    /// Packets of a group, data and pro-active parity, that are still to be sent unasked.
+    /// How many packets of a group, data and pro-active parity, are still to be sent without a request.
     pub(super) fn unasked_of(&self, group: u64) -> u8 {
         let owed = self.owed.filter(|owed| owed.group == group).map_or(0, |owed| owed.left);
         self.window.unsent_of(group).saturating_add(owed)
     }
 
-    /// Takes note, for adaptive parity, that a receiver lacks `lacking` packets of a group: with so much more parity it need not have
-    /// asked.
+    /// Records for adaptation that a receiver lacks `lacking` packets of a group: with that much more parity it would not have asked.
     pub(super) fn note_demand(&mut self, now: Instant, group: u64, lacking: u8) {
         let (group_len, eliminate_ns) = (self.window.group_len(), self.eliminate_ns);
         let lead = self.window.lead().map_or(0, |lead| self.window.group_of(lead));
         let (Some(adapt), Some(state)) = (&mut self.adapt, self.window.group_mut(group)) else { return };
-        // A receiver with nothing of the group was cut off when it was sent: no parity would have helped.
+        // A receiver that has nothing of the group was cut off when it was sent: no parity would have helped.
         let was_away = lacking >= state.count && state.count.saturating_add(state.pro_active) >= AWAY;
         let demand = state.demand(now, lacking, group_len, eliminate_ns);
         if was_away || demand <= state.demand {
@@ -112,5 +111,5 @@ impl Source {
     }
 }
 
-/// So many packets in a row are hardly lost by chance.
+/// This many packets in a row are hardly lost by chance.
 const AWAY: u8 = 8;

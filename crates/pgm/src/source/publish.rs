@@ -11,13 +11,13 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// Nothing of the message is taken when there is no room for all of it, when it is longer than
-    /// [`Source::message_len_max`], when the session is finished, or when its data are kept elsewhere.
+    /// The message is refused as a whole when there is not enough room, when it is longer than [`Source::message_len_max`], when the
+    /// session is finished, or when its data are kept elsewhere.
     pub fn publish(&mut self, now: Instant, message: &[u8]) -> Result<(), PublishError> {
         self.put(now, message, false)
     }
 
-    /// Publishes a part of a message that goes on with the next part, and ends with [`Source::publish`].
+    /// Publishes a part of a message that continues with the next part, and ends with [`Source::publish`].
     ///
     /// # Errors
     ///
@@ -29,12 +29,12 @@ impl Source {
         self.put(now, part, true)
     }
 
-    /// Takes packets that a [`super::Packer`] of its own has packed, in the order of packing, as many as there is room for. Who
-    /// does so publishes nothing else.
+    /// Takes packets that a separate [`super::Packer`] has packed, in the order of packing, as many as there is room for. It cannot be
+    /// mixed with [`Source::publish`].
     ///
     /// # Errors
     ///
-    /// As [`Source::publish`], once one is not taken. It stays, with those behind it.
+    /// As [`Source::publish`], when a packet is not taken. That packet and those after it stay in `packed`.
     pub fn push(&mut self, now: Instant, packed: &mut Packed) -> Result<(), PublishError> {
         self.check_open()?;
         let (mut bytes, mut done) = (0, Ok(()));
@@ -45,7 +45,7 @@ impl Source {
             }
             bytes += packed.pop().map_or(0, |tsdu| self.append(tsdu));
         }
-        self.lay(packed, bytes);
+        self.put_memory(packed, bytes);
         self.timers.set_by(Timer::Pace, now);
         done
     }
@@ -56,7 +56,7 @@ impl Source {
             return Err(PublishError::TooLong);
         }
         let packets = self.packer.packets_for(bytes.len());
-        // For the one that is being filled there was room when it was begun.
+        // The packet that is being filled had room when it was begun.
         if packets > 0 {
             self.make_room(packets + u64::from(self.packer.is_open()))?;
         }
@@ -76,7 +76,7 @@ impl Source {
         }
     }
 
-    /// Sees to it that the window has room for so many more packets.
+    /// Makes room in the window for this many more packets.
     fn make_room(&mut self, packets: u64) -> Result<(), PublishError> {
         let may_advance = self.config.window.advance == Advance::Data;
         let has_room = self.window.waiting() + packets <= self.queue_max()
@@ -88,7 +88,7 @@ impl Source {
         Err(PublishError::Full)
     }
 
-    /// Makes packets of what was packed here, for which there is room.
+    /// Moves what was packed here into the window, which has room for it.
     pub(super) fn take_in(&mut self) {
         let mut packed = std::mem::take(&mut self.packed);
         self.packer.give(&mut packed);
@@ -96,11 +96,11 @@ impl Source {
         while let Some(tsdu) = packed.pop() {
             bytes += self.append(tsdu);
         }
-        self.lay(&mut packed, bytes);
+        self.put_memory(&mut packed, bytes);
         self.packed = packed;
     }
 
-    /// Makes the next packet of the window, for which there is room; returns how many bytes of memory are to follow.
+    /// Makes the next packet of the window, which has room for it; returns how many bytes of memory must follow.
     fn append(&mut self, mut tsdu: PackedTsdu) -> usize {
         let Store::Here(slots) = &mut self.store else { return 0 };
         let len = tsdu.len;
@@ -117,7 +117,7 @@ impl Source {
     }
 
     /// Takes the memory of the packets just made.
-    fn lay(&mut self, packed: &mut Packed, bytes: usize) {
+    fn put_memory(&mut self, packed: &mut Packed, bytes: usize) {
         if let Store::Here(slots) = &mut self.store {
             slots.put_memory(packed, bytes);
         }

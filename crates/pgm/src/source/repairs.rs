@@ -1,37 +1,38 @@
-//! Repairs that are to be sent (RFC 3208 §5.3).
+//! Repairs that wait to be sent (RFC 3208 §5.3).
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::Instant;
 
-/// What is to be repaired, in the order in which it was asked for, and in turns: who asks for much, or for the same again and again,
-/// does not keep those waiting who ask for little.
+/// A queue of repairs, in the order in which they were requested, served in turns: receivers that ask for much, or for the same again
+/// and again, do not delay those that ask for little.
 ///
-/// Bounded: what finds no room is not repaired now, and will be asked for again.
+/// Bounded: a request that finds no room is dropped, and the receiver will ask again.
 #[derive(Debug)]
 pub(super) struct Repairs {
     jobs: VecDeque<Job>,
-    /// The packets of a turn, as many as a group has; and those that the job at the front has had of its own.
+    /// How many packets a turn has: as many as a group.
     turn_len: u8,
+    /// How many packets of its turn the job at the front has had.
     turn: u8,
-    /// When data packets were repaired last, by position modulo the table: [`Instant::FAR_FUTURE`] while one waits. So of those that
-    /// share a place one waits at a time, and no more wait than there are places.
+    /// When data packets were last repaired, indexed by position modulo the table's length; [`Instant::FAR_FUTURE`] while one waits.
+    /// Of the packets that share an entry, only one can wait at a time, so no more wait than there are entries.
     recent: Box<[(u64, Instant)]>,
     eliminate_ns: u64,
 }
 
-/// One thing to do.
+/// One request to be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Job {
-    /// To send the data packets at consecutive positions again.
+    /// Send data packets at consecutive positions again.
     Data {
-        /// The first of them.
+        /// The first position.
         position: u64,
-        /// How many they are.
+        /// How many packets.
         count: u64,
     },
-    /// To send what is pending of a group.
+    /// Send what is pending of a group.
     Group {
         /// The group.
         group: u64,
@@ -39,7 +40,7 @@ pub(super) enum Job {
 }
 
 impl Repairs {
-    /// For a window of so many packets, in groups of `group_len`.
+    /// The repairs of a window of this many packets, in groups of `group_len`.
     pub(super) fn new(eliminate_ns: u64, packets: usize, group_len: u8) -> Self {
         Repairs {
             jobs: VecDeque::with_capacity(JOBS_MAX),
@@ -50,7 +51,7 @@ impl Repairs {
         }
     }
 
-    /// Takes note that a data packet is asked for; false when it waits already, was repaired just now, or finds no room.
+    /// Adds a request for a data packet; false when it waits already, was repaired just now, or finds no room.
     pub(super) fn ask_data(&mut self, now: Instant, position: u64) -> bool {
         let eliminate_ns = self.eliminate_ns;
         let (recent, at) = *self.recent_of(position);
@@ -67,7 +68,7 @@ impl Repairs {
         true
     }
 
-    /// How many of these data packets, a group at most, wait or were repaired just now.
+    /// How many of these data packets, at most a group, wait or were repaired just now.
     pub(super) fn coming(&mut self, now: Instant, positions: Range<u64>) -> u8 {
         let eliminate_ns = self.eliminate_ns;
         let is_coming = |position: &u64| {
@@ -78,8 +79,8 @@ impl Repairs {
         u8::try_from(count).unwrap_or(u8::MAX)
     }
 
-    /// Who lacks less asks for some of a run of data packets that waits, from `position` on: where more than a turn is before them the
-    /// run is cut, and both parts have turns.
+    /// Handles a small request for packets from `position` on that wait within a longer run: if more than a turn of the run comes
+    /// before them, splits the run there, so that both parts have turns.
     pub(super) fn hasten(&mut self, position: u64) {
         if self.jobs.len() == JOBS_MAX {
             return;
@@ -96,7 +97,7 @@ impl Repairs {
         }
     }
 
-    /// Takes note that a group has something pending; false when there is no room.
+    /// Adds a group that has something pending; false when there is no room.
     pub(super) fn ask_group(&mut self, group: u64) -> bool {
         let has_room = self.jobs.len() < JOBS_MAX;
         if has_room {
@@ -105,12 +106,12 @@ impl Repairs {
         has_room
     }
 
-    /// What is to be done next.
+    /// The job that is served next.
     pub(super) fn front(&self) -> Option<Job> {
         self.jobs.front().copied()
     }
 
-    /// Strikes one data packet off the job at the front.
+    /// Removes one data packet from the job at the front.
     pub(super) fn data_sent(&mut self, now: Instant) {
         let Some(Job::Data { position, count }) = self.jobs.front_mut() else { return };
         let sent = *position;
@@ -124,7 +125,7 @@ impl Repairs {
         *self.recent_of(sent) = (sent, now);
     }
 
-    /// A packet was sent for the job at the front, which is not done. When it has had its turn it goes behind all others.
+    /// Counts a packet that was sent for the job at the front, which is not done. At the end of its turn it goes behind all others.
     pub(super) fn more_to_send(&mut self) {
         self.turn += 1;
         if self.turn >= self.turn_len {
@@ -132,13 +133,13 @@ impl Repairs {
         }
     }
 
-    /// Strikes off the job at the front.
+    /// Removes the job at the front.
     pub(super) fn done(&mut self) {
         self.jobs.pop_front();
         self.turn = 0;
     }
 
-    /// Puts the job at the front behind all others.
+    /// Moves the job at the front behind all others.
     pub(super) fn postpone(&mut self) {
         if !self.jobs.is_empty() {
             self.jobs.rotate_left(1);
@@ -161,7 +162,7 @@ impl Repairs {
 }
 
 const JOBS_MAX: usize = 1024;
-/// What a receiver may lack that has nothing of 64 groups of 128, twice.
+/// Twice what a receiver lacks that has nothing of 64 groups of 128 packets.
 const RECENT_MAX: usize = 16_384;
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-/// Whose turn it is when both repairs and new data wait: repairs get their share of what is sent then, in bytes.
+/// Decides whose turn it is while both repairs and new data wait: repairs get their share of what is sent then, in bytes.
 ///
-/// What either sends while the other has nothing to send is not held against it.
+/// What one of them sends while the other has nothing to send does not count.
 #[derive(Debug)]
 pub(super) struct Share {
     percent: i64,
-    /// By how much repairs are ahead of their share, in hundredths of bytes.
+    /// How far repairs are ahead of their share, in hundredths of bytes.
     ahead: i64,
     both_wait: bool,
 }
@@ -15,7 +15,7 @@ impl Share {
         Share { percent: percent.into(), ahead: 0, both_wait: false }
     }
 
-    /// Whether repairs come before new data; what is sent next counts if both wait.
+    /// Whether repairs come before new data. What is sent next counts only if both wait.
     pub(super) fn is_repairs_turn(&mut self, has_repairs: bool, has_data: bool) -> bool {
         self.both_wait = has_repairs && has_data;
         has_repairs && (!has_data || self.ahead <= 0)

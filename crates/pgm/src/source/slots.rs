@@ -1,4 +1,4 @@
-//! The data of a transmit window that is kept in memory.
+//! The data of a transmit window that are kept in memory.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -9,26 +9,26 @@ use super::packed::{Packed, PackedTsdu};
 
 /// Packets by number, as many as the window holds, in the memory that they were packed in.
 ///
-/// Until a packet is sent for the first time its memory is the source's alone, which then writes its head there. From then on the
-/// memory is read only: the kernel may be sending from it, repairs copy it, parity is computed of it. It is the packer's again once
-/// the window has given all of it up, and nothing is being sent from it.
+/// Until a packet is first sent, the source alone owns its memory, and writes the head there. From then on the memory is read-only:
+/// the kernel may be sending from it, repairs copy it, parity is computed from it. The packer reuses it once the window has given up
+/// all of it and nothing is being sent from it.
 #[derive(Debug)]
 pub(super) struct Slots {
-    /// Grows up to the capacity, and goes round then.
+    /// Grows up to the capacity, then wraps around.
     packets: Vec<Slot>,
     capacity: usize,
-    /// The memory of packets that were sent, a train each, in the order of packets.
+    /// The memory of packets that were sent, one entry for each train, in order.
     trains: VecDeque<Bytes>,
-    /// The number of the first of these.
+    /// The number of the first train in `trains`.
     first_train: u64,
-    /// The memory of packets that wait, in their order.
+    /// The memory of packets that wait to be sent, in order.
     waiting: VecDeque<BytesMut>,
 }
 
 #[derive(Debug)]
 struct Slot {
     tsdu: PackedTsdu,
-    /// The number of the train that it left in, or [`WAITS`], and where in it it begins.
+    /// The number of the train that it was sent in, or [`WAITS`], and where it begins in that.
     train: u64,
     at: usize,
 }
@@ -47,7 +47,7 @@ impl Slots {
         }
     }
 
-    /// Takes the next packet, whose memory follows, in the place of one that has left the window.
+    /// Adds the next packet, whose memory follows, in place of one that has left the window.
     pub(super) fn put(&mut self, packet: u64, tsdu: PackedTsdu) {
         let slot = Slot { tsdu, train: WAITS, at: 0 };
         let place = self.place(packet);
@@ -62,14 +62,14 @@ impl Slots {
         }
     }
 
-    /// Takes the memory of packets: the first `len` bytes.
+    /// Takes the first `len` bytes of the packets' memory.
     pub(super) fn put_memory(&mut self, packed: &mut Packed, mut len: usize) {
         while len > 0
             && let Some(run) = packed.pop_run(len)
         {
             len -= run.len();
             match self.waiting.back_mut() {
-                // They were one, and are so again.
+                // Both were parts of one allocation and are joined again.
                 Some(back) if back.as_ptr_range().end == run.as_ptr() => back.unsplit(run),
                 _ => self.waiting.push_back(run),
             }
@@ -81,7 +81,7 @@ impl Slots {
         &self.packets[self.place(packet)].tsdu
     }
 
-    /// What a packet holds that was sent, or is sent next.
+    /// The payload of a packet that was sent or is sent next.
     #[inline]
     pub(super) fn payload(&self, packet: u64) -> Option<&[u8]> {
         let Slot { tsdu, train, at } = &self.packets[self.place(packet)];
@@ -92,8 +92,8 @@ impl Slots {
         memory.get(at + tsdu.head_len()..at + tsdu.packet_len())
     }
 
-    /// The room for the head of a packet that leaves in the next train, behind `at` bytes of packets before it. `None` when it does
-    /// not lie right behind them.
+    /// The room for the head of a packet that is sent in the next train, after `at` bytes of packets before it. `None` when it is not
+    /// contiguous with them.
     #[inline]
     pub(super) fn head_mut(&mut self, packet: u64, at: usize) -> Option<&mut [u8]> {
         let place = self.place(packet);
@@ -103,7 +103,7 @@ impl Slots {
         Some(head)
     }
 
-    /// Notes that the first `len` bytes of what waits leave, and gives them.
+    /// Marks the first `len` bytes of what waits as sent, and returns them.
     pub(super) fn leave(&mut self, len: usize) -> Option<Bytes> {
         let run = match self.waiting.front_mut() {
             Some(run) if run.len() > len => run.split_to(len),
@@ -114,7 +114,7 @@ impl Slots {
         Some(train)
     }
 
-    /// Notes that the packet that waits first has left as a copy.
+    /// Marks the first packet that waits as sent; a copy of it was.
     pub(super) fn copied(&mut self, packet: u64) {
         if self.head_mut(packet, 0).is_some() {
             self.leave(self.tsdu(packet).packet_len());

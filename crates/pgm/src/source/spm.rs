@@ -1,4 +1,4 @@
-//! Source path messages: their schedule and what they say (RFC 3208 §5.1.4 to §5.1.6).
+//! Source path messages: their schedule and their contents (RFC 3208 §5.1.4 to §5.1.6).
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use super::phase::End;
 use crate::Seq;
 use crate::wire::{ParityPrm, Spm, SpmOptions, WindowState};
 
-/// The decaying beat of the SPMs that are sent while there is nothing else to send, and their numbers.
+/// The schedule of SPMs, with the decaying heartbeat while there is nothing else to send, and their sequence numbers.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     min: Duration,
     max: Duration,
     interval: Duration,
-    /// Beats since the last data.
+    /// Heartbeats since the last data.
     beats: u8,
     /// The time to the next ambient SPM.
     ambient: Duration,
     sqn: Seq,
-    /// How many SPMs of those that open the session are still to be sent.
+    /// How many of the SPMs that open the session are still to be sent.
     opening: u8,
     /// Whether an SPM is to be sent now.
     pub(super) spm_due: bool,
@@ -41,14 +41,14 @@ impl Heartbeat {
         }
     }
 
-    /// Something was sent: the next beat comes after the shortest interval.
+    /// Something was sent: the next heartbeat comes after the shortest interval.
     pub(super) fn restart(&mut self) {
         self.interval = self.min;
         self.beats = 0;
     }
 
-    /// The time to the next beat. The first few come quickly: what they say of the end of a burst is news to everyone, and each of
-    /// them is lost to some. From then on each takes twice as long as the one before.
+    /// The time to the next heartbeat. The first few come quickly: they announce the end of a burst to all receivers, and some
+    /// receivers lose each of them. After that, each interval is twice as long as the one before.
     pub(super) fn beat(&mut self) -> Duration {
         let interval = self.interval;
         self.beats = self.beats.saturating_add(1);
@@ -58,15 +58,15 @@ impl Heartbeat {
         interval
     }
 
-    /// The time to the next ambient SPM, up to `max`. At the start they come more often: no receiver can ask for anything before it
-    /// has heard one.
+    /// The time to the next ambient SPM, up to `max`. They are more frequent at the start: a receiver cannot ask for anything before
+    /// it has received one.
     pub(super) fn ambient(&mut self, max: Duration) -> Duration {
         let interval = self.ambient.min(max);
         self.ambient = interval.saturating_mul(2);
         interval
     }
 
-    /// The number of an SPM that is sent now. At the start others follow at once.
+    /// The sequence number of an SPM that is sent now. At the start others follow at once.
     fn number(&mut self) -> Seq {
         self.opening = self.opening.saturating_sub(1);
         self.spm_due = self.opening > 0;
@@ -77,9 +77,9 @@ impl Heartbeat {
 }
 
 impl Source {
-    /// Whether an SPM is to be sent, now that nothing must go before it.
+    /// Whether an SPM is due and nothing has to be sent before it.
     ///
-    /// An SPM whose lead ends a group tells receivers to ask for what they lack; so it does not overtake the parity of that group.
+    /// An SPM whose lead ends a group makes receivers ask for what they lack, so it must not overtake the parity of that group.
     pub(super) fn is_spm_due(&self) -> bool {
         self.heartbeat.spm_due && self.owed.is_none()
     }
@@ -119,7 +119,7 @@ impl Source {
             Join::Share(percent) => {
                 let share = self.window.capacity() * u64::from(percent.min(100)) / 100;
                 let end = self.window.lead().map_or(0, |lead| lead + 1);
-                // Transmission groups are asked for as a whole; and a place in the middle of one may be one that a short group left
+                // Transmission groups are requested as a whole; and a number in the middle of one may be one that a short group left
                 // out.
                 let begin = match self.config.parity {
                     Some(_) => self.window.start_of(self.window.group_of(end.saturating_sub(share))),
@@ -131,7 +131,7 @@ impl Source {
     }
 }
 
-/// As many as reach a hundred receivers of which each loses a third.
+/// Enough to reach a hundred receivers that lose a third of the packets each.
 const QUICK_BEATS: u8 = 4;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where the data of the window are.
+//! Where the data of the window are kept.
 
 use super::cache::{Cache, Purpose};
 use super::config::{Derived, Kept};
@@ -6,20 +6,20 @@ use super::slots::Slots;
 use super::window::Window;
 use crate::wire::{Fragment, Sum};
 
-/// The data of the window: in memory, or a few groups of what is kept elsewhere.
+/// The data of the window: all in memory, or a few groups of data that are kept elsewhere.
 #[derive(Debug)]
 pub(super) enum Store {
     Here(Slots),
     Elsewhere(Cache),
 }
 
-/// What a data packet of the window holds.
+/// The payload of a data packet of the window.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Payload<'a> {
     pub(super) bytes: &'a [u8],
-    /// Their sum, where it is known.
+    /// The sum of the bytes, where it is known.
     pub(super) sum: Option<Sum>,
-    /// Their place in their APDU.
+    /// The packet's position in its APDU.
     pub(super) fragment: Option<Fragment>,
 }
 
@@ -33,7 +33,7 @@ impl Store {
         }
     }
 
-    /// Whether the data of a group are at hand; if not they are asked for.
+    /// Whether the data of a group are in memory; if not, requests them.
     pub(super) fn want(&mut self, purpose: Purpose, group: u64) -> bool {
         match self {
             Store::Here(_) => true,
@@ -41,7 +41,7 @@ impl Store {
         }
     }
 
-    /// What the packet at a position holds; `None` when there is none, or it is not at hand.
+    /// The payload of the packet at a position; `None` when there is no packet, or it is not in memory.
     #[inline(always)]
     pub(super) fn packet(&self, window: &Window, position: u64) -> Option<Payload<'_>> {
         let packet = window.packet(position)?;

@@ -6,11 +6,11 @@ pub(super) struct Train<'b> {
     buffer: &'b mut [u8],
     pub(super) stride: usize,
     pub(super) len: usize,
-    /// Bytes of payload in the data packets among it.
+    /// Bytes of payload in its data packets.
     pub(super) payload_len: usize,
-    /// Whether a packet was shorter than the others, so that none may follow.
+    /// Whether the last packet is shorter than the others, so that none may follow.
     pub(super) is_closed: bool,
-    /// Whether its packets are not in the buffer, but stay where they lie in the window.
+    /// Whether its packets are not in the buffer, but in the window's memory.
     pub(super) is_lent: bool,
 }
 

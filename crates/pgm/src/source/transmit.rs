@@ -12,7 +12,7 @@ use crate::Instant;
 use crate::path::{Destination, Transmit};
 use crate::wire::{Body, DataKind, Ncf, Packet, Request, Spm};
 
-/// What is to be sent next, of what the rate holds back.
+/// What to send next, of the kinds of packets that share the rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Work {
     /// Pro-active parity of the group just completed.
@@ -26,13 +26,13 @@ impl Source {
         if self.phase == super::Phase::Over {
             return None;
         }
-        // A receiver that asks and asks must not keep the source from answering: work has its turn after some confirmations and SPMs.
+        // A receiver that never stops asking must not keep the source from answering: work has a turn after some confirmations.
         let is_turn_of_work = self.is_turn_of_work();
         let (mut transmit, mut lent) = (None, None);
         if !is_turn_of_work && self.is_urgent_due(now) {
             transmit = self.transmit_urgent(now, buffer);
         }
-        // Work may turn out to be needless, or a group may have made room for another one that is kept elsewhere.
+        // Work may turn out to be unnecessary, or to need another group of data that are kept elsewhere.
         for _ in 0..TURNS {
             if transmit.is_some() {
                 break;
@@ -46,7 +46,7 @@ impl Source {
             };
             self.urgent_bytes = 0;
         }
-        // Nothing could be done although the rate would let it: it waits for data that are kept elsewhere.
+        // The rate allowed work, but it waits for data that are kept elsewhere.
         if transmit.is_none() && is_turn_of_work && self.is_urgent_due(now) && self.pacer.is_open(now) {
             transmit = self.transmit_urgent(now, buffer);
         }
@@ -54,8 +54,8 @@ impl Source {
         transmit.map(|transmit| (transmit, lent))
     }
 
-    /// Whether confirmations and SPMs have taken so much of the rate that data or repairs come first. Those wait long where packets are
-    /// long, and while a confirmation waits with them all ask again and again: it takes more of them to make up for a long packet.
+    /// Whether confirmations and SPMs have taken so much of the rate that data or repairs come first. The limit grows with the packet
+    /// length: a long packet takes long to leave, and receivers ask again and again while a confirmation waits behind it.
     fn is_turn_of_work(&self) -> bool {
         self.urgent_bytes >= URGENT_BYTES.max(self.config.packet_len / 4) && self.has_work()
     }
@@ -64,13 +64,13 @@ impl Source {
         self.is_spm_due() || self.confirmations.next_due() <= now
     }
 
-    /// Confirmations and SPMs, one by one.
+    /// A confirmation or an SPM.
     fn transmit_urgent(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
         if !self.pacer.is_open_to_urgent(now, URGENT_LEN) {
             return None;
         }
         let endpoint = self.config.endpoint;
-        // Each of our addresses is said where it is ours.
+        // Each interface gets a copy with our address there.
         let (mut stride, mut len) = (0, 0);
         if let Some((sqns, parity)) = self.confirmations.take_due(now) {
             for source in self.config.nlas() {
@@ -98,7 +98,7 @@ impl Source {
         Some(Transmit { apart, ..self.to_group(true, stride, len) })
     }
 
-    /// What may leave now; `None` when the rate, or what is kept elsewhere, has to be waited for.
+    /// What may leave now; `None` when the rate does not allow it or data that are kept elsewhere are missing.
     fn work(&mut self, now: Instant) -> Option<Work> {
         if !self.pacer.is_open(now) {
             return None;
@@ -122,7 +122,7 @@ impl Source {
         let Some(position) = self.window.next_unsent() else { return false };
         let group = self.window.group_of(position);
         let is_here = self.store.want(Purpose::Send, group);
-        // The next group is asked for while this one is sent.
+        // Prefetches the next group while this one is sent.
         if let Store::Elsewhere(cache) = &mut self.store
             && (group + 1) * u64::from(self.window.group_len()) < cache.packets()
         {
@@ -131,7 +131,7 @@ impl Source {
         is_here
     }
 
-    /// Whether the job at the front can be done. A job that must wait for its group to be sent lets a few others pass.
+    /// Whether the job at the front can be done. Jobs that must wait for their group to be sent are moved to the back, a few at most.
     fn is_repair_ready(&mut self) -> bool {
         for _ in 0..self.repairs.len().min(JOBS_TRIED) {
             let (group, is_due) = match self.repairs.front() {
@@ -149,7 +149,7 @@ impl Source {
         false
     }
 
-    /// New data, up to the end of the group or of what the rate allows.
+    /// New data, up to the end of the group or the limit of the rate.
     fn transmit_data(
         &mut self,
         now: Instant,
@@ -265,7 +265,7 @@ impl Source {
         Transmit { to, ttl: None, tos: self.config.tos, router_alert, apart: false, stride, len }
     }
 
-    /// Sets the timer for what could not leave now.
+    /// Sets the timer for the packets that could not leave now.
     fn schedule_pace(&mut self, now: Instant) {
         let confirm_at = self.confirmations.next_due();
         let urgent_at = if self.is_spm_due() { now } else { confirm_at };
@@ -285,7 +285,7 @@ impl Source {
         self.timers.set(Timer::Pace, at);
     }
 
-    /// Whether no more data may be sent for now.
+    /// Whether new data are held back by [`Source::set_sent_max`].
     fn is_held(&self) -> bool {
         self.window.sent() >= self.sent_max
     }
@@ -296,21 +296,21 @@ impl Source {
     }
 }
 
-/// What came of a repair.
+/// The outcome of a repair.
 enum Sent {
     /// A packet of this length joined the train.
     Packet(usize),
-    /// It had become needless.
+    /// It was no longer needed.
     Nothing,
-    /// It must go in a train of its own.
+    /// It needs a train of its own.
     DoesNotFit,
 }
 
-/// Eight confirmations of one packet.
+/// The length of eight confirmations of one packet each.
 const URGENT_BYTES: usize = 8 * 44;
-/// Jobs that are looked at for one that can be done.
+/// How many jobs are tried for one that can be done.
 const JOBS_TRIED: usize = 4;
-/// Kinds of work that are tried until one gives a train.
+/// How often work is tried until it gives a train.
 const TURNS: usize = 4;
 
 #[cfg(test)]
@@ -326,12 +326,12 @@ mod tests {
         with_parity(None, 20)
     }
 
-    /// The same with parity, or without, and so many messages.
+    /// The same, with parity or without, and with this many messages.
     fn with_parity(parity: Option<ParityConfig>, messages: usize) -> Source {
         of_packets(1472, parity, messages)
     }
 
-    /// The same with packets of this length.
+    /// The same, with packets of this length.
     fn of_packets(packet_len: usize, parity: Option<ParityConfig>, messages: usize) -> Source {
         let [nla, group] = ["10.0.0.1", "239.0.0.1"].map(|address| address.parse().unwrap());
         let session = Session { tsi: Tsi { gsi: Gsi([1; 6]), port: 1 }, destination_port: 7500 };
@@ -344,7 +344,7 @@ mod tests {
         source
     }
 
-    /// One that has sent more than 40 groups of eight, of which parity can be asked for.
+    /// A source that has sent more than 40 groups of eight, with parity on demand.
     fn in_groups() -> Source {
         let parity = ParityConfig { group: 8, pro_active: ProActive::Off, on_demand: true };
         let mut source = with_parity(Some(parity), 512);
@@ -353,7 +353,7 @@ mod tests {
         source
     }
 
-    /// Asks at this millisecond: for packets, or for so much parity that these numbers end in it.
+    /// Asks at this millisecond: for packets, or for parity, the number of packets in the low bits.
     fn ask(source: &mut Source, ms: u64, sqns: NakList<'_>, parity: bool) {
         let Endpoint { session, group, nla } = source.config.endpoint;
         let request = Request { sqns, parity, source: nla, group };
@@ -416,7 +416,7 @@ mod tests {
         assert!(source.stats().rdata + source.stats().odata >= sent + 4, "one takes 180 ms");
     }
 
-    /// Two packets of group 40 are asked for. How many packets were repaired until they were sent.
+    /// Asks for two packets of group 40, and returns how many packets were repaired until they were sent.
     fn repaired_until_answered(
         source: &mut Source,
         from_ms: u64,

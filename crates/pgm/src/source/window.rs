@@ -8,17 +8,17 @@ use crate::{Instant, Seq};
 
 /// The transmit window, without the data.
 ///
-/// A *position* counts sequence numbers from the first one, 0, and does not wrap. Positions fall into groups of equal length, a
-/// power of 2; a transmission group that was closed early has packets at its first positions and nothing at the others (§11.2). A
-/// *packet number* counts packets, so that it has no holes; it says where the data are kept.
+/// A *position* counts sequence numbers from 0 at the first one, and does not wrap. Positions are divided into groups of equal length,
+/// a power of 2; a transmission group that was closed early has packets at its first positions and holes at the others (§11.2). A
+/// *packet number* counts only packets, without holes; it says where the data are kept.
 ///
-/// `trail ≤ cursor ≤ head`: the window proper goes from `trail` to the last position sent; from `cursor` to `head` packets wait.
+/// `trail ≤ cursor ≤ head`: the window proper goes from `trail` to the last position sent; packets from `cursor` to `head` wait.
 #[derive(Debug)]
 pub(super) struct Window {
     first_sqn: Seq,
     shift: u32,
     capacity: u64,
-    /// The groups from that of `trail` to that of `head`.
+    /// The groups from the one of `trail` to the one of `head`.
     groups: VecDeque<Group>,
     /// The number of the first group in `groups`.
     first_group: u64,
@@ -26,12 +26,12 @@ pub(super) struct Window {
     head: u64,
     /// The last position sent.
     lead: Option<u64>,
-    /// How many packets the lead's group had, where that was a short one and has been given up.
+    /// The number of packets in the lead's group, if that was a short one and has been given up.
     short_at_lead: Option<u8>,
-    /// The packets ever made, and those ever sent.
+    /// How many packets were ever made, and how many were ever sent.
     made: u64,
     sent: u64,
-    /// Groups that are given up at once when the window advances.
+    /// How many groups are given up at a time when the window advances.
     step: usize,
 }
 
@@ -85,7 +85,7 @@ impl Window {
         (self.trail()..=lead).contains(&position).then_some(position)
     }
 
-    /// The position of a group's first sequence number, when anything of the group was sent and can be repaired.
+    /// The position of a group's first sequence number, if any packet of the group was sent and can be repaired.
     pub(super) fn position_of_group(&self, sqn: Seq) -> Option<u64> {
         let lead = self.lead?;
         let position = lead.checked_add_signed(sqn.signed_distance_from(self.seq(lead)).into())?;
@@ -96,7 +96,7 @@ impl Window {
         position >> self.shift
     }
 
-    /// The place of a position in its group.
+    /// The index of a position in its group.
     pub(super) fn index_of(&self, position: u64) -> u8 {
         (position & u64::from(self.group_len() - 1)) as u8
     }
@@ -136,8 +136,8 @@ impl Window {
         self.start_of(self.first_group).min(self.lead.map_or(0, |lead| lead + 1))
     }
 
-    /// The trailing edge that the packet at `position` says: where the oldest group begins, but no later than the packet itself, which
-    /// may not lie before it.
+    /// The trailing edge that the packet at `position` carries: the start of the oldest group, but no later than the packet itself,
+    /// since data may not precede the trailing edge.
     #[inline]
     pub(super) fn trail_of(&self, position: u64) -> u64 {
         self.start_of(self.first_group).min(position)
@@ -148,7 +148,7 @@ impl Window {
         self.lead
     }
 
-    /// The edges as packets say them.
+    /// The edges as SPMs carry them.
     pub(super) fn edges(&self) -> wire::Window {
         let lead = self.lead.map_or(self.first_sqn.previous(), |lead| self.seq(lead));
         wire::Window::new(self.seq(self.trail()), lead).expect("a window spans less than 2^30 positions")
@@ -164,7 +164,7 @@ impl Window {
         self.made - self.sent
     }
 
-    /// How many more packets may be made without giving others up.
+    /// How many more packets fit without giving others up.
     pub(super) fn room(&self) -> u64 {
         let first_packet = self.groups.front().map_or(self.made, |group| group.first_packet);
         let span = self.head - self.start_of(self.first_group);
@@ -202,7 +202,7 @@ impl Window {
         }
     }
 
-    /// Whether a group has begun and may still get packets.
+    /// Whether the last group has packets and may still get more.
     pub(super) fn is_group_open(&self) -> bool {
         self.index_of(self.head) != 0
     }
@@ -225,34 +225,34 @@ impl Window {
         self.sent += 1;
     }
 
-    /// Whether all packets of a group were sent and none will join them.
+    /// Whether all packets of a group were sent and no more will be added.
     pub(super) fn is_sent(&self, group: u64) -> bool {
         let Some(state) = self.group(group) else { return false };
         self.is_complete(state) && self.sent >= state.first_packet + u64::from(state.count)
     }
 
-    /// Packets of a group that were not sent yet.
+    /// How many packets of a group were not sent yet.
     pub(super) fn unsent_of(&self, group: u64) -> u8 {
         let end = self.group(group).map_or(0, |state| state.first_packet + u64::from(state.count));
         end.saturating_sub(self.sent).min(self.group_len().into()) as u8
     }
 
-    /// The number of packets in the lead's group, when the lead is its last one and the group is a short one. Also once it was given
-    /// up: what it left out was not lost.
+    /// The number of packets in the lead's group, if that is a short one and the lead is its last packet. Known even after the group
+    /// was given up: receivers must not take the numbers that it left out for losses.
     pub(super) fn short_group_at_lead(&self) -> Option<u8> {
         self.short_group_ending_at(self.lead?).or(self.short_at_lead)
     }
 
-    /// The number of packets in a position's group, when the position is the last one of a group that was closed early.
+    /// The number of packets in a position's group, if that was closed early and the position is its last one.
     pub(super) fn short_group_ending_at(&self, position: u64) -> Option<u8> {
         let group = self.group(self.group_of(position))?;
         let is_last = self.index_of(position) + 1 == group.count;
         (is_last && group.closed && group.count < self.group_len()).then_some(group.count)
     }
 
-    /// Gives up the oldest groups, a step at a time, until there is room for `packets`; false when what is left must stay.
+    /// Gives up the oldest groups, a step at a time, until there is room for `packets`; false when the remaining groups must stay.
     ///
-    /// Only groups that were sent are given up. The bound on the work is the room that is asked for.
+    /// Only groups that were sent are given up. The work is bounded by the room that is asked for.
     pub(super) fn make_room(&mut self, packets: u64) -> bool {
         while self.room() < packets {
             if !self.advance() {
@@ -262,7 +262,7 @@ impl Window {
         true
     }
 
-    /// Gives up the groups that were sent before `limit`, once they make a step; all of them when nothing waits behind them.
+    /// Gives up the groups that were sent before `limit`, in whole steps; or all groups, if even the last one was.
     pub(super) fn advance_to_age(&mut self, limit: Instant) {
         let expired = |group: &Group| group.sent_at <= limit;
         while self.groups.get(self.step - 1).is_some_and(expired) && self.advance() {}
@@ -271,7 +271,7 @@ impl Window {
         }
     }
 
-    /// When the oldest step was sent, or all there is if that is less.
+    /// When the oldest step of groups was sent, or all groups if there are fewer.
     pub(super) fn oldest_sent_at(&self) -> Option<Instant> {
         let group = self.groups.get(self.step - 1).or(self.groups.back())?;
         (self.lead.is_some() && group.sent_at != Instant::FAR_FUTURE).then_some(group.sent_at)
@@ -296,7 +296,7 @@ impl Window {
     }
 }
 
-/// The widest a window may be in positions, far below the half of the sequence space that comparison allows (RFC 3208 §3.3).
+/// The greatest width of a window in positions, far below the half of the sequence space that comparison allows (RFC 3208 §3.3).
 const SPAN_MAX: u64 = 1 << 30;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Acknowledgements of the PGMCC draft, laid out as OpenPGM has them. RFC 3208 has none.
+//! Acknowledgements of the PGMCC draft, in OpenPGM's layout. RFC 3208 has none.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::Seq;
 pub struct Ack {
     /// The newest sequence number that was received.
     pub rx_max: Seq,
-    /// Which of the 32 up to it were received; bit 0 is `rx_max` itself.
+    /// Which of the 32 packets up to `rx_max` were received; bit 0 is `rx_max` itself.
     pub bitmap: u32,
     /// Congestion control (OPT_PGMCC_FEEDBACK).
     pub feedback: Option<PgmccFeedback>,

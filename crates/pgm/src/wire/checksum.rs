@@ -14,7 +14,7 @@ impl Sum {
         Sum(sum_of_blocks(blocks) + sum_of_few(rest))
     }
 
-    /// Copies `from` to `to`, which is as long, and sums it on the way.
+    /// Copies `from` to `to`, which must have the same length, and sums the bytes in the same pass.
     ///
     /// # Panics
     ///
@@ -28,19 +28,19 @@ impl Sum {
         Sum(copy_of_blocks(blocks, copies) + sum_of_few(rest))
     }
 
-    /// The sum of a field of 16 bits.
+    /// The sum of a 16-bit field.
     #[inline]
     pub(crate) fn of_u16(field: u16) -> Sum {
         Sum(field.to_be().into())
     }
 
-    /// The sum of a field of 32 bits, which stands at an even place.
+    /// The sum of a 32-bit field at an even offset.
     #[inline]
     pub(crate) fn of_u32(field: u32) -> Sum {
         Sum(field.to_be().into())
     }
 
-    /// The sum of these bytes, which are an even number, with others behind them.
+    /// The sum of these bytes, which must be an even number, followed by others.
     #[inline]
     pub(crate) fn then(self, behind: Sum) -> Sum {
         Sum(self.0 + behind.0)
@@ -52,7 +52,7 @@ impl Sum {
         self.fold() == 0xffff
     }
 
-    /// The bytes of the checksum field of a packet with this sum; never zero, which would mean that there is none.
+    /// The bytes of the checksum field of a packet with this sum; never zero, which would mean that there is no checksum.
     #[inline]
     pub(crate) fn field(self) -> [u8; 2] {
         if self.is_valid() { [0xff; 2] } else { (!self.fold()).to_ne_bytes() }
@@ -67,9 +67,9 @@ impl Sum {
     }
 }
 
-/// Sums of words of 32 bits, side by side as vector instructions like it: of the whole words, modulo 2^32, and of their upper halves.
+/// Sums of 32-bit words in parallel lanes, which suits vector instructions: of whole words, modulo 2^32, and of their upper halves.
 ///
-/// What the lower halves sum up to follows from the two. It is exact below 2^32, so for some 4 MB, which is more than a datagram has.
+/// The two give the sum of the lower halves. It is exact below 2^32, so for some 4 MB, which is more than a datagram can have.
 #[derive(Clone, Copy, Default)]
 struct Lanes {
     whole: [u32; LANES],
@@ -94,7 +94,7 @@ impl Lanes {
     }
 }
 
-/// Compiled by itself: within its callers the compiler finds other ways to arrange the loop, some of them many times slower.
+/// Never inlined: inside its callers the compiler arranges the loop in other ways, some of them many times slower.
 #[inline(never)]
 fn sum_of_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
     let mut lanes = Lanes::default();
@@ -102,7 +102,7 @@ fn sum_of_blocks(blocks: &[[u8; BLOCK]]) -> u64 {
     lanes.total()
 }
 
-/// Compiled by itself, too. The copy is what is summed, and not the original, lest the compiler make two loops of it.
+/// Never inlined either. It sums the copy, not the original: otherwise the compiler makes two loops of it.
 #[inline(never)]
 fn copy_of_blocks(blocks: &[[u8; BLOCK]], copies: &mut [[u8; BLOCK]]) -> u64 {
     let mut lanes = Lanes::default();
@@ -113,7 +113,7 @@ fn copy_of_blocks(blocks: &[[u8; BLOCK]], copies: &mut [[u8; BLOCK]]) -> u64 {
     lanes.total()
 }
 
-/// The sum of what is left behind the last block.
+/// The sum of the bytes after the last whole block.
 #[inline]
 fn sum_of_few(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();

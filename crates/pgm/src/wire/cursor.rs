@@ -1,4 +1,4 @@
-//! Reading and writing of big-endian fields, one after the other.
+//! Reading and writing big-endian fields one after the other.
 
 use std::net::IpAddr;
 
@@ -6,11 +6,11 @@ use super::Malformed;
 use super::nla::{self, Afi};
 use crate::Seq;
 
-/// What is left to read of a packet's fixed part, or of an option's value.
+/// The unread rest of a packet's fixed part or of an option's value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
-    /// The rule that is broken when the bytes do not suffice.
+    /// The rule that is broken when there are too few bytes.
     short: Malformed,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A place in the caller's buffer.
+/// A write position in the caller's buffer.
 ///
 /// Writing past the end of the buffer panics: the length of a packet is known before it is written.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl<'b> Writer<'b> {
         self.u32(value.0);
     }
 
-    /// An address with its AFI in front and two bytes between them.
+    /// An address after its AFI, with two bytes between them.
     pub(crate) fn nla(&mut self, address: IpAddr, between: u16) {
         self.u16(Afi::of(address) as u16);
         self.u16(between);
@@ -106,7 +106,7 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// Overwrites bytes that stand before the present place.
+    /// Overwrites bytes that were written before.
     pub(crate) fn patch(&mut self, at: usize, bytes: &[u8]) {
         self.buffer[at..at + bytes.len()].copy_from_slice(bytes);
     }

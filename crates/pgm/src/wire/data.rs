@@ -25,19 +25,19 @@ pub struct Data<'a> {
 /// What a data packet says about its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataHead {
-    /// Sent for the first time, or again.
+    /// Whether this is original data or a repair.
     pub kind: DataKind,
-    /// The sequence number. Of a parity packet: that of its group, with the parity index in the low bits.
+    /// The sequence number. In a parity packet: that of its group, with the parity index in the low bits.
     pub sqn: Seq,
     /// The trailing edge of the source's transmit window.
     pub trail: Seq,
     /// What the payload is.
     pub content: DataContent,
-    /// The options that do not depend on it.
+    /// The options that do not depend on the content.
     pub options: DataOptions,
 }
 
-/// Whether data are sent for the first time.
+/// Whether a data packet is original data or a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DataKind {
     /// ODATA. Pro-active parity is ODATA too.
@@ -47,7 +47,7 @@ pub enum DataKind {
 }
 
 impl DataKind {
-    /// The header of packets of this kind that bear neither options nor parity.
+    /// The header of packets of this kind that carry neither options nor parity.
     pub(crate) fn stamp(self, session: Session) -> Stamp {
         Stamp::new(session, self.packet_type(), 0)
     }
@@ -65,12 +65,12 @@ impl DataKind {
 pub enum DataContent {
     /// Application data.
     Source {
-        /// The place of the packet in its APDU (OPT_FRAGMENT); none when it is an APDU of its own.
+        /// The position of the packet in its APDU (OPT_FRAGMENT); none when the packet is a whole APDU.
         fragment: Option<Fragment>,
     },
     /// Parity over a transmission group (OPT_PARITY).
     Parity {
-        /// Which run of k parity packets it belongs to (OPT_PARITY_GRP); none for the first.
+        /// The run of k parity packets that the packet belongs to (OPT_PARITY_GRP); none for the first.
         group: Option<NonZeroU32>,
         /// Whether the lengths of the group's packets differ and are encoded in the last two bytes (OPT_VAR_PKTLEN).
         var_pktlen: bool,
@@ -80,7 +80,7 @@ pub enum DataContent {
 }
 
 impl DataContent {
-    /// Application data that are an APDU of their own.
+    /// Application data that are a whole APDU.
     pub const WHOLE: DataContent = DataContent::Source { fragment: None };
 }
 
@@ -116,7 +116,7 @@ impl<'a> Data<'a> {
         self.emit_summed(session, None, buffer)
     }
 
-    /// As [`Self::emit`], of a payload whose sum is known.
+    /// As [`Self::emit`], with the sum of the payload where it is known.
     #[inline]
     pub(crate) fn emit_summed(&self, session: Session, sum: Option<Sum>, buffer: &mut [u8]) -> usize {
         let (head, behind) = buffer.split_at_mut(self.head.wire_len());
@@ -149,11 +149,11 @@ impl<'a> Data<'a> {
 }
 
 impl DataHead {
-    /// The length of the common header and the fixed part of a data packet: all that stands before the payload when there are
-    /// no options.
+    /// The length of the common header and the fixed part of a data packet: everything before the payload when there are no
+    /// options.
     pub const LEN_MIN: usize = HEADER_LEN + 8;
 
-    /// The length of all that stands before the payload when the place of the packet in its APDU is the only option.
+    /// The length of everything before the payload when OPT_FRAGMENT is the only option.
     pub(crate) const LEN_OF_FRAGMENT: usize = Self::LEN_MIN + 4 + (4 + Fragment::LEN);
 
     /// A packet without options.
@@ -169,8 +169,8 @@ impl DataHead {
         Self::LEN_MIN + self.options_len()
     }
 
-    /// Writes the packet around a payload of `tsdu_len` bytes that already stands at `buffer[self.wire_len()..]`, and returns the
-    /// length of the whole.
+    /// Writes the packet around a payload of `tsdu_len` bytes that is already at `buffer[self.wire_len()..]`, and returns the
+    /// length of the packet.
     ///
     /// # Panics
     ///
@@ -183,7 +183,7 @@ impl DataHead {
         len
     }
 
-    /// Writes the head of a packet whose payload, of which length and sum are known, stands behind it.
+    /// Writes the head of a packet whose payload follows it in memory, given the payload's length and sum.
     ///
     /// # Panics
     ///
@@ -199,12 +199,12 @@ impl DataHead {
         let (flags, head_len) = self.emit_fields(payload_len, head);
         let (header, fields) =
             head[..head_len].split_first_chunk_mut().expect("fields stand behind the header");
-        // Options are an even number of bytes.
+        // The fields have an even length, options included, as `then` requires.
         let sum = Sum::of(fields).then(payload_sum);
         Stamp::new(session, self.packet_type(), flags).seal(payload_len, sum, header);
     }
 
-    /// Writes all but the common header; returns the flags that go there, and where the payload begins.
+    /// Writes everything before the payload but the common header; returns the flags for that, and where the payload begins.
     #[inline]
     fn emit_fields(&self, tsdu_len: usize, buffer: &mut [u8]) -> (u8, usize) {
         assert_eq!(self.check(tsdu_len), Ok(()), "a packet of our own is valid");
@@ -312,7 +312,7 @@ impl DataHead {
     }
 }
 
-/// Copies a payload to the front of `to`, and sums it in the same pass where its sum is not known.
+/// Copies a payload to the front of `to`; when its sum is not known, sums it in the same pass.
 #[inline]
 pub(super) fn copy(payload: &[u8], sum: Option<Sum>, to: &mut [u8]) -> Sum {
     let to = &mut to[..payload.len()];

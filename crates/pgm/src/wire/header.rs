@@ -9,9 +9,9 @@ use super::Malformed;
 use super::checksum::Sum;
 use crate::{Gsi, Tsi};
 
-/// A view over the common header: fields as they stand, nothing checked but the length.
+/// A view of the common header: the fields as they are, with nothing checked but the length.
 ///
-/// For whoever must know the session of a datagram before it is parsed.
+/// For finding the session of a datagram before parsing it.
 #[derive(Debug, Clone, Copy)]
 pub struct HeaderView<'a>(&'a [u8; HEADER_LEN]);
 
@@ -32,12 +32,12 @@ impl<'a> HeaderView<'a> {
     ///
     /// # Errors
     ///
-    /// The version is not 0, reserved bits are set, or no packet has this type.
+    /// The version is not 0, reserved bits are set, or the type is not a known one.
     pub fn packet_type(self) -> Result<PacketType, Malformed> {
         PacketType::parse(self.0[TYPE])
     }
 
-    /// Whether the packet bears parity, or asks for it.
+    /// Whether the packet carries parity or asks for it.
     #[must_use]
     pub fn is_parity(self) -> bool {
         self.flags() & PARITY != 0
@@ -53,7 +53,7 @@ impl<'a> HeaderView<'a> {
         self.session_towards(packet_type.is_upstream())
     }
 
-    /// The session of a packet that goes upstream, or downstream.
+    /// The session of a packet that goes in the given direction.
     pub(crate) fn session_towards(self, upstream: bool) -> Session {
         let (first, second) = (self.u16(SOURCE_PORT), self.u16(DESTINATION_PORT));
         // Upstream the ports are swapped: DPORT is always the endpoint in the recipient's host (§8.3).
@@ -71,7 +71,7 @@ impl<'a> HeaderView<'a> {
         self.0[FLAGS]
     }
 
-    /// The packet has a checksum, right or wrong: 0 says that it has none.
+    /// Whether the packet has a checksum, right or wrong: 0 means that it has none.
     #[must_use]
     pub fn has_checksum(self) -> bool {
         self.u16(CHECKSUM) != 0
@@ -86,7 +86,7 @@ impl<'a> HeaderView<'a> {
     }
 }
 
-/// What every packet of a transport session says: whose it is, and which application it is for.
+/// What identifies a transport session in each of its packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Session {
     /// The transport session identifier; its port is the data-source port.
@@ -96,8 +96,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Writes the common header of a packet without options and data, and a checksum of zero; returns its sum: adding up what is at
-    /// hand is quicker than reading what was just written.
+    /// Writes the common header of a packet without options and data, with a checksum of zero; returns its sum: adding up the fields
+    /// at hand is faster than reading back what was just written.
     #[inline]
     pub(crate) fn emit_typed(self, type_byte: u8, upstream: bool, header: &mut [u8; HEADER_LEN]) -> Sum {
         let (first, second) = if upstream {
@@ -123,8 +123,8 @@ impl fmt::Display for Session {
     }
 }
 
-/// The common header of a session's packets of one kind, made once for any number of them: the length of their data and the checksum
-/// are what differs.
+/// The common header of a session's packets of one kind, made once for all of them: only the length of the data and the checksum
+/// differ.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stamp {
     header: [u8; HEADER_LEN],
@@ -140,7 +140,7 @@ impl Stamp {
         Stamp { header, sum: sum.then(Sum::of_u16(flags.into())) }
     }
 
-    /// Writes the header of a packet with `tsdu_len` bytes of data, where what follows the header sums up to `behind`.
+    /// Writes the header of a packet with `tsdu_len` bytes of data; `behind` is the sum of everything after the header.
     #[inline]
     pub(crate) fn seal(&self, tsdu_len: usize, behind: Sum, header: &mut [u8; HEADER_LEN]) {
         let tsdu_len = u16::try_from(tsdu_len).expect("a TSDU fits a datagram");
@@ -151,7 +151,7 @@ impl Stamp {
     }
 }
 
-/// The type of a packet (RFC 3208 §8, §13, §14; ACK is of the PGMCC draft, with the code that OpenPGM and Wireshark give it).
+/// The type of a packet (RFC 3208 §8, §13, §14; ACK is from the PGMCC draft, with the code of OpenPGM and Wireshark).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PacketType {
     /// Source path message.
@@ -210,7 +210,7 @@ impl PacketType {
         matches!(self, PacketType::Odata | PacketType::Rdata)
     }
 
-    /// Whether OPT_PARITY may stand in the header (§9.5.2 for POLR, §11.3).
+    /// Whether OPT_PARITY may be set in the header (§9.5.2 for POLR, §11.3).
     pub(crate) const fn may_be_parity(self) -> bool {
         !matches!(self, PacketType::Spm | PacketType::Poll | PacketType::Spmr | PacketType::Ack)
     }
@@ -238,14 +238,14 @@ pub const HEADER_LEN: usize = 16;
 
 /// Option extensions are present.
 pub(crate) const OPTIONS_PRESENT: u8 = 0x01;
-/// Some of them mean something to network elements.
+/// Some of the options are for network elements.
 pub(crate) const NETWORK_SIGNIFICANT: u8 = 0x02;
-/// A parity packet of packets whose lengths differ.
+/// A parity packet over packets whose lengths differ.
 pub(crate) const VAR_PKTLEN: u8 = 0x40;
 /// A parity packet, or a request for one.
 pub(crate) const PARITY: u8 = 0x80;
 
-/// Where the checksum stands.
+/// The offset of the checksum.
 pub(crate) const CHECKSUM: usize = 6;
 
 const SOURCE_PORT: usize = 0;

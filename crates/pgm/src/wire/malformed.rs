@@ -3,16 +3,16 @@ use std::fmt;
 
 /// The rule that a packet broke.
 ///
-/// One variant for each rule; the numbers are dense, so that an array of [`Malformed::COUNT`] counters has a place for each.
+/// One variant for each rule; the discriminants are dense, so that they index an array of [`Malformed::COUNT`] counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Malformed {
-    /// Fewer bytes than the common header has (§8).
+    /// Shorter than the common header (§8).
     ShortHeader,
     /// A version other than 0 (§8).
     Version,
     /// Reserved bits of the type are set (§8).
     ReservedTypeBits,
-    /// A type that no packet has (§8).
+    /// An unknown packet type (§8).
     UnknownType,
     /// The checksum is wrong (§8).
     BadChecksum,
@@ -20,9 +20,9 @@ pub enum Malformed {
     NoChecksum,
     /// OPT_VAR_PKTLEN without OPT_PARITY (§8).
     VarPktlenWithoutParity,
-    /// OPT_PARITY on a packet that has nothing to do with parity (§8, §11.3).
+    /// OPT_PARITY on a packet of a type that does not allow it (§8, §11.3).
     ParityMisplaced,
-    /// Fewer bytes than the fixed part of the packet's type has (§8).
+    /// Shorter than the fixed part of packets of this type (§8).
     ShortBody,
     /// An address family other than IPv4 and IPv6 (§8).
     BadAfi,
@@ -50,7 +50,7 @@ pub enum Malformed {
     OptEndEarly,
     /// An option whose length is not that of its type.
     OptionLength,
-    /// An option on a type of packet that cannot bear it.
+    /// An option on a type of packet that cannot carry it.
     OptionMisplaced,
     /// OP_ENCODED on an option that is never encoded, or outside a parity packet (§9).
     OptionEncoded,
@@ -86,7 +86,7 @@ impl Malformed {
     /// The number of rules.
     pub const COUNT: usize = Malformed::ShortParity as usize + 1;
 
-    /// The place of this rule in an array of counters.
+    /// The index of this rule in an array of counters.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize

@@ -11,10 +11,10 @@ use super::options::{
 };
 use super::{HEADER_LEN, Malformed, nla};
 
-/// What NAKs, NNAKs and NCFs have in common: which packets, of which source, in which group. An NNAK is no more than this.
+/// What NAKs, NNAKs and NCFs have in common: which packets, of which source, in which group. An NNAK has nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The missing packets. Of a parity request: each a group, with the number of missing packets less one in the low bits.
+    /// The missing packets. In a parity request each is a group, with the number of missing packets less one in the low bits.
     pub sqns: NakList<'a>,
     /// Whether parity is asked for (OPT_PARITY).
     pub parity: bool,
@@ -69,7 +69,7 @@ impl<'a> Request<'a> {
         options.finish() | if self.parity { PARITY } else { 0 }
     }
 
-    /// The length with further options: whether each is there, and the length of its value.
+    /// The length with further options: for each, whether it is present and the length of its value.
     fn len_with(&self, further: &[(bool, usize)]) -> usize {
         let list = (self.sqns.len() > 1, 4 * (self.sqns.len() - 1));
         let all = further.iter().copied().chain([list]);
@@ -153,16 +153,16 @@ pub struct Ncf<'a> {
     pub redirect: Option<IpAddr>,
     /// The back-off interval to use (OPT_NAK_BO_IVL).
     pub backoff_interval: Option<BackoffInterval>,
-    /// Who sent this, and whether it can reach those below it.
+    /// Who sent this NCF, and whether it reaches the receivers downstream.
     pub reach: Reach,
 }
 
-/// What an NCF says of the network element that sent it (RFC 3208 §15.3.2).
+/// What an NCF says about the network element that sent it (RFC 3208 §15.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// Multicast reaches the receivers; the address is there when the element says it (OPT_PATH_NLA).
+    /// Multicast reaches the receivers; the element's address is optional (OPT_PATH_NLA).
     Multicast(Option<IpAddr>),
-    /// Multicast does not reach them (OPT_NBR_UNREACH); the address is always there.
+    /// Multicast does not reach them (OPT_NBR_UNREACH); the element's address is mandatory.
     Unreachable(IpAddr),
 }
 

@@ -25,12 +25,12 @@ impl Afi {
     }
 }
 
-/// The bytes that the address itself takes.
+/// The length of the address itself.
 pub(crate) fn len(address: IpAddr) -> usize {
     if address.is_ipv4() { 4 } else { 16 }
 }
 
-/// An address that somebody will send to, or that a packet came from.
+/// Checks that an address can be one host's.
 pub(crate) fn unicast(address: IpAddr) -> Result<IpAddr, Malformed> {
     let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     if address.is_multicast() || address.is_unspecified() || broadcast {
@@ -39,7 +39,7 @@ pub(crate) fn unicast(address: IpAddr) -> Result<IpAddr, Malformed> {
     Ok(address)
 }
 
-/// The address of a group.
+/// Checks that an address is a group's.
 pub(crate) fn multicast(address: IpAddr) -> Result<IpAddr, Malformed> {
     if address.is_multicast() { Ok(address) } else { Err(Malformed::NlaNotMulticast) }
 }

@@ -1,7 +1,7 @@
 //! Option extensions: what is common to all of them (RFC 3208 §9, §9.1).
 //!
-//! [`RawOptions`] walks over the options of a packet and holds them against the rules of §9; each type of packet picks the
-//! options that it may bear. An option of unknown type is passed over, and of several of one type the first counts (§11.2).
+//! [`RawOptions`] walks over the options of a packet and checks them against the rules of §9; each type of packet picks the
+//! options that it may carry. An option of unknown type is skipped, and of several of one type the first counts (§11.2).
 
 mod backoff;
 mod congestion;
@@ -54,7 +54,7 @@ pub(crate) enum OptionKind {
 }
 
 impl OptionKind {
-    /// The known type of this number; OPT_INVALID (0x7F) is as good as unknown.
+    /// The type with this number, if it is known; OPT_INVALID (0x7F) is treated as unknown.
     fn of(number: u8) -> Option<OptionKind> {
         Some(match number {
             0x00 => OptionKind::Length,
@@ -81,13 +81,13 @@ impl OptionKind {
     }
 }
 
-/// An option of known type, its value not yet read.
+/// An option of known type whose value was not parsed yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawOption<'a> {
     pub(crate) kind: OptionKind,
     /// OP_ENCODED: the value is a parity symbol over the values of a transmission group.
     pub(crate) encoded: bool,
-    /// OP_ENCODED_NULL and the seven bits that mean something to the type.
+    /// OP_ENCODED_NULL and the seven bits whose meaning depends on the type.
     pub(crate) specific: u8,
     value: &'a [u8],
 }
@@ -97,7 +97,7 @@ impl<'a> RawOption<'a> {
         Reader::new(self.value, Malformed::OptionLength)
     }
 
-    /// The value when it has exactly this length.
+    /// The value, which must have exactly this length.
     pub(crate) fn array<const N: usize>(&self) -> Result<&'a [u8; N], Malformed> {
         self.value.try_into().map_err(|_| Malformed::OptionLength)
     }
@@ -112,7 +112,7 @@ impl<'a> RawOption<'a> {
         self.number().map(Seq)
     }
 
-    /// An option that says everything by being there (OPT_SYN, OPT_FIN, OPT_NBR_UNREACH).
+    /// An option whose presence is all that it says (OPT_SYN, OPT_FIN, OPT_NBR_UNREACH).
     pub(crate) fn mark(&self) -> Result<bool, Malformed> {
         self.array::<0>().map(|_| true)
     }
@@ -125,7 +125,7 @@ impl<'a> RawOption<'a> {
         Ok(address)
     }
 
-    /// The value of OPT_PATH_NLA, an address whose family is told by its length alone (§15.4.4).
+    /// The value of OPT_PATH_NLA, an address whose family follows from its length alone (§15.4.4).
     pub(crate) fn path_nla(&self) -> Result<IpAddr, Malformed> {
         let address = match self.value.len() {
             4 => IpAddr::from(*self.array::<4>()?),
@@ -135,12 +135,12 @@ impl<'a> RawOption<'a> {
     }
 }
 
-/// An option's value ends where its fields end.
+/// Checks that an option's value ends where its fields end.
 pub(crate) fn end(reader: Reader<'_>) -> Result<(), Malformed> {
     if reader.rest().is_empty() { Ok(()) } else { Err(Malformed::OptionLength) }
 }
 
-/// The options of a packet, one after the other, held against the rules of §9.
+/// The options of a packet, one after the other, checked against the rules of §9.
 ///
 /// Yields at most 16 options, or an error and then nothing.
 #[derive(Debug, Clone)]
@@ -156,12 +156,12 @@ impl<'a> RawOptions<'a> {
         RawOptions { rest: &[], count: 0, ended: true }
     }
 
-    /// What follows the fixed part of a packet that may have a payload: options if the header says so, then payload.
+    /// Splits what follows the fixed part of a packet that may have a payload: options if the header says so, then the payload.
     pub(crate) fn with_payload(flags: u8, bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
         if flags & OPTIONS_PRESENT == 0 { Ok((RawOptions::none(), bytes)) } else { RawOptions::split(bytes) }
     }
 
-    /// What follows the fixed part of a packet that has no payload.
+    /// Reads what follows the fixed part of a packet that has no payload.
     pub(crate) fn without_payload(flags: u8, bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (options, payload) = RawOptions::with_payload(flags, bytes)?;
         if payload.is_empty() { Ok(options) } else { Err(Malformed::TsduLength) }
@@ -227,8 +227,8 @@ impl<'a> Iterator for RawOptions<'a> {
 
 /// Writes options after the fixed part of a packet.
 ///
-/// OPT_LENGTH is written in front of the first option, OPT_END into the last. Options that mean something to network elements
-/// must be written before the others (§9.1).
+/// OPT_LENGTH is written before the first option, OPT_END into the last. Options for network elements must be written before
+/// the others (§9.1).
 #[derive(Debug)]
 pub(crate) struct OptionsWriter<'w, 'b> {
     out: &'w mut Writer<'b>,
@@ -277,7 +277,7 @@ impl<'w, 'b> OptionsWriter<'w, 'b> {
         self.network(OptionKind::Redirect, 4 + nla::len(address), 0).nla(address, 0);
     }
 
-    /// Completes the options; the flags belong into the header.
+    /// Completes the options and returns the flags for the header.
     pub(crate) fn finish(self) -> u8 {
         if self.flags & OPTIONS_PRESENT != 0 {
             let total = u16::try_from(self.out.at() - self.start).expect("sixteen options of 255 bytes");
@@ -288,7 +288,7 @@ impl<'w, 'b> OptionsWriter<'w, 'b> {
     }
 }
 
-/// The length of all options: of each, whether it is there and the length of its value. OPT_LENGTH is there when another is.
+/// The length of all options, OPT_LENGTH included if there are any, given for each whether it is present and its value's length.
 pub(crate) fn options_len(options: impl IntoIterator<Item = (bool, usize)>) -> usize {
     let present = options.into_iter().filter(|(is_present, _)| *is_present);
     match present.map(|(_, value_len)| 4 + value_len).sum() {

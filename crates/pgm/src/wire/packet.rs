@@ -10,7 +10,7 @@ use super::{
     Spm,
 };
 
-/// A packet: bytes that obey every rule of RFC 3208 that can be told from the packet alone.
+/// A packet that obeys every rule of RFC 3208 that can be checked from the packet alone.
 ///
 /// Borrows the payload and the NAK list from the datagram. Nothing here allocates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Packet<'a> {
     pub body: Body<'a>,
 }
 
-/// What a packet says, by its type.
+/// The content of a packet, by its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body<'a> {
     /// Source path message.
@@ -47,7 +47,7 @@ pub enum Body<'a> {
 impl<'a> Packet<'a> {
     /// Reads a datagram: what follows the IP header, or the UDP header when PGM is encapsulated in UDP.
     ///
-    /// Costs a checksum and little more, whatever the options; there are at most 16 of them.
+    /// Costs little more than a checksum, whatever the options; there are at most 16 of them.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl<'a> Packet<'a> {
         } else if packet_type.is_data() {
             return Err(Malformed::NoChecksum);
         }
-        // Most packets of a session are data without options and parity: made here and now, they are not moved about.
+        // Most packets of a session are data without options and parity: built right here, they are not moved about.
         if packet_type.is_data() && flags & (OPTIONS_PRESENT | VAR_PKTLEN | PARITY) == 0 {
             let kind = if packet_type == PacketType::Odata { DataKind::Original } else { DataKind::Repair };
             let (PlainHead { sqn, trail }, payload) = PlainHead::parse(datagram, header.tsdu_len())?;
@@ -155,7 +155,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Writes the common header into the front of a packet and the checksum of the whole into the header.
+/// Writes the common header at the front of a packet, with the checksum of the whole packet.
 pub(crate) fn seal(session: Session, packet_type: PacketType, flags: u8, tsdu_len: usize, packet: &mut [u8]) {
     let (head, behind) = packet.split_first_chunk_mut().expect("a packet is longer than its header");
     Stamp::new(session, packet_type, flags).seal(tsdu_len, Sum::of(behind), head);

@@ -1,4 +1,4 @@
-//! Data packets without options and parity, which most packets of a session are: read and written without looking for either.
+//! Data packets without options and parity, the bulk of a session: a fast path that looks for neither.
 
 use super::Malformed;
 use super::checksum::Sum;
@@ -6,7 +6,7 @@ use super::data::{DataHead, check_source, copy};
 use super::header::Stamp;
 use crate::Seq;
 
-/// The numbers of a data packet without options and parity: all that its head says beyond the common header.
+/// The fixed part of a data packet without options and parity: all that its head has after the common header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PlainHead {
     /// The packet's sequence number.
@@ -16,10 +16,10 @@ pub(crate) struct PlainHead {
 }
 
 impl PlainHead {
-    /// The length of such a head, with the common header.
+    /// The length of such a head, common header included.
     pub(crate) const LEN: usize = DataHead::LEN_MIN;
 
-    /// Splits a packet, whose common header was read and says `tsdu_len`, into its numbers and its payload.
+    /// Splits a packet into its fixed part and its payload; `tsdu_len` is from the common header, which was read already.
     #[inline]
     pub(crate) fn parse(datagram: &[u8], tsdu_len: usize) -> Result<(Self, &[u8]), Malformed> {
         let Some((head, payload)) = datagram.split_first_chunk::<{ Self::LEN }>() else {
@@ -34,8 +34,8 @@ impl PlainHead {
         Ok((PlainHead { sqn, trail }, payload))
     }
 
-    /// Writes the packet into `buffer` and returns its length, as [`super::Data::emit`] does. `sum` is that of the payload, where it
-    /// is known.
+    /// Writes the packet into `buffer` and returns its length, as [`super::Data::emit`] does, with the payload's sum where it is
+    /// known.
     ///
     /// # Panics
     ///
@@ -48,7 +48,7 @@ impl PlainHead {
         Self::LEN + payload.len()
     }
 
-    /// Writes the head alone: the payload, of which length and sum are known, stands behind it already.
+    /// Writes only the head of a packet whose payload already follows it in memory, given the payload's length and sum.
     ///
     /// # Panics
     ///

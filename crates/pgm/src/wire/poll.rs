@@ -1,4 +1,4 @@
-//! Polls of the neighbours downstream and their answers (RFC 3208 §14.7).
+//! Polls of downstream neighbours and the answers to them (RFC 3208 §14.7).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,13 +17,13 @@ pub struct Poll {
     pub round: u16,
     /// Who is asked.
     pub kind: PollKind,
-    /// Where answers go (POLL_PATH).
+    /// Where to send answers (POLL_PATH).
     pub path: IpAddr,
     /// The longest time to wait before an answer, in microseconds (POLL_BO_IVL).
     pub backoff_us: u32,
-    /// What the identifier of a node is matched with (POLL_RAND).
+    /// The value that a node's random identifier is compared with (POLL_RAND).
     pub rand: u32,
-    /// The bits that must match (POLL_MASK); 0 makes everyone answer.
+    /// The bits that must match (POLL_MASK); 0 makes every node answer.
     pub mask: u32,
     /// The back-off interval to use for NAKs (OPT_NAK_BO_IVL).
     pub backoff_interval: Option<BackoffInterval>,
@@ -120,7 +120,7 @@ pub struct Polr {
     pub sqn: Seq,
     /// The round that is answered.
     pub round: u16,
-    /// Whether the one who answers can repair with parity (OPT_PARITY, §9.5.2).
+    /// Whether the responder can repair with parity (OPT_PARITY, §9.5.2).
     pub parity: bool,
     /// The address of a designated local repairer (OPT_REDIRECT).
     pub redirect: Option<IpAddr>,

@@ -1,7 +1,7 @@
-//! Packets of types that RFC 3208 leaves free, for what an application's own parties tell each other within a session.
+//! Packets of types that RFC 3208 leaves free, for messages between an application's own source and receivers within a session.
 //!
-//! They have the common header, checksum and all, so that they go the ways of the session's other packets and are told apart by its
-//! TSI. A party that does not know a type drops its packets, as it must every unknown one.
+//! They have the common header with its checksum, so that they take the paths of the session's other packets and are assigned to it
+//! by its TSI. A node that does not know a type drops its packets, as it must drop any unknown one.
 
 use super::checksum::Sum;
 use super::header::{self, HEADER_LEN, HeaderView, Session};
@@ -11,7 +11,7 @@ use super::header::{self, HEADER_LEN, HeaderView, Session};
 pub enum PrivateType {
     /// 0x0E, from the source to receivers.
     Downstream,
-    /// 0x0F, from a receiver to the source: its ports are swapped, as those of a NAK.
+    /// 0x0F, from a receiver to the source: the ports are swapped, as in a NAK.
     Upstream,
 }
 
@@ -23,7 +23,7 @@ impl PrivateType {
         }
     }
 
-    /// The private type of a datagram, going by its header alone.
+    /// The private type of a datagram, judging by its header alone.
     #[must_use]
     pub fn of(datagram: &[u8]) -> Option<PrivateType> {
         match HeaderView::new(datagram)?.type_byte() {
@@ -33,8 +33,8 @@ impl PrivateType {
         }
     }
 
-    /// Reads a datagram of this type: its session, and what stands behind the header. `None` when it is of another type, or its
-    /// checksum is missing or wrong, or it says to have options or data.
+    /// Reads a datagram of this type: its session, and what follows the header. `None` when it is of another type, its checksum is
+    /// missing or wrong, or the header claims options or data.
     #[must_use]
     pub fn parse(self, datagram: &[u8]) -> Option<(Session, &[u8])> {
         let header = HeaderView::new(datagram)?;
@@ -43,7 +43,7 @@ impl PrivateType {
         is_right.then(|| (header.session_towards(self == PrivateType::Upstream), &datagram[HEADER_LEN..]))
     }
 
-    /// Writes the header in front of a body that stands in `packet` behind room for it.
+    /// Writes the header at the front of `packet`; the body already follows, behind room for the header.
     ///
     /// # Panics
     ///

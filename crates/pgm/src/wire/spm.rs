@@ -12,12 +12,12 @@ use super::options::{
 use super::{Malformed, Window, nla};
 use crate::Seq;
 
-/// A source path message: where NAKs go, and what can be repaired.
+/// A source path message: where to send NAKs, and what can be repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spm {
     /// The number of this SPM, in a sequence of its own.
     pub sqn: Seq,
-    /// What is said of the transmit window.
+    /// The state of the transmit window.
     pub window: WindowState,
     /// Where receivers send their NAKs (SPM_PATH).
     pub path: IpAddr,
@@ -25,14 +25,14 @@ pub struct Spm {
     pub options: SpmOptions,
 }
 
-/// What an SPM says of the transmit window.
+/// What an SPM says about the transmit window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WindowState {
     /// The window's edges.
     Known(Window),
     /// Nothing: trail 0, lead 0x80000000 (§8.1).
     Unknown,
-    /// Nothing, and the network element that sent this cannot reach those below it (OPT_NBR_UNREACH, §15.3.2).
+    /// Nothing, and multicast from the network element that sent this does not reach its downstream (OPT_NBR_UNREACH, §15.3.2).
     Unreachable,
 }
 
@@ -41,7 +41,7 @@ pub enum WindowState {
 pub struct SpmOptions {
     /// The oldest sequence number that a late joiner may ask for (OPT_JOIN).
     pub join: Option<Seq>,
-    /// The parity that is provided (OPT_PARITY_PRM).
+    /// The parity that the source provides (OPT_PARITY_PRM).
     pub parity: Option<ParityPrm>,
     /// The number of data packets in the group that the leading edge closes (OPT_CURR_TGSIZE).
     pub curr_tgsize: Option<NonZeroU32>,
@@ -49,7 +49,7 @@ pub struct SpmOptions {
     pub fin: bool,
     /// The session was aborted (OPT_RST).
     pub reset: Option<Reset>,
-    /// The congestion reports that are wanted (OPT_CRQST).
+    /// The congestion reports that the source asks for (OPT_CRQST).
     pub report_request: Option<ReportRequest>,
     /// The back-off interval to use (OPT_NAK_BO_IVL).
     pub backoff_interval: Option<BackoffInterval>,

@@ -10,7 +10,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window from `trail` to `lead`, both included; `None` when it is too wide. It is empty when `trail` is `lead + 1`.
+    /// The window from `trail` to `lead`, both included; empty when `trail` is `lead + 1`. `None` when it is too wide.
     #[must_use]
     pub const fn new(trail: Seq, lead: Seq) -> Option<Self> {
         if lead.next().distance_from(trail) < 1 << 31 { Some(Window { trail, lead }) } else { None }
@@ -34,7 +34,7 @@ impl Window {
         self.lead.next().distance_from(self.trail)
     }
 
-    /// Whether there are none.
+    /// Whether the window is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.len() == 0

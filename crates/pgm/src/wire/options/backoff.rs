@@ -11,7 +11,7 @@ use crate::wire::options::{OptionKind, OptionsWriter, RawOption, end};
 pub struct BackoffInterval {
     /// NAK_BO_IVL in microseconds.
     pub interval_us: u32,
-    /// The poll that the interval comes from. `Seq(0)`: from no poll, and it may be used at once.
+    /// The poll that the interval was derived from. `Seq(0)`: from no poll, and it may be used at once.
     pub poll_sqn: Seq,
 }
 

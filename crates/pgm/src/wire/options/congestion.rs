@@ -1,4 +1,4 @@
-//! OPT_CR and OPT_CRQST: reports of congestion, and which of them a source asks for (RFC 3208 §12.7).
+//! OPT_CR and OPT_CRQST: congestion reports, and requests for them (RFC 3208 §12.7).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,20 +8,20 @@ use crate::wire::Malformed;
 use crate::wire::nla;
 use crate::wire::options::{OptionKind, OptionsWriter, RawOption, end};
 
-/// A report of congestion (OPT_CR, RFC 3208 §12.7.1).
+/// A congestion report (OPT_CR, RFC 3208 §12.7.1).
 ///
-/// A load is a share of packets lost, 0xFFFF being all of them. A load that is `None` is not being reported.
+/// A load is a share of packets lost; 0xFFFF is all of them. A load that is `None` is not reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CongestionReport {
     /// The sequence number that the loads refer to (OPT_CR_LEAD).
     pub lead: Seq,
-    /// The worst link that network elements measured (OPT_CR_NE_WL).
+    /// The load of the worst link, as network elements measured it (OPT_CR_NE_WL).
     pub worst_link: Option<u16>,
-    /// The worst path that network elements measured (OPT_CR_NE_WP).
+    /// The load of the worst path, as network elements measured it (OPT_CR_NE_WP).
     pub worst_path: Option<u16>,
-    /// The worst path that receivers measured (OPT_CR_RX_WP).
+    /// The load of the worst path, as receivers measured it (OPT_CR_RX_WP).
     pub receiver_path: Option<u16>,
-    /// The receiver that measured it (OPT_CR_RCVR).
+    /// The receiver that measured `receiver_path` (OPT_CR_RCVR).
     pub receiver: IpAddr,
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for CongestionReport {
     }
 }
 
-/// Which loads a source wants to be reported (OPT_CRQST, RFC 3208 §12.7.2).
+/// Which loads a source asks receivers to report (OPT_CRQST, RFC 3208 §12.7.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ReportRequest {
     /// OPT_CR_NE_WL.

@@ -1,4 +1,4 @@
-//! OPT_FRAGMENT: the place of a packet in its APDU (RFC 3208 §9.2), plain and encoded (§11.2).
+//! OPT_FRAGMENT: the position of a packet in its APDU (RFC 3208 §9.2), plain and encoded (§11.2).
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::Seq;
 use crate::wire::Malformed;
 use crate::wire::options::{OptionKind, OptionsWriter, RawOption};
 
-/// The place of a data packet in its APDU.
+/// The position of a data packet in its APDU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fragment {
     /// The sequence number of the packet with the first fragment.
@@ -21,14 +21,14 @@ impl Fragment {
     /// The length of the option's value. RFC 3208 §9.2.4 prints an option length of 12, which its own figure contradicts.
     pub(crate) const LEN: usize = 12;
 
-    /// What is put into parity for a packet without the option: OP_ENCODED_NULL and zeroes.
+    /// The symbol that parity is computed over for a packet without the option: OP_ENCODED_NULL and zeroes.
     pub const ABSENT: EncodedFragment = {
         let mut symbol = [0; EncodedFragment::LEN];
         symbol[0] = OP_ENCODED_NULL;
         EncodedFragment(symbol)
     };
 
-    /// Whether the fragment can be that of packet `sqn` with a TSDU of `tsdu_len` bytes.
+    /// Checks that this can be the fragment in packet `sqn` with a TSDU of `tsdu_len` bytes.
     ///
     /// # Errors
     ///
@@ -37,7 +37,7 @@ impl Fragment {
         if u64::from(self.offset) + tsdu_len as u64 > u64::from(self.apdu_len) {
             return Err(Malformed::FragmentBeyondApdu);
         }
-        // The fragment at offset 0 is the one that the first sequence number names, and no later one is (§9.2.3).
+        // The fragment at offset 0, and only that one, is in the packet of the first sequence number (§9.2.3).
         let is_first = self.first_sqn == sqn;
         if self.first_sqn.follows(sqn) || is_first != (self.offset == 0) {
             return Err(Malformed::FragmentOrder);
@@ -51,7 +51,7 @@ impl Fragment {
         u64::from(self.offset) + tsdu_len as u64 == u64::from(self.apdu_len)
     }
 
-    /// What is put into parity for a packet with the option: all of it but its first three bytes (§11.2).
+    /// The symbol that parity is computed over for a packet with the option: all of the option but its first three bytes (§11.2).
     #[must_use]
     pub fn to_symbol(&self) -> EncodedFragment {
         let mut symbol = [0; EncodedFragment::LEN];
@@ -61,7 +61,7 @@ impl Fragment {
         EncodedFragment(symbol)
     }
 
-    /// What a decoded symbol says: the packet's fragment, or that it had none.
+    /// The fragment in a decoded symbol; `None` when the packet had none.
     #[must_use]
     pub fn from_symbol(symbol: &EncodedFragment) -> Option<Fragment> {
         (symbol.0[0] & OP_ENCODED_NULL == 0).then(|| Fragment::read(symbol.value()))
@@ -91,10 +91,10 @@ impl fmt::Display for Fragment {
     }
 }
 
-/// The bytes of OPT_FRAGMENT that go through the erasure code, as a parity packet bears them (RFC 3208 §11.2).
+/// The bytes of OPT_FRAGMENT that go through the erasure code, in the form in which a parity packet carries them (RFC 3208 §11.2).
 ///
-/// The same bytes are a symbol of the code for a data packet ([`Fragment::to_symbol`], [`Fragment::ABSENT`]) and for a parity
-/// packet (what the code makes of them).
+/// This is a symbol of the code: of a data packet ([`Fragment::to_symbol`], [`Fragment::ABSENT`]), or of a parity packet (what the
+/// code computed from those).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EncodedFragment(pub [u8; EncodedFragment::LEN]);
 

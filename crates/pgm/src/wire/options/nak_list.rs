@@ -8,7 +8,7 @@ use crate::wire::options::{OptionKind, OptionsWriter, RawOption};
 
 /// From 1 to 63 sequence numbers, oldest first, without duplicates.
 ///
-/// Borrows: from the datagram when it was parsed, from the caller when it was made.
+/// Borrows from the parsed datagram, or from the caller who made the list.
 #[derive(Clone, Copy)]
 pub struct NakList<'a> {
     first: Seq,
@@ -23,7 +23,7 @@ enum More<'a> {
 }
 
 impl<'a> NakList<'a> {
-    /// The greatest number of sequence numbers.
+    /// The most sequence numbers that a list can have.
     pub const MAX: usize = 63;
 
     /// One sequence number.
@@ -32,8 +32,8 @@ impl<'a> NakList<'a> {
         NakList { first: sqn, more: More::Made(&[]) }
     }
 
-    /// Several sequence numbers; `None` when there are none or more than [`NakList::MAX`], or when they are not in ascending
-    /// order.
+    /// A list of several sequence numbers; `None` when there are none or more than [`NakList::MAX`], or when they are not in
+    /// ascending order.
     #[must_use]
     pub fn new(sqns: &'a [Seq]) -> Option<Self> {
         let (&first, more) = sqns.split_first()?;
@@ -64,7 +64,7 @@ impl<'a> NakList<'a> {
         std::iter::once(self.first).chain(wire).chain(made.iter().copied())
     }
 
-    /// Adds what an OPT_NAK_LIST says to the sequence number of the body.
+    /// Adds the sequence numbers of an OPT_NAK_LIST to the one in the body.
     pub(crate) fn extended(self, option: &RawOption<'a>) -> Result<Self, Malformed> {
         let (more, rest) = option.reader().rest().as_chunks();
         if !rest.is_empty() || more.is_empty() || more.len() >= Self::MAX {
@@ -88,7 +88,7 @@ impl<'a> NakList<'a> {
         }
     }
 
-    /// Whether each number follows the one before it, without going around the circle.
+    /// Whether each number follows the one before it, all within half the sequence space.
     fn is_ascending(&self) -> bool {
         let mut last = 0;
         self.iter().skip(1).all(|sqn| {
@@ -114,7 +114,7 @@ impl fmt::Debug for NakList<'_> {
     }
 }
 
-/// All numbers of a short list; of a long one the first, the last and how many there are.
+/// All numbers of a short list; for a long one the first, the last and how many there are.
 impl fmt::Display for NakList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.first.fmt(f)?;

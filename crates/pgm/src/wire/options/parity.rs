@@ -8,7 +8,7 @@ use crate::wire::options::{OptionKind, OptionsWriter, RawOption};
 
 /// The parity that a source provides (OPT_PARITY_PRM, RFC 3208 §11.8.1).
 ///
-/// The bits are the RFC's; OpenPGM has them the other way around.
+/// The two bits are in the RFC's order; OpenPGM has them the other way around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ParityPrm {
     tgsize: u32,
@@ -40,7 +40,7 @@ impl ParityPrm {
         self.tgsize
     }
 
-    /// Whether parity follows each group unasked (PARITY_PRM_PRO).
+    /// Whether parity is sent after each group without a request (PARITY_PRM_PRO).
     #[must_use]
     pub fn pro_active(self) -> bool {
         self.pro_active

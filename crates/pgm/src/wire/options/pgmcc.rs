@@ -1,4 +1,4 @@
-//! OPT_PGMCC_DATA and OPT_PGMCC_FEEDBACK: congestion control with an acker (the PGMCC draft; layouts as OpenPGM has them).
+//! OPT_PGMCC_DATA and OPT_PGMCC_FEEDBACK: congestion control with an acker (the PGMCC draft, in OpenPGM's layout).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use crate::wire::Malformed;
 use crate::wire::nla;
 use crate::wire::options::{OptionKind, OptionsWriter, RawOption, end};
 
-/// What a source says to its acker in ODATA (OPT_PGMCC_DATA).
+/// What a source tells its acker in ODATA (OPT_PGMCC_DATA).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PgmccData {
     /// The source's time in milliseconds.
@@ -45,9 +45,9 @@ impl fmt::Display for PgmccData {
 /// What a receiver reports in an ACK or a NAK (OPT_PGMCC_FEEDBACK).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PgmccFeedback {
-    /// The source's time that the receiver saw last, and its own delay since, in milliseconds.
+    /// The last source time that the receiver saw, plus the receiver's own delay since then, in milliseconds.
     pub timestamp_ms: u32,
-    /// The share of packets lost, 0xFFFF being all of them.
+    /// The share of packets lost; 0xFFFF is all of them.
     pub loss_rate: u16,
     /// The receiver that reports.
     pub receiver: IpAddr,
