@@ -1,8 +1,8 @@
 //! Runs of the simulated world of PGM: `cargo sim SEED`, `cargo sim SEED log` or `cargo sim FIRST..END`.
 //!
-//! Of one run it prints the options that the seed drew and what came of them, with `log` each packet that is sent, too; of
-//! several runs those that fail. Exit code 0 when every promise was kept, 1 with the line that replays the run when one was
-//! broken, 2 for bad arguments.
+//! For one run it prints the options drawn from the seed and the results, with `log` also each packet that is sent; for several
+//! runs those that fail. Exit code 0 when every promise was kept, 1 with the line that replays the run when one was broken, 2 for
+//! bad arguments.
 
 use std::io::Write;
 use std::ops::Range;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     if outcomes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// One run in full; whether every promise was kept.
+/// Shows one run in full; returns whether every promise was kept.
 fn one_run(seed: u64, log: bool) -> bool {
     let options = Options::draw(seed);
     say(options.to_string().trim_end());
@@ -57,14 +57,14 @@ fn print_packet(at: Time, from: PartyId, to: Destination, packet: &[u8]) {
     }
 }
 
-/// Prints a line, and stops when nobody reads it, as behind `head`.
+/// Prints a line; exits when nobody reads it, as with `head`.
 fn say(line: &str) {
     if writeln!(std::io::stdout(), "{line}").is_err() {
         std::process::exit(1);
     }
 }
 
-/// `7` or `1..100`.
+/// Parses `7` or `1..100`.
 fn parse(seeds: &str) -> Option<Range<u64>> {
     let (first, end) = match seeds.split_once("..") {
         Some((first, end)) => (first.parse().ok()?, end.parse().ok()?),

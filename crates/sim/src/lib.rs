@@ -1,12 +1,12 @@
 //! A deterministic world of many parties for sans-IO state machines.
 //!
 //! The world holds parties (anything that implements [`Party`]), a network between them and virtual time. Nothing in it reads a
-//! clock or the system's randomness: one seed gives one run, and [`World::trace_hash`] is its finger-print. What goes wrong on
-//! real networks goes wrong here by the seed's will: loss, alone or in bursts and in both directions, delay, jitter,
+//! clock or the system's randomness: one seed gives one run, and [`World::trace_hash`] is its fingerprint. What goes wrong on
+//! real networks goes wrong here as the seed decides: loss in both directions, independent or in bursts, delay, jitter,
 //! duplication, reordering, a shared medium with a rate, partitions, crashes, pauses, clocks that drift.
 //!
-//! A packet is held once, however many receivers it has, and warm nothing is allocated for a copy of it: a thousand receivers
-//! are an ordinary test.
+//! A packet is stored once, however many receivers it has, and once warm no copy of it allocates: a thousand receivers are an
+//! ordinary test.
 
 #![forbid(unsafe_code)]
 

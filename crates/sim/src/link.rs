@@ -10,20 +10,20 @@ use crate::time::Time;
 pub struct Link {
     /// Which packets are lost.
     pub loss: Loss,
-    /// Time that every packet takes.
+    /// The time that every packet takes at least.
     pub delay: Duration,
-    /// Up to how much more it takes, evenly distributed. Packets stay in order all the same.
+    /// The most that is added to the delay, evenly distributed. Packets still stay in order.
     pub jitter: Duration,
-    /// How often a packet comes twice.
+    /// How often a packet is duplicated.
     pub duplicate: Chance,
     /// How often a packet, or the second copy of one, is held back and overtaken by later ones.
     pub reorder: Chance,
-    /// Up to how long it is held back then, evenly distributed.
+    /// The longest time for which it is then held back, evenly distributed.
     pub held_back: Duration,
 }
 
 impl Link {
-    /// A link that delays and does nothing else.
+    /// A link that only delays.
     pub fn delay(delay: Duration) -> Self {
         Self { delay, ..Self::default() }
     }
@@ -35,14 +35,14 @@ pub enum Loss {
     /// None.
     #[default]
     None,
-    /// Each one with the same probability, whatever happened to others.
+    /// Each packet with the same probability, independently of the others.
     Independent(Chance),
-    /// Gilbert and Elliott's two states: all packets pass in the good one and none in the bad one. A link that was idle for a while
-    /// is in the good one: bursts are counted in packets, and where few pass they would last for seconds, as a partition does.
+    /// The Gilbert-Elliott model: all packets pass in the good state and none in the bad one. A link that was idle for a while is in
+    /// the good state: the length of a burst is counted in packets, and with little traffic it would last for seconds, as a partition.
     Bursts {
-        /// Chance before each packet to turn from good to bad.
+        /// The chance before each packet of a change from good to bad.
         begin: Chance,
-        /// Chance before each packet to turn from bad to good.
+        /// The chance before each packet of a change from bad to good.
         end: Chance,
     },
 }
@@ -53,7 +53,7 @@ impl Loss {
         Self::Independent(Chance::new(probability))
     }
 
-    /// Bursts of `length` packets on average, so frequent that the share `probability` of all packets is lost.
+    /// Bursts of `length` packets on average, so frequent that a share of `probability` of all packets is lost.
     ///
     /// # Panics
     ///
@@ -74,14 +74,14 @@ impl Loss {
     }
 }
 
-/// A link in use.
+/// A link and its state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LinkState {
     pub(crate) link: Link,
     bad: bool,
-    /// When the latest packet went in.
+    /// When the latest packet entered.
     last_in: Time,
-    /// When the latest packet that keeps to the order comes out.
+    /// When the latest packet that was not held back comes out.
     last_out: Time,
 }
 
@@ -90,7 +90,7 @@ impl LinkState {
         Self { link, ..Self::default() }
     }
 
-    /// Whether a packet that goes in at `at` is lost.
+    /// Whether a packet that enters at `at` is lost.
     pub(crate) fn loses(&mut self, at: Time, rng: &mut Rng) -> bool {
         self.bad &= at - self.last_in < IDLE;
         self.last_in = at;
@@ -104,7 +104,7 @@ impl LinkState {
         }
     }
 
-    /// When a packet that goes in at `at` comes out, and whether it keeps to the order.
+    /// When a packet that enters at `at` comes out, and whether it stays in order.
     pub(crate) fn passes(&mut self, at: Time, rng: &mut Rng) -> (Time, bool) {
         let link = &self.link;
         let out = (at + link.delay + up_to(link.jitter, rng)).max(self.last_out);
@@ -120,7 +120,7 @@ impl LinkState {
     }
 }
 
-/// How long a link is idle before a burst of loss is over.
+/// A burst of loss ends when the link was idle for this long.
 const IDLE: Duration = Duration::from_millis(100);
 
 fn up_to(most: Duration, rng: &mut Rng) -> Duration {

@@ -1,4 +1,4 @@
-//! What an ideal protocol would need, as the yardstick for what the machines need: in closed form where there is one.
+//! What an ideal protocol would send, to compare the machines with: in closed form where there is one.
 
 use crate::link::LinkState;
 use crate::{Link, Loss, Rng, Time};
@@ -6,8 +6,8 @@ use crate::{Link, Loss, Rng, Time};
 /// Expected transmissions per data packet until each of `receivers` has any `k` of the packets of a group, when each loses
 /// each packet independently with probability `loss`.
 ///
-/// The number sent is the greatest over the receivers of how many packets must be sent until k arrived, and its mean the sum
-/// over m of the probability that m packets are not enough for all. With k = 1 it is what repetition without a code needs.
+/// The number of packets sent is the maximum over the receivers of the number until k have arrived; its mean is the sum over m
+/// of the probability that m packets are not enough for all. k = 1 gives the cost of repetition without a code.
 ///
 /// # Panics
 ///
@@ -17,7 +17,7 @@ pub fn transmissions(k: u32, receivers: u32, loss: f64) -> f64 {
     if loss == 0.0 {
         return 1.0;
     }
-    // Probability that exactly m packets are needed by one receiver: C(m-1, k-1) p^(m-k) (1-p)^k, from m = k up.
+    // The probability that one receiver needs exactly m packets: C(m-1, k-1) p^(m-k) (1-p)^k, from m = k up.
     let mut exactly = (f64::from(k) * (-loss).ln_1p()).exp();
     let mut enough = 0.0;
     let mut expected = f64::from(k);
@@ -33,8 +33,8 @@ pub fn transmissions(k: u32, receivers: u32, loss: f64) -> f64 {
     expected / f64::from(k)
 }
 
-/// The same for `groups` groups sent one after the other, and receivers that lose what their links draw: then, as long as any of them
-/// lacks anything, of each group as much as the one lacks that lacks most. Loss that comes in bursts takes most of a group from some.
+/// The same, simulated for `groups` groups and receivers with these losses: all groups are sent once; then, as long as any receiver
+/// lacks anything, of each group as much as the receiver that lacks most. In bursts of loss, some receivers lose most of a group.
 pub(crate) fn transmissions_drawn(groups: usize, k: u32, losses: &[Loss], rng: &mut Rng) -> f64 {
     let link = |&loss: &Loss| LinkState::new(Link { loss, ..Link::default() });
     let mut receivers: Vec<_> = losses.iter().map(|loss| (link(loss), vec![k; groups])).collect();

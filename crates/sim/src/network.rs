@@ -1,4 +1,4 @@
-//! The network: a shared medium, and for each party a link to it and one from it.
+//! The network: a shared medium, and for each party a link to the medium and a link from it.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::time::Time;
 use crate::trace::{Happening, Trace};
 use crate::world::Path;
 
-/// A party by its number, in the order of joining the world.
+/// The number of a party, in the order in which parties joined the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartyId(pub u32);
 
 /// Where a packet is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// To one party. What is sent to one that does not exist is lost.
+    /// To one party. Packets to a party that does not exist are lost.
     Party(PartyId),
     /// To all members of a group but the sender.
     Group(u32),
@@ -26,11 +26,11 @@ pub enum Destination {
 /// The medium that all packets share, such as a switch's uplink or the air.
 #[derive(Clone, Copy, Debug)]
 pub struct Medium {
-    /// Bytes per second that it carries; without a bound when `None`.
+    /// Bytes per second that it carries; unlimited when `None`.
     pub rate: Option<u64>,
-    /// Bytes that may wait for it; a packet beyond is lost.
+    /// Bytes that may wait for it; a packet beyond that is lost.
     pub queue: u64,
-    /// Bytes that each packet costs beside its own, for the headers below.
+    /// Bytes that each packet costs on top of its own, for the headers of lower layers.
     pub overhead: u32,
 }
 
@@ -40,7 +40,7 @@ impl Default for Medium {
     }
 }
 
-/// What a party's connection did so far, in packets unless it says bytes.
+/// The counters of a party's connection, in packets unless the name says bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Sent by the party.
@@ -49,13 +49,13 @@ pub struct Counters {
     pub sent_bytes: u64,
     /// Handed to the party.
     pub received: u64,
-    /// Meant for the party, and lost: on a link, on the medium, to a partition, or by overflow of its own queue.
+    /// Sent to the party and lost: on a link, on the medium, to a partition, or by overflow of its own queue.
     pub lost: u64,
-    /// Duplicates and packets out of order that were made for the party.
+    /// Duplicates and packets out of order that the network made for the party.
     pub disturbed: u64,
 }
 
-/// Links, medium and the packets on their way.
+/// The links, the medium and the packets in flight.
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) packets: Packets,
@@ -160,7 +160,7 @@ impl Network {
         self.packets.release(packet);
     }
 
-    /// When the medium has carried a packet; `None` when its queue is full.
+    /// When the medium has finished carrying a packet; `None` when its queue is full.
     fn carry(&mut self, now: Time, len: usize) -> Option<Time> {
         let Some(rate) = self.medium.rate else { return Some(now) };
         let time_of =
@@ -174,7 +174,7 @@ impl Network {
         Some(self.medium_busy)
     }
 
-    /// Sends the copies that left a sender's link down the link of one party.
+    /// Sends the copies that came out of a sender's link down the link of one party.
     fn fan_out(&mut self, carried: Option<Time>, copies: u8, packet: u32, party: u32) {
         let (_, Path { from, .. }) = self.packets.packet(packet);
         let from_side = self.ports[from.0 as usize].side;

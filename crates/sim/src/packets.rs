@@ -1,8 +1,8 @@
-//! Packets in flight: one buffer a packet, however many copies of it are on their way.
+//! Packets in flight: one buffer for each packet, however many copies of it are in flight.
 
 use crate::world::Path;
 
-/// Buffers with a count of the copies that still need them; buffers are used again, so that a warm store allocates nothing.
+/// Buffers with a count of the copies that still need them; buffers are reused, so that a warm store allocates nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Packets {
     slots: Vec<Slot>,
@@ -17,7 +17,7 @@ struct Slot {
 }
 
 impl Packets {
-    /// Stores a packet with one copy on its way: the caller's own, to be released when all copies are out.
+    /// Stores a packet with a count of one, for the caller, who releases it when all copies are on their way.
     pub(crate) fn store(&mut self, path: Path, bytes: &[u8]) -> u32 {
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { bytes: Vec::new(), path, copies: 0 });
@@ -43,13 +43,13 @@ impl Packets {
         }
     }
 
-    /// Bytes of a packet, and between whom it goes.
+    /// The bytes of a packet, and its sender and destination.
     pub(crate) fn packet(&self, id: u32) -> (&[u8], Path) {
         let slot = &self.slots[id as usize];
         (&slot.bytes, slot.path)
     }
 
-    /// Number of packets of which copies are on their way.
+    /// The number of packets with copies in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.slots.len() - self.free.len()
     }

@@ -1,4 +1,4 @@
-//! The world of PGM: sources, receivers and a hostile peer, the oracles that watch them, and what is drawn from a seed.
+//! The world of PGM: sources, receivers and a hostile peer, the oracles that watch them, and the options drawn from a seed.
 
 mod address;
 mod canary;

@@ -1,11 +1,11 @@
-//! What happens next.
+//! The queue of future events.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::time::Time;
 
-/// Events by time; those of one moment in the order in which they were put in.
+/// Events by time; those of one moment in the order in which they were added.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Reverse<Entry>>,
@@ -18,9 +18,9 @@ pub(crate) enum Event {
     Arrival { party: u32, packet: u32 },
     /// A party may have a deadline now.
     Timer { party: u32 },
-    /// A party looks at what was collected for it.
+    /// A party is handed the packets that were collected for it.
     Drain { party: u32 },
-    /// The user of the world asked to be called.
+    /// An alarm of the world's user.
     Alarm { alarm: u32 },
 }
 

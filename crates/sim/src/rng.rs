@@ -1,4 +1,4 @@
-//! The one source of chance: a small generator that a seed determines.
+//! The only randomness of the simulation: a small generator that is determined by its seed.
 
 /// Pseudo-random numbers by xoshiro256++ (Blackman and Vigna), its state filled by SplitMix64.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ impl Rng {
         Self { state: std::array::from_fn(|_| split_mix(&mut counter)) }
     }
 
-    /// A generator for a purpose of its own, so that draws for one purpose do not shift those for another.
+    /// A separate generator, so that draws for one purpose do not shift those for another.
     pub fn fork(&mut self) -> Self {
         Self::new(self.next_u64())
     }
@@ -27,7 +27,7 @@ impl Rng {
         result
     }
 
-    /// A number below `bound`, evenly distributed to one part in 2⁶⁴ / `bound`; 0 for bound 0.
+    /// A number below `bound`, evenly distributed except for a bias of at most `bound` / 2⁶⁴; 0 for bound 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
@@ -47,13 +47,13 @@ impl Rng {
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// When there are none.
     pub fn pick<T: Copy>(&mut self, values: &[T]) -> T {
         values[self.below(values.len() as u64) as usize]
     }
 }
 
-/// A probability as a threshold for 64 bits: never for 0, and short of always by 2⁻⁶⁴ for 1.
+/// A probability as a threshold for 64 random bits: 0 is never, 1 misses always by 2⁻⁶⁴.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chance(u64);
 
@@ -61,7 +61,7 @@ impl Chance {
     /// Something that does not happen.
     pub const NEVER: Self = Self(0);
 
-    /// A probability from 0 to 1; anything outside is cut to that.
+    /// A probability, clamped to the range from 0 to 1.
     pub fn new(probability: f64) -> Self {
         Self((probability * TWO_POW_64) as u64)
     }

@@ -1,4 +1,4 @@
-//! Time in the simulated world, and the clocks that its parties read instead.
+//! Time in the simulated world, and the clocks that its parties read instead of it.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -42,23 +42,23 @@ impl fmt::Display for Time {
     }
 }
 
-/// A clock that began at some reading and runs fast or slow.
+/// A clock with an offset that runs fast or slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clock {
-    /// What it shows at the beginning of the world, in nanoseconds.
+    /// Its reading at the beginning of the world, in nanoseconds.
     pub offset: u64,
     /// How many nanoseconds it gains in a second; it loses them when negative. Above -10⁹.
     pub drift_ppb: i32,
 }
 
 impl Clock {
-    /// What the clock shows at a moment.
+    /// The clock's reading at a moment of the world.
     pub fn local(self, world: Time) -> Time {
         let gained = i128::from(world.0) * i128::from(self.drift_ppb) / 1_000_000_000;
         Time(self.offset.saturating_add((i128::from(world.0) + gained) as u64))
     }
 
-    /// The first moment at which the clock shows `local` or more.
+    /// The first moment of the world at which the clock shows `local` or more.
     pub fn world(self, local: Time) -> Time {
         if local == Time::NEVER {
             return local;

@@ -1,19 +1,19 @@
-//! The trace of a run, reduced to a number.
+//! The trace of a run, reduced to a hash.
 
 use crate::time::Time;
 
-/// A running hash of all that happened: equal for equal runs, and different for different ones but for chance in 2⁶⁴.
+/// A running hash of everything that happened: the same for the same run, and almost certainly different for different ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trace(u64);
 
-/// What the trace tells apart.
+/// The kinds of events in a trace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Happening {
     /// A party sent a packet.
     Sent = 1,
     /// A packet came to a party.
     Arrived = 2,
-    /// A deadline of a party came.
+    /// A deadline of a party passed.
     TimedOut = 3,
     /// An alarm was due.
     Alarm = 4,
@@ -31,7 +31,7 @@ impl Trace {
         self.0 ^ (self.0 >> 32)
     }
 
-    /// Notes what happened to a party or an alarm, by its number.
+    /// Adds an event of a party or an alarm, given by its number.
     pub(crate) fn note(&mut self, at: Time, what: Happening, number: u32) {
         self.mix(at.0);
         self.mix((what as u64) << 32 | u64::from(number));

@@ -1,4 +1,4 @@
-//! The world: parties with clocks of their own, driven by what the network brings and by their deadlines.
+//! The world: parties with clocks of their own, driven by the packets that arrive and by their deadlines.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::rng::Rng;
 use crate::time::{Clock, Time};
 use crate::trace::Happening;
 
-/// A sans-IO state machine as the world sees it. All times are readings of the party's own clock.
+/// The interface of a sans-IO state machine to the world. All times are readings of the party's own clock.
 ///
 /// The world calls [`handle_train`](Self::handle_train) or [`handle_timeout`](Self::handle_timeout), then
 /// [`poll_transmit`](Self::poll_transmit) until it gives `None`, then [`poll_timeout`](Self::poll_timeout).
 pub trait Party {
-    /// Takes a run of packets that came from one sender to one destination, each of `stride` bytes but the last, which may be
+    /// Handles a train of packets from one sender to one destination, each of `stride` bytes but the last, which may be
     /// shorter.
     fn handle_train(&mut self, now: Time, path: Path, stride: usize, bytes: &[u8]);
 
@@ -30,7 +30,7 @@ pub trait Party {
     fn poll_timeout(&mut self) -> Option<Time>;
 }
 
-/// Between whom a train went.
+/// The sender and the destination of a train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path {
     /// Who sent it.
@@ -39,7 +39,7 @@ pub struct Path {
     pub to: Destination,
 }
 
-/// What a party wrote to be sent.
+/// A train that a party sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// Where it goes.
@@ -50,25 +50,26 @@ pub struct Transmit {
     pub len: usize,
 }
 
-/// How a party sits in the world.
+/// A party's place in the world: its links and its clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seat {
-    /// The way from the party to the medium.
+    /// The link from the party to the medium.
     pub up: Link,
-    /// The way from the medium to the party.
+    /// The link from the medium to the party.
     pub down: Link,
-    /// The clock that it reads.
+    /// The clock that the party reads.
     pub clock: Clock,
-    /// How long arrivals are collected before the party sees them, as one train where they form one; at once when zero.
+    /// How long arrivals are collected before the party gets them, as a train where they form one, as by interrupt moderation; zero
+    /// for not at all.
     pub moderation: Duration,
 }
 
-/// What a step of the world was.
+/// What happened in a step of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A party was called.
     Acted(PartyId),
-    /// Nothing that a party saw.
+    /// No party was called.
     Quiet,
     /// An alarm of [`World::set_alarm`] is due.
     Alarm(u32),
@@ -76,8 +77,8 @@ pub enum Step {
 
 /// Parties on a network, in virtual time.
 ///
-/// [`join`](Self::join) parties, set alarms for what is to happen to them, then call [`step`](Self::step) until it gives
-/// `None` or enough happened. All chance comes from the seed: the same calls on the same seed make the same run, which
+/// [`join`](Self::join) parties, set alarms for what is to happen to them, then call [`step`](Self::step) until it returns
+/// `None` or enough has happened. All randomness comes from the seed: the same calls with the same seed make the same run, as
 /// [`trace_hash`](Self::trace_hash) shows.
 #[derive(Debug)]
 pub struct World<P> {
@@ -89,7 +90,7 @@ pub struct World<P> {
     log: Option<Log>,
 }
 
-/// Called with each packet that a party sends: when, who, where to, and the packet.
+/// A function that is called with each packet that a party sends: time, sender, destination and packet.
 pub type Log = fn(Time, PartyId, Destination, &[u8]);
 
 impl<P: Party> World<P> {
@@ -105,12 +106,12 @@ impl<P: Party> World<P> {
         }
     }
 
-    /// Tells each packet that is sent from now on.
+    /// Calls `log` with each packet that is sent from now on.
     pub fn set_log(&mut self, log: Log) {
         self.log = Some(log);
     }
 
-    /// Seats a party. It acts for the first time in a step of its own, so that all who are seated before that step hear it.
+    /// Adds a party. It first acts in a step of its own, so that all parties that were added before that step receive what it sends.
     pub fn join(&mut self, seat: Seat, party: P) -> PartyId {
         self.network.connect(seat.up, seat.down);
         let id = PartyId(self.members.len() as u32);
@@ -141,7 +142,7 @@ impl<P: Party> World<P> {
         self.network.queue.push(at.max(self.now), Event::Alarm { alarm });
     }
 
-    /// Lets the next thing happen; `None` when nothing is to come.
+    /// Runs the next event; `None` when there is none.
     pub fn step(&mut self) -> Option<Step> {
         let (at, event) = self.network.queue.pop()?;
         debug_assert!(at >= self.now, "time runs forward");
@@ -157,7 +158,7 @@ impl<P: Party> World<P> {
         })
     }
 
-    /// When the next thing happens.
+    /// The time of the next event.
     pub fn next_time(&self) -> Option<Time> {
         self.network.queue.next_time()
     }
@@ -177,8 +178,8 @@ impl<P: Party> World<P> {
         self.members[id.0 as usize].party.as_ref()
     }
 
-    /// Does something to a party from outside, such as a call of its application, and lets it act on that. Nothing happens to
-    /// a party that crashed.
+    /// Calls into a party from outside, as its application would, and lets the party act on that. Does nothing if the party has
+    /// crashed.
     pub fn command<R>(&mut self, id: PartyId, call: impl FnOnce(&mut P, Time) -> R) -> Option<R> {
         let member = &mut self.members[id.0 as usize];
         let now = member.seat.clock.local(self.now);
@@ -187,18 +188,18 @@ impl<P: Party> World<P> {
         result
     }
 
-    /// What a party's connection did.
+    /// The counters of a party's connection.
     pub fn counters(&self, id: PartyId) -> &Counters {
         self.network.counters(id)
     }
 
-    /// Whether each packet that was meant for a party came, once and in order.
+    /// Whether each packet sent to a party has arrived, once and in order.
     pub fn is_undisturbed(&self, id: PartyId) -> bool {
         let counters = self.network.counters(id);
         counters.lost == 0 && counters.disturbed == 0
     }
 
-    /// Ends a party without a word and gives back its remains. Its seat stays, for [`revive`](Self::revive).
+    /// Removes a party, which sends nothing any more, and returns it. Its seat stays, for [`revive`](Self::revive).
     pub fn crash(&mut self, id: PartyId) -> Option<P> {
         let member = &mut self.members[id.0 as usize];
         member.paused = false;
@@ -208,19 +209,19 @@ impl<P: Party> World<P> {
         member.party.take()
     }
 
-    /// Puts a party on a seat in place of what was there.
+    /// Puts a new party in a seat, in place of the one before.
     pub fn revive(&mut self, id: PartyId, party: P) {
         self.crash(id);
         self.members[id.0 as usize].party = Some(party);
         self.settle(id);
     }
 
-    /// Stops a party, as a machine that sleeps: arrivals wait in a queue of limited size, deadlines pass.
+    /// Stops a party, as if its process did not run: arrivals wait in a queue of limited size, deadlines pass.
     pub fn pause(&mut self, id: PartyId) {
         self.members[id.0 as usize].paused = true;
     }
 
-    /// Lets a paused party go on with what waited for it.
+    /// Lets a paused party continue, with the packets that waited for it.
     pub fn resume(&mut self, id: PartyId) {
         if std::mem::take(&mut self.members[id.0 as usize].paused) {
             self.drain(id);
@@ -243,12 +244,12 @@ impl<P: Party> World<P> {
         self.network.relink(id, up, down);
     }
 
-    /// A number for all that happened so far.
+    /// A hash of everything that has happened so far.
     pub fn trace_hash(&self) -> u64 {
         self.network.trace.hash()
     }
 
-    /// Number of packets of which copies are on their way.
+    /// The number of packets with copies in flight.
     pub fn in_flight(&self) -> usize {
         self.network.packets.in_flight()
     }
@@ -304,7 +305,7 @@ impl<P: Party> World<P> {
         if due { Step::Acted(id) } else { Step::Quiet }
     }
 
-    /// Hands over what waited in a party's inbox, as trains.
+    /// Hands the packets in a party's inbox over to it, as trains.
     fn drain(&mut self, id: PartyId) -> Step {
         let mut step = Step::Quiet;
         loop {
@@ -326,7 +327,7 @@ impl<P: Party> World<P> {
         }
     }
 
-    /// Sends what a party has to say and sees to its next deadline.
+    /// Sends what a party has to send, and schedules its next deadline.
     fn settle(&mut self, id: PartyId) {
         let member = &mut self.members[id.0 as usize];
         let Some(party) = &mut member.party else { return };
@@ -342,7 +343,7 @@ impl<P: Party> World<P> {
                 self.network.send(self.now, id, transmit.to, packet);
             }
         }
-        // An event for an earlier deadline than the one planned is added; a later one is found out when the planned one comes.
+        // An event is added only for a deadline earlier than the planned one; a later one is noticed when the planned event comes.
         let deadline =
             party.poll_timeout().map_or(Time::NEVER, |local| member.seat.clock.world(local).max(self.now));
         if deadline < member.timer {
@@ -352,12 +353,12 @@ impl<P: Party> World<P> {
     }
 }
 
-/// Longest train, as the largest UDP payload of the systems' segmentation.
+/// The longest train: the largest UDP payload with segmentation offload.
 const TRAIN: usize = 65_536;
-/// Bytes that wait for a party at most, as a socket's receive buffer.
+/// The most bytes that wait for a party, as in a socket's receive buffer.
 const INBOX: usize = 256 * 1024;
 
-/// A seat and who sits there.
+/// A seat and the party in it.
 #[derive(Debug)]
 struct Member<P> {
     party: Option<P>,
@@ -365,12 +366,12 @@ struct Member<P> {
     paused: bool,
     inbox: VecDeque<u32>,
     inbox_bytes: usize,
-    /// When the planned timer event is; events of other times are stale.
+    /// The time of the planned timer event; events at other times are stale.
     timer: Time,
 }
 
 impl<P> Member<P> {
-    /// Takes the packets at the front of the inbox that make a train; its path, its stride and how many there are.
+    /// Takes the packets at the front of the inbox that form a train; returns its path, its stride and the number of packets.
     fn take_train(&mut self, packets: &mut Packets, train: &mut Vec<u8>) -> Option<(Path, usize, usize)> {
         let (bytes, path) = packets.packet(*self.inbox.front()?);
         let stride = bytes.len();

@@ -1,4 +1,4 @@
-//! Each oracle fails when the fault that it is there for is put in.
+//! Each oracle fails when the fault that it should find is injected.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use campanile_pgm::source::{Join, WindowSize};
 use campanile_sim::Time;
 use campanile_sim::pgm::{self, Canary, Case, Fault, Kind, Misdelivery, Mode, Options, Promise};
 
-/// A small transfer that keeps every promise when it is left alone.
+/// A small transfer that keeps every promise without a canary.
 fn case() -> Case {
     Case { receivers: 8, groups: 8, k: 16, mode: Mode::Both, ..Case::default() }
 }
@@ -33,14 +33,14 @@ fn alteration_omission_and_repetition() {
         (Canary::Omit, Misdelivery::EarlyEnd),
         (Canary::Repeat, Misdelivery::Twice),
     ] {
-        // Without parity: with it, what was left out would be missing where it is needed to decode.
+        // Without parity: with it, omitted packets would be missing for decoding.
         let case = Case { mode: Mode::Selective, ..case() };
         let Promise::Delivery { fault, .. } = broken(&case, canary) else { panic!("{canary:?}") };
         assert_eq!(fault, expected);
     }
 }
 
-/// Runs a world whose receivers have to tell of something; without the canary they do.
+/// How a run fails when its receivers conceal losses; without the canary it succeeds.
 fn concealed(options: &Options) -> Misdelivery {
     pgm::run(options, None).expect("without the canary all is well");
     let promise = pgm::run(options, Some(Canary::Conceal)).expect_err("the canary is seen").promise;
@@ -60,12 +60,12 @@ fn a_loss_that_is_not_told() {
 
 #[test]
 fn a_message_that_is_too_long_and_not_told() {
-    // Many end in the packet that they begin in, or none does.
+    // Many messages end in the packet that they begin in, or none does.
     for (kind, message_len) in
         [(Kind::Packed, 500), (Kind::Packed, 3000), (Kind::Apdu, 500), (Kind::Apdu, 3000)]
     {
         let mut options = Case { kind, ..case() }.options();
-        // Room for all of them, where each is a packet.
+        // Room for all messages where each is a packet.
         options.sources[0].config.window.size = WindowSize::Packets(1 << 12);
         options.sources[0].longest = 5000;
         options.receivers.iter_mut().for_each(|receiver| receiver.config.limits.message_len = message_len);
@@ -73,7 +73,7 @@ fn a_message_that_is_too_long_and_not_told() {
     }
 }
 
-/// A world in which some join while the window goes on, and are let ask for so much of it.
+/// A world in which some receivers join while the window advances, and may ask for as much of it as `join` says.
 fn joined_late(join: Join, kind: Kind, mode: Mode) -> Options {
     let mut options = Case { receivers: 8, groups: 16, k: 16, loss: 0.05, mode, kind, ..case() }.options();
     options.sources[0].config.window.join = join;
@@ -133,7 +133,7 @@ fn a_receiver_that_never_gets_there() {
 #[test]
 fn a_receiver_that_asks_too_seldom() {
     let mut options = Case { receivers: 4, ..case() }.options();
-    // A source that ends sooner than it may take would end the world, too.
+    // A source that ended before the due time would end the world with it.
     options.sources[0].config.spm.linger = Duration::from_secs(20);
     let promise = broken_in(options, Canary::Sluggish);
     assert!(matches!(promise, Promise::Convergence { late, .. } if late > Duration::ZERO), "{promise:?}");

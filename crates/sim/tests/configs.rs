@@ -1,11 +1,11 @@
-//! Configurations at their bounds and beyond: whatever they are, machines go on in time and deliver nothing wrong.
+//! Configurations at their bounds and beyond: whatever they are, machines make progress and deliver nothing wrong.
 
 use std::time::Duration;
 
 use campanile_pgm::receiver::{JoinWish, Limits, NakConfig};
 use campanile_sim::pgm::{self, Case, Kind, Mode, Options, Promise};
 
-/// Runs a world. Nobody is promised to get everything with a configuration like these, in time or at all.
+/// Runs a world. With configurations like these no receiver is promised everything, in time or at all.
 fn run(what: &str, options: &Options) {
     let Err(violation) = pgm::run(options, None) else { return };
     let is_excused = matches!(violation.promise, Promise::Convergence { .. } | Promise::Naks { .. });

@@ -1,4 +1,4 @@
-//! The figures of `docs/pgm-figures.md` are what the machines reach, and what they must reach.
+//! The machines still reach the figures of `docs/pgm-figures.md`.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use campanile_sim::pgm::{Case, Mode, figures, run};
 
 /// Runs the rows of a table again for these losses.
 ///
-/// Each change of the protocol throws the dice anew: cells may differ by what another seed would make of them, and no more.
+/// Any change of the protocol changes all random draws: cells may differ as much as with another seed, and no more.
 fn compare(table: figures::Table, losses: &[u32]) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/pgm-figures.md");
     let page = std::fs::read_to_string(page).expect("the page is there");
@@ -28,7 +28,7 @@ fn compare(table: figures::Table, losses: &[u32]) {
     }
 }
 
-/// Wire over useful, NAKs a group, time over ideal.
+/// Bytes on the wire over useful bytes, NAKs for each group, time over ideal time.
 type Cell = [f64; 3];
 
 fn cells(row: &str) -> Vec<Cell> {

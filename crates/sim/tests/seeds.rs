@@ -2,7 +2,7 @@
 
 use campanile_sim::pgm::{self, Options};
 
-/// Runs seeds; the first that breaks a promise fails with the line that replays it.
+/// Runs seeds; fails at the first that breaks a promise, with the line that replays it.
 fn run(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         if let Err(violation) = pgm::run(&Options::draw(seed), None) {
@@ -21,27 +21,27 @@ fn promises_are_kept_in_the_second_half_of_the_worlds() {
     run(50..100);
 }
 
-/// Receivers that come back together after seconds without connection, to a slow source.
+/// Receivers that return together after seconds without a connection to a slow source.
 #[test]
 fn many_who_lack_the_same_groups_do_not_overwhelm_the_source() {
     run(2691..2692);
     run(189978..189979);
 }
 
-/// A slow source of long packets: while one of them waits for the rate others ask for repairs, and are confirmed meanwhile.
+/// A slow source of long packets: requests for repairs that come while a packet waits for the rate are confirmed meanwhile.
 #[test]
 fn who_asks_a_source_of_long_packets_is_confirmed_in_time() {
     run(355331..355332);
     run(390245..390246);
 }
 
-/// A late joiner whose repairs come at once, but are mostly of what it has: its waits stay as short as the source is quick.
+/// A late joiner whose repairs come at once, but mostly repeat what it has: its waits stay as short as the source is fast.
 #[test]
 fn who_hears_repairs_that_do_not_help_asks_again_soon() {
     run(11634..11635);
 }
 
-/// Receivers that come late and hear the forger first.
+/// Receivers that join late and hear the forger first.
 #[test]
 fn who_hears_a_forger_first_gets_everything_all_the_same() {
     run(934..935);
@@ -50,7 +50,7 @@ fn who_hears_a_forger_first_gets_everything_all_the_same() {
     run(105215..105216);
 }
 
-/// A source gives up all that it has sent, the last of which is a short group, and goes on; a receiver gives up half of what it has.
+/// A source gives up everything sent so far, of which the last is a short group, and continues; a receiver gives up half of it.
 #[test]
 fn what_no_packet_ever_was_is_not_told_lost() {
     run(2357..2358);
@@ -71,33 +71,33 @@ fn who_has_no_room_does_not_keep_the_source_from_repairing_for_others() {
     run(114333..114334);
 }
 
-/// All that tells how short a group is gets lost before the window leaves it behind.
+/// Every packet that tells how short a group is gets lost before the window leaves the group behind.
 #[test]
 fn what_a_short_group_left_out_is_lost_to_who_cannot_know() {
     run(14271..14272);
     run(18204..18205);
 }
 
-/// Small messages in packets of their own, a slow source, and loss: heads and confirmations are most of what it sends.
+/// Small messages in packets of their own, a slow source, and loss: most of what it sends is heads and confirmations.
 #[test]
 fn who_waits_for_a_slow_source_is_given_the_time() {
     run(10304..10305);
     run(73223..73224);
 }
 
-/// Bursts of loss as long as groups: of most groups some receiver lacks nearly everything.
+/// Bursts of loss as long as groups: for most groups, some receiver lacks nearly everything.
 #[test]
 fn bursts_of_loss_are_given_the_time() {
     run(139806..139807);
 }
 
-/// Parity makes up for packets that are not asked for, and the source cannot be heard for seconds.
+/// Parity stands in for packets that were not asked for, and the source cannot be heard for seconds.
 #[test]
 fn what_was_not_asked_for_is_not_given_up() {
     run(108334..108335);
 }
 
-/// A group is short, no parity can be asked for, and who lacks the whole group asks for what it left out, too.
+/// A group is short, parity is not offered on demand, and a receiver that lacks the whole group also asks for what it left out.
 #[test]
 fn parity_does_not_follow_what_a_short_group_left_out() {
     run(183607..183608);
@@ -109,7 +109,7 @@ fn who_sleeps_before_the_start_is_told_what_is_lost() {
     run(78294..78295);
 }
 
-/// A receiver joins when all is said, and of eight SPMs a single one reaches it.
+/// A receiver joins when everything was sent, and only one of eight SPMs reaches it.
 #[test]
 fn who_hears_of_a_source_once_need_not_know_its_session() {
     run(323862..323863);

@@ -1,4 +1,4 @@
-//! The world with the simplest of parties: one that counts aloud and ones that note what they hear.
+//! The world with the simplest of parties: one that sends numbers, and ones that record what they hear.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use campanile_sim::{
 const GROUP: u32 = 0;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// Sends numbers at an interval of its clock; notes the numbers that it hears, and answers each hundredth when told to.
+/// Sends numbers at an interval of its clock; records the numbers that it hears, and answers each hundredth if configured to.
 #[derive(Debug, Default)]
 struct Counter {
     interval: Option<Duration>,
@@ -137,7 +137,7 @@ fn one_seed_one_trace() {
     };
     assert_eq!(trace(7), trace(7));
     assert_ne!(trace(7), trace(8));
-    // Pinned, so that an unmeant change of the order of draws shows. A meant one puts the new number here.
+    // Pinned, so that an unintended change of the order of draws is noticed. After an intended one, put the new number here.
     assert_eq!(trace(7), PINNED, "{:#x}", trace(7));
 }
 

@@ -1,6 +1,6 @@
-//! What the protocol reaches, measured and held against what is promised: `cargo reach` makes `docs/pgm-figures.md` anew.
+//! Measures what the protocol reaches, and checks it against what is promised: `cargo reach` writes `docs/pgm-figures.md` anew.
 //!
-//! With an argument it prints those transfers whose name contains it, and writes nothing. Exit code 1 when a promise is broken.
+//! With an argument it only prints the transfers whose name contains it. Exit code 1 when a promise is broken.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     if report(only.as_deref()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs what is asked for; whether all promises were kept.
+/// Runs what is asked for; returns whether all promises were kept.
 fn report(only: Option<&str>) -> bool {
     let mut kept = true;
     let mut transfers = String::from(HEAD);
@@ -53,7 +53,7 @@ fn report(only: Option<&str>) -> bool {
     kept
 }
 
-/// A transfer, and what is promised of it.
+/// A transfer, and its promises.
 struct Transfer {
     name: &'static str,
     case: Case,
@@ -64,7 +64,7 @@ struct Transfer {
     seconds: f64,
 }
 
-/// What came of it, the worst of its seeds.
+/// The results of a transfer, each the worst of its seeds.
 #[derive(Default)]
 struct Reached {
     wire: f64,
@@ -91,7 +91,7 @@ impl Transfer {
         }
     }
 
-    /// The same for so many receivers, with loss in both directions.
+    /// The same for this many receivers, with loss in both directions.
     fn crowd(name: &'static str, receivers: u32, k: u8, mode: Mode) -> Self {
         let new = Self::new(name, k);
         let case = Case { receivers, upstream_loss: 0.2, mode, ..new.case };
@@ -113,7 +113,7 @@ impl Transfer {
         Ok(worst)
     }
 
-    /// Whether all that is promised was reached; says what was not.
+    /// Whether all promises were kept; prints those that were not.
     fn keeps(&self, reached: &Reached, seconds: f64) -> bool {
         let bounds = [
             ("wire over ideal", reached.wire_over_ideal, self.wire_over_ideal),
@@ -202,7 +202,7 @@ fn tables() -> (String, bool) {
     (tables, all_kept)
 }
 
-/// Measures the time that this thread had a core, where the system tells; else the time that passed.
+/// Measures the processor time of this thread, where the system tells it; else the elapsed time.
 struct Stopwatch {
     begin: Instant,
     on_core_ns: Option<u64>,
@@ -225,7 +225,7 @@ impl Stopwatch {
     }
 }
 
-/// What the system calls its processor, where it tells.
+/// The system's name for its processor, where it tells.
 fn machine() -> String {
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

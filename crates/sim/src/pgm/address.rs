@@ -12,7 +12,7 @@ pub(crate) fn of_party(party: PartyId) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, high, middle, low))
 }
 
-/// The address of the source of a number: sources are the first parties.
+/// The address of the source with a number: sources are the first parties.
 pub(crate) fn of_source(number: usize) -> IpAddr {
     of_party(PartyId(number as u32))
 }
@@ -23,7 +23,7 @@ pub(crate) fn of_group(group: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(239, high, middle, low))
 }
 
-/// The way a train came, as a machine is told.
+/// The path of a train, as the machines take it.
 pub(crate) fn path(path: Path) -> pgm::Path {
     let to = match path.to {
         Destination::Party(party) => of_party(party),
@@ -32,13 +32,13 @@ pub(crate) fn path(path: Path) -> pgm::Path {
     pgm::Path { from: of_party(path.from), to, interface: 1, ecn: 0 }
 }
 
-/// Where a machine's train goes.
+/// Converts a train of a machine into one of the world.
 pub(crate) fn transmit(transmit: &pgm::Transmit) -> Transmit {
     let (pgm::Destination::Group(ip) | pgm::Destination::Host { nla: ip, .. }) = transmit.to;
     Transmit { to: destination(ip), stride: transmit.stride, len: transmit.len }
 }
 
-/// Who has an address; an address that nobody has leads to a party that does not exist.
+/// The destination with an address; an unused address gives a party that does not exist.
 fn destination(ip: IpAddr) -> Destination {
     let IpAddr::V4(ip) = ip else { return NOWHERE };
     let [first, high, middle, low] = ip.octets();

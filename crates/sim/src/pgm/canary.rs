@@ -1,35 +1,35 @@
-//! Faults on purpose: each must make an oracle fail, or the oracle proves nothing.
+//! Deliberate faults: each must make an oracle fail, or the oracle proves nothing.
 
-/// A fault between a machine and what watches it.
+/// A fault between a machine and the oracles that watch it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Canary {
-    /// A receiver's delivery is altered by a bit.
+    /// A bit is flipped in a receiver's delivery.
     Alter,
-    /// A delivery is left out.
+    /// A delivery is omitted.
     Omit,
-    /// A delivery comes twice.
+    /// A delivery is repeated.
     Repeat,
-    /// What is left out, because it is lost or too long, is not told.
+    /// Losses, and messages that are too long, are not reported.
     Conceal,
-    /// The oracle of the length of packets sees each twice as long.
+    /// The oracle of packet length sees each packet twice as long.
     Length,
     /// The oracle of the rate sees each packet twice.
     Rate,
     /// Each NAK that a receiver sends is sent a hundred times.
     Implosion,
-    /// Of forty NAKs that a receiver sends one is sent, as if its waits were forty times as long.
+    /// Only one in forty NAKs of a receiver is sent, as if its waits were forty times as long.
     Sluggish,
-    /// A receiver that lost nothing asks for something.
+    /// A receiver that has lost nothing sends a NAK.
     Chatter,
-    /// A receiver hears nothing more from the middle of the run on.
+    /// A receiver gets no packets from the middle of the run on.
     Deaf,
-    /// The end of a session is not told.
+    /// The end of a session is not reported.
     Undead,
-    /// A receiver keeps 64 KiB for each train that it takes.
+    /// A receiver leaks 64 KiB for each train that it handles.
     Hoard,
-    /// A receiver that joins late asks for nothing of what was sent before.
+    /// A receiver that joins late does not ask for earlier packets.
     Forego,
-    /// A source lets late joiners ask for all of its window.
+    /// A source lets late joiners ask for its whole window.
     Lavish,
     /// A receiver always asks to be called at once.
     Spin,

@@ -1,8 +1,8 @@
-//! What a source says: known to the oracles in full, so that each byte a receiver delivers can be held against it.
+//! What a source publishes: fully known to the oracles, which compare each byte that a receiver delivers with it.
 
 use crate::rng::Rng;
 
-/// All that one source publishes.
+/// Everything that one source publishes.
 #[derive(Debug)]
 pub(crate) struct Content {
     kind: Kind,
@@ -10,20 +10,20 @@ pub(crate) struct Content {
     bytes: Vec<u8>,
     /// Length of each message.
     lens: Vec<u32>,
-    /// Where each message ends in the stream that the packets carry, framing included.
+    /// The offset at which each message ends in the stream that the packets carry, framing included.
     ends: Vec<u64>,
 }
 
-/// In which form a source publishes and a receiver gets it.
+/// The form in which a source publishes and a receiver delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Messages behind each other in packets (`Framing::Packed`).
+    /// Messages packed into packets one after the other (`Framing::Packed`).
     Packed,
     /// Messages in packets of their own (`Framing::Apdu`).
     Apdu,
-    /// Bytes without bounds (`Framing::Stream`).
+    /// A stream of bytes without message boundaries (`Framing::Stream`).
     Stream,
-    /// Bytes that stay where they are: asked for when they are needed, delivered packet by packet.
+    /// Bytes that are kept elsewhere: asked for when they are needed, delivered packet by packet.
     File,
 }
 
@@ -35,7 +35,7 @@ impl Content {
             let mut sum = 0;
             while sum < total {
                 let most = rng.pick(&[longest, longest, longest / 4, 300, 60, 8]).min(longest);
-                // An APDU of no bytes is no APDU; a packed message may be empty.
+                // An APDU has at least one byte; a packed message may be empty.
                 let len = rng.between(u64::from(kind == Kind::Apdu), u64::from(most)) as u32;
                 sum += len as usize + 2;
                 lens.push(len);
@@ -44,7 +44,7 @@ impl Content {
         let pool = if lens.is_empty() { total } else { longest as usize + POOL };
         let bytes = std::iter::repeat_with(|| rng.next_u64().to_le_bytes()).flatten().take(pool).collect();
         let framed = |len: u32| match kind {
-            // A flag byte and the length: one byte of it up to 253, nine beyond.
+            // A flag byte and the length, which takes one byte up to 253 and nine above.
             Kind::Packed if len < 254 => u64::from(len) + 2,
             Kind::Packed => u64::from(len) + 10,
             _ => u64::from(len),
@@ -68,7 +68,7 @@ impl Content {
 
     /// A message by its number.
     pub(crate) fn message(&self, number: usize) -> &[u8] {
-        // Neighbours of equal length begin far from each other, so that no two of a run are taken for one another.
+        // Successive messages begin far apart, so that those of equal length still differ.
         let start = number * 7919 % POOL;
         &self.bytes[start..start + self.lens[number] as usize]
     }
@@ -78,7 +78,7 @@ impl Content {
         &self.bytes
     }
 
-    /// How many packets of up to `tsdu_len` bytes hold it, at least.
+    /// The least number of packets of up to `tsdu_len` bytes that hold it.
     pub(crate) fn packets(&self, tsdu_len: usize) -> usize {
         match self.kind {
             Kind::Apdu => self.lens.iter().map(|&len| (len as usize).div_ceil(tsdu_len)).sum(),
@@ -99,17 +99,17 @@ impl Content {
         }
     }
 
-    /// How many messages end at or before a place in the stream of packets.
+    /// How many messages end at or before an offset in the stream of packets.
     pub(crate) fn messages_before(&self, place: u64) -> usize {
         self.ends.partition_point(|&end| end <= place)
     }
 
-    /// The first message that begins at or after a place in the stream of packets.
+    /// The first message that begins at or after an offset in the stream of packets.
     pub(crate) fn first_message(&self, place: u64) -> usize {
         if place == 0 { 0 } else { self.ends.partition_point(|&end| end < place) + 1 }
     }
 
-    /// Where a message begins in the stream of packets; for the one after the last, where the stream ends.
+    /// The offset of a message in the stream of packets; for the one after the last, the end of the stream.
     pub(crate) fn message_start(&self, number: usize) -> u64 {
         if number == 0 { 0 } else { self.ends[number - 1] }
     }

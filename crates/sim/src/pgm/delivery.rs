@@ -1,5 +1,5 @@
-//! The oracle of delivery: what a receiver delivers of one source is what the source said, in order, without gap or duplicate,
-//! or an event names the gap exactly.
+//! The oracle of delivery: a receiver delivers what a source published, in order, without gap or duplicate, or an event names the
+//! gap exactly.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -14,59 +14,59 @@ use super::record::Record;
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     record: Rc<RefCell<Record>>,
-    /// Where delivery stands in the stream of packets; `None` before the start.
+    /// The offset that delivery has reached in the stream of packets; `None` before the start.
     place: Option<u64>,
-    /// Where the last delivered message ends.
+    /// The offset at which the last delivered message ends.
     delivered: u64,
-    /// Bytes of the message that is being delivered in parts.
+    /// How many bytes were delivered of a message that comes in parts.
     part: usize,
-    /// Of a file: what became of each packet.
+    /// For a file: the fate of each packet.
     packets: Vec<Fate>,
-    /// Transmission groups of which a packet that came said how short they are.
+    /// Short transmission groups whose length was in a packet that arrived.
     told_short: BTreeSet<u32>,
     knows_groups: bool,
     is_misled: bool,
-    /// SPMs and data that came from the source itself.
+    /// The number of SPMs and data packets that arrived from the source itself.
     heard: u32,
     /// Packets named as lost.
     pub(crate) lost: u32,
     pub(crate) ended: bool,
-    /// Whether the application has paused it, and whether it was told that the window is full.
+    /// Whether the application has paused delivery.
     pub(crate) paused: bool,
     stalled: bool,
 }
 
-/// What became of a packet of a file.
+/// The fate of a packet of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Unknown,
-    /// There before.
+    /// The application had it before.
     Had,
     /// Delivered, or before the start.
     Told,
     Lost,
 }
 
-/// How a delivery differs from what was said.
+/// How a delivery differs from what was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misdelivery {
-    /// Something comes before the event of the start, after that of the end, or while delivery is paused; or a stall is told that is
+    /// Something comes before the start event, after the end event, or while delivery is paused; or a stall is reported that is
     /// none.
     OutOfTurn,
     /// The start, a gap or a packet of a file has a sequence number that no packet had.
     NeverSent,
-    /// A start that is not as far back, or farther, than the source's option lets late joiners ask for.
+    /// A start that is less far back, or farther back, than the source's OPT_JOIN allows.
     Reach,
-    /// Bytes other than those that come next.
+    /// Bytes other than the next ones.
     Content,
-    /// A gap that does not begin where delivery stands: what lies between is neither delivered nor named.
+    /// A gap that does not begin where delivery ended: the bytes in between are neither delivered nor named.
     Gap,
     /// A packet of a file delivered, or named as lost, a second time.
     Twice,
-    /// A message that is too long and was delivered; or one that was left out as too long, and is not, or is not where it was said
-    /// to be.
+    /// A message that is too long but was delivered; or one that was left out as too long, but is not, or is not where the event
+    /// says.
     TooLong,
-    /// An end before all was delivered or named as lost.
+    /// An end before everything was delivered or named as lost.
     EarlyEnd,
 }
 
@@ -89,8 +89,8 @@ impl Delivery {
         }
     }
 
-    /// A packet of the session came, which may say how short a group is: then it is known which numbers no packet had, once an SPM has
-    /// said how long groups are. What a forger says may stand against that.
+    /// A packet of the session arrived. It may say how short a group is: once an SPM has said how long groups are, the receiver then
+    /// knows which numbers no packet had. Forged packets may contradict that.
     pub(crate) fn heard(&mut self, packet: &[u8], is_forged: bool) {
         let Ok(packet) = Packet::parse(packet) else { return };
         let (short, knows_groups) = match packet.body {
@@ -108,7 +108,7 @@ impl Delivery {
         }
     }
 
-    /// Whether so little came that nobody can know of the session: a single packet may be sent by mistake or in another's name.
+    /// Whether too little arrived to know of the session: a single packet may be a mistake or forged.
     pub(crate) fn is_unheard(&self) -> bool {
         self.heard < 2
     }
@@ -149,7 +149,7 @@ impl Delivery {
         (expected == bytes).then_some(()).ok_or(Misdelivery::Content)
     }
 
-    /// A message that begins in a packet is left out, for it is longer than `most` bytes.
+    /// A message that begins in a packet is left out because it is longer than `most` bytes.
     pub(crate) fn too_long(&mut self, sqn: u32, len: u64, most: usize) -> Result<(), Misdelivery> {
         let place = self.in_turn()?;
         let record = self.record.borrow();
@@ -184,13 +184,13 @@ impl Delivery {
         (expected == bytes).then_some(()).ok_or(Misdelivery::Content)
     }
 
-    /// Whether there is a file, and a packet belongs to it.
+    /// Whether the session is a file and the packet belongs to it.
     pub(crate) fn is_of_file(&self, sqn: u32) -> bool {
         let record = self.record.borrow();
         record.content().kind() == Kind::File && record.index(sqn).is_some()
     }
 
-    /// Packets of a file that need not come; one that was on its way already may come all the same.
+    /// Packets of a file that the application has already; one of them may still be delivered if it was on its way.
     pub(crate) fn had(&mut self, first: u32, last: u32) -> Result<(), Misdelivery> {
         (0..=last.wrapping_sub(first)).try_for_each(|step| self.mark(first.wrapping_add(step), Fate::Had))
     }
@@ -202,7 +202,7 @@ impl Delivery {
         let record = record.borrow();
         let begin = record.start(first).ok_or(Misdelivery::NeverSent)?;
         let end = record.start(last.wrapping_add(1)).ok_or(Misdelivery::NeverSent)?;
-        // What a short group left out looks like a loss to who cannot have heard how long it is.
+        // What a short group left out looks like a loss to a receiver that cannot know how short the group is.
         let group = record.group_of(first);
         let may_not_know =
             record.group_of(last) == group && (self.is_misled || !self.told_short.contains(&group));
@@ -221,15 +221,15 @@ impl Delivery {
             self.place = Some(end);
             return (place == begin).then_some(()).ok_or(Misdelivery::Gap);
         }
-        // All messages that end before the gap were delivered, none that it touches was, and the next is the first that begins
-        // behind it.
+        // All messages that end before the gap were delivered, none that overlaps it was, and the next is the first that begins
+        // after it.
         let next = content.messages_before(place);
         self.place = Some(content.message_start(content.first_message(end).max(next)));
         let exact = content.messages_before(begin) <= next && self.delivered <= begin;
         exact.then_some(()).ok_or(Misdelivery::Gap)
     }
 
-    /// The source ended its session in good order.
+    /// The source finished its session.
     pub(crate) fn finish(&mut self) -> Result<(), Misdelivery> {
         let place = self.in_turn()?;
         self.ended = true;
@@ -250,7 +250,7 @@ impl Delivery {
         if self.lost > 0 { Ok(()) } else { Err(Misdelivery::EarlyEnd) }
     }
 
-    /// The window is full since the application takes nothing.
+    /// The window is full because the application takes nothing.
     pub(crate) fn stall(&mut self) -> Result<(), Misdelivery> {
         let is_due = self.paused && !std::mem::replace(&mut self.stalled, true);
         if is_due { Ok(()) } else { Err(Misdelivery::OutOfTurn) }
@@ -262,12 +262,12 @@ impl Delivery {
         if std::mem::take(&mut self.stalled) { Ok(()) } else { Err(Misdelivery::OutOfTurn) }
     }
 
-    /// Whether it has begun and not ended.
+    /// Whether delivery has begun and not ended.
     pub(crate) fn is_open(&self) -> bool {
         self.place.is_some() && !self.ended
     }
 
-    /// The session ended in bad order: it may be found anew, and then starts from wherever it is.
+    /// The session was lost or aborted: it may be found again, and then starts from wherever it is.
     pub(crate) fn part(&mut self) {
         self.place = None;
         (self.delivered, self.part) = (0, 0);
@@ -277,13 +277,13 @@ impl Delivery {
         (self.paused, self.stalled) = (false, false);
     }
 
-    /// The packets of a group of a file as this receiver has them, one behind the other, and how far apart they are. Where it
-    /// has none stands something else.
+    /// The packets of a group of a file that this receiver has, and the distance between them. In place of a packet that it does not
+    /// have there is filler.
     pub(crate) fn group(&self, first: u32, count: u8) -> (usize, Vec<u8>) {
         let record = self.record.borrow();
         let place = |step| record.start(first.wrapping_add(step)).map_or(0, |place| place as usize);
         let stride = place(1) - place(0);
-        // The last packet of all may be shorter than the others.
+        // The very last packet may be shorter than the others.
         let mut bytes = vec![0xa5; place(count.into()) - place(0)];
         for (step, slot) in (0..).zip(bytes.chunks_mut(stride)) {
             let fate = record.index(first.wrapping_add(step)).and_then(|index| self.packets.get(index));

@@ -54,7 +54,7 @@ impl Options {
     }
 }
 
-/// Files on disks that take their time, and receivers that have little room for what waits for theirs.
+/// Files on slow disks, and receivers that have little room for packets that wait for a disk.
 fn draw_disks(options: &mut Options, rng: &mut Rng) {
     let mut disk = || Duration::from_micros(rng.pick(&[0, 200, 2_000, 20_000]));
     options.sources.iter_mut().for_each(|source| source.disk = disk());
@@ -64,7 +64,7 @@ fn draw_disks(options: &mut Options, rng: &mut Rng) {
     }
 }
 
-/// What the links of a world are capable of.
+/// How bad the links of a world may be.
 struct Trouble {
     loss: f64,
     burst: f64,
@@ -110,7 +110,7 @@ impl Trouble {
 }
 
 fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
-    // Sources of a world share their GSI: only the port tells them apart.
+    // Sources of a world share their GSI: only their ports differ.
     let tsi = Tsi { gsi: Gsi([2, 0, 0, 0, 0, 1]), port: 1000 + number };
     let session = Session { tsi, destination_port: PORT };
     let (group, nla) = (address::of_group(0), address::of_party(PartyId(number.into())));
@@ -120,7 +120,7 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     config.framing = framing(kind);
     config.pace.bytes_per_second = rng.pick(&[50_000, 200_000, 1_000_000, 5_000_000]);
     config.parity = draw_parity(rng);
-    // Who joins at the very end, or is cut off then, still has a chance.
+    // Receivers that join at the very end, or are cut off then, still have a chance.
     config.spm.linger = Duration::from_secs(5);
     let group_len = group_len(&config);
     let first = rng.pick(&[0, 0, u32::MAX - 300, rng.clone().next_u64() as u32]);
@@ -129,7 +129,7 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     let bytes =
         (config.pace.bytes_per_second as f64 * seconds).min(600.0 * config.packet_len as f64) as usize;
     let longest = rng.pick(&[100, 1_000, 5_000]).min(6 * config.packet_len as u32);
-    // Messages with packets of their own are many and mostly headers: fewer of them fill the window that keeps all, and the time.
+    // Messages in packets of their own are mostly headers: fewer bytes of them fill the window that keeps everything, and the time.
     let bytes = if kind == Kind::Apdu { bytes.min(1000 * longest as usize) } else { bytes };
     let keeps_all = rng.below(4) > 0;
     config.window = draw_window(kind, keeps_all, rng);
@@ -161,7 +161,7 @@ fn draw_parity(rng: &mut Rng) -> Option<ParityConfig> {
 }
 
 fn draw_window(kind: Kind, keeps_all: bool, rng: &mut Rng) -> WindowConfig {
-    // A short transmission group leaves out the sequence numbers up to the next one, and each message may close a group.
+    // A short transmission group skips the sequence numbers up to the next group, and each message may close a group.
     let all = WindowSize::Packets(1 << 16);
     let few = rng.pick(&[
         WindowSize::Packets(64),
@@ -187,7 +187,7 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     config.limits =
         Limits { sources: 5, heard_once: 4, bytes: ROOMY_BYTES, message_len: 64 << 10, ..Limits::default() };
     if rng.below(8) == 0 {
-        // Nonsense that the machine has to make sense of.
+        // Nonsensical values that the machine has to cope with.
         (config.nak.backoff, config.nak.spmr) = (Duration::ZERO, Duration::ZERO);
     }
     let naps = if kind != Kind::File && rng.below(6) == 0 { Some(draw_naps(&mut config, rng)) } else { None };
@@ -208,7 +208,7 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     }
 }
 
-/// An application that does not keep up, what becomes of its data then, and little room for them.
+/// An application that does not keep up, what happens to its data then, and little room for them.
 fn draw_naps(config: &mut ReceiverConfig, rng: &mut Rng) -> Naps {
     if let Consumer::Ordered { slow, on_loss, .. } = &mut config.consumer {
         *slow = rng.pick(&[Slow::Stall, Slow::Lose]);
@@ -231,7 +231,7 @@ fn draw_medium(rng: &mut Rng) -> Medium {
     Medium { rate, queue: 1 << 20, overhead: 38 }
 }
 
-/// One of the sources ends before its time: those who hear it expire it soon.
+/// Makes one of the sources end early; receivers expire it soon.
 fn draw_failure(options: &mut Options, rng: &mut Rng) {
     for receiver in &mut options.receivers {
         receiver.config.expiry = Duration::from_secs(10);
@@ -242,7 +242,7 @@ fn draw_failure(options: &mut Options, rng: &mut Rng) {
     options.faults.sort_by_key(|&(at, _)| at);
 }
 
-/// Troubles that last up to half a second each, some partitions for seconds, spread over the first two seconds.
+/// Faults that last up to half a second each, some partitions for seconds, spread over the first two seconds.
 fn draw_faults(options: &mut Options, rng: &mut Rng) {
     for _ in 0..rng.between(1, 4) {
         let receiver = rng.below(options.receivers.len() as u64) as u32;
@@ -257,7 +257,7 @@ fn draw_faults(options: &mut Options, rng: &mut Rng) {
                 let is_long = rng.below(4) == 0;
                 options.faults.push((if is_long { end + LONG } else { end }, Fault::Heal));
                 if is_long {
-                    // Sources that are at their end wait that long for who was cut off.
+                    // Sources that have finished wait that long for receivers that were cut off.
                     options.sources.iter_mut().for_each(|source| source.config.spm.linger = 3 * LONG);
                 }
             }
@@ -266,7 +266,7 @@ fn draw_faults(options: &mut Options, rng: &mut Rng) {
     options.faults.sort_by_key(|&(at, _)| at);
 }
 
-/// How a receiver delivers what is said in this form.
+/// How a receiver delivers what is published in this form.
 pub(crate) fn consumer(kind: Kind) -> Consumer {
     match kind {
         Kind::File => Consumer::Bulk,
@@ -274,7 +274,7 @@ pub(crate) fn consumer(kind: Kind) -> Consumer {
     }
 }
 
-/// How a source puts it into packets.
+/// How a source puts what is published in this form into packets.
 pub(crate) fn framing(kind: Kind) -> Framing {
     match kind {
         Kind::Packed => Framing::Packed,
@@ -286,7 +286,7 @@ pub(crate) fn framing(kind: Kind) -> Framing {
 /// The data-destination port of every session.
 pub(crate) const PORT: u16 = 7500;
 
-/// How much longer a long partition lasts.
+/// By how much longer a long partition lasts.
 const LONG: Duration = Duration::from_secs(4);
 
 /// How long a small window that advances with time keeps its data.

@@ -1,4 +1,4 @@
-//! When everything has to be there, reckoned from what a world lets its sources say and makes its receivers miss.
+//! The deadline for complete delivery, computed from what a world lets its sources send and makes its receivers miss.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::content::{Content, Kind};
 use super::options::{Fault, Feed, Options, SourceOptions};
 use crate::{Loss, Rng, Time, model};
 
-/// When each receiver that may get everything has to have it: when all is said that has to be, what receivers missed among it, and
-/// nothing more happens; and some time for the last repairs.
+/// When each receiver that must get everything has to have it: when everything was sent, including what receivers missed, and no
+/// more faults happen; plus some time for the last repairs.
 pub(crate) fn due<'a>(options: &Options, contents: impl Iterator<Item = &'a Content>) -> Time {
     let sources = options.sources.iter().zip(contents);
     let said = sources.map(|(source, content)| said(options, source, content)).max().unwrap_or_default();
@@ -20,7 +20,7 @@ pub(crate) fn due<'a>(options: &Options, contents: impl Iterator<Item = &'a Cont
     options.calm_from().max(Time::START + said) + said_again + disk * groups + LAST_REPAIRS
 }
 
-/// How long a source needs to say everything, repairs included, however it comes to it.
+/// How long a source needs to send everything, repairs included, with its kind of feed.
 fn said(options: &Options, source: &SourceOptions, content: &Content) -> Duration {
     let fed = match source.feed {
         Feed::AtOnce => Duration::ZERO,
@@ -30,14 +30,14 @@ fn said(options: &Options, source: &SourceOptions, content: &Content) -> Duratio
     fed + 2 * source.disk * source.groups() + Duration::from_secs_f64(BEYOND_IDEAL * seconds)
 }
 
-/// Bytes that an ideal source sends until all receivers have everything, lower layers included. One that says less at a time says
-/// more heads, and what it repairs it confirms first.
+/// The bytes that an ideal source sends until all receivers have everything, lower layers included. With short packets heads weigh
+/// more, and repairs are preceded by confirmations.
 fn sent_bytes(options: &Options, config: &SourceConfig, content: &Content) -> f64 {
     let tsdu_len = config.tsdu_len().unwrap_or(1);
     let packets = content.packets(tsdu_len) as f64;
     let head = HEAD + f64::from(config.pace.overhead);
     let packet = content.stream_len() as f64 / packets + head;
-    // The parity of messages that are packets is as long as the longest of a group.
+    // Where each message is a packet, parity is as long as the longest packet of a group.
     let parity = match content.kind() {
         Kind::Apdu => content.longest().min(tsdu_len) as f64 + head,
         Kind::Packed | Kind::Stream | Kind::File => packet,
@@ -52,20 +52,20 @@ fn sent_bytes(options: &Options, config: &SourceConfig, content: &Content) -> f6
     packets * (packet + unasked * parity + repairs * (repair + confirmation))
 }
 
-/// Parity packets for each data packet that nobody lacks.
+/// Parity packets for each data packet when nothing is lost.
 fn unasked(options: &Options, parity: &ParityConfig) -> f64 {
     let asks_for_more_than_was_lost = !missed(options).is_zero()
         || options.hostile.is_some()
         || options.receivers.iter().any(|receiver| !receiver.keeps_up());
     match parity.pro_active {
         ProActive::Fixed(count) => f64::from(count) / f64::from(parity.group),
-        // It follows whoever asks, whatever the reason is.
+        // Adaptive parity follows all requests, whatever their cause.
         ProActive::Adaptive { .. } if asks_for_more_than_was_lost => ADAPTIVE_MOST,
         ProActive::Off | ProActive::Adaptive { .. } => 0.0,
     }
 }
 
-/// How long receivers were away, in all: what was sent meanwhile is sent again. Those who go and come back together miss the same.
+/// How long receivers were away in all: what was sent meanwhile is sent again. Receivers that leave and return together miss the same.
 fn missed(options: &Options) -> Duration {
     let joined_late = options.receivers.iter().map(|receiver| receiver.joins - Time::START);
     let mut away: Vec<(Time, Time)> = Vec::new();
@@ -77,7 +77,7 @@ fn missed(options: &Options) -> Duration {
             _ => false,
         };
         let end = options.faults[at..].iter().find(|(_, later)| is_end(later));
-        // Who starts anew has nothing of what it had.
+        // A receiver that starts again after a crash has lost what it had.
         let from = if matches!(fault, Fault::Crash(_)) { Time::START } else { from };
         away.extend(end.map(|&(to, _)| (from, to)));
     }
@@ -96,18 +96,19 @@ fn transmissions(options: &Options, k: u32, packets: usize) -> f64 {
     model::transmissions(k, losses.len() as u32, loss(options))
 }
 
-/// The share of packets that the worst way loses.
+/// The share of packets lost on the worst path.
 fn loss(options: &Options) -> f64 {
     let shares = options.receivers.iter().map(|receiver| receiver.seat.down.loss.share());
     shares.fold(0.0, f64::max)
 }
 
-/// How much more than an ideal source the best of protocols sends: NAKs that cross, duplicates, parity that was not needed.
+/// How much more than an ideal source a real protocol sends: for NAKs that cross, duplicates, parity that was not needed.
 const BEYOND_IDEAL: f64 = 1.5;
-/// The most parity that follows a group when it adapts, for each of its packets.
+/// The most adaptive parity for each packet of a group.
 const ADAPTIVE_MOST: f64 = 2.0;
-/// A head with options, and a confirmation of one packet.
+/// The length of a head with options.
 const HEAD: f64 = DataHead::LEN_MIN as f64 + 20.0;
+/// The length of a confirmation of one packet.
 const CONFIRMATION: f64 = 36.0;
-/// For waits that double while repairs, or what asks for them, are lost.
+/// Time for waits that double while repairs or requests for them are lost.
 const LAST_REPAIRS: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! The grid of transfers whose figures stand in `docs/pgm-figures.md`: loss by receivers by the kind of repair.
+//! The grid of transfers behind the tables of `docs/pgm-figures.md`: by loss, receivers and kind of repair.
 
 use super::measure::{Case, Measured, Mode};
 
@@ -23,8 +23,8 @@ pub struct Table {
     pub groups: u32,
 }
 
-/// The row of a table for a loss of so many percent, as it stands in the page, and whether all promises were kept. Where a transfer
-/// breaks one the cell says which.
+/// The row of a table for a loss of this many percent, as the page has it, and whether all promises were kept. Where a transfer
+/// breaks one, the cell says which.
 pub fn row(table: Table, percent: u32) -> (String, bool) {
     let Table { receivers, groups } = table;
     let loss = f64::from(percent) / 100.0;
@@ -46,7 +46,7 @@ pub fn row(table: Table, percent: u32) -> (String, bool) {
     (row, kept)
 }
 
-/// What stands above the rows of a table.
+/// The heading of a table.
 pub fn head(Table { receivers, groups }: Table) -> String {
     let name = if receivers == 1 { "1 receiver".into() } else { format!("{receivers} receivers") };
     let mut head = format!("### {name}, {groups} groups\n\n| loss |");

@@ -1,6 +1,6 @@
-//! What a machine holds of the heap, counted from outside.
+//! How much heap memory a machine holds, counted from outside.
 
-/// Counts what the calls into one machine allocate and free.
+/// Counts what calls into one machine allocate and free.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Heap {
     used: i64,
@@ -8,7 +8,7 @@ pub(crate) struct Heap {
 }
 
 impl Heap {
-    /// Makes a call that may allocate and free for the machine only.
+    /// Makes a call in which all allocations and frees are the machine's.
     pub(crate) fn within<R>(&mut self, call: impl FnOnce() -> R) -> R {
         let mut result = None;
         let counted = allocation_counter::measure(|| result = Some(call()));
@@ -18,7 +18,7 @@ impl Heap {
         result.expect("the call was made")
     }
 
-    /// The most bytes that it ever held.
+    /// The most bytes that the machine ever held.
     pub(crate) fn most(&self) -> u64 {
         self.most
     }

@@ -1,7 +1,7 @@
-//! A peer that means no good: it listens, and sends forged packets of every type, to the group and to single parties.
+//! A hostile peer: it listens, and sends forged packets of every type, to the group and to single parties.
 //!
-//! It writes bytes itself and uses no line of the machines it attacks. What it forges carries a right checksum most of the
-//! time, since random bytes would only test the checksum; the address it sends from is its own.
+//! It writes bytes itself, independently of the code that it attacks. Most forged packets have a correct checksum, since random
+//! bytes would only test the checksum. It sends from its own address.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::time::Time;
 use crate::world::Transmit;
 use crate::{Destination, PartyId};
 
-/// Forges packets at a steady rate until it has sent its number.
+/// Forges packets at a steady rate until it has sent as many as configured.
 #[derive(Debug)]
 pub struct Hostile {
     rng: Rng,
@@ -40,12 +40,12 @@ impl Hostile {
         }
     }
 
-    /// How many packets of each type code it forged.
+    /// How many packets it forged, by type code.
     pub fn forged(&self) -> &[u32; 16] {
         &self.types
     }
 
-    /// Remembers a packet now and then, to imitate it.
+    /// Keeps a packet now and then, to imitate it.
     pub(crate) fn handle(&mut self, stride: usize, bytes: &[u8]) {
         let packet = &bytes[..stride.min(bytes.len())];
         if packet.len() >= HEADER && (self.heard.is_empty() || self.rng.chance(Chance::new(0.05))) {
@@ -92,7 +92,7 @@ impl Hostile {
         self.sign(packet);
     }
 
-    /// What was heard, with a few bytes changed and perhaps an end cut off.
+    /// A packet that was heard, with a few bytes changed and perhaps cut short.
     fn mutate(&mut self, packet: &mut Vec<u8>) {
         packet.extend_from_slice(&self.heard);
         for _ in 0..self.rng.between(1, 4) {
@@ -104,7 +104,7 @@ impl Hostile {
         }
     }
 
-    /// A packet of a drawn type, its parts mostly in their places.
+    /// A packet of a random type, mostly well-formed.
     fn compose(&mut self, packet: &mut Vec<u8>) {
         let kind = self.rng.pick(&[SPM, POLL, POLR, ODATA, RDATA, NAK, NNAK, NCF, SPMR, ACK, 0x03, 0x0b]);
         let options = self.rng.below(2) == 0;
@@ -139,7 +139,7 @@ impl Hostile {
                 self.address(UNICAST, packet);
                 self.numbers(3, packet);
             }
-            // Sequence number and trailing edge: the edge is the lower one.
+            // The sequence number and the trailing edge, which is the lower one.
             ODATA | RDATA => {
                 self.ordered_pair(packet);
                 packet[HEADER..].rotate_left(4);
@@ -154,7 +154,7 @@ impl Hostile {
         }
     }
 
-    /// Options with types, lengths, ends and counts that are mostly right.
+    /// Options whose types, lengths, ends and number are mostly right.
     fn options(&mut self, kind: u8, packet: &mut Vec<u8>) {
         let usual: &[u8] = match kind {
             SPM => &[JOIN, NAK_BO_RNG, PARITY_PRM, CURR_TGSIZE, FIN, RST, CRQST],
@@ -208,7 +208,7 @@ impl Hostile {
         }
     }
 
-    /// Rising numbers that follow the one in the body, most of the time.
+    /// A list of numbers that, most of the time, ascend from the one in the body.
     fn list(&mut self, count: u8, packet: &mut Vec<u8>) {
         let first: [u8; 4] = packet[HEADER..HEADER + 4].try_into().expect("a body begins with a number");
         let mut number = u32::from_be_bytes(first);
@@ -222,7 +222,7 @@ impl Hostile {
         }
     }
 
-    /// Ports as of a session that was heard, turned around for upstream packets, or any.
+    /// The ports of a session that was heard, swapped for upstream packets, or random ones.
     fn ports_of_a_session(&mut self, kind: u8, packet: &mut Vec<u8>) {
         match self.heard.first_chunk::<4>() {
             Some(&[a, b, c, d]) if self.rng.below(4) > 0 => {
@@ -240,7 +240,7 @@ impl Hostile {
         }
     }
 
-    /// Numbers near to the ones in use, half the circle away, or anything.
+    /// Sequence numbers near the ones in use, half the sequence space away, or random.
     fn numbers(&mut self, count: usize, packet: &mut Vec<u8>) {
         (0..count).for_each(|_| self.number(packet));
     }
@@ -258,7 +258,7 @@ impl Hostile {
         packet.extend(number.to_be_bytes());
     }
 
-    /// A number and one above it, up to half the circle away.
+    /// A sequence number and one that follows it by up to half the sequence space.
     fn ordered_pair(&mut self, packet: &mut Vec<u8>) {
         self.number(packet);
         let low: [u8; 4] = packet[packet.len() - 4..].try_into().expect("four bytes");
@@ -279,7 +279,7 @@ impl Hostile {
         }
     }
 
-    /// Puts a checksum in: right most of the time.
+    /// Writes a checksum, which is correct most of the time.
     fn sign(&mut self, packet: &mut [u8]) {
         if packet.len() < HEADER {
             return;
@@ -334,7 +334,7 @@ const CRQST: u8 = 0x11;
 const PGMCC_DATA: u8 = 0x12;
 const PGMCC_FEEDBACK: u8 = 0x13;
 
-/// All of them, and the number that stands for none (OPT_INVALID).
+/// All option types, and OPT_INVALID.
 const OPTIONS: [u8; 19] = [
     FRAGMENT,
     NAK_LIST,
@@ -358,14 +358,14 @@ const OPTIONS: [u8; 19] = [
 ];
 const INVALID: u8 = 0x7f;
 
-/// An option that no document knows.
+/// An option type that is not defined anywhere.
 const UNKNOWN: u8 = 0x5a;
 
-/// Beginnings of addresses as the world's parties and groups have them.
+/// Prefixes of the addresses of the world's parties and groups.
 const UNICAST: [u8; 3] = [10, 0, 0];
 const MULTICAST: [u8; 3] = [239, 0, 0];
 
-/// Whether packets of a type go towards the source, and have their ports turned around.
+/// Whether packets of a type go towards the source, with their ports swapped.
 fn is_upstream(kind: u8) -> bool {
     matches!(kind, POLR | NAK | NNAK | SPMR | ACK)
 }
@@ -385,7 +385,7 @@ mod tests {
     use super::*;
     use campanile_pgm::wire::{Malformed, Packet, PacketType};
 
-    /// Forgeries that nobody takes for packets would prove little.
+    /// Forged packets that no receiver accepts would prove little.
     #[test]
     fn forgeries_are_believable_and_break_every_rule() {
         let mut hostile = Hostile::new(1, u32::MAX, Duration::from_millis(1), 0, 4);

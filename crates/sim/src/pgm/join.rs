@@ -1,4 +1,4 @@
-//! The oracle of joining: data begin exactly as far back as the source's option lets late joiners ask for them (RFC 3208 §9.4).
+//! The oracle of joining: delivery begins exactly as far back as the source's OPT_JOIN allows (RFC 3208 §9.4).
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use campanile_pgm::source::{Join, SourceConfig, WindowSize};
 use super::options::group_len;
 use crate::Time;
 
-/// What a source lets late joiners ask for.
+/// The share of its window that a source lets late joiners ask for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Share {
     join: Join,
-    /// Packets that its window holds.
+    /// How many packets its window holds.
     capacity: u64,
-    /// Packets of a transmission group, which are asked for as a whole; 1 without parity.
+    /// The number of packets in a transmission group, which is asked for as a whole; 1 without parity.
     group: u32,
 }
 
@@ -45,13 +45,13 @@ impl Share {
     }
 }
 
-/// What a receiver has heard of a session of which no data were delivered yet.
+/// What a receiver has heard of a session before delivery begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Joining {
     share: Share,
-    /// How long it waits to hear how far back it may begin; `None` when it does not want to know.
+    /// How long it waits for an SPM that says how far back it may begin; `None` when it does not wait.
     wait: Option<Duration>,
-    /// How far it can go back, where it delivers in order.
+    /// How many packets it can go back, where it delivers in order.
     packets_most: Option<u32>,
     heard: Option<Heard>,
     has_begun: bool,
@@ -59,13 +59,13 @@ pub(crate) struct Joining {
 
 #[derive(Clone, Copy, Debug)]
 struct Heard {
-    /// The first number: of data, or the one that an SPM says is next.
+    /// The first sequence number: of data, or the one after an SPM's lead.
     first: u32,
-    /// When data came first.
+    /// When the first data arrived.
     data_at: Option<Time>,
-    /// Whether what is before the first number was given up before an SPM came.
+    /// Whether the packets before `first` were given up before an SPM came.
     is_gone: bool,
-    /// Trail and lead of the first SPM, and when it came.
+    /// Trail and lead of the first SPM, and when it arrived.
     spm: Option<(u32, u32, Time)>,
 }
 
@@ -80,7 +80,7 @@ impl Joining {
         Self { share, wait, packets_most, heard: None, has_begun: false }
     }
 
-    /// Takes note of a packet of the session.
+    /// Records a packet of the session.
     pub(crate) fn note(&mut self, now: Time, packet: &[u8]) {
         let &[_, _, _, _, kind, flags, ..] = packet else { return };
         if self.has_begun {
@@ -89,7 +89,7 @@ impl Joining {
         let fields =
             [16, 20, 24].map(|at| Some(u32::from_be_bytes(packet.get(at..at + 4)?.try_into().ok()?)));
         let (Some(sqn), Some(trail)) = (fields[0], fields[1]) else { return };
-        // The trail stands in the same place of SPMs and data.
+        // The trail is in the same place in SPMs and data.
         match (kind, fields[2]) {
             (SPM, Some(lead)) => {
                 let heard = self.heard.get_or_insert(Heard::new(lead.wrapping_add(1)));
@@ -107,18 +107,18 @@ impl Joining {
         }
     }
 
-    /// The session is over: what is heard from now on is another one.
+    /// The session is over: packets from now on belong to a new one.
     pub(crate) fn forget(&mut self) {
         self.heard = None;
         self.has_begun = false;
     }
 
-    /// Data begin with this packet, now: whether they may.
+    /// Whether delivery may begin now, with this packet.
     pub(crate) fn begin(&mut self, now: Time, first: u32) -> bool {
         self.has_begun = true;
         let Some(heard) = self.heard else { return false };
         let Some(wait) = self.wait else { return first == heard.first };
-        // An SPM that comes when the time to wait for it is over may be too late, or just in time.
+        // An SPM that arrives just when the wait for it ends may be too late or in time.
         let may_be_late = |at: Time| heard.data_at.is_some_and(|data_at| at >= data_at + wait);
         match heard.spm {
             None => may_be_late(now) && first == heard.first,
@@ -130,12 +130,12 @@ impl Joining {
         }
     }
 
-    /// How far back a receiver gets by an SPM with this trail and lead.
+    /// The packet with which a receiver begins after an SPM with this trail and lead.
     fn reaches(&self, heard_first: u32, trail: u32, lead: u32) -> u32 {
         let Some(mut first) = self.share.from(trail, lead) else { return heard_first };
         let end = lead.wrapping_add(1);
         if let Some(most) = self.packets_most {
-            // It begins with a group: the middle of one may be what a short group left out.
+            // It begins with a whole group: a number in the middle of one may be one that a short group left out.
             let group = self.share.group;
             let bounded = later(first, end.wrapping_sub(most));
             let begun = bounded / group * group;
@@ -163,7 +163,7 @@ fn earlier(one: u32, other: u32) -> u32 {
     if is_later(one, other) { other } else { one }
 }
 
-/// Types of packets and a flag (RFC 3208 §8), read by no code of the machines.
+/// Types of packets and a flag (RFC 3208 §8), independent of the machines' code.
 const SPM: u8 = 0x00;
 const ODATA: u8 = 0x04;
 const RDATA: u8 = 0x05;

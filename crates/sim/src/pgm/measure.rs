@@ -1,4 +1,4 @@
-//! How well the machines do beside what is possible: one source, equal receivers, independent loss.
+//! How close the machines come to the ideal: one source, equal receivers, independent loss.
 
 use std::time::Duration;
 
@@ -18,44 +18,44 @@ use super::summary::Summary;
 use super::violation::Violation;
 use crate::{Link, Loss, Medium, PartyId, Rng, Seat, Time, model};
 
-/// One transfer to receivers that are all alike.
+/// A transfer to receivers that are all alike.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Receivers.
+    /// The number of receivers.
     pub receivers: u32,
-    /// The share of packets that each of them loses.
+    /// The share of packets that each receiver loses.
     pub loss: f64,
     /// The share of packets that are lost on the way to the source.
     pub upstream_loss: f64,
-    /// How what is lost is repaired.
+    /// How losses are repaired.
     pub mode: Mode,
-    /// In which form it is said and delivered.
+    /// The form in which it is published and delivered.
     pub kind: Kind,
-    /// Data packets of a transmission group.
+    /// The number of data packets in a transmission group.
     pub k: u8,
-    /// Transmission groups of the transfer.
+    /// The number of transmission groups in the transfer.
     pub groups: u32,
     /// Bytes a second, headers included.
     pub bytes_per_second: u64,
-    /// What chance follows from.
+    /// The seed of all randomness.
     pub seed: u64,
 }
 
-/// How what is lost is repaired.
+/// How losses are repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// By sending it again.
+    /// By sending lost packets again.
     Selective,
-    /// By parity that is asked for.
+    /// By parity on demand.
     OnDemand,
-    /// By parity sent unasked, adapted to the loss, and beyond it by sending again.
+    /// By adaptive pro-active parity, and beyond that by sending lost packets again.
     ProActive,
-    /// By parity sent unasked, adapted to the loss, and beyond it by parity that is asked for.
+    /// By adaptive pro-active parity, and beyond that by parity on demand.
     Both,
 }
 
 impl Mode {
-    /// What it is called in tables.
+    /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Mode::Selective => "selective",
@@ -66,20 +66,20 @@ impl Mode {
     }
 }
 
-/// What a transfer came to.
+/// The results of a transfer.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// Bytes sent, headers of lower layers included, for each byte of the file.
     pub wire_per_useful: f64,
-    /// The same beside the closed form times headers.
+    /// The bytes sent, relative to the closed form times headers.
     pub wire_over_ideal: f64,
-    /// NAKs that came to the source for each transmission group.
+    /// NAKs that reached the source for each transmission group.
     pub naks_per_group: f64,
-    /// The same for the second half of the groups, when the source has adapted.
+    /// The same for the second half of the groups, after the source has adapted.
     pub naks_per_late_group: f64,
-    /// The time until the last receiver was complete beside the closed form times headers through the rate.
+    /// The time until the last receiver was complete, relative to the time that the closed form times headers takes at the rate.
     pub time_over_ideal: f64,
-    /// All else.
+    /// The other results.
     pub summary: Summary,
 }
 
@@ -100,17 +100,17 @@ impl Default for Case {
     }
 }
 
-/// Time that each packet takes in each direction.
+/// The delay of each packet in each direction.
 const DELAY: Duration = Duration::from_millis(2);
-/// IPv4 and UDP.
+/// The length of the IPv4 and UDP headers.
 const HEADERS: u16 = 28;
 
 impl Case {
-    /// Runs the transfer and compares it.
+    /// Runs the transfer and compares it with the ideal.
     ///
     /// # Errors
     ///
-    /// The first promise that was seen broken.
+    /// The first broken promise.
     pub fn measure(&self) -> Result<Measured, Violation> {
         let options = self.options();
         let tsdu_len = options.sources[0].bytes / (self.k as usize * self.groups as usize);
@@ -144,7 +144,7 @@ impl Case {
         config.pace.overhead = HEADERS;
         config.parity = self.parity();
         config.window = WindowConfig {
-            // Twice what is said: half a window may wait to be sent.
+            // Twice the transfer: only half of a window may wait to be sent.
             size: WindowSize::Packets(2 * (self.groups + 1) * u32::from(self.k)),
             join: Join::All,
             kept: if self.kind == Kind::File { Kept::Elsewhere { groups: 64 } } else { Kept::Here },

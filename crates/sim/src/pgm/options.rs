@@ -1,4 +1,4 @@
-//! What a run is made of.
+//! The options of a run.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,54 +9,54 @@ use campanile_pgm::source::{Join, SourceConfig};
 use super::content::Kind;
 use crate::{Link, Loss, Medium, Seat, Time};
 
-/// Everything that a run is made of: the same options make the same run.
+/// Everything that determines a run: the same options make the same run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What chance follows from, apart from what is said below.
+    /// The seed of all randomness in the run.
     pub seed: u64,
-    /// In which form all sources speak.
+    /// The form in which all sources publish.
     pub kind: Kind,
     /// The medium that all share.
     pub medium: Medium,
-    /// Who sends; the first parties of the world.
+    /// The sources, which are the first parties of the world.
     pub sources: Vec<SourceOptions>,
-    /// Who receives; the parties behind the sources.
+    /// The receivers, which are the parties after the sources.
     pub receivers: Vec<ReceiverOptions>,
-    /// A peer that forges packets; the last party.
+    /// A peer that forges packets, which is the last party.
     pub hostile: Option<HostileOptions>,
     /// What happens to receivers, and when.
     pub faults: Vec<(Time, Fault)>,
 }
 
-/// A source and what it says.
+/// A source and what it publishes.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
     /// The machine's own configuration.
     pub config: SourceConfig,
     /// Its place on the network.
     pub seat: Seat,
-    /// About how many bytes it says.
+    /// About how many bytes it publishes.
     pub bytes: usize,
-    /// The longest of its messages.
+    /// The length of its longest message.
     pub longest: u32,
-    /// How what it says comes to it.
+    /// How the data arrive at its application.
     pub feed: Feed,
-    /// How long its application takes to give a group of a file that is asked for.
+    /// How long its application takes to supply a group of a file.
     pub disk: Duration,
-    /// Whether its window is meant to hold all that it says, so that nothing is ever given up.
+    /// Whether its window is large enough for everything that it publishes, so that nothing is ever given up.
     pub keeps_all: bool,
 }
 
-/// How what a source says comes to it.
+/// How the data arrive at a source's application.
 #[derive(Clone, Copy, Debug)]
 pub enum Feed {
-    /// All is there from the start, and is taken as fast as there is room.
+    /// Everything is there from the start, and is published as fast as there is room.
     AtOnce,
-    /// So many bytes come at a time.
+    /// In bursts.
     Bursts {
-        /// Bytes of a burst.
+        /// Bytes in a burst.
         bytes: u32,
-        /// Time between the beginnings of two.
+        /// Time between the beginnings of two bursts.
         every: Duration,
     },
 }
@@ -70,22 +70,22 @@ pub struct ReceiverOptions {
     pub seat: Seat,
     /// When it joins the group.
     pub joins: Time,
-    /// Of a file: about how many percent of the packets it has already.
+    /// For a file: about how many percent of the packets it has already.
     pub has_percent: u8,
-    /// How long its application takes to hand a group of a file back.
+    /// How long its application takes to supply a group of a file to the machine.
     pub disk: Duration,
-    /// How its application falls behind, if it does.
+    /// The naps that make its application fall behind, if any.
     pub naps: Option<Naps>,
 }
 
-/// An application that takes nothing for a while, again and again.
+/// Repeated pauses in which an application takes nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Naps {
-    /// Time between the beginnings of two.
+    /// Time between the beginnings of two naps.
     pub every: Duration,
-    /// How long one lasts.
+    /// How long a nap lasts.
     pub length: Duration,
-    /// How many there are.
+    /// How many naps there are.
     pub count: u32,
 }
 
@@ -94,34 +94,34 @@ pub struct Naps {
 pub struct HostileOptions {
     /// How many it sends.
     pub packets: u32,
-    /// How often.
+    /// The time between two packets.
     pub interval: Duration,
 }
 
-/// What happens to a receiver, by its number among the receivers.
+/// A fault of a receiver or source; receivers are given by their number among the receivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It ends without a word.
+    /// It ends without sending anything.
     Crash(u32),
-    /// It starts anew, knowing nothing.
+    /// It starts again without any state.
     Revive(u32),
     /// It stops for a while.
     Pause(u32),
-    /// It goes on.
+    /// It continues.
     Resume(u32),
     /// It is cut off from the sources.
     Cut(u32),
-    /// All who were cut off are back.
+    /// All receivers that were cut off are connected again.
     Heal,
-    /// A source, by its number among the sources, ends without a word.
+    /// A source, given by its number among the sources, ends without sending anything.
     Fail(u32),
-    /// A source aborts its session; with true it repairs nothing from then on.
+    /// A source aborts its session; if true, it repairs nothing from then on.
     Abort(u32, bool),
 }
 
 impl Options {
-    /// Whether a receiver is bound to get everything: it was there in time, lived through, and no window is too small for the
-    /// time that it may have been without connection.
+    /// Whether a receiver must get everything: it joined in time, never crashed, and no window is too small for the time that it may
+    /// have been disconnected.
     pub fn is_owed_everything(&self, receiver: u32) -> bool {
         let joins = self.receivers[receiver as usize].joins;
         let roomy = |source: &SourceOptions| {
@@ -135,25 +135,25 @@ impl Options {
             && !self.has_failing_source()
     }
 
-    /// Whether a source ends before it has said everything.
+    /// Whether any source ends before it has published everything.
     pub fn has_failing_source(&self) -> bool {
         (0..self.sources.len() as u32).any(|source| self.is_failing(source))
     }
 
-    /// Whether this source ends before it has said everything.
+    /// Whether this source ends before it has published everything.
     pub fn is_failing(&self, source: u32) -> bool {
         let ends = |fault: &Fault| matches!(fault, Fault::Fail(of) | Fault::Abort(of, _) if *of == source);
         self.faults.iter().any(|(_, fault)| ends(fault))
     }
 
-    /// When the last fault happens or the last receiver joins, whatever is later.
+    /// When the last fault happens or the last receiver joins, whichever is later.
     pub fn calm_from(&self) -> Time {
         let joins = self.receivers.iter().map(ReceiverOptions::awake_from);
         let faults = self.faults.iter().map(|&(at, _)| at);
         joins.chain(faults).max().unwrap_or(Time::START)
     }
 
-    /// Whether nothing ever happens to a receiver that would make it speak.
+    /// Whether nothing ever happens to a receiver that would make it send anything.
     pub fn is_left_alone(&self, receiver: u32) -> bool {
         let hit = |fault: &Fault| match fault {
             Fault::Crash(hit)
@@ -174,38 +174,38 @@ impl Options {
 }
 
 impl SourceOptions {
-    /// About how many groups its packets make.
+    /// About how many groups its packets form.
     pub(crate) fn groups(&self) -> u32 {
         self.bytes.div_ceil(self.group_bytes()) as u32
     }
 
-    /// Bytes of data in a full group.
+    /// The bytes of data in a full group.
     pub(crate) fn group_bytes(&self) -> usize {
         self.config.tsdu_len().unwrap_or(1) * group_len(&self.config) as usize
     }
 }
 
-/// Packets of a transmission group; 1 without parity.
+/// The number of packets in a transmission group; 1 without parity.
 pub(crate) fn group_len(config: &SourceConfig) -> u32 {
     config.parity.map_or(1, |parity| parity.group.into())
 }
 
 impl ReceiverOptions {
-    /// Whether its application takes everything in time, or there is room for what it does not take.
+    /// Whether its application takes everything in time, or there is enough room for what it does not take.
     pub(crate) fn keeps_up(&self) -> bool {
         let gives_up = matches!(self.config.consumer, Consumer::Ordered { slow: Slow::Lose, .. });
         let limits = &self.config.limits;
         self.naps.is_none() || !gives_up && limits.packets >= ROOMY_PACKETS && limits.bytes >= ROOMY_BYTES
     }
 
-    /// When it has joined and does nothing any more to fall behind.
+    /// When it has joined and its naps are over.
     fn awake_from(&self) -> Time {
         self.joins + self.naps.map_or(Duration::ZERO, |naps| naps.every * naps.count + naps.length)
     }
 
-    /// Bytes of heap that the machine may hold: what its limits say of payload, what it needs to keep account of packets, sources and
-    /// groups, and what it keeps to decode and to use again. A group of `group_bytes` at most lies in memory that has grown twofold out of
-    /// what it lay in before, and what it lacks is decoded beside it.
+    /// The bytes of heap that the machine may hold: its limit of payload, its state of packets, sources and groups, and memory that
+    /// it decodes in and reuses. The memory of a group (`group_bytes` at most) grows by doubling, with the old memory freed only after
+    /// the copy, and the missing packets are decoded next to it.
     pub(crate) fn memory_bound(&self, group_bytes: usize) -> u64 {
         let limits = &self.config.limits;
         let each = limits.bytes + 32 * limits.packets as usize + 1024 * limits.groups + limits.message_len;
@@ -249,11 +249,11 @@ impl fmt::Display for Options {
     }
 }
 
-/// Room for what a source of these worlds says while an application sleeps.
+/// Room for what a source of these worlds publishes while an application sleeps.
 pub(crate) const ROOMY_PACKETS: u32 = 16_384;
 pub(crate) const ROOMY_BYTES: usize = 4 << 20;
 
-/// A link in one line.
+/// Shows a link in one line.
 struct Shown<'a>(&'a Link);
 
 impl fmt::Display for Shown<'_> {

@@ -1,4 +1,4 @@
-//! The oracle of the rate: over any 100 ms a source stays within what it was given.
+//! The oracle of the rate: over any 100 ms a source stays within its rate.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,17 +14,17 @@ pub(crate) struct RateOracle {
     most: u64,
 }
 
-/// The span that the rate is held over.
+/// The span over which the rate must hold.
 pub(crate) const SPAN: Duration = Duration::from_millis(100);
 
 impl RateOracle {
-    /// An oracle for `rate` bytes per second; `slack` bytes more may pass, for a train leaves at once and not byte by byte.
+    /// An oracle for `rate` bytes per second, with `slack` bytes on top because a train is sent in one moment, not byte by byte.
     pub(crate) fn new(rate: u64, slack: u64) -> Self {
         let share = u128::from(rate) * SPAN.as_nanos() / 1_000_000_000;
         Self { bound: share as u64 + slack, within: 0, recent: VecDeque::new(), most: 0 }
     }
 
-    /// Notes a packet; false when the span that it ends holds too much.
+    /// Counts a packet; false when the span that ends with it holds too much.
     pub(crate) fn sent(&mut self, at: Time, bytes: u64) -> bool {
         while let Some(&(earlier, gone)) = self.recent.front().filter(|(earlier, _)| at - *earlier >= SPAN) {
             debug_assert!(earlier <= at);

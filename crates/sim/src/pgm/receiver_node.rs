@@ -19,7 +19,7 @@ use super::record::Record;
 use super::violation::Promise;
 use crate::{Destination, PartyId, Path, Rng, Time, Transmit};
 
-/// The sources of a world by their sessions, in the order of their parties.
+/// The records of a world's sources with their sessions, in the order of the parties.
 pub(crate) type Records = Rc<[(Tsi, Rc<RefCell<Record>>)]>;
 
 /// A receiver party.
@@ -28,18 +28,18 @@ pub struct ReceiverNode {
     machine: Receiver,
     records: Records,
     sessions: Vec<(Tsi, Delivery)>,
-    /// Of the sources whose share of the window for late joiners is watched.
+    /// The joining oracles of the sources that are watched for it.
     joinings: Vec<(Tsi, Joining)>,
     has_percent: u8,
-    /// How long it takes to hand back what is asked for, and what is on its way back.
+    /// How long it takes to supply a group that the machine asks for, and the groups on their way.
     disk: Duration,
     answers: VecDeque<Answer>,
-    /// The longest message that it takes.
+    /// The length of the longest message that it takes.
     message_len: usize,
     nap: Option<Nap>,
     rng: Rng,
     heap: Heap,
-    /// When the last of the sessions was at its end.
+    /// When the last of the sessions ended.
     done_at: Option<Time>,
     tally: Tally,
     strays: u64,
@@ -49,7 +49,7 @@ pub struct ReceiverNode {
 }
 
 impl ReceiverNode {
-    /// A receiver that has just joined. Of some sources it is watched how far back it begins.
+    /// A receiver that has just joined. `shares` are for watching how far back it begins.
     pub(crate) fn new(
         options: &ReceiverOptions,
         records: Records,
@@ -63,7 +63,7 @@ impl ReceiverNode {
             config.join = JoinWish::Recent;
         }
         let machine = heap.within(|| Receiver::new(config));
-        // Who forgets a source between two of its packets begins anew with each, unseen.
+        // A receiver that expires a source between two of its packets starts again, which the joining oracle does not see.
         let watched = if options.config.expiry >= EXPIRY_WATCHED { shares } else { &[] };
         let joinings = watched.iter().map(|&(tsi, share)| (tsi, Joining::new(share, &options.config)));
         Self {
@@ -92,7 +92,7 @@ impl ReceiverNode {
         &self.machine
     }
 
-    /// By its own clock, when it had all sources' sessions to their end.
+    /// When all sources' sessions had ended for it, by its own clock.
     pub fn done_at(&self) -> Option<Time> {
         self.done_at
     }
@@ -107,35 +107,34 @@ impl ReceiverNode {
         self.tally.bytes
     }
 
-    /// Sessions found that no source of the world has.
+    /// How many sessions it found that no source of the world has.
     pub fn strays(&self) -> u64 {
         self.strays
     }
 
-    /// Whether delivery began for somebody else as a source of the world: one who was heard first, before the source had proved
-    /// itself.
+    /// Whether delivery began for a forged source: one that was heard before the real source had proved itself.
     pub fn is_hijacked(&self) -> bool {
         !self.hijacked.is_empty()
     }
 
-    /// Sources whose session is not at its end.
+    /// How many sources have sessions that have not ended for it.
     pub fn open(&self) -> u32 {
         let ended = self.sessions.iter().filter(|(_, session)| session.ended).count();
         (self.records.len() - ended) as u32
     }
 
-    /// Sources of which nearly everything was lost on the way, so that it cannot know their sessions.
+    /// How many sources have sessions that it cannot know, because nearly everything was lost on the way.
     pub(crate) fn unheard(&self) -> u32 {
         let heard = self.sessions.iter().filter(|(_, session)| !session.is_unheard()).count();
         (self.records.len() - heard) as u32
     }
 
-    /// Packets given up, of all sources.
+    /// How many packets it gave up on, of all sources.
     pub fn given_up(&self) -> u32 {
         self.sessions.iter().map(|(_, session)| session.lost).sum()
     }
 
-    /// Whether the session of a source, by its number, has begun and is not at any end.
+    /// Whether the session of a source, given by its number, has begun and not ended.
     pub(crate) fn is_open(&self, source: u32) -> bool {
         let (of, _) = &self.records[source as usize];
         self.sessions.iter().any(|(tsi, session)| tsi == of && session.is_open())
@@ -172,13 +171,13 @@ impl ReceiverNode {
         let machine = &mut self.machine;
         self.heap.within(|| machine.handle_timeout(Instant(now.0)));
         while let Some(answer) = self.answers.pop_front_if(|answer| answer.at <= now) {
-            // Meanwhile its packets may have come by themselves, or its session may have ended.
+            // It may be refused: its packets may have arrived meanwhile, or its session may have ended.
             let _ = answer.give(now, &mut self.machine, &mut self.heap);
         }
         self.serve(now);
     }
 
-    /// Lets the application fall asleep or wake up when it is time to.
+    /// Lets the application fall asleep or wake up when it is time.
     fn doze_or_wake(&mut self, now: Time) {
         let Some(asleep) = self.nap.as_mut().and_then(|nap| nap.turn(now)) else { return };
         for (tsi, session) in &mut self.sessions {
@@ -216,7 +215,7 @@ impl ReceiverNode {
         machine.into_iter().chain(self.nap.as_ref().and_then(Nap::next)).chain(answer).min()
     }
 
-    /// Takes what the machine has to tell.
+    /// Takes the machine's events.
     fn serve(&mut self, now: Time) {
         loop {
             let machine = &mut self.machine;
@@ -288,7 +287,7 @@ impl ReceiverNode {
         }
     }
 
-    /// Does what an event asks of the application.
+    /// Does what an event requires of the application.
     fn follow_up(&mut self, now: Time, tsi: Tsi, follow_up: FollowUp) {
         let Some(session) = session(&mut self.sessions, &self.records, tsi) else { return };
         let machine = &mut self.machine;
@@ -325,7 +324,7 @@ impl ReceiverNode {
     }
 }
 
-/// Longer than a source of these worlds is silent.
+/// Longer than any silence of a source in these worlds.
 const EXPIRY_WATCHED: Duration = Duration::from_secs(60);
 
 /// The naps of an application.
@@ -334,7 +333,7 @@ struct Nap {
     naps: Naps,
     left: u32,
     asleep: bool,
-    /// When it falls asleep or wakes up next, by the receiver's clock; `None` before its first reading.
+    /// When it falls asleep or wakes up next, by the receiver's clock; `None` before the clock's first reading.
     turns_at: Option<Time>,
 }
 
@@ -352,7 +351,7 @@ impl Nap {
         if is_over { None } else { Some(self.turns_at.unwrap_or(Time::START)) }
     }
 
-    /// Whether it sleeps from now on, if that is news.
+    /// Whether it sleeps from now on, if that changes.
     fn turn(&mut self, now: Time) -> Option<bool> {
         let turns_at = *self.turns_at.get_or_insert(now + (self.naps.every - self.naps.length));
         if now < turns_at || self.next().is_none() {
@@ -366,14 +365,14 @@ impl Nap {
     }
 }
 
-/// A group of a file on its way back to the machine.
+/// A group of a file on its way to the machine.
 #[derive(Debug)]
 struct Answer {
-    /// When it is there.
+    /// When it is supplied.
     at: Time,
     tsi: Tsi,
     first: Seq,
-    /// How far apart the packets are, and their bytes, as they were when the machine asked.
+    /// The distance between packets and their bytes, as they were when the machine asked.
     group: (usize, Vec<u8>),
 }
 
@@ -384,16 +383,16 @@ impl Answer {
     }
 }
 
-/// What an event asks of the application.
+/// What an event requires of the application.
 enum FollowUp {
     None,
-    /// To say what it has of a session from this packet on.
+    /// Say which packets of a session it has, from this one on.
     Have(Seq),
-    /// To hand back the packets of a group.
+    /// Supply the packets of a group.
     Supply(Seq, u8),
 }
 
-/// Counts what is handed over, and lets the canary at it.
+/// Counts what is delivered, and applies the canary.
 #[derive(Debug)]
 struct Tally {
     deliveries: u64,
@@ -403,7 +402,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Whether a packet is not sent: all but one in forty.
+    /// Whether a packet is held back: all but one in forty are.
     fn is_held_back(&mut self) -> bool {
         self.sent += 1;
         !self.sent.is_multiple_of(40)
@@ -432,7 +431,7 @@ impl Tally {
     }
 }
 
-/// The session of a source of the world; `None` for sessions that nobody has.
+/// The session of a source of the world; `None` for a session that no source has.
 fn session<'a>(
     sessions: &'a mut Vec<(Tsi, Delivery)>,
     records: &Records,
@@ -470,18 +469,18 @@ fn is_forged(records: &Records, tsi: Tsi, path: Path) -> bool {
     records.iter().position(|(of, _)| *of == tsi).is_some_and(|at| PartyId(at as u32) != path.from)
 }
 
-/// Whether a session is known to be of a source with another address.
+/// Whether a session is that of a source with another address.
 fn is_other(records: &Records, tsi: Tsi, source: IpAddr) -> bool {
     let at = records.iter().position(|(of, _)| *of == tsi);
     at.is_some_and(|at| source != address::of_source(at))
 }
 
-/// What is watched of joining a session.
+/// The joining oracle of a session.
 fn joining(joinings: &mut [(Tsi, Joining)], tsi: Tsi) -> Option<&mut Joining> {
     joinings.iter_mut().find(|(of, _)| *of == tsi).map(|(_, joining)| joining)
 }
 
-/// The session of a packet of a source (RFC 3208 §8).
+/// The session of a packet from a source (RFC 3208 §8).
 fn tsi_of_downstream(packet: &[u8]) -> Option<Tsi> {
     let (port, gsi) = (packet.get(..2)?, packet.get(8..14)?);
     Some(Tsi { gsi: Gsi(gsi.try_into().ok()?), port: u16::from_be_bytes(port.try_into().ok()?) })

@@ -1,22 +1,22 @@
-//! What a source put into which packet: read off its first transmissions, by no code of the machines.
+//! Which data a source put into which packet: read from its original transmissions, independently of the machines' code.
 
 use std::rc::Rc;
 
 use super::content::{Content, Kind};
 
-/// For each packet of a source, where its data begin in what the source says.
+/// For each packet of a source, where its data begin in what the source publishes.
 #[derive(Debug)]
 pub(crate) struct Record {
     content: Rc<Content>,
     first_sqn: u32,
-    /// Packets of a transmission group; 1 without parity.
+    /// The number of packets in a transmission group; 1 without parity.
     group_len: u32,
-    /// Where the data of each packet begin in the stream that the packets carry, and at last where those of the next will.
+    /// The offset of each packet's data in the stream that the packets carry; the last entry is for the packet to come.
     starts: Vec<u64>,
 }
 
 impl Record {
-    /// A record of packets that hold up to `tsdu_len` bytes. Those of a file are known beforehand: all but the last are full.
+    /// A record of packets that hold up to `tsdu_len` bytes. Those of a file are known in advance: all but the last are full.
     pub(crate) fn new(content: Rc<Content>, first_sqn: u32, group_len: u32, tsdu_len: u64) -> Self {
         let mut starts = vec![0];
         if content.kind() == Kind::File {
@@ -35,18 +35,18 @@ impl Record {
         sqn / self.group_len
     }
 
-    /// Number of packets so far.
+    /// The number of packets so far.
     pub(crate) fn packets(&self) -> u32 {
         self.starts.len() as u32 - 1
     }
 
-    /// Where the data of the packet of a sequence number begin; for the one after the last, where they will. `None` when no
-    /// such packet was sent.
+    /// The offset of the data of the packet with a sequence number; also for the packet to come. `None` when no such packet was
+    /// sent.
     pub(crate) fn start(&self, sqn: u32) -> Option<u64> {
         self.starts.get(sqn.wrapping_sub(self.first_sqn) as usize).copied()
     }
 
-    /// The number of a packet that was sent, counted from 0.
+    /// The index of a packet that was sent, counted from 0.
     pub(crate) fn index(&self, sqn: u32) -> Option<usize> {
         let index = sqn.wrapping_sub(self.first_sqn);
         (index < self.packets()).then_some(index as usize)
@@ -57,9 +57,9 @@ impl Record {
         sqn.wrapping_sub(self.first_sqn) as usize
     }
 
-    /// Notes an ODATA packet if it is a new one. False when it does not carry what the application said.
+    /// Records a packet if it is new ODATA. False when it does not carry what the application published.
     ///
-    /// Sequence numbers that it leaves out have no data: those behind a short transmission group (RFC 3208 §11.7).
+    /// Sequence numbers that it skips have no data: those after a short transmission group (RFC 3208 §11.7).
     pub(crate) fn note(&mut self, packet: &[u8]) -> bool {
         let Some((sqn, tsdu)) = odata(packet) else { return true };
         let index = sqn.wrapping_sub(self.first_sqn);
@@ -77,7 +77,7 @@ impl Record {
         let data = match self.content.kind() {
             Kind::Packed => self.packed(start, tsdu),
             Kind::Apdu => {
-                // One message, or part of one.
+                // One message, or a part of one.
                 let end = start + tsdu.len() as u64;
                 let message = self.content.messages_before(start);
                 (!tsdu.is_empty() && end <= self.content.message_start(message + 1)).then_some(tsdu)
@@ -91,12 +91,12 @@ impl Record {
         data.is_some_and(|_| self.starts[self.packets() as usize] <= self.content.stream_len())
     }
 
-    /// What a packet of a file holds.
+    /// The contents of a packet of a file.
     pub(crate) fn file_packet(&self, index: usize) -> &[u8] {
         &self.content.bytes()[self.starts[index] as usize..self.starts[index + 1] as usize]
     }
 
-    /// Notes a packet by what it carries, unseen.
+    /// Records a packet by the length of its data, without checking them.
     #[cfg(test)]
     pub(crate) fn push(&mut self, sqn: u32, len: u64) {
         let start = self.starts[self.packets() as usize];
@@ -104,14 +104,14 @@ impl Record {
         self.starts.push(start + len);
     }
 
-    /// The data of a packed TSDU, if its offset points to the first message that begins in them.
+    /// The data of a packed TSDU, if its offset points to the first message that begins there.
     fn packed<'a>(&self, start: u64, tsdu: &'a [u8]) -> Option<&'a [u8]> {
         let (offset, data) = tsdu.split_first_chunk::<2>()?;
         let said = u16::from_be_bytes(*offset);
         let begins =
             self.content.message_start(self.content.first_message(start).min(self.content.messages()));
         let place = (begins - start) as usize;
-        // A message that begins right behind these data may be pointed to.
+        // The offset may point to a message that begins right after these data.
         let right = if said == 0xffff {
             place >= data.len()
         } else {
@@ -121,10 +121,10 @@ impl Record {
     }
 }
 
-/// Sequence numbers that may be left out at a time: those of a transmission group but one.
+/// Fewer sequence numbers than this may be skipped at a time: a group has at most this many, and at least one packet.
 const SKIPPED_MOST: u32 = 128;
 
-/// Sequence number and TSDU of a packet that is ODATA and no parity (RFC 3208 §8 and §8.2, OPT_LENGTH §9.1).
+/// Sequence number and TSDU of an ODATA packet that is not parity (RFC 3208 §8 and §8.2, OPT_LENGTH §9.1).
 fn odata(packet: &[u8]) -> Option<(u32, &[u8])> {
     const OPTIONS_PRESENT: u8 = 1;
     const PARITY: u8 = 0x80;

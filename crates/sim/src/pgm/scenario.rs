@@ -1,4 +1,4 @@
-//! A run: the world is built from its options, lives, and is judged.
+//! A run: builds the world from its options, runs it, and judges it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,20 +20,20 @@ use super::summary::Summary;
 use super::violation::{Promise, Violation};
 use crate::{Log, PartyId, Rng, Seat, Step, Time, World};
 
-/// Lets a world live and judges it.
+/// Runs a world and judges it.
 ///
 /// # Errors
 ///
-/// The first promise that was seen broken.
+/// The first broken promise.
 pub fn run(options: &Options, canary: Option<Canary>) -> Result<Summary, Violation> {
     finish(Scenario::new(options, canary))
 }
 
-/// As [`run`], and tells each packet that is sent.
+/// As [`run`], and calls `log` with each packet that is sent.
 ///
 /// # Errors
 ///
-/// The first promise that was seen broken.
+/// The first broken promise.
 pub fn run_logged(options: &Options, log: Log) -> Result<Summary, Violation> {
     let mut scenario = Scenario::new(options, None);
     scenario.world.set_log(log);
@@ -46,10 +46,10 @@ fn finish(mut scenario: Scenario<'_>) -> Result<Summary, Violation> {
     Ok(Summary::of(&scenario.world, scenario.options))
 }
 
-/// The group that everyone is in.
+/// The multicast group that all parties are in.
 const GROUP: u32 = 0;
 
-/// A world on its way.
+/// A running world.
 struct Scenario<'a> {
     options: &'a Options,
     canary: Option<Canary>,
@@ -57,9 +57,9 @@ struct Scenario<'a> {
     records: Records,
     alarms: Vec<Fault>,
     rng: Rng,
-    /// When each receiver that may get everything has to have it.
+    /// When each receiver that must get everything has to have it.
     due: Time,
-    /// When the last step was, and how many there were at that time.
+    /// The time of the last step, and the number of steps at that time.
     pulse: (Time, u32),
 }
 
@@ -125,7 +125,7 @@ impl<'a> Scenario<'a> {
         Node::Receiver(Box::new(node))
     }
 
-    /// What sources let late joiners ask for. A party that forges their packets, or ends in the middle of them, may have others begin
+    /// What sources let late joiners ask for. Empty where forged packets, or a source that ends early, may make receivers begin
     /// elsewhere.
     fn shares(&self) -> Vec<(Tsi, Share)> {
         let watched = (0..)
@@ -144,7 +144,7 @@ impl<'a> Scenario<'a> {
         let limit = self.limit();
         while self.world.next_time().is_some_and(|next| next <= limit) && !self.is_over() {
             match self.world.step() {
-                Some(Step::Alarm(alarm)) => self.befall(self.alarms[alarm as usize]),
+                Some(Step::Alarm(alarm)) => self.inject(self.alarms[alarm as usize]),
                 Some(Step::Acted(id)) => self.watch(id)?,
                 _ => {}
             }
@@ -152,8 +152,8 @@ impl<'a> Scenario<'a> {
         Ok(())
     }
 
-    /// Lets a fault happen.
-    fn befall(&mut self, fault: Fault) {
+    /// Injects a fault.
+    fn inject(&mut self, fault: Fault) {
         let id = |receiver: u32| PartyId(self.options.sources.len() as u32 + receiver);
         match fault {
             Fault::Crash(receiver) => drop(self.world.crash(id(receiver))),
@@ -181,26 +181,26 @@ impl<'a> Scenario<'a> {
         self.pulse = if self.pulse.0 == now { (now, self.pulse.1 + 1) } else { (now, 1) };
         let promise = match self.world.party(id).and_then(Node::broken) {
             Some(promise) => promise.clone(),
-            // A moment may have an arrival of each packet of a train at each party, and some answers.
+            // In one moment, each packet of a train may arrive at each party, and some answers as well.
             None if self.pulse.1 > 10_000 + 1000 * self.world.seats() => Promise::Progress,
             None => return Ok(()),
         };
         Err(Violation { at: now, party: id, promise })
     }
 
-    /// Whether nothing more is to be seen: the sources' sessions are over, linger and all.
+    /// Whether there is nothing more to observe: the sources' sessions and lingers are over.
     fn is_over(&self) -> bool {
         (0..self.options.sources.len() as u32).all(|source| {
             matches!(self.world.party(PartyId(source)), Some(Node::Source(source)) if source.is_over())
         })
     }
 
-    /// When to stop waiting.
+    /// When to stop the run in any case.
     fn limit(&self) -> Time {
         self.due + Duration::from_secs(30)
     }
 
-    /// What can be said only at the end.
+    /// Checks what can only be checked at the end.
     fn judge(&self) -> Result<(), Violation> {
         let sources = self.options.sources.len() as u32;
         for id in (0..sources).map(PartyId) {
@@ -217,9 +217,9 @@ impl<'a> Scenario<'a> {
         Ok(())
     }
 
-    /// Not one NAK a receiver and loss, however many receivers there are. A source confirms what is asked for anew once (RFC 3208 §5.2),
-    /// so that one NAK for each confirmation is what repair costs; those beyond were sent in ignorance of each other, and shall be fewer
-    /// than the data and repairs that made them.
+    /// Checks that NAKs do not grow with the number of receivers. A source confirms each new request once (RFC 3208 §5.2), so one NAK
+    /// for each confirmation is the price of repair. Receivers sent the others without having heard of each other; they must be fewer
+    /// than the data and repairs that caused them.
     fn judge_source(&self, id: PartyId, source: &SourceNode) -> Result<(), Violation> {
         let (naks, sent) = (source.naks(), self.world.counters(id).sent);
         if naks > NAKS_FREE + sent && self.options.hostile.is_none() {
@@ -234,7 +234,7 @@ impl<'a> Scenario<'a> {
         let done_at = node.done_at().map_or(self.world.now(), |at| receiver.seat.clock.world(at));
         let late = done_at - self.due;
         let owed = self.options.is_owed_everything(number) && !node.is_hijacked();
-        // Who joins when all is said may lose all but one of the last SPMs.
+        // A receiver that joins when everything was sent may lose all but one of the last SPMs.
         let cannot_know = open > 0 && open == node.unheard() && self.world.counters(id).lost > 0;
         let is_complete = lost == 0 && (cannot_know || open == 0 && late.is_zero());
         if owed && !is_complete {
@@ -263,5 +263,5 @@ impl<'a> Scenario<'a> {
     }
 }
 
-/// NAKs that a source may get however little it sends.
+/// NAKs that a source may get, however little it sends.
 const NAKS_FREE: u64 = 50;

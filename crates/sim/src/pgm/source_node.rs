@@ -28,22 +28,22 @@ pub struct SourceNode {
     feed: Feed,
     packet_len: usize,
     overhead: u64,
-    /// Packets by which NAKs are counted: a group, or 64 where there is no parity.
+    /// The size of the blocks of packets by which NAKs are counted: a group, or 64 without parity.
     counted_by: usize,
     rate: RateOracle,
     /// The next message, or byte of a stream, to be published.
     next: usize,
-    /// Bytes that have come to the application and were not published.
+    /// Bytes that have arrived at the application and were not published yet.
     budget: u64,
     next_burst: Option<Time>,
-    /// How long it takes to give what is asked for, and what is on its way.
+    /// How long it takes to supply what the machine asks for, and what is on its way.
     disk: Duration,
     answers: VecDeque<(Time, Range<u64>)>,
-    /// Refused for want of room, until the machine says that there is some.
+    /// Whether the machine refused a publish because it had no room, until it says that it has some.
     blocked: bool,
     finished: bool,
     over: bool,
-    /// NAKs by the packet that they ask for first.
+    /// NAKs by the block of the packet that they ask for first.
     naks: Vec<u32>,
     canary: Option<Canary>,
     broken: Option<Promise>,
@@ -63,7 +63,7 @@ impl SourceNode {
         let machine = Source::new(Instant(now.0), config.clone()).expect("drawn configurations are valid");
         let pace = config.pace;
         let overhead = u64::from(pace.overhead);
-        // A train leaves at once: a burst, or two packets where that is more.
+        // A train is sent in one moment: a burst, or two packets where that is more.
         let burst = (u128::from(pace.bytes_per_second) * pace.burst.as_nanos() / 1_000_000_000) as u64;
         let rate =
             RateOracle::new(pace.bytes_per_second, burst.max(2 * (config.packet_len as u64 + overhead)));
@@ -98,12 +98,12 @@ impl SourceNode {
         &self.machine
     }
 
-    /// NAKs that came to it.
+    /// NAKs that reached it.
     pub fn naks(&self) -> u64 {
         self.naks.len() as u64
     }
 
-    /// NAKs that came to it, by the transmission group (or 64 packets) that they ask for first.
+    /// NAKs that reached it, by the transmission group (or block of 64 packets) that they ask for first.
     pub fn naks_by_group(&self) -> Vec<u32> {
         let record = self.record.borrow();
         let mut counts = vec![0; (record.packets() as usize).div_ceil(self.counted_by)];
@@ -113,12 +113,12 @@ impl SourceNode {
         counts
     }
 
-    /// Bytes of payload that it says in all.
+    /// Bytes of payload that it publishes in all.
     pub fn useful(&self) -> u64 {
         self.content.useful()
     }
 
-    /// Whether its session is over, linger and all.
+    /// Whether its session is over, including the linger.
     pub fn is_over(&self) -> bool {
         self.over
     }
@@ -190,7 +190,7 @@ impl SourceNode {
         machine.into_iter().chain(self.next_burst).chain(answer).min()
     }
 
-    /// Lets the application act; whether it did anything.
+    /// Lets the application act; returns whether it did anything.
     fn serve(&mut self, now: Time) -> bool {
         let mut acted = false;
         while let Some(at) = self.next_burst.filter(|&at| at <= now) {
@@ -223,13 +223,13 @@ impl SourceNode {
         self.publish(now) || acted
     }
 
-    /// Gives what was asked for.
+    /// Supplies what was asked for.
     fn supply(&mut self, now: Time, range: &Range<u64>) {
         let mut bytes = self.content.bytes()[range.start as usize..range.end as usize].to_vec();
         self.machine.supply(Instant(now.0), range, &mut bytes).expect("it was asked for");
     }
 
-    /// Publishes what has come to the application; whether there was anything.
+    /// Publishes what has arrived at the application; returns whether there was anything.
     fn publish(&mut self, now: Time) -> bool {
         if self.finished || self.blocked || self.budget == 0 {
             return false;
@@ -263,7 +263,7 @@ impl SourceNode {
         true
     }
 
-    /// What is published next, if it has come to the application.
+    /// What is published next, if it has arrived at the application.
     fn next_piece<'a>(&self, content: &'a Content) -> Option<&'a [u8]> {
         const PIECE: usize = 2000;
         if self.budget == 0 || self.next == self.pieces() {

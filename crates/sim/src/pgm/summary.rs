@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The results of a run.
 
 use std::fmt;
 
@@ -6,32 +6,32 @@ use super::node::Node;
 use super::options::Options;
 use crate::{PartyId, Time, World};
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// The finger-print of all that happened.
+    /// The hash of everything that happened.
     pub trace_hash: u64,
-    /// How long the world lived.
+    /// When the run ended.
     pub ended: Time,
-    /// Bytes that all sources said.
+    /// Bytes that all sources published.
     pub useful: u64,
     /// Bytes that all sources sent, headers of lower layers included.
     pub wire_bytes: u64,
-    /// NAKs that came to sources.
+    /// NAKs that reached sources.
     pub naks: u64,
-    /// The same of the first source, by the transmission group (or 64 packets) that they ask for first.
+    /// NAKs that reached the first source, by the transmission group (or block of 64 packets) that they ask for first.
     pub naks_by_group: Vec<u32>,
     /// Packets that receivers sent.
     pub upstream: u64,
-    /// Receivers that had every session to its end.
+    /// Receivers that received every session to its end.
     pub complete: u32,
     /// Receivers in all.
     pub receivers: u32,
-    /// Packets that came to receivers.
+    /// Packets that reached receivers.
     pub received: u64,
     /// Packets that were lost on the way to receivers.
     pub lost_on_the_way: u64,
-    /// Packets that receivers gave up.
+    /// Packets that receivers gave up on.
     pub given_up: u64,
     /// When each receiver was complete, by its number; `None` for one that was not.
     pub done: Vec<Option<Time>>,
@@ -39,7 +39,7 @@ pub struct Summary {
     pub last_done: Time,
     /// The most heap that a receiver's machine held, in bytes.
     pub memory: u64,
-    /// Packets that a hostile peer forged, by their types.
+    /// Packets that a hostile peer forged, by type.
     pub forged: [u32; 16],
 }
 
@@ -100,7 +100,7 @@ impl Summary {
         summary
     }
 
-    /// Bytes on the wire for each byte said.
+    /// Bytes on the wire for each byte published.
     pub fn wire_per_useful(&self) -> f64 {
         self.wire_bytes as f64 / self.useful as f64
     }

@@ -1,4 +1,4 @@
-//! What the oracles can find wrong.
+//! The violations that the oracles can find.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::{PartyId, Time};
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Violation {
-    /// When it showed.
+    /// When it was noticed.
     pub at: Time,
-    /// Whose it is.
+    /// The party that broke it.
     pub party: PartyId,
-    /// Which one it is.
+    /// The promise.
     pub promise: Promise,
 }
 
@@ -24,17 +24,17 @@ pub struct Violation {
 pub enum Promise {
     /// What is delivered is what was sent, in order, without gap or duplicate, or an event names the gap.
     Delivery {
-        /// Of whom something was delivered.
+        /// The session of which something was delivered.
         tsi: Tsi,
         /// What is wrong with it.
         fault: Misdelivery,
     },
-    /// Packets of a source carry what its application said.
+    /// Packets of a source carry what its application published.
     Framing {
-        /// Of the packet that does not.
+        /// The packet that does not.
         sqn: Seq,
     },
-    /// No packet of a source is longer than it was told.
+    /// No packet of a source is longer than its configuration says.
     Length {
         /// How long it is.
         len: usize,
@@ -48,7 +48,7 @@ pub enum Promise {
         /// What it may send.
         bound: u64,
     },
-    /// NAKs that reach a source are few beside what it sends.
+    /// NAKs that reach a source are few compared with what it sends.
     Naks {
         /// NAKs that came.
         naks: u64,
@@ -57,19 +57,19 @@ pub enum Promise {
     },
     /// A receiver that lost nothing sends nothing.
     Silence {
-        /// Packets that were sent all the same.
+        /// The packets that it sent.
         sent: u64,
     },
     /// A receiver that may get everything gets everything, in bounded time.
     Convergence {
-        /// Sessions that it did not get to the end of.
+        /// Sessions that it did not receive to the end.
         open: u32,
         /// Packets given up.
         lost: u32,
-        /// How long after it was due the last session was at its end, or the world's.
+        /// How long after the due time the last session ended, or the world did.
         late: Duration,
     },
-    /// The end of a source, whatever its cause, is told.
+    /// The end of a source is reported, whatever its cause.
     Ending {
         /// Sessions that began and have no end.
         open: u32,
@@ -81,7 +81,7 @@ pub enum Promise {
         /// Bytes that may be in use.
         bound: u64,
     },
-    /// Time goes on: a machine does not ask to be called again at once without end.
+    /// Time advances: a machine does not ask to be called again at once without end.
     Progress,
 }
 
