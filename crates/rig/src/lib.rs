@@ -1,12 +1,12 @@
-//! A network on one machine, for tests and measurements: a bridge, and nodes on it, each in a network namespace of its own.
+//! A network on one machine, for tests and measurements: a bridge with nodes, each in a network namespace of its own.
 //!
-//! A [`Network`] is made with a number of nodes; [`Node::command`] starts a program on one of them. Links lose packets
-//! ([`Node::lose`]), delay and repeat some ([`Node::disorder`]), as the test says. Without root it makes a user namespace first.
+//! [`Network::new`] makes a network of some nodes; [`Node::command`] starts a program on one of them. A test can make links lose
+//! ([`Node::lose`]), delay and duplicate ([`Node::disorder`]) packets. Without root the network is made in a user namespace.
 //!
-//! Namespaces are nameless and live as long as a process in them whose standard input is a pipe from here. So nothing is left
-//! behind, however this process ends.
+//! Namespaces have no names and live only as long as a process in them whose standard input is a pipe from this process. So nothing
+//! is left behind, however this process ends.
 //!
-//! What a test needs and the system lacks it tells by [`absent`]: a line and a skipped test, or a failure where CI says that nothing
+//! A test reports what the system lacks with [`absent`]: this prints a line and the test is skipped, or it fails in CI, where nothing
 //! may be missing.
 #![forbid(unsafe_code)]
 
@@ -44,10 +44,10 @@ pub enum RigError {
     Command {
         /// What was run.
         what: String,
-        /// What it said.
+        /// Its error output.
         said: String,
     },
-    /// The system's answer.
+    /// An error of a system call.
     System(io::Error),
 }
 
@@ -71,7 +71,7 @@ impl From<io::Error> for RigError {
     }
 }
 
-/// A network for a test; `None` where the system cannot have one, after [`absent`] has said why.
+/// A network for a test; `None` where the system does not allow one, after [`absent`] has reported why.
 ///
 /// # Panics
 /// With `CI=true` on Linux, where it is needed.
@@ -86,17 +86,17 @@ pub fn network(nodes: usize) -> Option<Network> {
     }
 }
 
-/// Tells that a test cannot run because something is missing.
+/// Reports that a test cannot run because something is missing.
 ///
 /// # Panics
-/// With `CI=true` on Linux: there everything is installed.
+/// With `CI=true` on Linux, where everything must be installed.
 pub fn absent(what: &dyn fmt::Display) {
     let needed = std::env::consts::OS == "linux" && std::env::var("CI").as_deref() == Ok("true");
     assert!(!needed, "needed in CI: {what}");
     println!("skipped: {what}");
 }
 
-/// Whether a program can be run; if not, [`absent`] has said so.
+/// Whether a program can be run; if not, [`absent`] has reported it.
 ///
 /// # Panics
 /// As [`absent`].

@@ -1,4 +1,4 @@
-//! What a link does to packets besides carrying them.
+//! Faults of links: loss, delay and duplication, and rate limits.
 
 use std::sync::atomic::Ordering;
 
@@ -6,33 +6,33 @@ use crate::RigError;
 use crate::namespace::Namespace;
 use crate::network::Node;
 
-/// How much a link loses, in thousandths of its UDP and PGM packets: each one for itself, drawn by the kernel.
+/// How much a link loses, in thousandths of its UDP and PGM packets. The kernel draws for each packet independently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loss {
-    /// Of what goes to the node, by multicast.
+    /// Of the multicast packets to the node.
     pub down: u32,
-    /// Of what comes from the node, by unicast as well.
+    /// Of the packets from the node, multicast and unicast.
     pub up: u32,
 }
 
-/// How many of the packets from a node take the slow way, in thousandths.
+/// How many of the packets from a node take the slow path, in thousandths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disorder {
-    /// They come late, behind packets that were sent after them.
+    /// They arrive late, after packets that were sent later.
     pub late: u32,
-    /// They come in time, and once more late.
+    /// They arrive in time, and a second time late.
     pub twice: u32,
 }
 
 impl Node {
-    /// Sets what the node's link loses from now on.
+    /// Sets the loss of the node's link from now on.
     ///
     /// # Errors
     /// The kernel refuses the rule.
     pub fn lose(&self, loss: Loss) -> Result<(), RigError> {
         let (port, number) = (self.port(), self.number());
         let down = rule("meta pkttype { multicast, broadcast }", loss.down, "drop");
-        // A device that merges shows a whole train to its ingress hook, where one loss would take all of it: there packets are dropped before.
+        // The ingress hook of a device that merges sees whole trains, and would drop all of one at once: packets are dropped before.
         let merges = self.merges.load(Ordering::Relaxed);
         let (on_the_way, on_arrival) = if merges { (down, String::new()) } else { (String::new(), down) };
         hook(self.hub(), &format!("way{number}"), "egress", &port, &on_the_way)?;
@@ -40,14 +40,14 @@ impl Node {
         hook(self.hub(), &format!("loss{number}"), "ingress", &port, &rule("", loss.up, "drop"))
     }
 
-    /// Turns merging on or off: the node's device merges datagrams that arrive in a row (GRO), as the driver of nearly every network card
-    /// does, and a veth does not by itself. The link loses nothing from now on.
+    /// Turns merging on or off: with it, the node's device merges consecutive datagrams (GRO), as the driver of nearly every network
+    /// card does and a veth does not by default. Removes the link's loss.
     ///
     /// # Errors
     /// The kernel refuses.
     pub fn merge(&self, is_merging: bool) -> Result<(), RigError> {
         self.lose(Loss::default())?;
-        // A veth takes for a merged one what comes from a device that takes trains of TCP whole.
+        // A veth does not merge what comes from a device with TCP segmentation offload: it takes that to be merged already.
         let (gro, tso) = if is_merging { ("on", "off") } else { ("off", "on") };
         self.namespace().script(&format!("ethtool -K eth0 gro {gro}"))?;
         self.hub().script(&format!("ethtool -K {} tso {tso}", self.port()))?;
@@ -55,20 +55,20 @@ impl Node {
         Ok(())
     }
 
-    /// Lets no more than `rate_kbit`, in kbit/s, through to the node from now on; a queue holds what 20 milliseconds let through.
+    /// Limits the rate to the node to `rate_kbit`, in kbit/s, from now on; a queue holds what passes in 20 milliseconds.
     ///
     /// # Errors
     /// The kernel refuses the rate.
     pub fn limit(&self, rate_kbit: u32) -> Result<(), RigError> {
         let port = self.port();
-        // In bytes: what a millisecond brings, and four packets at least.
+        // In bytes: what passes in a millisecond, and at least four packets.
         let burst = (rate_kbit / 8).max(6000);
         self.hub().script(&format!(
             "tc qdisc replace dev {port} root tbf rate {rate_kbit}kbit burst {burst} latency 20ms"
         ))
     }
 
-    /// Sets how many of the packets from the node are delayed by a few milliseconds from now on, or come twice.
+    /// Sets how many of the packets from the node are delayed by a few milliseconds or duplicated from now on.
     ///
     /// # Errors
     /// The kernel refuses the rules.
@@ -80,7 +80,7 @@ impl Node {
     }
 }
 
-/// A rule for some of the packets of UDP and PGM; none at all for none of them.
+/// A rule for a share of the UDP and PGM packets; empty for none of them.
 fn rule(matches: &str, thousandths: u32, verdict: &str) -> String {
     let some = match thousandths {
         0 => return String::new(),
@@ -90,8 +90,8 @@ fn rule(matches: &str, thousandths: u32, verdict: &str) -> String {
     format!("meta l4proto {{ 17, 113 }} {matches} {some} counter {verdict}")
 }
 
-/// The slow way: a pair of devices with a queue in front of it, and the bridge behind it. The bridge does not learn from what comes
-/// that way, or it would send the answers there.
+/// Makes the slow path: a pair of devices with a queue in front, and the bridge behind it. The bridge must not learn addresses from
+/// packets that come this way, or it would send the answers there.
 pub(crate) fn slow_way(hub: &Namespace) -> Result<(), RigError> {
     hub.script(
         "ip link add slow type veth peer name late
@@ -102,9 +102,9 @@ pub(crate) fn slow_way(hub: &Namespace) -> Result<(), RigError> {
     )
 }
 
-/// Makes the bridge a mere switch: no firewall rules of the IP layer see what it forwards, and nothing reaches the hub's own IP layer.
+/// Makes the bridge a pure switch: no IP firewall rules apply to what it forwards, and nothing reaches the hub's own IP layer.
 pub(crate) fn switch(hub: &Namespace) -> Result<(), RigError> {
-    // The files are there where the kernel can apply such rules: switching that off saves time, and changes nothing else.
+    // The files exist where the kernel can apply such rules to bridges: switching that off only saves time.
     hub.script(
         "for file in /proc/sys/net/bridge/bridge-nf-call-*tables; do
              test ! -w $file || echo 0 > $file || true
@@ -113,7 +113,7 @@ pub(crate) fn switch(hub: &Namespace) -> Result<(), RigError> {
     hook(hub, "up", "ingress", "bridge", "drop")
 }
 
-/// Replaces the rules for what comes in at a device or leaves by it.
+/// Replaces the rules for packets that enter or leave by a device.
 fn hook(
     namespace: &Namespace,
     table: &str,

@@ -1,4 +1,4 @@
-//! A network namespace, held by a process that does nothing else.
+//! A network namespace, kept alive by a process that does nothing else.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -6,24 +6,24 @@ use std::process::{Child, Command, Stdio};
 
 use crate::RigError;
 
-/// A network namespace. Dropping it ends the process that holds it; programs still running in it keep it a little longer.
+/// A network namespace. Dropping it ends the process that keeps it alive; programs still running in it keep it a little longer.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     holder: Child,
     rights: Rights,
 }
 
-/// What the namespaces stand on.
+/// The rights that namespaces are made with.
 #[derive(Clone, Copy, Debug)]
 enum Rights {
     /// This process is root.
     Root,
-    /// A user namespace, in which it is root.
+    /// This process is root in a user namespace.
     User,
 }
 
 impl Namespace {
-    /// The first namespace: with the rights of root, or else with a user namespace around it.
+    /// The first namespace: with root's rights, or else inside a user namespace.
     pub(crate) fn first() -> Result<Self, RigError> {
         if std::env::consts::OS != "linux" {
             return Err(RigError::NotLinux);
@@ -42,7 +42,7 @@ impl Namespace {
         held.map_err(|_| RigError::NoNamespace)
     }
 
-    /// One more namespace, with the rights of this one.
+    /// Another namespace, with the rights of this one.
     pub(crate) fn another(&self) -> Result<Self, RigError> {
         let mut command = match self.rights {
             Rights::Root => Command::new("unshare"),
@@ -56,11 +56,11 @@ impl Namespace {
         Self::hold(command.args(["--net", "cat"]), self.rights)
     }
 
-    /// Starts the process that holds a namespace: it ends with the pipe that it reads from.
+    /// Starts the process that keeps a namespace alive: it ends when the pipe that it reads from is closed.
     fn hold(command: &mut Command, rights: Rights) -> Result<Self, RigError> {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut namespace = Self { holder: command.spawn()?, rights };
-        // What it reads it gives back, once it is where it should be.
+        // It echoes what it reads, once it is inside the namespace.
         let stdin = namespace.holder.stdin.as_mut().expect("it is piped");
         stdin.write_all(b"?")?;
         let stdout = namespace.holder.stdout.as_mut().expect("it is piped");
@@ -68,7 +68,7 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// The process that holds it.
+    /// The process that keeps it alive.
     pub(crate) fn id(&self) -> u32 {
         self.holder.id()
     }
@@ -106,7 +106,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // It may have ended with its pipe.
+        // It may have ended already, when the pipe was closed.
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }

@@ -24,15 +24,15 @@ pub struct Node {
     number: usize,
     namespace: Namespace,
     hub: Arc<Namespace>,
-    /// Whether its device merges datagrams that arrive in a row.
+    /// Whether its device merges consecutive datagrams.
     pub(crate) merges: AtomicBool,
 }
 
 impl Network {
-    /// A bridge that floods multicast, and so many nodes, whose links lose nothing.
+    /// A bridge that floods multicast, with this many nodes, whose links lose nothing.
     ///
     /// # Errors
-    /// The system cannot have one: the error says what is missing.
+    /// The system does not allow one: the error says what is missing.
     ///
     /// # Panics
     /// If there are more than 200 nodes.
@@ -56,7 +56,7 @@ impl Network {
         &self.nodes
     }
 
-    /// A program beside the bridge, for instance one that captures what passes through `bridge`.
+    /// A program in the bridge's namespace, for instance one that captures what passes through `bridge`.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         self.hub.command(program)
     }
@@ -67,7 +67,7 @@ impl Node {
         let (namespace, merges) = (hub.another()?, AtomicBool::new(false));
         let node = Self { number, namespace, hub: Arc::clone(hub), merges };
         let (port, holder) = (node.port(), node.namespace.id());
-        // With that offload a train crosses the bridge as one packet: one loss would take all of it, as no wire does.
+        // With that offload a train crosses the bridge as one packet: one loss would drop all of it, which does not happen on a wire.
         node.hub.script(&format!(
             "ip link add {port} type veth peer name eth0 netns {holder}
              ethtool -K {port} tx-udp-segmentation off
@@ -114,7 +114,7 @@ impl Node {
     /// The counter cannot be read.
     pub fn sent_bytes(&self) -> Result<u64, RigError> {
         let mut command = self.command("cat");
-        // The files of `/sys` are those of the namespace in which it was mounted; these are of whoever reads.
+        // `/sys` shows the namespace in which it was mounted; `/proc/net` that of the process that reads it.
         let output = command.arg("/proc/net/dev").output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().find_map(|line| line.trim_start().strip_prefix("eth0:"));
@@ -125,9 +125,9 @@ impl Node {
     /// Waits until a program on it is a member of a group.
     ///
     /// # Errors
-    /// No program is, for longer than anyone is willing to wait.
+    /// No program has become a member within two minutes.
     pub fn wait_for_member(&self, group: IpAddr) -> Result<(), RigError> {
-        // The kernel shows an address of IPv4 as a number, in the order of the machine's bytes, and one of IPv6 as its bytes.
+        // The kernel shows an IPv4 address as a number in the machine's byte order, and an IPv6 address as its bytes.
         let (file, listed) = match group {
             IpAddr::V4(group) => ("/proc/net/igmp", format!("{:08X}", u32::from_ne_bytes(group.octets()))),
             IpAddr::V6(group) => ("/proc/net/igmp6", format!("{:032x}", group.to_bits())),
@@ -135,16 +135,16 @@ impl Node {
         self.wait_for(&format!("a member of {group}"), file, |text| text.contains(&listed))
     }
 
-    /// Waits until a program on it has a socket of UDP.
+    /// Waits until a program on it has a UDP socket.
     ///
     /// # Errors
-    /// No program has, for longer than anyone is willing to wait.
+    /// No program has one within two minutes.
     pub fn wait_for_socket(&self) -> Result<(), RigError> {
-        // The first line is a head.
+        // The first line is a heading.
         self.wait_for("a socket of UDP", "/proc/net/udp", |text| text.lines().count() > 1)
     }
 
-    /// Waits until a file of the node's namespace says something.
+    /// Waits until the text of a file in the node's namespace satisfies `is_there`.
     fn wait_for(&self, what: &str, file: &str, is_there: impl Fn(&str) -> bool) -> Result<(), RigError> {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {

@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A UDP port that nobody has. It is none of those that the system gives out by itself, so it stays free until it is taken.
+/// A UDP port that is not in use. It is outside the range of ephemeral ports, so it stays free until the test takes it.
 pub fn free_port() -> u16 {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     loop {
-        // Processes that run at once begin at places of their own.
+        // Processes that run at the same time begin at different ports.
         let at = process::id().wrapping_mul(61).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
         let port = FIRST + (at % COUNT) as u16;
         if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
@@ -17,7 +17,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Above what services have, below what Linux (32768) and Windows (49152) give away.
+/// Above the ports of services, below the ephemeral ports of Linux (from 32768) and Windows (from 49152).
 const FIRST: u16 = 10_000;
 const COUNT: u32 = 20_000;
 

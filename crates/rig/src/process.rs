@@ -1,4 +1,4 @@
-//! Programs on nodes, and what comes of them.
+//! Programs on nodes, and their results.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read};
@@ -7,13 +7,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// A program that runs. Dropping it kills it.
+/// A running program. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
     lines: Receiver<String>,
-    /// What was said and taken already.
+    /// The lines of output that were already read.
     said: Vec<String>,
     messages: Option<JoinHandle<String>>,
 }
@@ -30,7 +30,7 @@ pub struct Ended {
 }
 
 impl Process {
-    /// Starts a program. What it says is read all the time, so that it never waits for a reader.
+    /// Starts a program. Its output is read all the time, so that it never blocks on a full pipe.
     ///
     /// # Errors
     /// It cannot be started.
@@ -61,13 +61,13 @@ impl Process {
         &self.name
     }
 
-    /// The system's number for it.
+    /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits for a line of its output that is wanted, and returns it; `None` if it ends, or the time does.
+    /// Waits for a line of its output that is wanted, and returns it; `None` if the program ends or the time is over.
     pub fn line(&mut self, patience: Duration, is_wanted: impl Fn(&str) -> bool) -> Option<String> {
         let end = Instant::now() + patience;
         loop {
@@ -83,7 +83,7 @@ impl Process {
     /// Sends a signal by name, such as `INT` or `STOP`.
     ///
     /// # Errors
-    /// There is no `kill`, or it refuses.
+    /// There is no `kill` program, or it fails.
     pub fn signal(&self, signal: &str) -> io::Result<()> {
         let status = Command::new("kill").args([&format!("-{signal}"), &self.id().to_string()]).status()?;
         if status.success() { Ok(()) } else { Err(io::Error::other("kill refuses")) }
@@ -91,7 +91,7 @@ impl Process {
 
     /// Ends it at once, as `kill -9` does.
     pub fn kill(mut self) -> Ended {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let status = self.child.wait().ok();
         self.ended(status)
@@ -102,10 +102,10 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits for its end; kills it when the time is over, and then it has no exit code.
+    /// Waits for its end; kills it when the time is over, so that it has no exit code.
     pub fn finish(mut self, patience: Duration) -> Ended {
         let end = Instant::now() + patience;
-        // Its output ends with it, or a little before.
+        // Its output may end a little before the process.
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.said.push(line),
@@ -136,14 +136,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended long since.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Ended {
-    /// What it said, for a message about a failure: the last lines of each.
+    /// The last lines of its output and of its errors, for a failure message.
     #[must_use]
     pub fn story(&self) -> String {
         let mut story = format!("exit code {:?}\n", self.code);

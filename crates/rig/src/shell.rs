@@ -1,12 +1,12 @@
-//! Scripts of the shell, and what they start in the background.
+//! Shell scripts, and the processes that they start in the background.
 
 use std::process::Command;
 
 use crate::Node;
 
-/// A script of the shell as root of a network, of mounts and of processes of its own, with the program as its `$0`.
+/// A shell script as root in network, mount and PID namespaces of its own, with the program as its `$0`.
 ///
-/// However it ends, what it has started ends with it; and it ends, at the latest, with the thread that starts it.
+/// However it ends, the processes that it has started end with it; and it ends, at the latest, with the thread that starts it.
 #[must_use]
 pub fn shell(script: &str, program: &str) -> Command {
     let mut command = Command::new(OWNED[0]);
@@ -16,7 +16,7 @@ pub fn shell(script: &str, program: &str) -> Command {
 }
 
 impl Node {
-    /// A script of the shell on this node, which ends as [`shell`] does.
+    /// A shell script on this node, which ends as [`shell`] does.
     #[must_use]
     pub fn shell(&self, script: &str) -> Command {
         let mut command = self.command(OWNED[0]);
@@ -25,5 +25,5 @@ impl Node {
     }
 }
 
-/// The processes of a namespace end with its first one, that one with `unshare`, and `unshare` with the thread whose child it is.
+/// The processes of a PID namespace end with its first process, that one with `unshare`, and `unshare` with its parent thread.
 const OWNED: [&str; 7] = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child"];

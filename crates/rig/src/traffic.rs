@@ -1,6 +1,6 @@
-//! The messages that two programs agree on without telling each other: what the n-th one is follows from n.
+//! Messages that two programs agree on without communicating: the contents of the n-th one follow from n.
 
-/// A plan of messages: sizes in turn, and of every third message several parts.
+/// A plan of messages: their sizes in turn, and every third message in several parts.
 #[derive(Clone, Debug)]
 pub struct Traffic {
     sizes: Vec<usize>,
@@ -8,10 +8,10 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Messages whose parts have these sizes in turn; of one part each unless `parts`.
+    /// Messages whose parts have these sizes in turn; all of one part unless `parts` is set.
     ///
     /// # Panics
-    /// Without a size.
+    /// When there are no sizes.
     #[must_use]
     pub fn new(sizes: &[usize], parts: bool) -> Self {
         assert!(!sizes.is_empty(), "a plan has sizes");
@@ -26,7 +26,7 @@ impl Traffic {
         (0..parts).map(|part| Self::bytes(number * 7 + part * 13, len(part))).collect()
     }
 
-    /// Bytes that go up from a first one: whatever is shifted, repeated or left out in them is noticed.
+    /// Ascending bytes from a first one, so that any shift, repetition or omission is noticed.
     #[must_use]
     pub fn bytes(first: usize, len: usize) -> Vec<u8> {
         (0..len).map(|index| ((first + index) % 251) as u8).collect()

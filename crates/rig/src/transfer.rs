@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{Node, Process};
 
-/// A program of Campanile, and a new folder in which its receivers have folders of their own. Dropping it removes the folder.
+/// A `campanile` program, and a new folder in which its receivers have folders of their own. Dropping it removes the folder.
 #[derive(Debug)]
 pub struct Transfer {
     program: PathBuf,
@@ -17,10 +17,10 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// Makes a file of so many bytes in the folder, drawn from a seed: no two parts of it are alike.
+    /// Makes a file of this many pseudo-random bytes in the folder.
     ///
     /// # Errors
-    /// It cannot be written there.
+    /// The file cannot be written.
     pub fn new(program: &Path, bytes: usize, seed: u64) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("file");
@@ -31,7 +31,7 @@ impl Transfer {
         Ok(Self { program: program.to_owned(), folder, file })
     }
 
-    /// The file that is sent.
+    /// The file to send.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
@@ -66,10 +66,10 @@ impl Transfer {
         Process::start(&format!("receiver {}", node.number()), &mut command)
     }
 
-    /// Whether a node has the file under its name; what it has there is compared byte by byte.
+    /// Whether a node has received the file, compared byte by byte.
     ///
     /// # Errors
-    /// A file has that name and is another.
+    /// There is a file of that name with other contents.
     pub fn has_file(&self, node: &Node) -> Result<bool, WrongFile> {
         match fs::read(self.folder_of(node).join("file")) {
             Err(_) => Ok(false),
@@ -79,11 +79,11 @@ impl Transfer {
     }
 }
 
-/// A receiver took a wrong file for the right one.
+/// A receiver accepted a wrong file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongFile;
 
-/// The next number that follows from a state: SplitMix64 by Steele, Lea and Flood.
+/// Advances the state and returns the next number: SplitMix64 by Steele, Lea and Flood.
 pub fn draw(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut word = *state;

@@ -1,12 +1,12 @@
-//! A publisher or a subscriber of the library, for the tests with programs of others on the other end.
+//! A publisher or a subscriber of the library, for the tests with other projects' programs on the other end.
 //!
 //! ```text
-//! probe publish COUNT SIZES single|multi [NAME=VALUE...]      publishes the messages of the plan, then waits for its end
-//! probe subscribe COUNT SIZES single|multi [NAME=VALUE...]    says of each message whether it is the plan's next one
+//! probe publish COUNT SIZES single|multi [NAME=VALUE...]      publishes the messages of the plan, then ends its session
+//! probe subscribe COUNT SIZES single|multi [NAME=VALUE...]    says for each message whether it is the plan's next one
 //! ```
 //!
-//! NAME and VALUE are options of the library. A subscriber keeps its sources apart: each has a plan of its own. It goes on until
-//! somebody ends it.
+//! NAME and VALUE are options of the library. A subscriber treats its sources separately: each has a plan of its own. It runs until
+//! it is ended.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
@@ -45,7 +45,7 @@ fn say(text: &str) -> io::Result<()> {
 fn publish(count: usize, plan: &Traffic, options: &Options) -> Result<(), Box<dyn Error>> {
     let publisher = Publisher::start(options)?;
     say(&format!("ready {}", publisher.tsi()))?;
-    // Receivers of others begin with the first packet that they hear, and this is not about what is lost before it.
+    // Other projects' receivers begin with the first packet that they hear; losses before that are not the subject here.
     while publisher.counts().of(Counter::SpmsSent) < 6 {
         publisher.next(Duration::from_millis(5));
     }
@@ -70,19 +70,19 @@ fn publish(count: usize, plan: &Traffic, options: &Options) -> Result<(), Box<dy
     Err("the publisher ended without a word".into())
 }
 
-/// What has come of one source.
+/// What has arrived from one source.
 #[derive(Default)]
 struct Source {
-    /// The number of the next message.
+    /// The number of the next expected message.
     next: usize,
-    /// Parts of the message that is coming.
+    /// The parts of an incomplete message.
     parts: Vec<Vec<u8>>,
-    /// Bytes of a stream.
+    /// Bytes of a stream that are not checked yet.
     stream: Vec<u8>,
 }
 
 impl Source {
-    /// Compares what is whole with the plan.
+    /// Compares complete messages with the plan.
     fn judge(&mut self, plan: &Traffic, tsi: Tsi) -> io::Result<()> {
         let is_right = self.parts == plan.message(self.next);
         say(&format!("{} {} of {tsi}", if is_right { "right" } else { "wrong" }, self.next))?;
