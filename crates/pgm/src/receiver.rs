@@ -10,6 +10,7 @@ mod block;
 mod blocks;
 mod bulk;
 mod config;
+mod credit;
 mod decode;
 mod delivered;
 mod event;
@@ -67,7 +68,8 @@ use crate::{Framing, Instant, Seq, Tsi};
 ///
 /// Nothing here is authenticated. A packet counts for a session when it bears its identifier and comes from the session's address: the
 /// first one that showed a run of packets, and until then the first one heard. Packets far ahead of all others are believed once
-/// several agree. An attacker who can forge addresses and guess where a session stands, or forges a whole session before the true one begins,
+/// several agree. Whoever is heard once is asked for little, and whoever does not answer ever less: a forged packet brings about no flood of
+/// NAKs. An attacker who can forge addresses and guess where a session stands, or forges a whole session before the true one begins,
 /// can still do harm.
 ///
 /// # Bounds

@@ -115,6 +115,13 @@ fn who_hears_of_a_source_once_need_not_know_its_session() {
     run(323862..323863);
 }
 
+/// Among what a forger sends is the SPM of a session that nobody knows, with a wide window.
+#[test]
+fn a_forged_spm_does_not_set_all_receivers_asking() {
+    let summary = pgm::run(&Options::draw(200252), None).expect("every promise is kept");
+    assert!(summary.upstream < 2_000, "{} packets from receivers", summary.upstream);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

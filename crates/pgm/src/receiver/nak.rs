@@ -333,6 +333,7 @@ impl Peer {
         let Some(block) = self.window.block_mut(key).filter(|block| block.lacking() > 0) else { return };
         let lacking = asked_for(block.lacking(), block.size(), block_len);
         shared.stats.ncfs += 1;
+        self.credit.confirmed();
         if block.repair.is_idle() {
             // Another receiver knows of the loss before we do.
             if !may_begin || asked < lacking {
@@ -373,6 +374,7 @@ impl Peer {
             was_repaired: repair.retries.data > 0,
         };
         shared.stats.ncfs += 1;
+        self.credit.confirmed();
         shared.stats.naks_suppressed += u64::from(repair.backoff & bit != 0);
         let retries = repair.retries.unanswered_naks();
         let nak_at = if repair.wait_ncf.packets() & bit != 0 { repair.retries.nak_at.take() } else { None };
@@ -460,6 +462,7 @@ impl Peer {
         }
         self.due.drain(..done);
         let sqns = NakList::new(&sqns[..count])?;
+        self.credit.asked(now, self.intervals.confirmation_ns(0));
         shared.stats.naks += 1;
         shared.stats.nak_sqns += count as u64;
         let request = Request { sqns, parity: self.by_group(), source: self.source, group: self.group };

@@ -8,6 +8,7 @@ use super::bits::runs;
 use super::block::Block;
 use super::bulk::Bulk;
 use super::config::{Consumer, JoinWish};
+use super::credit::Credit;
 use super::event::EndCause;
 use super::flow::Flow;
 use super::heard::Heard;
@@ -68,6 +69,8 @@ pub(super) struct Peer {
     pub(super) active: Vec<u64>,
     /// The keys of those of which a NAK is due now.
     pub(super) due: Vec<u64>,
+    /// How much may be asked for.
+    pub(super) credit: Credit,
     pub(super) spm_request: SpmRequest,
     /// Confirmations heard recently.
     pub(super) heard: Heard,
@@ -168,6 +171,7 @@ impl Peer {
             timers,
             active: Vec::new(),
             due: Vec::new(),
+            credit: Credit::default(),
             spm_request: SpmRequest::default(),
             heard: Heard::default(),
             waits_for_room: false,
@@ -198,7 +202,7 @@ impl Peer {
             return;
         }
         let WindowState::Known(edges) = spm.window else {
-            self.path = Some(spm.path);
+            self.take_path(spm.path);
             return;
         };
         let lead = self.window.position(edges.lead());
@@ -211,7 +215,7 @@ impl Peer {
         }
         shared.stats.spms += 1;
         self.heard_from(now);
-        self.path = Some(spm.path);
+        self.take_path(spm.path);
         (self.group, self.interface) = (path.to, path.interface);
         self.spm_answered();
         if let Some(interval) = spm.options.backoff_interval.filter(|interval| interval.poll_sqn == Seq(0)) {
@@ -247,8 +251,15 @@ impl Peer {
         self.detect(now, shared);
     }
 
+    fn take_path(&mut self, path: IpAddr) {
+        if self.path.replace(path).is_some_and(|before| before != path) {
+            self.credit.moved();
+        }
+    }
+
     pub(super) fn heard_from(&mut self, now: Instant) {
         self.last_heard = now;
+        self.credit.heard();
         self.packets_heard = self.packets_heard.saturating_add(1);
         self.stranger_packets = 0;
     }

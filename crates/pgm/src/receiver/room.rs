@@ -9,7 +9,6 @@ use super::repair::Repair;
 use super::retries::Retries;
 use super::shared::{Pool, Shared};
 use crate::Instant;
-use crate::wire::NakList;
 
 /// How much of a source is in memory.
 #[derive(Debug, Default)]
@@ -127,11 +126,16 @@ impl Peer {
         }
     }
 
-    /// How many sequence numbers a NAK may bear now: while there is no room none, but for one now and then that keeps the source from
-    /// ending its linger.
+    /// How many sequence numbers a NAK may bear now: what the source has credit for. While there is no room none, but for one now and
+    /// then that keeps the source from ending its linger.
     pub(super) fn nak_limit(&mut self, now: Instant) -> usize {
+        let limit = self.credit.limit(now);
+        if limit == 0 {
+            self.timers.set_by(Timer::Repair, self.credit.next_at());
+            return 0;
+        }
         match self.shortage {
-            None => NakList::MAX,
+            None => limit,
             Some(since) if now < since + SHORTAGE_ROUND => 0,
             Some(_) => {
                 self.shortage = Some(now);
@@ -141,9 +145,13 @@ impl Peer {
         }
     }
 
-    /// When the next NAK may leave in spite of a shortage, if that is to be waited for.
+    /// When the next NAK may leave in spite of a shortage, or of the source's silence, if that is to be waited for.
     pub(super) fn held_back_until(&self, now: Instant) -> Option<Instant> {
-        let until = self.shortage? + SHORTAGE_ROUND;
+        let until = match self.shortage {
+            Some(since) => since + SHORTAGE_ROUND,
+            None if self.credit.limit(now) == 0 => self.credit.next_at(),
+            None => return None,
+        };
         (until > now && !self.due.is_empty()).then_some(until)
     }
 

@@ -47,14 +47,17 @@ fn what_is_there_already_is_not_asked_for() {
     assert_eq!(backwards, Err(CommandError::Range));
 }
 
-/// Who finds a session with 200 packets sent, and how many of them it has asked for after 15 ms.
+/// Who finds a session with 200 packets sent, and how many of them it has asked for after 15 ms, when its first NAK has been confirmed.
 fn late(front: Duration, has: impl FnOnce(&mut ReceiverRig)) -> (ReceiverRig, u64) {
     let mut rig = ReceiverRig::new(ReceiverConfig { front, ..config() });
     for _ in 0..2 {
         rig.spm_with(0, 199, SpmOptions { join: Some(Seq(0)), ..SpmOptions::default() });
     }
     has(&mut rig);
-    rig.run_ms(15);
+    let first = &rig.run_ms(13)[0].text;
+    let sqn = first.trim_start_matches("NAK ").split([',', ' ']).next().unwrap().parse().unwrap();
+    rig.ncf(&[sqn]);
+    rig.run_ms(2);
     let asked = rig.receiver.stats().nak_sqns;
     (rig, asked)
 }

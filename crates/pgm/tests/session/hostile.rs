@@ -2,11 +2,14 @@
 
 use std::net::IpAddr;
 
-use campanile_pgm::wire::{Body, Data, DataHead, DataKind, Nak, ParityPrm, SpmOptions};
+use campanile_pgm::receiver::{Consumer, ReceiverConfig};
+use campanile_pgm::wire::{
+    Body, Data, DataHead, DataKind, Nak, Ncf, Packet, ParityPrm, Spm, SpmOptions, Window, WindowState,
+};
 use campanile_pgm::{Gsi, Seq, Tsi};
 
-use crate::rig::{ReceiverRig, apdus, request};
-use crate::world::Told;
+use crate::rig::{ReceiverRig, Sent, apdus, request};
+use crate::world::{Told, endpoint};
 
 #[test]
 fn a_window_far_behind_does_not_reach_around_the_circle() {
@@ -73,4 +76,82 @@ fn who_speaks_seldom_is_heard_among_hundreds_who_speak_once() {
     assert_eq!(rig.told(), [Told::Start(0)]);
     rig.odata(0, b"0");
     assert_eq!(rig.told(), [Told::Message(b"0".to_vec())]);
+}
+
+/// An SPM that sends NAKs for a hundred thousand packets to a victim.
+fn spm_at_victim(sqn: u32, parity: Option<ParityPrm>) -> Spm {
+    let window = WindowState::Known(Window::new(Seq(0), Seq(100_000)).unwrap());
+    let options = SpmOptions { join: Some(Seq(0)), parity, ..SpmOptions::default() };
+    Spm { sqn: Seq(sqn), window, path: IpAddr::from([10, 0, 0, 66]), options }
+}
+
+fn bytes_of(sent: &[Sent]) -> usize {
+    sent.iter().map(|sent| sent.transmit.len).sum()
+}
+
+#[test]
+fn a_forged_spm_brings_few_naks() {
+    for (consumer, parity) in [
+        (apdus().consumer, None),
+        (apdus().consumer, ParityPrm::new(2, false, true).ok()),
+        (Consumer::Bulk, None),
+        (Consumer::Bulk, ParityPrm::new(2, false, true).ok()),
+    ] {
+        let mut rig = ReceiverRig::new(ReceiverConfig { consumer, ..apdus() });
+        let spm = spm_at_victim(1, parity);
+        rig.hear(Body::Spm(spm));
+        let sent = rig.run_ms(1_000);
+        assert!(!sent.is_empty() && bytes_of(&sent) < 16 * spm.wire_len(), "{} NAKs in a second", sent.len());
+        let sent = rig.run_ms(60_000);
+        assert!(bytes_of(&sent) < 16 * spm.wire_len(), "{} NAKs until it has expired", sent.len());
+    }
+}
+
+/// Hears a forged packet; how long it is.
+fn hear(rig: &mut ReceiverRig, body: Body<'_>) -> usize {
+    rig.hear(body);
+    Packet { session: endpoint().session, body }.wire_len()
+}
+
+#[test]
+fn a_forger_who_goes_on_gets_a_few_times_his_bytes() {
+    let spm: fn(&mut ReceiverRig, u32) -> usize = |rig, nth| hear(rig, Body::Spm(spm_at_victim(nth, None)));
+    let data = |rig: &mut ReceiverRig, nth| {
+        let head = DataHead::new(DataKind::Original, Seq(100_000 + nth), Seq(0));
+        hear(rig, Body::Data(Data { head, payload: b"" }))
+    };
+    // As many as may be asked for lie before the lead, and each block of 64 is asked for by itself.
+    let ncf = |rig: &mut ReceiverRig, nth| {
+        let sqn = Seq(100_001 - 16_384 + 64 * (nth % 64));
+        hear(rig, Body::Ncf(Ncf::new(request(&[sqn], false))))
+    };
+    for (forge, most) in [(spm, 8), (data, 16), (ncf, 40)] {
+        let mut rig = ReceiverRig::new(apdus());
+        let (mut heard, mut sent) = (spm(&mut rig, 0), 0);
+        for nth in 1..600 {
+            heard += forge(&mut rig, nth);
+            sent += bytes_of(&rig.run_ms(100));
+        }
+        assert!(sent < most * heard, "{sent} bytes for {heard}, more than {most} times as many");
+    }
+}
+
+#[test]
+fn a_forged_address_for_naks_gets_few_of_them() {
+    let mut rig = ReceiverRig::synchronised(apdus());
+    rig.odata(0, b"");
+    let spm =
+        Spm { window: WindowState::Known(Window::new(Seq(0), Seq(0)).unwrap()), ..spm_at_victim(1000, None) };
+    rig.hear(Body::Spm(spm));
+    let mut sent = Vec::new();
+    // Every other packet is lost, and nobody confirms that it is asked for.
+    for nth in 1..1_000 {
+        rig.odata(2 * nth, b"");
+        sent.extend(rig.run_ms(10));
+    }
+    assert!((5..15).contains(&sent.len()), "{} NAKs in ten seconds", sent.len());
+    assert!(bytes_of(&sent) < 16 * spm.wire_len(), "{} bytes", bytes_of(&sent));
+    rig.ncf(&[1]);
+    let naks = rig.run_ms(300);
+    assert!(naks.iter().any(|nak| nak.text.contains("63 in all")), "it was the source's: {naks:?}");
 }

@@ -174,7 +174,7 @@ fn what_nobody_repairs_is_lost_in_the_end() {
 fn a_silent_source_is_not_given_up_for_what_it_does_not_answer() {
     let nak = NakConfig { ncf_retries: 3, ..NakConfig::default() };
     let mut rig = ReceiverRig::lacking_one(with_nak(nak));
-    let naks = rig.run_ms(10_000);
+    let naks = rig.run_ms(40_000);
     assert!(naks.len() > 10 && rig.told().is_empty(), "{} NAKs", naks.len());
     rig.data(DataKind::Repair, 1, 0, b"1");
     assert_eq!(rig.told(), [message("1"), message("2")]);
