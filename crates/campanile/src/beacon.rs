@@ -1,7 +1,7 @@
 //! Plain multicast: a beacon that sends numbered datagrams to a group, and a listener that reports what it hears and what was lost.
 //!
-//! Nothing is repaired and nothing is answered: this is what a network does with multicast when nobody helps. Both run on the
-//! thread that opened them, one datagram at a time:
+//! Nothing is repaired and nothing is answered: this shows what a network itself does with multicast. Both run on the thread that
+//! opened them, one datagram at a time:
 //!
 //! ```no_run
 //! use campanile::beacon::{Listener, ListenerConfig};

@@ -167,7 +167,7 @@ impl EchoServer {
         self.workers.stopper().stop();
     }
 
-    /// Waits until the server has ended, at most for `timeout`; tells whether it has.
+    /// Waits until the server has ended, at most for `timeout`; returns whether it has.
     pub fn wait(&mut self, timeout: Duration) -> bool {
         self.workers.wait(timeout)
     }

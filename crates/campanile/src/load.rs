@@ -192,7 +192,7 @@ impl Load {
         self.workers.stopper().clone()
     }
 
-    /// Waits until the load has ended, at most for `timeout`; tells whether it has.
+    /// Waits until the load has ended, at most for `timeout`; returns whether it has.
     pub fn wait(&mut self, timeout: Duration) -> bool {
         self.workers.wait(timeout)
     }

@@ -114,7 +114,7 @@ impl Workers {
         &self.stopper
     }
 
-    /// Waits until all workers have ended, at most for `timeout`; tells whether they have.
+    /// Waits until all workers have ended, at most for `timeout`; returns whether they have.
     pub(crate) fn wait(&mut self, timeout: Duration) -> bool {
         let until = Instant::now().checked_add(timeout);
         while self.running > 0 {

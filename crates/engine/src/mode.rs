@@ -35,7 +35,7 @@ mod tests {
         }
         set(file, 0o444).expect("it is ours");
         assert!(file.metadata().expect("it is open").permissions().readonly());
-        // So that every system lets it go.
+        // So that every system lets the file be removed.
         set(file, 0o644).expect("it is ours");
     }
 }

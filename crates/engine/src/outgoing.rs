@@ -83,7 +83,7 @@ impl Outgoing {
         Piece { start: self.sent, len, segmented: len > stride }
     }
 
-    /// Counts a piece as taken by the kernel and tells whether the train is done.
+    /// Counts a piece as taken by the kernel and returns whether the train is done.
     pub(crate) fn advance(&mut self, piece: Piece) -> bool {
         self.sent += piece.len;
         self.sent >= self.transmit.len

@@ -23,8 +23,7 @@ impl Buffer {
     /// The token for a buffer that the kernel has given back.
     ///
     /// # Safety
-    /// `index` came from [`Buffer::into_index`], and whoever got it (the kernel) has finished with the buffer; no other token
-    /// for it exists.
+    /// `index` came from [`Buffer::into_index`], the kernel has finished with the buffer, and no other token for it exists.
     pub(crate) unsafe fn from_index(index: u32) -> Self {
         Self(index)
     }

@@ -114,7 +114,7 @@ mod tests {
             (matrix, sources, rows, stride) in
                 (1..=MAX_SOURCES, 1..20_usize, 1..300_usize).prop_flat_map(product_of)
         ) {
-            // Without room behind the last byte: whoever reads beyond it is seen by a sanitizer.
+            // Without room after the last byte, so that a sanitizer notices a read beyond it.
             let sources: Vec<Box<[u8]>> = sources.into_iter().map(Vec::into_boxed_slice).collect();
             let sources: Vec<&[u8]> = sources.iter().map(|source| &source[..]).collect();
             compare(&matrix, &sources, rows, stride);

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::gf::mul;
 
-    /// Deterministic bytes without a pattern that the kernels could hide behind.
+    /// Deterministic bytes without a pattern that could hide a kernel's mistake.
     fn noise(len: usize, seed: u32) -> Vec<u8> {
         let step = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
         std::iter::successors(Some(seed), step).skip(1).map(|state| (state >> 24) as u8).take(len).collect()

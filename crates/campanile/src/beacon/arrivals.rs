@@ -93,7 +93,7 @@ mod tests {
     }
 
     proptest! {
-        /// Within 64 numbers of the greatest, the counts are those of a set.
+        /// Within 64 numbers of the greatest, the counts agree with those of a set.
         #[test]
         fn counts_are_those_of_a_set(numbers in prop::collection::vec(100..150_u64, 1..200)) {
             let mut arrivals = Arrivals::new(100);

@@ -22,7 +22,7 @@ impl Head {
     /// Bytes of a head, and so of the smallest datagram.
     pub const LEN: usize = 32;
 
-    /// Reads the head of a datagram, and the payload behind it; `None` if a beacon did not make it.
+    /// Reads the head of a datagram, and the payload after it; `None` if no beacon made it.
     #[must_use]
     pub fn read(datagram: &[u8]) -> Option<(Self, &[u8])> {
         let rest = datagram.strip_prefix(&MAGIC)?;

@@ -213,7 +213,7 @@ fn a_new_section_forgets_the_interfaces_of_the_last() {
     assert!(matches!(error, Some(CaptureError::Corrupt(Corruption::Interface))), "{error:?}");
 }
 
-/// A frame's IP packet behind each of the link layers.
+/// A frame's IP packet after a header of each link layer.
 #[test]
 fn link_layers_are_looked_through() {
     let (frames_of, _) = frames(&captured("zmq_repair"));
@@ -320,7 +320,7 @@ fn a_train_is_cut_as_its_receivers_hear_it() {
     let mut sieve = Sieve::new(&[]);
     let judged: Vec<_> = datagram(&train).train().map(|datagram| sieve.judge(&datagram)).collect();
     assert!(matches!(judged[..], [Some(Ok(_)), Some(Ok(_)), Some(Err(_))]), "{judged:?}");
-    // What follows is of no session, or of another: that is no train.
+    // What follows belongs to no session or to another one, so this is not a train.
     let longer = [data, &[0; 20]].concat();
     let mut others = data.repeat(2);
     others[data.len() + 9] ^= 1;

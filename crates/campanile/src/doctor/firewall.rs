@@ -211,7 +211,7 @@ mod tests {
     use super::super::tree::Planted;
     use super::*;
 
-    /// What is found of port 5000 with these rules, of which some are for another chain.
+    /// The findings about port 5000 with these rules, some of which are in another chain.
     fn all(way: &str, policy: &str, rules: &str, to: Option<&str>, interface: Option<&str>) -> Vec<Finding> {
         let listing = format!(
             "table inet own {{\n chain way {{\n  type filter hook {way} priority filter; policy {policy};\n{rules}\n }}\n \
@@ -316,7 +316,7 @@ mod tests {
         );
     }
 
-    /// As those programs make them that people have make their rules.
+    /// Rules as firewall front ends generate them.
     #[test]
     fn an_open_port_is_seen_behind_zones_and_returns() {
         let zones = "ct state { established, related } accept\nct status dnat accept\niifname \"lo\" accept\nct state invalid drop\n\

@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(guard.admit(&same_head, Instant::from_ns(8 * SECOND)), Ok(()), "a second later");
     }
 
-    /// Beyond its first second a source that counts upwards takes the short way; what comes back does not.
+    /// After its first second a source that counts upwards is answered without a look into the table; what comes back is not.
     #[test]
     fn a_source_of_long_standing_is_not_answered_twice_either() {
         let mut guard = guard();

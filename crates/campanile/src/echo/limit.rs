@@ -132,7 +132,7 @@ mod tests {
     }
 
     proptest! {
-        /// Over any span a bucket gives at most what the span brings, and one bucket more.
+        /// In any span of time a bucket gives at most the tokens of that span, plus one full bucket.
         #[test]
         fn the_rate_holds_over_any_span(
             offers in prop::collection::vec((1..50_usize, 0..SECOND_NS / 20), 1..300),

@@ -98,7 +98,7 @@ mod tests {
         Asked { socket, path, nonce: 3, cookie }
     }
 
-    /// Only an engine gives ids of sockets.
+    /// Only an engine makes socket ids.
     fn socket() -> SocketId {
         let bind = "127.0.0.1:0".parse().expect("a literal address");
         let socket = campanile_engine::udp::bind(&campanile_engine::udp::UdpConfig::new(bind)).expect("free");

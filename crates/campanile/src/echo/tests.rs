@@ -10,7 +10,7 @@ use crate::packet::Header;
 
 /// No answer takes this long, however slow the machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long a server surely knows its replies (`replies.rs`).
+/// How long a server certainly remembers its replies (`replies.rs`).
 const KNOWN: Duration = Duration::from_millis(900);
 
 fn one_core() -> Vec<usize> {
@@ -133,7 +133,7 @@ fn a_foreign_address_is_named() {
     assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
 }
 
-/// What a socket dropped before anybody read from it shows, though no packet comes after it that says so.
+/// Drops before the first read from a socket are counted, even if no later packet reports them.
 #[test]
 fn drops_are_counted_before_the_next_packet() {
     for shard in [Shard::Cpu, Shard::None] {
@@ -159,8 +159,8 @@ fn drops_are_counted_before_the_next_packet() {
     }
 }
 
-/// Forged packets, without the privilege that forging takes: whoever holds a server's port before the server does can speak for
-/// it. They wait in the sockets of the other server, whose workers start last.
+/// Forged packets, without the privilege for forging: a socket that has a server's port before the server can send in its name. The
+/// packets wait in the sockets of the other server, whose workers start last.
 #[test]
 fn two_servers_set_on_each_other_come_to_rest() {
     for count in [1, 100] {
@@ -175,11 +175,11 @@ fn two_servers_set_on_each_other_come_to_rest() {
         let second = EchoServer::start(&EchoConfig { port: second_port, ..loopback() }).expect("it starts");
         let first = waiting.start().expect("it starts");
 
-        // The first answers the second, the second answers the first, the first knows them all. Where this system stands still,
-        // some of them are forgotten meanwhile, and go on until they are known.
+        // The first answers the second, the second answers the first, and then the first remembers them all. If this system is held up,
+        // some are forgotten meanwhile, and circle until they are remembered.
         settle(&[&first, &second], Cause::Repeated, count);
         let is_prompt = start.elapsed() < KNOWN;
-        // What these ask stands behind anything that is still on its way.
+        // These asks queue after anything that is still on its way.
         assert_eq!(ask(&client(&first), &packet(count)), packet(count));
         assert_eq!(ask(&client(&second), &packet(count)), packet(count));
         assert_eq!(ask(&client(&first), &packet(count)), packet(count));

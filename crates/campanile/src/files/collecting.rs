@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn it_can_be_given_up() {
         let scratch = Scratch::new();
-        // So long that nobody waits for its hash, and without a byte on the disk.
+        // A sparse file, too long to wait for its hash.
         let path = scratch.file("long", b"");
         let file = std::fs::OpenOptions::new().write(true).open(&path).expect("it is there");
         if file.set_len(1 << 42).is_err() {

@@ -209,7 +209,7 @@ mod tests {
             Finisher::start(Arc::clone(&self.inbox), Arc::default()).expect("there are threads")
         }
 
-        /// A partial of these bytes, the first of them hashed, of a file that must have others.
+        /// A partial of these bytes, of which the first were hashed, for a file that should have others.
         fn filled(&self, bytes: &[u8], hashed: usize, of: &[u8]) -> Job {
             let entry = entry("file", of);
             let paths = self.inbox.partial(&entry.digest, 1);
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn who_is_given_up_leaves_work_undone() {
         let fixture = Fixture::new();
-        // So long that nobody waits for its hash, and without a byte on the disk.
+        // A sparse file, too long to wait for its hash.
         let path = fixture.scratch.file("in/long", b"");
         let file = std::fs::OpenOptions::new().write(true).open(path).expect("it is there");
         if file.set_len(1 << 42).is_err() {
@@ -307,7 +307,7 @@ mod tests {
             std::thread::yield_now();
         }
         drop(finisher);
-        // The directory is nobody's any more.
+        // The directory is no longer locked.
         assert_eq!(Arc::strong_count(&fixture.inbox), 1);
     }
 }

@@ -271,7 +271,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every byte of the row comes from one place, and every byte of a content has its place.
+        /// Every byte of the session comes from one place, and every byte of a content is in the session.
         #[test]
         fn pieces_make_the_row(
             files in prop::collection::vec((0_u64..60, 0_u8..3), 1..8),
@@ -303,7 +303,7 @@ mod tests {
     const HEAD: u8 = 0xf0;
     const PAD: u8 = 0xff;
 
-    /// What stands at a byte, the slow way.
+    /// The origin of a byte, computed the slow way.
     fn mark(layout: &Layout, at: u64) -> u8 {
         if at < layout.head_len {
             return HEAD;

@@ -216,7 +216,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever passes is below the directory, and only there.
+        /// Every accepted name is below the directory.
         #[test]
         fn a_name_stays_below(text in "(\\.|/|\\\\|:|[a-z ]|\\PC|[\u{0}-\u{20}]|com|nul){0,12}") {
             if let Ok(name) = FileName::parse(&text) {

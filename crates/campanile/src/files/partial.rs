@@ -309,7 +309,7 @@ mod tests {
         write(&mut partial, 1..3);
         partial.save().expect("there is room");
         write(&mut partial, 5..6);
-        // As a process that is killed: written, not marked.
+        // As if the process were killed: written, but not marked.
         drop(partial);
         assert!(fixture.paths.exist());
         let mut partial = fixture.open();

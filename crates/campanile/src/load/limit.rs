@@ -191,7 +191,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// One worker, 1000 packets in a second, of which the server saw `received` and `kernel` found its buffer full.
+    /// One worker, 1000 packets in a second; the server received `received` of them, and `kernel` found its buffer full.
     fn report(pace: Pace, received: u64, kernel: u64, cpu_ns: u64) -> LoadReport {
         let target = "192.0.2.1:5000".parse().expect("a literal address");
         let config = LoadConfig { cores: vec![0], pace, ..LoadConfig::new(target) };
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(Limit::find(&waiting), Limit::WayOut { dropped: 0, waits: 40 });
     }
 
-    /// 32 in flight for a second: two packets that are waited for so long are less than a tenth of that, four are more.
+    /// 32 in flight for a second: two packets that are waited for that long hold less than a tenth of the window, four hold more.
     #[test]
     fn in_a_closed_loop_each_loss_holds_a_place() {
         let mut report = report(Pace::Window(8), 1000, 0, 1);

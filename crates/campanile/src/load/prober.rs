@@ -171,7 +171,7 @@ mod tests {
     use crate::cores;
     use crate::echo::{EchoConfig, EchoServer};
 
-    /// What no answer and no work takes, however slow the machine.
+    /// Longer than any answer or work takes, however slow the machine.
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]

@@ -145,7 +145,7 @@ fn an_empty_port_ends_the_run_at_once() {
         ..gentle(address)
     };
     let mut load = Load::start(&config).expect("it starts");
-    // Where the system reports it, that comes long before so many have been waited for in vain.
+    // If the system reports it, that comes long before this many have timed out.
     while !load.wait(Duration::from_millis(10)) && load.progress().lost < 10 * 8 {}
     let by_itself = load.wait(Duration::ZERO);
     load.stopper().stop();
@@ -209,10 +209,10 @@ fn more_room_than_transmit_memory_is_used_too() {
     assert_eq!(report.sent.packets, report.received.packets + report.lost);
 }
 
-/// An open loop sends what was asked for, whatever comes back and however late this system lets it.
+/// An open loop sends what was asked for, whatever comes back and however late this system runs it.
 #[test]
 fn an_open_loop_is_paced_by_the_clock() {
-    // The server has room for all of it, should it not get to answer before the end.
+    // The server has room for all of it, in case it cannot answer before the end.
     for (rate, train, answers) in [(500, 1, 1), (800, 8, 1), (500, 1, 0)] {
         let (address, thread) =
             classic(move |index, packet| (answers.max(usize::from(index == 0)), packet.to_vec()));
@@ -232,12 +232,12 @@ fn an_open_loop_is_paced_by_the_clock() {
     }
 }
 
-/// Something else took this system for so long that the client gave up what was due, and says so.
+/// Whether this system was held up for so long that the client gave up what was due, and reported that.
 fn is_behind(report: &LoadReport) -> bool {
     report.spoiled.iter().any(|reason| matches!(reason, Spoiled::Rate { .. }))
 }
 
-/// The server stops for a while; what was due meanwhile was sent, and its wait is seen.
+/// The server stops for a while; packets due meanwhile are sent, and their wait is measured.
 #[test]
 fn an_open_loop_does_not_wait_for_the_server() {
     let pause = Duration::from_millis(150);
@@ -289,7 +289,7 @@ fn the_warm_up_is_not_measured() {
     }
 }
 
-/// As a client that nothing lets work while it should measure.
+/// A client that is held up for the whole measurement.
 #[test]
 fn a_measurement_that_is_over_at_once_sends_all_the_same() {
     let server = server();
@@ -373,7 +373,7 @@ fn replies_out_of_order_are_counted_by_distance() {
     let report = run(&config).expect("the server answers");
     end(address, thread);
     let Reordered { replies, distance_max, by_distance } = report.reordered;
-    // The fourth of every eight comes when the seventh was heard: 15 times, if nothing kept the client from its work.
+    // The fourth of every eight comes after the seventh: 15 times, if nothing held the client up.
     let late = (report.sent.packets + 1) / 8;
     assert!(late == 15 || is_behind(&report), "{report:?}");
     assert_eq!((replies, distance_max, by_distance[1]), (late, 2, late), "{report:?}");

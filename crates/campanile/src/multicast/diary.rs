@@ -229,7 +229,7 @@ mod tests {
         let path = scratch.path().join("test.jsonl");
         let mut book = Book::open(path.clone(), 1 << 20, 1).unwrap();
         book.write(&entry(1)).unwrap();
-        // As on a disk that is full in the middle of a line.
+        // As if the disk became full in the middle of a line.
         book.file.as_mut().unwrap().write_all(b"{\"time\":").unwrap();
         book.file = Some(File::open(&path).unwrap());
         assert!(book.write(&entry(2)).is_err());

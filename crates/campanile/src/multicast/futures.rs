@@ -181,7 +181,7 @@ mod tests {
         poll_fn(|context| Pin::new(&mut *sink).poll_close(context)).await
     }
 
-    /// All that is said in a stream until its session ends.
+    /// Everything that a stream brings until its session ends.
     async fn listen(mut stream: impl Stream<Item = Received> + Unpin) -> Vec<u8> {
         let mut heard = Vec::new();
         loop {

@@ -116,7 +116,7 @@ impl Backend {
         }
     }
 
-    /// Sends, waits, collects; tells whether the doorbell rang.
+    /// Sends, waits, collects; returns whether the doorbell rang.
     pub(crate) fn poll(
         &mut self,
         core: &mut Core,

@@ -1,4 +1,4 @@
-//! Sessions without a network: what a sender's files make, given to an arrival in any order.
+//! Sessions without a network: the packets of a sender's files, given to an arrival in any order.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::files::offering::Offering;
 use crate::files::reading::Reading;
 use crate::files::scratch::Scratch;
 
-/// What a sender's node would take from the disk.
+/// What a sender's node would read from the disk.
 struct Sent {
     packets: Vec<Vec<u8>>,
     cookie: u64,
@@ -40,7 +40,7 @@ impl Sent {
         Self { packets: row.chunks(block_len).map(<[u8]>::to_vec).collect(), cookie: profile.cookie }
     }
 
-    /// A session whose manifest is this text, with these bytes behind it.
+    /// A session whose manifest is this text, followed by these bytes.
     fn written(manifest: &[u8], content: &[u8], block_len: usize) -> Self {
         let profile = Profile::new(ContentKind::Files);
         let mut row = profile.emit().to_vec();
@@ -93,7 +93,7 @@ impl Receiver {
         is_known.then(|| arrival.had_ranges(&self.inbox).expect("readable"))
     }
 
-    /// Looks at what may be there, and finishes what is complete.
+    /// Does all jobs: looks for files that are there, and finishes complete contents.
     fn work(&self, arrival: &mut Arrival) {
         while let Some((content, job)) = arrival.next_job(&self.inbox) {
             let finding = job.run(&self.inbox, &Meter::default()).expect("readable");
@@ -110,7 +110,7 @@ impl Receiver {
         }
     }
 
-    /// The files below the directory by their names, those that are not complete left out.
+    /// The files below the directory by their names, without incomplete ones.
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         collect(&self.dir, "", &mut files);
@@ -218,7 +218,7 @@ fn what_comes_while_files_are_looked_at_goes_its_way() {
     let scratch = Scratch::new();
     let sent = Sent::of(&scratch, &FILES, 20);
     let head = sent.packets.len() as u64 - 3;
-    // Before the looks, and between them and what becomes of them.
+    // Before the looks, and between the looks and their findings.
     for waits in [false, true] {
         let receiver = Receiver::new(&scratch);
         for (name, bytes) in FILES {
@@ -432,7 +432,7 @@ proptest! {
         let bytes: &[u8] = if hostile { b"hurt" } else { content };
         let sent = Sent::written(&manifest(&files), bytes, 50);
         let mut arrival = receiver.begin();
-        // A refusal is as good as any other end.
+        // A refusal is an acceptable end, too.
         let _ = arrival.put(&sent.packets(sent.all()), &receiver.inbox).map(|_| arrival.fill(&receiver.inbox));
         receiver.work(&mut arrival);
         let received = receiver.files();

@@ -177,13 +177,13 @@ mod tests {
         }
     }
 
-    /// Reads a report and answers it, as a seat does whose rate is said.
+    /// Reads a report and answers it, as a seat with a fixed rate does.
     fn take(desk: &mut Desk, arrival: &Arrival, datagram: &[u8], can_tell: bool) -> Option<Report> {
         let report = desk.read(datagram)?;
         desk.answer(arrival, &report, Duration::MAX, can_tell).then_some(report)
     }
 
-    /// The receipt that waits.
+    /// The waiting receipt.
     fn receipt(desk: &mut Desk) -> Option<Receipt> {
         let mut buffer = [0; 512];
         let departure = desk.poll_transmit(&mut buffer)?;

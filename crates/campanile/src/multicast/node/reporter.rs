@@ -284,7 +284,7 @@ mod tests {
         Progress { cookie: COOKIE, standing, had: 3, total: 9 }
     }
 
-    /// Lets a reporter report until a moment; when it did, and what.
+    /// Runs a reporter until a moment; returns its reports and their times.
     fn report(reporter: &mut Reporter, until: Instant) -> Vec<(Instant, Report)> {
         let mut said = Vec::new();
         while reporter.poll_timeout() <= until {

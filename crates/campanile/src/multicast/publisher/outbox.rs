@@ -267,12 +267,12 @@ mod tests {
         Engine::new(&Config::default()).expect("some backend works").waker()
     }
 
-    /// An outbox of which each message is a packet.
+    /// An outbox in which each message is a packet.
     fn of_packets(len_max: usize) -> (OutboxSender, OutboxReceiver) {
         outbox(Packer::new(Framing::Apdu, 1000), len_max, None)
     }
 
-    /// What is heard while something else waits, or nothing does.
+    /// Everything that the receiver gets; `waits` as for `next`.
     fn heard(receiver: &mut OutboxReceiver, waits: bool) -> Vec<Vec<u8>> {
         let mut heard = Vec::new();
         while let Some(said) = receiver.next(waits) {
@@ -345,7 +345,7 @@ mod tests {
         let patience = || Some(Instant::now() + Duration::from_secs(60));
         engine.poll(patience()).expect("polls");
         assert!(matches!(engine.next_event(), Some(Event::Woken)));
-        // The node came while somebody was at the outbox.
+        // The node came while the lock was held.
         let open = sender.shared.lock();
         assert!(receiver.next(false).is_none());
         drop(open);

@@ -135,7 +135,7 @@ mod tests {
     fn loopback_takes_trains_whole_and_an_unknown_interface_is_an_error() {
         let all = offloads("lo").expect("there is loopback");
         let find = |name: &str| all.iter().find(|offload| offload.name == name);
-        // The system lets nobody turn this one off.
+        // The system does not let this one be turned off.
         assert!(find("loopback").is_some_and(|offload| offload.is_on && !offload.can_change), "{all:?}");
         assert!(find("tx-udp-segmentation").is_some());
         assert!(find("rx-gro").is_some_and(|offload| offload.can_change), "{all:?}");

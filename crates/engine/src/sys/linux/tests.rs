@@ -1,4 +1,4 @@
-//! What only Linux can be put through: a kernel that refuses io_uring, an interface that goes away, a link that is full.
+//! Tests for Linux only: a kernel that refuses io_uring, an interface that disappears, a full link.
 
 mod crowds;
 
@@ -86,8 +86,8 @@ fn mirror_one(engine: &mut Engine) {
     assert_eq!(peer.recv(&mut [0; 9]).expect("the reply comes"), 5);
 }
 
-/// Runs a test in a network namespace of its own. Without the privilege to make one it says so, and without iproute2 too,
-/// which CI must have.
+/// Runs a test in a network namespace of its own. Without the privilege to make one, or without iproute2, which CI must have, it says
+/// so and passes.
 fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
     let outcome = thread::spawn(move || {
         // SAFETY: takes a number alone, and moves only this thread.
@@ -105,7 +105,7 @@ fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
     outcome.join().expect("the test in the namespace holds");
 }
 
-/// Runs a program in the calling thread's namespace, which its children inherit; tells whether it succeeded.
+/// Runs a program in the calling thread's namespace, which its children inherit; returns whether it succeeded.
 fn run(program: &str, arguments: &str) -> io::Result<bool> {
     Ok(Command::new(program).args(arguments.split(' ')).status()?.success())
 }
@@ -205,12 +205,12 @@ fn a_full_socket_buffer_holds_sends_back_and_loses_none() {
                     engine.poll(Some(Instant::now() + PATIENCE)).expect("polls");
                 }
             }
-            // The last one leaves while the engine waits for something to tell.
+            // The last one leaves while the engine waits for an event.
             while engine.stats().sent.trains < u64::from(COUNT) {
                 engine.poll(Some(Instant::now() + Duration::from_millis(500))).expect("polls");
             }
             assert!(engine.stats().blocked > 0, "{:?}", engine.stats());
-            // The socket is waited for, not asked again and again.
+            // The engine waits for the socket instead of trying again and again.
             assert!(engine.stats().polls < 2 * u64::from(COUNT), "{:?}", engine.stats());
             let mut bytes = [0; 2000];
             for expected in 0..COUNT {

@@ -51,7 +51,7 @@ pub(crate) struct Uring {
     sockets: Slots<SocketState>,
     /// A message for each buffer of the pool.
     messages: Box<[SendMessage]>,
-    /// What a multishot receive is told about the room for names and control messages.
+    /// The room that a multishot receive has for names and control messages.
     template: Box<libc::msghdr>,
     /// Trains submitted in this poll, each as one piece; the kernel has them until the submission returns.
     issued: Vec<(Outgoing, Piece)>,

@@ -168,7 +168,7 @@ impl Iocp {
         self.lent
     }
 
-    /// Sends, waits, collects; tells whether the doorbell rang. Its packet is silent once it is taken.
+    /// Sends, waits, collects; returns whether the doorbell rang. Its packet is silent once it is taken.
     pub(crate) fn poll(
         &mut self,
         core: &mut Core,

@@ -141,14 +141,14 @@ mod tests {
     #[test]
     fn what_short_groups_leave_out_is_not_lost() {
         let mut heard = Heard { group_len: 16, ..Heard::default() };
-        // Three packets in a group of sixteen, told of several times, and late.
+        // Three packets in a group of sixteen, whose end is announced several times, and late.
         for group in 0..10 {
             (0..3).for_each(|index| heard.hear(Seq(group * 16 + index)));
             (0..3).for_each(|_| heard.end_group(Seq(group * 16 + 2), 3));
             heard.end_group(Seq(2), 3);
         }
         assert_eq!((heard.loss(), heard.said(), heard.packets()), (0, 30, 30));
-        // The last one of a group is lost, and the SPM tells of it; then a group is whole.
+        // The last packet of a group is lost, but an SPM announces it; the next group is complete.
         (160..162).for_each(|sqn| heard.hear(Seq(sqn)));
         heard.end_group(Seq(162), 3);
         (176..192).for_each(|sqn| heard.hear(Seq(sqn)));

@@ -1,4 +1,4 @@
-//! Multicast and broadcast on two cables: by which interface it leaves, how far it goes, who hears it.
+//! Multicast and broadcast on two cables: by which interface they leave, how far they go, who receives them.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Instant;
@@ -35,7 +35,7 @@ impl Party {
         engine.poll(Some(Instant::now())).expect("polls");
     }
 
-    /// The next thing that it is told.
+    /// The next event.
     fn hear(&mut self) -> Result<(Path, Vec<u8>), Failure> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -62,7 +62,7 @@ fn on_two_cables(test: fn(Choice)) {
     }
 }
 
-/// Whether the system has IPv6; if not, it says so.
+/// Whether the system has IPv6; if not, the test says so.
 fn has_ipv6() -> bool {
     let has = UdpSocket::bind("[::1]:0").is_ok();
     if !has {
@@ -115,7 +115,7 @@ fn what_goes_to_a_group_leaves_as_its_socket_says() {
             say(Sending { ttl: 7, loopback: false, interface: interface.clone() }, b"unheard here");
             say(Sending { ttl: 7, loopback: true, interface }, b"by a");
             let (path, packet) = at_a.hear().expect("it comes");
-            // The time to live stands in the ninth byte (RFC 791 section 3.1); 28 bytes are headers.
+            // The time to live is in the ninth byte (RFC 791 section 3.1); 28 bytes are headers.
             assert_eq!((packet[8], &packet[28..], path.cast), (7, &b"by a"[..], Cast::Multicast));
         }
         say(Sending { interface: named("b0"), ..Sending::default() }, b"by b");

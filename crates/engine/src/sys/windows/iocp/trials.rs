@@ -1,4 +1,4 @@
-//! Trials of what only completion ports can get wrong: receives that own buffers while nothing comes.
+//! Tests of what only completion ports can get wrong: receives that own buffers while nothing comes.
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
@@ -48,7 +48,7 @@ impl Rig {
         self.iocp.poll(&mut self.core, deadline, &self.doorbell).expect("polls");
     }
 
-    /// Polls until `count` trains have come, and gives their facts; their buffers go back.
+    /// Polls until `count` trains have come, returns their facts, and releases their buffers.
     fn hear(&mut self, count: usize) -> Vec<Facts> {
         let deadline = Instant::now() + PATIENCE;
         let mut heard = Vec::new();
