@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// A rate in bits a second, 8 bit/s to 1 Tbit/s: `5mbit`, `800kbit`, `1gbit`, `5000000`.
 pub fn rate(text: &str) -> Result<u64, &'static str> {
-    const TAKES: &str = "give a rate in bits a second, such as 5mbit, 800kbit or 1gbit";
+    const TAKES: &str = "give bits a second from 8 to 1000gbit, such as 5mbit, 800kbit or 1gbit";
     let units = [("", 1), ("bit", 1), ("kbit", 1000), ("mbit", 1_000_000), ("gbit", 1_000_000_000)];
     scaled(text, &units).filter(|&rate| (8.0..=1e12).contains(&rate)).map(|rate| rate as u64).ok_or(TAKES)
 }
@@ -21,7 +21,7 @@ pub fn show_rate(bps: u64) -> String {
 
 /// A number of bytes, 1 to 1 TiB: `64k`, `4m`, `1g` (powers of 1024), or plain.
 pub fn bytes(text: &str) -> Result<u64, &'static str> {
-    const TAKES: &str = "give a number of bytes, such as 65536, 512k or 4m";
+    const TAKES: &str = "give a number of bytes from 1 to 1024g, such as 65536, 512k or 4m";
     let units = [("", 1), ("b", 1), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)];
     scaled(text, &units)
         .filter(|&bytes| (1.0..=(1_u64 << 40) as f64).contains(&bytes))
@@ -37,7 +37,7 @@ pub fn show_bytes(bytes: u64) -> String {
 
 /// A length of time, a nanosecond to a year: `5ms`, `250us`, `2s`, `3min`, `1h`, `0.5` (seconds).
 pub fn time(text: &str) -> Result<Duration, &'static str> {
-    const TAKES: &str = "give a time above 0, such as 5ms, 2s, 10min or 0.5 (seconds)";
+    const TAKES: &str = "give a time above 0 and up to a year, such as 5ms, 2s, 10min or 0.5 (seconds)";
     let units = [
         ("", 1_000_000_000),
         ("s", 1_000_000_000),

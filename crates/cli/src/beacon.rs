@@ -72,11 +72,10 @@ fn error(error: BeaconError) -> CommandError {
             CommandError::bad_input(error).hint("give one of this machine's interfaces")
         }
         BeaconError::Socket { interface: None, .. } => {
-            CommandError::failed(error).hint("name an interface with --interface")
+            CommandError::failed(error).hint("see that an interface is up, or name one with --interface")
         }
-        BeaconError::Send { .. } => {
-            CommandError::failed(error).hint("name an interface that leads there with --interface")
-        }
+        BeaconError::Send { .. } => CommandError::failed(error)
+            .hint("name an interface that leads there with --interface, or add a route"),
         BeaconError::Engine(why) => {
             let hint = shortage(why);
             CommandError::failed(error).hint_if(hint)

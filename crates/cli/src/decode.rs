@@ -52,6 +52,16 @@ Examples:
 Exit codes: 0 no packet is broken, 1 some are, or the capture is cut short,
 2 not a capture.";
 
+impl Arguments {
+    fn name(&self) -> String {
+        if self.file == Path::new("-") {
+            "standard input".to_owned()
+        } else {
+            self.file.display().to_string()
+        }
+    }
+}
+
 /// Prints what there is, to the end of the capture or, where it is piped in, to Ctrl-C.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     if arguments.file != Path::new("-") {
@@ -100,7 +110,7 @@ fn decode(
         let frames = Things(counts.unknown_links, "frame");
         output::note(format_args!("{frames} left out, of a link type that is not read"));
     }
-    ended.map_err(|error| CommandError::failed(format!("{}: {error}", arguments.file.display())))?;
+    ended.map_err(|error| CommandError::failed(format!("{}: {error}", arguments.name())))?;
     if counts.broken > 0 {
         let message = format!("broken: {} of {}", Count(counts.broken), Things(counts.packets, "packet"));
         return Err(CommandError::failed(message));
@@ -120,8 +130,11 @@ fn open(path: &Path) -> Result<impl Read, CommandError> {
 }
 
 fn unreadable(arguments: &Arguments, error: CaptureError) -> CommandError {
-    CommandError::bad_input(format!("{}: {error}", arguments.file.display()))
-        .hint("make one with tcpdump -w, tshark -w or Wireshark")
+    let hint = match error {
+        CaptureError::Read(_) => "give a capture file, or -",
+        _ => "make one with tcpdump -w, tshark -w or Wireshark",
+    };
+    CommandError::bad_input(format!("{}: {error}", arguments.name())).hint(hint)
 }
 
 /// What was found in the whole capture.

@@ -10,7 +10,7 @@ use campanile::{Choice, Shard, amount};
 use serde::Serialize;
 
 use crate::command_error::CommandError;
-use crate::figures::{self, BitRate, Count, Memory};
+use crate::figures::{self, BitRate, Count, Memory, Things};
 use crate::system_error::{self, cure};
 use crate::{arguments, interrupt, output};
 
@@ -256,9 +256,9 @@ impl Printer {
         if event != "stopped" {
             return output::line(format_args!("{:8.1} s  {rates}", rates.seconds));
         }
-        let (received, replied) = (Count(rates.received.packets), Count(rates.replied.packets));
+        let (received, replied) = (Things(rates.received.packets, "packet"), Count(rates.replied.packets));
         output::line(format_args!("on average over {:.1} s  {rates}", rates.seconds))?;
-        output::line(format_args!("stopped: {received} packets received, {replied} sent back"))
+        output::line(format_args!("stopped: {received} received, {replied} sent back"))
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct BitRate(pub(crate) f64);
 impl fmt::Display for BitRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")];
-        let (scale, unit) = units.into_iter().find(|&(scale, _)| self.0 >= scale).unwrap_or((1.0, "bit/s"));
+        let (scale, unit) = fitting(self.0, &units).unwrap_or((1.0, "bit/s"));
         f.pad(&format!("{:.1} {unit}", self.0 / scale))
     }
 }
@@ -64,8 +64,7 @@ impl Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ns = self.0.as_nanos() as f64;
-        let units = [(1e9, "s"), (1e6, "ms"), (1e3, "µs")];
-        let (scale, unit) = units.into_iter().find(|&(scale, _)| ns >= scale).unwrap_or((1.0, "ns"));
+        let (scale, unit) = fitting(ns, &[(1e9, "s"), (1e6, "ms"), (1e3, "µs")]).unwrap_or((1.0, "ns"));
         let decimals = usize::from(scale > 1.0);
         f.pad(&format!("{:.decimals$} {unit}", ns / scale))
     }
@@ -92,12 +91,16 @@ pub(crate) struct Size(pub(crate) u64);
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0 as f64;
-        let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
-        match units.into_iter().find(|&(scale, _)| bytes >= scale) {
+        match fitting(bytes, &[(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")]) {
             Some((scale, unit)) => f.pad(&format!("{:.1} {unit}", bytes / scale)),
             None => f.pad(&Things(self.0, "byte").to_string()),
         }
     }
+}
+
+/// The greatest unit of which there is at least one, also once it is rounded to a decimal: 999.96 kB are 1.0 MB, not 1000.0 kB.
+fn fitting<'a>(value: f64, units: &[(f64, &'a str)]) -> Option<(f64, &'a str)> {
+    units.iter().copied().find(|(scale, _)| value >= scale * 0.99995)
 }
 
 /// Numbers in words: `core 0`, `cores 0, 1 and 4`.
@@ -136,6 +139,9 @@ mod tests {
         assert_eq!(Memory(4 << 20).to_string(), "4.0 MiB");
         assert_eq!(Size(999).to_string(), "999 bytes");
         assert_eq!(Size(5_242_880).to_string(), "5.2 MB");
+        assert_eq!([Size(999_949), Size(999_950)].map(|size| size.to_string()), ["999.9 kB", "1.0 MB"]);
+        assert_eq!(Span::from_ns(999_999_999).to_string(), "1.0 s");
+        assert_eq!(BitRate(999_960.0).to_string(), "1.0 Mbit/s");
     }
 
     #[test]

@@ -195,7 +195,13 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, CommandError> {
     let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let unknown = |why: &str| {
         let message = format!("host '{host}' cannot be found{why}");
-        CommandError::bad_input(message).hint("check its name, or give its address")
+        // An address of IPv6 would have been found.
+        let hint = if host.contains([':', '/']) {
+            "give its name or address alone, without scheme and port, and the port behind it"
+        } else {
+            "check its name, or give its address"
+        };
+        CommandError::bad_input(message).hint(hint)
     };
     let mut addresses = (name, port)
         .to_socket_addrs()
@@ -280,6 +286,14 @@ mod tests {
     fn one_run_of_several_is_not_the_run() {
         let told = [which(1, 1), which(1, 3), which(2, 3)];
         assert_eq!(told, ["the run is", "1 of 3 runs is", "2 of 3 runs are"]);
+    }
+
+    #[test]
+    fn a_host_with_its_port_is_told_to_leave_it_out() {
+        for host in ["127.0.0.1:5000", "udp://127.0.0.1", "[::1]:5000"] {
+            let told = resolve(host, 5000).expect_err("it is no host").to_string();
+            assert!(told.ends_with("alone, without scheme and port, and the port behind it"), "{told}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod files;
 mod messages;
 mod said;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,12 +62,30 @@ Examples:
 Exit codes: 0 everything is there, 1 the run failed, 2 bad input,
 3 not everything is there.";
 
-/// What to know where nothing was heard for long.
-fn silence(options: &Options) -> String {
-    let group = options.network.group;
-    format!(
-        "nothing was heard of {group} yet; `campanile doctor --group {group}` looks for what may keep it away"
-    )
+/// A group of which nothing was heard yet.
+struct Silence {
+    group: SocketAddr,
+    is_told: bool,
+}
+
+impl Silence {
+    fn of(options: &Options) -> Self {
+        Self { group: options.network.group, is_told: false }
+    }
+
+    /// What to say of it, once, when it has lasted for long.
+    fn note(&mut self, lasting: Duration) -> Option<String> {
+        if lasting <= LONG || self.is_told {
+            return None;
+        }
+        self.is_told = true;
+        Some(format!("nothing was heard of {} yet; {}", self.group, self.hint()))
+    }
+
+    /// What to do about it.
+    fn hint(&self) -> String {
+        format!("`campanile doctor --group {}` looks for what may keep it away", self.group)
+    }
 }
 
 /// How long that is.
@@ -83,5 +102,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             Err(CommandError::bad_input("there is no directory to receive into").hint("give --into"))
         }
         (Kind::Stream | Kind::Lines | Kind::Zmq, _) => messages::run(arguments, kind, &options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_told_once_it_is_long() {
+        let mut silence = Silence::of(&Options::default());
+        assert_eq!(silence.note(LONG), None);
+        let note = silence.note(LONG * 2).expect("it is long");
+        assert!(
+            note.starts_with("nothing was heard of 239.192.7.1:7500 yet; `campanile doctor --group "),
+            "{note}"
+        );
+        assert_eq!(silence.note(LONG * 3), None);
     }
 }

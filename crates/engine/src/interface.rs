@@ -231,8 +231,12 @@ pub enum InterfaceError {
 impl fmt::Display for InterfaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // One may be there without an address, as when it is down.
+            Self::Unknown { asked, known } if known.is_empty() => {
+                write!(f, "no interface {asked} (none has an address)")
+            }
             Self::Unknown { asked, known } => {
-                write!(f, "no interface {asked} (there are: {})", known.join(", "))
+                write!(f, "no interface {asked} (those with an address: {})", known.join(", "))
             }
             Self::NoWay(group, error) => {
                 write!(f, "the system has no route to {group} ({error}): name an interface, or add a route")
@@ -345,6 +349,6 @@ mod tests {
     fn an_unknown_interface_names_the_known_ones() {
         let error = Interface::Name("no-such-interface".to_owned()).resolve().expect_err("no such interface");
         let text = error.to_string();
-        assert!(text.starts_with("no interface no-such-interface (there are: "), "{text}");
+        assert!(text.starts_with("no interface no-such-interface (those with an address: "), "{text}");
     }
 }

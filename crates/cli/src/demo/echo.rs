@@ -8,7 +8,7 @@ use campanile::echo::{EchoConfig, EchoError, EchoServer};
 use campanile::load::{Latency, Load, LoadConfig, LoadReport, Pace};
 
 use crate::command_error::CommandError;
-use crate::figures::{self, BitRate, Count, Span};
+use crate::figures::{self, BitRate, Count, Span, Things};
 use crate::interrupt::Interrupt;
 use crate::{load, output, system_error};
 
@@ -71,8 +71,8 @@ fn explain(report: &LoadReport) -> Result<(), CommandError> {
         output::line(format_args!("  round trip  {min} at best, {mean} on average, {max} at worst"))?;
     }
     output::line(format_args!(
-        "  lost        {} packets ({:.3} %)",
-        Count(report.lost),
+        "  lost        {} ({:.3} %)",
+        Things(report.lost, "packet"),
         report.lost_percent
     ))?;
     output::line(

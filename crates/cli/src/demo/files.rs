@@ -16,7 +16,7 @@ use campanile::files::{
 use campanile::multicast::{Counter, Counts, Options, Standing, StartError};
 
 use crate::command_error::CommandError;
-use crate::figures::{BitRate, Count, Size, Span};
+use crate::figures::{BitRate, Size, Span, Things};
 use crate::interrupt::Interrupt;
 use crate::{output, session, system_error};
 
@@ -69,9 +69,9 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
         Size(wire)
     ))?;
     output::line(format_args!(
-        "  repairs     {} packets, for {} NAKs",
-        Count(repairs),
-        Count(counts.of(Counter::NaksReceived))
+        "  repairs     {}, for {}",
+        Things(repairs, "packet"),
+        Things(counts.of(Counter::NaksReceived), "NAK")
     ))
 }
 

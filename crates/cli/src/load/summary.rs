@@ -5,7 +5,7 @@ use std::fmt;
 use campanile::load::{Books, Latency, LoadReport, OddReplies, Place, Rates, Reordered, ServerKind, Spoiled};
 
 use super::verdict::payload_percent;
-use crate::figures::{BitRate, Count, Span};
+use crate::figures::{BitRate, Count, Span, Things};
 
 /// What one run measured.
 pub(crate) struct Summary<'a>(pub(crate) &'a LoadReport);
@@ -15,7 +15,7 @@ impl fmt::Display for Summary<'_> {
         let LoadReport { sent, received, lost, lost_percent, odd, reordered, .. } = self.0;
         writeln!(f, "sent        {}", Direction(sent))?;
         writeln!(f, "received    {}", Direction(received))?;
-        write!(f, "lost        {} packets, {lost_percent:.3} %", Count(*lost))?;
+        write!(f, "lost        {}, {lost_percent:.3} %", Things(*lost, "packet"))?;
         let latencies =
             [("from due", self.0.from_due), ("round trip", self.0.round_trip), ("send lag", self.0.send_lag)];
         for (name, latency) in latencies.into_iter().filter_map(|(name, latency)| Some((name, latency?))) {
@@ -67,8 +67,8 @@ impl fmt::Display for Server<'_> {
             });
         };
         let (busy, each) = (server.busy_percent, Count::rounded(server.cpu_ns_per_packet));
-        let threads = if server.workers == 1 { "thread" } else { "threads" };
-        write!(f, "{} {threads}, {busy:.0} % busy, {each} ns a packet; ", server.workers)?;
+        let threads = Things(server.workers, "thread");
+        write!(f, "{threads}, {busy:.0} % busy, {each} ns a packet; ")?;
         match (server.lost_up, server.lost_down) {
             (Some(up), Some(down)) => write!(f, "lost on the way there {}, back {}", Count(up), Count(down)),
             _ => f.write_str("others used it too, so the loss cannot be split"),
@@ -162,7 +162,7 @@ impl fmt::Display for Direction<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Rates { packets, packets_per_second, bits_per_second, .. } = *self.0;
         let (rate, bits) = (Count::rounded(packets_per_second), BitRate(bits_per_second));
-        write!(f, "{} packets, {rate} packets/s, {bits}", Count(packets))
+        write!(f, "{}, {rate} packets/s, {bits}", Things(packets, "packet"))
     }
 }
 

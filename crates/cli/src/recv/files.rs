@@ -12,7 +12,7 @@ use campanile::files::{
 use campanile::multicast::{EndCause, Options, Tsi};
 
 use super::said::{Begun, Complete, Failed, Finished, Found, Missed, Placed, Receiving, Started};
-use super::{Arguments, LONG};
+use super::{Arguments, Silence};
 use crate::command_error::CommandError;
 use crate::figures::Things;
 use crate::interrupt::Interrupt;
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Resu
         heard: now,
         had: 0,
         hashed: 0,
-        silence: Some(super::silence(options)),
+        silence: Some(Silence::of(options)),
         found: BTreeMap::new(),
         shown: None,
         is_taken: false,
@@ -52,8 +52,8 @@ struct Run {
     heard: Instant,
     had: u64,
     hashed: u64,
-    /// What to say when nothing is heard for long, until something is.
-    silence: Option<String>,
+    /// Until something is heard.
+    silence: Option<Silence>,
     /// When each session was found that is not over.
     found: BTreeMap<Tsi, Instant>,
     /// The session that the bar shows.
@@ -95,9 +95,7 @@ impl Run {
                 self.progress()?;
             }
             let silence = self.heard.elapsed();
-            if silence > LONG
-                && let Some(note) = self.silence.take()
-            {
+            if let Some(note) = self.silence.as_mut().and_then(|quiet| quiet.note(silence)) {
                 self.teller.note(&note);
             }
             match ending.take() {
@@ -113,7 +111,8 @@ impl Run {
                 None if wait.is_some_and(|wait| silence > wait) => {
                     self.leave()?;
                     let message = format!("nothing came for {:.1} s", silence.as_secs_f64());
-                    return Err(CommandError::incomplete(message).hint(AGAIN));
+                    let hint = self.silence.as_ref().map_or_else(|| AGAIN.to_owned(), Silence::hint);
+                    return Err(CommandError::incomplete(message).hint(hint));
                 }
                 end => ending = end,
             }

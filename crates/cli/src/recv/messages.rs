@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use campanile::multicast::{Bytes, ContentKind, EndCause, Foreign, Options, Received, Seq, Subscriber, Tsi};
 
 use super::said::{Heard, Message};
-use super::{Arguments, LONG};
+use super::{Arguments, Silence};
 use crate::command_error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::progress::Said;
@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         stays: arguments.stay,
         is_foreign: options.mode.is_foreign(),
         started: Instant::now(),
-        silence: Some(super::silence(options)),
+        silence: Some(Silence::of(options)),
         live: BTreeMap::new(),
         waiting: BTreeSet::new(),
         message: Vec::new(),
@@ -50,8 +50,8 @@ struct Run {
     /// The sources know nothing of reports.
     is_foreign: bool,
     started: Instant,
-    /// What to say when nothing is heard for long, until something is.
-    silence: Option<String>,
+    /// Until something is heard.
+    silence: Option<Silence>,
     live: BTreeMap<Tsi, Live>,
     /// Streams that are heard once the one that is heard is over.
     waiting: BTreeSet<Tsi>,
@@ -105,9 +105,7 @@ impl Run {
                 }
             }
             let silence = heard.elapsed();
-            if silence > LONG
-                && let Some(note) = self.silence.take()
-            {
+            if let Some(note) = self.silence.as_mut().and_then(|quiet| quiet.note(silence)) {
                 output::note(note);
             }
             if ending && silence > PATIENCE {
@@ -119,7 +117,11 @@ impl Run {
             }
             if wait.is_some_and(|wait| silence > wait) {
                 let message = format!("nothing came for {:.1} s", silence.as_secs_f64());
-                return Err(CommandError::incomplete(message));
+                let error = CommandError::incomplete(message);
+                return Err(match &self.silence {
+                    Some(quiet) => error.hint(quiet.hint()),
+                    None => error,
+                });
             }
         }
     }

@@ -8,6 +8,7 @@ use campanile::multicast::{Bytes, Counter, Counts, Options, Tsi};
 use serde::Serialize;
 
 use crate::figures::{Count, Size, Things};
+use crate::output::InLine;
 use crate::progress::Said;
 
 /// Where files are received, and from where.
@@ -29,7 +30,7 @@ impl Started {
 
 impl fmt::Display for Started {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "receiving into {} from {}", self.into, self.group)
+        write!(f, "receiving into {} from {}", InLine(&self.into), self.group)
     }
 }
 
@@ -113,7 +114,7 @@ impl Said for Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {} failed: {}", self.name, self.error)
+        write!(f, "  {} failed: {}", self.name, InLine(&self.error))
     }
 }
 
@@ -243,7 +244,20 @@ impl fmt::Display for Packets<'_> {
         let Self(counts) = self;
         let data = counts.of(Counter::OdataReceived) + counts.of(Counter::RdataReceived);
         let (recovered, naks) = (counts.of(Counter::Recovered), counts.of(Counter::NaksSent));
-        let (data, recovered, naks) = (Count(data), Count(recovered), Count(naks));
-        write!(f, "{data} packets received, {recovered} recovered from parity, {naks} NAKs sent")
+        let (data, recovered, naks) = (Things(data, "packet"), Count(recovered), Things(naks, "NAK"));
+        write!(f, "{data} received, {recovered} recovered from parity, {naks} sent")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_stays_in_its_line() {
+        let said = Started::new(Path::new("a\nb\u{1b}[31m"), &Options::default()).to_string();
+        assert_eq!(said, "receiving into a\\nb\\u{1b}[31m from 239.192.7.1:7500");
+        let (session, name, error) = (String::new(), "c".to_owned(), "a\nb/c cannot be opened".to_owned());
+        assert_eq!(Failed { session, name, error }.to_string(), "  c failed: a\\nb/c cannot be opened");
     }
 }

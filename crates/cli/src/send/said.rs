@@ -212,10 +212,10 @@ impl fmt::Display for Finished {
         let naks = counts.of(Counter::NaksReceived);
         writeln!(
             f,
-            "  repairs    {} of data, {} of parity, for {} NAKs",
+            "  repairs    {} of data, {} of parity, for {}",
             Count(data),
             Count(parity),
-            Count(naks)
+            Things(naks, "NAK")
         )?;
         write!(f, "  receivers  {complete} of {} that reported are complete", receivers.len())
     }

@@ -94,6 +94,7 @@ fn times_and_sizes_that_are_none() {
         is_refused(&format!("echo 5000 {option} 0"), option, "give a time above 0");
     }
     is_refused("load 127.0.0.1 5000 64 1 soon", "'soon'", "give a time above 0");
+    is_refused("echo 5000 --duration 9000h", "'9000h'", "up to a year");
     is_refused("load 127.0.0.1 5000 --timeout -1", "'-1' for '--timeout", "give a time above 0");
     is_refused("echo 5000 --recv-buffer 4q", "'4q'", "give a number of bytes");
     is_refused("echo 5000 --source-limit lots", "'lots'", "give packets a second, such as 100000, or 0");
@@ -186,7 +187,11 @@ fn values_that_are_empty() {
 fn names_that_nothing_has() {
     is_refused("echo 5000 --backend kqueue", "'kqueue'", "the backends are auto, epoll and uring");
     is_refused("load 127.0.0.1 5000 --backend kqueue", "'kqueue'", "the backends are auto");
-    is_refused("doctor --interface 192.0.2.77", "no interface 192.0.2.77 (there are: ", "see --interface");
+    is_refused(
+        "doctor --interface 192.0.2.77",
+        "no interface 192.0.2.77 (those with an address: ",
+        "see --interface",
+    );
     is_refused("echo 5000 --shard rss", "'rss'", "cpu, hash or none");
     is_refused("load no-such-host.invalid 5000", "'no-such-host.invalid'", "check its name");
     is_refused("load fe80::1 5000", "'fe80::1'", "name the interface: fe80::1%eth0");

@@ -96,14 +96,17 @@ fn a_capture_that_ends_early_shows_what_there_was() {
     let finished = piped("decode -", &file[..file.len() - 3]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stdout.ends_with("30 PGM packets in 35 frames, 0 broken\n"), "{finished:?}");
-    assert_eq!(finished.stderr, "error: -: the file ends in the middle of a frame\n");
+    assert_eq!(finished.stderr, "error: standard input: the file ends in the middle of a frame\n");
 }
 
 #[test]
 fn what_is_no_capture_is_refused() {
     let finished = piped("decode -", b"hello, this is text");
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""));
-    assert!(finished.stderr.starts_with("error: -: neither pcap nor pcapng; make one"), "{finished:?}");
+    assert!(
+        finished.stderr.starts_with("error: standard input: neither pcap nor pcapng; make one"),
+        "{finished:?}"
+    );
     let missing = run("decode no-such-file.pcap");
     assert_eq!(missing.code, Some(2));
     assert!(missing.stderr.contains("no-such-file.pcap"), "{missing:?}");

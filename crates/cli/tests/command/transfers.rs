@@ -293,13 +293,16 @@ fn a_file_that_is_removed_while_it_is_sent_is_an_error() {
 #[test]
 fn silence_has_an_end_where_one_is_wanted() {
     let scratch = Scratch::new();
-    let received = Session::new().recv(&format!("--into {} --wait 0.3", scratch.path("in"))).finish();
-    assert_eq!(received.code, Some(3));
-    let told = received.stderr.strip_prefix("error: nothing came for ");
-    let seconds: Option<f64> = told.and_then(|told| told.split_once(" s; run it again")?.0.parse().ok());
-    assert!(seconds >= Some(0.3), "{received:?}");
-    let last = events(&received).pop().expect("it says what it came to");
-    assert_eq!(last["event"], "finished");
+    for kind in [format!("--into {}", scratch.path("in")), "--lines".to_owned()] {
+        let received = run(&format!("recv {} {kind} --wait 0.3", Session::new().0));
+        assert_eq!(received.code, Some(3));
+        let told = received.stderr.strip_prefix("error: nothing came for ");
+        let told = told.and_then(|told| told.split_once(" s; `campanile doctor --group 239.192.7.1:"));
+        let seconds: Option<f64> = told.and_then(|(seconds, _)| seconds.parse().ok());
+        assert!(seconds >= Some(0.3), "{received:?}");
+        let last = events(&received).pop().expect("it says what it came to");
+        assert_eq!(last["event"], "finished");
+    }
 }
 
 #[test]

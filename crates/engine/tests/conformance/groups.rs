@@ -122,7 +122,9 @@ fn a_wrong_membership_is_refused_with_its_reason() {
         multicast::bind(&membership, 0, &udp::UdpConfig::new(local())).expect_err("refused").to_string()
     };
     assert_eq!(bind("10.1.2.3", None), "10.1.2.3 is no multicast group");
-    assert!(bind("239.192.7.1", Some("nowhere0")).starts_with("no interface nowhere0 (there are: "));
+    assert!(
+        bind("239.192.7.1", Some("nowhere0")).starts_with("no interface nowhere0 (those with an address: ")
+    );
     let mixed = multicast::Membership {
         source: Some("::1".parse().expect("a literal address")),
         ..multicast::Membership::any_source("232.1.1.1".parse().expect("a literal address"))
