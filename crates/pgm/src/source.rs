@@ -96,7 +96,7 @@ pub struct Source {
     adapt: Option<Adapt>,
     /// The pro-active parity that is being sent. New data wait for it.
     owed: Option<Owed>,
-    /// Bytes of confirmations and SPMs sent since data or repairs were last sent.
+    /// Bytes of confirmations and SPMs sent while data or repairs waited, since data or repairs were last sent.
     urgent_bytes: usize,
     /// How many data packets may be sent in all.
     sent_max: u64,

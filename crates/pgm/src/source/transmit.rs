@@ -93,7 +93,10 @@ impl Source {
             return None;
         }
         self.charge(now, stride);
-        self.urgent_bytes += stride;
+        // What is sent while nothing waits is not held against it.
+        if self.has_work() {
+            self.urgent_bytes += stride;
+        }
         let apart = !self.config.further.is_empty();
         Some(Transmit { apart, ..self.to_group(true, stride, len) })
     }
@@ -318,7 +321,7 @@ mod tests {
     use super::super::{Endpoint, ParityConfig, ProActive, SourceConfig};
     use super::*;
     use crate::path::Path;
-    use crate::wire::{Nak, NakList, Session};
+    use crate::wire::{Nak, NakList, PacketType, Session};
     use crate::{Gsi, Seq, Tsi};
 
     /// A source of 50 KB a second that has messages to send.
@@ -414,6 +417,21 @@ mod tests {
             assert_eq!(source.stats().ncfs, before + 1, "{asked}");
         }
         assert!(source.stats().rdata + source.stats().odata >= sent + 4, "one takes 180 ms");
+    }
+
+    #[test]
+    fn after_a_pause_the_confirmation_comes_before_the_repair() {
+        let mut source = source();
+        (1..60_000).for_each(|ms| pass(&mut source, ms, false));
+        assert!(source.is_drained() && source.stats().spms > 30, "{:?}", source.stats());
+        let sqn = source.window().trail();
+        ask(&mut source, 60_000, NakList::one(sqn), false);
+        let mut buffer = vec![0; 1472];
+        let mut send = || {
+            let (sent, _) = source.transmit(Instant(60_000_000_000), &mut buffer).unwrap();
+            Packet::parse(&buffer[..sent.len]).unwrap().packet_type()
+        };
+        assert_eq!([send(), send()], [PacketType::Ncf, PacketType::Rdata]);
     }
 
     /// Asks for two packets of group 40, and returns how many packets were repaired until they were sent.
