@@ -122,6 +122,12 @@ fn a_forged_spm_does_not_set_all_receivers_asking() {
     assert!(summary.upstream < 2_000, "{} packets from receivers", summary.upstream);
 }
 
+/// A receiver joins when all is said, and hears a forger first, and of the source fewer than the five SPMs that prove it.
+#[test]
+fn who_hears_a_forger_first_and_the_source_hardly_need_not_know_its_session() {
+    run(638468..638469);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

@@ -108,9 +108,10 @@ impl Delivery {
         }
     }
 
-    /// Whether too little arrived to know of the session: a single packet may be a mistake or forged.
+    /// Whether too little arrived to know of the session: a single packet may be a mistake or forged, and after a forged one the source
+    /// has to prove itself.
     pub(crate) fn is_unheard(&self) -> bool {
-        self.heard < 2
+        self.heard < if self.is_misled { SPMS_OF_PROOF } else { 2 }
     }
 
     /// The source's data begin with this packet.
@@ -309,6 +310,9 @@ impl Delivery {
         self.place.filter(|_| !self.ended && !self.paused).ok_or(Misdelivery::OutOfTurn)
     }
 }
+
+/// As many SPMs in a row prove a source.
+const SPMS_OF_PROOF: u32 = 5;
 
 #[cfg(test)]
 mod tests {

@@ -233,50 +233,15 @@ impl ReceiverNode {
                 self.strays += 1;
                 continue;
             };
-            let mut joining = joining(&mut self.joinings, tsi);
-            if let (Some(joining), Event::End { .. }) = (&mut joining, &event) {
-                joining.forget();
+            let mut is_promised = true;
+            match (joining(&mut self.joinings, tsi), &event) {
+                (Some(joining), Event::Start { first, .. }) => is_promised = joining.begin(now, first.0),
+                (Some(joining), Event::End { .. }) => joining.forget(),
+                _ => {}
             }
-            let mut follow_up = FollowUp::None;
-            let outcome = match event {
-                Event::Start { first, .. } => {
-                    follow_up = FollowUp::Have(first);
-                    let is_promised = joining.is_none_or(|joining| joining.begin(now, first.0));
-                    let outcome = session.start(first.0);
-                    if is_promised { outcome } else { Err(Misdelivery::Reach) }
-                }
-                Event::Messages { messages, .. } => messages.iter().try_for_each(|(bytes, more)| {
-                    if bytes.len() > self.message_len {
-                        return Err(Misdelivery::TooLong);
-                    }
-                    self.tally.hand_over(bytes, |bytes| session.message(bytes, more))
-                }),
-                Event::Bytes { bytes, .. } => bytes
-                    .iter()
-                    .try_for_each(|(bytes, _)| self.tally.hand_over(bytes, |bytes| session.bytes(bytes))),
-                Event::Packets { packets, .. } => packets.iter().try_for_each(|(sqn, bytes)| {
-                    self.tally.hand_over(bytes, |bytes| session.packet(sqn.0, bytes))
-                }),
-                Event::Lost { .. } | Event::TooLong { .. } if self.tally.canary == Some(Canary::Conceal) => {
-                    Ok(())
-                }
-                Event::Lost { first, last, .. } => session.lost(first.0, last.0),
-                Event::TooLong { sqn, len, .. } => session.too_long(sqn.0, len, self.message_len),
-                Event::Need { first, count, .. } => {
-                    follow_up = FollowUp::Supply(first, count);
-                    Ok(())
-                }
-                Event::Stalled { .. } => session.stall(),
-                Event::Resumed { .. } => session.go_on(),
-                Event::End { .. } if self.tally.canary == Some(Canary::Undead) => Ok(()),
-                Event::End { cause: EndCause::Fin, .. } => session.finish(),
-                Event::End { cause: EndCause::Loss, .. } => session.stop(),
-                Event::End { .. } => {
-                    session.part();
-                    Ok(())
-                }
-                _ => Ok(()),
-            };
+            let follow_up = FollowUp::of(&event);
+            let outcome = self.tally.check(event, session, self.message_len);
+            let outcome = if is_promised { outcome } else { Err(Misdelivery::Reach) };
             if let Err(fault) = outcome {
                 self.broken.get_or_insert(Promise::Delivery { tsi, fault });
             }
@@ -392,6 +357,16 @@ enum FollowUp {
     Supply(Seq, u8),
 }
 
+impl FollowUp {
+    fn of(event: &Event<'_>) -> Self {
+        match *event {
+            Event::Start { first, .. } => FollowUp::Have(first),
+            Event::Need { first, count, .. } => FollowUp::Supply(first, count),
+            _ => FollowUp::None,
+        }
+    }
+}
+
 /// Counts what is delivered, and applies the canary.
 #[derive(Debug)]
 struct Tally {
@@ -406,6 +381,43 @@ impl Tally {
     fn is_held_back(&mut self) -> bool {
         self.sent += 1;
         !self.sent.is_multiple_of(40)
+    }
+
+    /// What the session's oracle says of an event.
+    fn check(
+        &mut self,
+        event: Event<'_>,
+        session: &mut Delivery,
+        message_len: usize,
+    ) -> Result<(), Misdelivery> {
+        match event {
+            Event::Start { first, .. } => session.start(first.0),
+            Event::Messages { messages, .. } => messages.iter().try_for_each(|(bytes, more)| {
+                if bytes.len() > message_len {
+                    return Err(Misdelivery::TooLong);
+                }
+                self.hand_over(bytes, |bytes| session.message(bytes, more))
+            }),
+            Event::Bytes { bytes, .. } => {
+                bytes.iter().try_for_each(|(bytes, _)| self.hand_over(bytes, |bytes| session.bytes(bytes)))
+            }
+            Event::Packets { packets, .. } => packets
+                .iter()
+                .try_for_each(|(sqn, bytes)| self.hand_over(bytes, |bytes| session.packet(sqn.0, bytes))),
+            Event::Lost { .. } | Event::TooLong { .. } if self.canary == Some(Canary::Conceal) => Ok(()),
+            Event::Lost { first, last, .. } => session.lost(first.0, last.0),
+            Event::TooLong { sqn, len, .. } => session.too_long(sqn.0, len, message_len),
+            Event::Stalled { .. } => session.stall(),
+            Event::Resumed { .. } => session.go_on(),
+            Event::End { .. } if self.canary == Some(Canary::Undead) => Ok(()),
+            Event::End { cause: EndCause::Fin, .. } => session.finish(),
+            Event::End { cause: EndCause::Loss, .. } => session.stop(),
+            Event::End { .. } => {
+                session.part();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn hand_over(
