@@ -1,4 +1,4 @@
-//! Command-line values that several commands take: from text to a value that can only be valid.
+//! Parsers of command-line values that several commands take: each turns text into a value that can only be valid.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -9,22 +9,22 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::command_error::CommandError;
 
-/// A port that can be served or reached.
+/// A port number other than 0.
 pub(crate) fn port(text: &str) -> Result<u16, &'static str> {
     text.parse().ok().filter(|&port| port > 0).ok_or("give a port from 1 to 65535")
 }
 
-/// A number of things: whether there may be so many is for those who use it.
+/// A count whose range is checked where it is used.
 pub(crate) fn number(text: &str) -> Result<usize, &'static str> {
     text.parse().map_err(|_| "give a whole number of at least 1")
 }
 
-/// When to stop: after one thing at least.
+/// A count of at least one.
 pub(crate) fn count(text: &str) -> Result<u64, &'static str> {
     text.parse().ok().filter(|&count| count > 0).ok_or("give a whole number of at least 1")
 }
 
-/// A number of packets a second; k and m stand for thousands and millions.
+/// Packets a second; k and m stand for thousands and millions.
 pub(crate) fn rate(text: &str) -> Result<u64, &'static str> {
     let (digits, unit) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1000),
@@ -35,7 +35,7 @@ pub(crate) fn rate(text: &str) -> Result<u64, &'static str> {
     rate.ok_or("give packets a second from 1 to 100m, such as 500, 20k or 1m")
 }
 
-/// Packets a second that are let pass; 0 is no limit.
+/// A limit of packets a second; 0 is no limit.
 pub(crate) fn limit(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "give packets a second, such as 100000, or 0 for no limit")
 }
@@ -45,7 +45,7 @@ pub(crate) fn hops(text: &str) -> Result<u8, &'static str> {
     text.parse().map_err(|_| "give a number from 0 to 255")
 }
 
-/// How often to do something.
+/// A number of repetitions.
 pub(crate) fn repeats(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|times| (1..=1000).contains(times)).ok_or("give a whole number from 1 to 1000")
 }
@@ -57,18 +57,18 @@ pub(crate) fn address(text: &str) -> Result<IpAddr, &'static str> {
     address.ok_or("give an IPv4 or IPv6 address of this machine, such as 127.0.0.1 or ::1")
 }
 
-/// An interface. One without a name is a mistake, as of a variable that is not set, and not the system's choice.
+/// An interface. An empty name is an error, as of a shell variable that is not set; it does not mean the system's choice.
 pub(crate) fn interface(text: &str) -> Result<Interface, &'static str> {
     let Ok(interface) = text.parse();
     if text.is_empty() { Err("give the name, number or address of an interface") } else { Ok(interface) }
 }
 
-/// Addresses of senders: what is said of each is for those who hear them. None at all would be any sender.
+/// Addresses of senders, which are parsed where they are used. An empty list is refused: it would mean any sender.
 pub(crate) fn senders(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("give addresses of senders, such as 192.0.2.1") } else { Ok(text.to_owned()) }
 }
 
-/// Where a file or directory is.
+/// The path of a file or directory.
 pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|path| {
         if path.is_empty() { Err("give the name of a file or directory") } else { Ok(PathBuf::from(path)) }
@@ -77,12 +77,12 @@ pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
 
 /// A buffer's size.
 pub(crate) fn bytes(text: &str) -> Result<usize, &'static str> {
-    // What the system takes is a 32-bit number with a sign.
+    // The system takes a signed 32-bit number.
     let bytes = amount::bytes(text).ok().and_then(|bytes| i32::try_from(bytes).ok());
     bytes.map(|bytes| bytes as usize).ok_or("give a number of bytes below 2g, such as 65536, 512k or 4m")
 }
 
-/// So many cores, or all of them.
+/// This many cores, or all of them.
 pub(crate) fn cores(count: Option<usize>) -> Result<Vec<usize>, CommandError> {
     let Some(count) = count else { return Ok(Vec::new()) };
     cores::first(count).map_err(|error| {

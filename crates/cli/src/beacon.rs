@@ -1,4 +1,4 @@
-//! `campanile beacon`: plain multicast, sent and heard.
+//! `campanile beacon`: sends plain multicast and listens to it.
 
 mod listen;
 mod send;
@@ -51,7 +51,7 @@ fn group(text: &str) -> Result<SocketAddr, &'static str> {
     group.ok_or("give a multicast group and a port, such as 239.192.7.1:7125 or [ff15::7]:7125")
 }
 
-/// What to say when a beacon or a listener fails.
+/// Describes the failure of a beacon or a listener.
 fn error(error: BeaconError) -> CommandError {
     match &error {
         BeaconError::NotAGroup(_) => CommandError::bad_input(error).hint("give one such as 239.192.7.1"),
@@ -102,7 +102,7 @@ mod tests {
         }
     }
 
-    /// No command line of Windows is that long.
+    /// A command line on Windows cannot be that long.
     #[test]
     fn a_text_that_no_datagram_holds_is_to_be_shorter() {
         let told = error(BeaconError::Size { asked: 70_032, least: 70_032, most: 65_507 }).to_string();

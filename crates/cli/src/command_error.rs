@@ -1,4 +1,4 @@
-//! How a command fails: one line that says what is wrong and what to do, and an exit code.
+//! How a command fails: with one line that says what is wrong and what to do, and an exit code.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,20 +17,20 @@ pub(crate) struct CommandError {
     hint: Option<String>,
 }
 
-/// What a failure means to whoever called the command.
+/// The kind of a failure, which determines the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// The run failed: exit code 1.
     Failed,
-    /// What was asked for cannot be had: exit code 2.
+    /// The arguments cannot be used: exit code 2.
     BadInput,
-    /// What was begun is not complete: exit code 3.
+    /// The run did not reach its goal: exit code 3.
     Incomplete,
-    /// A text that was asked for, as help is: printed to standard output, exit code 0.
+    /// A text that the user asked for, such as help: printed to standard output, exit code 0.
     Asked,
-    /// A whole page on standard error, in place of a command that is missing: exit code 2.
+    /// The help page on standard error, because the command is missing: exit code 2.
     Page,
-    /// Nobody reads the output any more. That is the end, not a failure: exit code 0.
+    /// The output is no longer read. That ends the command, but is not a failure: exit code 0.
     Unread,
 }
 
@@ -47,24 +47,24 @@ impl CommandError {
         Self { kind: Kind::Incomplete, message: message.to_string(), hint: None }
     }
 
-    /// Adds what to do about it.
+    /// Adds a hint: what to do about the failure.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// Adds what to do about it, where that is known.
+    /// Adds a hint, where there is one.
     pub(crate) fn hint_if(self, hint: Option<&'static str>) -> Self {
         Self { hint: hint.map(str::to_owned).or(self.hint), ..self }
     }
 
-    /// The error, unless it is that nobody reads the output any more.
+    /// The error, unless it is that the output is no longer read.
     pub(crate) fn unless_unread(self) -> Result<(), Self> {
         if self.kind == Kind::Unread { Ok(()) } else { Err(self) }
     }
 
-    /// Tells the user, and gives the exit code.
+    /// Prints the failure and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        // If this cannot be written there is no one left to tell.
+        // If this cannot be written, there is nowhere left to report it.
         let _ = match self.kind {
             Kind::Unread => Ok(()),
             Kind::Asked => return self.print(),
@@ -108,7 +108,7 @@ impl From<clap::Error> for CommandError {
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => whole(Kind::Asked),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => whole(Kind::Page),
-            // The message of a value says itself what may stand there.
+            // The message says which values are allowed, so it needs no tips.
             ErrorKind::ValueValidation => Self::bad_input(in_one_line(&text)),
             _ => Self::bad_input(in_one_line(&text)).hint("see --help"),
         }
@@ -116,14 +116,14 @@ impl From<clap::Error> for CommandError {
 }
 
 impl From<io::Error> for CommandError {
-    /// An error of writing the output.
+    /// An error of writing to the output.
     fn from(error: io::Error) -> Self {
         let kind = if error.kind() == io::ErrorKind::BrokenPipe { Kind::Unread } else { Kind::Failed };
         Self { kind, message: format!("cannot write the output: {error}"), hint: None }.hint_if(room(&error))
     }
 }
 
-/// The message and the tips of a rendered error of the argument parser, without its usage.
+/// The message and the tips of the argument parser's rendered error, without the usage.
 fn in_one_line(rendered: &str) -> String {
     let end = ["\nUsage:", "\nFor more information"].iter().filter_map(|mark| rendered.find(mark)).min();
     let told = &rendered[..end.unwrap_or(rendered.len())];

@@ -62,7 +62,7 @@ impl Arguments {
     }
 }
 
-/// Prints what there is, to the end of the capture or, where it is piped in, to Ctrl-C.
+/// Prints the packets of the capture, up to its end or, when it is piped in, up to Ctrl-C.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     if arguments.file != Path::new("-") {
         return decode(arguments, open(&arguments.file)?, None);
@@ -82,7 +82,7 @@ fn decode(
     let mut counts = Counts::default();
     let mut capture = match Capture::open(input) {
         Ok(capture) => capture,
-        // Nothing has come yet.
+        // Nothing was read yet.
         Err(_) if is_interrupted() => return printer.summary(&counts),
         Err(error) => return Err(unreadable(arguments, error)),
     };
@@ -91,7 +91,7 @@ fn decode(
         let frame = match capture.next_frame() {
             Ok(Some(frame)) => frame,
             Ok(None) => break Ok(()),
-            // Whatever Ctrl-C cuts in two is no fault of the capture.
+            // A frame cut short by Ctrl-C is not an error of the capture.
             Err(_) if is_interrupted() => break Ok(()),
             Err(error) => break Err(error),
         };
@@ -137,11 +137,11 @@ fn unreadable(arguments: &Arguments, error: CaptureError) -> CommandError {
     CommandError::bad_input(format!("{}: {error}", arguments.name())).hint(hint)
 }
 
-/// What was found in the whole capture.
+/// The counts over the whole capture.
 #[derive(Debug, Default, Serialize)]
 struct Counts {
     frames: u64,
-    /// Packets of RFC 3208, the broken ones among them.
+    /// Packets of RFC 3208, including broken ones.
     packets: u64,
     broken: u64,
     reports: u64,
@@ -178,7 +178,7 @@ impl fmt::Display for Counts {
 struct Printer {
     json: bool,
     only_broken: bool,
-    /// The time of the first frame: others are shown from it on.
+    /// The time of the first frame; other times are shown relative to it.
     began: Option<Duration>,
 }
 

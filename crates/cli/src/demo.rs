@@ -13,7 +13,7 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {}
 
-/// Runs one part after the other, and says what comes next.
+/// Runs one part after the other, and suggests what to try next.
 pub(crate) fn run(_: &Arguments) -> Result<(), CommandError> {
     let interrupt = Interrupt::new()?;
     echo::run(&interrupt)?;

@@ -1,4 +1,4 @@
-//! `campanile doctor`: why nothing is heard, or slowly.
+//! `campanile doctor`: finds why datagrams do not arrive, or are slow.
 
 use std::fmt;
 use std::io;
@@ -50,7 +50,7 @@ Examples:
 
 Exit codes: 0 nothing worse than a notice, 3 a warning, 1 a fault.";
 
-/// Examines the machine and tells the findings, the worst first.
+/// Examines the machine and prints the findings, the worst first.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let Arguments { interface, group, port, listen, duration, json } = arguments;
     let group = group.map(|(ip, own)| SocketAddr::new(ip, own.or(*port).unwrap_or(beacon::PORT)));
@@ -87,7 +87,7 @@ fn unknown(message: String, why: &io::Error) -> CommandError {
     }
 }
 
-/// A group, and its port if it says one.
+/// A group with an optional port.
 fn group(text: &str) -> Result<(IpAddr, Option<u16>), &'static str> {
     let with_port = text.parse().map(|address: SocketAddr| (address.ip(), Some(address.port())));
     let address = with_port.or_else(|_| text.parse().map(|ip| (ip, None)));
@@ -95,7 +95,7 @@ fn group(text: &str) -> Result<(IpAddr, Option<u16>), &'static str> {
     address.ok_or("give a multicast address such as 239.192.7.1, ff15::7 or 239.192.7.1:7125")
 }
 
-/// A finding as people read it.
+/// A finding as text.
 struct Told<'a>(&'a Finding);
 
 impl fmt::Display for Told<'_> {

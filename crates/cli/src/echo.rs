@@ -113,14 +113,13 @@ impl Arguments {
     }
 }
 
-/// When the next report is due. Those that were slept through, because the process was stopped or the machine was asleep, are left
-/// out.
+/// When the next report is due. Reports that were missed while the process was stopped or the machine asleep are skipped.
 fn next(due: Instant, interval: Duration, now: Instant) -> Instant {
     let next = due + interval;
     if next > now { next } else { now + interval }
 }
 
-/// How long to wait for the first of several moments.
+/// How long to wait for the earlier of two moments.
 fn pause(moments: [Option<Instant>; 2]) -> Duration {
     let first = moments.into_iter().flatten().min();
     first.map_or(Duration::MAX, |first| first.saturating_duration_since(Instant::now()))
@@ -148,7 +147,7 @@ fn start_error(error: EchoError) -> CommandError {
     }
 }
 
-/// The system gave less memory than was asked for.
+/// The system allowed a smaller receive buffer than was asked for.
 struct Shortage {
     asked: usize,
     granted: usize,
@@ -166,18 +165,18 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// Counters and when they were read.
+/// Counters, and when they were read.
 struct Reading {
     at: Instant,
     counts: EchoCounts,
 }
 
-/// What the server did in a span of time.
+/// The rates of the server over a span of time.
 #[derive(Serialize)]
 struct Rates {
     /// Seconds since the start, at the end of the span.
     seconds: f64,
-    /// Seconds of the span.
+    /// The length of the span in seconds.
     span: f64,
     received: Rate,
     replied: Rate,
@@ -262,7 +261,7 @@ impl Printer {
     }
 }
 
-/// The line that a server starts with.
+/// The line that is printed when a server starts.
 struct Started<'a>(&'a EchoDescription);
 
 impl fmt::Display for Started<'_> {

@@ -1,9 +1,9 @@
-//! Figures as people read them.
+//! Numbers formatted for people.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A count with its thousands apart: `1,234,567`.
+/// A count with its thousands separated: `1,234,567`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Count(pub(crate) u64);
 
@@ -21,7 +21,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// So many of something, one of which has this name: `1 line`, `6,000 lines`.
+/// A count with a noun, given in the singular: `1 line`, `6,000 lines`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Things(pub(crate) u64, pub(crate) &'static str);
 
@@ -33,7 +33,7 @@ impl fmt::Display for Things {
 }
 
 impl Count {
-    /// A rate, rounded to whole things.
+    /// A rate, rounded to a whole number.
     pub(crate) fn rounded(rate: f64) -> Self {
         Self(rate.round() as u64)
     }
@@ -84,7 +84,7 @@ impl fmt::Display for Memory {
     }
 }
 
-/// Bytes of files in the unit that fits, by powers of 1000: `5.0 MB`.
+/// Sizes of files in the unit that fits, by powers of 1000: `5.0 MB`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size(pub(crate) u64);
 
@@ -103,7 +103,7 @@ fn fitting<'a>(value: f64, units: &[(f64, &'a str)]) -> Option<(f64, &'a str)> {
     units.iter().copied().find(|(scale, _)| value >= scale * 0.99995)
 }
 
-/// Numbers in words: `core 0`, `cores 0, 1 and 4`.
+/// A list of cores in words: `core 0`, `cores 0, 1 and 4`.
 pub(crate) fn cores(cores: &[usize]) -> String {
     let numbers: Vec<String> = cores.iter().map(ToString::to_string).collect();
     match &numbers[..] {

@@ -1,4 +1,4 @@
-//! Ctrl-C, and the system's wish that the process ends.
+//! Ctrl-C, and the system's other requests to end the process.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,13 +7,13 @@ use campanile::Stopper;
 use crate::command_error::CommandError;
 use crate::system_error::shortage;
 
-/// Stops a run at the first Ctrl-C, so that it can say what it did, and ends the process at the second.
+/// Stops a run at the first Ctrl-C, so that it can still report its results, and ends the process at the second.
 pub(crate) fn stops(stopper: Stopper) -> Result<(), CommandError> {
     Interrupt::new()?.stops(stopper);
     Ok(())
 }
 
-/// Ctrl-C for a command that looks now and then, or makes one run after the other. The second one ends the process.
+/// Ctrl-C for a command that polls for it, or that makes several runs. The second Ctrl-C ends the process.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt(Arc<Mutex<State>>);
 
@@ -24,7 +24,7 @@ struct State {
 }
 
 impl Interrupt {
-    /// Catches it from now on. A process can do that once.
+    /// Catches Ctrl-C from now on. A process can do that only once.
     pub(crate) fn new() -> Result<Self, CommandError> {
         let shared = Arc::new(Mutex::new(State::default()));
         let state = Arc::clone(&shared);
@@ -40,7 +40,7 @@ impl Interrupt {
         Ok(Self(shared))
     }
 
-    /// What the first Ctrl-C stops from now on. If it has come already, that is now.
+    /// Sets what the first Ctrl-C stops; if it has come already, stops that now.
     pub(crate) fn stops(&self, stopper: Stopper) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.asked {
@@ -49,7 +49,7 @@ impl Interrupt {
         state.running = Some(stopper);
     }
 
-    /// Whether the first Ctrl-C has come.
+    /// Whether Ctrl-C was pressed.
     pub(crate) fn is_pressed(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).asked
     }

@@ -100,7 +100,7 @@ Examples:
 Exit codes: 0 done, 1 no reply, or a run that is INVALID because of this
 client's own lag.";
 
-/// Runs the load to its end, or to Ctrl-C, and reports.
+/// Runs the load to its end, or up to Ctrl-C, and reports.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = arguments.config()?;
     let log = arguments.histogram.as_deref().map(Log::open).transpose()?;
@@ -114,7 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             live::follow(&mut load)?;
         }
         let report = match load.join() {
-            // What was measured before stands.
+            // The runs measured before are still valid.
             Err(LoadError::Unmeasured) if !runs.is_empty() => break,
             joined => joined.map_err(error)?,
         };
@@ -130,7 +130,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     conclude(arguments, &runs)
 }
 
-/// What is left to say after the last run.
+/// Reports what concerns all runs, after the last one.
 fn conclude(arguments: &Arguments, runs: &[LoadReport]) -> Result<(), CommandError> {
     match (runs, arguments.json) {
         ([one], true) if arguments.repeat == 1 => output::json(one)?,
@@ -151,7 +151,7 @@ fn conclude(arguments: &Arguments, runs: &[LoadReport]) -> Result<(), CommandErr
     }
 }
 
-/// So many of all runs, as the subject of a sentence.
+/// Some or all of the runs, as the subject of a sentence.
 fn which(some: usize, all: usize) -> String {
     match (some, all) {
         (_, 1) => "the run is".to_owned(),
@@ -190,7 +190,7 @@ impl Arguments {
     }
 }
 
-/// The first address that the host's name stands for.
+/// The first address that the host's name resolves to.
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, CommandError> {
     let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let unknown = |why: &str| {
@@ -214,7 +214,7 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, CommandError> {
     Ok(address)
 }
 
-/// What to say when there is no report.
+/// Describes why there is no report.
 pub(crate) fn error(error: LoadError) -> CommandError {
     match &error {
         LoadError::Range { number: Number::Train, .. } => CommandError::bad_input(error)
@@ -242,15 +242,15 @@ pub(crate) fn error(error: LoadError) -> CommandError {
     }
 }
 
-/// What to do where a socket does not lead to the server.
+/// What to do when a socket cannot be connected to the server.
 fn unconnected(target: SocketAddr, why: &io::Error) -> &'static str {
     match why.kind() {
         ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable if target.ip().is_loopback() => {
             "see that loopback is up and has that address (Linux: ip address show lo)"
         }
-        // Only to broadcast addresses may nobody connect.
+        // Only connecting to a broadcast address is not permitted.
         ErrorKind::PermissionDenied => "give the address of one server, and not one for all of a network",
-        // Linux tells a lack of ports so, and Windows by the other name.
+        // The errors of Linux and of Windows when ports are exhausted.
         ErrorKind::WouldBlock | ErrorKind::AddrNotAvailable => {
             "give fewer --sockets: the system has no more ports"
         }
@@ -258,7 +258,7 @@ fn unconnected(target: SocketAddr, why: &io::Error) -> &'static str {
     }
 }
 
-/// The line that a load starts with.
+/// The line that is printed when a load starts.
 struct Started<'a>(&'a Load);
 
 impl fmt::Display for Started<'_> {

@@ -1,4 +1,4 @@
-//! Standard output: lines for people, or one JSON value a line.
+//! Standard output: lines of text, or one JSON value per line.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::command_error::CommandError;
 
-/// Writes a line, at once.
+/// Writes a line and flushes it.
 ///
 /// # Errors
-/// Nobody reads it, or it has no room: the command is over.
+/// The output is no longer read, or its device is full: the command ends.
 pub(crate) fn line(text: impl fmt::Display) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
@@ -25,7 +25,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CommandError> {
     line(serde_json::to_string(value).map_err(io::Error::from)?)
 }
 
-/// Writes what a program should know of an event as a line of JSON, which begins with the event's name.
+/// Writes an event as a line of JSON that begins with the event's name.
 ///
 /// # Errors
 /// As [`line()`].
@@ -33,7 +33,7 @@ pub(crate) fn event(name: &str, facts: &impl Serialize) -> Result<(), CommandErr
     json(&Event { event: name, facts })
 }
 
-/// Writes the same where it waits for what comes after it.
+/// Writes the same without flushing.
 ///
 /// # Errors
 /// As [`line()`].
@@ -53,7 +53,7 @@ struct Event<'a, T> {
     facts: &'a T,
 }
 
-/// A text that stays in its line and does nothing else to a terminal, whatever names of files it holds.
+/// A text without line breaks and control characters, whatever file names are in it.
 pub(crate) struct InLine<T>(pub(crate) T);
 
 impl<T: fmt::Display> fmt::Display for InLine<T> {
@@ -66,12 +66,12 @@ impl<T: fmt::Display> fmt::Display for InLine<T> {
     }
 }
 
-/// Tells something beside the output. Whether anybody reads it makes no difference.
+/// Writes a line to standard error. Errors of that are ignored.
 pub(crate) fn aside(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// The same of something odd.
+/// Writes a note about something unusual to standard error.
 pub(crate) fn note(text: impl fmt::Display) {
     aside(format_args!("note: {}", InLine(text)));
 }

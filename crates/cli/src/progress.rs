@@ -1,4 +1,4 @@
-//! How a transfer goes: lines and a bar for people, a JSON value a line for scripts.
+//! The progress of a transfer: lines and a bar for people, one JSON value per line for scripts.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -11,41 +11,41 @@ use serde::Serialize;
 use crate::command_error::CommandError;
 use crate::output;
 
-/// Something that is told: its form for people is `Display`, that for scripts `Serialize`.
+/// Something that is reported: to people as `Display`, to scripts as `Serialize`.
 pub(crate) trait Said: Serialize + fmt::Display {
-    /// What scripts know it by.
+    /// The name of the event for scripts.
     const EVENT: &'static str;
 }
 
-/// Tells how a transfer goes.
+/// Reports the progress of a transfer.
 pub(crate) struct Teller {
     json: bool,
-    /// On standard error, if that is a terminal and people are meant.
+    /// On standard error, if that is a terminal and the output is for people.
     bar: Option<ProgressBar>,
 }
 
 impl Teller {
     pub(crate) fn new(json: bool) -> Self {
         let is_shown = !json && std::io::stderr().is_terminal();
-        // Until it begins there is nothing to show.
+        // The bar is hidden until the transfer begins.
         let bar = || ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         Self { json, bar: is_shown.then(bar) }
     }
 
-    /// Whether scripts are told.
+    /// Whether the output is JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Whether people see a bar.
+    /// Whether a bar is shown.
     pub(crate) fn is_shown(&self) -> bool {
         self.bar.is_some()
     }
 
-    /// Says something, above the bar if there is one. A transfer goes on where nobody reads any more how it goes.
+    /// Reports something, above the bar if there is one. When the output is no longer read, the transfer still continues.
     ///
     /// # Errors
-    /// There is no room for it.
+    /// Writing fails for another reason, as on a full device.
     pub(crate) fn tell<T: Said>(&self, said: &T) -> Result<(), CommandError> {
         let told = match &self.bar {
             _ if self.json => output::event(T::EVENT, said),
@@ -55,7 +55,7 @@ impl Teller {
         told.or_else(CommandError::unless_unread)
     }
 
-    /// Tells people something beside the output; scripts see it by what follows.
+    /// Writes a note for people to standard error; scripts can tell it from later events.
     pub(crate) fn note(&self, text: &str) {
         match &self.bar {
             _ if self.json => {}
@@ -64,36 +64,36 @@ impl Teller {
         }
     }
 
-    /// Begins to show the way to `total` bytes, of which `had` are behind.
+    /// Begins to show the progress to `total` bytes, of which `had` are there already.
     pub(crate) fn begin(&self, had: u64, total: u64) {
         let Some(bar) = &self.bar else { return };
         let style = ProgressStyle::with_template(FORM).expect("the form is right");
         let pace = |state: &ProgressState, out: &mut dyn fmt::Write| {
-            // A bar cannot do anything about an error.
+            // A bar cannot handle an error.
             let _ = out.write_str(&pace(state.per_sec(), state.eta()));
         };
         bar.set_style(style.progress_chars("=> ").with_key("pace", pace));
         bar.set_length(total);
         bar.set_position(had);
         bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
-        // The rate is that of what comes now.
+        // The rate counts only what arrives from now on.
         bar.reset_eta();
     }
 
-    /// Shows where on that way it is.
+    /// Updates the progress.
     pub(crate) fn show(&self, bytes: u64, message: impl FnOnce() -> String) {
         let Some(bar) = &self.bar else { return };
         bar.set_position(bytes);
         bar.set_message(message());
     }
 
-    /// Lines that may stand below the bar and one more without what was there before being lost.
+    /// How many lines fit below the bar and one more line without scrolling the screen's contents away.
     pub(crate) fn room(&self) -> usize {
         let (rows, _) = Term::stderr().size();
         usize::from(rows).saturating_sub(3)
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -101,7 +101,7 @@ impl Teller {
     }
 }
 
-/// How fast it goes, and how long it takes; nothing while that is not known.
+/// The rate and the time left; empty while they are not known.
 fn pace(bytes_per_second: f64, left: Duration) -> String {
     if bytes_per_second < 1.0 {
         return String::new();
@@ -111,7 +111,7 @@ fn pace(bytes_per_second: f64, left: Duration) -> String {
 
 const FORM: &str = "[{bar:30}] {percent:>3} % of {decimal_total_bytes}{pace}{msg}";
 
-/// A time that comes round.
+/// A periodic timer.
 pub(crate) struct Every {
     interval: Duration,
     due: Instant,
@@ -122,7 +122,7 @@ impl Every {
         Self { interval, due: Instant::now() + interval }
     }
 
-    /// Whether it has come round since it was asked last.
+    /// Whether the interval has passed since this last returned true.
     pub(crate) fn is_due(&mut self) -> bool {
         let now = Instant::now();
         let is_due = now >= self.due;

@@ -1,4 +1,4 @@
-//! `campanile recv`: files from a group, or what others had on standard input.
+//! `campanile recv`: receives files from a group, or what a sender read from standard input.
 
 mod files;
 mod messages;
@@ -88,10 +88,10 @@ impl Silence {
     }
 }
 
-/// How long that is.
+/// How long a silence is worth a note.
 const LONG: Duration = Duration::from_secs(15);
 
-/// Receives, and tells how it goes.
+/// Receives, and reports the progress.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let kind = arguments.kind.kind();
     let options =

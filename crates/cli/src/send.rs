@@ -59,7 +59,7 @@ Examples:
 Exit codes: 0 all receivers that reported have everything, 1 the run failed,
 2 bad input, 3 some receivers do not have everything.";
 
-/// What to know where all seems well and nobody was heard of.
+/// What to tell the user when everything went well but no receiver has reported.
 const NOBODY: &str = "no receiver has reported, so perhaps nobody has it; --receivers waits for them, and `campanile doctor` \
     on their machines looks for what keeps it away";
 
@@ -67,7 +67,7 @@ const NOBODY: &str = "no receiver has reported, so perhaps nobody has it; --rece
 struct Awaited {
     wanted: usize,
     group: SocketAddr,
-    /// When it is told next that not all are there.
+    /// When to report next that not all of them are there.
     due: Instant,
 }
 
@@ -80,7 +80,7 @@ impl Awaited {
         there >= self.wanted
     }
 
-    /// What to say now that so many are there.
+    /// The note that is due now, if any, with `there` receivers.
     fn note(&mut self, there: usize) -> Option<String> {
         if self.are_there(there) || Instant::now() < self.due {
             return None;
@@ -94,11 +94,11 @@ impl Awaited {
     }
 }
 
-/// When receivers that are waited for should have come, and how often it is told from then on that they have not.
+/// How long receivers may take to appear before a note says that they have not, and the interval of further notes.
 const LONG: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Sends, and tells how it goes.
+/// Sends, and reports the progress.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let kind = arguments.kind.kind();
     let options = arguments.session.options(Side::Sending, kind, &[("rate", arguments.rate.as_deref())])?;

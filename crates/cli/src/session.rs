@@ -1,4 +1,4 @@
-//! What `send` and `recv` take alike: where a session is, and every option of one.
+//! The arguments that `send` and `recv` have in common: the address of a session, and its options.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ impl SessionArguments {
                 CommandError::bad_input(format!("{}: {error}", path.display())).hint(NAMES)
             })?;
         }
-        // A preset is a number of options: it goes before those that stand beside it.
+        // A preset is a set of options: it is applied before the single ones.
         let (presets, others): (Vec<_>, Vec<_>) =
             self.settings.iter().partition(|(name, _)| name == "preset");
         let settings =
@@ -137,7 +137,7 @@ fn option_error(error: OptionError) -> CommandError {
     if is_unknown { error.hint(NAMES) } else { error }
 }
 
-/// Refuses an option of the other side, which would change nothing. In a file, which may be for both, it may stand.
+/// Refuses an option of the other side, which would have no effect. A file, which may be meant for both sides, may have it.
 fn concerns(name: &str, side: Side) -> Result<(), CommandError> {
     let whose = KEYS.iter().find(|key| key.name == name).map_or(Side::Both, |key| key.side);
     if whose == Side::Both || whose == side {
@@ -157,21 +157,21 @@ fn setting(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// The page's last part: examples, and the options of one side that `--set` takes.
+/// The last part of the help page: examples, and the options of one side that `--set` takes.
 pub(crate) fn reference(examples: &str, side: Side) -> String {
     let mut page = format!("{examples}\n\nOptions for --set and for files of --config:\n");
     let ours = KEYS.iter().filter(|key| key.side == Side::Both || key.side == side);
     for key in ours {
         let (name, unit, doc, default) = (key.name, key.unit, key.doc, key.default());
         let default = if default.is_empty() { String::new() } else { format!(" [{default}]") };
-        // Writing into memory does not fail.
+        // Writing to a string does not fail.
         let _ = write!(page, "  {name}={unit}{default}\n      {doc}\n");
     }
     page.truncate(page.trim_end().len());
     page
 }
 
-/// What to say when the network does not let a session begin.
+/// Describes why a session could not be started.
 pub(crate) fn start_error(error: &StartError) -> CommandError {
     if let Some(hint) = shortage_in(error) {
         return CommandError::failed(error).hint(hint);
@@ -217,7 +217,7 @@ pub(crate) fn shortage_in(error: &StartError) -> Option<&'static str> {
     }
 }
 
-/// All sockets of a session are open: the privilege that raw ones needed goes, in this thread and those that it starts.
+/// Called when all sockets of a session are open: gives up the privilege for raw ones, in this thread and those that it starts.
 pub(crate) fn opened() -> Result<(), CommandError> {
     multicast::drop_raw()
         .map_err(|error| CommandError::failed(format!("CAP_NET_RAW cannot be given up: {error}")))

@@ -1,4 +1,4 @@
-//! What to do when the system refuses a socket, a thread, or whatever else a run begins with.
+//! What to do when the system refuses a socket, a thread, or anything else that a run needs at its start.
 
 use std::io::{self, ErrorKind};
 
@@ -6,7 +6,7 @@ use campanile::{Shortage, WorkerError};
 
 use crate::command_error::CommandError;
 
-/// What to do about an error of binding or joining, if it says that itself; else it depends on what was asked for.
+/// What to do about an error of binding or joining, if that follows from the error alone.
 pub(crate) fn cure(error: &io::Error) -> Option<&'static str> {
     shortage(error).or_else(|| match error.kind() {
         ErrorKind::AddrInUse => Some("choose another port, or stop the program that has this one"),
@@ -18,7 +18,7 @@ pub(crate) fn cure(error: &io::Error) -> Option<&'static str> {
     })
 }
 
-/// What to do about something that the system has too little of, whatever it is for.
+/// What to do about a shortage of a system resource, whatever it was for.
 pub(crate) fn shortage(error: &io::Error) -> Option<&'static str> {
     Shortage::of(error).map(|shortage| match shortage {
         Shortage::OpenFiles => "raise the limit on open files (Linux: ulimit -n)",

@@ -43,7 +43,7 @@ Examples:
   campanile beacon listen --group '[ff15::7]:9000' --json
   campanile beacon listen --count 1 --duration 5    is anything heard at all?";
 
-/// Listens until it has heard enough, or to Ctrl-C.
+/// Listens until it has heard enough, or until Ctrl-C.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = ListenerConfig { group: arguments.group, interfaces: arguments.interface.clone() };
     let mut listener = Listener::open(&config).map_err(super::error)?;
@@ -100,7 +100,7 @@ struct NumberFields {
     sequence: u64,
     sent: String,
     age_ns: i64,
-    /// Missing between this one and the one before.
+    /// How many datagrams are missing between the previous one and this one.
     missing: u64,
     late: bool,
     duplicate: bool,
@@ -170,7 +170,7 @@ impl Printer {
     }
 }
 
-/// A datagram as people read it.
+/// A datagram as text.
 struct Shown<'a>(&'a Heard);
 
 impl fmt::Display for Shown<'_> {
@@ -200,7 +200,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// What a payload says, if that is a line of text; zeros behind it only fill the datagram.
+/// The text in a payload, if it is a line of text; zeros after it are padding.
 fn text(payload: &[u8]) -> Option<&str> {
     let end = payload.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let text = std::str::from_utf8(&payload[..end]).ok()?.trim_end();
@@ -208,7 +208,7 @@ fn text(payload: &[u8]) -> Option<&str> {
     is_line.then_some(text)
 }
 
-/// Bytes of text that are shown.
+/// The most bytes of text that are shown.
 const TEXT_MAX: usize = 200;
 
 impl fmt::Display for Summary {

@@ -49,7 +49,7 @@ Examples:
   campanile beacon send --text 'all is well' --every 60
   campanile beacon send --every 0.01 --size 1400 --count 1000 --interface eth0";
 
-/// Sends until all is sent, or to Ctrl-C.
+/// Sends until everything was sent, or until Ctrl-C.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = BeaconConfig {
         group: arguments.group,

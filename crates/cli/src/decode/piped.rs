@@ -1,4 +1,4 @@
-//! A capture that is piped in while it is made.
+//! A capture that is piped in while it is being made.
 
 use std::io::{self, Cursor, ErrorKind, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use crate::interrupt::Interrupt;
 
-/// Standard input, which Ctrl-C ends. What makes the capture may hear the same Ctrl-C: the last that it writes is still taken.
+/// Standard input up to Ctrl-C. The program that captures may get the same Ctrl-C: its last output is still read.
 pub(super) struct Piped {
     pieces: Receiver<io::Result<Vec<u8>>>,
-    /// What is not read yet of the last piece.
+    /// The unread rest of the last piece.
     rest: Cursor<Vec<u8>>,
     interrupt: Interrupt,
-    /// When nothing more is taken, once Ctrl-C was pressed.
+    /// When to stop reading, set once Ctrl-C was pressed.
     end: Option<Instant>,
 }
 
 impl Piped {
-    /// Reads in a thread of its own: a read that waits cannot be ended.
+    /// Reads in a thread of its own, since a blocking read cannot be interrupted.
     pub(super) fn start(interrupt: Interrupt) -> io::Result<Self> {
         let (sender, pieces) = sync_channel(PIECES);
         thread::Builder::new().spawn(move || read(&sender))?;
@@ -46,7 +46,7 @@ impl Read for Piped {
     }
 }
 
-/// Passes standard input on to its end, or as long as it is wanted.
+/// Passes standard input on, up to its end or until the receiver is gone.
 fn read(pieces: &SyncSender<io::Result<Vec<u8>>>) {
     let mut input = io::stdin().lock();
     let mut buffer = vec![0; PIECE];
@@ -63,12 +63,13 @@ fn read(pieces: &SyncSender<io::Result<Vec<u8>>>) {
     }
 }
 
-/// Bytes that are read at a time, and how many such pieces may wait.
+/// How many bytes are read at a time.
 const PIECE: usize = 64 << 10;
+/// How many pieces may wait.
 const PIECES: usize = 16;
 
-/// How often Ctrl-C is looked after, and how long nothing comes before it ends what is read.
+/// How often Ctrl-C is checked; and after Ctrl-C, the pause in the input that ends it.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long after Ctrl-C something may come without a pause.
+/// How long input without a pause is still read after Ctrl-C.
 const LAST: Duration = Duration::from_secs(1);

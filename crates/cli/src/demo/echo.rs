@@ -1,4 +1,4 @@
-//! The part of the demo that lets an echo server and its client talk.
+//! The part of the demo with an echo server and its client.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -48,7 +48,7 @@ fn start_error(error: EchoError) -> CommandError {
     }
 }
 
-/// Says who talks to whom.
+/// Introduces the server and the client.
 fn introduce(server: &EchoServer, client: &Load) -> Result<(), CommandError> {
     output::line("An echo server sends every UDP packet back; a client counts what comes home.")?;
     let served = server.description();
@@ -60,7 +60,7 @@ fn introduce(server: &EchoServer, client: &Load) -> Result<(), CommandError> {
     output::line(format_args!("  packets     {payload} bytes, {WINDOW} in flight on each socket, 3 seconds"))
 }
 
-/// Says what the client measured.
+/// Explains what the client measured.
 fn explain(report: &LoadReport) -> Result<(), CommandError> {
     let (home, rate) = (Count(report.received.packets), Count::rounded(report.received.packets_per_second));
     let bits = BitRate(report.received.bits_per_second);

@@ -20,7 +20,7 @@ use crate::figures::{BitRate, Size, Span, Things};
 use crate::interrupt::Interrupt;
 use crate::{output, session, system_error};
 
-/// Sends a file to receivers in this process, and says what it cost.
+/// Sends a file to receivers in this process, and reports what it cost.
 pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
     let scratch =
         tempfile::tempdir().map_err(|error| no_place(format!("no temporary directory: {error}"), &error))?;
@@ -51,7 +51,7 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
         let lost = counts.of(Counter::Injected);
         dropped.push(lost as f64 / (came + lost).max(1) as f64);
     }
-    // A receiver that fails says more than a sender that nobody answers.
+    // The error of a receiver says more than that of a sender that gets no answers.
     if let Some(error) = Arc::into_inner(end.failure).and_then(OnceLock::into_inner) {
         return Err(error);
     }
@@ -75,11 +75,11 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
     ))
 }
 
-/// Why it may end before all is done.
+/// Reasons to end early.
 #[derive(Clone)]
 struct End {
     interrupt: Interrupt,
-    /// Of the first receiver that failed.
+    /// The error of the first receiver that failed.
     failure: Arc<OnceLock<CommandError>>,
 }
 
@@ -89,7 +89,7 @@ impl End {
     }
 }
 
-/// Sends to the end; gives what it cost and when the last receiver had everything, or nothing if it ended before.
+/// Sends to the end; returns the counts and when the last receiver had everything, or `None` if it ended early.
 fn send(mut sender: FileSender, end: &End) -> Result<Option<(Counts, Instant)>, CommandError> {
     let mut last = Instant::now();
     let until = last + PATIENCE;
@@ -118,7 +118,7 @@ fn send(mut sender: FileSender, end: &End) -> Result<Option<(Counts, Instant)>, 
     Ok(Some((sender.counts(), last)))
 }
 
-/// Starts a receiver, whose thread ends when its sender knows that it has everything, or soon after, or when there is another end.
+/// Starts a receiver, whose thread ends once it has everything and the sender knows it, or soon after, or early.
 fn receive(
     scratch: &Path,
     number: usize,
@@ -135,7 +135,7 @@ fn receive(
     let end = end.clone();
     let receiving = thread::Builder::new().spawn(move || {
         if let Err(error) = receive_all(&mut receiver, &end) {
-            // Only the first one is told.
+            // Only the first error is reported.
             let _ = end.failure.set(error);
         }
         receiver.counts()
@@ -143,14 +143,14 @@ fn receive(
     receiving.map_err(system_error::thread)
 }
 
-/// Receives until the sender knows of it, or to another end.
+/// Receives until the sender knows that everything arrived, or until it ends early.
 fn receive_all(receiver: &mut FileReceiver, end: &End) -> Result<(), CommandError> {
     let mut until = Instant::now() + PATIENCE;
     let mut is_complete = false;
     while Instant::now() < until && !end.has_come() {
         match receiver.next(TICK).map_err(receive_error)? {
             Some(ReceiveEvent::Complete { .. }) => {
-                // From now on it waits only for its sender to know.
+                // It only waits for its sender to know this.
                 is_complete = true;
                 until = Instant::now() + LINGER * 2;
             }
@@ -158,7 +158,7 @@ fn receive_all(receiver: &mut FileReceiver, end: &End) -> Result<(), CommandErro
             Some(ReceiveEvent::Incomplete { why, .. }) => {
                 return Err(CommandError::failed(format!("a receiver does not have everything: {why}")));
             }
-            // Packets come without events.
+            // Packets arrive without events.
             Some(_) | None => {}
         }
     }
@@ -169,13 +169,13 @@ fn receive_all(receiver: &mut FileReceiver, end: &End) -> Result<(), CommandErro
     }
 }
 
-/// There is no place for the demo's files.
+/// The demo's files cannot be written.
 fn no_place(message: impl fmt::Display, why: &io::Error) -> CommandError {
     let elsewhere = "set TMPDIR (Windows: TEMP) to a directory that can be written and has room for 30 MB";
     CommandError::failed(message).hint(system_error::shortage(why).unwrap_or(elsewhere))
 }
 
-/// There is no session on loopback.
+/// A session on loopback could not be started.
 fn no_session(error: &StartError) -> CommandError {
     let hint = session::shortage_in(error).unwrap_or("see what `campanile doctor` finds");
     CommandError::failed(error).hint(hint)
@@ -210,7 +210,7 @@ fn receive_error(error: ReceiveError) -> CommandError {
 }
 
 fn options() -> Result<Options, CommandError> {
-    // A port that is free now is a group that is nobody's. NAKs come to another one: on Windows receivers hold that of the group.
+    // A port that is free gives a group that nobody else uses. NAKs need another one: on Windows receivers bind that of the group.
     let free = || UdpSocket::bind("127.0.0.1:0").and_then(|socket| Ok((socket.local_addr()?.port(), socket)));
     let (group, unicast) = free()
         .and_then(|first| Ok((first, free()?)))
@@ -232,7 +232,7 @@ fn options() -> Result<Options, CommandError> {
     Ok(options)
 }
 
-/// Writes the beginning of this program as a file; gives its size.
+/// Writes the beginning of this program to a file; returns its size.
 fn copy_of_this_program(to: &Path) -> io::Result<u64> {
     let mut program = File::open(std::env::current_exe()?)?.take(SIZE);
     io::copy(&mut program, &mut File::create(to)?)
@@ -243,8 +243,8 @@ const LOSS: &str = "20%";
 const SIZE: u64 = 4_000_000;
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long repair goes on when all was said.
+/// How long repair continues after everything was sent.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// How long it may take. It takes a second or two.
+/// The longest time that this part may take; it usually takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(20);

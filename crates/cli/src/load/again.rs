@@ -1,4 +1,4 @@
-//! A load's arguments as the command that they were, to be typed again with a change.
+//! A load's arguments formatted as its command line, to be typed again with a change.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use campanile::Choice;
 
 use super::Arguments;
 
-/// All that the run depends on; not what becomes of its report.
+/// All arguments that the run depends on, without those of its report.
 impl fmt::Display for Arguments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "campanile load {} {} {}", self.host, self.port, self.payload)?;

@@ -1,4 +1,4 @@
-//! How a load is doing, while it is.
+//! The live display of a load.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -11,7 +11,7 @@ use crate::command_error::CommandError;
 use crate::figures::{Count, Span};
 use crate::output;
 
-/// Shows the load until it has ended: on a terminal one line that changes, elsewhere a line each second.
+/// Shows the load until it ends: on a terminal one line that is rewritten, elsewhere a line each second.
 pub(super) fn follow(load: &mut Load) -> Result<(), CommandError> {
     let is_terminal = io::stdout().is_terminal();
     let step = if is_terminal { Duration::from_millis(250) } else { Duration::from_secs(1) };
@@ -40,13 +40,13 @@ pub(super) fn follow(load: &mut Load) -> Result<(), CommandError> {
     if is_terminal { rewrite("") } else { Ok(()) }
 }
 
-/// The part of a step in which something was sent, or all of one that is behind the end.
+/// The part of an interval before the end of sending; all of it if it began after the end.
 fn span(from: Instant, to: Instant, end: Instant) -> Duration {
     let to = if from < end { to.min(end) } else { to };
     to.duration_since(from)
 }
 
-/// Writes a line over the last one, as far as the terminal is wide, and stays at its begin.
+/// Overwrites the last line, cut to the terminal's width, and leaves the cursor at its beginning.
 fn rewrite(text: impl fmt::Display) -> Result<(), CommandError> {
     let (_, columns) = Term::stdout().size();
     let mut stdout = io::stdout().lock();
@@ -54,24 +54,24 @@ fn rewrite(text: impl fmt::Display) -> Result<(), CommandError> {
     Ok(stdout.flush()?)
 }
 
-/// A text that takes all columns but the last, behind which a terminal begins another line.
+/// A text cut or padded to all columns but the last, since writing there may begin a new line.
 fn fitted(text: &str, columns: usize) -> String {
     let room = columns.saturating_sub(1);
     let text: String = text.chars().take(room).collect();
     format!("{text:room$}")
 }
 
-/// What happened in a short time.
+/// What happened in a short interval.
 struct Moment {
-    /// Since the start.
+    /// The time since the start.
     seconds: f64,
     span: f64,
     sent: u64,
     answered: u64,
     round_trips_ns: u64,
-    /// Something was answered since the start.
+    /// Whether anything was answered since the start.
     any: bool,
-    /// Since the start.
+    /// Packets lost since the start.
     lost: u64,
     server_busy_percent: Option<f64>,
 }

@@ -1,4 +1,4 @@
-//! The file that latencies are written to.
+//! The file to which latencies are written.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind};
@@ -9,11 +9,11 @@ use campanile::load::{Histograms, LoadReport};
 use crate::command_error::CommandError;
 use crate::system_error::room;
 
-/// A log that is opened before the run: not to find out after it that there is no place. What the file holds stays until there is
-/// something else to write, and a new file goes again if there never is.
+/// A log file that is opened before the run, so that a path that cannot be written is noticed in time. An existing file keeps its
+/// contents until there is something to write; a new file is removed if there never is.
 pub(super) struct Log<'a> {
     path: &'a Path,
-    /// None once it is written.
+    /// `None` once it was written.
     file: Option<File>,
     is_new: bool,
 }
@@ -36,7 +36,7 @@ impl<'a> Log<'a> {
         Ok(Self { path, file: Some(file), is_new })
     }
 
-    /// Writes what was measured in place of what was there.
+    /// Replaces the contents with the measurements.
     pub(super) fn write(mut self, runs: &[LoadReport]) -> Result<(), CommandError> {
         let Some(file) = self.file.take() else { return Ok(()) };
         let log = |file| Histograms::write_log(BufWriter::new(file), runs.iter().map(|run| &run.histograms));
@@ -49,16 +49,16 @@ impl<'a> Log<'a> {
 
 impl Drop for Log<'_> {
     fn drop(&mut self) {
-        // Windows removes no file that is open.
+        // Windows does not remove open files, so it was closed above.
         let is_unwritten = self.file.take().is_some();
         if is_unwritten && self.is_new {
-            // What cannot be removed is empty, and in nobody's way.
+            // A file that cannot be removed is empty and does no harm.
             let _ = fs::remove_file(self.path);
         }
     }
 }
 
-/// The file without what it held; a device or a pipe holds nothing.
+/// Empties the file; a device or a pipe has no contents.
 fn emptied(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() {
         file.set_len(0)?;

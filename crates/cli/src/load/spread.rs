@@ -1,4 +1,4 @@
-//! How far the figures of repeated runs lie apart.
+//! The spread of the figures over repeated runs.
 
 use std::fmt;
 
@@ -7,24 +7,24 @@ use serde::Serialize;
 
 use crate::figures::{Count, Span};
 
-/// The figures of several runs, each as its median and its extremes.
+/// The figures of several runs, each as its median and extremes.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Spread {
     /// Replies a second.
     received_packets_per_second: Range,
-    /// Share of packets lost, in percent.
+    /// The share of packets lost, in percent.
     lost_percent: Range,
-    /// Which latency the next two are of: that from the due time in an open loop, the round trip in a closed one.
+    /// Which latency the next two fields are: from the due time in an open loop, the round trip in a closed one.
     latency: &'static str,
-    /// Half of the latencies are no longer.
+    /// The median latency.
     p50_ns: Range,
-    /// 99 of 100 are no longer.
+    /// The 99th percentile.
     p99_ns: Range,
-    /// Runs that are INVALID. They are among the others.
+    /// How many of the runs are INVALID; they are included in the figures.
     spoiled: usize,
 }
 
-/// A figure over several runs.
+/// The range of a figure over several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Range {
     min: f64,

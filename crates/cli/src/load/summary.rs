@@ -1,4 +1,4 @@
-//! The report as people read it.
+//! The report as text.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ impl fmt::Display for Summary<'_> {
 }
 
 impl Summary<'_> {
-    /// What is to be thought of figures got with trains.
+    /// How to judge figures that were measured with trains.
     fn of_trains(&self) -> &'static str {
         if self.0.environment.loopback {
             "loopback never cuts them, so these figures are no promise about a wire"
@@ -76,7 +76,7 @@ impl fmt::Display for Server<'_> {
     }
 }
 
-/// Processor time here, and what the headers cost.
+/// The client's processor time, and the share of the headers.
 struct Costs<'a>(&'a LoadReport);
 
 impl fmt::Display for Costs<'_> {
@@ -97,7 +97,7 @@ impl fmt::Display for Costs<'_> {
     }
 }
 
-/// Where the packets went.
+/// Where packets were lost.
 struct Account<'a>(&'a Books);
 
 impl fmt::Display for Account<'_> {

@@ -1,4 +1,4 @@
-//! What a run ran into, in words: the limit, the evidence, and the command that would move it.
+//! What limited a run, in words: the limit, the evidence, and a command that would move it.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use crate::figures::{Count, Memory, Things};
 /// The last lines of a report.
 pub(super) struct Verdict<'a> {
     pub(super) report: &'a LoadReport,
-    /// What the run was told.
+    /// The run's arguments.
     pub(super) arguments: &'a Arguments,
 }
 
 /// A command to try.
 struct Advice {
-    /// Where it is typed.
+    /// Where to type it.
     place: &'static str,
     command: String,
-    /// What it would buy.
+    /// What it would gain.
     gain: String,
 }
 
@@ -141,7 +141,7 @@ impl Verdict<'_> {
         self.report.environment.interface.as_deref().unwrap_or("here")
     }
 
-    /// The server's command with as many cores as it has, and an option.
+    /// The server's command, with the number of cores that it has and one more option.
     fn on_server(&self, option: &str, gain: String) -> Vec<Advice> {
         let workers = self.report.server.map_or(1, |server| server.workers);
         let command = format!("campanile echo {} {workers} {option}", self.report.target.port());
@@ -186,7 +186,7 @@ impl Verdict<'_> {
         if self.report.environment.loopback { self.trains() } else { self.another_processor() }
     }
 
-    /// One more, if there is one.
+    /// The same command with one more core, if there is one.
     fn another_processor(&self) -> Vec<Advice> {
         let report = self.report;
         if report.environment.processors.is_none_or(|processors| processors <= report.cores) {
@@ -208,7 +208,7 @@ impl Verdict<'_> {
         here("here", command, "trains cost a fraction for each packet, and are not single packets".to_owned())
     }
 
-    /// The same from elsewhere, where an address of loopback means another machine.
+    /// The same command on another machine, where a loopback address would be a different host.
     fn other_machine(&self) -> Vec<Advice> {
         let gain = "each has its processors for itself".to_owned();
         if !self.report.target.ip().is_loopback() {
@@ -254,7 +254,7 @@ impl Verdict<'_> {
         here("here", Arguments { rate: Some(rate), ..self.again() }.to_string(), gain.to_owned())
     }
 
-    /// By the clock, at a little less than the rate of the replies. What came back after the end had waited for a round trip.
+    /// The same run in an open loop, a little below the rate of replies; its time includes the round trip of those after the end.
     fn lower_rate(&self, gain: &str) -> Vec<Advice> {
         let report = self.report;
         let waited = report.round_trip.map_or(0.0, |latency| latency.p50_ns as f64 / 1e9);
@@ -263,7 +263,7 @@ impl Verdict<'_> {
         here("here", command, gain.to_owned())
     }
 
-    /// What the run was told, as it turned out: to be changed in one thing.
+    /// The run's arguments with the values that were used, to be changed in one place.
     fn again(&self) -> Arguments {
         Arguments { cores: Some(self.report.cores), ..self.arguments.clone() }
     }
@@ -273,12 +273,12 @@ fn here(place: &'static str, command: String, gain: String) -> Vec<Advice> {
     vec![Advice { place, command, gain }]
 }
 
-/// Whether one thread of several has much more to do than the others.
+/// Whether one thread is much busier than the others.
 fn is_uneven(busiest_percent: f64, mean_percent: f64) -> bool {
     mean_percent < busiest_percent * 0.75
 }
 
-/// The share of the payload in what a packet takes on an Ethernet wire.
+/// The payload's share of a packet's bytes on an Ethernet wire.
 pub(super) fn payload_percent(report: &LoadReport) -> f64 {
     report.payload as f64 * 100.0 / report.wire_bytes() as f64
 }

@@ -19,7 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::{Every, Teller};
 use crate::{file_error, session};
 
-/// Receives files into a directory, and tells how it goes.
+/// Receives files into a directory, and reports the progress.
 pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Result<(), CommandError> {
     let config = ReceiveConfig { into: into.to_owned(), replaces: arguments.replace };
     let receiver = FileReceiver::start(options, &config).map_err(start_error)?;
@@ -48,28 +48,28 @@ struct Run {
     teller: Teller,
     stays: bool,
     started: Instant,
-    /// When something came or was hashed last, and how much of either there was then.
+    /// When something was last received or hashed, and how much of both there was then.
     heard: Instant,
     had: u64,
     hashed: u64,
     /// Until something is heard.
     silence: Option<Silence>,
-    /// When each session was found that is not over.
+    /// When each session that is not over was found.
     found: BTreeMap<Tsi, Instant>,
     /// The session that the bar shows.
     shown: Option<Tsi>,
-    /// A name was taken.
+    /// Whether the name of a file was taken already.
     is_taken: bool,
 }
 
-/// How a run ends, once that is settled: its sender is yet to know it.
+/// How a run ends, once that is settled; its sender may not know it yet.
 struct Ending {
     tsi: Tsi,
     result: Result<(), CommandError>,
 }
 
 impl Ending {
-    /// Whether an event says that the sender knows it.
+    /// Whether an event says that the sender knows how the run ended.
     fn is_known_by(&self, event: Option<&ReceiveEvent>) -> bool {
         matches!(event, Some(ReceiveEvent::Acknowledged { tsi }) if *tsi == self.tsi)
     }
@@ -119,7 +119,7 @@ impl Run {
         }
     }
 
-    /// Tells of an event; gives how the run ends, if that follows from it.
+    /// Reports an event; returns how the run ends, if it ends with that.
     fn handle(&mut self, event: ReceiveEvent) -> Result<Option<Ending>, CommandError> {
         match event {
             ReceiveEvent::Found { tsi, source } => {
@@ -174,13 +174,13 @@ impl Run {
         Ok(None)
     }
 
-    /// Sees what has come, and what was hashed, since the last look.
+    /// Updates the display and the time of the last progress in receiving and hashing.
     fn look(&mut self) {
         let (mut had, hashed) = (0, self.receiver.hashed());
         let is_hashing = hashed != self.hashed;
         for (tsi, progress) in self.receiver.progress() {
             had += progress.had;
-            // What is there already may take long to be looked through before more is known of the session.
+            // Hashing files that are there already may take long, before anything else is known of the session.
             if self.shown.is_none() && is_hashing && progress.total > 0 {
                 self.shown = Some(tsi);
                 self.teller.begin(bytes(progress), total(progress));
@@ -204,24 +204,24 @@ impl Run {
         Ok(())
     }
 
-    /// Cannot go on: the senders are told.
+    /// Ends the run after an error, and reports it to the senders.
     fn give_up(&mut self, error: ReceiveError) -> Result<(), CommandError> {
         if let ReceiveError::File(_) = error {
-            // The first error is the one to be told.
+            // Only the first error is reported.
             let _ = self.part(PATIENCE);
         }
         self.summary()?;
         Err(receive_error(error))
     }
 
-    /// Goes before its time: the senders are told.
+    /// Leaves the sessions early, and reports that to the senders.
     fn leave(&mut self) -> Result<(), CommandError> {
         self.receiver.leave();
         self.part(LEAVE)?;
         self.summary()
     }
 
-    /// Goes on until the senders know how it ended here, or do not say so for this long.
+    /// Continues until the senders know how the sessions ended here, at most for `patience`.
     fn part(&mut self, patience: Duration) -> Result<(), CommandError> {
         let until = Instant::now() + patience;
         while self.receiver.is_owing() && Instant::now() < until {
@@ -235,7 +235,7 @@ impl Run {
         self.teller.tell(&Finished { seconds: self.seconds(), counts: self.receiver.counts() })
     }
 
-    /// What to do for what is missing.
+    /// What to do about missing files.
     fn again(&self) -> &'static str {
         if self.is_taken { TAKEN } else { AGAIN }
     }
@@ -245,7 +245,7 @@ impl Run {
     }
 }
 
-/// Whether it makes no sense to wait for more: the sender has ended properly, or what is wrong is here.
+/// Whether waiting for more is pointless: the sender has finished properly, or the fault is on this side.
 fn is_final(why: &Incomplete) -> bool {
     matches!(why, Incomplete::Files | Incomplete::Ended(EndCause::Fin | EndCause::Loss))
 }
@@ -261,13 +261,13 @@ fn total(progress: ReceiveProgress) -> u64 {
 const AGAIN: &str = "run it again: what was received is kept";
 const TAKEN: &str = "run it again with --replace, or once the files that were there are moved away: what was received is kept";
 
-/// How often Ctrl-C and the bar are looked after.
+/// How often to check for Ctrl-C and to update the bar.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long a sender that does not say that it knows is waited for.
+/// How long to wait for a sender's acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long leaving may take.
+/// The longest time that leaving may take.
 const LEAVE: Duration = Duration::from_secs(1);
 
 fn start_error(error: ReceiveStartError) -> CommandError {

@@ -16,7 +16,7 @@ use crate::progress::Said;
 use crate::session::{self, Kind};
 use crate::{figures::Count, output};
 
-/// Writes what comes to standard output, until the session is over.
+/// Writes what is received to standard output, until the session is over.
 pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Result<(), CommandError> {
     let subscriber = Subscriber::start(options).map_err(|error| session::start_error(&error))?;
     session::opened()?;
@@ -43,32 +43,32 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
 struct Run {
     subscriber: Subscriber,
     kind: Kind,
-    /// What came, as it is written: it waits here while more comes at once.
+    /// The output, buffered while more arrives at once.
     out: BufWriter<Stdout>,
     json: bool,
     stays: bool,
-    /// The sources know nothing of reports.
+    /// Whether the sources are other programs, which do not know reports.
     is_foreign: bool,
     started: Instant,
     /// Until something is heard.
     silence: Option<Silence>,
     live: BTreeMap<Tsi, Live>,
-    /// Streams that are heard once the one that is heard is over.
+    /// Streams that wait for the present one to end.
     waiting: BTreeSet<Tsi>,
-    /// The parts of a message that goes on.
+    /// The parts of an incomplete message.
     message: Vec<Bytes>,
-    /// What was written.
+    /// Messages written.
     messages: u64,
     bytes: u64,
-    /// Why not everything came.
+    /// Why something is missing, if it is.
     flaw: Option<String>,
 }
 
-/// A session that is heard.
+/// A session that is being received.
 #[derive(Clone, Copy)]
 struct Live {
     source: IpAddr,
-    /// Its source is told how far this receiver is.
+    /// Whether this receiver reports to its source.
     is_told: bool,
 }
 
@@ -76,7 +76,7 @@ struct Live {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     More,
-    /// The session is over; its source is yet to know how it ended here.
+    /// The session is over, but its source does not know yet how it ended here.
     Known,
     Over,
 }
@@ -126,7 +126,7 @@ impl Run {
         }
     }
 
-    /// Goes: the sources whose sessions are not over are told, and nothing more is written.
+    /// Leaves all sessions, and reports that to their sources; nothing more is written.
     fn leave(&mut self) {
         let live = mem::take(&mut self.live);
         live.keys().for_each(|tsi| self.subscriber.leave(*tsi));
@@ -143,7 +143,7 @@ impl Run {
         }
     }
 
-    /// Tells what it came to: beside the output, or as the last event of it.
+    /// Writes the summary: to standard error, or as the last event in JSON.
     fn summary(&mut self, interrupted: bool) -> Result<(), CommandError> {
         let heard = Heard {
             interrupted,
@@ -159,7 +159,7 @@ impl Run {
         Ok(())
     }
 
-    /// What comes next. Before it waits, it shows what has come.
+    /// The next event. Flushes the output before it waits.
     fn next(&mut self) -> Result<Option<Received>, CommandError> {
         if let Some(event) = self.subscriber.try_next() {
             return Ok(Some(event));
@@ -214,7 +214,7 @@ impl Run {
         self.silence = None;
         let other = self.live.iter().next().filter(|_| self.kind == Kind::Stream);
         match other.map(|(&other, live)| (other, live.source == source)) {
-            // One program at a time has the port at an address: the one before is no more.
+            // Only one program at a time can have the port at an address, so the earlier one has ended.
             Some((other, true)) => {
                 self.live.remove(&other);
                 self.subscriber.leave(other);
@@ -245,7 +245,7 @@ impl Run {
         Next::More
     }
 
-    /// Something is missing. Who stays hears of it at once, others at the end.
+    /// Records that something is missing: it is reported at once with `--stay`, otherwise at the end.
     fn note_flaw(&mut self, flaw: String) {
         if self.stays {
             output::note(&flaw);
@@ -265,7 +265,7 @@ impl Run {
             self.note_flaw(format!("session {tsi} ended early: {why}"));
         }
         if self.live.is_empty() {
-            // Of several the first that is heard comes next, and the others have to wait again.
+            // The first of them that is heard comes next, and the others wait again.
             mem::take(&mut self.waiting).into_iter().for_each(|tsi| self.subscriber.rejoin(tsi));
         }
         match live {
@@ -280,7 +280,7 @@ impl Run {
         }
     }
 
-    /// Writes a message as a line; what stands between the parts of one is a tab.
+    /// Writes a message as a line, with tabs between its parts.
     fn write_message(&mut self, tsi: Tsi) -> Result<(), CommandError> {
         let parts = mem::take(&mut self.message);
         self.messages += 1;
@@ -298,7 +298,7 @@ impl Run {
     }
 }
 
-/// Which command takes a session that this one does not.
+/// Which command receives a session that this one cannot.
 fn taken_by(why: Foreign) -> &'static str {
     match why {
         Foreign::Profile(_) => "",
@@ -309,14 +309,14 @@ fn taken_by(why: Foreign) -> &'static str {
     }
 }
 
-/// Streams that may wait, whoever says that there are more.
+/// How many streams may wait: forged sessions must not fill memory.
 const WAITING_MAX: usize = 64;
 
-/// How often Ctrl-C is looked after.
+/// How often to check for Ctrl-C.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How long a sender that does not say that it knows is waited for.
+/// How long to wait for a sender's acknowledgement.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long leaving may take.
+/// The longest time that leaving may take.
 const LEAVE: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! What `campanile recv` tells.
+//! The reports of `campanile recv`.
 
 use std::fmt;
 use std::path::Path;
@@ -51,7 +51,7 @@ impl fmt::Display for Found {
     }
 }
 
-/// It is known what a session brings.
+/// The contents of a session are known.
 #[derive(Serialize)]
 pub(super) struct Begun {
     session: String,
@@ -83,7 +83,7 @@ impl fmt::Display for Begun {
     }
 }
 
-/// A file has its name.
+/// A file is complete and has its name.
 #[derive(Serialize)]
 pub(super) struct Placed {
     pub(super) session: String,
@@ -100,7 +100,7 @@ impl fmt::Display for Placed {
     }
 }
 
-/// A file has no name.
+/// A file could not be given its name.
 #[derive(Serialize)]
 pub(super) struct Failed {
     pub(super) session: String,
@@ -118,11 +118,11 @@ impl fmt::Display for Failed {
     }
 }
 
-/// All files of a session are there.
+/// All files of a session are complete.
 #[derive(Serialize)]
 pub(super) struct Complete {
     pub(super) session: String,
-    /// Since the session was found.
+    /// Seconds since the session was found.
     pub(super) seconds: f64,
 }
 
@@ -136,7 +136,7 @@ impl fmt::Display for Complete {
     }
 }
 
-/// A session is over before all of its files are there.
+/// A session is over before all of its files are complete.
 #[derive(Serialize)]
 pub(super) struct Missed {
     pub(super) session: String,
@@ -156,7 +156,7 @@ impl fmt::Display for Missed {
     }
 }
 
-/// How it stands while it goes on.
+/// The progress of a session.
 #[derive(Serialize)]
 pub(super) struct Receiving {
     pub(super) seconds: f64,
@@ -177,7 +177,7 @@ impl fmt::Display for Receiving {
     }
 }
 
-/// What it came to.
+/// The summary of a run.
 #[derive(Serialize)]
 pub(super) struct Finished {
     pub(super) seconds: f64,
@@ -198,7 +198,7 @@ impl fmt::Display for Finished {
 #[derive(Serialize)]
 pub(super) struct Message {
     session: String,
-    /// Its parts. What is no text in them is replaced.
+    /// Its parts; bytes that are not UTF-8 are replaced.
     parts: Vec<String>,
 }
 
@@ -209,12 +209,12 @@ impl Message {
     }
 }
 
-/// What receiving messages or a stream came to.
+/// The summary of receiving messages or a stream.
 #[derive(Serialize)]
 pub(super) struct Heard {
     pub(super) interrupted: bool,
     pub(super) seconds: f64,
-    /// Messages and bytes written; of a stream no messages are counted.
+    /// Messages and bytes written; for a stream, messages are not counted.
     pub(super) messages: u64,
     pub(super) bytes: u64,
     pub(super) counts: Counts,
@@ -236,7 +236,7 @@ impl fmt::Display for Heard {
     }
 }
 
-/// The packets that it took.
+/// The packets that were needed.
 struct Packets<'a>(&'a Counts);
 
 impl fmt::Display for Packets<'_> {

@@ -20,9 +20,9 @@ use crate::progress::{Every, Teller};
 use crate::system_error::{self, shortage};
 use crate::{output, session};
 
-/// Sends files, and tells how it goes.
+/// Sends files, and reports the progress.
 pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), CommandError> {
-    // Hashing may take long: what is wrong with the interfaces is told before.
+    // Hashing may take long: errors of the interfaces are reported before.
     options.mtu().map_err(|error| session::start_error(&error))?;
     let hashing = Teller::new(arguments.json);
     let offering = collected(&arguments.files, &hashing);
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
     run.serve(options, arguments.receivers, &interrupt)
 }
 
-/// Hashes what is to be sent, and shows how far that is. Ctrl-C just ends the process: nobody has heard of a session yet.
+/// Hashes the files to send, and shows the progress. Ctrl-C just ends the process: there is no session yet.
 fn collected(files: &[PathBuf], teller: &Teller) -> Result<Offering, CommandError> {
     let collecting = Collecting::start(files.to_vec()).map_err(system_error::thread)?;
     let mut is_begun = false;
@@ -86,7 +86,7 @@ impl Run {
         self.conclude(wanted, sent)
     }
 
-    /// Sends until the session is over; tells whether Ctrl-C ended it.
+    /// Sends until the session is over; returns whether Ctrl-C ended it.
     fn send(&mut self, interrupt: &Interrupt) -> Result<bool, CommandError> {
         let mut second = Every::new(Duration::from_secs(1));
         let mut glance = Every::new(GLANCE);
@@ -94,7 +94,7 @@ impl Run {
         loop {
             let event = self.sender.next(TICK).map_err(send_error)?;
             match event {
-                // Those that go on have their lines below the bar, if there is one.
+                // Receivers that are not done have their lines below the bar, if there is one.
                 Some(SendEvent::Receiver(listener))
                     if self.teller.is_shown() && !listener.report.standing.is_final() => {}
                 Some(SendEvent::Receiver(listener)) => self.teller.tell(&Receiver::of(&listener))?,
@@ -123,7 +123,7 @@ impl Run {
         }
     }
 
-    /// Says what it came to, and makes an error of what did not arrive everywhere.
+    /// Reports the results; fails if some receiver does not have everything.
     fn conclude(self, wanted: Option<usize>, sent: Result<bool, CommandError>) -> Result<(), CommandError> {
         let end = Sending::new(&self.sender, self.seconds());
         let needed = wanted.unwrap_or(end.receivers.len());
@@ -165,10 +165,10 @@ impl Run {
 
 const AGAIN: &str = "send it again: each receiver keeps what it has";
 
-/// How often Ctrl-C and the bar are looked after.
+/// How often to check for Ctrl-C and to update the bar.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often people can see what is new.
+/// How often the display is updated.
 const GLANCE: Duration = Duration::from_millis(200);
 
 fn offering_error(error: OfferingError) -> CommandError {

@@ -1,4 +1,4 @@
-//! How the receivers of a session stand, for a terminal.
+//! The state of a session's receivers, for a terminal.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use campanile::files::Listener;
 use campanile::multicast::Standing;
 
-/// The receivers, a line each as long as there is room: those with the farthest to go first, and the rest in one line.
+/// The receivers, one line each while there is room, those with the most still missing first; the rest share one line.
 pub(super) struct Group<'a> {
-    /// From the worst on.
+    /// The receivers, the worst first.
     listeners: Vec<&'a Listener>,
-    /// How many are waited for; of more that have come all count.
+    /// How many receivers are expected; if more have come, all of them count.
     wanted: usize,
-    /// Lines that they may have, besides the one that sums up all.
+    /// How many lines there may be besides the summary line.
     room: usize,
-    /// How long a receiver that goes on may say nothing before that is told.
+    /// How long a receiver that is not done may be silent before its line says so.
     patience: Duration,
 }
 
@@ -27,10 +27,10 @@ impl<'a> Group<'a> {
                 Standing::Joined => 1,
                 Standing::Complete => 2,
             };
-            // A percent does not change places with every packet.
+            // Whole percents, so that the order does not change with every packet.
             (rank, percent(listener), listener.report.receiver)
         });
-        // A large group's reports are far between.
+        // In a large group reports are rare.
         let patience =
             PATIENCE + Duration::from_millis(250) * u32::try_from(listeners.len()).unwrap_or(u32::MAX);
         Self { listeners, wanted, room: room.max(1), patience }
@@ -56,7 +56,7 @@ impl fmt::Display for Group<'_> {
     }
 }
 
-/// One receiver, and how long it may say nothing.
+/// One receiver, and how long it may be silent.
 struct Line<'a>(&'a Listener, Duration);
 
 impl fmt::Display for Line<'_> {
@@ -74,7 +74,7 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// What there is to say of those that are not complete, and of the loss of all.
+/// A summary of the incomplete receivers, and of the loss of all.
 struct Others<'a>(&'a [&'a Listener]);
 
 impl fmt::Display for Others<'_> {
@@ -104,7 +104,7 @@ impl fmt::Display for Others<'_> {
     }
 }
 
-/// Several times as long as anyone of a small group takes from one report to the next.
+/// Several times the interval between a receiver's reports in a small group.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn complete(listeners: &[&Listener]) -> usize {

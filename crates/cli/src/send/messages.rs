@@ -21,7 +21,7 @@ use crate::progress::Teller;
 use crate::session::{self, Kind};
 use crate::system_error;
 
-/// Sends standard input to its end, and tells how it goes.
+/// Sends standard input to its end, and reports the progress.
 pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Result<(), CommandError> {
     let publisher = Publisher::start(options).map_err(|error| session::start_error(&error))?;
     session::opened()?;
@@ -49,16 +49,16 @@ struct Run {
     teller: Teller,
     started: Instant,
     receivers: BTreeMap<ReceiverId, (IpAddr, Report)>,
-    /// What the thread that reads will have to say, once it has begun.
+    /// The result of the thread that reads, once that was started.
     input: Option<Inlet<Result<(), InputError>>>,
     read: Arc<Tally>,
     ended: Ended,
-    /// Why the input was not sent to its end, if that is nobody's wish.
+    /// The error because of which the input was not sent to its end.
     failure: Option<CommandError>,
-    /// Receivers do not report.
+    /// Whether receivers are other programs, which do not report.
     is_foreign: bool,
     awaited: Awaited,
-    /// How long repair goes on after the end.
+    /// How long repair continues after the end.
     linger: Duration,
 }
 
@@ -71,11 +71,11 @@ enum Ended {
     Failed,
 }
 
-/// What was read of standard input and is sent, counted by the thread that reads.
+/// What was read from standard input and sent, counted by the thread that reads.
 #[derive(Debug, Default)]
 struct Tally {
     bytes: AtomicU64,
-    /// Of a stream none are counted.
+    /// For a stream, lines are not counted.
     lines: AtomicU64,
 }
 
@@ -107,7 +107,7 @@ impl Run {
                 None => {}
             }
             if interrupt.is_pressed() && self.ended == Ended::No {
-                // What was read is sent; the thread that reads finds the session finished.
+                // What was read is still sent; the reading thread then finds the session finished.
                 self.teller.note("what was read is still sent and repaired; Ctrl-C again ends it at once");
                 self.end(Ended::Interrupted);
             }
@@ -116,7 +116,7 @@ impl Run {
         self.summary()
     }
 
-    /// Begins to read if all are there that are waited for.
+    /// Begins to read once all expected receivers have reported.
     fn begin(&mut self, kind: Kind) -> Result<(), CommandError> {
         let there = self.receivers.len();
         if self.awaited.are_there(there) {
@@ -128,10 +128,10 @@ impl Run {
         Ok(())
     }
 
-    /// Sees whether all was read.
+    /// Checks whether reading has ended.
     fn look_at_input(&mut self) {
         let Some(Ok(read)) = self.input.as_ref().map(Inlet::try_recv) else { return };
-        // An end of the session is told by the publisher.
+        // The end of the session is an event of the publisher.
         if self.ended != Ended::No || matches!(read, Err(InputError::Publish(PublishError::Finished))) {
             return;
         }
@@ -139,10 +139,10 @@ impl Run {
         self.end(if self.failure.is_some() { Ended::Failed } else { Ended::Whole });
     }
 
-    /// Ends the session behind what was read.
+    /// Ends the session after what was read.
     fn end(&mut self, ended: Ended) {
         self.ended = ended;
-        // Programs of others take a session that was broken off for a fault of the network.
+        // Other programs would take an aborted session for a fault of the network.
         if ended == Ended::Whole || self.is_foreign {
             self.publisher.finish();
         } else {
@@ -172,7 +172,7 @@ impl Run {
         if !known.is_some_and(Standing::is_final) {
             self.receivers.insert(report.receiver, (from, report));
         }
-        // Also where it is said once more: the receipt was lost, and the next one is waited for.
+        // Repeated reports count, too: the receiver has lost our receipt and waits for another one.
         self.hurry();
         if known.is_some_and(|known| known.is_final() || known == report.standing) {
             Ok(())
@@ -181,7 +181,7 @@ impl Run {
         }
     }
 
-    /// When all that were waited for have come to their end, only receipts that were lost are left to linger for.
+    /// Shortens the linger once all expected receivers are done: then it only serves those whose receipt was lost.
     fn hurry(&self) {
         let is_over = |(_, report): &(IpAddr, Report)| report.standing.is_final();
         let are_there = self.awaited.wanted > 0 && self.awaited.are_there(self.receivers.len());
@@ -224,7 +224,7 @@ impl Run {
     }
 }
 
-/// Reads standard input in a thread of its own, which may wait for it for ever.
+/// Reads standard input in a thread of its own, which may block forever.
 fn read_apart(
     kind: Kind,
     publisher: Arc<Publisher>,
@@ -233,7 +233,7 @@ fn read_apart(
     let (told, inlet) = channel();
     thread::Builder::new().spawn(move || {
         let to_the_end = if kind == Kind::Stream { read_bytes } else { read_lines };
-        // Nobody listens when the session ended before.
+        // The session may have ended before, and with it the receiving end.
         let _ = told.send(to_the_end(&publisher, &read));
     })?;
     Ok(inlet)
@@ -247,7 +247,7 @@ fn read_bytes(publisher: &Publisher, read: &Tally) -> Result<(), InputError> {
             Ok(0) => return Ok(()),
             Ok(len) => {
                 publisher.publish(&buffer[..len]).map_err(InputError::Publish)?;
-                // What comes by and by is repaired at once; what comes without end fills packets by itself.
+                // A slow input is flushed, so that it can be repaired at once; a fast one fills packets by itself.
                 if len < buffer.len() {
                     publisher.flush().map_err(InputError::Publish)?;
                 }
@@ -265,7 +265,7 @@ fn read_lines(publisher: &Publisher, read: &Tally) -> Result<(), InputError> {
     let mut line = Vec::new();
     loop {
         line.clear();
-        // Two more than a message may have: an end of line, and what makes it too long.
+        // Two bytes more than a message may have: the end of the line, and one that makes it too long.
         let len = input.by_ref().take(most.saturating_add(2)).read_until(b'\n', &mut line);
         let len = len.map_err(InputError::Read)?;
         if len == 0 {
@@ -279,14 +279,14 @@ fn read_lines(publisher: &Publisher, read: &Tally) -> Result<(), InputError> {
     }
 }
 
-/// How long receivers are waited for that have everything and do not know yet that this is known.
+/// How long to wait for receivers that have everything but lost the receipt for their report.
 const LAST_RECEIPTS: Duration = Duration::from_millis(500);
 
-/// Why a session is cut, in the words of OPT_RST's number: its input did not come to its end.
+/// The reason code in OPT_RST when the input was not sent to its end.
 const GONE: u8 = 1;
 
-/// How often Ctrl-C and the input are looked after.
+/// How often to check for Ctrl-C and the end of the input.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Bytes that are read of a stream at a time.
+/// How many bytes of a stream are read at a time.
 const PIECE: usize = 64 << 10;

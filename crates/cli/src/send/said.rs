@@ -1,4 +1,4 @@
-//! What `campanile send` tells.
+//! The reports of `campanile send`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,22 +10,22 @@ use serde::Serialize;
 use crate::figures::{BitRate, Count, Size, Things};
 use crate::progress::Said;
 
-/// What is sent, and where to.
+/// What is sent, and to which group.
 #[derive(Serialize)]
 pub(super) struct Started {
     session: String,
     group: String,
-    /// Where it is not to be found.
+    /// The rate, unless it adapts.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_bps: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
-    /// How many receivers standard input waits for.
+    /// How many receivers must be there before standard input is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     once_there: Option<usize>,
-    /// How many receivers files are sent to.
+    /// How many receivers must be complete before sending files ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     until_complete: Option<usize>,
 }
@@ -123,7 +123,7 @@ impl fmt::Display for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { receiver, address, standing, had, total, loss_percent, is_complete } = self;
         write!(f, "receiver {receiver} at {address}: {standing}, ")?;
-        // Of messages it counts what came the first time; repairs made that whole.
+        // For messages, `had` counts only packets received the first time; repairs have filled the rest.
         if !is_complete {
             write!(f, "{had} of {total} packets, ")?;
         }
@@ -147,7 +147,7 @@ impl fmt::Display for Drained {
     }
 }
 
-/// How it stands while it goes on.
+/// The progress of a session.
 #[derive(Serialize)]
 pub(super) struct Sending {
     pub(super) seconds: f64,
@@ -184,13 +184,13 @@ impl fmt::Display for Sending {
     }
 }
 
-/// What it came to.
+/// The summary of a run.
 #[derive(Serialize)]
 pub(super) struct Finished {
-    /// Whether everybody who should have everything has.
+    /// Whether all receivers that should have everything do.
     pub(super) success: bool,
     pub(super) interrupted: bool,
-    /// How many receivers should have everything, if that was said.
+    /// How many receivers should have everything, if that was given.
     pub(super) wanted: Option<usize>,
     #[serde(flatten)]
     pub(super) end: Sending,
@@ -221,20 +221,20 @@ impl fmt::Display for Finished {
     }
 }
 
-/// What sending standard input came to.
+/// The summary of sending standard input.
 #[derive(Serialize)]
 pub(super) struct InputFinished {
-    /// Whether everybody who should have everything has.
+    /// Whether all receivers that should have everything do.
     pub(super) success: bool,
     pub(super) interrupted: bool,
     pub(super) seconds: f64,
-    /// Bytes and lines read; of a stream no lines are counted.
+    /// Bytes and lines read; for a stream, lines are not counted.
     pub(super) bytes: u64,
     pub(super) lines: u64,
     pub(super) complete: usize,
     pub(super) receivers: Vec<Receiver>,
     pub(super) counts: Counts,
-    /// Receivers do not report.
+    /// Whether receivers are other programs, which do not report.
     #[serde(skip)]
     pub(super) is_foreign: bool,
 }
