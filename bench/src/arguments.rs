@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// A command line, taken apart and then used up: what is left at the end is a mistake.
+/// A command line that is split into parts, which are then taken one by one: anything left at the end is an error.
 #[derive(Debug)]
 pub struct Arguments {
     words: Vec<String>,
@@ -11,7 +11,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Takes a command line apart. An option's value is the next argument, unless that begins with two dashes.
+    /// Splits a command line. An option's value is the next argument, unless that begins with two dashes.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Self {
         let mut arguments = arguments.into_iter().peekable();
         let (mut words, mut options) = (Vec::new(), BTreeMap::new());
@@ -31,23 +31,23 @@ impl Arguments {
     /// The next word.
     ///
     /// # Errors
-    /// There is none, or it is no `T`; `name` says what was expected.
+    /// There is none, or it is not a `T`; `name` says what was expected.
     pub fn word<T: FromStr>(&mut self, name: &str) -> Result<T, String> {
         let word = self.words.pop().ok_or_else(|| format!("{name} is missing"))?;
         word.parse().map_err(|_| format!("'{word}' is no {name}"))
     }
 
-    /// The value of an option, if it is there.
+    /// The value of an option, if it is given.
     ///
     /// # Errors
-    /// It has no value, or one that is no `T`.
+    /// It has no value, or one that is not a `T`.
     pub fn option<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, String> {
         let Some(value) = self.options.remove(name) else { return Ok(None) };
         let value = value.ok_or_else(|| format!("--{name} needs a value"))?;
         value.parse().map(Some).map_err(|_| format!("'{value}' is no value for --{name}"))
     }
 
-    /// The value of an option that must be there.
+    /// The value of a required option.
     ///
     /// # Errors
     /// As [`Self::option`], and when it is missing.
@@ -55,7 +55,7 @@ impl Arguments {
         self.option(name)?.ok_or_else(|| format!("--{name} is missing"))
     }
 
-    /// Whether a flag is there.
+    /// Whether a flag is given.
     ///
     /// # Errors
     /// It was given a value.
@@ -70,7 +70,7 @@ impl Arguments {
     /// Ends the parse.
     ///
     /// # Errors
-    /// Something was not asked for by now.
+    /// There are arguments that were not taken.
     pub fn end(mut self) -> Result<(), String> {
         if let Some(word) = self.words.pop() {
             return Err(format!("'{word}' was not expected"));

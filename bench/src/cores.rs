@@ -7,7 +7,7 @@ use crate::socket::check;
 /// The cores that the calling thread may run on, in order.
 ///
 /// # Errors
-/// The system refuses to say.
+/// The system call fails.
 pub fn allowed() -> io::Result<Vec<usize>> {
     // SAFETY: a set of cores is plain bits, and none of them set is a valid one.
     let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
@@ -17,9 +17,9 @@ pub fn allowed() -> io::Result<Vec<usize>> {
     Ok((0..libc::CPU_SETSIZE as usize).filter(|&core| unsafe { libc::CPU_ISSET(core, &set) }).collect())
 }
 
-/// Keeps the calling thread, and what it starts, to these cores.
+/// Pins the calling thread, and what it starts, to these cores.
 ///
-/// Makes no allocation and takes no lock: it may stand between `fork` and `exec`.
+/// Makes no allocation and takes no lock, so it may be called between `fork` and `exec`.
 ///
 /// # Errors
 /// One of the cores does not exist or is not allowed.
@@ -34,7 +34,7 @@ pub fn pin(cores: &[usize]) -> io::Result<()> {
     check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) }).map(drop)
 }
 
-/// Time of cores since the system started, in ticks of [`TICKS_PER_SECOND`].
+/// Times of cores since the system started, in ticks of [`TICKS_PER_SECOND`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Times {
     /// Spent on anything, interrupts included.
@@ -43,13 +43,13 @@ pub struct Times {
     pub stolen: u64,
 }
 
-/// What one second is in the kernel's tables, on every architecture that Linux runs on.
+/// The ticks of a second in the kernel's tables, on every architecture that Linux runs on.
 pub const TICKS_PER_SECOND: u64 = 100;
 
 /// The summed times of these cores.
 ///
 /// # Errors
-/// `/proc` is not there.
+/// There is no `/proc`.
 pub fn times(cores: &[usize]) -> io::Result<Times> {
     Ok(sum(&fs::read_to_string("/proc/stat")?, cores))
 }

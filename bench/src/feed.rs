@@ -1,16 +1,16 @@
-//! A feed of messages as every contestant's driver sends and hears it: what is in a message, when it is due, and what is made of
-//! what comes.
+//! A feed of messages as every contestant's driver sends and receives it: what is in a message, when it is due, and what is measured
+//! of the messages that arrive.
 //!
-//! A receiver says `ready` when it listens, and one line of JSON, a [`Tally`], when it has the last message or nothing came for two
-//! seconds. Then it stays until it is ended, for others may still need its answers. So does a sender, which says `sent` when it has
-//! sent everything.
+//! A receiver prints `ready` when it listens, and one line of JSON, a [`Tally`], when it has the last message or nothing came for two
+//! seconds. Then it stays until it is ended, since others may still need its answers. So does a sender, which prints `sent` when it
+//! has sent everything.
 
 use std::time::Duration;
 
-/// What is at the head of a message: its number, when it was due and when it was sent, eight bytes each.
+/// The length of a message's head: its number, when it was due and when it was sent, eight bytes each.
 pub const HEAD: usize = 24;
 
-/// How long nothing may come until a receiver takes the rest for lost.
+/// After a silence of this length a receiver counts the rest as lost.
 const SILENCE_NS: u64 = 2_000_000_000;
 
 /// The feed that is sent.
@@ -20,7 +20,7 @@ pub struct Plan {
     pub count: u64,
     /// The bytes of each, [`HEAD`] at least.
     pub size: usize,
-    /// How many a second; 0 is as many as there is room for.
+    /// How many a second; 0 is as many as possible.
     pub rate: u64,
 }
 
@@ -28,7 +28,7 @@ impl Plan {
     /// Reads the words `COUNT SIZE RATE`.
     ///
     /// # Errors
-    /// There are others.
+    /// The words have another form.
     pub fn parse(words: &[String]) -> Result<Self, String> {
         let [count, size, rate] = words else { return Err("COUNT SIZE RATE are missing".to_owned()) };
         let number = |word: &String| word.parse::<u64>().map_err(|_| format!("'{word}' is no number"));
@@ -39,10 +39,10 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Gives every message when it is due to whoever sends it.
+    /// Passes every message to `send` when it is due.
     ///
     /// # Errors
-    /// Those of the sender, which end it.
+    /// The first error of `send`, which ends the feed.
     pub fn send<E>(self, mut send: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         self.play(|step| match step {
             Step::Wait { due_ns } => {
@@ -53,10 +53,10 @@ impl Plan {
         })
     }
 
-    /// Has somebody wait until a message is due, and send it, for every message.
+    /// Passes the steps of the feed to `take`: to wait until a message is due, and to send it, for every message.
     ///
     /// # Errors
-    /// Those of whoever does it, which end it.
+    /// The first error of `take`, which ends the feed.
     pub fn play<E>(self, mut take: impl FnMut(Step<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut message = vec![0; self.size];
         let start_ns = now_ns();
@@ -67,7 +67,7 @@ impl Plan {
                 take(Step::Wait { due_ns })?;
                 sent_ns = now_ns();
             } else if number % 256 == 0 {
-                // To read the clock for each would be a good part of what it takes to send one.
+                // Reading the clock for each message would be a large part of the cost of sending it.
                 due_ns = now_ns();
                 sent_ns = due_ns;
             }
@@ -83,21 +83,21 @@ impl Plan {
 /// What a sender does next.
 #[derive(Debug, Clone, Copy)]
 pub enum Step<'a> {
-    /// Wait until a message is due, in the machine's time ([`now_ns`]), which may be over.
+    /// Wait until a message is due, in the machine's time ([`now_ns`]); that may have passed.
     Wait {
-        /// When it is.
+        /// When it is due.
         due_ns: u64,
     },
     /// Send it.
     Send(&'a [u8]),
 }
 
-/// What a receiver has made of a feed.
+/// What a receiver has measured of a feed.
 #[derive(Debug)]
 pub struct Tally {
     plan: Plan,
     received: u64,
-    /// Messages that did not have the number that was next.
+    /// Messages that did not have the next number.
     misplaced: u64,
     next: u64,
     first_due_ns: u64,
@@ -107,7 +107,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Of nothing yet.
+    /// An empty tally.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         let timed = if plan.rate == 0 { 0 } else { plan.count as usize };
@@ -124,10 +124,10 @@ impl Tally {
         }
     }
 
-    /// Takes a message; whether it is the last one.
+    /// Counts a message; returns whether it is the last one.
     ///
     /// # Panics
-    /// If it is not as long as was agreed.
+    /// If it does not have the planned length.
     pub fn take(&mut self, message: &[u8]) -> bool {
         assert_eq!(message.len(), self.plan.size, "a message has the size that was agreed");
         let word = |at: usize| u64::from_le_bytes(message[at..at + 8].try_into().expect("eight bytes"));
@@ -139,7 +139,7 @@ impl Tally {
             self.first_due_ns = word(8);
         }
         let is_last = self.next == self.plan.count;
-        // To read the clock for each would be a good part of what it takes to receive one.
+        // Reading the clock for each message would be a large part of the cost of receiving it.
         if self.plan.rate > 0 || is_last || self.received % 256 == 1 {
             self.last_ns = now_ns();
         }
@@ -150,7 +150,7 @@ impl Tally {
         is_last
     }
 
-    /// Whether something came, and then nothing for long.
+    /// Whether something came, followed by a long silence.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.received > 0 && now_ns().saturating_sub(self.last_ns) > SILENCE_NS
@@ -169,17 +169,17 @@ impl Tally {
     }
 }
 
-/// The shares of all messages whose greatest time [`Tally::line`] tells.
+/// The percentiles, as shares, for which [`Tally::line`] gives times.
 pub const SHARES: [f64; 6] = [0.5, 0.9, 0.99, 0.999, 0.9999, 1.0];
 
-/// Nearest rank at each of [`SHARES`]; nothing of nothing.
+/// The percentiles at [`SHARES`], by nearest rank; empty if there are no times.
 fn percentiles(times_ns: &mut [u64]) -> Vec<u64> {
     times_ns.sort_unstable();
     let rank = |share: f64| ((times_ns.len() as f64 * share).ceil() as usize).max(1) - 1;
     SHARES.iter().filter_map(|&share| times_ns.get(rank(share)).copied()).collect()
 }
 
-/// The machine's time, the same in all its processes.
+/// The machine's time, which is the same in all its processes.
 #[must_use]
 pub fn now_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -188,7 +188,7 @@ pub fn now_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Sleeps, as exactly as the system can, until a time that may be over.
+/// Sleeps, as exactly as the system can, until a time that may have passed.
 fn sleep_until(due_ns: u64) {
     if due_ns <= now_ns() {
         return;
@@ -207,7 +207,7 @@ fn sleep_until(due_ns: u64) {
     }
 }
 
-/// Waits until somebody ends this process.
+/// Waits until this process is ended.
 pub fn stay() -> ! {
     loop {
         std::thread::park();

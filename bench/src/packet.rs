@@ -1,16 +1,16 @@
 //! The datagrams of the client.
 //!
-//! The first 14 bytes are sockperf's header, because its server answers nothing else; it does not read the number in it. That
-//! number stands first and in little-endian order, as in the classic echo tools, and the rest of the first 16 bytes stays the
-//! same, so that a server sees a client that counts upwards. Then comes the client's clock.
+//! The first 14 bytes are sockperf's header, because its server answers nothing else; that server does not read the number in it.
+//! The number comes first, in little-endian order, as in the classic echo tools, and the rest of the first 16 bytes is constant, so
+//! that a server sees a client that counts upwards. Then comes the client's clock.
 
 /// Bytes that the client writes and reads: the shortest datagram.
 pub const HEADER: usize = 24;
 
-/// The byte of sockperf's flags; its server clears a bit there, and every other byte of a reply is as it was sent.
+/// The offset of sockperf's flags; its server clears a bit there, and returns every other byte unchanged.
 pub const FLAGS: usize = 9;
 
-/// What a datagram says.
+/// The header of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Counted by the client.
@@ -19,7 +19,7 @@ pub struct Header {
     pub sent_ns: u64,
 }
 
-/// Writes what stays the same in each datagram: sockperf's "from a client, answer me", the length, and a pattern. Its number is 0.
+/// Writes what is the same in each datagram: sockperf's flags of a client's request, the length, and a pattern. The number is 0.
 pub fn prepare(datagram: &mut [u8]) {
     for (index, byte) in datagram.iter_mut().enumerate() {
         *byte = index as u8;
@@ -30,7 +30,7 @@ pub fn prepare(datagram: &mut [u8]) {
     datagram[10..14].copy_from_slice(&len.to_be_bytes());
 }
 
-/// Writes what differs.
+/// Writes the header, which differs in each datagram.
 pub fn stamp(datagram: &mut [u8], header: Header) {
     datagram[..8].copy_from_slice(&header.seq.to_le_bytes());
     datagram[16..24].copy_from_slice(&header.sent_ns.to_le_bytes());

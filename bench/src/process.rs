@@ -1,4 +1,4 @@
-//! What a process has used, as the kernel tells it.
+//! The processor time and memory of a process, from the kernel.
 
 use std::ops::Sub;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::{fs, io, mem};
 
 use serde::{Deserialize, Serialize};
 
-/// Time of a process's threads, to the nanosecond. Work in the kernel for its system calls is in it, softirqs too as long as the
-/// kernel accounts interrupts to the task (`CONFIG_IRQ_TIME_ACCOUNTING` off).
+/// Time of a process's threads, to the nanosecond. It includes the kernel's work for their system calls, and softirqs as long as
+/// the kernel accounts interrupts to the task (`CONFIG_IRQ_TIME_ACCOUNTING` off).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Time on a core.
     pub ran_ns: u64,
-    /// Time it could have run but another one had the core.
+    /// Time in which it was ready to run but another thread had the core.
     pub waited_ns: u64,
-    /// How often it was given a core.
+    /// How often it was scheduled on a core.
     pub turns: u64,
 }
 
@@ -49,8 +49,8 @@ impl Sub for Usage {
     }
 }
 
-/// Time on a core of all children of this process that have ended and been waited for, and of theirs. The kernel tells how much of it
-/// was its own as well, but by what its ticks happened to hit: of the second that a sender takes that says nothing.
+/// Processor time of all descendants of this process that have ended and been waited for. The kernel also splits it into user and
+/// system time, but by sampling with its ticks: for the second that a sender runs, that split means nothing.
 #[must_use]
 pub fn ended_children() -> Duration {
     // SAFETY: the structure is plain numbers, for which zeros are values; the call fills in this local and nothing else.
@@ -69,9 +69,9 @@ pub fn ended_children() -> Duration {
 /// Resident memory of a process, in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// The most there ever was (`VmHWM`).
+    /// The peak (`VmHWM`).
     pub peak_kib: u64,
-    /// What there is (`VmRSS`).
+    /// The present value (`VmRSS`).
     pub now_kib: u64,
 }
 

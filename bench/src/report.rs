@@ -1,4 +1,4 @@
-//! What the client found in one measurement: one line of JSON.
+//! The client's report of one measurement: one line of JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub struct Report {
     pub received: u64,
     /// Datagrams that had not come back when the load had ended and everything was quiet.
     pub lost: u64,
-    /// Receives that were no datagrams of ours.
+    /// Datagrams received that were not ours.
     pub foreign: u64,
     /// Datagrams sent more than a tenth of a millisecond after they were due.
     pub late: u64,
@@ -25,7 +25,7 @@ pub struct Report {
     pub server: Usage,
     /// Time of the client's process.
     pub client: Usage,
-    /// Time of anybody else on the two cores, as a share of one core.
+    /// Time of other processes on the two cores, as a share of one core.
     pub others: f64,
     /// Time that the hypervisor took from the two cores, as a share of one core.
     pub stolen: f64,
@@ -40,9 +40,9 @@ pub struct RoundTrip {
     pub count: u64,
     /// The median.
     pub p50_ns: u64,
-    /// One in ten is longer.
+    /// The 90th percentile.
     pub p90_ns: u64,
-    /// One in a hundred is longer.
+    /// The 99th percentile.
     pub p99_ns: u64,
 }
 

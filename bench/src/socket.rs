@@ -1,10 +1,10 @@
-//! Sockets as all programs here have them: the same buffers for everyone.
+//! Sockets for all programs here, with the same buffers for all.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// Asked for each way, by every program; the kernel doubles it for its own overhead.
+/// The buffer size that every program asks for, in each direction; the kernel doubles it for its own overhead.
 pub const BUFFER_BYTES: usize = 4 << 20;
 
 /// A server's socket on loopback.
@@ -17,7 +17,7 @@ pub fn serve(port: u16) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// A client's socket: connected, never blocking, takes trains whole.
+/// A client's socket: connected, non-blocking, and receiving trains whole.
 ///
 /// # Errors
 /// The system refuses.
@@ -30,7 +30,7 @@ pub fn dial(to: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Asks for the buffers that all have.
+/// Asks for the common buffer sizes.
 ///
 /// # Errors
 /// The system refuses.
@@ -39,7 +39,7 @@ pub fn enlarge(socket: &UdpSocket) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, BUFFER_BYTES as libc::c_int)
 }
 
-/// Sets an option that is a number.
+/// Sets an integer option.
 ///
 /// # Errors
 /// The kernel does not know it, or refuses the value.
@@ -66,14 +66,14 @@ pub fn check(result: impl Into<i64>) -> io::Result<usize> {
 /// How a raw peer waits for data.
 #[derive(Debug)]
 pub enum Wait {
-    /// In the receive itself.
+    /// In a blocking receive.
     Blocking,
-    /// In `epoll_wait`, level-triggered, and the receive never blocks.
+    /// In `epoll_wait`, level-triggered, with a non-blocking receive.
     Epoll(OwnedFd),
 }
 
 impl Wait {
-    /// A poller for this socket, or none.
+    /// Waits by a poller for this socket, or in the receive.
     ///
     /// # Errors
     /// The system refuses a poller.
@@ -101,7 +101,7 @@ impl Wait {
         }
     }
 
-    /// Waits for data, if that is not the receive's own business.
+    /// Waits for data, unless the receive itself does.
     ///
     /// # Errors
     /// The poller fails.

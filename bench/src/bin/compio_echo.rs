@@ -1,4 +1,4 @@
-//! An echo server as one writes it with compio, on one thread and io_uring. `compio_echo PORT`
+//! A straightforward echo server with compio, on one thread and io_uring. `compio_echo PORT`
 
 use campanile_bench::arguments::Arguments;
 use campanile_bench::socket::serve;

@@ -1,4 +1,4 @@
-//! The raw epoll echo: `epoll_wait`, `recvfrom`, `sendto`, one datagram a wake. `epoll_echo PORT`
+//! The raw epoll echo: `epoll_wait`, `recvfrom`, `sendto`, one datagram per wake-up. `epoll_echo PORT`
 
 use std::os::fd::AsRawFd;
 use std::{io, mem};

@@ -1,4 +1,4 @@
-//! A feed of messages to a group on `eth0`: by Campanile, with threads of its own or on the program's (`here`), or by UDP as it is.
+//! A feed of messages to a group on `eth0`: by Campanile, with its own threads or on the program's (`here`), or by plain UDP.
 //!
 //! `feed send|recv campanile|here|raw COUNT SIZE RATE [OPTION=VALUE...]`
 
@@ -14,7 +14,7 @@ use campanile_bench::socket;
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 192, 7, 3);
 const PORT: u16 = 7503;
-/// How long a receiver waits until it looks whether it is over.
+/// How long a receiver waits before it checks whether the feed is over.
 const WAIT: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
@@ -56,7 +56,7 @@ fn parse(settings: &[String]) -> Result<Options, Box<dyn Error>> {
 fn send(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
     let publisher = Publisher::start(options)?;
     plan.send(|message| publisher.publish(message))?;
-    // The publisher lives on, and repairs; it does not say that the session is over.
+    // The publisher goes on repairing; it does not end the session.
     publisher.flush()?;
     std::mem::forget(publisher);
     println!("sent");
@@ -70,7 +70,7 @@ fn receive(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// As [`send`], without another thread; never returns, for others may need repairs.
+/// As [`send`], without another thread; never returns, since receivers may need repairs.
 fn send_here(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
     let mut publisher = here::Publisher::start(options)?;
     plan.play(|step| match step {
@@ -78,7 +78,7 @@ fn send_here(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
             publisher.run_until(Instant::now() + Duration::from_nanos(due_ns.saturating_sub(now_ns())));
             Ok(())
         }
-        // What is due now is not kept for what is due later; where nothing is due, packets are best full.
+        // A message that is due now must not wait for later ones; without due times, full packets are best.
         Step::Send(message) if plan.rate > 0 => publisher.publish(message),
         Step::Send(message) => publisher.gather(message),
     })?;
@@ -92,12 +92,12 @@ fn send_here(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
 fn receive_here(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
     let mut subscriber = here::Subscriber::start(options)?;
     hear(plan, || subscriber.next(WAIT))?;
-    // Somebody may still ask for what this one says, but it says nothing but reports.
+    // Stays until it is ended; only reports are still sent.
     while subscriber.next(Duration::MAX).is_some() {}
     Ok(())
 }
 
-/// Tells what is made of a feed.
+/// Receives a feed and prints the tally.
 fn hear(plan: Plan, mut next: impl FnMut() -> Option<Received>) -> Result<(), Box<dyn Error>> {
     println!("ready");
     let mut tally = Tally::new(plan);

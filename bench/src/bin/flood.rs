@@ -1,9 +1,9 @@
 //! The smallest program that sends datagrams of 64 bytes as fast as it can, each stamped with its number and the time, and a sink for
 //! them.
 //!
-//! `flood sink PORT` answers the first datagram, so that a client that measures it knows that somebody is there, and then takes nothing
-//! more out of its socket: the system throws away what comes. `flood send PORT SECONDS` sends 64 datagrams a `sendmmsg` to such a sink on
-//! loopback, and says how many a second left.
+//! `flood sink PORT` answers the first datagram, so that a client that measures it knows that it is there, and then reads nothing more
+//! from its socket: the system drops what arrives. `flood send PORT SECONDS` sends 64 datagrams per `sendmmsg` to such a sink on
+//! loopback, and prints how many left per second.
 
 use std::error::Error;
 use std::mem;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use campanile_bench::feed::{now_ns, stay};
 use campanile_bench::socket::{check, dial, serve};
 
-/// Datagrams in a call, and the bytes of each.
+/// Datagrams in a call, and the length of each.
 const BATCH: usize = 64;
 const SIZE: usize = 64;
 
@@ -80,7 +80,7 @@ impl Batch {
         Self { bytes, headers }
     }
 
-    /// Numbers the datagrams from here on and stamps each with its own time; returns the next number.
+    /// Numbers the datagrams from `first` on and stamps each with its own time; returns the next number.
     fn stamp(&mut self, first: u64) -> u64 {
         for (number, datagram) in (first..).zip(self.bytes.iter_mut()) {
             datagram[..8].copy_from_slice(&number.to_be_bytes());
@@ -89,7 +89,7 @@ impl Batch {
         first + BATCH as u64
     }
 
-    /// Sends them all, and says how many there were.
+    /// Sends them, and returns how many were sent.
     fn send(&mut self, socket: &UdpSocket) -> Result<usize, Box<dyn Error>> {
         let mut sent = 0;
         while sent < BATCH {

@@ -1,6 +1,6 @@
 //! The tuned raw mirror: a train is received whole into one buffer and sent back from there. `mirror PORT [--epoll]`
 //!
-//! Blocking receives by default: they are never slower than a poller in front, since there is one socket and nothing else to do.
+//! Uses blocking receives by default: with one socket and nothing else to do they are never slower than polling first.
 
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;

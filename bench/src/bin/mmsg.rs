@@ -1,6 +1,6 @@
 //! The raw batch loop: `recvmmsg` of up to 64 datagrams, `sendmmsg` of what came. `mmsg PORT [--epoll]`
 //!
-//! Blocking receives by default (`MSG_WAITFORONE`): at a fixed load they cost less than a poller in front.
+//! Uses blocking receives by default (`MSG_WAITFORONE`): at a fixed load they cost less than polling first.
 
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
@@ -78,7 +78,7 @@ impl Batch {
     }
 }
 
-/// A header with an address, a slice and bytes of its own.
+/// A message header with its own address, slice and buffer.
 fn message(len: usize) -> libc::mmsghdr {
     let bytes: &'static mut [u8] = Box::leak(vec![0; len].into_boxed_slice());
     let slice = Box::leak(Box::new(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: len }));

@@ -1,13 +1,13 @@
-//! What trains cost between the application's bytes and the kernel, by the place where their packets lie.
+//! The cost of trains between the application's bytes and the kernel, by where their packets are in memory.
 //!
-//! `pieces FROM TO WAY SECONDS` sends trains to a group whose members do not matter, and prints the bytes of payload a second, first of all
-//! that is done, then of the sending alone. Each message is copied into a packet of a window of 64 MiB; what comes then is the way:
+//! `pieces FROM TO WAY SECONDS` sends trains to a group whose members do not matter, and prints the bytes of payload per second, first
+//! for all the work, then for sending alone. Each message is copied into a packet of a window of 64 MiB; the rest depends on WAY:
 //!
-//! - `summed-late`: copied into a train, which sums it, and sent from there.
+//! - `summed-late`: copied into a train, computing the sum, and sent from there.
 //! - `summed-early`: summed by the first copy; copied into a train and sent from there.
-//! - `apart`: summed by the first copy; sent from where it lies, its head from the train's buffer.
-//! - `in-front`: the same with room for the head in front of it, so that a packet is one piece.
-//! - `in-a-row`: the same, and the packets of a train lie behind one another, so that a train is one piece.
+//! - `apart`: summed by the first copy; sent in place, with its head from the train's buffer.
+//! - `in-front`: the same with room for the head in front of the payload, so that a packet is one piece.
+//! - `in-a-row`: the same with the packets of a train contiguous in memory, so that a train is one piece.
 
 use std::error::Error;
 use std::mem;
@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 use campanile_bench::arguments::Arguments;
 use campanile_bench::socket::{check, enlarge, set_option};
 
-/// Packets of a train.
+/// Packets in a train.
 const TRAIN: usize = 44;
-/// The header of a PGM data packet without options, and what follows it.
+/// The length of the head of a PGM data packet without options, and of what follows it.
 const HEAD: usize = 24;
 const PAYLOAD: usize = 1376;
 const STRIDE: usize = HEAD + PAYLOAD;
@@ -44,7 +44,7 @@ fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let (way, seconds) = (arguments.word("way")?, arguments.word("seconds")?);
     arguments.end()?;
     let mut sender = Sender::new(way, socket(from, to)?);
-    // Memory that is touched for the first time has to be cleared.
+    // The first use of memory is slower, since the kernel has to clear it.
     (0..WINDOW).try_for_each(|_| sender.turn().map(drop))?;
     let (length, start) = (Duration::from_secs_f64(seconds), Instant::now());
     let (mut trains, mut sending) = (0, Duration::ZERO);
@@ -57,7 +57,7 @@ fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A socket that sends trains to a group and has none of it back.
+/// A socket that sends trains to a group, without a loop back.
 fn socket(from: Ipv4Addr, to: Ipv4Addr) -> Result<UdpSocket, Box<dyn Error>> {
     if !to.is_multicast() {
         return Err(format!("{to} is no group").into());
@@ -70,7 +70,7 @@ fn socket(from: Ipv4Addr, to: Ipv4Addr) -> Result<UdpSocket, Box<dyn Error>> {
     Ok(socket)
 }
 
-/// Where packets lie, and from where they are sent.
+/// Where packets are in memory, and from where they are sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     SummedLate,
@@ -95,9 +95,9 @@ impl FromStr for Way {
     }
 }
 
-/// Packets that are filled and sent round and round, with room for the head in front of every payload.
+/// A ring of packets that are filled and sent, with room for the head in front of every payload.
 struct Window {
-    /// A train each, if packets lie in a row; else a packet each.
+    /// One block per train if its packets are contiguous, otherwise one per packet.
     blocks: Vec<Box<[u8]>>,
     packets_per_block: usize,
     /// The train that is filled or sent.
@@ -116,7 +116,7 @@ impl Window {
         &mut self.blocks[block][start..start + STRIDE]
     }
 
-    /// What lies from a packet of the train on.
+    /// The memory from a packet of the train on.
     fn from(&self, at: usize) -> &[u8] {
         let (block, start) = self.place(at);
         &self.blocks[block][start..]
@@ -132,15 +132,15 @@ impl Window {
     }
 }
 
-/// Who fills the window and sends it.
+/// Fills the window and sends it.
 struct Sender {
     way: Way,
     socket: UdpSocket,
-    /// The messages of a train.
+    /// The messages in a train.
     messages: Vec<[u8; PAYLOAD]>,
     window: Window,
     sums: [u64; TRAIN],
-    /// The buffer that trains are made in.
+    /// The buffer in which trains are built.
     train: Box<[u8]>,
     pieces: Vec<libc::iovec>,
 }
@@ -183,7 +183,7 @@ impl Sender {
         }
     }
 
-    /// Writes a packet's head, and says where the packet is sent from.
+    /// Writes a packet's head, and records where the packet is sent from.
     fn address(&mut self, at: usize) {
         let packet = self.window.packet_mut(at);
         let in_train = &mut self.train[at * STRIDE..(at + 1) * STRIDE];
@@ -224,13 +224,13 @@ fn piece(bytes: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
-/// Writes as much as a header is, the sum in it.
+/// Writes as many bytes as a head has, with the sum in them.
 fn put_head(sum: u64, packet: &mut [u8]) {
     packet[..8].copy_from_slice(&sum.to_ne_bytes());
     packet[8..HEAD].fill(7);
 }
 
-/// Copies a payload and adds up its words of 16 bits, in lanes that no payload fills.
+/// Copies a payload and adds up its 16-bit words, in lanes that no payload overflows.
 fn copy_and_sum(from: &[u8], to: &mut [u8]) -> u64 {
     let (mut lanes, words) = ([0_u32; 32], from.chunks_exact(64));
     let rest = words.remainder();

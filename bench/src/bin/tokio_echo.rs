@@ -1,4 +1,4 @@
-//! An echo server as one writes it with tokio, on one thread. `tokio_echo PORT`
+//! A straightforward echo server with tokio, on one thread. `tokio_echo PORT`
 
 use campanile_bench::arguments::Arguments;
 use campanile_bench::socket::serve;

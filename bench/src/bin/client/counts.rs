@@ -12,9 +12,9 @@ use crate::watch::Used;
 pub(crate) struct Counts {
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    /// Receives that were no datagrams of ours.
+    /// Datagrams received that were not ours.
     pub(crate) foreign: u64,
-    /// Datagrams sent long after they were due; none where no time is set.
+    /// Datagrams sent long after they were due; none where there are no due times.
     pub(crate) late: u64,
     /// Receives that found nothing when there was nothing else to do.
     pub(crate) fruitless: u64,
@@ -26,8 +26,8 @@ impl Counts {
         self.foreign += u64::from(!reply.ours);
     }
 
-    /// The report of a measurement that began at `before` and ended here. `came` datagrams came back after its end; a receive that finds
-    /// nothing takes `cost_of_nothing`.
+    /// The report of a measurement that began at `before` and ended here. `came` datagrams came back after its end; a receive without
+    /// data takes `cost_of_nothing`.
     pub(crate) fn report(&self, before: &Self, used: Used, came: u64, cost_of_nothing: Duration) -> Report {
         let fruitless = (self.fruitless - before.fruitless) as f64;
         Report {

@@ -1,4 +1,4 @@
-//! The closed loop: as much as the server takes, with a bounded number of datagrams on their way.
+//! The closed loop: as much as the server takes, with a bounded number of datagrams in flight.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -67,5 +67,5 @@ impl Flood {
     }
 }
 
-/// After so long without any reply what is on its way is lost, and the loop begins anew.
+/// After this long without any reply the datagrams in flight count as lost, and the loop starts again.
 const GIVEN_UP: Duration = Duration::from_millis(100);

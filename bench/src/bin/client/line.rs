@@ -1,4 +1,4 @@
-//! The connected socket, the train in front of it, and what comes back.
+//! The connected socket, the train that it sends, and the replies.
 
 use std::error::Error;
 use std::io;
@@ -11,24 +11,24 @@ use campanile_bench::socket::{check, dial, set_option};
 
 use crate::trains::Trains;
 
-/// A socket to the server and trains that are sent again and again, each time with a new number at the head.
+/// A socket to the server and trains that are sent repeatedly, each time with a new number in the first datagram.
 pub(crate) struct Line {
     socket: UdpSocket,
     trains: Trains,
     size: usize,
     next_seq: u64,
-    /// Where the client's clock begins.
+    /// The zero of the client's clock.
     epoch: Instant,
 }
 
-/// What one receive brought.
+/// The result of one receive.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reply {
     /// How many datagrams.
     pub(crate) datagrams: usize,
-    /// What the first of them says.
+    /// The header of the first of them.
     pub(crate) first: Header,
-    /// Their length and number are what this client sends.
+    /// Whether their length and number are what this client sends.
     pub(crate) ours: bool,
 }
 
@@ -55,7 +55,7 @@ impl Line {
     pub(crate) fn send(&mut self, now_ns: u64) -> io::Result<bool> {
         packet::stamp(self.trains.turn(), Header { seq: self.next_seq, sent_ns: now_ns });
         self.next_seq += 1;
-        // To copy a few pages is cheaper than to lend them.
+        // Copying a few pages is cheaper than a zero-copy send.
         let (train, socket) = (self.trains.current(), &self.socket);
         let sent = if train.len() < WORTH_LENDING { socket.send(train) } else { self.trains.lend(socket) };
         match sent {
@@ -82,7 +82,7 @@ impl Line {
         }
     }
 
-    /// What a receive costs at least when there is nothing.
+    /// The least cost of a receive that finds nothing.
     pub(crate) fn cost_of_nothing(&self) -> io::Result<Duration> {
         let mut least = Duration::MAX;
         for _ in 0..NOTHING_TRIES {
@@ -99,7 +99,7 @@ impl Line {
     pub(crate) fn reach(&mut self) -> Result<(), Box<dyn Error>> {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
-            // A port that nobody has opened yet answers with an error, here or at the receive.
+            // A port that is not open yet answers with an error, here or at the receive.
             let _ = self.send(0);
             let sent = Instant::now();
             while sent.elapsed() < PROBE_INTERVAL {
@@ -124,7 +124,7 @@ impl Line {
         Ok(count)
     }
 
-    /// Sends one train and compares every byte of what comes back, but for the one that sockperf's server changes.
+    /// Sends one train and compares every byte that comes back, except the one that sockperf's server changes.
     pub(crate) fn prove(&mut self) -> Result<(), Box<dyn Error>> {
         self.send(0)?;
         let (start, mut back, mut bytes) = (Instant::now(), Vec::new(), vec![0; 65536]);
@@ -144,11 +144,11 @@ impl Line {
     }
 }
 
-/// What a datagram over IPv4 holds, and so does a train.
+/// The most payload bytes of a datagram over IPv4, and so of a train.
 const MOST_BYTES: usize = 65507;
-/// Trains from this length on are sent uncopied.
+/// Trains of at least this length are sent without a copy.
 const WORTH_LENDING: usize = 16 * 1024;
-/// What every kernel that has trains takes.
+/// The most datagrams in a train that every kernel with segmentation offload takes.
 const MOST_SEGMENTS: usize = 64;
 const NOTHING_TRIES: u32 = 10;
 const NOTHING_SAMPLES: u32 = 100;

@@ -1,8 +1,8 @@
-//! What is wanted of a ratio.
+//! The bounds of a ratio.
 
 use std::fmt;
 
-/// The least or the most that is wanted.
+/// A lower or an upper bound.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bound {
     AtLeast(f64),
@@ -17,13 +17,13 @@ impl Bound {
         }
     }
 
-    /// What a table says of a value.
+    /// The verdict on a value, for a table.
     pub(crate) fn verdict(self, value: f64) -> &'static str {
         if self.is_met(value) { MET } else { "**not met**" }
     }
 }
 
-/// What a table says of a value that is as wanted.
+/// The verdict on a value within the bound.
 pub(crate) const MET: &str = "met";
 
 impl fmt::Display for Bound {

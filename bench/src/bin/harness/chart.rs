@@ -1,32 +1,32 @@
-//! Charts as SVG: medians with their ranges over a row of places, on a card of its own colour, so that any page may bear it.
+//! Charts as SVG: medians with their ranges at points of the x axis, with a background of their own, so that they suit any page.
 
 use std::fmt::Write;
 
 use crate::statistics::Spread;
 
-/// Lines over the same places.
+/// Lines over the same points of the x axis.
 pub(crate) struct Chart<'a> {
     pub(crate) title: &'a str,
     pub(crate) x_label: &'a str,
-    /// The places, from left to right.
+    /// The labels of the points, from left to right.
     pub(crate) places: &'a [String],
     pub(crate) y_label: &'a str,
     pub(crate) scale: Scale,
     pub(crate) lines: Vec<Line<'a>>,
 }
 
-/// A contestant: at each place what is known there.
+/// A contestant, with its values at each point.
 pub(crate) struct Line<'a> {
     pub(crate) name: &'a str,
     pub(crate) values: Vec<Option<Spread>>,
 }
 
-/// How values lie on the y axis.
+/// The scale of the y axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scale {
-    /// From zero on.
+    /// Linear, from zero on.
     Linear,
-    /// Powers of ten at equal distances.
+    /// Logarithmic.
     Log,
 }
 
@@ -64,11 +64,11 @@ impl Chart<'_> {
         text + "</svg>\n"
     }
 
-    /// A line: its range at each place, its medians, and its name above.
+    /// Draws a line: its range at each point, its medians, and its name above.
     fn draw(&self, text: &mut String, axis: &Axis, number: usize, line: &Line<'_>) {
         let colour = COLOURS[number % COLOURS.len()];
         let (mut path, mut marks) = (String::new(), String::new());
-        // Beside each other, so that equal ones can be told apart.
+        // Side by side, so that equal values can be told apart.
         let aside = (number as f64 - (self.lines.len() as f64 - 1.0) / 2.0) * 4.0;
         for (at, spread) in line.values.iter().enumerate().filter_map(|(at, spread)| Some((at, (*spread)?))) {
             let (x, y) = (self.x(at) + aside, axis.y(spread.median));
@@ -99,7 +99,7 @@ impl Chart<'_> {
     }
 }
 
-/// The y axis: from the least to the greatest of all values, to the next round ones.
+/// The y axis: from the least to the greatest of all values, both rounded outwards.
 struct Axis {
     scale: Scale,
     from: f64,
@@ -177,7 +177,7 @@ fn escaped(words: &str) -> String {
     words.replace('&', "&amp;").replace('<', "&lt;")
 }
 
-/// A value of an axis in few letters.
+/// A short label for a value of an axis.
 fn short(value: f64) -> String {
     match value {
         1e6.. => format!("{} m", value / 1e6),
@@ -193,7 +193,7 @@ const RIGHT: f64 = 700.0;
 const TOP: f64 = 98.0;
 const BOTTOM: f64 = 360.0;
 
-/// Told apart by whoever does not see red from green.
+/// Colours that people who cannot tell red from green can still tell apart.
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#a34f86", "#8a6d00", "#555555"];
 
 #[cfg(test)]

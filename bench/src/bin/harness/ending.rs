@@ -1,14 +1,15 @@
-//! What becomes of the programs that were started when this one is told to end: they end with it.
+//! When this program is told to end, it ends the programs that it has started.
 
 use std::collections::{HashMap, HashSet};
 use std::{fs, io, mem, process, ptr, thread};
 
-/// From here on who interrupts or ends this program ends what it started too. Called before any other thread is started: these
-/// inherit that the signals are left to the thread that waits for them. Children do not, as the standard library unblocks all of theirs.
+/// From now on a signal that ends this program also ends what it has started. Must be called before any other thread is started:
+/// those inherit the blocked signals, which are left to the thread that waits for them. Child processes do not, since the standard
+/// library unblocks all signals for them.
 pub(crate) fn take_care() -> io::Result<()> {
     let signals = signals();
-    // SAFETY: the set is a local that was filled in; what was blocked before is not asked for. The other call takes numbers alone: who
-    // loses its parent becomes a child of this process, where it is found.
+    // SAFETY: the set is a local that was filled in; what was blocked before is not asked for. The other call takes only numbers: it
+    // makes orphaned descendants children of this process, where they are found.
     let failed = unsafe {
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, ptr::null_mut()) != 0
             || libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1 as libc::c_ulong) != 0
@@ -20,7 +21,7 @@ pub(crate) fn take_care() -> io::Result<()> {
     Ok(())
 }
 
-/// Those that ask a program to end. One that is blocked arrives here even where a shell that started this program told it to ignore it.
+/// The signals that ask a program to end. A blocked one arrives here even if the shell that started this program had it ignored.
 fn signals() -> libc::sigset_t {
     // SAFETY: the set is a local; these calls fill it in, and fail for numbers that are no signals alone.
     unsafe {
@@ -42,8 +43,7 @@ fn wait_and_end() {
     process::exit(128 + signal);
 }
 
-/// Ends all that a process and its children started, and tells how many they were. One that another starts meanwhile is found in the
-/// next look.
+/// Ends all descendants of a process, and returns how many there were. One that is started meanwhile is found by the next call.
 fn end_descendants(of: u32) -> usize {
     let mut ended = HashSet::new();
     for _ in 0..LOOKS {
@@ -61,7 +61,7 @@ fn end_descendants(of: u32) -> usize {
 
 const LOOKS: usize = 100;
 
-/// The processes that a process started, and those that these did.
+/// The descendants of a process.
 fn descendants(of: u32) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -80,7 +80,7 @@ fn descendants(of: u32) -> Vec<u32> {
     found
 }
 
-/// Its parent, if it is there and has not ended: number, name in brackets, state, parent (proc_pid_stat).
+/// The parent of a process that has not ended, from its stat file: number, name in brackets, state, parent (proc_pid_stat).
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut words = stat.rsplit_once(')')?.1.split_whitespace();

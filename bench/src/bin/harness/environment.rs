@@ -1,4 +1,4 @@
-//! Where the figures come from.
+//! The environment of a measurement: the machine and the versions.
 
 use std::error::Error;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::programs::{home, product, run};
 pub(crate) struct Environment(Vec<(&'static str, String)>);
 
 impl Environment {
-    /// Of a run of servers.
+    /// The environment of a run of servers.
     pub(crate) fn read(bench: &Bench) -> Result<Self, Box<dyn Error>> {
         let lock = fs::read_to_string(home().join("Cargo.lock"))?;
         let cores = bench.cores;
@@ -49,7 +49,7 @@ impl Environment {
         Ok(Self(entries))
     }
 
-    /// Of a run of erasure codes.
+    /// The environment of a run of erasure codes.
     pub(crate) fn of_parity() -> Result<Self, Box<dyn Error>> {
         let lock = fs::read_to_string(home().join("Cargo.lock"))?;
         let cpuinfo = text("/proc/cpuinfo")?;
@@ -64,7 +64,7 @@ impl Environment {
         Ok(Self(entries))
     }
 
-    /// Of a run in a network of namespaces, with the versions of the peers.
+    /// The environment of a run in a network of namespaces, with the versions of the peers.
     pub(crate) fn of_network(
         peers: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Result<Self, Box<dyn Error>> {
@@ -86,7 +86,7 @@ impl fmt::Display for Environment {
     }
 }
 
-/// What a file of one line says.
+/// The text of a one-line file.
 fn text(path: &str) -> std::io::Result<String> {
     fs::read_to_string(path).map(|text| text.trim().to_owned())
 }

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::links::cut_trains;
 use crate::mounts::MEMORY;
 
-/// Where the drivers are; nowhere if one does not take part.
+/// The paths of the drivers; empty for one that does not take part.
 #[derive(Debug, Default)]
 pub(crate) struct Drivers {
     pub(crate) feed: PathBuf,
@@ -28,32 +28,32 @@ pub(crate) struct Drivers {
 #[derive(Debug, Default)]
 pub(crate) struct Aeron {
     pub(crate) program: PathBuf,
-    /// Where its shared libraries are, as the loader takes it.
+    /// The search path of its shared libraries, in the loader's format.
     pub(crate) libraries: String,
 }
 
-/// One way to bring a feed to others.
+/// One way to send a feed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Way {
     /// Ours with some options.
     Campanile(&'static [&'static str]),
     /// The same without threads of its own.
     Here(&'static [&'static str]),
-    /// UDP as it is: what is lost stays so.
+    /// Plain UDP, without repair.
     Raw,
     /// ZeroMQ's epgm.
     Zmq,
-    /// Aeron's driver, told so by its environment.
+    /// Aeron's driver, configured by its environment.
     Aeron(&'static [(&'static str, &'static str)]),
 }
 
-/// What came of a feed; of several receivers the worst.
+/// The results of a feed; of several receivers the worst.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Sample {
-    /// Messages a second from the moment that the first was due until the last had come.
+    /// Messages a second from the due time of the first to the arrival of the last.
     pub(crate) per_second: f64,
     pub(crate) missing: f64,
-    /// Microseconds from when a message was due until it was there, at each of [`SHARES`]; nothing where they were not timed.
+    /// Microseconds from a message's due time to its arrival, at each of [`SHARES`]; nothing where messages were not timed.
     pub(crate) since_due_us: [f64; SHARES.len()],
     /// The same from when it was sent.
     pub(crate) since_sent_us: [f64; SHARES.len()],
@@ -61,7 +61,7 @@ pub(crate) struct Sample {
     pub(crate) cpu: f64,
 }
 
-/// What a receiver says.
+/// The output of a receiver.
 #[derive(Debug, Deserialize)]
 struct Line {
     received: u64,
@@ -75,7 +75,7 @@ struct Line {
 pub(crate) struct Bench {
     network: Network,
     drivers: Drivers,
-    /// Where Aeron's drivers have their memory: no disk should lie under it.
+    /// Where Aeron's drivers have their memory, which should not be on a disk.
     memory: TempDir,
 }
 
@@ -85,12 +85,12 @@ impl Bench {
         Ok(Self { network: Network::new(receivers + 1)?, drivers, memory })
     }
 
-    /// Has the links cut trains into packets, as they do at first, or take them whole.
+    /// Makes the links cut trains into packets, which is the default, or carry them whole.
     pub(crate) fn cut_trains(&self, is_cut: bool) -> Result<(), Box<dyn Error>> {
         cut_trains(&self.network, is_cut)
     }
 
-    /// Has the receivers' links merge what arrives, or not, as at first.
+    /// Makes the receivers' links merge what arrives, or not, which is the default.
     pub(crate) fn merge(&self, is_merging: bool) -> Result<(), Box<dyn Error>> {
         for node in self.network.nodes().iter().skip(1) {
             node.merge(is_merging)?;
@@ -98,7 +98,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Sends a feed once, while each receiver's link loses so much of what comes, in thousandths.
+    /// Sends a feed once, while each receiver's link loses `loss` thousandths of what arrives.
     pub(crate) fn measure(&self, way: Way, plan: Plan, loss: u32) -> Result<Sample, Box<dyn Error>> {
         let [sender, receivers @ ..] = self.network.nodes() else { return Err("there is no sender".into()) };
         let before = ended_children();
@@ -111,7 +111,7 @@ impl Bench {
             }
             running.push(receiver);
         }
-        // Who listens has joined, but the kernel may still have to say so.
+        // The receivers have joined, but the kernel may not have announced it yet.
         thread::sleep(Duration::from_millis(200));
         let source = Process::start("sender", &mut self.command(way, sender, "send", plan))?;
         let mut lines = Vec::new();
@@ -135,7 +135,7 @@ impl Bench {
         Ok(Sample { cpu, ..worst(&lines, plan) })
     }
 
-    /// Frees what the drivers have left behind: they are never asked to end.
+    /// Frees the memory that the drivers have left behind: they are killed.
     fn free_memory(&self) -> Result<(), Box<dyn Error>> {
         for entry in fs::read_dir(self.memory.path())? {
             fs::remove_dir_all(entry?.path())?;

@@ -1,4 +1,4 @@
-//! What the links of a network do to trains.
+//! How the links of a network handle trains.
 
 use std::error::Error;
 
@@ -6,7 +6,7 @@ use campanile_rig::Network;
 
 use crate::programs::run;
 
-/// Has every link cut trains into packets, as a wire does, or take them whole, as a veth comes.
+/// Makes every link cut trains into packets, as a wire does, or carry them whole, as a veth does by default.
 pub(crate) fn cut_trains(network: &Network, is_cut: bool) -> Result<(), Box<dyn Error>> {
     let whole = if is_cut { "off" } else { "on" };
     for node in network.nodes() {

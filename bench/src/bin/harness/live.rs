@@ -1,4 +1,4 @@
-//! A live feed through loss: ours beside Aeron, and beside UDP as it is where nothing is lost.
+//! A live feed through loss: ours beside Aeron, and beside plain UDP where nothing is lost.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::turns::{Of, Target, Turns};
 const SIZE: usize = 1344;
 const RECEIVERS: usize = 2;
 
-/// Aeron for few receivers near by: what it waits before and after a repair, and how many of these it keeps.
+/// Aeron configured for few receivers near by: its waits before and after a repair, and how many repairs it keeps.
 const AERON: Way = Way::Aeron(&[
     ("AERON_THREADING_MODE", "SHARED"),
     ("AERON_SHARED_IDLE_STRATEGY", "backoff"),
@@ -32,7 +32,7 @@ const AERON: Way = Way::Aeron(&[
     ("AERON_MAX_RESEND", "256"),
 ]);
 
-/// What is repaired when it is asked for, and asked for again as soon as a repair may have been lost.
+/// Repair on demand, which is asked for again as soon as a repair may have been lost.
 const ON_DEMAND: &[&str] = &[
     "preset=lan",
     "rate=400mbit",
@@ -42,7 +42,7 @@ const ON_DEMAND: &[&str] = &[
     "nak-data=1ms",
     "nak-elimination=500us",
 ];
-/// Small groups, with parity sent before anybody asks.
+/// Small groups with pro-active parity.
 const AHEAD: &[&str] = &[
     "preset=lan",
     "rate=400mbit",
@@ -54,15 +54,15 @@ const AHEAD: &[&str] = &[
     "nak-elimination=500us",
 ];
 
-/// A feed as fast as it goes.
+/// A feed as fast as possible.
 struct Flood {
-    /// What is lost, in thousandths.
+    /// The loss in thousandths.
     loss: u32,
-    /// Ours, at the rate that was found to be best: where links bring each packet by itself, and where they merge what arrives.
+    /// Our options, at the best rate found: where links deliver each packet by itself, and where they merge what arrives.
     ours: [&'static [&'static str]; 2],
-    /// How many messages ours and Aeron send: some seconds of each.
+    /// How many messages ours and Aeron send, some seconds each.
     counts: [u64; 2],
-    /// What is wanted.
+    /// The ratio that is wanted.
     times: f64,
 }
 
@@ -87,13 +87,13 @@ static FLOODS: [Flood; 3] = [
     },
 ];
 
-/// Ours at a rate, with parity for what is asked for.
+/// Ours at a rate, with parity on demand.
 const fn at_most(rate: &'static str) -> [&'static str; 5] {
     ["preset=lan", rate, "window=128m", "memory=128m", "receive-window=65536"]
 }
 
-/// Packets are repaired by themselves, as soon as they are asked for: of two receivers few lack the same group, and parity takes the
-/// processor longer than the network.
+/// Packets are repaired one by one, as soon as they are asked for: two receivers seldom lack packets of the same group, and parity
+/// would cost more processor time than it saves network time.
 const fn packet_by_packet(rate: &'static str) -> [&'static str; 10] {
     [
         "preset=lan",
@@ -109,7 +109,7 @@ const fn packet_by_packet(rate: &'static str) -> [&'static str; 10] {
     ]
 }
 
-/// Who takes part at a rate. Ours have threads of their own, or none.
+/// The contestants at a fixed rate. Ours have threads of their own, or none.
 const PACED_BY: [(&str, Way); 6] = [
     ("campanile, repair on demand", Way::Campanile(ON_DEMAND)),
     ("campanile, parity ahead", Way::Campanile(AHEAD)),
@@ -148,7 +148,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
     bench.merge(false)?;
     for loss in [0, 10] {
-        // Where something is lost UDP by itself is no feed.
+        // Plain UDP does not take part where packets are lost.
         let names = PACED_BY.map(|(name, _)| name);
         let names = if loss == 0 { &names[..] } else { &names[..names.len() - 1] };
         let plan = Plan { count: shorter(PACED.count), ..PACED };
@@ -169,7 +169,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     series.publish("live", &text)
 }
 
-/// The picture of rates over loss.
+/// Draws the rates over loss.
 fn draw_rates(floods: &[Turns<Sample>]) -> Result<(), Box<dyn Error>> {
     let places: Vec<String> = FLOODS.iter().map(|flood| format!("{} %", flood.loss / 10)).collect();
     let (apart, merged) = floods.split_at(FLOODS.len());
@@ -200,7 +200,7 @@ fn draw_rates(floods: &[Turns<Sample>]) -> Result<(), Box<dyn Error>> {
     )
 }
 
-/// The picture of one-way times over their percentiles.
+/// Draws the one-way times over their percentiles.
 fn draw_latency(turns: &Turns<Sample>, name: &str, loss: &str) -> Result<(), Box<dyn Error>> {
     let ranks: [Of<Sample>; 5] = [
         |sample| sample.since_sent_us[0],

@@ -17,7 +17,7 @@ use crate::programs::{build_campanile, build_peer, require, run as finish};
 use crate::series::Series;
 use crate::turns::Target;
 
-/// What sends. A rate beyond what any core reaches makes an open loop a flood.
+/// A sender. A rate beyond what any core reaches turns an open loop into a flood.
 #[derive(Clone, Copy)]
 enum Sender {
     Flood,
@@ -77,7 +77,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 impl Bench {
-    /// What one of them sends, in packets a second.
+    /// Measures the packets a second of a sender.
     fn measure(&self, sender: Sender) -> Result<f64, Box<dyn Error>> {
         let (_sink, port) = sink(&self.flood)?;
         match sender {
@@ -89,7 +89,7 @@ impl Bench {
             Sender::Iperf => {
                 let mut iperf = on_one_core("iperf");
                 iperf.args(["-c", "127.0.0.1", "-p", &port, "-l", "64", "-t", self.seconds]);
-                // A rate that it cannot reach, and no answer to wait for at the end.
+                // A rate that it cannot reach, without waiting for an answer at the end.
                 word_before("pps", &finish(iperf.args(["-u", "-b", "100g", "--no-udp-fin", "-e"]))?)
             }
             Sender::Sockperf => {
@@ -104,7 +104,7 @@ impl Bench {
         let mut command = on_one_core(&self.campanile);
         command.args(["load", "127.0.0.1", port, "64", "1", self.seconds]).args(options);
         command.args(["--sockets", "1", "--timeout", "0.1", "--no-probe", "--json"]).stderr(Stdio::null());
-        // Nearly all are lost, and they lag behind the clock, which the exit code says: what was sent is what counts.
+        // The exit code is ignored: nearly all packets are lost and late here, and only the number sent counts.
         let output = command.output()?;
         let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         let rate = &report["sent"]["packets_per_second"];
@@ -122,14 +122,14 @@ fn sink(flood: &Path) -> Result<(Process, String), Box<dyn Error>> {
     }
 }
 
-/// The number in front of the first such unit.
+/// The number before the first occurrence of a unit.
 fn word_before(unit: &str, text: &str) -> Result<f64, Box<dyn Error>> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let number = words.windows(2).find(|pair| pair[1] == unit).map(|pair| pair[0]);
     Ok(number.ok_or_else(|| format!("no {unit} in {text}"))?.parse()?)
 }
 
-/// A program on the last core that this one may use; the sink is on any.
+/// A program pinned to the last core that this one may use; the sink is not pinned.
 fn on_one_core(program: impl AsRef<OsStr>) -> Command {
     let cores = campanile_bench::cores::allowed().unwrap_or_default();
     let core = cores.last().copied().unwrap_or(0);

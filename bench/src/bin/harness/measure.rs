@@ -1,4 +1,4 @@
-//! One measurement: a fresh server on one core, the client on another, and whether anybody disturbed them.
+//! One measurement: a fresh server on one core, the client on another, and a check for disturbances.
 
 use std::error::Error;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ pub(crate) struct Bench {
     pub(crate) programs: Programs,
     pub(crate) effort: Effort,
     pub(crate) cores: Cores,
-    /// Datagrams on their way in a closed loop, instead of the row's own number.
+    /// Datagrams in flight in a closed loop, instead of the row's own number.
     window: Option<usize>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Effort {
     pub(crate) repeats: usize,
     warm_up_ms: u64,
     flood_ms: u64,
-    /// A fixed load has fewer packets, and needs longer.
+    /// The duration at a fixed load, which is longer since that has fewer packets.
     paced_ms: u64,
     ping_ms: u64,
 }
@@ -46,7 +46,7 @@ impl Effort {
     pub(crate) const QUICK: Self =
         Self { rounds: 1, repeats: 0, warm_up_ms: 20, flood_ms: 60, paced_ms: 60, ping_ms: 60 };
 
-    /// Its figures mean nothing: a core may be shared.
+    /// Whether this is only a trial whose figures mean nothing, so that a core may be shared.
     fn is_quick(self) -> bool {
         self.repeats == 0
     }
@@ -74,7 +74,7 @@ pub(crate) enum Disturbance {
     ClientWaited,
     /// The server could not run when it wanted to.
     ServerWaited,
-    /// Somebody else was busy on the two cores.
+    /// Other processes were busy on the two cores.
     Others,
     /// The hypervisor took time.
     Stolen,
@@ -86,7 +86,7 @@ pub(crate) enum Disturbance {
 
 impl Bench {
     /// # Errors
-    /// There are not two cores, and the figures are to mean something.
+    /// There are fewer than two cores, and this is not a trial.
     pub(crate) fn new(
         programs: Programs,
         effort: Effort,
@@ -102,7 +102,7 @@ impl Bench {
         Ok(Self { programs, effort, cores: Cores { server, client }, window })
     }
 
-    /// Measures a server under a load, again while it is disturbed, as often as the effort and what is left for the row allow.
+    /// Measures a server under a load; repeats disturbed measurements as often as the effort and the row's remaining repeats allow.
     pub(crate) fn measure(
         &self,
         contestant: Contestant,
@@ -125,7 +125,7 @@ impl Bench {
 
     fn measure_once(&self, contestant: Contestant, load: Load) -> Result<Sample, Box<dyn Error>> {
         let programs = &self.programs;
-        // A system that stands still for as long as a measurement lasts does not make it impossible.
+        // Nothing comes back if the system stalls for as long as a measurement; then it is tried again.
         for _ in 0..TRIES {
             let server = Server::start(&[self.cores.server], |port| programs.server(contestant, port))?;
             let measure_ms = self.effort.measure_ms(load);
@@ -170,7 +170,7 @@ impl Bench {
     }
 }
 
-/// How often nothing may come back.
+/// How many measurements may fail because nothing came back.
 pub(crate) const TRIES: usize = 10;
 
 fn option(command: &mut Command, name: &str, value: impl ToString) {
@@ -194,7 +194,7 @@ impl Disturbance {
     fn find(report: &Report, load: Load) -> Option<Self> {
         let window_ns = report.seconds * 1e9;
         let paced = matches!(load, Load::Paced { .. });
-        // A server that sleeps waits a moment each time it is woken, disturbed or not.
+        // A server that sleeps waits a little each time it is woken, even undisturbed.
         let server_may_wait = (0.01 * window_ns).max(report.server.turns as f64 * 4_000.0);
         let checks = [
             (Self::ClientWaited, report.client.waited_ns as f64 > 0.01 * window_ns),

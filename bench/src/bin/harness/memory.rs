@@ -8,7 +8,7 @@ use crate::measure::{Bench, TRIES, finish};
 use crate::plan::{Load, ROWS, Row};
 use crate::server::Server;
 
-/// What one backend held.
+/// The memory that one backend held.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MemoryResult {
     pub(crate) backend: &'static str,

@@ -1,15 +1,15 @@
-//! Where files lie that no disk is to slow down.
+//! Files in memory, which no disk slows down.
 
 use std::error::Error;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
-/// Files in memory.
+/// The folder for files in memory.
 pub(crate) const MEMORY: &str = "/dev/shm";
 
-/// Starts this program anew where files in memory are made of huge pages, as those of a file system on a disk are made of large folios.
-/// Only it and what it starts see them, and they end with it. Where that cannot be had everything stays as it is.
+/// Restarts this program in a mount namespace where files in memory use huge pages, as files on a disk use large folios. Only this
+/// program and its children see that mount, which ends with them. Where this is not possible, nothing changes.
 pub(crate) fn take_huge_pages() -> Result<(), Box<dyn Error>> {
     if env::var_os(TAKEN).is_some() {
         return Ok(());
@@ -27,11 +27,11 @@ pub(crate) fn take_huge_pages() -> Result<(), Box<dyn Error>> {
     Err(anew.env(TAKEN, "1").exec().into())
 }
 
-/// What files in memory are made of, for the table of the environment.
+/// The pages of files in memory, for the table of the environment.
 pub(crate) fn pages() -> (&'static str, String) {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let of_memory = |line: &&str| line.split(' ').nth(1) == Some(MEMORY);
-    // The last one hides those before it.
+    // The last mount hides earlier ones.
     let is_huge = mounts.lines().rfind(of_memory).is_some_and(|line| line.contains("huge=always"));
     ("files in memory", if is_huge { "huge pages" } else { "as the system makes them" }.to_owned())
 }

@@ -1,4 +1,4 @@
-//! A file to many machines through loss: ours beside NORM, with groups of one size.
+//! A file to many machines through loss: ours beside NORM, with groups of the same size.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -43,7 +43,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     series.publish("norm", &text)
 }
 
-/// Ours beside NORM, and the most of its wire bytes that ours may take.
+/// Pairs of ours and NORM, and the highest ratio of wire bytes that ours may have.
 const PAIRS: [(&Contestant, &Contestant, f64); 3] =
     [(&CAMPANILE_64, &NORM_64, 0.97), (&CAMPANILE_128, &NORM_64, 0.95), (&CAMPANILE_128, &NORM_128, 0.95)];
 
@@ -98,7 +98,7 @@ fn beside_a_perfect_code(turns: &Turns<Sample>) -> String {
     text
 }
 
-/// The sender's processor time without what any program takes that sends so much: `floor`, in seconds, round by round.
+/// The sender's processor time beyond `floor`: what any program takes to send as much, in seconds, for each round.
 fn beyond_sending(turns: &Turns<Sample>, floor: &[f64]) -> String {
     let mut text = String::from(
         "The sender's processor time beyond that of a program that only sends as many packets as the perfect code of 64 would:\n\n\
@@ -123,10 +123,10 @@ fn beyond_sending(turns: &Turns<Sample>, floor: &[f64]) -> String {
     text
 }
 
-/// How many packets a source must send, for each one of a group, until all receivers have as many as the group has: the mean, if any
-/// packet helps whoever misses one.
+/// The mean number of packets that a source must send for each packet of a group until all receivers have as many as the group has,
+/// if any packet can replace any missing one.
 fn least_share(group: usize, receivers: i32, loss: f64) -> f64 {
-    // What one receiver has of what was sent so far: how likely each count below the group is.
+    // For one receiver, the probability of each number of received packets below the group's size.
     let mut having = vec![0.0; group];
     having[0] = 1.0;
     let mut sent = 0.0;

@@ -1,4 +1,4 @@
-//! What the whole page of benchmarks comes to: a line for each comparison, and the few ratios that the README names.
+//! A summary of the whole page of benchmarks: a line for each comparison, and the few ratios that the README names.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ struct Comparison<'a> {
     targets: Vec<Target<'a>>,
 }
 
-/// A ratio and what was wanted of it: a row of a table.
+/// A ratio and its target: a row of a table.
 struct Target<'a> {
     /// The title above the table, if the section has several.
     scene: &'a str,
@@ -30,7 +30,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// A table with a line for each comparison: beside whom, how many of its targets are met, and when it was measured.
+/// A table with a line for each comparison: the peers, how many of its targets are met, and when it was measured.
 pub(crate) fn comparisons(page: &str) -> String {
     let mut text = String::from("| comparison | beside | targets met | measured |\n|---|---|---|---|\n");
     for Comparison { title, date, targets } in parse(page) {
@@ -55,7 +55,7 @@ pub(crate) fn comparisons(page: &str) -> String {
 /// A table of the ratios that the README names: a line for each figure.
 ///
 /// # Errors
-/// The page does not have one of them, because a title or a name on it was changed.
+/// The page lacks one of them, because a title or a name on it was changed.
 pub(crate) fn headlines(page: &str) -> Result<String, String> {
     let mut text = String::from("| what | campanile's is |\n|---|---|\n");
     let comparisons = parse(page);
@@ -68,15 +68,15 @@ pub(crate) fn headlines(page: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// Ratios that the README names, and where they stand on the page.
+/// Ratios that the README names, and where they are on the page.
 struct Headline {
-    /// In the README's words. Those of equal words that follow each other share a line.
+    /// The README's description. Consecutive headlines with the same description share a line.
     what: &'static str,
     comparison: &'static str,
     scene: &'static str,
     figure: &'static str,
     ours: &'static str,
-    /// Beside whom, and what the README calls theirs.
+    /// The peers, and the README's names for them.
     peers: &'static [(&'static str, &'static str)],
 }
 
@@ -129,13 +129,13 @@ fn parse(page: &str) -> Vec<Comparison<'_>> {
     comparisons
 }
 
-/// What a link to a title says.
+/// The anchor of a title, for links to it.
 fn anchor(title: &str) -> String {
     let kept = title.chars().filter(|char| char.is_alphanumeric() || matches!(char, ' ' | '-'));
     kept.map(|char| if char == ' ' { '-' } else { char.to_ascii_lowercase() }).collect()
 }
 
-/// What the README names: of each comparison what matters most to who chooses a program, good or bad.
+/// The README's headlines: from each comparison what matters most for choosing a program, good or bad.
 const HEADLINES: [Headline; 15] = [
     Headline {
         what: "A file of 5 MB to 40 machines, each of which loses 20 %: time until the last has it",

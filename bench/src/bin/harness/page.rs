@@ -1,4 +1,4 @@
-//! The page of results in the documentation, and what the README says of it.
+//! The page of results in the documentation, and its headlines in the README.
 
 use std::error::Error;
 use std::fs;
@@ -7,17 +7,17 @@ use crate::chart::Chart;
 use crate::overview;
 use crate::programs::product;
 
-/// Puts the text between the markers of `docs/benchmarks.md` that bear the name, and makes anew what tells of the whole page.
+/// Writes the text between the markers of this name in `docs/benchmarks.md`, and updates the summaries of the page.
 pub(crate) fn write(name: &str, text: &str) -> Result<(), Box<dyn Error>> {
     Pages::read()?.with(name, text)?.write()
 }
 
-/// Makes anew what tells of the whole page.
+/// Updates the summaries of the page.
 pub(crate) fn write_overview() -> Result<(), Box<dyn Error>> {
     Pages::read()?.with_overview()?.write()
 }
 
-/// The pages that tell of results, as the repository has them.
+/// The pages with results, as they are in the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pages {
     benchmarks: String,
@@ -31,7 +31,7 @@ impl Pages {
         Ok(Self { benchmarks: read(BENCHMARKS)?, readme: read(README)? })
     }
 
-    /// With a comparison made anew.
+    /// The pages with a new text for one comparison.
     fn with(self, name: &str, text: &str) -> Result<Self, Box<dyn Error>> {
         let benchmarks = replace(&self.benchmarks, name, text)
             .ok_or_else(|| format!("{BENCHMARKS} has no markers for {name}"))?;
@@ -58,7 +58,7 @@ impl Pages {
 const BENCHMARKS: &str = "docs/benchmarks.md";
 const README: &str = "README.md";
 
-/// Writes a picture beside the page.
+/// Writes a chart next to the page.
 pub(crate) fn draw(name: &str, chart: &Chart<'_>) -> Result<(), Box<dyn Error>> {
     let path = product().join("docs").join(format!("{name}.svg"));
     fs::write(&path, chart.svg()).map_err(|error| format!("docs/{name}.svg: {error}"))?;
@@ -66,7 +66,7 @@ pub(crate) fn draw(name: &str, chart: &Chart<'_>) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// The page with `text` in place of what is between the markers, if it has them.
+/// The page with the text between its markers replaced, if it has them.
 fn replace(page: &str, name: &str, text: &str) -> Option<String> {
     let (begin, end) = (format!("<!-- bench {name}: begin -->"), format!("<!-- bench {name}: end -->"));
     let (head, rest) = page.split_once(&begin)?;

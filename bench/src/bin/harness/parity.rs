@@ -1,4 +1,4 @@
-//! The erasure code beside those of others: one core, one process, in turns.
+//! The erasure code beside others: one core, one process, in turns.
 
 mod contestants;
 
@@ -27,7 +27,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     series.publish("parity", &text)
 }
 
-/// What one code did in each round, in bytes of data a second.
+/// The rates of one code in each round, in bytes of data a second.
 struct Rates {
     name: &'static str,
     encode: Vec<f64>,
@@ -38,7 +38,7 @@ fn measure(rounds: usize, budget: Duration) -> Vec<Rates> {
     let mut contestants = contestants::all();
     let mut results = Vec::new();
     for contestant in &mut contestants {
-        // The first encoding makes the parity that is decoded.
+        // The first encoding makes the parity for decoding.
         contestant.encode();
         contestant.decode();
         results.push(Rates { name: contestant.name(), encode: Vec::new(), decode: Vec::new() });
@@ -54,7 +54,7 @@ fn measure(rounds: usize, budget: Duration) -> Vec<Rates> {
     results
 }
 
-/// Bytes of data a second: of the median of as many calls as the budget has time for.
+/// Bytes of data a second: the median over as many calls as fit the budget.
 fn rate(budget: Duration, mut call: impl FnMut() -> Duration) -> f64 {
     let mut times = Vec::new();
     let mut spent = Duration::ZERO;

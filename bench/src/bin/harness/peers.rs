@@ -1,4 +1,4 @@
-//! Peers that are libraries of the system: their drivers stand in `bench/peers` and are compiled when they are needed.
+//! Peers that are libraries of the system: their drivers are in `bench/peers` and are compiled when they are needed.
 
 use std::error::Error;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::environment::locked;
 use crate::feed::Aeron;
 use crate::programs::{cargo, executable, home, run};
 
-/// A driver: its source, the library it is linked with, and the package of Debian that has it.
+/// A driver: its source, the library that it is linked with, and the Debian package of that.
 pub(crate) struct Driver {
     pub(crate) source: &'static str,
     pub(crate) library: &'static str,
@@ -21,7 +21,7 @@ pub(crate) const NORM: Driver = Driver { source: "norm.cpp", library: "norm", pa
 pub(crate) const ZMQ: Driver = Driver { source: "zmq.c", library: "zmq", package: "libzmq3-dev" };
 
 impl Driver {
-    /// Compiles it beside the harness.
+    /// Compiles it into the harness's folder.
     pub(crate) fn build(&self) -> Result<PathBuf, Box<dyn Error>> {
         let harness = std::env::current_exe()?;
         let program = harness.with_file_name(format!("peer-{}", self.library));
@@ -33,7 +33,7 @@ impl Driver {
         Ok(program)
     }
 
-    /// The version of its library, as Debian's package says it.
+    /// The version of its library, from the Debian package.
     pub(crate) fn version(&self) -> (&'static str, String) {
         (self.library, package_version(self.package))
     }
@@ -51,7 +51,7 @@ pub(crate) fn build_aeron() -> Result<Aeron, Box<dyn Error>> {
     Ok(Aeron { program, libraries: libraries(&messages).join(":") })
 }
 
-/// The folders in which the crates' build scripts put libraries, in what cargo says of a build.
+/// The folders where the crates' build scripts put libraries, from cargo's messages.
 fn libraries(messages: &str) -> Vec<String> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let paths = messages.filter_map(|message| message["linked_paths"].as_array().cloned()).flatten();
@@ -59,7 +59,7 @@ fn libraries(messages: &str) -> Vec<String> {
     paths.filter_map(path).collect()
 }
 
-/// The version of the crate that brings Aeron.
+/// The version of the crate that contains Aeron.
 pub(crate) fn aeron_version() -> Result<String, Box<dyn Error>> {
     let lock = fs::read_to_string(home().join("aeron").join("Cargo.lock"))?;
     Ok(format!("rusteron {}", locked(&lock, "rusteron-media-driver").unwrap_or("unknown")))
@@ -67,7 +67,7 @@ pub(crate) fn aeron_version() -> Result<String, Box<dyn Error>> {
 
 const AERON: &str = "campanile-bench-aeron";
 
-/// The version of a package of Debian.
+/// The version of a Debian package.
 pub(crate) fn package_version(package: &str) -> String {
     let mut query = Command::new("dpkg-query");
     let version = run(query.args(["--show", "--showformat", "${Version}", package]));

@@ -1,4 +1,4 @@
-//! What a train costs the sender, by the place where its packets lie.
+//! The cost of a train for the sender, by where its packets are in memory.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use crate::programs::{build_peer, run as finish};
 use crate::series::Series;
 use crate::turns::{Of, Turns, cells};
 
-/// As the tables call them, and as the program does.
+/// The names of the ways in the tables and for the program.
 const WAYS: [(&str, &str); 5] = [
     ("copied into a train and summed there", "summed-late"),
     ("copied into a train", "summed-early"),
@@ -26,9 +26,9 @@ const WAYS: [(&str, &str); 5] = [
 /// Bytes of payload a second.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Rates {
-    /// Of the application's copy and of what follows.
+    /// Of the application's copy and the work after it.
     all: f64,
-    /// Of what follows it.
+    /// Of the work after the copy.
     sending: f64,
 }
 

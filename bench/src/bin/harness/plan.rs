@@ -1,4 +1,4 @@
-//! What is measured: the servers, the loads, and what is wanted of them.
+//! What is measured: the servers, the loads, and the targets.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub(crate) enum Contestant {
     Sockperf,
     Tokio,
     Compio,
-    /// The row's reference once more: how far its ratio to itself strays from 1 is what the other ratios are worth.
+    /// The row's reference again: the deviation of its ratio from 1 shows how accurate the other ratios are.
     Again,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for Contestant {
     }
 }
 
-/// A line of the plan.
+/// A row of the plan.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Row {
     /// Servers beside each other under one load.
@@ -91,14 +91,14 @@ pub(crate) struct LoadRow {
     pub(crate) title: &'static str,
     pub(crate) load: Load,
     pub(crate) metric: Metric,
-    /// All others are shown as ratios to this one.
+    /// The reference: all others are shown as ratios to it.
     pub(crate) reference: Contestant,
     pub(crate) contestants: &'static [Contestant],
     pub(crate) targets: &'static [Target],
 }
 
 impl LoadRow {
-    /// The server that stands for a contestant.
+    /// The server that is run for a contestant.
     pub(crate) fn server(&self, contestant: Contestant) -> Contestant {
         if contestant == Again { self.reference } else { contestant }
     }
@@ -107,9 +107,9 @@ impl LoadRow {
 /// What the client does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Load {
-    /// A closed loop of trains, with this many datagrams on their way.
+    /// A closed loop of trains, with this many datagrams in flight.
     Flood { size: usize, segments: usize, window: usize },
-    /// Single datagrams in even steps, so many a second.
+    /// Single datagrams at even intervals, `rate` per second.
     Paced { size: usize, rate: u64 },
 }
 
@@ -131,7 +131,7 @@ impl Metric {
     }
 }
 
-/// A ratio that is wanted.
+/// A target for a ratio.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
     pub(crate) ours: Contestant,

@@ -1,4 +1,4 @@
-//! One server under the load of one row, for as long as one wants to look at it.
+//! One server under the load of one row, for as long as wanted, to be profiled.
 
 use std::error::Error;
 use std::process::Command;
@@ -26,11 +26,11 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let pid = server.pid().to_string();
     eprintln!("{contestant} is process {pid} on core {}, for {seconds} s", bench.cores.server);
     let client = bench.client(&server, load, seconds * 1000, bench.cores.client)?;
-    // The tool is interrupted before the load ends, so that it sees nothing else, and prints what it has.
+    // The tool is interrupted before the load ends, so that it sees nothing but the load, and then prints its results.
     let tool_seconds = seconds.saturating_sub(2).max(1).to_string();
     if let Some(with) = with {
         let tool = format!("exec {}", with.replace("{pid}", &pid));
-        // What it says of its own end is of no interest: it was interrupted.
+        // The tool's exit status does not matter: it was interrupted.
         Command::new("timeout").args(["--signal", "INT", &tool_seconds, "sh", "-c", &tool]).status()?;
     }
     let report = finish(client)?;

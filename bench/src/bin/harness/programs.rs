@@ -1,4 +1,4 @@
-//! The programs: built here, or brought by the system.
+//! The programs: built here, or installed on the system.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -13,13 +13,13 @@ use crate::plan::Contestant;
 /// Where the programs are.
 #[derive(Debug)]
 pub(crate) struct Programs {
-    /// The peers and the client stand beside the harness.
+    /// The folder of the harness, which also has the peers and the client.
     folder: PathBuf,
     pub(crate) campanile: PathBuf,
 }
 
 impl Programs {
-    /// Builds what is not built, campanile too unless a program is given.
+    /// Builds the programs, including campanile unless one is given.
     pub(crate) fn build(campanile: Option<PathBuf>) -> Result<Self, Box<dyn Error>> {
         let folder = build_peers()?;
         let campanile = campanile.map_or_else(build_campanile, Ok)?;
@@ -31,7 +31,7 @@ impl Programs {
         Command::new(self.folder.join("client"))
     }
 
-    /// The command that serves this port on loopback, on the one core it will be given.
+    /// The command of a server on this port of loopback, for the one core that it will be pinned to.
     pub(crate) fn server(&self, contestant: Contestant, port: u16) -> Command {
         let port = port.to_string();
         let peer = |name: &str| {
@@ -62,7 +62,7 @@ impl Programs {
         }
     }
 
-    /// Checks that campanile runs on the backends it is asked for: where the system forbids one it takes another.
+    /// Checks that campanile really uses the requested backends: where the system forbids one it would take another.
     pub(crate) fn check_backends(&self) -> Result<(), Box<dyn Error>> {
         for backend in ["epoll", "uring"] {
             let mut command = self.campanile(&free_port().to_string(), 1, backend);
@@ -87,7 +87,7 @@ impl Programs {
         command
     }
 
-    /// `campanile echo` on loopback with so many cores, and otherwise its defaults.
+    /// `campanile echo` on loopback with this many cores, and defaults otherwise.
     pub(crate) fn campanile(&self, port: &str, cores: usize, backend: &str) -> Command {
         let mut command = Command::new(&self.campanile);
         command.args(["echo", port, &cores.to_string(), "--bind", "127.0.0.1", "--backend", backend]);
@@ -105,7 +105,7 @@ pub(crate) fn product() -> PathBuf {
     home().parent().map(Path::to_owned).unwrap_or_default()
 }
 
-/// Builds the peers, and says where they stand: beside the harness.
+/// Builds the peers, and returns their folder, which is the harness's.
 fn build_peers() -> Result<PathBuf, Box<dyn Error>> {
     let mut peers = cargo();
     peers.args(["build", "--release", "--quiet", "--bins", "--manifest-path"]);
@@ -127,7 +127,7 @@ pub(crate) fn build_campanile() -> Result<PathBuf, Box<dyn Error>> {
     executable(&messages, "campanile").ok_or_else(|| "cargo built no executable named campanile".into())
 }
 
-/// The path of a program in what cargo says of a build.
+/// The path of a program, from cargo's messages.
 pub(crate) fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     messages
@@ -140,7 +140,7 @@ pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Fails unless these run: each a program, and the package of Debian that has it.
+/// Fails unless these programs run, each given with its Debian package.
 pub(crate) fn require(
     programs: impl IntoIterator<Item = (&'static str, &'static str)>,
 ) -> Result<(), Box<dyn Error>> {

@@ -1,4 +1,4 @@
-//! A file through loss to one machine and to more of them: how the time to the last grows with their number.
+//! A file through loss to one machine and to more: how the time until the last is complete grows with their number.
 
 use std::error::Error;
 use std::path::PathBuf;

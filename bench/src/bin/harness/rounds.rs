@@ -1,4 +1,4 @@
-//! Interleaved rounds: each server once a round, in an order that changes.
+//! Interleaved rounds: each server once per round, in a changing order.
 
 use std::error::Error;
 
@@ -20,7 +20,7 @@ pub(crate) struct Ratio {
     pub(crate) spread: Spread,
     /// Rounds it was taken from.
     pub(crate) rounds: usize,
-    /// Whether disturbed rounds are among them, because too few were left without.
+    /// Whether disturbed rounds are included, because there were too few undisturbed ones.
     pub(crate) disturbed: bool,
 }
 
@@ -31,7 +31,7 @@ const ENOUGH: usize = 7;
 pub(crate) fn run(bench: &Bench, row: &'static LoadRow, rounds: usize) -> Result<RowResult, Box<dyn Error>> {
     eprintln!("{}: {}", row.name, row.title);
     let mut result = RowResult { row, rounds: Vec::new() };
-    // On a machine that is never quiet a row takes half as long again at most.
+    // On a machine that is never quiet a row takes at most half as long again.
     let mut repeats = rounds * row.contestants.len() / 2;
     for round in 0..rounds {
         let mut samples: Vec<Option<Sample>> = vec![None; row.contestants.len()];
@@ -46,7 +46,7 @@ pub(crate) fn run(bench: &Bench, row: &'static LoadRow, rounds: usize) -> Result
     Ok(result)
 }
 
-/// The order of a round: rotated by one each time, and every other time backwards, so that nobody always follows the same one.
+/// The order of a round: rotated by one each time, and reversed every other time, so that no server always follows the same one.
 fn order(round: usize, len: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..len).collect();
     places.rotate_left(round % len);
@@ -73,13 +73,13 @@ fn show(round: usize, contestant: Contestant, sample: &Sample, metric: Metric) {
 }
 
 impl RowResult {
-    /// What `value` says of a contestant, over all rounds.
+    /// The spread of `value` for a contestant, over all rounds.
     pub(crate) fn spread(&self, contestant: Contestant, value: impl Fn(&Sample) -> f64) -> Option<Spread> {
         let place = self.place(contestant)?;
         Spread::of(self.rounds.iter().map(|round| value(&round[place])))
     }
 
-    /// The ratio of `value` of one contestant to that of another.
+    /// The ratio of one contestant's `value` to another's.
     pub(crate) fn ratio(
         &self,
         ours: Contestant,

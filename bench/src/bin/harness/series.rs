@@ -1,4 +1,4 @@
-//! How often a comparison is repeated, and what becomes of its figures.
+//! How often a comparison is repeated, and where its figures go.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -15,21 +15,21 @@ use serde::{Deserialize, Serialize};
 use crate::page;
 use crate::turns::Turns;
 
-/// A series of rounds, as the command line wants it.
+/// A series of rounds, as given on the command line.
 pub(crate) struct Series {
     pub(crate) rounds: usize,
-    /// Everything runs for an instant, which proves that it works.
+    /// Whether everything runs only for an instant, to prove that it works.
     pub(crate) is_quick: bool,
     is_printed: bool,
-    /// Where rounds are kept, so that several runs make one series.
+    /// The file in which rounds are kept, so that several runs form one series.
     gathered: Option<PathBuf>,
-    /// When no more rounds are begun.
+    /// When to stop beginning new rounds.
     until: Option<Instant>,
-    /// Rounds are still lacking.
+    /// Whether rounds are still missing.
     is_short: Cell<bool>,
 }
 
-/// A round as it is kept: a line.
+/// A round as it is kept, in one line.
 #[derive(Serialize, Deserialize)]
 struct Round<S> {
     scene: String,
@@ -37,7 +37,7 @@ struct Round<S> {
 }
 
 impl Series {
-    /// Takes `--quick`, `--print` and `--rounds`, which are so many if nothing is said.
+    /// Takes `--quick`, `--print` and `--rounds`, which defaults to `rounds`.
     pub(crate) fn take(arguments: &mut Arguments, rounds: usize) -> Result<Self, Box<dyn Error>> {
         let (is_quick, is_printed) = (arguments.flag("quick")?, arguments.flag("print")?);
         let rounds = arguments.option("rounds")?.unwrap_or(if is_quick { 1 } else { rounds }).max(1);
@@ -53,7 +53,7 @@ impl Series {
         Ok(Self { gathered: arguments.option("gather")?, until, ..Self::take(arguments, rounds)? })
     }
 
-    /// The rounds of a scene: those that were gathered, and of those that are lacking as many as there is time for.
+    /// The rounds of a scene: those that were gathered, and as many of the missing ones as there is time for.
     pub(crate) fn turns<S: Debug + Serialize + DeserializeOwned>(
         &self,
         scene: &str,
@@ -75,7 +75,7 @@ impl Series {
         Ok(turns)
     }
 
-    /// Whether the figures go into the documentation: those of all rounds, unless they are only to be seen.
+    /// Whether the figures go into the documentation: if all rounds are there, unless they are only to be printed.
     pub(crate) fn is_recorded(&self) -> bool {
         !self.is_quick && !self.is_printed && !self.is_short.get()
     }
@@ -94,7 +94,7 @@ impl Series {
         };
         let mut rounds = Vec::new();
         for line in text.lines() {
-            // Other scenes have other samples.
+            // The file also has rounds of other scenes, with other samples.
             let head: Round<serde::de::IgnoredAny> = serde_json::from_str(line)?;
             if head.scene == scene {
                 rounds.push(serde_json::from_str::<Round<S>>(line)?.samples);

@@ -59,7 +59,7 @@ fn ratios(text: &mut String, result: &RowResult) {
     }
 }
 
-/// The absolute figures of this machine, for whoever works on the code; they are no claims.
+/// The absolute figures of this machine, for work on the code; they are not claims.
 pub(crate) fn figures(results: &[RowResult]) -> String {
     let mut text = String::from("Absolute figures of this machine (medians): to work with, not to quote.\n");
     for result in results {
@@ -107,7 +107,7 @@ fn three(spread: Spread) -> [String; 3] {
     [number(spread.median), pair(spread.lower_quartile, spread.upper_quartile), pair(spread.min, spread.max)]
 }
 
-/// Three decimals, or one where they mean nothing.
+/// A number with three decimals, or one where more mean nothing.
 fn number(value: f64) -> String {
     if value >= 10.0 { format!("{value:.1}") } else { format!("{value:.3}") }
 }

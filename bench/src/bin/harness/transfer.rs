@@ -20,9 +20,9 @@ use crate::turns::{Of, Target};
 
 /// All contestants, in turns.
 const COMPARED: Scene = Scene { bytes: 5_000_000, receivers: 40, loss: 200, rate_kbit: Some(16_000) };
-/// A long file at the rate of slow radio: once.
+/// A long file at the rate of a slow radio link, once.
 const LONG: Scene = Scene { bytes: 50_000_000, receivers: 40, loss: 200, rate_kbit: Some(5_300) };
-/// A short file, often.
+/// A short file, several times.
 const SHORT: Scene = Scene { bytes: 1_000_000, receivers: 10, loss: 100, rate_kbit: Some(16_000) };
 const SHORT_ROUNDS: usize = 100;
 
@@ -75,7 +75,7 @@ fn compare(tools: &Tools, series: &Series) -> Result<String, Box<dyn Error>> {
     ))
 }
 
-/// What a table says of each program that brings a file.
+/// The columns of a table of file transfers.
 pub(crate) const FIGURES: [(&str, Of<Sample>); 4] = [
     ("bytes on the wire a byte of the file", |sample| sample.wire),
     ("seconds to the last", |sample| sample.seconds),
@@ -83,7 +83,7 @@ pub(crate) const FIGURES: [(&str, Of<Sample>); 4] = [
     ("seconds of a receiver's processor", |sample| sample.receiver_cpu),
 ];
 
-/// The scenes that have no peer.
+/// The scenes without peers.
 fn ours(tools: &Tools) -> Result<String, Box<dyn Error>> {
     let long = Bench::new(tools.clone(), LONG)?.measure(&CAMPANILE)?;
     let bench = Bench::new(tools.clone(), SHORT)?;
@@ -111,17 +111,17 @@ fn ours(tools: &Tools) -> Result<String, Box<dyn Error>> {
     ))
 }
 
-/// How long the rate takes for the file alone, in our packets; none takes no time.
+/// The time that the file alone takes at the rate, in our packets; zero without a rate.
 pub(crate) fn sending_seconds(scene: Scene) -> f64 {
     let rate_bps = scene.rate_kbit.map_or(f64::INFINITY, |rate_kbit| f64::from(rate_kbit) * 1000.0);
     packets(scene) * PACKET * 8.0 / rate_bps
 }
 
-/// Our packets that the file fills.
+/// How many of our packets the file fills.
 pub(crate) fn packets(scene: Scene) -> f64 {
     scene.bytes as f64 / PAYLOAD
 }
 
-/// An IP packet of ours, and what of the file is in it.
+/// The length of our IP packets, and how much of the file is in one.
 const PACKET: f64 = 1500.0;
 const PAYLOAD: f64 = 1434.0;

@@ -1,4 +1,4 @@
-//! Contestants that take turns, and what came of each round.
+//! Contestants that take turns, and the samples of each round.
 
 use std::error::Error;
 use std::fmt::{Debug, Write};
@@ -6,7 +6,7 @@ use std::fmt::{Debug, Write};
 use crate::bound::Bound;
 use crate::statistics::Spread;
 
-/// The samples of some contestants, a round after the other.
+/// The samples of some contestants, round by round.
 pub(crate) struct Turns<S> {
     contestants: Vec<(&'static str, Vec<S>)>,
 }
@@ -14,7 +14,7 @@ pub(crate) struct Turns<S> {
 /// A figure of a sample.
 pub(crate) type Of<S> = fn(&S) -> f64;
 
-/// A ratio that is wanted, within a round.
+/// A target for a ratio within a round.
 pub(crate) struct Target<S> {
     pub(crate) what: &'static str,
     pub(crate) of: Of<S>,
@@ -24,7 +24,7 @@ pub(crate) struct Target<S> {
 }
 
 impl<S: Debug> Turns<S> {
-    /// Of these, with no round yet.
+    /// Turns of these contestants, without any round yet.
     pub(crate) fn of(names: &[&'static str]) -> Self {
         Self { contestants: names.iter().map(|&name| (name, Vec::new())).collect() }
     }
@@ -34,7 +34,7 @@ impl<S: Debug> Turns<S> {
         self.contestants.first().map_or(0, |(_, samples)| samples.len())
     }
 
-    /// Measures all of them once, by their numbers; another one begins than in the last round.
+    /// Measures each of them once, given by its number; begins with another one than in the last round.
     pub(crate) fn round(
         &mut self,
         mut measure: impl FnMut(usize) -> Result<S, Box<dyn Error>>,
@@ -49,7 +49,7 @@ impl<S: Debug> Turns<S> {
         Ok(())
     }
 
-    /// Takes the samples of a round that was measured before; nothing if they are not one of each.
+    /// Adds the samples of a round that was measured before; ignored unless there is one for each contestant.
     pub(crate) fn add(&mut self, round: Vec<S>) {
         if round.len() == self.contestants.len() {
             self.contestants.iter_mut().zip(round).for_each(|((_, samples), sample)| samples.push(sample));
@@ -61,7 +61,7 @@ impl<S: Debug> Turns<S> {
         self.contestants.iter().filter_map(|(_, samples)| samples.last()).collect()
     }
 
-    /// What a contestant's samples are worth.
+    /// A figure of a contestant's samples.
     pub(crate) fn figures(&self, name: &str, of: Of<S>) -> impl Iterator<Item = f64> {
         self.contestants.iter().filter(move |entry| entry.0 == name).flat_map(|entry| &entry.1).map(of)
     }
@@ -113,7 +113,7 @@ pub(crate) fn cells(spread: Spread) -> String {
     format!("{median} | {lower_quartile} .. {upper_quartile} | {min} .. {max}")
 }
 
-/// As many decimals as mean something.
+/// A number with as many decimals as are meaningful.
 fn number(value: f64) -> String {
     match value.abs() {
         1000.0.. => format!("{value:.0}"),
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn ratios_are_of_the_same_round() {
         let mut values = [1.0, 4.0, 16.0, 2.0].into_iter();
-        // In the second round the other one begins.
+        // The second round begins with the other one.
         let mut turns = Turns::of(&["a", "b"]);
         (0..2)
             .try_for_each(|_| turns.round(|_| values.next().ok_or_else(|| "no more".into())))

@@ -1,4 +1,4 @@
-//! A large file to few machines, as fast as each program goes, where nothing is lost and links take trains whole.
+//! A large file to few machines, as fast as each program can, where nothing is lost and links carry trains whole.
 
 use std::error::Error;
 use std::path::PathBuf;

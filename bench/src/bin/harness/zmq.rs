@@ -1,4 +1,4 @@
-//! Messages without loss, as fast as they go: ours beside ZeroMQ's epgm, the same at both ends.
+//! Messages without loss, as fast as possible: ours beside ZeroMQ's epgm, with the same program at both ends.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ use crate::programs::build_peer;
 use crate::series::Series;
 use crate::turns::Target;
 
-/// Ours, at rates that a subscriber takes without falling behind by a window, while nothing else is done on two cores.
+/// Our options, at rates at which a subscriber does not fall behind by a window while two cores do nothing else.
 const WHOLE: Way =
     Way::Campanile(&["rate=8gbit", "window=256m", "memory=256m", "send-queue=16384", "receive-queue=16384"]);
 const CUT: Way =
     Way::Campanile(&["rate=5gbit", "window=256m", "memory=256m", "send-queue=16384", "receive-queue=16384"]);
 
-/// The bytes of a message, ours and how many it sends, and how many ZeroMQ, some seconds of each: and whether links cut trains.
+/// The length of a message, our options, how many messages we and ZeroMQ send (some seconds each), and whether links cut trains.
 const SCENES: [(usize, Way, [u64; 2], bool); 4] = [
     (100, WHOLE, [8_000_000, 2_000_000], false),
     (1000, WHOLE, [1_600_000, 200_000], false),

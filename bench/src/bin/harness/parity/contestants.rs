@@ -13,15 +13,15 @@ use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
 /// Data symbols in a group.
 pub(crate) const DATA: usize = 64;
-/// Parity symbols made of a group, and data symbols lost of it.
+/// Parity symbols made for a group, and data symbols lost from it.
 pub(crate) const PARITY: usize = 16;
 /// Bytes of a symbol.
 pub(crate) const SYMBOL: usize = 1400;
 
-/// One code at work on one group. What is timed begins with the symbols in memory and ends with the others in memory; plans that
-/// hold for every group are made before.
+/// One code working on one group. Timing begins with the input symbols in memory and ends with the output symbols in memory; plans
+/// that are valid for every group are made before.
 pub(crate) trait Contestant {
-    /// Its name and what its figures should be read with.
+    /// Its name, with a note on its figures.
     fn name(&self) -> &'static str;
 
     /// Makes [`PARITY`] symbols.
@@ -30,11 +30,11 @@ pub(crate) trait Contestant {
     /// Recovers the first [`PARITY`] symbols from the rest and the parity.
     ///
     /// # Panics
-    /// If they are not what they were.
+    /// If they differ from the originals.
     fn decode(&mut self) -> Duration;
 }
 
-/// All of them, ready, the first one ours.
+/// All contestants, ours first.
 pub(crate) fn all() -> Vec<Box<dyn Contestant>> {
     vec![
         Box::new(Ours::new()),
@@ -154,12 +154,12 @@ impl Contestant for Leopard {
     }
 }
 
-/// `raptorq`: a fountain code, another kind of code altogether.
+/// `raptorq`: a fountain code, which is another kind of code altogether.
 struct RaptorQ {
     data: Vec<u8>,
     config: ObjectTransmissionInformation,
     plan: SourceBlockEncodingPlan,
-    /// Which parity symbols are made: with as many symbols as there were, not every choice gives the data back.
+    /// The first parity symbol: with only as many symbols as there are data symbols, not every choice can be decoded.
     first: u32,
     parity: Vec<EncodingPacket>,
     rest: Vec<EncodingPacket>,
@@ -209,7 +209,7 @@ impl Contestant for RaptorQ {
     }
 }
 
-/// `reed-solomon-erasure`, with its kernels in C: the code of Backblaze.
+/// `reed-solomon-erasure`, with its kernels in C: Backblaze's code.
 struct Backblaze {
     symbols: Vec<Vec<u8>>,
     code: ReedSolomon,

@@ -25,9 +25,9 @@ pub(crate) const FILE: &str = "file.bin";
 pub(crate) struct Scene {
     pub(crate) bytes: usize,
     pub(crate) receivers: usize,
-    /// What each receiver's link loses, in thousandths.
+    /// The loss of each receiver's link, in thousandths.
     pub(crate) loss: u32,
-    /// The rate; as fast as it goes if there is none.
+    /// The rate; as fast as possible if there is none.
     pub(crate) rate_kbit: Option<u32>,
 }
 
@@ -41,7 +41,7 @@ impl Scene {
     }
 }
 
-/// What a transfer cost.
+/// The cost of a transfer.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Sample {
     /// Bytes that left the sender's Ethernet device for each byte of the file.
@@ -69,7 +69,7 @@ impl Bench {
         for node in &network.nodes()[1..] {
             node.lose(Loss { down: scene.loss, up: 0 })?;
         }
-        // In memory where there is such a place: no disk is the limit then.
+        // In memory where possible, so that no disk is the limit.
         let memory = Path::new(MEMORY);
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
         let mut state = 1_u32;
@@ -82,7 +82,7 @@ impl Bench {
         Ok(Self { network, tools, scene, folder, content })
     }
 
-    /// Lets a train cross the network as one packet, as these links can where nothing is lost.
+    /// Lets trains cross the network as one packet, which these links can do where nothing is lost.
     pub(crate) fn let_trains_through(&self) -> Result<(), Box<dyn Error>> {
         cut_trains(&self.network, false)
     }
@@ -99,7 +99,7 @@ impl Bench {
             running.push(Process::start("receiver", &mut command)?);
             places.push(into);
         }
-        // Nobody's receivers say in a common way that they listen: they have a socket then, or will soon.
+        // Receivers have no common way to say that they listen: when they do, they have a socket, or will soon.
         for node in receivers {
             node.wait_for_socket()?;
         }
@@ -113,7 +113,7 @@ impl Bench {
         let sender_spent = ended_children() - ended_before;
         let wire = (sender.sent_bytes()? - before) as f64 / self.scene.bytes as f64;
         let counted = ended_children();
-        // udpcast's receivers leave when the sender has, others never do.
+        // udpcast's receivers end when the sender has ended, others never do.
         let patience = Duration::from_secs(if contestant.stays { 0 } else { 120 });
         let receivers: Vec<Ended> = running.into_iter().map(|receiver| receiver.finish(patience)).collect();
         let receivers_spent = ended_children() - counted;
@@ -134,8 +134,8 @@ impl Bench {
         })
     }
 
-    /// As much memory as the receivers of a contestant will fill. A virtual machine gives what lies free back to its host, and gets it
-    /// again page by page, for a second of processor time a gigabyte: memory that was given up just before is there still.
+    /// A file that fills as much memory as the receivers of a contestant will. A virtual machine returns free memory to its host, and
+    /// gets it back page by page, at a second of processor time per gigabyte; memory that was freed just before is still there.
     fn ballast(&self, contestant: &Contestant) -> Result<Option<NamedTempFile>, Box<dyn Error>> {
         if contestant.keeps_nothing {
             return Ok(None);
@@ -145,7 +145,7 @@ impl Bench {
         Ok(Some(ballast))
     }
 
-    /// Processor seconds of a program that only sends so many full packets at the rate, in the same network.
+    /// Processor seconds of a program that only sends this many full packets at the rate, in the same network.
     pub(crate) fn floor(&self, packets: f64) -> Result<f64, Box<dyn Error>> {
         let sender = self.network.nodes().first().ok_or("there is no sender")?;
         let rate = f64::from(self.scene.rate_kbit.unwrap_or(0)) * 1000.0 / (1500.0 * 8.0);
@@ -158,7 +158,7 @@ impl Bench {
         Ok((ended_children() - before).as_secs_f64())
     }
 
-    /// When a copy was touched for the last time.
+    /// Checks a copy; returns when it was last modified.
     fn check(&self, copy: &Path) -> Result<SystemTime, Box<dyn Error>> {
         if fs::read(copy)? != self.content {
             return Err(format!("{} is not what was sent", copy.display()).into());
@@ -168,7 +168,7 @@ impl Bench {
     }
 }
 
-/// When a receiver that keeps nothing says that it has ended.
+/// When a receiver that keeps nothing has ended, by its own output.
 fn said(receiver: &Ended) -> Result<SystemTime, Box<dyn Error>> {
     let time = receiver.lines.last().and_then(|line| line.parse().ok());
     let time = time.ok_or_else(|| format!("a receiver failed: {}", receiver.story()))?;

@@ -1,4 +1,4 @@
-//! The programs that bring a file to many machines, each told what its manual advises for a known rate.
+//! The programs that send a file to many machines, each configured as its manual advises for a known rate.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,25 +7,25 @@ use campanile_rig::Node;
 
 use super::bench::{FILE, Scene};
 
-/// Where the programs are that the system does not bring.
+/// The paths of the programs that are not part of the system.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
     pub(crate) campanile: PathBuf,
-    /// The driver of libnorm; nowhere if it does not take part.
+    /// The driver of libnorm; empty if it does not take part.
     pub(crate) norm: PathBuf,
-    /// The driver of feeds, raw ones too.
+    /// The driver of feeds, including raw ones.
     pub(crate) feed: PathBuf,
 }
 
-/// One way to bring a file to many machines.
+/// One way to send a file to many machines.
 pub(crate) struct Contestant {
     /// Its name in the table.
     pub(crate) name: &'static str,
-    /// The program that it needs, and the package of Debian that has it.
+    /// The program that it needs, and its Debian package.
     pub(crate) program: Option<(&'static str, &'static str)>,
     /// Whether its receivers stay when the sender has gone.
     pub(crate) stays: bool,
-    /// Whether its receivers throw away what comes, and say when they have ended.
+    /// Whether its receivers discard the data, and print when they have ended.
     pub(crate) keeps_nothing: bool,
     /// The program of a receiver, which puts the file into a directory.
     pub(crate) receive: fn(&Node, &Tools, &Path) -> Command,
@@ -33,7 +33,7 @@ pub(crate) struct Contestant {
     pub(crate) send: fn(&Node, &Tools, &Path, &Scene) -> Command,
 }
 
-/// Ours as it is.
+/// Ours with its defaults.
 pub(crate) const CAMPANILE: Contestant = Contestant {
     name: "campanile",
     program: None,
@@ -66,7 +66,7 @@ pub(crate) const UDPCAST: Contestant = Contestant {
     send: |node, _, file, scene| udpcast_sender(node, file, scene, &[]),
 };
 
-/// Ours as a stream into nothing.
+/// Ours as a stream that receivers discard.
 pub(crate) const CAMPANILE_NOWHERE: Contestant = Contestant {
     name: "campanile --stream into nothing",
     keeps_nothing: true,
@@ -79,7 +79,7 @@ pub(crate) const CAMPANILE_NOWHERE: Contestant = Contestant {
         let mut command = node.command("sh");
         command.args(["-c", "exec \"$@\" < \"$0\""]).arg(file).arg(&tools.campanile);
         command.args(["send", "--interface", "eth0", "--group", GROUP, "--stream"]);
-        // A stream has no file to be repaired from: what is lost while the rate is found must still be in the window.
+        // A stream cannot be repaired from a file: what is lost while the rate is being found must still be in the window.
         command.args(["--rate", UNPACED, "--set", "window=128m"]);
         command.args(["--receivers", &scene.receivers.to_string()]);
         command
@@ -87,7 +87,7 @@ pub(crate) const CAMPANILE_NOWHERE: Contestant = Contestant {
     ..CAMPANILE
 };
 
-/// udpcast into nothing.
+/// udpcast, with receivers that discard the data.
 pub(crate) const UDPCAST_NOWHERE: Contestant = Contestant {
     name: "udpcast into nothing",
     keeps_nothing: true,
@@ -99,7 +99,7 @@ pub(crate) const UDPCAST_NOWHERE: Contestant = Contestant {
     ..UDPCAST
 };
 
-/// A command, yet to be said, whose output goes nowhere, and which says when it has ended, in seconds since 1970.
+/// Runs a command, still to be added, discards its output, and prints when it has ended, in seconds since 1970.
 fn nowhere(node: &Node) -> Command {
     let mut command = node.command("sh");
     command.args(["-c", "\"$@\" > /dev/null && date +%s.%N", "sh"]);
@@ -136,7 +136,7 @@ pub(crate) const NORM_128: Contestant = Contestant {
     ..NORM_64
 };
 
-/// The rate of ours where there is none to keep: what its receivers take.
+/// Our rate where the scene has none: adapted to what the receivers take.
 const UNPACED: &str = "auto:1gbit..20gbit";
 
 const GROUP: &str = "239.192.7.1:7500";
@@ -162,7 +162,7 @@ fn udpcast_receiver(node: &Node, _: &Tools, into: &Path) -> Command {
     command
 }
 
-/// With `--rexmit-hello-interval` and `--max-wait`, for a lost hello hangs it for ever otherwise.
+/// With `--rexmit-hello-interval` and `--max-wait`, since a lost hello makes it hang forever otherwise.
 fn udpcast_sender(node: &Node, file: &Path, scene: &Scene, more: &[&str]) -> Command {
     let mut command = node.command("udp-sender");
     command.args(["--nokbd", "--interface", "eth0", "--rexmit-hello-interval", "300", "--max-wait", "15"]);
@@ -192,7 +192,7 @@ fn norm_receiver(node: &Node, tools: &Tools, into: &Path) -> Command {
     command
 }
 
-/// With blocks of so many packets of data, so many of parity, and so many of these sent unasked.
+/// NORM's sender; `blocks` are the packets of data in a block, those of parity, and how many of these are sent pro-actively.
 fn norm_sender(node: &Node, tools: &Tools, file: &Path, scene: &Scene, blocks: [u8; 3]) -> Command {
     let mut command = node.command(&tools.norm);
     // The library's rate is that of its messages: it does not count the headers of IP and UDP.
@@ -204,9 +204,9 @@ fn norm_sender(node: &Node, tools: &Tools, file: &Path, scene: &Scene, blocks: [
     command
 }
 
-/// The rate of NORM where there is none to keep: it gets no more through when it is told more.
+/// NORM's rate where the scene has none: a higher one does not make it faster.
 const NORM_FASTEST_BPS: f64 = 1e9;
-/// What of the file is in a packet of NORM, so that it fills an MTU of 1500 bytes.
+/// How much of the file is in a NORM packet that fills an MTU of 1500 bytes.
 const NORM_SEGMENT: u16 = 1440;
-/// Such a packet without the headers of IP and UDP.
+/// The length of such a packet without the IP and UDP headers.
 const NORM_MESSAGE: u16 = 1472;
