@@ -1,10 +1,10 @@
-//! Sends so many packets, and has them received if asked: what `cargo instructions` counts.
+//! Sends a number of packets, and receives them if asked: the program whose instructions `cargo instructions` counts.
 //!
 //! ```text
 //! cargo run --release --package campanile-pgm --example packets -- large|small|grouped|grouped-small|file|lossy source|both COUNT
 //! ```
 //!
-//! It says how many data packets were sent. Time is made up and nothing is drawn by chance, so each run does the same.
+//! It prints how many data packets were sent. Time is simulated and nothing is random, so each run does the same.
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -43,13 +43,13 @@ fn usage() -> ExitCode {
 /// What is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
-    /// Messages of so many bytes.
+    /// Messages of this many bytes.
     Messages(usize),
-    /// The same, of which parity can be asked for.
+    /// The same, with parity on demand.
     Grouped(usize),
-    /// What is kept elsewhere.
+    /// Data that are kept elsewhere.
     File,
-    /// The same, and a part of the packets is lost and repaired.
+    /// The same, with a share of the packets lost and repaired.
     LossyFile,
 }
 
@@ -74,14 +74,14 @@ struct World {
     source: Source,
     receiver: Option<Receiver>,
     packer: Packer,
-    /// What was packed last and the source does not have.
+    /// Packed packets that the source has not taken yet.
     packed: Packed,
     message: Vec<u8>,
-    /// Any group of the file.
+    /// The contents of any group of the file.
     group: Vec<u8>,
     train: Vec<u8>,
     nak: Vec<u8>,
-    /// Data packets on their way so far.
+    /// How many data packets the network has handled so far.
     passed: u64,
 }
 
@@ -103,7 +103,7 @@ impl World {
         World { now, work, source, receiver, packer, packed, message, group, train, nak, passed: 0 }
     }
 
-    /// What happens while the rate lets one train leave.
+    /// Runs the machines for the time in which the rate allows one train.
     fn step(&mut self) {
         self.now += STEP;
         self.source.handle_timeout(self.now);
@@ -138,7 +138,7 @@ impl World {
         self.source.supply(self.now, &range, &mut self.group).expect("it was asked for");
     }
 
-    /// Carries a train, or what is left of it.
+    /// Carries a train, without the packets that are lost.
     fn pass(&mut self, stride: usize, len: usize, lent: Option<&[u8]>) {
         let Some(receiver) = &mut self.receiver else { return };
         let train = lent.unwrap_or(&self.train);
@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    /// What the receiver does by the clock.
+    /// Runs the receiver's timeouts.
     fn ask(&mut self) {
         let Some(receiver) = &mut self.receiver else { return };
         receiver.handle_timeout(self.now);
@@ -201,9 +201,9 @@ fn receiver(work: Work) -> Receiver {
 /// Bytes a second.
 const BYTES_PER_SECOND: u64 = 50_000_000;
 const TRAIN_LEN: usize = 64 << 10;
-/// Packets that are packed at a time.
+/// How many packets are packed at a time.
 const PACKED: usize = 64;
-/// As long as a train takes to leave.
+/// The time that a train takes at the rate.
 const STEP: Duration = Duration::from_nanos(TRAIN_LEN as u64 * 1_000_000_000 / BYTES_PER_SECOND);
 /// More than is ever sent.
 const FILE_LEN: u64 = 1 << 40;

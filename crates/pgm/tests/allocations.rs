@@ -13,12 +13,12 @@ use campanile_pgm::source::{
 use campanile_pgm::wire::Session;
 use campanile_pgm::{Framing, Gsi, Instant, Path, Seq, Tsi};
 
-/// A source, a receiver, and a network that loses every so many datagrams, on both ways. What the machines allocate is counted;
-/// what the network does is not.
+/// A source, a receiver, and a network that loses every n-th datagram, in both directions. Allocations of the machines are counted;
+/// those of the network are not.
 struct Bench {
     now: Instant,
     source: Source,
-    /// Who packs the messages, if not the source itself, and the packets on their way from one to the other.
+    /// The packer, if the source does not pack itself, and the packets on their way to the source.
     packer: Option<Packer>,
     packed: Packed,
     receiver: Receiver,
@@ -60,7 +60,7 @@ impl Bench {
         }
     }
 
-    /// Runs for so many steps of half a millisecond, which is also the delay of the network.
+    /// Runs a number of steps of half a millisecond, which is also the delay of the network.
     fn run(&mut self, steps: u32) {
         for _ in 0..steps {
             self.now += Duration::from_micros(500);
@@ -193,9 +193,8 @@ impl Bench {
         (self.chance >> 33) % 100 < self.loss_percent
     }
 
-    /// Warms up without loss, under more than what follows, and then under the same, so that each piece of memory that is used in
-    /// turns has grown to what it needs at the worst; then nothing is allocated. Under more loss events are taken seldom, so that
-    /// they are large.
+    /// Warms up without loss, with more loss than what follows, and then with the same, so that each piece of reused memory has grown
+    /// to what it needs in the worst case; then nothing is allocated. With more loss, events are taken seldom, so that they are large.
     fn assert_allocates_nothing_once_warm(&mut self) {
         let loss_percent = self.loss_percent;
         self.loss_percent = 0;

@@ -1,4 +1,4 @@
-//! The example that says what a packet costs, run tiny.
+//! A tiny run of the example that measures the cost of a packet.
 
 use body::{PARTS, measure, quantile};
 

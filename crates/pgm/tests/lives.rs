@@ -1,4 +1,4 @@
-//! The fuzz bodies of source and receiver over their corpora: whole lives of made-up commands, packets and time.
+//! The fuzz bodies of source and receiver over their corpora: scripts of commands, packets and time.
 
 use std::path::Path;
 

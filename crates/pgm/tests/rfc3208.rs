@@ -13,7 +13,7 @@ fn rows() -> Vec<[&'static str; 5]> {
         .collect()
 }
 
-/// What stands in backquotes and is a path of the tree, with the name that may follow it.
+/// The paths of the tree in backquotes, each with the name that may follow it.
 fn references(cell: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let quoted = cell.split('`').skip(1).step_by(2);
     let paths = quoted.filter(|text| text.contains(".rs"));
@@ -32,7 +32,7 @@ fn every_requirement_has_an_answer() {
     }
 }
 
-/// How a row says why no test notices anything.
+/// The words with which a row says why it has no test.
 const REASONS: [&str; 6] = ["not ours", "not kept", "the driver's", "nothing", "no report", "as §"];
 
 #[test]

@@ -1,4 +1,4 @@
-//! The measurement itself, shared by the example and by the test that keeps it alive.
+//! The measurement itself, shared by the example and by the test that keeps it working.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -19,15 +19,15 @@ mod checksum;
 
 use checksum::Sum;
 
-/// The parts of a packet's way that are measured, in the order of [`Report::costs`].
+/// The parts of a packet's processing that are measured, in the order of [`Report::costs`].
 pub(crate) const PARTS: [&str; 6] =
     ["copy + checksum", "parse", "parse + handle", "deliver", "poll_transmit, one", "poll_transmit, train"];
 
-/// What packets of one length cost.
+/// The costs of packets of one length.
 pub(crate) struct Report {
     /// Bytes of payload.
     pub(crate) payload: usize,
-    /// For each part, ascending: nanoseconds a packet, and the multiple of the reference in the same round.
+    /// For each part, in ascending order: nanoseconds a packet, and the multiple of the reference in the same round.
     pub(crate) costs: [Cost; PARTS.len()],
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Cost {
     pub(crate) ratio: Vec<f64>,
 }
 
-/// The value that this part of all values does not exceed.
+/// The value that this share of all values does not exceed.
 pub(crate) fn quantile(ascending: &[f64], part: f64) -> f64 {
     ascending[((ascending.len() - 1) as f64 * part).round() as usize]
 }
@@ -46,7 +46,7 @@ pub(crate) fn quantile(ascending: &[f64], part: f64) -> f64 {
 struct Bench {
     now: Instant,
     source: Source,
-    /// Another source, which sends trains to nobody.
+    /// Another source, whose trains are not received.
     trains: Source,
     receiver: Receiver,
     message: Vec<u8>,
@@ -54,7 +54,7 @@ struct Bench {
     scratch: Vec<u8>,
 }
 
-/// Measures packets of `payload` bytes in so many rounds, each of them all parts in turns.
+/// Measures packets of `payload` bytes in a number of rounds, each with all parts in turn.
 pub(crate) fn measure(payload: usize, rounds: usize) -> Report {
     let mut bench = Bench::new(payload);
     for _ in 0..WARM_UP {
@@ -89,7 +89,7 @@ impl Bench {
                 ..SpmConfig::default()
             },
             packet_len: PACKET_LEN,
-            // Each message is a packet, so that short ones are, too.
+            // Each message is a packet, so that there are short packets, too.
             framing: Framing::Apdu,
             ..SourceConfig::new(Endpoint { session, group, nla })
         };
@@ -114,7 +114,7 @@ impl Bench {
         bench
     }
 
-    /// Sends what comes once in a session: an SPM, the first packet, which bears OPT_SYN, and all that leaves at once after a rest.
+    /// Sends what is sent once in a session: an SPM, the first packet, which carries OPT_SYN, and the burst after a rest.
     fn begin(&mut self) {
         for source in [&mut self.trains, &mut self.source] {
             for _ in 0..BATCH {
@@ -210,7 +210,7 @@ impl Bench {
     }
 }
 
-/// Nanoseconds a packet of what is done for a batch.
+/// Nanoseconds per packet of something that is done for a batch.
 #[expect(clippy::disallowed_types, reason = "what is measured is time")]
 fn time(mut batch: impl FnMut()) -> f64 {
     let start = Clock::now();
@@ -220,7 +220,7 @@ fn time(mut batch: impl FnMut()) -> f64 {
 
 /// Packets in a batch: as many as a window's block holds.
 const BATCH: usize = 64;
-/// Rounds until all memory has been used that is used again.
+/// How many rounds it takes until all memory that is reused has been used once.
 const WARM_UP: usize = 100;
 /// The greatest length of a packet, for an MTU of 1500.
 const PACKET_LEN: usize = 1472;

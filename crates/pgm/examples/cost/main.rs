@@ -1,6 +1,6 @@
-//! What a packet costs on this machine: `cargo run --release -p campanile-pgm --example cost`.
+//! The cost of a packet on this machine: `cargo run --release -p campanile-pgm --example cost`.
 //!
-//! The measure is a copy of the datagram and its checksum, which no implementation goes without.
+//! The reference is a copy of the datagram and its checksum, which no implementation can avoid.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Delivery in bulk: out of order, around what is there already, and with what was handed over handed back for decoding.
+//! Delivery in bulk: out of order, without packets that are there already, and with delivered packets supplied again for decoding.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn what_is_there_already_is_not_asked_for() {
     assert_eq!(backwards, Err(CommandError::Range));
 }
 
-/// Who finds a session with 200 packets sent, and how many of them it has asked for after 15 ms, when its first NAK has been confirmed.
+/// A receiver that finds a session after 200 packets, and how many of them it has asked for after 15 ms, with its first NAK confirmed.
 fn late(front: Duration, has: impl FnOnce(&mut ReceiverRig)) -> (ReceiverRig, u64) {
     let mut rig = ReceiverRig::new(ReceiverConfig { front, ..config() });
     for _ in 0..2 {

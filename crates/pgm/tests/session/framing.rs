@@ -1,4 +1,4 @@
-//! How messages lie in packets: packed, one APDU a packet or more, and streams.
+//! How messages are laid out in packets: packed, as APDUs of one packet or more, and streams.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What who lies cannot bring about: a source, who speaks in its name, or another receiver.
+//! What hostile parties cannot achieve: a source, a host that forges a source's packets, or another receiver.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Who joins late: how far back reception begins.
+//! Late joiners: how far back reception begins.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use campanile_pgm::wire::{Body, Data, DataContent, DataHead, DataKind, ParityPrm
 use crate::rig::{ReceiverRig, apdu_source, apdus};
 use crate::world::{Told, World};
 
-/// A source that has sent 40 messages, a packet each, in a window of 64, and who joins then.
+/// A source that has sent 40 messages, a packet each, in a window of 64, and a receiver that joins then.
 fn joined(join: Join, wish: JoinWish, parity: Option<ParityConfig>) -> Vec<Told> {
     let size = WindowSize::Packets(64);
     let window = WindowConfig { size, join, ..WindowConfig::default() };
@@ -33,7 +33,7 @@ fn joined(join: Join, wish: JoinWish, parity: Option<ParityConfig>) -> Vec<Told>
     world.told[late].clone()
 }
 
-/// What who begins at a number is told.
+/// The events of a receiver that begins at a number.
 fn from(first: u8) -> Vec<Told> {
     let old = (first..40).map(|i| Told::Message(vec![i]));
     [Told::Start(first.into())].into_iter().chain(old).chain([Told::Message(b"news".to_vec())]).collect()
@@ -69,7 +69,7 @@ fn the_whole_window_by_parity() {
     assert_eq!(joined(Join::All, history(), Some(parity)), from(0));
 }
 
-/// Who has delivered two packets before an SPM tells of groups of `group`, and lacks one of the rest of the first group.
+/// A receiver that has delivered two packets before an SPM announces groups of `group`, and lacks one of the rest of the first group.
 fn joined_before_the_first_spm(group: u8) -> ReceiverRig {
     let mut rig = ReceiverRig::new(ReceiverConfig { join: JoinWish::Recent, ..apdus() });
     rig.odata(0, &[0]);

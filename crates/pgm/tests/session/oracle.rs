@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use crate::world::{Told, Weather, World, endpoint, random_loss};
 
-/// What is drawn for one session.
+/// The random parameters of one session.
 #[derive(Debug, Clone)]
 struct Draw {
     seed: u64,
@@ -67,7 +67,7 @@ fn world(draw: &Draw, window: WindowConfig, consumer: Consumer, nak: NakConfig) 
         .map(|i| ReceiverConfig { seed: draw.seed ^ i, consumer, nak, ..ReceiverConfig::new(7500) })
         .collect();
     let mut world = World::new(source, receivers, Duration::from_millis(1));
-    // The session is known before the weather turns.
+    // The session is known before losses begin.
     world.run_ms(20);
     world.loss = random_loss(draw.loss_percent, draw.seed);
     world.weather = draw.weather.clone();
@@ -122,7 +122,7 @@ proptest! {
         }
     }
 
-    /// With a window so small and a patience so short that packets are lost for good.
+    /// With so small a window and so few retries that packets are lost for good.
     #[test]
     fn what_is_lost_is_told_exactly(draw in draws()) {
         let draw = Draw { framing: Framing::Apdu, parity: None, loss_percent: 20 + draw.loss_percent, ..draw };

@@ -56,7 +56,7 @@ fn what_is_packed_elsewhere_is_sent_as_if_it_were_published_here() {
     }
 }
 
-/// What leaves of full packets that were packed at a time: trains of so many, and whether they are lent.
+/// The trains in which full packets leave that were packed at a time: their lengths in packets, and whether they are lent.
 fn trains(config: SourceConfig, packets: usize) -> Vec<(usize, bool)> {
     let framing = config.framing;
     let mut source = Source::new(START, config).unwrap();
@@ -77,7 +77,7 @@ fn trains(config: SourceConfig, packets: usize) -> Vec<(usize, bool)> {
     trains
 }
 
-/// A rate at which all leaves at once.
+/// A rate at which everything leaves at once.
 fn unpaced(framing: Framing) -> SourceConfig {
     let config = SourceConfig::new(apdu_source().endpoint);
     let pace = Pace { bytes_per_second: 10_000_000_000, ..config.pace };

@@ -1,4 +1,4 @@
-//! One machine by itself, for scripts: packets go in, and what it sends and tells is read, step by step.
+//! A single machine for scripted tests: packets go in, and its packets and events are read, step by step.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use campanile_pgm::{Framing, Instant, Path, Seq, Transmit, Tsi};
 
 use crate::world::{MS, Told, address, endpoint, read, tsi};
 
-/// A packet that was sent: how, and as it reads, without its session.
+/// A packet that was sent: when and where to, and its text without the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sent {
     /// Milliseconds since the rig was made.
@@ -22,12 +22,12 @@ pub(crate) struct Sent {
     pub(crate) text: String,
 }
 
-/// What was sent, as it reads.
+/// The text of what was sent.
 pub(crate) fn texts(sent: &[Sent]) -> Vec<&str> {
     sent.iter().map(|sent| sent.text.as_str()).collect()
 }
 
-/// A receiver, and whoever talks to it.
+/// A receiver, with the parties that send to it.
 pub(crate) struct ReceiverRig {
     pub(crate) now: Instant,
     pub(crate) receiver: Receiver,
@@ -137,7 +137,7 @@ impl ReceiverRig {
     }
 }
 
-/// A source, and whoever asks it.
+/// A source, with the receivers that send to it.
 pub(crate) struct SourceRig {
     pub(crate) now: Instant,
     pub(crate) source: Source,
@@ -163,7 +163,7 @@ impl SourceRig {
         rig
     }
 
-    /// A source that has sent so many packets, and says nothing unasked for a while.
+    /// A source that has sent this many packets, and then sends nothing by itself for a while.
     pub(crate) fn having_sent(config: SourceConfig, packets: u32) -> Self {
         let mut rig = SourceRig::new(config);
         rig.publish(packets);

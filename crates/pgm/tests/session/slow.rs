@@ -1,4 +1,4 @@
-//! An application that does not keep up: the window stalls, or gives the oldest up.
+//! An application that does not keep up: the window stalls, or gives up the oldest packets.
 
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -145,7 +145,7 @@ fn what_found_no_room_is_not_asked_for_until_there_is() {
     );
 }
 
-/// Lets 20 seconds pass in which each NAK is answered with packets of 1000 bytes; how many NAKs there were.
+/// Lets 20 seconds pass in which each NAK is answered with packets of 1000 bytes; returns how many NAKs there were.
 fn repair(rig: &mut ReceiverRig, sqns: Range<u32>) -> usize {
     let mut naks = 0;
     for _ in 0..200 {
@@ -211,7 +211,7 @@ fn what_a_stalled_window_has_no_room_for_is_not_lost() {
     assert!(rig.run_ms(150)[0].text.starts_with("NAK 11"), "the rest is asked for at once");
 }
 
-/// Lets new packets of 1000 bytes come as long as there is said to be room, and then one more; how many of all found none.
+/// Sends new packets of 1000 bytes as long as the receiver reports room, and then one more; returns how many found none.
 fn fill(rig: &mut ReceiverRig, sqn: u32) -> u64 {
     let room = |rig: &ReceiverRig| rig.receiver.room(&tsi(), 1 << 30).unwrap();
     let packets = (room(rig) / 1000) as u32;
