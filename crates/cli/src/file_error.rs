@@ -24,7 +24,26 @@ pub(crate) fn cure(error: &FileError) -> &'static str {
         ErrorKind::NotADirectory => {
             "something else stands where a directory should be: move it away and run it again; what was received is kept"
         }
+        ErrorKind::NotFound => {
+            "something removed it: run it again, and leave what is in the directory alone meanwhile"
+        }
         ErrorKind::ResourceBusy => "wait for the other one, or give another directory with --into",
         _ => "run it again: what was received is kept",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use campanile::files::FileAction;
+
+    use super::*;
+
+    #[test]
+    fn what_was_removed_is_not_said_to_be_kept() {
+        let of = |kind: ErrorKind| {
+            cure(&FileError { action: FileAction::Read, path: "a".into(), error: kind.into() })
+        };
+        assert!(of(ErrorKind::NotFound).starts_with("something removed it"));
+        assert!(of(ErrorKind::StorageFull).ends_with("what was received is kept"));
     }
 }

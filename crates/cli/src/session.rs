@@ -1,6 +1,7 @@
 //! The arguments that `send` and `recv` have in common: the address of a session, and its options.
 
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::{env, fs};
 
@@ -193,6 +194,12 @@ pub(crate) fn start_error(error: &StartError) -> CommandError {
         }
         StartError::Socket(SocketError::PortTaken { .. }) => {
             CommandError::failed(error).hint("see --group and --set unicast-port")
+        }
+        // The system says the same of much else.
+        StartError::Socket(SocketError::Join { error: why, .. })
+            if why.kind() == ErrorKind::InvalidInput && why.raw_os_error().is_none() =>
+        {
+            CommandError::bad_input(error).hint("give senders and groups that are all of IPv4, or all of IPv6")
         }
         StartError::Socket(SocketError::Bind { error: why, .. } | SocketError::Join { error: why, .. }) => {
             CommandError::failed(error).hint(cure(why).unwrap_or("see --interface and --group"))

@@ -4,6 +4,7 @@ mod command {
     mod bad_input;
     mod beacon;
     mod decode;
+    mod described;
     mod doctor;
     mod feeds;
     mod interrupts;

@@ -1,7 +1,7 @@
 //! `campanile send FILE`.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use campanile::files::{
@@ -175,6 +175,9 @@ fn offering_error(error: OfferingError) -> CommandError {
     match &error {
         OfferingError::File(error) => match shortage(&error.error) {
             Some(hint) => CommandError::failed(error).hint(hint),
+            None if error.path == Path::new("-") => {
+                CommandError::bad_input(error).hint("give --stream or --lines for standard input")
+            }
             None => CommandError::bad_input(error).hint("see that it is there and may be read"),
         },
         OfferingError::Kind(_) => CommandError::bad_input(error).hint("give files and directories"),

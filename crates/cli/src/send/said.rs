@@ -125,7 +125,7 @@ impl fmt::Display for Receiver {
         write!(f, "receiver {receiver} at {address}: {standing}, ")?;
         // For messages, `had` counts only packets received the first time; repairs have filled the rest.
         if !is_complete {
-            write!(f, "{had} of {total} packets, ")?;
+            write!(f, "{} of {} packets, ", Count((*had).into()), Count((*total).into()))?;
         }
         write!(f, "loss {loss_percent:.1} %")
     }
@@ -288,7 +288,7 @@ mod tests {
             said(Standing::Complete)
         );
         assert!(
-            said(Standing::Left).ends_with(": left, 18836 of 24755 packets, loss 20.0 %"),
+            said(Standing::Left).ends_with(": left, 18,836 of 24,755 packets, loss 20.0 %"),
             "{}",
             said(Standing::Left)
         );

@@ -89,6 +89,21 @@ fn rates_and_trains_that_cannot_be() {
 }
 
 #[test]
+fn senders_of_another_family_than_the_group() {
+    let arguments = "recv --lines --interface 127.0.0.1 --source ::1";
+    is_refused(arguments, "different families", "all of IPv4, or all of IPv6");
+}
+
+#[test]
+fn standard_input_is_no_file() {
+    is_refused(
+        "send - --interface 127.0.0.1",
+        "- cannot be opened",
+        "give --stream or --lines for standard input",
+    );
+}
+
+#[test]
 fn times_and_sizes_that_are_none() {
     for option in ["--duration", "--stats-interval"] {
         is_refused(&format!("echo 5000 {option} 0"), option, "give a time above 0");

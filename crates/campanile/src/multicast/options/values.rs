@@ -12,7 +12,7 @@ pub(super) type Taken<T> = Result<T, &'static str>;
 
 /// A length of time, a day at most.
 pub(super) fn time(text: &str) -> Taken<Duration> {
-    const TAKES: &str = "give a time up to 24h, such as 5ms, 250us, 2s or 0.5 (seconds)";
+    const TAKES: &str = "give a time above 0 and up to 24h, such as 5ms, 250us, 2s or 0.5 (seconds)";
     amount::time(text).ok().filter(|&time| time <= DAY).ok_or(TAKES)
 }
 
