@@ -128,6 +128,12 @@ fn who_hears_a_forger_first_and_the_source_hardly_need_not_know_its_session() {
     run(638468..638469);
 }
 
+/// A source reads a group of two packets in 20 ms, and some receivers ask for hundreds of groups at once.
+#[test]
+fn what_a_slow_disk_has_confirmed_is_waited_for() {
+    run(415604..415605);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

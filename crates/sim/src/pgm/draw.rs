@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use campanile_pgm::receiver::{Consumer, JoinWish, Limits, OnLoss, ReceiverConfig, Slow};
+use campanile_pgm::receiver::{Consumer, JoinWish, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
 use campanile_pgm::source::{
     Advance, Endpoint, Join, Kept, ParityConfig, ProActive, SourceConfig, WindowConfig, WindowSize,
 };
@@ -184,6 +184,10 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     config.seed = rng.next_u64();
     config.consumer = consumer(kind);
     config.front = Duration::from_millis(300);
+    if kind == Kind::File {
+        // As whoever receives files has it: a slow disk makes the source slow, and what it has confirmed comes all the same.
+        config.nak.data_retries = NakConfig::WITHOUT_END;
+    }
     config.limits =
         Limits { sources: 5, heard_once: 4, bytes: ROOMY_BYTES, message_len: 64 << 10, ..Limits::default() };
     if rng.below(8) == 0 {
