@@ -351,13 +351,15 @@ impl Governor {
     /// counts. The more listeners there are, the more often one of them has bad luck: the greatest of n draws is about sqrt(2 ln n)
     /// deviations out.
     fn doubt(&self) -> Doubt {
+        if self.clean.is_none() {
+            return DOUBT_START;
+        }
         let least = self.given() * GIVEN_SEEN;
         let tolerance = |tested: f64| tested.clamp(TOLERANCE_MIN, TOLERANCE_MAX).max(least);
         Doubt {
-            tolerance: match (self.trial, self.clean) {
-                (Some(trial), _) => tolerance(trial.excess * TRIAL_SEEN),
-                (None, None) => TOLERANCE_START,
-                (None, Some(_)) => tolerance(self.growth() * GROWTH_SEEN),
+            tolerance: match self.trial {
+                Some(trial) => tolerance(trial.excess * TRIAL_SEEN),
+                None => tolerance(self.growth() * GROWTH_SEEN),
             },
             deviations: DEVIATIONS + (2.0 * (self.listeners.len().max(1) as f64).ln()).sqrt(),
         }
@@ -415,9 +417,6 @@ const BACK: f64 = 0.9;
 /// The bounds of the loss that is tolerated.
 const TOLERANCE_MIN: f64 = 0.01;
 const TOLERANCE_MAX: f64 = 0.05;
-/// The loss that is tolerated while the rate still doubles: a rate beyond the limit then loses a third; a smaller loss is a link's, or
-/// caused by another session that is to give way.
-const TOLERANCE_START: f64 = 0.25;
 /// The loss that is tolerated, as a part of what a step that is too large would lose, and of what the rate was lowered for.
 const GROWTH_SEEN: f64 = 1.0 / 6.0;
 const TRIAL_SEEN: f64 = 1.0 / 4.0;
@@ -426,6 +425,10 @@ const GIVEN_GROWN: f64 = 1.0 / 4.0;
 const GIVEN_SEEN: f64 = 1.0 / 8.0;
 /// How many standard deviations count as chance, with one listener.
 const DEVIATIONS: f64 = 2.5;
+/// Which loss counts while the rate still doubles: a rate beyond the limit then loses a third; a smaller loss is a link's, or caused by
+/// another session that is to give way. So much is tolerated that the bad luck of one of many listeners hardly matters, and the reports of
+/// many take long: to require more of them would overrun the way for as long.
+const DOUBT_START: Doubt = Doubt { tolerance: 0.25, deviations: DEVIATIONS };
 /// The rounds of a trial through which a loss must persist; the part of what came through that is sent from the second one on.
 const TRIALS: u8 = 3;
 const DEPTH: f64 = 0.5;

@@ -75,6 +75,20 @@ fn a_large_group_does_not_hold_up_the_start() {
 }
 
 #[test]
+fn a_start_that_overruns_the_way_of_a_group_is_soon_found_out() {
+    // What is lost of all that is sent in eight seconds, by 1, 2, 20 and 200 receivers.
+    let most = [(2.0, [0.3, 0.3, 0.3, 0.3]), (8.0, [0.1, 0.1, 0.1, 0.11]), (50.0, [0.05, 0.05, 0.05, 0.04])];
+    for (mbit, most) in most {
+        for (receivers, most) in [1, 2, 20, 200].into_iter().zip(most) {
+            let capacity = mbit * 125e3;
+            let way = Way { capacity, queue: f64::max(capacity / 50.0, 15e3), delay_ns: 5 * MS, ..WIDE };
+            let Outcome { overrun_in_all, .. } = World::of(&vec![way; receivers], 8).run();
+            assert!(overrun_in_all < most, "{mbit} Mbit/s, {receivers} receivers: {overrun_in_all}");
+        }
+    }
+}
+
+#[test]
 fn small_sockets_do_not_hold_up_the_start_of_a_large_group() {
     for (delay_ms, receivers) in [(2, 100), (11, 200)] {
         let way = Way { capacity: 12e6, queue: 1.2e6, socket: 200e3, delay_ns: delay_ms * MS, ..WIDE };
