@@ -16,11 +16,11 @@ use windows::{AF_INET, AF_INET6};
 pub(crate) use linux::{
     Backend, Doorbell, Features, allowed_cpus, bind_alone, bind_group, channels, coalescing, drop_raw,
     dropped, granted, metered, mode, mtu, offloads, pin, prepare, receive_ring, set_mode, shortage,
-    source_membership_v6, spreads_by_port, thread_time, wake_on_time,
+    source_membership_v6, spreads_by_port, sync_file_system, thread_time, wake_on_time,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
     Backend, Doorbell, Features, allowed_cpus, bind_alone, bind_group, channels, coalescing, drop_raw,
     dropped, granted, metered, mode, mtu, offloads, pin, prepare, receive_ring, set_mode, shortage,
-    source_membership_v6, spreads_by_port, thread_time, wake_on_time,
+    source_membership_v6, spreads_by_port, sync_file_system, thread_time, wake_on_time,
 };

@@ -136,6 +136,13 @@ impl Arrival {
         }
     }
 
+    /// Keeps what is complete, and not finished, for another session.
+    pub(crate) fn leave(&self, inbox: &Inbox) {
+        if let Some(filling) = self.filling() {
+            filling.leave(inbox);
+        }
+    }
+
     pub(crate) fn profile(&self) -> Option<&Profile> {
         self.profile.as_ref()
     }

@@ -213,6 +213,15 @@ impl Filling {
         Ok(())
     }
 
+    /// Keeps the contents that wait to be finished for another session.
+    pub(crate) fn leave(&self, inbox: &Inbox) {
+        let is_filled = |index: &usize| self.stages[*index] == Stage::Filled;
+        for index in (0..self.stages.len()).filter(is_filled) {
+            // If this fails, it is received again.
+            let _ = self.paths(index, inbox).keep();
+        }
+    }
+
     /// Saves the maps of the partials: which blocks are there.
     pub(crate) fn save_maps(&mut self, inbox: &Inbox) -> Result<(), FileError> {
         let (layout, mut saved) = (&self.layout, Ok(()));
@@ -313,11 +322,11 @@ impl Filling {
     ) -> Result<(), FileError> {
         match self.stages[index] {
             Stage::Missing | Stage::Wrong => Ok(()),
-            Stage::Partial | Stage::Filled | Stage::Kept => {
+            Stage::Partial => {
                 let read = self.partial(index, inbox)?.read(offset, buffer);
                 read.map_err(|error| FileAction::Read.of(&self.paths(index, inbox).bytes)(error))
             }
-            Stage::Finishing | Stage::Placed => {
+            Stage::Filled | Stage::Finishing | Stage::Placed | Stage::Kept => {
                 let file = self.layout.contents()[index].files[0];
                 let path = inbox.target(&self.manifest.entries()[file]);
                 let partial = self.paths(index, inbox).bytes;
@@ -358,11 +367,10 @@ impl Filling {
     }
 
     fn place_empty(&mut self, inbox: &Inbox) {
-        for (file, entry) in self.manifest.entries().iter().enumerate() {
-            if entry.size > 0 {
-                continue;
-            }
-            match inbox.place_empty(entry) {
+        let entries = self.manifest.entries().iter().enumerate();
+        let (files, empty): (Vec<usize>, Vec<&Entry>) = entries.filter(|(_, entry)| entry.size == 0).unzip();
+        for (file, placed) in files.into_iter().zip(inbox.place_empty(&empty)) {
+            match placed {
                 Ok(()) => {
                     self.placed += 1;
                     self.outcomes.push_back(Outcome::Placed { file });
@@ -451,12 +459,12 @@ impl Filling {
         let layout = &self.layout;
         self.partials.get(index, || {
             let paths = paths(layout, index, inbox);
-            let partial = Partial::open(&paths, layout.contents()[index].size, layout.block_len());
-            partial.map_err(FileAction::Create.of(&paths.bytes))
+            Partial::open(paths.clone()).map_err(FileAction::Create.of(&paths.bytes))
         })
     }
 }
 
 fn paths(layout: &Layout, index: usize, inbox: &Inbox) -> PartialPaths {
-    inbox.partial(&layout.contents()[index].digest, layout.block_len())
+    let content = &layout.contents()[index];
+    inbox.partial(&content.digest, content.size, layout.block_len())
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
+use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 
@@ -76,18 +77,50 @@ pub(crate) enum Finding {
 }
 
 impl Job {
-    /// Does the job.
-    pub(crate) fn run(self, inbox: &Inbox, meter: &Meter) -> Result<Finding, FileError> {
+    /// Does jobs in their order, except that all contents whose hashes match get their names together at the end.
+    pub(crate) fn run(jobs: Vec<Job>, inbox: &Inbox, meter: &Meter) -> Vec<Result<Finding, FileError>> {
+        let mut right = Vec::new();
+        let found: Vec<_> = jobs.into_iter().map(|job| job.look(inbox, meter, &mut right)).collect();
+        let mut placed = inbox.place(&right, meter).into_iter();
+        let mut finding = |found: Option<Finding>| {
+            found.unwrap_or_else(|| Finding::Right(placed.next().expect("each that is right was placed")))
+        };
+        found.into_iter().map(|found| found.map(&mut finding)).collect()
+    }
+
+    /// Looks for files, or checks a content's hash. A content that matches is added to `right`, and has no finding yet.
+    fn look(
+        self,
+        inbox: &Inbox,
+        meter: &Meter,
+        right: &mut Vec<(PartialPaths, Vec<Entry>)>,
+    ) -> Result<Option<Finding>, FileError> {
         match self {
             Job::Look(entries) => {
                 for entry in &entries {
                     if !inbox.has(entry, meter)? {
-                        return Ok(Finding::Looked(false));
+                        return Ok(Some(Finding::Looked(false)));
                     }
                 }
-                Ok(Finding::Looked(true))
+                Ok(Some(Finding::Looked(true)))
             }
-            Job::Finish(filled) => filled.finish(inbox, meter),
+            Job::Finish(filled) => {
+                let Filled { paths, entries, hashing } = *filled;
+                if is_right(&paths, &entries[0], hashing, meter)? {
+                    right.push((paths, entries));
+                    return Ok(None);
+                }
+                paths.remove().map_err(FileAction::Remove.of(&paths.bytes))?;
+                Ok(Some(Finding::Wrong))
+            }
+        }
+    }
+
+    /// Gives the job up, and keeps its content for another session.
+    fn leave(self) {
+        if let Job::Finish(filled) = self {
+            // If this fails, it is received again.
+            let _ = filled.paths.keep();
         }
     }
 
@@ -100,16 +133,15 @@ impl Job {
     }
 }
 
-impl Filled {
-    fn finish(self, inbox: &Inbox, meter: &Meter) -> Result<Finding, FileError> {
-        let Self { paths, entries, hashing } = self;
-        let len = File::open(&paths.bytes).and_then(|mut file| hashed_on(&mut file, hashing, meter));
-        let (digest, size) = (entries[0].digest, entries[0].size);
-        if len.map_err(FileAction::Read.of(&paths.bytes))? != Some((digest, size)) {
-            paths.remove().map_err(FileAction::Remove.of(&paths.bytes))?;
-            return Ok(Finding::Wrong);
+/// Whether a content, whose front is hashed already, has the hash and size that the manifest says.
+fn is_right(paths: &PartialPaths, entry: &Entry, hashing: Hashing, meter: &Meter) -> Result<bool, FileError> {
+    let hashed = File::open(&paths.bytes).and_then(|mut file| hashed_on(&mut file, hashing, meter));
+    match hashed {
+        Ok(hashed) => Ok(hashed == Some((entry.digest, entry.size))),
+        Err(error) => {
+            let _ = paths.keep();
+            Err(FileAction::Read.of(&paths.bytes)(error))
         }
-        Ok(Finding::Right(inbox.place(&paths, &entries, meter)))
     }
 }
 
@@ -167,26 +199,52 @@ impl Drop for Finisher {
     }
 }
 
-/// Does jobs until there will be no more, or nobody waits for verdicts.
+/// Does jobs until there will be no more. Once the meter has stopped, they are given up.
 fn work_off(work: &mpsc::Receiver<(Ticket, Job)>, teller: &Sender<Verdict>, inbox: &Inbox, meter: &Meter) {
-    while let Ok((ticket, job)) = work.recv() {
+    let mut not_before = Instant::now();
+    while let Ok(first) = work.recv() {
+        let (tickets, jobs): (Vec<_>, Vec<_>) = gather(first, work, not_before).into_iter().unzip();
         if meter.is_stopped() {
-            return;
+            jobs.into_iter().for_each(Job::leave);
+            continue;
         }
-        let finding = job.run(inbox, meter);
-        if teller.send_blocking(Verdict { ticket, finding }).is_err() {
-            return;
+        let begun = Instant::now();
+        for (ticket, finding) in tickets.into_iter().zip(Job::run(jobs, inbox, meter)) {
+            // The receiving end may be gone.
+            let _ = teller.send_blocking(Verdict { ticket, finding });
         }
+        not_before = Instant::now() + (begun.elapsed() * GATHERING).min(GATHERING_MAX);
     }
 }
 
-/// The most jobs that wait.
-const JOBS: usize = 16;
+/// Collects the jobs that wait. Jobs that finish contents are collected until `not_before`, to be done together.
+fn gather(
+    first: (Ticket, Job),
+    work: &mpsc::Receiver<(Ticket, Job)>,
+    not_before: Instant,
+) -> Vec<(Ticket, Job)> {
+    let mut gathered = vec![first];
+    while gathered.len() < JOBS {
+        let waits = matches!(gathered.last(), Some((_, Job::Finish(_))));
+        let time = if waits { not_before.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+        let Ok(job) = work.recv_timeout(time) else { break };
+        gathered.push(job);
+    }
+    gathered
+}
+
+/// The most jobs that wait, and that are done together.
+const JOBS: usize = 1024;
+
+/// Jobs are collected for this many times as long as the last ones took: syncing a file system holds up whoever creates files in it, and
+/// takes hardly longer for many files than for one.
+const GATHERING: u32 = 4;
+
+/// The longest time for which jobs are collected.
+const GATHERING_MAX: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::files::name::FileName;
     use crate::files::partial::Partial;
@@ -212,8 +270,8 @@ mod tests {
         /// A partial of these bytes, of which the first were hashed, for a file that should have others.
         fn filled(&self, bytes: &[u8], hashed: usize, of: &[u8]) -> Job {
             let entry = entry("file", of);
-            let paths = self.inbox.partial(&entry.digest, 1);
-            let mut partial = Partial::open(&paths, bytes.len() as u64, 1).expect("it may be written");
+            let paths = self.inbox.partial(&entry.digest, bytes.len() as u64, 1);
+            let mut partial = Partial::open(paths.clone()).expect("it may be written");
             partial.write(0, bytes).expect("there is room");
             let mut hashing = Hashing::default();
             hashing.take(&bytes[..hashed]);
@@ -229,6 +287,10 @@ mod tests {
             mode: None,
             modified: None,
         }
+    }
+
+    fn run(job: Job, fixture: &Fixture) -> Finding {
+        Job::run(vec![job], &fixture.inbox, &Meter::default()).remove(0).expect("readable")
     }
 
     fn ticket(content: usize) -> Ticket {
@@ -274,9 +336,9 @@ mod tests {
         for (bytes, hashed) in [(&b"contents"[..], 7), (b"conten", 3), (b"CONTENT", 0), (b"", 0)] {
             let fixture = Fixture::new();
             let job = fixture.filled(bytes, hashed.min(bytes.len()), b"content");
-            let finding = job.run(&fixture.inbox, &Meter::default()).expect("readable");
+            let finding = run(job, &fixture);
             assert!(matches!(finding, Finding::Wrong), "{finding:?}");
-            assert!(!fixture.inbox.partial(&Digest::of(b"content"), 1).exist());
+            assert!(!fixture.inbox.partial(&Digest::of(b"content"), 7, 1).bytes.exists());
         }
         // All of it was hashed, and then it was cut.
         let fixture = Fixture::new();
@@ -284,7 +346,7 @@ mod tests {
         if let Job::Finish(filled) = &mut job {
             filled.hashing.take(b"content");
         }
-        let finding = job.run(&fixture.inbox, &Meter::default()).expect("readable");
+        let finding = run(job, &fixture);
         assert!(matches!(finding, Finding::Wrong), "{finding:?}");
     }
 

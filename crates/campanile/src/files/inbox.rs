@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use campanile_engine::mode;
+use campanile_engine::{mode, storage};
 
 use super::digest::{Digest, Hashing};
 use super::error::{FileAction, FileError};
@@ -72,8 +72,8 @@ impl Inbox {
     }
 
     /// Where a content is kept until it is complete.
-    pub(crate) fn partial(&self, digest: &Digest, block_len: usize) -> PartialPaths {
-        PartialPaths::new(&self.staging, digest, block_len)
+    pub(crate) fn partial(&self, digest: &Digest, size: u64, block_len: usize) -> PartialPaths {
+        PartialPaths::new(&self.staging, digest, size, block_len)
     }
 
     /// Where a file goes.
@@ -113,78 +113,115 @@ impl Inbox {
         Ok(hashing.end() == (entry.digest, entry.size))
     }
 
-    /// Gives a complete content the names of its files, each with its mode and time, and removes the partial. A file of that name with
-    /// the same content counts as placed.
+    /// Gives complete contents the names of their files, each with its mode and time, once all of them are on the disk, and removes the
+    /// partials. A file of that name with the same content counts as placed.
     ///
     /// # Errors
-    /// For each file, why it has no name, if so. The partial is kept then.
+    /// For each file of each content, why it has no name, if so. The partial is kept then.
     pub(crate) fn place(
+        &self,
+        contents: &[(PartialPaths, Vec<Entry>)],
+        meter: &Meter,
+    ) -> Vec<Vec<Result<(), FileError>>> {
+        let prepare = |(paths, entries): &(PartialPaths, Vec<Entry>)| self.prepare(paths, entries, meter);
+        let mut prepared: Vec<Vec<Prepared>> = contents.iter().map(prepare).collect();
+        sync(prepared.iter_mut().flatten());
+        let name = |((paths, entries), files): (&(PartialPaths, Vec<Entry>), Vec<Prepared>)| {
+            let results = self.name(paths, entries, files);
+            // If this fails, what remains does no harm, and what is lost is received again.
+            let _ = if results.iter().all(Result::is_ok) { paths.remove() } else { paths.keep() };
+            results
+        };
+        contents.iter().zip(prepared).map(name).collect()
+    }
+
+    /// Makes empty files.
+    pub(crate) fn place_empty(&self, entries: &[&Entry]) -> Vec<Result<(), FileError>> {
+        let prepare = |(index, entry): (usize, &&Entry)| {
+            if self.may_have(entry)? {
+                return Ok(None);
+            }
+            let path = self.temporary(&format!("empty-{index}"));
+            File::create(&path).map_err(FileAction::Create.of(&path))?;
+            self.ready(path, entry).map(Some)
+        };
+        let mut prepared: Vec<Prepared> = entries.iter().enumerate().map(prepare).collect();
+        sync(prepared.iter_mut());
+        prepared.into_iter().map(|file| file?.map_or(Ok(()), |ready| self.claim(ready))).collect()
+    }
+
+    /// Prepares the files of a content: the content itself becomes the last of them, the others are copies of it.
+    fn prepare(&self, paths: &PartialPaths, entries: &[Entry], meter: &Meter) -> Vec<Prepared> {
+        let prepare = |(index, entry): (usize, &Entry)| match self.has(entry, meter)? {
+            true => Ok(None),
+            false if index + 1 == entries.len() => self.ready(paths.bytes.clone(), entry).map(Some),
+            false => self.ready_copy(&paths.bytes, index, entry).map(Some),
+        };
+        entries.iter().enumerate().map(prepare).collect()
+    }
+
+    /// Gives the files of a content their names.
+    fn name(
         &self,
         paths: &PartialPaths,
         entries: &[Entry],
-        meter: &Meter,
+        files: Vec<Prepared>,
     ) -> Vec<Result<(), FileError>> {
-        // The content itself becomes the last of the files; the others are copies of it.
-        let last = entries.len() - 1;
-        let mut results = Vec::with_capacity(entries.len());
-        for (index, entry) in entries.iter().enumerate() {
-            let is_whole = results.iter().all(Result::is_ok);
-            let copied = index < last || !is_whole;
-            let placed = match self.has(entry, meter) {
-                Ok(true) => Ok(()),
-                Ok(false) => self.place_one(&paths.bytes, entry, copied),
-                Err(error) => Err(error),
-            };
-            results.push(placed);
-        }
-        if results.iter().all(Result::is_ok) {
-            // If this fails, what remains does no harm.
-            let _ = paths.remove();
+        let mut results: Vec<Result<(), FileError>> = Vec::with_capacity(files.len());
+        for (index, (entry, file)) in entries.iter().zip(files).enumerate() {
+            let is_kept = results.iter().any(Result::is_err);
+            results.push(file.and_then(|file| match file {
+                None => Ok(()),
+                // The content itself stays for the names that it did not get.
+                Some(ready) if is_kept && ready.from == paths.bytes => {
+                    let mut copy = [self.ready_copy(&paths.bytes, index, entry).map(Some)];
+                    sync(copy.iter_mut());
+                    let [copy] = copy;
+                    copy?.map_or(Ok(()), |ready| self.claim(ready))
+                }
+                Some(ready) => self.claim(ready),
+            }));
         }
         results
     }
 
-    /// Makes an empty file.
-    pub(crate) fn place_empty(&self, entry: &Entry) -> Result<(), FileError> {
-        if self.may_have(entry)? {
-            return Ok(());
-        }
-        let path = self.temporary(&entry.digest.to_string());
-        File::create(&path).map_err(FileAction::Create.of(&path))?;
-        let placed = self.place_one(&path, entry, false);
-        let _ = fs::remove_file(&path);
-        placed
-    }
-
-    /// Gives one file its name: moves the content there, or a copy of it.
-    fn place_one(&self, content: &Path, entry: &Entry, copied: bool) -> Result<(), FileError> {
-        let target = self.target(entry);
-        self.make_parents(entry)?;
-        if !copied {
-            return self.name(content, entry).map_err(FileAction::Name.of(&target));
-        }
-        let copy = self.temporary(&format!("copy-{}", entry.digest));
+    /// A copy of a content, ready for a name.
+    fn ready_copy(&self, content: &Path, index: usize, entry: &Entry) -> Result<Ready, FileError> {
+        let copy = self.temporary(&format!("copy-{index}-{}", entry.digest));
         fs::copy(content, &copy).map_err(FileAction::Write.of(&copy))?;
-        let named = self.name(&copy, entry).map_err(FileAction::Name.of(&target));
-        if named.is_err() {
-            let _ = fs::remove_file(&copy);
-        }
-        named
+        self.ready(copy, entry)
     }
 
-    /// Moves a content to its name, with its time and mode, once all of it is on the disk.
-    fn name(&self, content: &Path, entry: &Entry) -> io::Result<()> {
-        let file = OpenOptions::new().read(true).write(true).open(content)?;
-        if let Some(modified) = entry.modified {
-            file.set_modified(not_before_1970(modified))?;
-        }
-        if let Some(mode) = entry.mode {
+    /// Prepares a file: sets its time and mode, and makes the directories on the way to its name.
+    fn ready(&self, from: PathBuf, entry: &Entry) -> Result<Ready, FileError> {
+        self.make_parents(entry)?;
+        let (target, mode) = (self.target(entry), entry.mode);
+        let ready = OpenOptions::new().read(true).write(true).open(&from).and_then(|file| {
+            if let Some(modified) = entry.modified {
+                file.set_modified(not_before_1970(modified))?;
+            }
             // A file that is to be read-only stays writable until it has its name, so that a failed attempt can be repeated.
-            mode::set(&file, mode | OWNER_WRITES)?;
-        }
-        file.sync_all()?;
-        claim(content, &self.target(entry), self.replaces)?;
-        entry.mode.filter(|mode| mode & OWNER_WRITES == 0).map_or(Ok(()), |mode| mode::set(&file, mode))
+            mode.map_or(Ok(()), |mode| mode::set(&file, mode | OWNER_WRITES))
+        });
+        ready.map_err(FileAction::Name.of(&target))?;
+        Ok(Ready { from, target, mode })
+    }
+
+    /// Moves a file to its name.
+    fn claim(&self, Ready { from, target, mode }: Ready) -> Result<(), FileError> {
+        let claimed = || {
+            // Opened before it is moved: afterwards another program may have replaced it.
+            let read_only = mode.filter(|mode| mode & OWNER_WRITES == 0);
+            let file = read_only.map(|mode| Ok::<_, io::Error>((File::open(&from)?, mode))).transpose()?;
+            claim(&from, &target, self.replaces)?;
+            file.map_or(Ok(()), |(file, mode)| mode::set(&file, mode))
+        };
+        claimed().map_err(|error| {
+            if is_temporary(&from) {
+                let _ = fs::remove_file(&from);
+            }
+            FileAction::Name.of(&target)(error)
+        })
     }
 
     /// Makes the directories on the way to a file's name.
@@ -213,7 +250,7 @@ impl Inbox {
     fn sweep(&self) -> Result<(), FileError> {
         for entry in fs::read_dir(&self.staging).map_err(FileAction::Open.of(&self.staging))? {
             let path = entry.map_err(FileAction::Read.of(&self.staging))?.path();
-            if path.to_str().is_some_and(|path| path.ends_with(TEMPORARY)) {
+            if is_temporary(&path) {
                 fs::remove_file(&path).map_err(FileAction::Remove.of(&path))?;
             }
         }
@@ -250,6 +287,35 @@ const LOCK: &str = "lock";
 
 /// The end of the names of temporary files.
 const TEMPORARY: &str = ".passing";
+
+/// A file that is ready to get its name: where it is, where it goes, and its final mode.
+#[derive(Debug)]
+struct Ready {
+    from: PathBuf,
+    target: PathBuf,
+    mode: Option<u32>,
+}
+
+/// A file that is ready; `None` if it has its name already.
+type Prepared = Result<Option<Ready>, FileError>;
+
+/// Brings all prepared files to the disk together. A file for which that fails becomes an error.
+fn sync<'a>(prepared: impl Iterator<Item = &'a mut Prepared>) {
+    let is_ready = |file: &&mut Prepared| matches!(file, Ok(Some(_)));
+    let ready: Vec<&mut Prepared> = prepared.filter(is_ready).collect();
+    let paths: Vec<PathBuf> =
+        ready.iter().filter_map(|file| Some(file.as_ref().ok()?.as_ref()?.from.clone())).collect();
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    for (file, synced) in ready.into_iter().zip(storage::sync(&paths)) {
+        if let (Ok(Some(Ready { target, .. })), Err(error)) = (&file, synced) {
+            *file = Err(FileAction::Name.of(target)(error));
+        }
+    }
+}
+
+fn is_temporary(path: &Path) -> bool {
+    path.to_str().is_some_and(|path| path.ends_with(TEMPORARY))
+}
 
 /// Makes a directory if it is not there; an error if anything else is there, even a link to a directory.
 fn make_directory(path: &Path) -> io::Result<()> {
@@ -323,13 +389,13 @@ mod tests {
 
         /// Places the content under these names; `true` for each that has it.
         fn place(&self, names: &[&str]) -> Vec<Result<(), io::ErrorKind>> {
-            let paths = self.inbox.partial(&Digest::of(CONTENT), 4);
-            let mut partial = Partial::open(&paths, CONTENT.len() as u64, 4).expect("there is room");
+            let paths = self.inbox.partial(&Digest::of(CONTENT), CONTENT.len() as u64, 4);
+            let mut partial = Partial::open(paths.clone()).expect("there is room");
             partial.write(0, CONTENT).expect("there is room");
             partial.save().expect("there is room");
             drop(partial);
             let entries: Vec<Entry> = names.iter().map(|name| entry(name)).collect();
-            let placed = self.inbox.place(&paths, &entries, &Meter::default());
+            let placed = self.inbox.place(&[(paths.clone(), entries)], &Meter::default()).remove(0);
             assert_eq!(paths.exist(), placed.iter().any(Result::is_err), "kept as long as it is needed");
             placed.into_iter().map(|placed| placed.map_err(|error| error.error.kind())).collect()
         }
@@ -362,11 +428,12 @@ mod tests {
         let fixture = Fixture::new(false);
         fixture.put("a", b"somebody's");
         let entry = Entry { mode: Some(0o444), ..entry("a") };
-        let paths = fixture.inbox.partial(&entry.digest, 4);
+        let paths = fixture.inbox.partial(&entry.digest, entry.size, 4);
         let place = || {
-            let mut partial = Partial::open(&paths, entry.size, 4).expect("it may be written");
+            let mut partial = Partial::open(paths.clone()).expect("it may be written");
             partial.write(0, CONTENT).expect("there is room");
-            fixture.inbox.place(&paths, std::slice::from_ref(&entry), &Meter::default()).remove(0)
+            let contents = [(paths.clone(), vec![entry.clone()])];
+            fixture.inbox.place(&contents, &Meter::default()).remove(0).remove(0)
         };
         assert!(place().is_err());
         let target = fixture.inbox.target(&entry);
@@ -444,9 +511,14 @@ mod tests {
     fn empty_files_are_made() {
         let fixture = Fixture::new(false);
         let empty = Entry { size: 0, digest: Digest::of(b""), ..entry("empty/one") };
-        fixture.inbox.place_empty(&empty).expect("there is room");
+        let other = Entry { name: FileName::parse("other").expect("a name"), ..empty.clone() };
+        fixture.put("taken", b"somebody's");
+        let taken = Entry { name: FileName::parse("taken").expect("a name"), ..empty.clone() };
+        let placed = fixture.inbox.place_empty(&[&empty, &taken, &other]);
+        assert_eq!(placed.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
         assert_eq!(fixture.content("empty/one").as_deref(), Some(&b""[..]));
-        fixture.inbox.place_empty(&empty).expect("it is there already");
+        assert_eq!(fixture.content("other").as_deref(), Some(&b""[..]));
+        assert!(fixture.inbox.place_empty(&[&empty])[0].is_ok(), "it is there already");
     }
 
     #[test]

@@ -13,30 +13,72 @@ use super::meter::Meter;
 /// The files are named after the content's hash and the size of its blocks, never after a session: another session with the same
 /// content, in blocks of that size, goes on where this one stopped. A block is marked after it was written, so a process may be killed
 /// at any moment. Damage from a power failure is found by the hash.
+///
+/// A content that is complete before its map is first saved gets no map file, unless it has to be kept for another session: creating and
+/// removing a second file takes longer than everything else that is done with a small content.
 #[derive(Debug)]
 pub(crate) struct Partial {
+    paths: PartialPaths,
     bytes: File,
-    saved: File,
+    /// The map file, if there is one.
+    saved: Option<File>,
     map: BlockMap,
-    size: u64,
-    block: u64,
     /// The position of the file's cursor, so that runs of blocks need no seek.
     cursor: u64,
     /// The hash of the front, as far as it has been computed.
     hashing: Hashing,
 }
 
-/// The names of a partial's two files.
+/// The names of a partial's two files, and what they are to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PartialPaths {
     pub(crate) bytes: PathBuf,
     pub(crate) map: PathBuf,
+    /// Bytes of the content.
+    size: u64,
+    /// Bytes of a block.
+    block: u64,
 }
 
 impl PartialPaths {
-    pub(crate) fn new(dir: &Path, digest: &Digest, block_len: usize) -> Self {
+    pub(crate) fn new(dir: &Path, digest: &Digest, size: u64, block_len: usize) -> Self {
         let name = |end: &str| dir.join(format!("{digest}-{block_len}.{end}"));
-        Self { bytes: name("part"), map: name("map") }
+        Self { bytes: name("part"), map: name("map"), size, block: block_len as u64 }
+    }
+
+    /// Marks a complete content as such, so that another session finds it.
+    pub(crate) fn keep(&self) -> io::Result<()> {
+        let blocks = self.blocks();
+        let mut map = BlockMap::new(blocks);
+        map.set(0..blocks);
+        Self::save(&mut self.create_map()?, &mut map)
+    }
+
+    fn blocks(&self) -> u64 {
+        self.size.div_ceil(self.block)
+    }
+
+    /// Bytes of the map file.
+    fn map_len(&self) -> u64 {
+        HEADER as u64 + self.blocks().div_ceil(8)
+    }
+
+    /// Creates the map file, with no block marked.
+    fn create_map(&self) -> io::Result<File> {
+        let mut saved = File::create(&self.map)?;
+        saved.set_len(self.map_len())?;
+        saved.write_all(&header(self.size))?;
+        Ok(saved)
+    }
+
+    /// Writes what has changed in a map to its file.
+    fn save(saved: &mut File, map: &mut BlockMap) -> io::Result<()> {
+        if let Some((at, bytes)) = map.unsaved() {
+            saved.seek(SeekFrom::Start((HEADER + at) as u64))?;
+            saved.write_all(bytes)?;
+            map.saved();
+        }
+        Ok(())
     }
 
     /// Whether there is something to go on with.
@@ -58,14 +100,12 @@ impl PartialPaths {
 
 impl Partial {
     /// Opens what is there of a content, or begins with none of it.
-    pub(crate) fn open(paths: &PartialPaths, size: u64, block_len: usize) -> io::Result<Self> {
-        let blocks = size.div_ceil(block_len as u64);
-        let (bytes, saved, map) = match known(paths, size, blocks)? {
-            Some(known) => known,
-            None => new(paths, size, blocks)?,
+    pub(crate) fn open(paths: PartialPaths) -> io::Result<Self> {
+        let (bytes, saved, map) = match known(&paths)? {
+            Some((bytes, saved, map)) => (bytes, Some(saved), map),
+            None => (create_bytes(&paths)?, None, BlockMap::new(paths.blocks())),
         };
-        let (block, hashing) = (block_len as u64, Hashing::default());
-        Ok(Self { bytes, saved, map, size, block, cursor: u64::MAX, hashing })
+        Ok(Self { paths, bytes, saved, map, cursor: u64::MAX, hashing: Hashing::default() })
     }
 
     /// Writes consecutive blocks, and returns how many of them were missing. Padding of the content's last block is left out.
@@ -73,16 +113,17 @@ impl Partial {
     /// # Panics
     /// When the blocks are not whole, or not of this content.
     pub(crate) fn write(&mut self, first: u64, bytes: &[u8]) -> io::Result<u64> {
-        let start = first * self.block;
-        let len = (bytes.len() as u64).min(self.size - start);
-        let end = first + len.div_ceil(self.block);
-        assert!(start + len == self.size || len.is_multiple_of(self.block), "whole blocks");
+        let PartialPaths { size, block, .. } = self.paths;
+        let start = first * block;
+        let len = (bytes.len() as u64).min(size - start);
+        let end = first + len.div_ceil(block);
+        assert!(start + len == size || len.is_multiple_of(block), "whole blocks");
         let (mut new, mut at) = (0, first);
         // Blocks that are there are not overwritten, since they may have been hashed.
         while let Some(gap) = self.map.gap(at..end) {
-            let place = gap.start * self.block;
+            let place = gap.start * block;
             let within = |place: u64| usize::try_from(place - start).expect("a part of these bytes");
-            let bytes = &bytes[within(place)..within((gap.end * self.block).min(self.size))];
+            let bytes = &bytes[within(place)..within((gap.end * block).min(size))];
             self.write_at(place, bytes)?;
             at = gap.end;
             new += self.map.set(gap);
@@ -94,14 +135,14 @@ impl Partial {
         Ok(new)
     }
 
-    /// Saves the map of what was written.
+    /// Saves the map of what was written. A complete content that has no map file gets none.
     pub(crate) fn save(&mut self) -> io::Result<()> {
-        if let Some((at, bytes)) = self.map.unsaved() {
-            self.saved.seek(SeekFrom::Start((HEADER + at) as u64))?;
-            self.saved.write_all(bytes)?;
-            self.map.saved();
-        }
-        Ok(())
+        let saved = match &mut self.saved {
+            Some(saved) => saved,
+            None if self.map.is_whole() => return Ok(()),
+            none => none.insert(self.paths.create_map()?),
+        };
+        PartialPaths::save(saved, &mut self.map)
     }
 
     /// Reads from a place of the content; what has not come is zeros.
@@ -137,7 +178,7 @@ impl Partial {
     /// Reads back and hashes blocks that follow the hashed front without a gap: they came out of order, or in an earlier session. At
     /// most twice as much as was just written, so that hashing catches up but the next packets need not wait long.
     fn catch_up(&mut self, written: u64) -> io::Result<()> {
-        let front = (self.map.front() * self.block).min(self.size);
+        let front = (self.map.front() * self.paths.block).min(self.paths.size);
         let behind = front - self.hashing.len();
         if behind < Hashing::PIECE as u64 {
             return Ok(());
@@ -162,36 +203,31 @@ const MAGIC: [u8; 8] = *b"campmap1";
 /// Magic number and size of the content.
 const HEADER: usize = 16;
 
-/// The files of an existing partial and its map; `None` if there is none that fits this content.
-fn known(paths: &PartialPaths, size: u64, blocks: u64) -> io::Result<Option<(File, File, BlockMap)>> {
+/// What is there to go on with: the bytes, and the map of such a content.
+fn known(paths: &PartialPaths) -> io::Result<Option<(File, File, BlockMap)>> {
     if !paths.exist() {
         return Ok(None);
     }
     let open = |path| OpenOptions::new().read(true).write(true).open(path);
     let (bytes, mut saved) = (open(&paths.bytes)?, open(&paths.map)?);
-    let is_such =
-        bytes.metadata()?.len() == size && saved.metadata()?.len() == HEADER as u64 + blocks.div_ceil(8);
+    let is_such = bytes.metadata()?.len() == paths.size && saved.metadata()?.len() == paths.map_len();
     let mut map = Vec::new();
     if is_such {
         saved.read_to_end(&mut map)?;
     }
-    if !map.starts_with(&header(size)) {
+    if !map.starts_with(&header(paths.size)) {
         return Ok(None);
     }
-    Ok(BlockMap::from_bytes(map.split_off(HEADER), blocks).map(|map| (bytes, saved, map)))
+    Ok(BlockMap::from_bytes(map.split_off(HEADER), paths.blocks()).map(|map| (bytes, saved, map)))
 }
 
-/// New files, for a content of which nothing is there.
-fn new(paths: &PartialPaths, size: u64, blocks: u64) -> io::Result<(File, File, BlockMap)> {
-    // Old ones are removed, never truncated: one of them may be a hard link to a file that has its name already.
+/// A file for the bytes of a content of which nothing is there.
+fn create_bytes(paths: &PartialPaths) -> io::Result<File> {
+    // Never the old one made empty: a content that has its name already may be in it.
     paths.remove()?;
-    let create = |path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
-    let bytes = create(&paths.bytes)?;
-    bytes.set_len(size)?;
-    let mut saved = create(&paths.map)?;
-    saved.set_len(HEADER as u64 + blocks.div_ceil(8))?;
-    saved.write_all(&header(size))?;
-    Ok((bytes, saved, BlockMap::new(blocks)))
+    let bytes = OpenOptions::new().read(true).write(true).create_new(true).open(&paths.bytes)?;
+    bytes.set_len(paths.size)?;
+    Ok(bytes)
 }
 
 fn header(size: u64) -> [u8; HEADER] {
@@ -216,12 +252,12 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let scratch = Scratch::new();
-            let paths = PartialPaths::new(scratch.path(), &Digest::of(CONTENT), 4);
+            let paths = PartialPaths::new(scratch.path(), &Digest::of(CONTENT), CONTENT.len() as u64, 4);
             Self { scratch, paths }
         }
 
         fn open(&self) -> Partial {
-            Partial::open(&self.paths, CONTENT.len() as u64, 4).expect("a directory of our own")
+            Partial::open(self.paths.clone()).expect("a directory of our own")
         }
     }
 
@@ -275,8 +311,9 @@ mod tests {
         const BLOCK: usize = 1000;
         let scratch = Scratch::new();
         let content: Vec<u8> = (0..1000 * BLOCK).map(|at| (at % 251) as u8).collect();
-        let paths = PartialPaths::new(scratch.path(), &Digest::of(&content), BLOCK);
-        let open = || Partial::open(&paths, content.len() as u64, BLOCK).expect("a directory of our own");
+        let size = content.len() as u64;
+        let paths = PartialPaths::new(scratch.path(), &Digest::of(&content), size, BLOCK);
+        let open = || Partial::open(paths.clone()).expect("a directory of our own");
         let write = |partial: &mut Partial, blocks: std::ops::Range<usize>| {
             let bytes = &content[blocks.start * BLOCK..blocks.end * BLOCK];
             partial.write(blocks.start as u64, bytes).expect("there is room");
@@ -327,7 +364,7 @@ mod tests {
         let spoil = |what: &str, spoil: &dyn Fn(&PartialPaths)| {
             let fixture = Fixture::new();
             let mut partial = fixture.open();
-            write(&mut partial, 0..7);
+            write(&mut partial, 0..6);
             partial.save().expect("there is room");
             drop(partial);
             spoil(&fixture.paths);
@@ -357,9 +394,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_whole_at_once_has_a_map_only_when_it_is_kept() {
+        let fixture = Fixture::new();
+        let mut partial = fixture.open();
+        write(&mut partial, 0..7);
+        partial.save().expect("nothing is saved");
+        drop(partial);
+        assert!(!fixture.paths.exist());
+        fixture.paths.keep().expect("there is room");
+        let partial = fixture.open();
+        assert!(partial.map().is_whole() && fixture.is(CONTENT));
+    }
+
+    #[test]
     fn what_is_removed_is_gone() {
         let fixture = Fixture::new();
-        drop(fixture.open());
+        fixture.open();
+        fixture.paths.keep().expect("there is room");
         fixture.paths.remove().expect("both are there");
         assert!(!fixture.paths.exist());
         fixture.paths.remove().expect("that nothing is there is no error");

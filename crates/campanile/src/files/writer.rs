@@ -370,6 +370,9 @@ impl Writer {
     fn drop_session(&mut self, tsi: Tsi, why: Incomplete) {
         let Some(mut session) = self.sessions.remove(&tsi) else { return };
         session.look();
+        if let Some(arrival) = session.arrival.take() {
+            arrival.leave(&self.inbox);
+        }
         session.standing = Standing::Failed;
         let is_owed = session.report(tsi, &self.subscriber);
         self.subscriber.leave(tsi);
@@ -384,7 +387,8 @@ impl Writer {
     fn end_all(&mut self, standing: Standing) {
         let mut owed = Vec::new();
         for (&tsi, session) in &mut self.sessions {
-            if session.arrival.take().is_some() {
+            if let Some(arrival) = session.arrival.take() {
+                arrival.leave(&self.inbox);
                 session.standing = standing;
                 if session.report(tsi, &self.subscriber) {
                     owed.push(tsi);

@@ -12,6 +12,7 @@ mod privilege;
 mod provided;
 mod shard;
 mod shortage;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod uring;
@@ -33,6 +34,7 @@ pub(crate) use options::{Features, dropped, granted, metered, mtu, prepare, sour
 pub(crate) use privilege::drop_raw;
 pub(crate) use shard::{bind_alone, bind_group};
 pub(crate) use shortage::shortage;
+pub(crate) use storage::sync_file_system;
 
 use epoll::Epoll;
 use uring::Uring;

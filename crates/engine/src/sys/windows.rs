@@ -14,6 +14,7 @@ mod privilege;
 mod probe;
 mod shard;
 mod shortage;
+mod storage;
 
 use std::io;
 
@@ -33,6 +34,7 @@ pub(crate) use options::{Features, dropped, granted, metered, mtu, prepare, sour
 pub(crate) use privilege::drop_raw;
 pub(crate) use shard::{bind_alone, bind_group};
 pub(crate) use shortage::shortage;
+pub(crate) use storage::sync_file_system;
 
 /// The error of a Winsock call, if it reported one.
 fn check(result: i32) -> io::Result<()> {

@@ -96,7 +96,7 @@ impl Receiver {
     /// Does all jobs: looks for files that are there, and finishes complete contents.
     fn work(&self, arrival: &mut Arrival) {
         while let Some((content, job)) = arrival.next_job(&self.inbox) {
-            let finding = job.run(&self.inbox, &Meter::default()).expect("readable");
+            let finding = Job::run(vec![job], &self.inbox, &Meter::default()).remove(0).expect("readable");
             arrival.judge(content, finding, &self.inbox).expect("there is room");
         }
     }
@@ -237,7 +237,8 @@ fn what_comes_while_files_are_looked_at_goes_its_way() {
             arrival.put(&sent.packets([block]), &receiver.inbox).expect("it is right");
         }
         for (content, look) in looks {
-            let finding = look.run(&receiver.inbox, &Meter::default()).expect("readable");
+            let finding =
+                Job::run(vec![look], &receiver.inbox, &Meter::default()).remove(0).expect("readable");
             arrival.judge(content, finding, &receiver.inbox).expect("there is room");
         }
         receiver.work(&mut arrival);
