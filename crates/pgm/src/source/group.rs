@@ -27,6 +27,10 @@ pub(super) struct Group {
     was_asked: bool,
     /// Whether the present round of repair sends a few packets more than requested.
     spare: bool,
+    /// Whether every symbol, parity and data, has been sent for repair.
+    is_used_up: bool,
+    /// Rounds of repair that were begun since then.
+    rounds_again: u8,
     /// How many packets were sent on demand recently.
     recent: Recent,
 }
@@ -78,6 +82,8 @@ impl Group {
             next_symbol: group_len,
             was_asked: false,
             spare: false,
+            is_used_up: false,
+            rounds_again: 0,
             recent: Recent::NOTHING,
         }
     }
@@ -89,16 +95,21 @@ impl Group {
     ///
     /// A second round shows that repairs get lost. When nothing else is to be sent (`is_idle`), a few spare packets are added: each
     /// further round would cost more time than they do.
+    ///
+    /// Once every symbol was sent, it is not known which of them a receiver still lacks: each round sends twice as many as the one before,
+    /// so that there are few rounds in which it receives only what it has.
     pub(super) fn ask(&mut self, now: Instant, lacking: u8, is_idle: bool, eliminate_ns: u64) -> bool {
         let recent = self.recent.count(now, eliminate_ns);
         let was_asked = std::mem::replace(&mut self.was_asked, true);
         if recent == 0 && self.pending == 0 {
             self.spare = was_asked && is_idle;
+            self.rounds_again = self.rounds_again.saturating_add(u8::from(self.is_used_up));
         }
         let spare = if self.spare { 1 + lacking / 4 } else { 0 };
         // Once the parity is used up the data are sent again. It is not known which of them a receiver lacks, so the rest of the data
         // is sent.
         let lacking = lacking.max(self.count.saturating_sub(self.next_symbol));
+        let lacking = lacking.saturating_mul(1 << self.rounds_again.saturating_sub(1).min(7));
         let more = lacking.saturating_add(spare).saturating_sub(recent);
         let grows = more > self.pending;
         self.pending = self.pending.max(more);
@@ -148,6 +159,8 @@ impl Group {
     }
 
     fn advance_past(&mut self, symbol: u8, group_len: u8) {
+        // The data are the last symbols of all.
+        self.is_used_up |= symbol + 1 == self.count;
         self.next_symbol = if symbol + 1 == self.symbols(group_len) { 0 } else { symbol + 1 };
     }
 
@@ -207,6 +220,21 @@ mod tests {
         assert_eq!(taken, [0, 1, 2]);
         assert!(group.ask(Instant(200), 1, false, ELIMINATE));
         assert_eq!((group.pending, group.take_symbol(Instant(104), 4, ELIMINATE)), (1, 4));
+    }
+
+    #[test]
+    fn once_all_was_sent_each_round_sends_twice_as_many() {
+        let mut group = Group { next_symbol: 3, ..group(4) };
+        let mut round = |at: u64| {
+            assert!(group.ask(Instant(at), 1, false, ELIMINATE));
+            let sent = group.pending;
+            (0..sent).for_each(|_| {
+                group.take_symbol(Instant(at), 4, ELIMINATE);
+            });
+            sent
+        };
+        let sent: Vec<u8> = (1..=10).map(|at| round(100 * at)).collect();
+        assert_eq!(sent, [1, 1, 2, 4, 8, 16, 32, 64, 128, 128]);
     }
 
     #[test]
