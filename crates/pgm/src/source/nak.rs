@@ -121,7 +121,8 @@ impl Source {
             let last = start + u64::from(count.saturating_sub(1));
             return holes > 0 && unasked == 0 && self.repairs.ask_data(now, last);
         }
-        let data = start..start + u64::from(count);
+        // What was not sent yet comes anyway.
+        let data = start..start + u64::from(count - self.window.unsent_of(group).min(count));
         // Data that are being repaired for a receiver with nothing of the group repair other receivers as well.
         let coming = if lacking < count { self.repairs.coming(now, data.clone()) } else { 0 };
         if coming > 0 {
