@@ -117,7 +117,7 @@ impl Job {
     }
 
     /// Gives the job up, and keeps its content for another session.
-    fn leave(self) {
+    pub(crate) fn leave(self) {
         if let Job::Finish(filled) = self {
             // If this fails, it is received again.
             let _ = filled.paths.keep();

@@ -464,6 +464,26 @@ mod tests {
     }
 
     #[test]
+    fn contents_are_placed_together() {
+        let fixture = Fixture::new(false);
+        fixture.put("taken", b"somebody's");
+        let content = |name: &str, bytes: &[u8]| {
+            let entry = Entry { size: bytes.len() as u64, digest: Digest::of(bytes), ..entry(name) };
+            let paths = fixture.inbox.partial(&entry.digest, entry.size, 4);
+            Partial::open(paths.clone())
+                .and_then(|mut partial| partial.write(0, bytes))
+                .expect("there is room");
+            (paths, vec![entry])
+        };
+        let contents = [content("one", b"1"), content("taken", b"22"), content("three", b"333")];
+        let placed = fixture.inbox.place(&contents, &Meter::default());
+        assert_eq!(placed.iter().map(|files| files[0].is_ok()).collect::<Vec<_>>(), [true, false, true]);
+        let names = ["one", "taken", "three"].map(|name| fixture.content(name).expect("it is there"));
+        assert_eq!(names, [&b"1"[..], b"somebody's", b"333"]);
+        assert_eq!(contents.map(|(paths, _)| paths.exist()), [false, true, false]);
+    }
+
+    #[test]
     fn one_of_two_names_may_be_taken() {
         for names in [["taken", "free"], ["free", "taken"]] {
             let fixture = Fixture::new(false);

@@ -200,6 +200,30 @@ fn another_session_goes_on_where_one_was_killed() {
 }
 
 #[test]
+fn what_is_complete_and_not_finished_is_kept_for_another_session() {
+    let leave_session = |receiver: &Receiver, arrival: Arrival| arrival.leave(&receiver.inbox);
+    let leave_jobs = |receiver: &Receiver, mut arrival: Arrival| {
+        while let Some((_, job)) = arrival.next_job(&receiver.inbox) {
+            job.leave();
+        }
+    };
+    let ways: [&dyn Fn(&Receiver, Arrival); 2] = [&leave_session, &leave_jobs];
+    for leave in ways {
+        let scratch = Scratch::new();
+        let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
+        let mut arrival = receiver.begin();
+        arrival.put(&sent.packets(sent.all()), &receiver.inbox).expect("a session as it should be");
+        arrival.fill(&receiver.inbox).expect("a session as it should be");
+        leave(&receiver, arrival);
+        let mut arrival = receiver.begin();
+        let head = sent.packets.len() as u64 - 3;
+        receiver.put(&mut arrival, &sent, 0..head);
+        assert!(settled(&arrival), "the contents were there");
+        assert_eq!(receiver.files(), expected());
+    }
+}
+
+#[test]
 fn who_has_the_files_needs_the_manifest_alone() {
     let scratch = Scratch::new();
     let sent = Sent::of(&scratch, &FILES, 20);
