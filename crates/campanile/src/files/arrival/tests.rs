@@ -207,7 +207,7 @@ fn what_is_complete_and_not_finished_is_kept_for_another_session() {
             job.leave();
         }
     };
-    let ways: [&dyn Fn(&Receiver, Arrival); 2] = [&leave_session, &leave_jobs];
+    let ways: [fn(&Receiver, Arrival); 2] = [leave_session, leave_jobs];
     for leave in ways {
         let scratch = Scratch::new();
         let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
