@@ -9,7 +9,7 @@ mod verdict;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -193,20 +193,20 @@ impl Arguments {
 /// The first address that the host's name resolves to.
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, CommandError> {
     let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let unknown = |why: &str| {
-        let message = format!("host '{host}' cannot be found{why}");
-        // An address of IPv6 would have been found.
-        let hint = if host.contains([':', '/']) {
-            "give its name or address alone, without scheme and port, and the port behind it"
-        } else {
-            "check its name, or give its address"
-        };
-        CommandError::bad_input(message).hint(hint)
+    let unknown = |why: &str, hint: &str| {
+        CommandError::bad_input(format!("host '{host}' cannot be found{why}")).hint(hint)
     };
+    // Checked here: a resolver of Windows may take a port behind an address for part of it.
+    let address = name.split('%').next().unwrap_or_default();
+    if name.contains('/') || (address.contains(':') && address.parse::<Ipv6Addr>().is_err()) {
+        let alone = "give its name or address alone, without scheme and port, and the port behind it";
+        return Err(unknown("", alone));
+    }
+    let check = "check its name, or give its address";
     let mut addresses = (name, port)
         .to_socket_addrs()
-        .map_err(|error| unknown(&format!(" ({error})")).hint_if(system_error::shortage(&error)))?;
-    let address = addresses.next().ok_or_else(|| unknown(""))?;
+        .map_err(|error| unknown(&format!(" ({error})"), check).hint_if(system_error::shortage(&error)))?;
+    let address = addresses.next().ok_or_else(|| unknown("", check))?;
     if matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0) {
         let message = format!("host '{host}' is a link-local address, which needs its interface");
         return Err(CommandError::bad_input(message).hint(format!("name the interface: {name}%eth0")));
