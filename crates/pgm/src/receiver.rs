@@ -1,7 +1,7 @@
 //! The receiver of any number of transport sessions (RFC 3208 §6, §11.5).
 //!
-//! A [`Receiver`] finds the sources of a group and port, asks for what is missing of their data, recovers it from parity where
-//! there is some, and delivers: in order, or in bulk.
+//! A [`Receiver`] finds the sources of a group and port, asks for the data that it misses, recovers them from parity where there is
+//! some, and delivers them: in order, or in bulk, which means packet by packet as they come.
 
 mod arrival;
 mod assemble;
@@ -61,32 +61,33 @@ use crate::{Framing, Instant, Seq, Tsi};
 ///
 /// # Order of calls
 ///
-/// After any input (`handle_train`, `handle_timeout`, or a command) ask [`Receiver::poll_transmit`] and [`Receiver::poll_event`] until
-/// both say `None`, then wait for a train, for a command, or for [`Receiver::poll_timeout`].
+/// After any input (`handle_train`, `handle_timeout`, or a command) call [`Receiver::poll_transmit`] and [`Receiver::poll_event`]
+/// until both return `None`, then wait for a train, for a command, or until [`Receiver::poll_timeout`].
 ///
 /// # Trust
 ///
-/// Nothing here is authenticated. A packet counts for a session when it bears its identifier and comes from the session's address: the
-/// first one that showed a run of packets, and until then the first one heard. Packets far ahead of all others are believed once
-/// several agree. Whoever is heard once is asked for little, and whoever does not answer ever less: a forged packet brings about no flood of
-/// NAKs. An attacker who can forge addresses and guess where a session stands, or forges a whole session before the true one begins,
-/// can still do harm.
+/// Nothing here is authenticated. A packet belongs to a session if it has the session's identifier and comes from the session's
+/// address: the first address that sent a run of packets, and until then the first one heard. Packets far ahead of all others are
+/// believed once several agree. A source that was heard once is asked for little, and one that does not answer for less and less, so
+/// that a forged packet does not cause a flood of NAKs. An attacker who can forge addresses and guess a session's sequence numbers, or
+/// who forges a whole session before the true one begins, can still do harm.
 ///
 /// # Bounds
 ///
-/// [`Limits`] bound the sources, and the packets and bytes of each. In bulk the packets have no bound, but what is known of them has:
-/// it takes at most 65,536 entries a source, some 20 MB, each for a group with gaps or a run of groups without. A packet costs the
-/// same whatever jump its numbers make; a timeout costs at most the repairs under way, [`NakConfig::outstanding`] for each source.
+/// [`Limits`] bound the sources, and the packets and bytes of each. In bulk the number of packets has no bound, but the records of
+/// them have: at most 65,536 entries a source, some 20 MB, each for a group with gaps or for a run of groups without. The work for a
+/// packet does not depend on how far its number jumps; that for a timeout is bounded by the repairs under way, at most
+/// [`NakConfig::outstanding`] for each source.
 #[derive(Debug)]
 pub struct Receiver {
     shared: Shared,
     peers: Peers,
-    /// A moment before which nothing is due.
+    /// Nothing is due before this moment.
     next: Instant,
 }
 
 impl Receiver {
-    /// What a transmit buffer must hold.
+    /// The length that a transmit buffer must have at least, in bytes.
     pub const TRANSMIT_LEN: usize = 512;
 
     /// A receiver that knows no source yet.
@@ -107,8 +108,8 @@ impl Receiver {
         }
     }
 
-    /// Reads a train of datagrams of `stride` bytes each, the last one possibly shorter. Never fails: what is malformed, or not for
-    /// us, is counted.
+    /// Handles a train of datagrams of `stride` bytes each; the last one may be shorter. Never fails: datagrams that are malformed or
+    /// not for us are counted and dropped.
     pub fn handle_train(&mut self, now: Instant, path: &Path, stride: usize, bytes: &[u8]) {
         if path.ecn == Path::CE {
             self.shared.stats.ecn_ce += 1;
@@ -162,7 +163,7 @@ impl Receiver {
                 continue;
             };
             if !peer.begun || peer.was_heard_once() {
-                // What ends before it began is not told of.
+                // A session that ends before it began is never reported.
                 let is_over = peer.end.is_some();
                 self.peers.done(at);
                 if is_over {
@@ -198,24 +199,25 @@ impl Receiver {
         (self.next != Instant::FAR_FUTURE).then_some(self.next)
     }
 
-    /// Says which packets of a source are there already (bulk): from `first` to `last`, both included. Best told right after
-    /// [`Event::Start`], or within the time that [`ReceiverConfig::front`] gives; what includes the first packet of all comes last,
-    /// and ends that time.
+    /// Says that the application already has packets of a source (bulk): those from `first` to `last`, both included. Best called
+    /// right after [`Event::Start`], or within the time of [`ReceiverConfig::front`]; the range with the very first packet should
+    /// come last, since it ends that time.
     ///
     /// # Errors
     ///
-    /// The source is not known, does not deliver in bulk, or the range is none.
+    /// The source is not known, is not delivered in bulk, or `last` is before `first`.
     pub fn have(&mut self, now: Instant, tsi: Tsi, first: Seq, last: Seq) -> Result<(), CommandError> {
         let shared = &mut self.shared;
         self.peers.command(tsi, |peer| peer.have(now, first, last, shared))
     }
 
-    /// Takes the packets of the group that [`Event::Need`] asked for, each at a multiple of `stride`, and decodes what is missing. The
-    /// places of packets that were not delivered may hold anything; only the last packet may be shorter than `stride`.
+    /// Takes the packets of the group that [`Event::Need`] asked for, each at a multiple of `stride`, and decodes the missing ones.
+    /// The places of packets that were not delivered may hold anything; only the last packet may be shorter than `stride`.
     ///
     /// # Errors
     ///
-    /// The source is not known, the group was not asked for, or the bytes do not hold its packets, which are then asked for again.
+    /// The source is not known or is not delivered in bulk, the group was not asked for, or the bytes do not hold its packets, which
+    /// are then asked for again.
     pub fn supply(
         &mut self,
         now: Instant,
@@ -231,27 +233,27 @@ impl Receiver {
         })
     }
 
-    /// Withholds a source's data until [`Receiver::resume`]: the application does not keep up. Data still come in up to the limits. A source
-    /// may be paused before [`Event::Start`], which is told all the same.
+    /// Stops the delivery of a source's data until [`Receiver::resume`], for an application that does not keep up. Data are still
+    /// received up to the limits. A source may be paused before its [`Event::Start`], which comes all the same.
     ///
     /// # Errors
     ///
-    /// The source is not known, or does not deliver in order.
+    /// The source is not known, or is not delivered in order.
     pub fn pause(&mut self, tsi: Tsi) -> Result<(), CommandError> {
         self.peers.command(tsi, |peer| peer.set_paused(true))
     }
 
-    /// Delivers a source's data again.
+    /// Continues the delivery of a source's data.
     ///
     /// # Errors
     ///
-    /// The source is not known, or does not deliver in order.
+    /// The source is not known, or is not delivered in order.
     pub fn resume(&mut self, tsi: Tsi) -> Result<(), CommandError> {
         self.peers.command(tsi, |peer| peer.set_paused(false))
     }
 
-    /// Wants nothing more of a source: its state goes, and its packets are ignored until it has been silent for the configuration's
-    /// `expiry`, a minute at least. Of sources that are over the last 64 are remembered.
+    /// Leaves a source: its state is dropped, and its packets are ignored until it has been silent for the configuration's `expiry`,
+    /// but at least for a minute. Only the last 64 sources that were left, or whose sessions ended, are remembered.
     ///
     /// # Errors
     ///
@@ -262,7 +264,7 @@ impl Receiver {
         Ok(())
     }
 
-    /// Wants a source again that it has left: if that goes on, it is one that is heard for the first time.
+    /// Accepts a source again after [`Receiver::leave`]: its next packet is handled as that of a new source.
     pub fn rejoin(&mut self, tsi: Tsi) {
         self.peers.reopen(tsi);
     }
@@ -272,7 +274,8 @@ impl Receiver {
         self.peers.iter().map(|peer| peer.session.tsi)
     }
 
-    /// The first packet of a source that may still be needed: all before were delivered, told lost, or are not wanted.
+    /// The first packet of a source that may still be needed: all before it were delivered, reported lost, or are not wanted. `None`
+    /// for a source that is not known.
     #[must_use]
     pub fn needs(&self, tsi: &Tsi) -> Option<Seq> {
         let peer = self.peers.iter().find(|peer| peer.session.tsi == *tsi)?;
@@ -280,28 +283,28 @@ impl Receiver {
     }
 
     /// How many bytes of a source's next data there is room for, if the application takes `taken` bytes before it pauses the source;
-    /// `None` for a source that is not known. While something is missing the application takes nothing, and the window alone counts;
-    /// in bulk packets are not kept, and there is room for what is taken.
+    /// `None` for a source that is not known. While a packet is missing, nothing can be delivered, and only the room in the window
+    /// counts; in bulk packets are not kept, and the room is `taken`.
     #[must_use]
     pub fn room(&self, tsi: &Tsi, taken: usize) -> Option<usize> {
         let peer = self.peers.iter().find(|peer| peer.session.tsi == *tsi)?;
         Some(peer.room(taken, &self.shared))
     }
 
-    /// Bytes of payload that are kept, of all sources.
+    /// The bytes of payload in memory, of all sources.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.peers.iter().map(|peer| peer.held.bytes).sum()
     }
 
-    /// What was counted.
+    /// The counters.
     #[must_use]
     pub fn stats(&self) -> &ReceiverStats {
         &self.shared.stats
     }
 
     fn handle_datagram(&mut self, now: Instant, path: &Path, datagram: &[u8]) {
-        // Looked at where it is: a copy of a packet costs as much as reading its header.
+        // The parsed packet is used in place: moving it costs as much as reading its header.
         let parsed = Packet::parse(datagram);
         let packet = match &parsed {
             Ok(packet) => packet,
@@ -328,7 +331,7 @@ impl Receiver {
         }
     }
 
-    /// The peer that a packet is of; a new one for an SPM or data of a source that is not known.
+    /// The peer that a packet belongs to; a new one for an SPM or data of an unknown source. `None` if the packet is to be dropped.
     fn peer_for(&mut self, now: Instant, path: &Path, packet: &Packet<'_>) -> Option<usize> {
         if let Some(at) = self.peers.find(&packet.session.tsi) {
             let peer = self.peers.get_mut(at)?;
@@ -346,7 +349,8 @@ impl Receiver {
         self.new_peer(now, path, packet)
     }
 
-    /// Another address under the same name: believed when it proves itself and the first one shows nothing, or that one is silent.
+    /// Handles a packet with a known TSI from another address. That address takes over when it has proved itself and the known one has
+    /// shown nothing, or when the known one falls silent.
     fn heard_stranger(&mut self, now: Instant, at: usize, path: &Path, packet: &Packet<'_>) -> Option<usize> {
         self.shared.stats.strangers += 1;
         let peer = self.peers.get_mut(at)?;
@@ -369,7 +373,7 @@ impl Receiver {
             stats.ignored += 1;
             return None;
         }
-        // State is made for what says where the session stands, and nothing else.
+        // Only a packet that says where the session stands makes a peer.
         let Some(first) = proof::first_of(&packet.body) else {
             stats.ignored += 1;
             return None;
@@ -379,8 +383,8 @@ impl Receiver {
         self.add(peer)
     }
 
-    /// Ends the session of an address that has shown nothing, for the rival that a packet came from has proved itself. If the
-    /// application was told of the session it is told of its end, and the rival's begins with the next packet.
+    /// Replaces the peer of an address that has shown nothing by one of its rival, which sent the packet and has proved itself. If the
+    /// application knows of the session, its end is reported first, and the rival's session begins with the next packet.
     fn depose(&mut self, now: Instant, at: usize, path: &Path, packet: &Packet<'_>) -> Option<usize> {
         let peer = self.peers.get_mut(at)?;
         let rival = peer.rival.take()?;
@@ -439,7 +443,7 @@ impl Peer {
             self.timers.stop(Timer::Front);
         }
         let (from, to) = (self.window.key(first), self.window.key(last));
-        // What was there may be all that the parity of a group lacked.
+        // With these packets there may be enough of a group to decode the rest.
         [from, to].into_iter().for_each(|key| self.complete(key, shared));
         let settled: Vec<u64> = self.active.iter().copied().filter(|key| (from..=to).contains(key)).collect();
         settled.into_iter().for_each(|key| self.end_needless_repair(key));
@@ -487,9 +491,9 @@ impl Peer {
     }
 }
 
-/// How long a session that is over must be silent at least before it is taken for a new one: a source that lingers speaks seldom.
+/// The least time that a session that is over must be silent before its TSI counts as new: a lingering source sends seldom.
 const OVER: Duration = Duration::from_secs(60);
 
-/// Packets from another address, and silence of the known one, after which the other one is believed.
+/// The number of packets from another address, and the silence of the known one, after which the known one is given up.
 const STRANGER_PACKETS: u8 = 8;
 const STRANGER_SILENCE_NS: u64 = 1_000_000_000;

@@ -1,4 +1,4 @@
-//! The arrival of data packets: what becomes of each, and of the group that it is of.
+//! The arrival of data packets: what becomes of each, and of its group.
 
 use std::num::NonZeroU32;
 
@@ -59,7 +59,7 @@ impl Peer {
         self.detect(now, shared);
     }
 
-    /// Takes a packet of source data. `tgsize` is what it says of its group's length: the last packet of a short group does.
+    /// Takes a packet of source data. `tgsize` is the length of its group, which the last packet of a short group carries.
     fn take_source(
         &mut self,
         now: Instant,
@@ -104,12 +104,12 @@ impl Peer {
         }
     }
 
-    /// Whether a packet is there already, was given up, or is one that a short group left out.
+    /// Whether a packet was already received, was given up, or is beyond the end of a short group.
     #[inline(always)]
     fn is_needless(&self, Place { position, key, index }: Place) -> bool {
         let bit = 1 << index;
         let known = self.window.block(key);
-        // In bulk the application has been told of a loss, which stands; and complete blocks are not kept.
+        // In bulk, a loss that was reported to the application is final, and complete blocks are not kept.
         let is_over = matches!(self.sink, Sink::Bulk(_))
             && (position < self.window.trail()
                 || known.map_or_else(|| self.window.is_done(key), |block| block.lost & bit != 0));
@@ -118,7 +118,7 @@ impl Peer {
             || known.is_some_and(|block| block.present & bit != 0 || index >= block.size())
     }
 
-    /// A packet finds no room. What it says is learned all the same: that it exists, and how long its group is if it is the last one.
+    /// Drops a packet for which there is no room, but records that it exists, and, if it is the last of its group, the group's length.
     fn turn_away(&mut self, now: Instant, place: Place, ends_group: bool, shared: &mut Shared) {
         self.window.heard_of(place.position);
         if ends_group && self.has_room_for_block(place.key, shared) {
@@ -128,7 +128,7 @@ impl Peer {
         self.refuse(now, place.key);
     }
 
-    /// Marks a packet as there in its block. True when nothing follows from that: there is no repair to end and nothing to decode.
+    /// Marks a packet as present in its block. True when there is nothing more to do: no repair to end and nothing to decode.
     #[inline(always)]
     fn mark_present(
         &mut self,
@@ -144,7 +144,7 @@ impl Peer {
         if ends_group && self.parity.is_some() {
             block.set_size(index + 1);
         }
-        // With nothing to come unasked, the last packet of a group ends it (§11.5).
+        // Without pro-active parity, the last packet of a group ends it (§11.5).
         let is_last = index + 1 == block.size();
         block.closed |= is_last && self.parity.is_some_and(|parity| !parity.pro_active);
         if let Repair::Packets(repair) = &mut block.repair
@@ -158,8 +158,8 @@ impl Peer {
         is_quiet
     }
 
-    /// Keeps a packet that is delivered in order. One that is next is read at once, and remembered where it was read to in case its
-    /// group has to be decoded.
+    /// Keeps a packet for delivery in order. If it is the next one, it is read at once, and only its place in the messages is
+    /// remembered, in case its group has to be decoded.
     #[inline(always)]
     fn keep(&mut self, place: Place, tsdu: Tsdu<'_>, is_next: bool, shared: &mut Shared) {
         let Sink::Ordered(ordered) = &mut self.sink else { return };
@@ -168,7 +168,7 @@ impl Peer {
         }
     }
 
-    /// Learns the length of a short group from its last packet, which is not taken itself.
+    /// Learns the length of a short group from its last packet, although the packet itself is not kept.
     fn learn_size(&mut self, Place { key, index, .. }: Place, shared: &mut Shared) {
         if let Some(block) = self.window.block_mut(key).filter(|_| self.parity.is_some())
             && block.set_size(index + 1)
@@ -179,7 +179,8 @@ impl Peer {
 
     /// Takes a parity packet.
     ///
-    /// Never inlined: [`Peer::handle_data`] would save this function's registers for source data too, which are nearly all packets.
+    /// Never inlined: [`Peer::handle_data`] would have to save this function's registers for source data, too, which are nearly all
+    /// packets.
     #[inline(never)]
     fn take_parity(&mut self, now: Instant, position: u64, data: &Data<'_>, shared: &mut Shared) {
         shared.stats.parity += 1;
@@ -204,7 +205,7 @@ impl Peer {
         let curr_tgsize = data.head.options.curr_tgsize.map_or(parity.group_len.into(), |size| size.get());
         let size = u8::try_from(curr_tgsize).unwrap_or(0);
         let has_room = self.has_room(start, data.payload.len(), shared);
-        // It says how long its group is, whether there is room for the packet itself or not.
+        // The packet says how long its group is, which counts even if there is no room for the packet itself.
         if (has_room || self.has_room_for_block(key, shared)) && !self.window.ensure(key).set_size(size) {
             shared.stats.parity_mismatches += 1;
             return;
@@ -213,7 +214,7 @@ impl Peer {
             shared.stats.dropped_full += 1;
             return self.refuse(now, key);
         }
-        // On demand it comes after all that comes unasked (§11.4).
+        // Parity on demand is sent after the group's data and its pro-active parity (§11.4).
         let block = self.window.ensure(key);
         block.closed |= data.head.kind == DataKind::Repair || !parity.pro_active;
         self.window.heard_of(start + u64::from(size) - 1);
@@ -241,7 +242,7 @@ impl Peer {
         self.held.bytes += payload.len();
     }
 
-    /// Finishes a block of which all is there, and decodes one of which enough is there.
+    /// Decodes a block when enough of it is there, finishes it when all of it is there (bulk), and ends a repair that is not needed.
     pub(super) fn complete(&mut self, key: u64, shared: &mut Shared) {
         let Some(block) = self.window.block(key) else { return };
         let (all_there, can_decode) =
@@ -260,7 +261,8 @@ impl Peer {
         self.end_needless_repair(key);
     }
 
-    /// Raises the floor over what is there or lost (bulk). Not before it is known where delivery begins: that may be below the floor.
+    /// Raises the floor over packets that are present or lost (bulk), once it is known where delivery begins: that may be below the
+    /// present floor.
     pub(super) fn settle(&mut self, shared: &mut Shared) {
         if !self.begun {
             return;
@@ -268,7 +270,7 @@ impl Peer {
         self.window.settle(&mut |hold| self.held.give_back(hold, &mut shared.pool));
     }
 
-    /// Recovers what a group in memory lacks.
+    /// Recovers the missing packets of a group in memory.
     fn decode(&mut self, key: u64, shared: &mut Shared) {
         let group_len = self.window.block_len();
         let start = self.window.start(key);

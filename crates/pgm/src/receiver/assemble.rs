@@ -1,4 +1,4 @@
-//! Packets into messages: the three framings, from the receiving side.
+//! Turns packets into messages: the receiving side of the three framings.
 
 use super::hold::Tsdu;
 use super::messages::Messages;
@@ -6,17 +6,17 @@ use super::stats::ReceiverStats;
 use crate::framing::{FrameError, FrameHeader, Framing, NO_MESSAGE, OFFSET_LEN};
 use crate::wire::Fragment;
 
-/// Finds messages in packets that come in order. The contents of a packet are appended to [`Messages`] as they are, and read there: a
-/// message that is not whole at the end of one packet goes on with what the next one appends.
+/// Finds the messages in packets, which come in order. The contents of each packet are appended to [`Messages`] unchanged and read
+/// there, so that a message that is incomplete at the end of one packet continues with what the next one appends.
 #[derive(Debug)]
 pub(super) struct Assembly {
     framing: Framing,
     message_len_max: u64,
     /// The position of the packet in which the unfinished message begins.
     begun_at: u64,
-    /// Whether the place in the stream of frames is known.
+    /// Whether it is known where in the stream of frames we are.
     synchronised: bool,
-    /// The APDU that goes on in the next packet.
+    /// The APDU that continues in the next packet.
     apdu: Option<Fragment>,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Assembly {
 pub(super) enum Read {
     /// To its end.
     Whole,
-    /// Up to a message that is longer than allowed and is passed over: the packet in which it begins, and its length.
+    /// Up to a message that is longer than allowed and is skipped: the position of the packet in which it begins, and its length.
     TooLong { begun_at: u64, len: u64 },
 }
 
@@ -44,14 +44,14 @@ impl Assembly {
         self.framing
     }
 
-    /// Something is lost between the last packet and the next one.
+    /// Records that something was lost between the last packet and the next one.
     pub(super) fn interrupt(&mut self, messages: &mut Messages) {
         self.lose_track(messages);
         self.apdu = None;
     }
 
-    /// Reads the packet at a position, and adds the messages that it makes whole. Behind a message that is too long
-    /// [`Assembly::read_on`] goes on, before the next packet is read.
+    /// Reads the packet at a position, and adds the messages that it completes. It stops at a message that is too long; then
+    /// [`Assembly::read_on`] must read the rest before the next packet is read.
     pub(super) fn read(
         &mut self,
         position: u64,
@@ -69,7 +69,7 @@ impl Assembly {
         }
     }
 
-    /// Reads where the first message begins, and then on.
+    /// Reads the offset of the first message, and then the frames.
     fn read_packed(
         &mut self,
         position: u64,
@@ -100,7 +100,7 @@ impl Assembly {
         self.read_frames(position, messages, stats)
     }
 
-    /// Reads the rest of the packet, behind a message that was too long.
+    /// Reads the rest of the packet, after a message that was too long.
     pub(super) fn read_on(&mut self, messages: &mut Messages, stats: &mut ReceiverStats) -> Read {
         match self.framing {
             Framing::Packed => self.read_frames(self.begun_at, messages, stats),
@@ -108,13 +108,13 @@ impl Assembly {
         }
     }
 
-    /// Reads the frames that are there, the last of which come with the packet at a position.
+    /// Reads the unread frames. `position` is that of the packet that was appended last.
     fn read_frames(&mut self, position: u64, messages: &mut Messages, stats: &mut ReceiverStats) -> Read {
         loop {
             let unread = messages.unread();
             let header = match FrameHeader::parse(unread) {
                 Ok(header) => header,
-                // It goes on in the next packet.
+                // The header continues in the next packet.
                 Err(FrameError::Short) => return Read::Whole,
                 Err(FrameError::Empty) => {
                     stats.framing_errors += 1;
@@ -169,7 +169,7 @@ impl Assembly {
                 && messages.unread().len() == fragment.offset as usize
         });
         if !continues {
-            // The beginning is lost, or too long, and was told so.
+            // The beginning was lost, or the APDU is too long; both have been reported.
             self.give_up_apdu(messages);
             return Read::Whole;
         }
@@ -186,7 +186,7 @@ impl Assembly {
         messages.skip_all();
     }
 
-    /// The place in the stream is lost until a packet says where a message begins.
+    /// Skips everything until a packet says where a message begins.
     fn lose_track(&mut self, messages: &mut Messages) {
         messages.skip_all();
         self.synchronised = false;

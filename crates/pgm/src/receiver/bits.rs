@@ -1,13 +1,13 @@
-//! The packets of a block as bits: the packet at index i is bit i.
+//! Sets of a block's packets as bits: the packet at index i is bit i.
 
 use std::ops::Range;
 
-/// The lowest `count` places.
+/// The lowest `count` bits.
 pub(super) fn mask_below(count: u8) -> u128 {
     if count >= 128 { u128::MAX } else { (1 << count) - 1 }
 }
 
-/// The places from `start` up to `end`, which is not one of them.
+/// The bits from `start` up to, but not including, `end`.
 pub(super) fn mask_between(start: u8, end: u8) -> u128 {
     mask_below(end) & !mask_below(start)
 }

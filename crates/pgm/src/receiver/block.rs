@@ -1,4 +1,4 @@
-//! A span of the receive window: a transmission group, or 64 sequence numbers where there is no parity.
+//! A block of the receive window: a transmission group, or 64 sequence numbers where there is no parity.
 
 use super::bits::mask_below;
 use super::hold::Hold;
@@ -6,25 +6,25 @@ use super::repair::Repair;
 use super::room::Held;
 use super::shared::Pool;
 
-/// What is known of a block, made when first needed.
+/// What is known of a block; made when first needed.
 #[derive(Debug)]
 pub(super) struct Block {
-    /// The packets that are there, or were and have been delivered.
+    /// The packets that were received or recovered, including those already delivered.
     pub(super) present: u128,
     /// The packets that were given up.
     pub(super) lost: u128,
     /// How many packets it has.
     size: u8,
-    /// Whether the source has said so; if not, `size` is the most that it can be.
+    /// Whether the source has confirmed `size`; if not, the block may have fewer packets.
     sized: bool,
-    /// Whether nothing more of it is sent unless it is asked for.
+    /// Whether the source sends nothing more of it without a request.
     pub(super) closed: bool,
     pub(super) repair: Repair,
     pub(super) hold: Option<Box<Hold>>,
 }
 
 impl Block {
-    /// Where its packets are kept; taken from the pool and counted in `held` if it has no such place yet.
+    /// The memory for its packets; taken from the pool and counted in `held` if it has none yet.
     #[inline(always)]
     pub(super) fn hold_mut(&mut self, held: &mut Held, pool: &mut Pool) -> &mut Hold {
         self.hold.get_or_insert_with(|| {
@@ -45,7 +45,7 @@ impl Block {
         }
     }
 
-    /// All places of the block that a packet may have.
+    /// All packets of the block.
     pub(super) fn all(&self) -> u128 {
         mask_below(self.size)
     }
@@ -54,12 +54,12 @@ impl Block {
         self.size
     }
 
-    /// The packets that are neither there nor given up.
+    /// The packets that are neither present nor given up.
     pub(super) fn missing(&self) -> u128 {
         self.all() & !self.present & !self.lost
     }
 
-    /// Takes note of what the source says of the size; false when that contradicts what is known.
+    /// Records the size that the source states; false when that contradicts what is known.
     pub(super) fn set_size(&mut self, size: u8) -> bool {
         if self.sized {
             return self.size == size;
@@ -75,8 +75,8 @@ impl Block {
         self.hold.as_ref().map_or(0, |hold| hold.parity_count())
     }
 
-    /// How many more symbols make the block complete. Packets that were given up, or came before what is wanted, count: decoding needs
-    /// as many symbols as there are packets, whichever they are.
+    /// How many more symbols it takes to decode the block. Packets that were given up, or are too old to be wanted, count as lacking,
+    /// too: decoding needs as many symbols as the block has packets, whichever they are.
     pub(super) fn lacking(&self) -> u8 {
         let there = (self.present & self.all()).count_ones() as u8;
         self.size.saturating_sub(there).saturating_sub(self.parity_count())

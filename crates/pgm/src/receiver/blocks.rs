@@ -1,15 +1,15 @@
-//! The blocks of a receive window of which something is known, by their keys.
+//! The blocks of a receive window that have state, by their keys.
 
 use super::block::Block;
 
-/// A map from keys to blocks, ascending.
+/// An ordered map from keys to blocks.
 ///
-/// Blocks come at the end and go at the beginning, nearly always, and lie close to each other: then all costs the same, however many
-/// there are. Elsewhere a look-up is a binary search, and coming and going move the entries behind, 16 bytes each. What was allocated
-/// stays and is used again, so that a window that moves on allocates nothing.
+/// Blocks are nearly always added at the end and removed at the beginning, and their keys are close to each other: then each operation
+/// takes constant time. Otherwise a look-up is a binary search, and adding or removing a block moves the entries after it, 16 bytes
+/// each. Allocated blocks are reused, so that a window that moves on allocates nothing.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    /// Ascending by key; what stands before `start` has gone, and is used again.
+    /// Ascending by key; the entries before `start` were removed, and their memory is reused.
     order: Vec<(u64, Box<Block>)>,
     start: usize,
     #[expect(clippy::vec_box, reason = "an entry takes the box as it is, without an allocation")]
@@ -33,7 +33,7 @@ impl Blocks {
         Some(&mut self.order[at].1)
     }
 
-    /// The block of a key, made with this length if there is none.
+    /// The block of a key; made with this length if there is none.
     #[inline]
     pub(super) fn ensure(&mut self, key: u64, block_len: u8) -> &mut Block {
         let at = self.find(key).unwrap_or_else(|at| {
@@ -66,7 +66,7 @@ impl Blocks {
             return Some(block);
         }
         self.start += 1;
-        // Once most of them have gone, the others move to the front: that is two moves an entry in all.
+        // Once half of the entries are removed ones, the others move to the front: at most one move for each removed entry.
         if 2 * self.start >= self.order.len() {
             self.free.extend(self.order.drain(..self.start).map(|(_, place)| place));
             self.start = 0;
@@ -93,7 +93,7 @@ impl Blocks {
                 place
             }
             None => {
-                // Room for all of them to come back, so that only this allocates.
+                // Room for every block to be freed, so that `remove` never allocates.
                 self.free.reserve(self.order.len() + 1);
                 Box::new(block)
             }
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against the map of the standard library; the lost bits of a block tell whose it is.
+        /// Compared with the standard library's map; the lost bits of a block serve as its value.
         #[test]
         fn is_an_ordered_map(calls in prop::collection::vec((0_u64..40, 0_u8..3), 0..200)) {
             let mut blocks = Blocks::default();

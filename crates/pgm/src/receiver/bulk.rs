@@ -1,4 +1,5 @@
-//! Delivery in bulk: packets as they come, with their sequence numbers; what was handed over is handed back for decoding.
+//! Delivery in bulk: packets as they come, with their sequence numbers. The application hands packets back when they are needed to
+//! decode their group.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,22 +13,23 @@ use super::shared::Shared;
 use super::window::Window;
 use crate::Instant;
 
-/// What waits to be handed over, and the groups for whose decoding the application must hand packets back.
+/// What waits to be handed over, and the groups whose packets the application must hand back for decoding.
 #[derive(Debug, Default)]
 pub(super) struct Bulk {
     packets: Packets,
-    /// Whether the packets were handed over: then what the application has left of them is dropped before more are added.
+    /// Whether `packets` were handed over: then those that the application left there are dropped before more are added.
     are_told: bool,
+    /// Losses that the application was not told of yet.
     lost: VecDeque<Range<u64>>,
-    /// Groups of which enough is there to decode them; the first one may have been asked for.
+    /// Groups that can be decoded; the application may have been asked for the first one.
     wants: VecDeque<u64>,
-    /// Which packets of the group that was asked for were delivered before it was: what is supplied holds these, and need not hold
-    /// what has come since.
+    /// Which packets of the first group had been delivered when it was asked for. The answer contains these, but not necessarily
+    /// those that came later. `None` when no answer is awaited.
     asked: Option<u128>,
 }
 
 impl Bulk {
-    /// Takes a packet in; false when too much waits.
+    /// Adds a packet; false when too much waits already.
     pub(super) fn push(&mut self, position: u64, payload: &[u8]) -> bool {
         let waiting = self.waiting();
         let has_room = waiting.bytes_len() + payload.len() <= KEPT_MAX || waiting.is_empty();
@@ -45,7 +47,7 @@ impl Bulk {
         &mut self.packets
     }
 
-    /// The packets that are being handed over. To keep them is to put other memory in their place.
+    /// The packets that are being handed over. The application may swap them for others to keep them.
     pub(super) fn packets_mut(&mut self) -> &mut Packets {
         &mut self.packets
     }
@@ -55,7 +57,7 @@ impl Bulk {
         !self.are_told && !self.packets.is_empty()
     }
 
-    /// Positions are lost.
+    /// Adds lost positions, which the application is then told of.
     pub(super) fn lose(&mut self, range: Range<u64>) {
         match self.lost.back_mut() {
             Some(last) if last.end == range.start => last.end = range.end,
@@ -63,7 +65,7 @@ impl Bulk {
         }
     }
 
-    /// The application has these positions: those among them that were to be told lost are not. Returns how many that were.
+    /// Records that the application has these positions. Returns how many of them were to be reported lost, which they no longer are.
     pub(super) fn have(&mut self, range: &Range<u64>) -> u64 {
         let before: u64 = self.lost.iter().map(|lost| lost.end - lost.start).sum();
         let pieces = |lost: Range<u64>| {
@@ -74,19 +76,19 @@ impl Bulk {
         before - self.lost.iter().map(|lost| lost.end - lost.start).sum::<u64>()
     }
 
-    /// A group could be decoded.
+    /// Records that a group can be decoded.
     pub(super) fn want(&mut self, key: u64) {
         if !self.wants.contains(&key) {
             self.wants.push_back(key);
         }
     }
 
-    /// The group whose packets the application was asked for.
+    /// The group that the application was asked for, while its answer is awaited.
     pub(super) fn asked_for(&self) -> Option<u64> {
         self.asked.and(self.wants.front().copied())
     }
 
-    /// A group cannot be decoded any more, or need not be.
+    /// Forgets a group that cannot be decoded any more, or need not be.
     pub(super) fn forget(&mut self, key: u64) {
         if self.wants.front() == Some(&key) {
             self.asked = None;
@@ -107,7 +109,7 @@ impl Peer {
             return Some(Delivery::Lost { first: lost.start, last: lost.end - 1 });
         }
         while let Some(&key) = bulk.wants.front() {
-            // It may have been completed by its packets, or given up.
+            // Meanwhile its packets may have come, or it may have been given up.
             let block = self.window.block(key).filter(|block| block.lacking() == 0);
             let Some(block) = block.filter(|_| self.window.wanted(key) != 0) else {
                 bulk.forget(key);
@@ -122,7 +124,7 @@ impl Peer {
         self.ending(self.window.floor())
     }
 
-    /// Decodes the group that was asked for.
+    /// Takes the packets of the group that was asked for, and decodes it.
     pub(super) fn supply(
         &mut self,
         now: Instant,
@@ -140,14 +142,14 @@ impl Peer {
         let Some(block) = self.window.block_mut(key) else { return Err(CommandError::NotNeeded) };
         let (size, present) = (block.size(), block.present & delivered);
         let Some(hold) = &mut block.hold else { return Err(CommandError::NotNeeded) };
-        // A group of which nothing was delivered comes from parity alone: then nothing can be wrong with what is supplied.
+        // A group of which nothing was delivered is decoded from parity alone, so that the supplied bytes do not matter.
         let holds = stride != 0 && bytes.len().div_ceil(stride) == usize::from(size);
         bulk.forget(key);
         let supplied = Some(Supplied { stride: stride.max(1), bytes });
         let group = Group { group_len, size, present, hold, supplied };
         let holds = present == 0 || holds;
         if !holds || shared.recovery.recover(&group).is_err() {
-            // It is asked for anew, so that others do not wait for it behind this one.
+            // The group's repair begins again without this parity, and the groups that wait behind it go first.
             shared.stats.parity_mismatches += 1;
             self.held.bytes -= hold.drop_parity();
             self.window.look_again(key);

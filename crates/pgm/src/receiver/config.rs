@@ -1,4 +1,4 @@
-//! What a receiver is told at its start.
+//! The configuration of a receiver.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use crate::Framing;
 /// The configuration of a [`super::Receiver`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiverConfig {
-    /// The data-destination port: packets to others are none of ours.
+    /// The data-destination port; packets to other ports are ignored.
     pub destination_port: u16,
-    /// What chance follows from. Receivers of one group must differ in it.
+    /// The seed of random decisions. It must differ between the receivers of a group.
     pub seed: u64,
     /// How data reach the application.
     pub consumer: Consumer,
-    /// Where reception of a source that has begun before starts.
+    /// Where reception of a source starts that has begun to send before.
     pub join: JoinWish,
-    /// In bulk, how long at most the application of one that joins late takes to say what it has ([`super::Receiver::have`]). Until
-    /// then the first packets alone are asked for, a block after the other.
+    /// In bulk, when we join late: how long to wait for the application to say what it already has ([`super::Receiver::have`]). During
+    /// this time only the first packets are asked for, one block after the other.
     pub front: Duration,
-    /// When and how often repairs are asked for.
+    /// When and how often to ask for repairs.
     pub nak: NakConfig,
-    /// How much is kept.
+    /// The bounds on what is kept.
     pub limits: Limits,
     /// How long a source may be silent before it is given up.
     pub expiry: Duration,
-    /// Type of service of all packets, where it differs from the socket's.
+    /// Type of service of all packets; `None` leaves the socket's.
     pub tos: Option<u8>,
 }
 
 impl ReceiverConfig {
-    /// The defaults: packed messages in order, going on after loss.
+    /// The defaults: packed messages in order, and delivery continues after a loss.
     #[must_use]
     pub fn new(destination_port: u16) -> Self {
         ReceiverConfig {
@@ -45,8 +45,8 @@ impl ReceiverConfig {
         }
     }
 
-    /// The configuration with each value within the bounds that the machine works with: no interval that would make a timer end when
-    /// it begins, no limit that would let nothing through.
+    /// The configuration with each value within the bounds that the machine needs, so that no timer ends the moment it is set and no
+    /// limit lets nothing through.
     pub(super) fn bounded(mut self) -> Self {
         let NakConfig { backoff, repeat, rdata, outstanding, spmr, .. } = &mut self.nak;
         for interval in [repeat, rdata, spmr, &mut self.expiry] {
@@ -67,15 +67,15 @@ impl ReceiverConfig {
 pub enum Consumer {
     /// In order: messages, or bytes of a stream.
     Ordered {
-        /// How messages lie in packets; as the sources have it.
+        /// How messages are laid out in packets; must be the sources' framing.
         framing: Framing,
-        /// What follows when something is lost for good.
+        /// What happens when something is lost for good.
         on_loss: OnLoss,
-        /// What follows when the application does not keep up.
+        /// What happens when the application does not keep up.
         slow: Slow,
     },
-    /// Packet by packet with its sequence number, as they come and as they are recovered. What was handed over is handed back for
-    /// decoding when it is asked for.
+    /// Packet by packet with their sequence numbers, as they come and as they are recovered. The application keeps the packets, and
+    /// hands them back when they are needed for decoding.
     Bulk,
 }
 
@@ -85,27 +85,27 @@ impl Default for Consumer {
     }
 }
 
-/// What follows when something is lost for good, or a message is too long.
+/// What happens when something is lost for good, or a message is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnLoss {
-    /// Delivery goes on behind the loss.
+    /// Delivery continues after the loss.
     #[default]
     Continue,
     /// The session ends for this receiver.
     Stop,
 }
 
-/// What follows when the application does not keep up and the window is full.
+/// What happens when the application does not keep up and the window is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Slow {
-    /// New data are not taken, nor repaired until there is room; what the source gives up meanwhile is lost.
+    /// New data are dropped, and repaired once there is room; what the source can no longer repair then is lost.
     #[default]
     Stall,
     /// The oldest data are given up.
     Lose,
 }
 
-/// Where reception of a source that has begun before starts.
+/// Where reception of a source starts that has begun to send before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JoinWish {
     /// As far back as the source allows (OPT_JOIN, RFC 3208 §9.4). Delivery waits for the first SPM, but no longer than this.
@@ -123,31 +123,31 @@ impl Default for JoinWish {
     }
 }
 
-/// When and how often repairs are asked for (RFC 3208 §6.3).
+/// When and how often to ask for repairs (RFC 3208 §6.3).
 ///
-/// The intervals are where things begin; what is measured takes their place. One below a millisecond counts as a millisecond, a
-/// back-off below 20 µs as that, and one above a day as a day.
+/// The intervals are initial values, which measured ones replace. An interval below a millisecond counts as a millisecond, a back-off
+/// below 20 µs as 20 µs, and any above a day as a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NakConfig {
-    /// The back-off before a NAK (NAK_BO_IVL): by chance up to this long.
+    /// The longest random back-off before a NAK (NAK_BO_IVL).
     pub backoff: Duration,
     /// The time to wait for the confirmation of a NAK (NAK_RPT_IVL).
     pub repeat: Duration,
     /// The time to wait for the data after the confirmation (NAK_RDATA_IVL).
     pub rdata: Duration,
-    /// How often a NAK is repeated without confirmation (NAK_NCF_RETRIES).
+    /// How often to repeat a NAK that is not confirmed (NAK_NCF_RETRIES).
     pub ncf_retries: u8,
-    /// How often it is repeated without data (NAK_DATA_RETRIES), [`NakConfig::WITHOUT_END`] for ever. Data that come and find no room
-    /// are data.
+    /// How often to repeat a NAK that is confirmed but brings no data (NAK_DATA_RETRIES); [`NakConfig::WITHOUT_END`] for no limit.
+    /// Data for which there is no room count as data.
     pub data_retries: u8,
-    /// How many groups, or spans of 64 packets, are under repair at a time; at least one.
+    /// How many groups, or blocks of 64 packets, are under repair at a time; at least one.
     pub outstanding: u16,
-    /// The back-off before an SPMR, when data come from a source that no SPM was heard of.
+    /// The longest random back-off before an SPMR, when data come from a source whose SPM was not heard.
     pub spmr: Duration,
 }
 
 impl NakConfig {
-    /// What is confirmed is not given up: as a count of retries this is never exceeded.
+    /// The value of `data_retries` with which confirmed packets are never given up.
     pub const WITHOUT_END: u8 = u8::MAX;
 }
 
@@ -165,26 +165,26 @@ impl Default for NakConfig {
     }
 }
 
-/// How much is kept.
+/// The bounds on what a receiver keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
-    /// Sources at a time.
+    /// The number of sources at a time.
     pub sources: usize,
-    /// Of these, sources of which a single packet was heard so far. A new one takes the place of the oldest, of
-    /// which the name is remembered.
+    /// How many of these may have sent a single packet so far. A new one replaces the one that was silent for longest, whose TSI is
+    /// remembered.
     pub heard_once: usize,
     /// How far a source may be ahead of what was delivered, in packets (in order): from 1 to 2^30.
     pub packets: u32,
-    /// Bytes of payload kept for a source; the last quarter of them is for repairs.
+    /// Bytes of payload in memory for each source; the last quarter of them is for repairs.
     pub bytes: usize,
-    /// Groups of a source whose parity is kept at a time (bulk); at least one.
+    /// Groups of a source whose parity is in memory at a time (bulk); at least one.
     pub groups: usize,
-    /// The longest message; a longer one is told of, and passed over.
+    /// The length in bytes of the longest message; a longer one is reported and skipped.
     pub message_len: usize,
 }
 
 impl Limits {
-    /// Bytes that are kept of what is new: it must not take the place of what it waits for.
+    /// How many bytes new data may fill: the rest is for the repairs that delivery waits for.
     pub(super) fn new_bytes(&self) -> usize {
         self.bytes - self.bytes / 4
     }
@@ -203,9 +203,9 @@ impl Default for Limits {
     }
 }
 
-/// About what a packet takes across a fast network, and its receivers to wake. A shorter wait spares nobody's NAK.
+/// About the time that a packet takes across a fast network, and its receivers to wake up. A shorter back-off suppresses no NAKs.
 const BACKOFF_MIN: Duration = Duration::from_micros(20);
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(86_400);
-/// A quarter of the sequence numbers: further apart they cannot be compared with certainty.
+/// A quarter of the sequence numbers: with greater distances comparisons would not be safe.
 const PACKETS_MAX: u32 = 1 << 30;

@@ -1,26 +1,26 @@
-//! How much is asked of a source that does not answer.
+//! A limit on NAKs to a source that does not answer.
 //!
-//! An SPM is a few bytes, and may say that much can be asked for, and at any address. Were all of it asked for at once, and again and
-//! again, a single forged one would turn each receiver of a group on that address. So whoever does not answer is asked ever less.
+//! An SPM of a few bytes can announce much data, and any address for NAKs. If each receiver of a group asked for all of it, again and
+//! again, a single forged SPM would make them flood that address. So a source that does not answer is asked for less and less.
 
 use crate::Instant;
 use crate::wire::NakList;
 
-/// What may be asked of a source now: one NAK when data or an SPM have come since the last one, and a few when something that is
-/// missing was confirmed. Beyond that single packets are asked for, after ever longer waits.
+/// How many NAKs a source may be sent now: one if data or an SPM came since the last NAK, and a few once the source has confirmed
+/// something that is missing. Beyond that, a NAK asks for a single packet or group, after waits that double.
 ///
-/// What comes from a source says nothing of a new address for NAKs: there only confirmations count until one has come.
+/// When the address for NAKs changes, data and SPMs do not count until a NAK to the new address was confirmed.
 #[derive(Debug, Default)]
 pub(super) struct Credit {
     /// Whether data or an SPM have come since the last NAK.
     is_heard: bool,
-    /// Whether the address for NAKs is another than it was, and none of them was confirmed since.
+    /// Whether the address for NAKs has changed and no NAK was confirmed since.
     is_moved: bool,
-    /// NAKs that may leave although nothing has.
+    /// NAKs that may be sent without that, because of a confirmation.
     naks: u8,
-    /// NAKs in a row that left without either.
+    /// NAKs in a row that were sent without either reason.
     doubtful: u8,
-    /// When the next such NAK may leave.
+    /// When the next such NAK may be sent.
     next_at: Instant,
 }
 
@@ -41,17 +41,17 @@ impl Credit {
         (self.naks, self.is_moved) = (NAKS, false);
     }
 
-    /// How many sequence numbers a NAK may bear now.
+    /// How many sequence numbers a NAK may have now.
     pub(super) fn limit(&self, now: Instant) -> usize {
         if self.is_good() { NakList::MAX } else { usize::from(now >= self.next_at) }
     }
 
-    /// When more may be asked for, should nothing come until then.
+    /// When the next NAK may be sent if nothing comes before.
     pub(super) fn next_at(&self) -> Instant {
         self.next_at
     }
 
-    /// A NAK was sent, which is confirmed within `wait_ns` if it is.
+    /// Records that a NAK was sent, whose confirmation is expected within `wait_ns`.
     pub(super) fn asked(&mut self, now: Instant, wait_ns: u64) {
         self.doubtful = if self.is_good() { 0 } else { (self.doubtful + 1).min(DOUBLED_MAX) };
         if !std::mem::take(&mut self.is_heard) {
@@ -65,6 +65,7 @@ impl Credit {
     }
 }
 
-/// What a confirmation is worth: who joins late and can ask for thousands of packets does so within a few round trips.
+/// How many NAKs a confirmation allows: with these, a receiver that joins late can ask for thousands of packets within a few round
+/// trips.
 const NAKS: u8 = 4;
 const DOUBLED_MAX: u8 = 16;

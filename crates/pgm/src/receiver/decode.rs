@@ -1,11 +1,11 @@
-//! Recovery of what a group lacks from its parity (RFC 3208 §11.2, §11.5).
+//! Recovery of a group's missing packets from its parity (RFC 3208 §11.2, §11.5).
 
 use campanile_fec::{Code, Decoder, Plan, Present};
 
 use super::hold::{Extra, Hold};
 use crate::wire::{EncodedFragment, Fragment};
 
-/// Recovers lost packets; shared by all sources of a receiver, and made when first needed.
+/// Recovers lost packets; shared by all sources of a receiver. Its decoders are made when first needed.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
     /// A decoder for each group length, from 2 on.
@@ -21,33 +21,34 @@ pub(super) struct Recovery {
 pub(super) struct Group<'a> {
     /// The length of a full group: k.
     pub(super) group_len: u8,
-    /// Its packets. What a short group leaves out counts as nothing but zeroes.
+    /// The number of its packets. The packets that a short group leaves out count as all zeros.
     pub(super) size: u8,
     /// Which of them are there.
     pub(super) present: u128,
-    /// Its parity.
+    /// Its parity, and its packets unless they are supplied.
     pub(super) hold: &'a Hold,
-    /// The packets of the group, where `hold` does not have them.
+    /// The packets of the group, in bulk.
     pub(super) supplied: Option<Supplied<'a>>,
 }
 
-/// Packets that the application has handed back: one behind the other, each at a multiple of `stride`.
+/// Packets that the application has handed back: one after the other, each at a multiple of `stride`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Supplied<'a> {
     pub(super) stride: usize,
     pub(super) bytes: &'a [u8],
 }
 
-/// The parity does not fit the packets that it claims to be of.
+/// The parity packets contradict each other or the data packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mismatch;
 
 impl Recovery {
-    /// Recovers what is missing of a group of which enough is there.
+    /// Recovers the missing packets of a group of which enough symbols are there.
     ///
     /// # Errors
     ///
-    /// A parity packet of another length than the others, a data packet longer than the parity, or a length that makes no sense.
+    /// The parity packets differ in length or options, a data packet is longer than the parity, a recovered length is too great, or
+    /// there are too few symbols.
     pub(super) fn recover(&mut self, group: &Group<'_>) -> Result<(), Mismatch> {
         self.recovered.clear();
         let payload = group.parity_shape()?;
@@ -78,7 +79,7 @@ impl Recovery {
                 return Err(Mismatch);
             }
         }
-        // An application that keeps packets elsewhere takes them as they are, whatever APDU they are of.
+        // An application that receives in bulk takes packets as they are, and their fragments are not kept.
         if payload.has_fragments && group.supplied.is_none() {
             let fragments = |index| group.fragment(index).map(|symbol| symbol.0);
             columns(&plan, fragments, |place, bytes| {
@@ -88,7 +89,7 @@ impl Recovery {
         Ok(())
     }
 
-    /// What was recovered last: index in the group, payload, place in the APDU.
+    /// The packets that were recovered last: index in the group, payload, place in the APDU.
     pub(super) fn recovered(&self) -> impl Iterator<Item = (u8, &[u8], Option<Fragment>)> {
         self.recovered.iter().enumerate().map(|(row, &(index, len, fragment))| {
             (index, &self.rows[row * self.row_len..][..usize::from(len)], fragment)
@@ -126,7 +127,7 @@ impl<'a> Group<'a> {
         shape.ok_or(Mismatch)
     }
 
-    /// The payload of a data packet that is there; of what a short group leaves out, none.
+    /// The payload of a data packet that is there; empty for one that a short group leaves out.
     fn data(&self, index: u8) -> Option<&'a [u8]> {
         match self.supplied {
             _ if index >= self.size => Some(&[]),
@@ -165,7 +166,7 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Recovers columns that stand outside the payload.
+/// Recovers columns outside the payload: encoded lengths or options.
 fn columns<const LEN: usize>(
     plan: &Plan<'_>,
     column: impl Fn(u8) -> Option<[u8; LEN]>,
@@ -184,7 +185,7 @@ fn columns<const LEN: usize>(
     Ok(())
 }
 
-/// Erasure patterns that are remembered: independent losses hardly ever make one twice.
+/// Erasure patterns that are remembered: with independent losses, the same pattern hardly ever comes again.
 const PLANS: usize = 1;
 
 #[cfg(test)]
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
     use crate::Seq;
 
-    /// A group of four made by the code, of which the packets in `lost` are not in the hold; parity is all of 4 to 6.
+    /// A group of four from the code: its packets but for those in `lost`, and the parity symbols 4 to 6.
     fn hold(data: &[(&[u8], Option<Fragment>)], lost: &[usize]) -> Hold {
         let code = Code::new(4, 255).unwrap();
         let longest = data.iter().map(|(payload, _)| payload.len()).max().unwrap();

@@ -1,4 +1,4 @@
-//! The packets of the group at the floor that were delivered as they came: they may still help to decode the rest of the group.
+//! The packets of the group at the floor that were delivered when they came: they may still help to decode the rest of the group.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use super::messages::Messages;
 use super::window::Place;
 use crate::wire::Fragment;
 
-/// Where the packets of one group lie that were read into [`Messages`] when they came, instead of being kept in the group's own
-/// memory.
+/// The places of those packets of one group that were read into [`Messages`] when they came, instead of being kept in the group's
+/// own memory.
 ///
-/// If the group has to be decoded they are copied there; if not, they are forgotten when the floor leaves the group. Until then the
-/// memory that they lie in is not reused, even if the application has let go of it.
+/// If the group has to be decoded, they are copied to that memory; otherwise they are forgotten when the floor leaves the group. Until
+/// then the memory of the messages is not reused, even if the application has dropped it.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     key: u64,
     packets: Vec<DeliveredPacket>,
-    /// The [`Messages`] that were handed over since the group began. A packet whose `piece` is one past the last of them lies in those
-    /// that are still being filled.
+    /// The [`Messages`] with packets of the group that were handed over. A packet whose `piece` is one past the last of them lies in
+    /// the messages that are still being filled.
     pieces: Vec<Arc<Messages>>,
-    /// The memory that `pieces` take.
+    /// The bytes of memory of `pieces`.
     bytes: usize,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Delivered {
 #[derive(Debug, Clone, Copy)]
 struct DeliveredPacket {
     index: u8,
-    /// The part of its payload that [`Messages`] leave out.
+    /// The beginning of its payload, which [`Messages`] leave out.
     front: Front,
     fragment: Option<Fragment>,
     piece: usize,
@@ -35,7 +35,7 @@ struct DeliveredPacket {
     len: usize,
 }
 
-/// The first two bytes of a packed packet, which say where a message begins; nothing in other framings.
+/// The first two bytes of a packet in packed framing, which say where a message begins; empty in the other framings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Front {
     bytes: [u8; 2],
@@ -43,7 +43,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Splits a packed packet's payload behind them.
+    /// Splits the payload of such a packet after these bytes.
     pub(super) fn split(payload: &[u8]) -> (Self, &[u8]) {
         let (front, rest) = payload.split_at(payload.len().min(2));
         let mut bytes = [0; 2];
@@ -57,7 +57,7 @@ impl Front {
 }
 
 impl Delivered {
-    /// Notes that a packet was read: that it lies in `messages` from `start` to their end.
+    /// Records that a packet was read, and lies in `messages` from `start` to their end.
     pub(super) fn note(
         &mut self,
         place: Place,
@@ -75,7 +75,7 @@ impl Delivered {
         self.packets.push(DeliveredPacket { index, front, fragment, piece: self.pieces.len(), start, len });
     }
 
-    /// The messages that were being filled are handed over as `memory`; the next packets go to others.
+    /// Records that the messages that were being filled are handed over as `memory`; the next packets go to others.
     pub(super) fn lent(&mut self, memory: &Arc<Messages>) {
         if self.packets.last().is_some_and(|last| last.piece == self.pieces.len()) {
             self.bytes += memory.capacity();
@@ -83,7 +83,7 @@ impl Delivered {
         }
     }
 
-    /// Whether it keeps too much memory from being reused: then the packets are better copied.
+    /// Whether it keeps so much memory from being reused that it is better to copy the packets.
     pub(super) fn is_large(&self) -> bool {
         self.pieces.len() > PIECES_MAX || self.bytes > BYTES_MAX
     }
@@ -93,7 +93,7 @@ impl Delivered {
         (!self.packets.is_empty()).then_some(self.key)
     }
 
-    /// Copies the packets to their group's own memory and forgets them here; returns how many bytes of payload they are.
+    /// Copies the packets to their group's own memory and forgets them here; returns how many bytes of payload they have.
     pub(super) fn move_to(&mut self, hold: &mut Hold, messages: &Messages) -> usize {
         let before = hold.len();
         for packet in &self.packets {
@@ -113,10 +113,10 @@ impl Delivered {
     }
 }
 
-/// Enough for a group of 128 packets that come in trains of eight. Shorter trains cost so much more a packet that one more copy does
-/// not matter.
+/// The most pieces: enough for a group of 128 packets that come in trains of eight. With shorter trains a packet costs so much more
+/// that one more copy does not matter.
 const PIECES_MAX: usize = 16;
-/// The memory that the pieces may take.
+/// The most memory of the pieces, in bytes.
 const BYTES_MAX: usize = 8 << 20;
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
     use crate::receiver::hold::Tsdu;
     use crate::receiver::lent::Lent;
 
-    /// Packets as they are read: without what says where a message begins.
+    /// Reads a packet as delivery does: without its first two bytes.
     fn read(delivered: &mut Delivered, (key, index): (u64, u8), payload: &[u8], messages: &mut Messages) {
         let (front, rest) = Front::split(payload);
         let start = messages.bytes().len();
@@ -155,7 +155,7 @@ mod tests {
         messages.skip_all();
         assert_eq!((delivered.key(), delivered.is_large()), (Some(7), false));
         drop(held);
-        // What the application lets go of is not used for anything else meanwhile.
+        // What the application has dropped is not reused meanwhile.
         drop(lent.lend(&mut Messages::default()));
         let mut hold = Hold::new();
         let moved = delivered.move_to(&mut hold, &messages);

@@ -7,41 +7,41 @@ use super::packets::Packets;
 use crate::wire::Reset;
 use crate::{Seq, Tsi};
 
-/// What a receiver tells its driver. Bytes are borrowed from the receiver until its next call.
+/// What a receiver reports to its driver. Bytes are borrowed from the receiver until its next call.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A source was found. Its data follow.
+    /// A source was found; its data follow.
     Start {
         /// The source.
         tsi: Tsi,
         /// Its address.
         source: IpAddr,
-        /// The first sequence number that will be delivered, or told lost.
+        /// The first sequence number that will be delivered or reported lost.
         first: Seq,
     },
     /// Messages, or parts of them.
     Messages {
         /// The source.
         tsi: Tsi,
-        /// Some messages. To keep them, clone this; when all have let go of it, their memory is used for others.
+        /// Some messages. To keep them, clone the `Arc`; their memory is reused once all clones are dropped.
         messages: &'a Arc<Messages>,
     },
     /// The next bytes of a stream.
     Bytes {
         /// The source.
         tsi: Tsi,
-        /// The bytes, as one message; never none. They are kept as messages are.
+        /// The bytes, as one message that is never empty; kept as messages are.
         bytes: &'a Arc<Messages>,
     },
     /// Packets as they came or as they were recovered (bulk).
     Packets {
         /// The source.
         tsi: Tsi,
-        /// Some packets. To keep them, swap them for others, whose memory is used for what comes next.
+        /// Some packets. To keep them, swap them for others, whose memory then takes the next packets.
         packets: &'a mut Packets,
     },
-    /// The packets of a group are needed to decode what it lacks (bulk): [`super::Receiver::supply`] them.
+    /// The delivered packets of a group are needed to decode the missing ones (bulk): call [`super::Receiver::supply`].
     Need {
         /// The source.
         tsi: Tsi,
@@ -59,13 +59,13 @@ pub enum Event<'a> {
         /// The last of them.
         last: Seq,
     },
-    /// A message is longer than allowed ([`super::Limits::message_len`]), and is not delivered. What follows it is.
+    /// A message is longer than allowed ([`super::Limits::message_len`]) and is not delivered; what follows it is.
     TooLong {
         /// The source.
         tsi: Tsi,
         /// The packet in which it begins.
         sqn: Seq,
-        /// Its length in bytes, as the source says.
+        /// Its length in bytes, as the source states it.
         len: u64,
     },
     /// The application does not keep up with a source, and its window is full.
@@ -78,7 +78,7 @@ pub enum Event<'a> {
         /// The source.
         tsi: Tsi,
     },
-    /// Nothing more will come of a source.
+    /// Nothing more will come from a source.
     End {
         /// The source.
         tsi: Tsi,
@@ -87,32 +87,32 @@ pub enum Event<'a> {
     },
 }
 
-/// Why nothing more will come of a source.
+/// Why nothing more will come from a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EndCause {
-    /// The source has ended the session (OPT_FIN), and all of it was delivered or told lost.
+    /// The source has ended the session (OPT_FIN), and all of it was delivered or reported lost.
     Fin,
-    /// The source has aborted the session (OPT_RST), or ended it before it was whole (OPT_FIN as well): then all that was sent was
-    /// delivered or told lost.
+    /// The source has aborted the session (OPT_RST). If it also sent OPT_FIN, it has ended the session before it was complete, and
+    /// everything that was sent was delivered or reported lost.
     Reset(Reset),
     /// The source fell silent.
     Expired,
-    /// Something was lost, and the configuration says to stop then.
+    /// Something was lost, and the configuration says to stop after a loss.
     Loss,
 }
 
 /// Why a command was not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CommandError {
-    /// No such source is known, or not any more.
+    /// The source is not known, or no longer.
     UnknownSource,
-    /// Only who receives in bulk has or supplies packets.
+    /// The command is for delivery in bulk.
     NotBulk,
-    /// Only what is delivered in order can be paused.
+    /// Only delivery in order can be paused and resumed.
     NotOrdered,
-    /// What was supplied was not asked for.
+    /// The supplied group was not asked for.
     NotNeeded,
-    /// The bytes do not hold the packets of the group.
+    /// The length of the supplied bytes does not fit the packets of the group.
     Length,
     /// The range of sequence numbers goes backwards.
     Range,

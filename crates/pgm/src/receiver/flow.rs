@@ -1,8 +1,8 @@
-//! How a source's data flow, and when they have ceased to.
+//! The pace of a source's data, and whether the source has stopped sending data.
 
 use crate::Instant;
 
-/// When data came last, and how closely they follow each other while they do.
+/// When data came last, and the usual gap between packets.
 #[derive(Debug)]
 pub(super) struct Flow {
     last_at: Instant,
@@ -16,8 +16,8 @@ impl Default for Flow {
 }
 
 impl Flow {
-    /// Data came. Packets of a train come at the same moment and count as one. One long pause makes the gap only a little longer; a
-    /// lower rate does step by step.
+    /// Records that data came. The packets of a train come at the same moment and count as one. A single long pause makes the gap only
+    /// a little longer; at a lower rate the gap grows step by step.
     pub(super) fn note(&mut self, now: Instant) {
         let gap_ns = now.nanos_since(self.last_at);
         if gap_ns > 0 {
@@ -26,8 +26,8 @@ impl Flow {
         }
     }
 
-    /// For how long, in nanoseconds, it is certain that the source has had no data to send; `None` if the silence since the last data
-    /// may be a pause between two packets at a low rate. Asked when an SPM shows that the source can be heard.
+    /// For how long, in nanoseconds, the source has certainly had no data to send; `None` if the silence since the last data may be a
+    /// gap between two packets. Called when an SPM shows that the source can still be heard.
     pub(super) fn ceased(&self, now: Instant) -> Option<u64> {
         let silent_ns = now.nanos_since(self.last_at);
         let least_ns = self.gap_ns.saturating_mul(GAPS).max(SILENCE_MIN_NS);
@@ -35,9 +35,9 @@ impl Flow {
     }
 }
 
-/// A few packets in a row may be lost.
+/// A silence must be longer than this many gaps, since a few packets in a row may be lost.
 const GAPS: u64 = 4;
-/// Less than the shortest heartbeat.
+/// The shortest silence that counts: less than the shortest heartbeat interval.
 const SILENCE_MIN_NS: u64 = 4_000_000;
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     fn a_source_has_ceased_when_it_is_silent_for_longer_than_between_its_packets() {
         let mut flow = Flow::default();
         flow.note(Instant(1000 * MS));
-        assert_eq!(flow.ceased(Instant(2000 * MS)), None, "how fast it is shows with the second one");
+        assert_eq!(flow.ceased(Instant(2000 * MS)), None, "one packet shows no gap");
         flow.note(Instant(1001 * MS));
         flow.note(Instant(1001 * MS));
         assert_eq!((flow.ceased(Instant(1004 * MS)), flow.ceased(Instant(1005 * MS))), (None, Some(4 * MS)));

@@ -1,4 +1,4 @@
-//! Confirmations and repairs heard recently: they tell how many receivers ask for the same, and how quickly the source answers.
+//! Confirmations and repairs heard recently: they show how many receivers ask for the same, and how quickly the source answers.
 
 use crate::Instant;
 
@@ -7,7 +7,7 @@ use crate::Instant;
 pub(super) struct Heard {
     ring: [Entry; RING],
     next: usize,
-    /// The group, or sequence number, that a repair was heard of last, and when.
+    /// The group, or sequence number, of the last repair that was heard, and when.
     repair: Option<(u64, Instant)>,
 }
 
@@ -32,47 +32,47 @@ struct Entry {
     round: Round,
     /// When the first confirmation of the present round was heard.
     round_at: Instant,
-    /// The most packets that were asked for in this round.
+    /// The greatest number of packets that was asked for in this round.
     asked: u8,
-    /// That first confirmation, until a repair answers it.
+    /// The time of that first confirmation, until a repair is heard.
     unanswered_since: Option<Instant>,
-    /// Whether a confirmation of an earlier round was not answered, or its answer was lost on the way. Then nobody knows which of the
-    /// two a repair answers: were it the later one, who asks too soon would measure ever shorter waits.
+    /// Whether no repair was heard in the round before. Then it is not known which of the two confirmations a repair answers: if the
+    /// later one were taken, a receiver that asks too soon would measure shorter and shorter waits.
     is_repeated: bool,
 }
 
-/// What a confirmation is among those for the same.
+/// The kind of a confirmation among those for the same group or packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Confirmation {
     /// The first one of a round.
     New(Round),
-    /// One that asks for more than those before it.
+    /// One for more packets than those before it in the round.
     More(Round),
-    /// One that need not have been asked for: an answer was already on its way.
+    /// One whose NAK was not needed: a repair of as many packets was already on its way.
     Needless(Round),
 }
 
-/// The first repair behind a confirmation.
+/// What the first repair after a confirmation shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It came so many nanoseconds after the confirmation.
+    /// It came this many nanoseconds after the confirmation.
     After(u64),
-    /// There were several confirmations, and nobody knows which of them it answers.
+    /// There were several confirmations, and it is not known which of them it answers.
     Unclear,
 }
 
-/// Which repair of the same it is.
+/// Which round of repair of a group or packet it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
     /// The first one.
     First,
-    /// One after an earlier one that was not enough for all.
+    /// One after an earlier one that did not help all receivers.
     Later,
 }
 
 impl Heard {
-    /// Takes note of a confirmation of `asked` packets. NAKs whose confirmations come within `round_ns` of the first were sent before
-    /// that could be heard: they are one round.
+    /// Records a confirmation of `asked` packets. Confirmations within `round_ns` of the first one are of the same round: their NAKs
+    /// were sent before the first confirmation could be heard.
     pub(super) fn note(&mut self, what: u64, asked: u8, now: Instant, round_ns: u64) -> Confirmation {
         let new = |round, is_repeated| Entry {
             what,
@@ -98,21 +98,21 @@ impl Heard {
         Confirmation::Needless(entry.round)
     }
 
-    /// A repair was heard: what that tells of the wait for it, if it is the first one since a confirmation.
+    /// Records a repair; returns what it shows about the wait for repairs, if it is the first one since a confirmation.
     pub(super) fn answered(&mut self, what: u64, now: Instant) -> Option<Answer> {
         let entry = self.ring.iter_mut().find(|entry| entry.what == what)?;
         let since = entry.unanswered_since.take()?;
         Some(if entry.is_repeated { Answer::Unclear } else { Answer::After(now.nanos_since(since)) })
     }
 
-    /// How long after the repair heard before it, in nanoseconds, if that was of the same group or packet.
+    /// Records a repair; returns the nanoseconds since the last one, if that was of the same group or packet.
     pub(super) fn followed(&mut self, what: u64, now: Instant) -> Option<u64> {
         let before = self.repair.replace((what, now));
         before.filter(|&(of, _)| of == what).map(|(_, at)| now.nanos_since(at))
     }
 }
 
-/// More groups are hardly under repair at a time.
+/// More groups than this are hardly ever under repair at a time.
 const RING: usize = 64;
 
 #[cfg(test)]

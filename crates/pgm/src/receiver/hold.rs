@@ -1,13 +1,13 @@
-//! Symbols of a group that are kept: data that wait to be delivered or help to decode, and parity.
+//! The symbols of a group in memory: data that wait to be delivered or may help to decode, and parity.
 
 use crate::wire::{EncodedFragment, Fragment};
 
-/// The payloads of one group, one behind the other in the order in which they came.
+/// The payloads of one group, one after the other in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Hold {
     bytes: Vec<u8>,
     symbols: Vec<Symbol>,
-    /// Where in `symbols` the data symbol of an index is; [`ABSENT`] when it is not there.
+    /// Where in `symbols` the data symbol of each index is; [`ABSENT`] when it is not there.
     data: [u8; 128],
     parity: u8,
 }
@@ -22,20 +22,20 @@ pub(super) struct Symbol {
     extra: Extra,
 }
 
-/// What a data packet carries: the TSDU of RFC 3208.
+/// The contents of a data packet: the TSDU of RFC 3208.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tsdu<'a> {
     pub(super) payload: &'a [u8],
-    /// The place of the payload in its APDU, where that takes several packets.
+    /// The place of the payload in its APDU, if the APDU has several packets.
     pub(super) fragment: Option<Fragment>,
 }
 
-/// What belongs to a symbol beside its payload.
+/// What belongs to a symbol besides its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extra {
     /// A data packet, with its place in its APDU.
     Data(Option<Fragment>),
-    /// A parity packet: whether the last two bytes are an encoded length, and the encoded option.
+    /// A parity packet: whether the last two bytes are the encoded length, and the encoded OPT_FRAGMENT.
     Parity { var_pktlen: bool, fragment: Option<EncodedFragment> },
 }
 
@@ -58,7 +58,7 @@ impl Hold {
         self.push_in_two(index, [&[], payload], extra);
     }
 
-    /// Adds a symbol whose payload lies in two places.
+    /// Adds a symbol whose payload is in two parts.
     #[inline(always)]
     pub(super) fn push_in_two(&mut self, index: u8, payload: [&[u8]; 2], extra: Extra) {
         let start = u32::try_from(self.bytes.len()).expect("a group is at most 255 datagrams");
@@ -98,17 +98,17 @@ impl Hold {
         &self.bytes[symbol.start as usize..][..usize::from(symbol.len)]
     }
 
-    /// Bytes of payload.
+    /// The bytes of payload.
     pub(super) fn len(&self) -> usize {
         self.symbols.iter().map(Symbol::len).sum()
     }
 
-    /// Memory that stays when the symbols are forgotten.
+    /// The bytes of memory that remain when the symbols are forgotten.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Forgets the parity symbols, whose memory the next ones take, and returns how many bytes of payload they had.
+    /// Forgets the parity symbols, so that others can use their memory, and returns how many bytes of payload they had.
     pub(super) fn drop_parity(&mut self) -> usize {
         let before = self.bytes.len();
         let (mut at, mut end) = (0, 0);

@@ -1,4 +1,4 @@
-//! How long a receiver waits for what (RFC 3208 §6.3): begun with what is configured, and led by what is measured.
+//! The waiting times of a receiver (RFC 3208 §6.3): they begin with the configured values and follow what is measured.
 
 use super::config::NakConfig;
 use super::heard::{Confirmation, Round};
@@ -6,30 +6,30 @@ use crate::Instant;
 use crate::instant::nanos;
 use crate::rng::Rng;
 
-/// The waiting times towards one source.
+/// The waiting times of repairs from one source.
 #[derive(Debug, Clone)]
 pub(super) struct Intervals {
     backoff_ns: u64,
     /// From a NAK to its confirmation.
     confirmation: Estimate,
-    /// From a confirmation to the first data.
+    /// From a confirmation to the first repair packet.
     repair: Estimate,
     /// From one packet of a repair to the next.
     gap: Estimate,
-    /// The spans over which the back-off is spread, before the first repair of something and before later ones. Each follows how many
-    /// receivers turn out to ask for the same.
+    /// The ranges of the random back-off, by [`Round`]. Each grows when several receivers ask for the same, and shrinks otherwise.
     spreads_ns: [u64; 2],
     spread_min_ns: u64,
-    /// How much the receiver that lacks most lacks of a group, and how far that varies, in sixteenths: from the confirmations heard.
-    /// `None` before the first one.
+    /// The mean, over groups, of what the receiver that lacks most lacks, and the deviation of that, in sixteenths of a packet: from
+    /// the confirmations heard. `None` before the first one.
     worst: Option<i32>,
     worst_deviation: i32,
     echo: Option<Echo>,
 }
 
-/// Our last NAK for a group, and how long after it the last confirmation came that may be its own.
+/// Our last NAK for a group, and how long after it the last confirmation came that may answer it.
 ///
-/// Were the first one taken, those who ask together would measure ever shorter round trips, and ask ever sooner.
+/// The last one counts: with the first, which may answer another receiver's NAK, receivers that ask together would measure shorter and
+/// shorter round trips, and ask sooner and sooner.
 #[derive(Debug, Clone, Copy)]
 struct Echo {
     group: u64,
@@ -53,16 +53,17 @@ impl Intervals {
         }
     }
 
-    /// The wait before a NAK: by chance within the spread, and later by a round trip for each packet that the receiver lacks less than
-    /// the one that lacks most probably does. The one that lacks most asks first, and the answer suits the others, too (§11.5). When nothing
-    /// comes after what is lacking (`is_last`), nothing hides the wait, and it is half as long. The same chance makes the same wait.
+    /// The wait before a NAK: a random time within the spread, plus one round trip for each packet that this receiver lacks less than
+    /// the worst one probably does. So the receiver that lacks most asks first, and the repair serves the others, too (§11.5). When
+    /// nothing is known to come after the missing packets (`is_last`), no other transfer hides the wait, and that part is halved.
+    /// The same `chance` gives the same random time.
     pub(super) fn backoff_ns(&self, lack: Lack, is_last: bool, chance: &Rng) -> u64 {
         let ahead = match (lack, self.worst) {
             (Lack::Packets(_), _) => 0,
             (Lack::First { lacking, .. }, Some(worst)) => {
                 (worst + self.worst_deviation) / 16 - i32::from(lacking)
             }
-            // Nothing is known of others: a receiver that lacks half of a group is as badly off as any.
+            // Nothing is known of the others: a receiver that lacks half of a group does not wait for a worse one.
             (Lack::First { lacking, size }, None) => {
                 RANK_MAX - 2 * RANK_MAX * i32::from(lacking) / i32::from(size.max(1))
             }
@@ -73,17 +74,17 @@ impl Intervals {
             + chance.clone().mostly_late(self.spreads_ns[lack.round() as usize])
     }
 
-    /// The wait for a confirmation, after so many repetitions.
+    /// The wait for a confirmation, after this many repetitions.
     pub(super) fn confirmation_ns(&self, retries: u8) -> u64 {
         self.confirmation.timeout_ns(retries)
     }
 
-    /// The wait for data after a confirmation, after so many repetitions.
+    /// The wait for data after a confirmation, after this many repetitions.
     pub(super) fn repair_ns(&self, retries: u8) -> u64 {
         self.repair.timeout_ns(retries)
     }
 
-    /// The wait for more data once some have come: repairs of a group follow each other closely.
+    /// The wait for more data once some have come: a group's repair packets follow each other closely.
     pub(super) fn more_ns(&self) -> u64 {
         let gap_ns = match self.gap.mean_ns() {
             Some(_) => self.gap.timeout_ns(0),
@@ -92,22 +93,22 @@ impl Intervals {
         gap_ns.min(self.repair.timeout_ns(0))
     }
 
-    /// A packet of a repair came this long after the one before it.
+    /// Records that a packet of a repair came this long after the one before it.
     pub(super) fn more_came(&mut self, after_ns: u64) {
         self.gap.sample(after_ns);
     }
 
-    /// We asked for so much of a group, after so many NAKs that were not confirmed.
+    /// Records that we asked for this many packets of a group, after `retries` NAKs that were not confirmed.
     pub(super) fn asked(&mut self, group: u64, asked: u8, retries: u8, now: Instant) {
         if let Some(after_ns) = self.echo.take().and_then(|echo| echo.after_ns) {
             self.confirmation.sample(after_ns);
         }
-        // Nobody knows which of several NAKs is confirmed.
+        // With several NAKs it is not known which one is confirmed.
         self.echo = (retries == 0).then_some(Echo { group, asked, nak_at: now, after_ns: None });
     }
 
-    /// So much of a group was confirmed. What answers another receiver's NAK comes sooner than a round trip after ours, and looks the
-    /// same. But ours is confirmed, too, so that the last confirmation of the round comes no sooner.
+    /// Records that this many packets of a group were confirmed. The answer to another receiver's NAK looks the same as ours, and may
+    /// come sooner than a round trip after our NAK. But ours is confirmed, too, and so the last confirmation of the round does not.
     pub(super) fn echoed(&mut self, group: u64, asked: u8, confirmation: Confirmation, now: Instant) {
         if let Some(echo) = &mut self.echo
             && (echo.group == group && echo.asked <= asked)
@@ -117,12 +118,12 @@ impl Intervals {
         }
     }
 
-    /// A repair of a group was heard: a confirmation that has not come by now is lost.
+    /// Records that a repair of a group was heard: a confirmation that has not come by now was lost.
     pub(super) fn answered(&mut self, group: u64) {
         self.echo = self.echo.filter(|echo| echo.group != group || echo.after_ns.is_some());
     }
 
-    /// A NAK was confirmed after this time; `None` when that is not known, or tells nothing. It had been repeated so often.
+    /// Records that a NAK was confirmed after this time, or `None` when that is not known, and after this many repetitions.
     pub(super) fn confirmed(&mut self, after_ns: Option<u64>, retries: u8) {
         match after_ns {
             Some(after_ns) => self.confirmation.sample(after_ns),
@@ -130,17 +131,17 @@ impl Intervals {
         }
     }
 
-    /// The first data came this long after the confirmation.
+    /// Records that the first data came this long after the confirmation.
     pub(super) fn repaired(&mut self, after_ns: u64) {
         self.repair.sample(after_ns);
     }
 
-    /// The first data came, and nobody knows which of several confirmations they answer. They had been asked for again so often.
+    /// Records that the first data came after this many repetitions, and it is not known which confirmation they answer.
     pub(super) fn repaired_at_last(&mut self, retries: u8) {
         self.repair.missed(retries);
     }
 
-    /// A confirmation for so many packets of a group was heard.
+    /// Records a confirmation; `asked` is how many packets of a full group it is for.
     pub(super) fn heard(&mut self, asked: Option<u8>, confirmation: Confirmation) {
         if let (Confirmation::New(Round::First) | Confirmation::More(Round::First), Some(asked)) =
             (confirmation, asked)
@@ -166,36 +167,36 @@ impl Intervals {
         }
     }
 
-    /// The time within which NAKs are sent that do not know of each other.
+    /// The time within which receivers send NAKs without knowing of each other's.
     pub(super) fn round_ns(&self) -> u64 {
         self.round_trip_ns() + self.round_trip_ns() / 2
     }
 
-    /// The source or a network element says which back-off interval to use (OPT_NAK_BO_IVL, §15.4.1).
+    /// Takes the back-off interval that the source or a network element prescribes (OPT_NAK_BO_IVL, §15.4.1).
     pub(super) fn told(&mut self, backoff_ns: u64) {
         self.spread_min_ns = backoff_ns.min(SPREAD_MAX_NS);
         self.spreads_ns = [self.spread_min_ns; 2];
     }
 
-    /// The time from a NAK to its confirmation, as far as it is known.
+    /// The mean time from a NAK to its confirmation; before the first measurement a quarter of the configured back-off.
     pub(super) fn round_trip_ns(&self) -> u64 {
         self.confirmation.mean_ns().unwrap_or(self.backoff_ns / 4)
     }
 }
 
-/// What is lacking, as far as it decides when to ask.
+/// What is missing, as far as it matters for when to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lack {
-    /// Single packets, never repaired before or repaired in vain.
+    /// Single packets, in this round of their repair.
     Packets(Round),
-    /// So many packets of a group of this size that was not repaired before.
+    /// Packets of a group that was not repaired before.
     First {
-        /// What is lacking.
+        /// How many are missing.
         lacking: u8,
         /// Data packets of the group.
         size: u8,
     },
-    /// So many of a group that was repaired, though not enough.
+    /// This many packets of a group whose repair did not suffice.
     Still(u8),
 }
 
@@ -215,7 +216,7 @@ struct Estimate {
     initial_ns: u64,
     mean_ns: u64,
     deviation_ns: u64,
-    /// How often the time-out was doubled for good, because what it waits for came after several of them.
+    /// How many times the time-out is doubled until the next sample, because the answer came only after several repetitions.
     doubled: u8,
 }
 
@@ -224,8 +225,8 @@ impl Estimate {
         Estimate { initial_ns, mean_ns: 0, deviation_ns: 0, doubled: 0 }
     }
 
-    /// What was waited for came only after so many repetitions, and nobody knows of which it is the answer. Unless longer waits are
-    /// kept for what is asked next, a time that is longer than all of them would never be measured (Karn and Partridge 1987).
+    /// Records that the answer came only after this many repetitions, and it is not known which of them it answers. The next waits are
+    /// then longer: otherwise a time longer than all of them would never be measured (Karn and Partridge 1987).
     fn missed(&mut self, retries: u8) {
         if retries > 1 {
             self.doubled = (self.doubled + 1).min(DOUBLED_MAX);
@@ -247,7 +248,7 @@ impl Estimate {
         (self.mean_ns > 0).then_some(self.mean_ns)
     }
 
-    /// Loss is no news here, so that the wait grows with each second repetition only.
+    /// Losses are common here, so the wait doubles only with every second repetition.
     fn timeout_ns(&self, retries: u8) -> u64 {
         let base = match self.mean_ns() {
             Some(mean_ns) => (mean_ns + 4 * self.deviation_ns).max(TIMEOUT_MIN_NS),
@@ -261,8 +262,9 @@ impl Estimate {
     }
 }
 
+/// The most round trips that a receiver waits for one that lacks more.
 const RANK_MAX: i32 = 8;
-/// What the worst receiver probably still lacks after a repair.
+/// How many packets the worst receiver probably still lacks after a repair.
 const STILL_WORST: i32 = 3;
 /// The widest spread in round trips: enough for a thousand receivers that lack the same.
 const SPREAD_ROUNDS: u64 = 16;
@@ -270,9 +272,9 @@ const SPREAD_MIN_NS: u64 = 1_000_000;
 const SPREAD_MAX_NS: u64 = 200_000_000;
 const MORE_MIN_NS: u64 = 1_000_000;
 const TIMEOUT_MIN_NS: u64 = 2_000_000;
-/// What no time-out is kept below, however short the interval that it began with: the longest round trips but those over satellites.
+/// The upper limit of time-outs is at least this, however short their initial value: longer than any round trip but by satellite.
 const LIMIT_MIN_NS: u64 = 320_000_000;
-/// How often a wait stays doubled.
+/// How many times a wait stays doubled at most.
 const DOUBLED_MAX: u8 = 5;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Doubt about jumps: a single packet far ahead of all others is more likely forged than true.
+//! Doubt about jumps: a single packet far ahead of all others is more likely to be forged than true.
 
-/// Holds jumps back until more packets bear them out.
+/// Rejects a jump until more packets confirm it.
 ///
-/// After a partition a source really is far ahead: then the next packets are where the first one was. A forger who does not hear the
-/// session cannot bring that about while packets of the true source come in between.
+/// After a partition a source really is far ahead: then the next packets are close to the first one. A forger who does not hear the
+/// session cannot imitate this, since packets of the true source come in between.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Leap {
     candidate: u64,
@@ -11,7 +11,7 @@ pub(super) struct Leap {
 }
 
 impl Leap {
-    /// Whether to believe in `position`, where the last one believed in is `lead` and a step of `horizon` is nothing unusual.
+    /// Whether to accept `position`. `lead` is the greatest position so far, and steps of up to `horizon` are accepted at once.
     pub(super) fn admit(&mut self, position: u64, lead: u64, horizon: u64) -> bool {
         if position <= lead.saturating_add(horizon) {
             self.witnesses = 0;
@@ -28,7 +28,7 @@ impl Leap {
     }
 }
 
-/// Packets that bear a jump out, the first one included.
+/// How many packets confirm a jump, including the first one.
 const WITNESSES: u8 = 3;
 
 #[cfg(test)]

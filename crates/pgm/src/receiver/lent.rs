@@ -1,4 +1,4 @@
-//! Reuse of the memory of messages that were handed over, once nobody holds it any more.
+//! Reuse of the memory of messages that were handed over, once nobody holds it.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -6,19 +6,19 @@ use std::sync::Arc;
 
 use super::messages::Messages;
 
-/// Memory that was handed over to the application, and that [`super::delivered::Delivered`] may hold as well. A piece is used again
-/// when both have let go of it.
+/// Memory that was handed over to the application, and that [`super::delivered::Delivered`] may hold as well. A piece is reused when
+/// both have dropped it.
 #[derive(Debug, Default)]
 pub(super) struct Lent {
-    /// The oldest first: pieces mostly come free in the order in which they were lent.
+    /// The oldest piece first: pieces are mostly dropped in the order in which they were lent.
     memory: VecDeque<Arc<Messages>>,
-    /// What they take.
+    /// The size of these pieces in bytes.
     bytes: usize,
 }
 
 impl Lent {
-    /// Hands `messages` over without a copy. What takes their place is the oldest piece of memory that is free, or a new one; the
-    /// message that has only begun to arrive is copied there.
+    /// Hands `messages` over without copying them, and replaces them by the oldest piece of memory if that is free, or by a new one.
+    /// An incomplete message at the end is copied there.
     pub(super) fn lend(&mut self, messages: &mut Messages) -> Arc<Messages> {
         let mut lent = self.memory.pop_front_if(|oldest| Arc::get_mut(oldest).is_some()).unwrap_or_default();
         let free = Arc::get_mut(&mut lent).expect("nobody else has it");
@@ -29,7 +29,7 @@ impl Lent {
         self.bytes += lent.capacity();
         self.memory.push_back(Arc::clone(&lent));
         while self.memory.len() > PIECES_MAX || self.bytes > BYTES_MAX {
-            // The application keeps it so long that it is not worth waiting for: it is freed when the application drops it.
+            // The application keeps it too long to wait for it: it is freed when the application drops it.
             let Some(given_up) = self.memory.pop_front() else { break };
             self.bytes -= given_up.capacity();
         }
@@ -37,7 +37,7 @@ impl Lent {
     }
 }
 
-/// Pieces that are waited for, and the memory that they may take.
+/// The most pieces that may be waited for, and the most memory of them in bytes.
 const PIECES_MAX: usize = 64;
 const BYTES_MAX: usize = 32 << 20;
 

@@ -4,40 +4,40 @@ use std::ops::Range;
 
 use super::packets::KEPT_MAX;
 
-/// Messages, or parts of them, of one source in their order, in one piece of memory: as they came, with what stood between them.
+/// Messages of one source, or parts of them, in order and in one piece of memory, as they came: with the framing between them.
 #[derive(Debug, Default, Clone)]
 pub struct Messages {
     bytes: Vec<u8>,
     spans: Vec<Span>,
-    /// Bytes of all messages.
+    /// The bytes of all messages.
     len: usize,
-    /// What lies before was read; behind it is what is not whole yet.
+    /// The bytes before this offset were read; after it is the beginning of a message, or nothing.
     read: usize,
 }
 
-/// Where a message lies.
+/// The place of a message.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     start: usize,
     end: usize,
-    /// Whether it goes on in the next one.
+    /// Whether it continues in the next one.
     more: bool,
 }
 
 impl Messages {
-    /// The messages in their order, each with whether it goes on in the next one.
+    /// The messages in order, each with whether it continues in the next one.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
         self.spans.iter().map(|span| (&self.bytes[span.start..span.end], span.more))
     }
 
-    /// One of the messages, and whether it goes on in the next one.
+    /// One of the messages, and whether it continues in the next one.
     #[must_use]
     pub fn get(&self, nth: usize) -> Option<(&[u8], bool)> {
         let (range, more) = self.range(nth)?;
         Some((&self.bytes[range], more))
     }
 
-    /// Where one of the messages lies in [`Messages::bytes`], and whether it goes on in the next one.
+    /// The place of one of the messages in [`Messages::bytes`], and whether it continues in the next one.
     #[must_use]
     #[inline]
     pub fn range(&self, nth: usize) -> Option<(Range<usize>, bool)> {
@@ -45,7 +45,7 @@ impl Messages {
         Some((span.start..span.end, span.more))
     }
 
-    /// The memory in which the messages lie, with what stands between them.
+    /// The memory with the messages and the framing between them.
     #[must_use]
     #[inline]
     pub fn bytes(&self) -> &[u8] {
@@ -64,13 +64,13 @@ impl Messages {
         self.spans.is_empty()
     }
 
-    /// Bytes of all messages.
+    /// The bytes of all messages.
     #[must_use]
     pub fn bytes_len(&self) -> usize {
         self.len
     }
 
-    /// Forgets the messages, and keeps a bounded part of the memory.
+    /// Forgets the messages, but keeps a bounded part of the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_MAX);
@@ -79,25 +79,25 @@ impl Messages {
         (self.len, self.read) = (0, 0);
     }
 
-    /// Adds a message.
+    /// Adds a message; `more` says whether it continues in the next one.
     pub fn push(&mut self, message: &[u8], more: bool) {
         self.append(message);
         self.end(0, message.len(), more);
     }
 
-    /// Adds bytes, which are to be read.
+    /// Adds unread bytes.
     #[inline]
     pub(super) fn append(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// What was not read yet.
+    /// The bytes that were not read yet.
     #[inline]
     pub(super) fn unread(&self) -> &[u8] {
         &self.bytes[self.read..]
     }
 
-    /// Ends a message: of the bytes that were not read yet, `skipped` come before it, and `len` are its own.
+    /// Ends a message: of the unread bytes, `skipped` come before it, and the next `len` are its own.
     #[inline]
     pub(super) fn end(&mut self, skipped: usize, len: usize, more: bool) {
         let start = self.read + skipped;
@@ -106,12 +106,12 @@ impl Messages {
         self.spans.push(Span { start, end: self.read, more });
     }
 
-    /// Passes over so many bytes that were not read.
+    /// Skips this many unread bytes.
     pub(super) fn skip(&mut self, len: usize) {
         self.read += len;
     }
 
-    /// Adds bytes of a stream, which is one message without an end.
+    /// Adds bytes of a stream, which is a single message without an end.
     pub(super) fn stream(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.append(bytes);
@@ -121,22 +121,22 @@ impl Messages {
         }
     }
 
-    /// Bytes that were read, be they of messages or not.
+    /// How many bytes were read, those of messages and others.
     pub(super) fn read_len(&self) -> usize {
         self.read
     }
 
-    /// Passes over all that was not read.
+    /// Skips all unread bytes.
     pub(super) fn skip_all(&mut self) {
         self.read = self.bytes.len();
     }
 
-    /// Copies what was not read to other memory, which is empty.
+    /// Copies the unread bytes to `to`, which is empty.
     pub(super) fn copy_unread(&self, to: &mut Self) {
         to.append(self.unread());
     }
 
-    /// Memory that it takes.
+    /// The bytes of memory allocated for contents.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
@@ -150,7 +150,7 @@ impl PartialEq for Messages {
 
 impl Eq for Messages {}
 
-/// Messages whose places memory is kept for.
+/// For how many messages [`Messages::clear`] keeps the memory of their places.
 const SPANS_KEPT: usize = 4096;
 
 #[cfg(test)]

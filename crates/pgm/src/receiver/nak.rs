@@ -16,12 +16,12 @@ use crate::rng::Rng;
 use crate::wire::{Body, Nak, NakList, Packet, Request};
 use crate::{Instant, Seq};
 
-/// What of a block went into a NAK.
+/// What a NAK asks for of one block.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
-    /// How many numbers it takes there.
+    /// How many sequence numbers of the NAK it takes.
     numbers: usize,
-    /// Whether that is all that is to be asked for.
+    /// Whether nothing of the block remains to be asked for.
     is_all: bool,
 }
 
@@ -29,17 +29,17 @@ impl Asked {
     const NOTHING: Asked = Asked { numbers: 0, is_all: true };
 }
 
-/// How far the repair of a packet was when a confirmation for it came.
+/// The state of a packet's repair when a confirmation for it came.
 #[derive(Debug, Clone, Copy)]
 struct Awaited {
-    /// It was confirmed before, and its data were waited for.
+    /// It was already waiting for data.
     was_confirmed: bool,
-    /// An earlier repair of its block was of no use.
+    /// An earlier repair of its block brought no data.
     was_repaired: bool,
 }
 
 impl Peer {
-    /// Begins the repair of what is newly found missing, as far as there are not too many repairs already.
+    /// Looks for missing packets and begins their repair, as far as there is room and not too much is under repair.
     #[inline(always)]
     pub(super) fn detect(&mut self, now: Instant, shared: &mut Shared) {
         if let Sink::Bulk(_) = self.sink {
@@ -69,7 +69,7 @@ impl Peer {
         if self.window.detected() >= limit {
             return;
         }
-        // What is found at once waits together, so that one NAK asks for all of it.
+        // Gaps that are found at the same time back off equally long, so that one NAK asks for all of them.
         let chance = shared.rng.draw();
         while self.window.detected() < limit && self.active.len() < usize::from(shared.config.nak.outstanding)
         {
@@ -82,8 +82,8 @@ impl Peer {
         }
     }
 
-    /// A receiver that joins late may have much of what was sent before, and its application knows that by the first packets alone: they are asked
-    /// for first.
+    /// Starts the time in which only the first packets are asked for (bulk). A receiver that joins late may already have much of what
+    /// was sent before, and its application recognizes that by the first packets.
     pub(super) fn await_front(&mut self, now: Instant, lead: u64, shared: &Shared) {
         let is_late = lead >= self.window.start(self.window.key(self.first) + 1);
         if matches!(self.sink, Sink::Bulk(_)) && is_late && !shared.config.front.is_zero() {
@@ -91,8 +91,7 @@ impl Peer {
         }
     }
 
-    /// Where the search for gaps ends, were there room for everything: behind the lead; with parity behind the last group of which
-    /// nothing more comes unasked.
+    /// Where the search for gaps ends, apart from limits of room: after the lead; with parity after the last closed group.
     #[inline]
     fn detection_limit(&self) -> u64 {
         match (self.window.lead(), self.parity) {
@@ -117,7 +116,7 @@ impl Peer {
         let was_idle = block.repair.is_idle();
         if by_group {
             let lacking = block.lacking();
-            // Enough is there, and what waits is the application's answer to a need.
+            // With nothing lacking, the group waits for the application's answer to a need.
             if lacking == 0 || !was_idle {
                 return;
             }
@@ -145,7 +144,7 @@ impl Peer {
         }
     }
 
-    /// Ends the repair of a block when nothing of it is wanted any more.
+    /// Ends the repair of a block when nothing more has to be asked for.
     pub(super) fn end_needless_repair(&mut self, key: u64) {
         let wanted = self.window.wanted(key);
         let lacks = match self.window.block_mut(key) {
@@ -169,7 +168,8 @@ impl Peer {
         self.window.lead().is_none_or(|lead| self.window.key(lead) <= key)
     }
 
-    /// A repair of a group came, whether we lack something of it or not. It confirms NAKs as an NCF does, should that have been lost.
+    /// Handles a repair of a group, whether we lack something of the group or not. It confirms NAKs as an NCF does, which may have
+    /// been lost.
     pub(super) fn repair_heard(&mut self, now: Instant, key: u64) {
         match self.heard.answered(key, now) {
             Some(Answer::After(ns)) => self.intervals.repaired(ns),
@@ -193,8 +193,8 @@ impl Peer {
         }
     }
 
-    /// The source has nothing to send: packets that were confirmed this long ago are sent by now, and lost. A wait that was right
-    /// while many were asked for would make the last of them slow.
+    /// Ends waits for data because the source has nothing to send: repairs that were confirmed this long ago have been sent and lost.
+    /// The measured wait suits times when much is asked for, and would be too long for the last repairs.
     pub(super) fn repairs_ceased(&mut self, now: Instant, silent_ns: u64) {
         for &key in &self.active {
             if let Some(block) = self.window.block_mut(key)
@@ -206,7 +206,7 @@ impl Peer {
         }
     }
 
-    /// Data of a block came.
+    /// Records that data of a block came.
     pub(super) fn progress(&mut self, now: Instant, key: u64) {
         let more_ns = self.intervals.more_ns();
         let Some(block) = self.window.block_mut(key) else { return };
@@ -215,7 +215,7 @@ impl Peer {
         if let Repair::Group(group) = &mut block.repair
             && matches!(group.stage, Stage::WaitNcf | Stage::WaitData)
         {
-            // Repairs that come say as much as a confirmation, which may have been lost.
+            // Repairs that come mean as much as a confirmation, which may have been lost.
             group.stage = Stage::WaitData;
             group.at = now.plus_nanos(more_ns);
         }
@@ -223,7 +223,7 @@ impl Peer {
         self.timers.set_by(Timer::Repair, deadline);
     }
 
-    /// Ends what timers of repair are due, and finds out when the next one is.
+    /// Handles the repair timers that are due, and sets the next time.
     pub(super) fn expire_repairs(&mut self, now: Instant, shared: &mut Shared) {
         let patience = Patience::new(&shared.config.nak, self.last_heard);
         let chance = shared.rng.draw();
@@ -234,7 +234,7 @@ impl Peer {
             let (by_group, is_last) = (self.by_group(), self.is_last(key));
             let Some(block) = self.window.block_mut(key).filter(|_| wanted != 0) else {
                 self.end_needless_repair(key);
-                // A block that left the window is no longer there to be set at rest.
+                // That leaves a block in the list whose repair is idle already.
                 if self.active.get(at) == Some(&key) {
                     self.active.swap_remove(at);
                 }
@@ -266,7 +266,7 @@ impl Peer {
         self.detect(now, shared);
     }
 
-    /// Gives packets of a block up: they were asked for too often.
+    /// Gives up packets of a block that were asked for too often.
     fn give_up(&mut self, key: u64, lost: u128, shared: &mut Shared) {
         let start = self.window.start(key);
         if let Some(block) = self.window.block_mut(key) {
@@ -282,7 +282,7 @@ impl Peer {
         self.complete(key, shared);
     }
 
-    /// Takes a confirmation; ours or one of another receiver's NAK (RFC 3208 §6.3).
+    /// Handles a confirmation of our NAK or another receiver's (RFC 3208 §6.3).
     pub(super) fn handle_ncf(&mut self, now: Instant, request: &Request<'_>, shared: &mut Shared) {
         if request.parity != self.by_group() {
             return;
@@ -294,8 +294,8 @@ impl Peer {
         }
     }
 
-    /// Single packets were confirmed. Whether they need have been asked for shows in those of them that we lack: lists of others
-    /// hardly ever begin with the same number. A receiver that lacks none of them still notices lists that do.
+    /// Handles a confirmation of single packets. Whether its NAK was needed shows in those packets that we lack, because other
+    /// receivers' lists hardly ever begin with the same number. A receiver that lacks none of them goes by lists that do begin so.
     fn list_confirmed(&mut self, now: Instant, sqns: &NakList<'_>, shared: &mut Shared) {
         let first = self.window.position(sqns.first());
         let of_list = self.heard.note(first, 1, now, self.intervals.round_ns());
@@ -320,7 +320,7 @@ impl Peer {
     fn group_confirmed(&mut self, now: Instant, position: u64, shared: &mut Shared) {
         let (key, asked) = (self.window.key(position), self.window.index(position) + 1);
         let confirmation = self.heard.note(key, asked, now, self.intervals.round_ns());
-        // What a short group left out was asked for, too, and says nothing of losses.
+        // The number includes what a short group leaves out, which says nothing about losses.
         let block_len = self.window.block_len();
         let is_full = self.window.block(key).is_none_or(|block| block.size() == block_len);
         self.intervals.heard(is_full.then_some(asked), confirmation);
@@ -335,7 +335,7 @@ impl Peer {
         shared.stats.ncfs += 1;
         self.credit.confirmed();
         if block.repair.is_idle() {
-            // Another receiver knows of the loss before we do.
+            // Another receiver has found the loss before we have.
             if !may_begin || asked < lacking {
                 return;
             }
@@ -343,7 +343,7 @@ impl Peer {
             self.active.push(key);
         }
         let Repair::Group(group) = &mut block.repair else { return };
-        // What was confirmed already does not begin to be waited for anew.
+        // A second confirmation does not restart the wait for data.
         if group.stage == Stage::WaitData && matches!(confirmation, Confirmation::Needless(_)) {
             return;
         }
@@ -360,7 +360,7 @@ impl Peer {
         }
     }
 
-    /// One of the packets was confirmed; what it was waiting for so far, if we lack it.
+    /// Handles the confirmation of one packet; returns the state that its repair was in, if we lack it.
     fn packet_confirmed(&mut self, now: Instant, position: u64, shared: &mut Shared) -> Option<Awaited> {
         let key = self.window.key(position);
         let bit = 1_u128 << self.window.index(position);
@@ -387,7 +387,7 @@ impl Peer {
         Some(awaited)
     }
 
-    /// Takes another receiver's NAK, which it multicast (§6.3).
+    /// Handles another receiver's multicast NAK (§6.3).
     pub(super) fn handle_nak(&mut self, now: Instant, request: &Request<'_>) {
         if request.parity != self.by_group() {
             return;
@@ -417,7 +417,7 @@ impl Peer {
         }
     }
 
-    /// The next packet to this source, or about it.
+    /// The next packet to this source or about it: an SPMR or a NAK.
     pub(super) fn transmit(
         &mut self,
         now: Instant,
@@ -431,14 +431,14 @@ impl Peer {
         Some(self.to_host(self.path.unwrap_or(self.source), len, shared))
     }
 
-    /// A packet of `len` bytes on its way to a host.
+    /// How to send a packet of `len` bytes to a host.
     pub(super) fn to_host(&self, nla: IpAddr, len: usize, shared: &Shared) -> Transmit {
         let to = Destination::Host { nla, interface: self.interface };
         let tos = shared.config.tos;
         Transmit { to, ttl: None, tos, router_alert: true, apart: false, stride: len, len }
     }
 
-    /// Writes a NAK for what is due, oldest first, as much as one NAK holds.
+    /// Writes a NAK for what is due, oldest first, as much as one NAK may ask for.
     fn emit_nak(&mut self, now: Instant, buffer: &mut [u8], shared: &mut Shared) -> Option<usize> {
         let mut sqns = [Seq(0); NakList::MAX];
         let mut count = 0;
@@ -469,7 +469,7 @@ impl Peer {
         Some(Packet { session: self.session, body: Body::Nak(Nak::new(request)) }.emit(buffer))
     }
 
-    /// Asks for what backs off in a block: writes the numbers into a NAK that has room for `sqns`.
+    /// Asks for the packets of a block that back off: writes their sequence numbers, or the group's, to `sqns` while there is room.
     fn ask_for(&mut self, now: Instant, key: u64, sqns: &mut [Seq]) -> Asked {
         let wanted = self.window.wanted(key);
         let (start, block_len) = (self.window.start(key), self.window.block_len());
@@ -485,7 +485,7 @@ impl Peer {
                 Asked { numbers: 1, is_all: true }
             }
             Repair::Packets(repair) => {
-                // The parity that is there makes up for the others. Should it be gone when these have come, they are asked for then.
+                // The parity that we have makes up for the other packets. If it is dropped meanwhile, these are asked for later.
                 repair.put_off_beyond(enough, now, self.intervals.repair_ns(repair.retries.data));
                 let due = repair.backoff & wanted;
                 let mut added = 0;
@@ -504,7 +504,7 @@ impl Peer {
                 }
                 let is_all = packets == due;
                 if !is_all {
-                    // The others stay due, and need no timer for that.
+                    // The others remain due, and need no timer.
                     repair.backoff_at = Instant::FAR_FUTURE;
                 } else if repair.backoff & !wanted != 0 {
                     repair.remove(repair.backoff & !wanted);
@@ -519,7 +519,7 @@ impl Peer {
     }
 }
 
-/// How many packets a NAK asks for: what a short group leaves out counts as missing, and the source knows better (§11.5).
+/// How many packets a NAK asks for: those that a short group leaves out count as missing, and the source corrects that (§11.5).
 fn asked_for(lacking: u8, size: u8, block_len: u8) -> u8 {
     (lacking + (block_len - size)).min(block_len)
 }

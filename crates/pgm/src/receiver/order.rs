@@ -1,4 +1,4 @@
-//! Delivery in order: messages, or bytes of a stream, and what is lost between them.
+//! Delivery in order: messages or bytes of a stream, and the losses between them.
 
 use std::mem;
 use std::ops::Range;
@@ -25,34 +25,34 @@ pub(super) struct Ordered {
     pub(super) slow: Slow,
     on_loss: OnLoss,
     paused: bool,
-    /// Whether data were refused for want of room.
+    /// Whether data were refused because there was no room.
     pub(super) stalled: bool,
     /// Whether the application was told so.
     told_stalled: bool,
     /// The messages that were read and not handed over yet.
     messages: Messages,
-    /// Bytes of them at which no more are read.
+    /// How many bytes may be read before no further packet is.
     ahead_max: usize,
-    /// Whether reading the last packet stopped at a message that is too long, and goes on behind that.
+    /// Whether reading the last packet stopped at a message that is too long, and continues after it.
     is_halfway: bool,
     /// The packets of the group at the floor that were read, in case the rest of it has to be decoded.
     delivered: Delivered,
     /// The messages that are being handed over.
     told: Option<Arc<Messages>>,
-    /// What was found behind the messages, and is to be told after them.
+    /// What was found after the messages, and is to be reported after them.
     next: Option<Delivery>,
-    /// What was given up because the application did not keep up, and is still to be told.
+    /// What was given up because the application did not keep up, and is still to be reported.
     skipped: Option<Range<u64>>,
 }
 
-/// What is delivered next. The bytes that go with it are borrowed last, for the event, when nothing changes any more.
+/// What is delivered next, without the bytes, which only the event borrows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Delivery {
     /// The messages that were read.
     Messages,
     /// The packets that wait (bulk).
     Packets,
-    /// A group is needed (bulk).
+    /// The packets of a group are needed for decoding (bulk).
     Need {
         key: u64,
     },
@@ -105,7 +105,7 @@ impl Ordered {
         self.told.as_ref()
     }
 
-    /// Notes what is given up, which follows on what was given up before.
+    /// Records a range that is given up, which continues the range that was given up before.
     pub(super) fn skip(&mut self, range: Range<u64>) {
         let start = self.skipped.as_ref().map_or(range.start, |skipped| skipped.start);
         self.skipped = Some(start..range.end);
@@ -114,12 +114,12 @@ impl Ordered {
         }
     }
 
-    /// Whether the next packet may be read: nothing is to be told before its messages, and they find room.
+    /// Whether the next packet may be read: there is room for its messages, and nothing has to be reported before them.
     fn may_read(&self) -> bool {
         self.has_room() && self.skipped.is_none() && !self.is_halfway
     }
 
-    /// Whether messages find room, and nothing is to be told before them.
+    /// Whether there is room for more messages, and nothing was found after those that were read.
     fn has_room(&self) -> bool {
         let Ordered { messages, next, .. } = self;
         next.is_none() && messages.len() < MESSAGES_MAX && messages.read_len() <= self.ahead_max
@@ -131,7 +131,7 @@ impl Ordered {
         self.note(read);
     }
 
-    /// Reads the rest of a packet; what was given up is behind it.
+    /// Reads the rest of a packet after a message that is too long. Packets that were given up come after it.
     fn read_on(&mut self, stats: &mut ReceiverStats) {
         let read = self.assembly.read_on(&mut self.messages, stats);
         self.note(read);
@@ -148,8 +148,8 @@ impl Ordered {
         }
     }
 
-    /// Reads a packet of a group that may have to be decoded, and remembers where it lies. False when its payload is not there as it
-    /// came, so that it must be kept elsewhere.
+    /// Reads a packet of a group that may have to be decoded, and remembers where in the messages it is. False when the messages do
+    /// not contain all of its payload, so that it must be kept elsewhere.
     pub(super) fn read_noting(&mut self, place: Place, tsdu: Tsdu<'_>, stats: &mut ReceiverStats) -> bool {
         let start = self.messages.bytes().len();
         self.read(place.position, tsdu, stats);
@@ -164,7 +164,7 @@ impl Ordered {
         is_there
     }
 
-    /// Copies the packets of a group that were read to the group's own memory; returns how many bytes they are.
+    /// Copies the packets of a group that were read to the group's own memory; returns how many bytes of payload they have.
     pub(super) fn move_delivered(&mut self, key: u64, hold: &mut Hold) -> usize {
         if self.delivered.key() != Some(key) {
             return 0;
@@ -172,7 +172,7 @@ impl Ordered {
         self.delivered.move_to(hold, &self.messages)
     }
 
-    /// Forgets what was read of groups before this one.
+    /// Forgets the packets of groups before this one.
     #[inline]
     pub(super) fn forget_before(&mut self, key: u64) {
         if self.delivered.key().is_some_and(|delivered| delivered < key) {
@@ -180,7 +180,7 @@ impl Ordered {
         }
     }
 
-    /// Hands over what was read, if there is anything; a message that has only begun stays.
+    /// Moves what was read to `told`; an incomplete message stays. False when nothing was read.
     fn hand_over(&mut self, lent: &mut Lent) -> bool {
         self.told = None;
         if self.messages.is_empty() && self.messages.read_len() == 0 {
@@ -211,7 +211,7 @@ impl Peer {
             }
             self.bound_delivered(shared);
             let Sink::Ordered(ordered) = &self.sink else { return None };
-            // There may be none in what was read.
+            // What was read may contain no message.
             if ordered.told().is_some_and(|told| !told.is_empty()) {
                 return Some(Delivery::Messages);
             }
@@ -225,8 +225,8 @@ impl Peer {
         missed.map(|missed| self.missed(missed)).or_else(|| self.resume_or_end())
     }
 
-    /// Reads a packet that came next in order where it lies, instead of keeping it. False when it has to be kept: for what is
-    /// behind it or before it, for the parity of its group, or for want of room.
+    /// Reads the packet that is next in order at once, instead of keeping it. False when it has to be kept: if it is not the next one,
+    /// the source provides parity, its block has packets in memory or under repair, or there is no room for its messages.
     pub(super) fn read_at_once(&mut self, position: u64, tsdu: Tsdu<'_>, shared: &mut Shared) -> bool {
         if self.parity.is_some() || !self.is_next(position) {
             return false;
@@ -243,7 +243,7 @@ impl Peer {
         true
     }
 
-    /// Whether the packet at a position may be read when it comes.
+    /// Whether the packet at a position is the next one, and may be read when it comes.
     #[inline]
     pub(super) fn is_next(&self, position: u64) -> bool {
         let Sink::Ordered(ordered) = &self.sink else { return false };
@@ -254,7 +254,7 @@ impl Peer {
             && ordered.may_read()
     }
 
-    /// Copies the packets that were read of a group to its own memory if they keep too much other memory from being reused.
+    /// Copies the packets that were read of a group to the group's own memory if they keep too much other memory from being reused.
     fn bound_delivered(&mut self, shared: &mut Shared) {
         let Sink::Ordered(ordered) = &mut self.sink else { return };
         if !ordered.delivered.is_large() {
@@ -267,7 +267,7 @@ impl Peer {
         self.held.bytes += ordered.delivered.move_to(hold, &ordered.messages);
     }
 
-    /// Reads what is kept, packet by packet, until something else comes up.
+    /// Reads the kept packets until one is missing, or something has to be reported first.
     fn read_held(&mut self, shared: &mut Shared) {
         loop {
             let Sink::Ordered(ordered) = &mut self.sink else { return };
@@ -295,11 +295,11 @@ impl Peer {
         }
     }
 
-    /// The packet at the floor was read to its end. Its memory is given back, unless the packet may help to decode its group.
+    /// Raises the floor over a packet that was read. The block's memory is given back when nothing in it is needed any more.
     pub(super) fn pass(&mut self, key: u64, index: u8, shared: &mut Shared) {
         self.raise_floor(self.window.floor() + 1, shared);
         if mem::take(&mut self.waits_for_room) {
-            // There is more room now: a time-out that is due at once looks for what is missing.
+            // There is more room now: an immediate time-out looks for gaps.
             self.timers.set(Timer::Repair, Instant::ZERO);
         }
         if self.parity.is_some() {
@@ -314,7 +314,7 @@ impl Peer {
         }
     }
 
-    /// Something will not be delivered, which may be the end of it all.
+    /// Returns a loss as it is, and ends the session if the configuration says so.
     fn missed(&mut self, what: Delivery) -> Delivery {
         if let Sink::Ordered(ordered) = &self.sink
             && ordered.on_loss == OnLoss::Stop
@@ -333,14 +333,14 @@ impl Peer {
         self.ending(self.window.floor())
     }
 
-    /// The end of the session, when it has come: all up to `reached` was delivered.
+    /// The end of the session, if it has ended: everything below `reached` was delivered.
     pub(super) fn ending(&self, reached: u64) -> Option<Delivery> {
         let finished = self.fin.filter(|&(last, _)| reached > last).map(|(_, cause)| cause);
         self.end.or(finished).map(Delivery::End)
     }
 }
 
-/// Bytes that are read ahead at most: with one packet more they fit in the memory that is kept.
+/// The limit of `ahead_max`: with one packet more, the bytes still fit into the memory that is kept.
 const AHEAD_MAX: usize = KEPT_MAX - (64 << 10);
-/// Messages at which no more packets are read ahead.
+/// The number of messages at which no more packets are read ahead.
 const MESSAGES_MAX: usize = 1024;

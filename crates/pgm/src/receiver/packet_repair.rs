@@ -1,30 +1,30 @@
-//! The repair of single packets of a block: which of them are in which state of RFC 3208 §6.3.
+//! The repair of single packets of a block, each in a state of RFC 3208 §6.3.
 
 use super::repair::Expired;
 use super::retries::{Patience, Retries};
 use crate::Instant;
 
-/// The states of a block's packets: for each state the packets in it, and when its timer ends.
+/// For each state, the packets of a block that are in it, and when its timer ends.
 #[derive(Debug, Clone)]
 pub(super) struct PacketRepair {
-    /// BACK-OFF_STATE: those of which a NAK is sent at `backoff_at`.
+    /// BACK-OFF_STATE: the packets for which a NAK is sent at `backoff_at`.
     pub(super) backoff: u128,
     pub(super) backoff_at: Instant,
     /// WAIT_NCF_STATE.
     pub(super) wait_ncf: Waiting,
     /// WAIT_DATA_STATE.
     pub(super) wait_data: Waiting,
-    /// Those that wait for data without having been asked for, because parity makes up for them.
+    /// The packets that wait for data without a confirmation, because parity makes up for them.
     put_off: u128,
-    /// Those for which another receiver's NAK stood for ours since we last sent one.
+    /// The packets for which another receiver's NAK has replaced ours since we last sent one.
     refrained: u128,
     pub(super) retries: Retries,
 }
 
 /// Packets that wait for the same thing, with one timer for all of them.
 ///
-/// They wait in two generations: packets that join while others wait are the younger one, whose interval begins when the elder one's
-/// ends. So each packet waits for one interval at least and two at most, and none is kept waiting by those that join later.
+/// They wait in two generations: packets that join while others wait are in the younger one, whose interval begins when that of the
+/// elder one ends. So each packet waits for at least one interval and at most two, and packets that join later delay no others.
 #[derive(Debug, Clone)]
 pub(super) struct Waiting {
     elder: u128,
@@ -41,7 +41,7 @@ impl Waiting {
         self.elder | self.younger
     }
 
-    /// Packets begin to wait, or begin anew.
+    /// Lets packets begin to wait, or begin again.
     fn add(&mut self, packets: u128, now: Instant, interval_ns: u64) {
         self.elder &= !packets;
         self.interval_ns = interval_ns;
@@ -61,7 +61,7 @@ impl Waiting {
         }
     }
 
-    /// Ends the wait of the elder generation if it has waited for `enough_ns`; says whether it has.
+    /// Ends the wait of the elder generation if it has waited for `enough_ns`; returns whether it has.
     pub(super) fn cut_short(&mut self, now: Instant, enough_ns: u64) -> bool {
         let is_enough =
             self.elder != 0 && self.at <= now.plus_nanos(self.interval_ns.saturating_sub(enough_ns));
@@ -71,7 +71,7 @@ impl Waiting {
         is_enough
     }
 
-    /// The packets that have waited long enough, if it is time.
+    /// Takes out the elder generation if it has waited long enough, and starts the interval of the younger one.
     fn expire(&mut self, now: Instant) -> u128 {
         if self.at > now {
             return 0;
@@ -105,15 +105,15 @@ impl PacketRepair {
         self.backoff | self.wait_ncf.packets() | self.wait_data.packets()
     }
 
-    /// Packets begin to back off, together with those that do already.
+    /// Lets packets back off, with one timer for all packets of the block that do.
     pub(super) fn back_off(&mut self, packets: u128, until: Instant) {
         self.backoff |= packets;
         self.put_off &= !packets;
         self.backoff_at = self.backoff_at.min(until);
     }
 
-    /// Lets no more packets than `enough` be asked for, those that were asked for among them. The others wait as if they were
-    /// confirmed.
+    /// Limits the packets that are asked for to `enough`, including those that already were. The others wait for data as if they had
+    /// been confirmed.
     pub(super) fn put_off_beyond(&mut self, enough: u8, now: Instant, repair_ns: u64) {
         let waiting = self.wait_ncf.packets() | self.wait_data.packets();
         let under_way = (waiting & !self.put_off).count_ones();
@@ -128,7 +128,7 @@ impl PacketRepair {
         }
     }
 
-    /// A NAK was sent for some of the packets that backed off; the others follow at once.
+    /// Records that a NAK was sent for some of the packets that back off; the NAK for the others is due at once.
     pub(super) fn nak_sent(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
         self.backoff &= !packets;
         self.refrained &= !packets;
@@ -137,7 +137,8 @@ impl PacketRepair {
         self.retries.nak_at = Some(now);
     }
 
-    /// Another receiver's NAK was heard (§6.3): as if we had sent it. Once only, so that nobody keeps us from asking for ever.
+    /// Handles another receiver's NAK as if we had sent it (§6.3), but only once for each NAK of ours, so that nobody can keep us
+    /// from asking forever.
     pub(super) fn nak_heard(&mut self, packets: u128, now: Instant, confirmation_ns: u64) {
         let matching = packets & (self.backoff | self.wait_ncf.packets()) & !self.refrained;
         if matching != 0 {
@@ -147,7 +148,7 @@ impl PacketRepair {
         }
     }
 
-    /// Packets were confirmed.
+    /// Records that packets were confirmed.
     pub(super) fn confirmed(&mut self, packets: u128, now: Instant, repair_ns: u64) {
         let matching = packets & self.all();
         if matching != 0 {
@@ -160,21 +161,21 @@ impl PacketRepair {
         }
     }
 
-    /// A packet came; how long after its confirmation, if it was confirmed.
+    /// Records that a packet came; returns the nanoseconds since the first confirmation, if the packet was waiting for data.
     pub(super) fn arrived(&mut self, packet: u128, now: Instant) -> Option<u64> {
         let awaited = self.wait_data.packets() & packet != 0;
         self.remove(packet);
         if awaited { self.retries.ncf_at.take().map(|at| now.nanos_since(at)) } else { None }
     }
 
-    /// Packets are there, or given up.
+    /// Ends the repair of packets that are there or given up.
     pub(super) fn remove(&mut self, packets: u128) {
         self.wait_ncf.remove(packets);
         self.wait_data.remove(packets);
         self.end_back_off(packets);
     }
 
-    /// Ends the timers that are due. Packets that wait again back off until `backoff_until`.
+    /// Handles the timers that are due. Packets that have to be asked for again back off until `backoff_until`.
     pub(super) fn expire(&mut self, now: Instant, patience: Patience, backoff_until: Instant) -> Expired {
         let mut lost = 0;
         let unconfirmed = self.wait_ncf.expire(now);
@@ -188,7 +189,7 @@ impl PacketRepair {
         let waited = self.wait_data.expire(now);
         let put_off = waited & self.put_off;
         if put_off != 0 {
-            // Nobody confirmed these: that they did not come says nothing of the source.
+            // These were not confirmed: that they did not come says nothing about the source.
             self.back_off(put_off, backoff_until);
         }
         let unanswered = waited & !put_off;
@@ -203,7 +204,7 @@ impl PacketRepair {
             return Expired::Lost(lost);
         }
         if self.backoff != 0 && self.backoff_at <= now {
-            // Until poll_transmit sends the NAK nothing else is due.
+            // Nothing else is due until poll_transmit sends the NAK.
             self.backoff_at = Instant::FAR_FUTURE;
             return Expired::Nak;
         }
@@ -250,7 +251,7 @@ mod tests {
         repair.put_off_beyond(3, Instant(12), 20);
         assert_eq!((repair.backoff, repair.backoff_at), (0, Instant::FAR_FUTURE));
         assert_eq!(repair.wait_data.packets(), 0b10_0001);
-        // Those that were put off do not stand in each other's way.
+        // Packets that were put off do not count as asked for.
         repair.remove(0b1_0110);
         let waited = repair.wait_data.expire(Instant(40));
         repair.back_off(waited, Instant(41));

@@ -2,15 +2,15 @@
 
 use crate::Seq;
 
-/// Packets of one source in the order in which they came, their payloads one behind the other in one piece of memory.
+/// Packets of one source in the order in which they came, their payloads one after the other in one piece of memory.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Packets {
     bytes: Vec<u8>,
-    /// Each with the end of its payload.
+    /// Their sequence numbers, each with the end of the payload in `bytes`.
     ends: Vec<(Seq, usize)>,
 }
 
-/// Packets that follow each other, as long as the first one; the last one may be shorter.
+/// Packets with consecutive numbers and equally long payloads; the last one may be shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run<'a> {
     /// The sequence number of the first one.
@@ -34,7 +34,7 @@ impl Packets {
         })
     }
 
-    /// The same packets in the longest runs.
+    /// The same packets in runs that are as long as possible.
     pub fn runs(&self) -> impl Iterator<Item = Run<'_>> {
         let mut packets = self.iter().peekable();
         let mut start = 0;
@@ -59,13 +59,13 @@ impl Packets {
         self.ends.is_empty()
     }
 
-    /// Bytes of all payloads.
+    /// The bytes of all payloads.
     #[must_use]
     pub fn bytes_len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Forgets the packets, and keeps a bounded part of the memory.
+    /// Forgets the packets, but keeps a bounded part of the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_MAX);
@@ -80,9 +80,9 @@ impl Packets {
     }
 }
 
-/// Bytes that stay for what comes next: what a few trains bring.
+/// The bytes of memory that are kept for the next data: as much as a few trains bring.
 pub(super) const KEPT_MAX: usize = 256 << 10;
-/// Payloads of packets are seldom shorter.
+/// Payloads of packets are seldom shorter than this.
 const SHORTEST: usize = 64;
 
 #[cfg(test)]

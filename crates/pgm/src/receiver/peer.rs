@@ -1,4 +1,4 @@
-//! What a receiver knows of one source, and what the source's SPMs say of it.
+//! What a receiver knows of one source, and how it handles the source's SPMs.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -32,60 +32,60 @@ pub(super) struct Peer {
     pub(super) session: Session,
     /// The network address that its packets come from.
     pub(super) source: IpAddr,
-    /// The group that the latest of them came to, and the number of the interface that they came by.
+    /// The group to which the latest of them was sent, and the index of the interface that received it.
     pub(super) group: IpAddr,
     pub(super) interface: u32,
-    /// Where NAKs go: what the latest SPM says. None is sent before (RFC 3208 §6.2).
+    /// The address for NAKs, from the latest SPM. No NAK is sent before the first SPM (RFC 3208 §6.2).
     pub(super) path: Option<IpAddr>,
     pub(super) last_heard: Instant,
     pub(super) flow: Flow,
-    /// SPMs and data packets heard, up to a few.
+    /// How many SPMs and data packets were heard; stops counting at 255.
     pub(super) packets_heard: u8,
-    /// What the source has shown to prove that the session is its own.
+    /// Evidence that the session really belongs to this address.
     pub(super) proof: Proof,
     /// Another address that claims to be the source.
     pub(super) rival: Option<Rival>,
     /// Packets from another address since the last one from the source.
     pub(super) stranger_packets: u8,
-    /// The number of the latest SPM, which does not wrap: its low 32 bits are SPM_SQN.
+    /// The number of the latest SPM, extended so that it does not wrap: its low 32 bits are SPM_SQN.
     spm_sqn: Option<u64>,
-    /// Doubt about jumps of SPM numbers, and of data.
+    /// Checks of jumps of SPM numbers, and of data.
     spm_leap: Leap,
     pub(super) data_leap: Leap,
     pub(super) window: Window,
     pub(super) parity: Option<Parity>,
-    /// The last packets of short groups, and how many packets those have, until it is known how long groups are.
+    /// The last packets of short groups and the numbers of packets in these groups, kept until the length of full groups is known.
     short_groups: VecDeque<(u64, u32)>,
     pub(super) sink: Sink,
     /// Whether it is known where delivery begins.
     pub(super) begun: bool,
     /// Whether the application was told of the source.
     pub(super) announced: bool,
-    /// The position that delivery begins at.
+    /// The position at which delivery begins.
     pub(super) first: u64,
     pub(super) intervals: Intervals,
     pub(super) timers: Timers<Timer, { Timer::COUNT }>,
     /// The keys of the blocks under repair.
     pub(super) active: Vec<u64>,
-    /// The keys of those of which a NAK is due now.
+    /// The keys of those blocks for which a NAK is due now.
     pub(super) due: Vec<u64>,
-    /// How much may be asked for.
+    /// How much may be asked for now.
     pub(super) credit: Credit,
     pub(super) spm_request: SpmRequest,
     /// Confirmations heard recently.
     pub(super) heard: Heard,
-    /// Whether the search for gaps stopped short of the lead, for want of room.
+    /// Whether the search for gaps stopped before its end because there was no room.
     pub(super) waits_for_room: bool,
-    /// Since when repairs find no room, or when one was last asked for in spite of that; `None` while there is room.
+    /// Since when there is no room for repairs, or when one was last asked for in spite of that; `None` while there is room.
     pub(super) shortage: Option<Instant>,
-    /// The longest payload of a packet so far.
+    /// The length in bytes of the longest payload so far.
     pub(super) payload_len_max: usize,
     pub(super) held: Held,
     /// The last position of a session that its source has ended, and how. What is missing up to there is still repaired.
     pub(super) fin: Option<(u64, EndCause)>,
-    /// Why the session is over at once, whatever is still missing.
+    /// Set when the session is over at once, whatever is still missing.
     pub(super) end: Option<EndCause>,
-    /// Whether the peer is in the queue of those that may have events, and in that of those that may have something to send.
+    /// Whether the peer is in the queue of peers that may have events, and in that of peers that may have something to send.
     pub(super) is_ready: bool,
     pub(super) is_sending: bool,
 }
@@ -98,7 +98,7 @@ pub(super) struct Parity {
     pub(super) on_demand: bool,
 }
 
-/// Who takes the data.
+/// The way of delivery, with its state.
 #[derive(Debug)]
 pub(super) enum Sink {
     Ordered(Ordered),
@@ -108,13 +108,13 @@ pub(super) enum Sink {
 /// The timers that a receiver has for each source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// A state of a block's repair ends.
+    /// A timer of a block's repair ends.
     Repair,
     /// An SPMR is due.
     Spmr,
-    /// Delivery has waited long enough for the first SPM.
+    /// Delivery begins without having heard an SPM.
     Begin,
-    /// The application has had long enough to say what it has.
+    /// The application's time to say what it already has ends.
     Front,
     /// The source may have been silent for too long.
     Expiry,
@@ -133,7 +133,7 @@ impl timers::Timer for Timer {
 }
 
 impl Peer {
-    /// A peer of which the first packet, an SPM or data, is about to be handled.
+    /// A peer whose first packet, an SPM or data, is handled next.
     pub(super) fn new(now: Instant, session: Session, path: &Path, first: Seq, shared: &Shared) -> Self {
         let config = &shared.config;
         let mut timers = Timers::new();
@@ -185,17 +185,17 @@ impl Peer {
         }
     }
 
-    /// Whether a single packet was heard, which anybody may have sent by mistake or in another's name.
+    /// Whether only a single packet was heard, which anybody may have sent by mistake or under another's name.
     pub(super) fn was_heard_once(&self) -> bool {
         self.packets_heard < 2
     }
 
-    /// Whether repair is by group.
+    /// Whether NAKs ask for parity of a group, not for single packets.
     pub(super) fn by_group(&self) -> bool {
         self.parity.is_some_and(|parity| parity.on_demand)
     }
 
-    /// Takes an SPM (RFC 3208 §6.2).
+    /// Handles an SPM (RFC 3208 §6.2).
     pub(super) fn handle_spm(&mut self, now: Instant, path: &Path, spm: &Spm, shared: &mut Shared) {
         if !self.is_in_sequence(spm) {
             shared.stats.spms_old += 1;
@@ -206,7 +206,7 @@ impl Peer {
             return;
         };
         let lead = self.window.position(edges.lead());
-        // Counted from the lead: what lies far behind would be nearer the other way around the circle.
+        // Counted back from the lead: taken alone, a trail far behind may be nearer to a position ahead on the circle of numbers.
         let trail = lead + 1 - u64::from(edges.len());
         let known = self.window.reference();
         if !self.data_leap.admit(lead, known, HORIZON) {
@@ -238,7 +238,7 @@ impl Peer {
         self.window.set_spm_lead(lead);
         self.close_at(lead, spm, shared);
         match (spm.options.fin, spm.options.reset) {
-            // Beside OPT_FIN a reset says that more was meant to come; without the N bit NAKs are still answered (§9.8.1).
+            // With OPT_FIN, a reset says that more was meant to come; without the N bit, NAKs are still answered (§9.8.1).
             (true, reset) if !reset.is_some_and(Reset::no_repair) => {
                 self.fin = Some((lead, reset.map_or(EndCause::Fin, EndCause::Reset)));
             }
@@ -264,8 +264,8 @@ impl Peer {
         self.stranger_packets = 0;
     }
 
-    /// An SPM is in sequence when its number is greater than that of the last one (§6.2). A number far ahead needs witnesses: else a
-    /// single forged one would make all true ones look old.
+    /// An SPM is in sequence if its number is greater than that of the last one (§6.2). A number far ahead must be confirmed by
+    /// others: otherwise a single forged SPM would make all true ones look old.
     fn is_in_sequence(&mut self, spm: &Spm) -> bool {
         let Some(last) = self.spm_sqn else {
             self.spm_sqn = Some((1 << 32) + u64::from(spm.sqn.0));
@@ -280,11 +280,11 @@ impl Peer {
         is_new
     }
 
-    /// The first SPM says where delivery begins: as far back as the source allows and the limits do, or with the first packet.
+    /// Decides by the first SPM where delivery begins: as far back as the source and the limits allow, or with the first packet.
     fn begin(&mut self, spm: &Spm, lead: u64, trail: u64, shared: &Shared) {
         self.begun = true;
         self.timers.stop(Timer::Begin);
-        // Once the trailing edge was seen to advance, what is behind it is known to be gone.
+        // Once the trailing edge has advanced past the first packet, what is before it is gone.
         let may_reach_back = self.window.trail() <= self.first;
         if let (Some(join), JoinWish::History { .. }, true) =
             (spm.options.join, shared.config.join, may_reach_back)
@@ -293,7 +293,7 @@ impl Peer {
             if let Sink::Ordered(_) = self.sink {
                 first = first.max((lead + 1).saturating_sub(shared.config.limits.packets.into()));
                 if self.parity.is_some() {
-                    // The middle of a group may be what a short group left out.
+                    // A position inside a group may be one that a short group leaves out.
                     let next = self.window.start(self.window.key(first) + 1);
                     let is_start = first == self.window.start(self.window.key(first));
                     first = if is_start { first } else { next.min(lead + 1) };
@@ -306,7 +306,7 @@ impl Peer {
 
     pub(super) fn advance_trail(&mut self, trail: u64, shared: &mut Shared) {
         let Sink::Bulk(bulk) = &mut self.sink else {
-            // In order the loss is found when delivery gets there.
+            // In order, the loss is found when delivery gets there.
             self.window.advance_trail(trail, |_| {});
             return;
         };
@@ -318,15 +318,15 @@ impl Peer {
         shared.stats.lost += lost;
     }
 
-    /// A source that provides parity numbers its packets in groups, and they become the blocks of the window.
+    /// Learns that the source provides parity: its groups become the blocks of the window.
     fn learn_parity(&mut self, parity: Parity) {
-        // Group sizes beyond what the code can do are as good as no parity; and a session keeps to its size (§11.2).
+        // A group length that the code cannot handle counts as no parity; and a session keeps its group length (§11.2).
         let is_usable = (2..=128).contains(&parity.group_len);
         if !is_usable || self.parity.is_some() {
             return;
         }
         self.parity = Some(parity);
-        // Also where they are as long as blocks were: repair and what is kept go by other rules from now on.
+        // Blocks are divided even if their length stays the same: repair and memory follow other rules with parity.
         self.active.clear();
         self.due.clear();
         for (start, block) in self.window.set_block_len(parity.group_len) {
@@ -345,7 +345,7 @@ impl Peer {
         }
     }
 
-    /// Divides what is known of an earlier block, which began at `start`, among the groups that its packets are of.
+    /// Divides the state of an earlier block, which began at `start`, among the groups of its packets.
     fn divide(&mut self, start: u64, block: &Block) {
         let is_ordered = matches!(self.sink, Sink::Ordered(_));
         for old_index in runs(block.present | block.lost).flatten() {
@@ -362,7 +362,7 @@ impl Peer {
                 Some(Tsdu { payload, fragment }) => {
                     group.hold.get_or_insert_default().push(index, payload, Extra::Data(fragment));
                 }
-                // What was delivered without being kept does not help to decode the group.
+                // A packet that was delivered without being kept does not help to decode the group.
                 None if is_ordered => continue,
                 None => {}
             }
@@ -370,7 +370,7 @@ impl Peer {
         }
     }
 
-    /// A packet says that it is the last one of a short group, before it is known where groups begin.
+    /// Records the last packet of a short group while it is not known where groups begin.
     #[cold]
     pub(super) fn note_short_group(&mut self, last: u64, size: u32) {
         if self.short_groups.len() == SHORT_GROUPS_MAX {
@@ -379,14 +379,14 @@ impl Peer {
         self.short_groups.push_back((last, size));
     }
 
-    /// What an SPM says of the group that its lead ends (§11.4).
+    /// Closes the group of an SPM's lead if the lead ends it, and learns its length if it is a short one (§11.4).
     fn close_at(&mut self, lead: u64, spm: &Spm, shared: &mut Shared) {
         let key = self.window.key(lead);
-        // What a short group leaves out is behind its last packet, which may have been delivered.
+        // A short group whose last packet was delivered is not past yet: the floor still has to pass the positions that it leaves out.
         if self.parity.is_none() || self.window.is_past(key) {
             return;
         }
-        // Where there is no room for it now a later SPM says it again.
+        // If there is no room for the group now, a later SPM says it again.
         if !self.has_room_for_block(key, shared) {
             return;
         }
@@ -402,8 +402,8 @@ impl Peer {
     }
 }
 
-/// Steps ahead that are nothing unusual, of data and of SPMs.
+/// Steps ahead that are accepted at once: of data, and of SPM numbers.
 pub(super) const HORIZON: u64 = 1 << 16;
 const SPM_HORIZON: u64 = 1 << 10;
-/// Short groups that are remembered before the first SPM tells how long groups are.
+/// How many short groups are remembered before the first SPM says how long groups are.
 const SHORT_GROUPS_MAX: usize = 64;

@@ -1,4 +1,4 @@
-//! The table of sources, and who of them has something to send or to tell.
+//! The table of sources, with queues of those that may have something to send or to report.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,8 +15,8 @@ pub(super) struct Peers {
     index: BTreeMap<Tsi, usize>,
     /// The source that was looked up last: packets of one source come in runs.
     latest: Option<(Tsi, usize)>,
-    /// Sessions that are over, until they have been silent for a while. Each with the end of that while, counted from the last packet
-    /// since; [`Instant::ZERO`] before there was one.
+    /// Sessions that are over, until they have been silent for long enough. Each with the time when that is, counted from its last
+    /// packet; [`Instant::ZERO`] before a packet came after the end.
     over: VecDeque<(Tsi, Instant)>,
     /// Peers that may have an event.
     ready: VecDeque<usize>,
@@ -24,7 +24,7 @@ pub(super) struct Peers {
     sending: VecDeque<usize>,
     limit: usize,
     limit_heard_once: usize,
-    /// Sources of which a single packet was heard, and that made room for others since: oldest first.
+    /// Sources that were heard once and have made room for others since, oldest first.
     made_room: VecDeque<Tsi>,
 }
 
@@ -44,7 +44,7 @@ impl Peers {
         }
     }
 
-    /// Places that may hold a peer.
+    /// The number of slots, each of which may hold a peer.
     pub(super) fn slots(&self) -> usize {
         self.slots.len()
     }
@@ -72,8 +72,9 @@ impl Peers {
         Some(at)
     }
 
-    /// Adds a peer. When there is no room, or too many have sent a single packet only, one of those goes; `None` when there is none.
-    /// Who comes back after that was heard before: a source that speaks seldom is told from a flood of forged ones by its name.
+    /// Adds a peer. If there are too many, or too many that were heard once, one that was heard once is removed; `None` if there is no
+    /// such peer. Its TSI is remembered: a removed source that sends again was not heard once, which tells a source that sends
+    /// seldom from a flood of forged ones.
     pub(super) fn add(&mut self, mut peer: Peer) -> Option<usize> {
         let heard_once = self.index.values().filter(|&&at| self.get(at).is_some_and(Peer::was_heard_once));
         let oldest = heard_once.clone().min_by_key(|&&at| self.get(at).map(|peer| peer.last_heard)).copied();
@@ -94,7 +95,7 @@ impl Peers {
         Some(at)
     }
 
-    /// Removes a peer that was heard once, all but its name.
+    /// Removes a peer that was heard once, but remembers its TSI.
     fn make_room(&mut self, at: usize) {
         if self.made_room.len() == MADE_ROOM_MAX {
             self.made_room.pop_front();
@@ -112,7 +113,7 @@ impl Peers {
         self.free.push(at);
     }
 
-    /// Removes a peer whose session is over for us. Unless it was silence that ended it, its packets are ignored from now on.
+    /// Removes a peer whose session is over for us. From now on its packets are ignored, unless the session has ended by silence.
     pub(super) fn end(&mut self, at: usize, cause: EndCause) {
         let Some(peer) = self.get(at) else { return };
         let tsi = peer.session.tsi;
@@ -125,7 +126,7 @@ impl Peers {
         }
     }
 
-    /// Whether a session is over for us; if so it is remembered until `until`.
+    /// Whether a session is over for us; if so, it is remembered until `until`.
     pub(super) fn is_over(&mut self, tsi: Tsi, until: Instant, now: Instant) -> bool {
         let Some(at) = self.over.iter().position(|(over, _)| *over == tsi) else { return false };
         let forgotten = self.over[at].1 != Instant::ZERO && self.over[at].1 <= now;
@@ -137,12 +138,12 @@ impl Peers {
         !forgotten
     }
 
-    /// A session that was over for us is not any more.
+    /// Forgets that a session is over for us.
     pub(super) fn reopen(&mut self, tsi: Tsi) {
         self.over.retain(|(over, _)| *over != tsi);
     }
 
-    /// A peer may have something to tell or to send.
+    /// Queues a peer that may have something to report or to send.
     pub(super) fn queue(&mut self, at: usize) {
         let Some(peer) = self.slots.get_mut(at).and_then(Option::as_deref_mut) else { return };
         if !std::mem::replace(&mut peer.is_ready, true) {
@@ -157,7 +158,7 @@ impl Peers {
         self.ready.front().copied()
     }
 
-    /// The peer at the front has nothing more to tell.
+    /// Removes the peer at the front, which has nothing more to report.
     pub(super) fn done(&mut self, at: usize) {
         self.ready.pop_front();
         if let Some(peer) = self.get_mut(at) {
@@ -169,7 +170,7 @@ impl Peers {
         self.sending.front().copied()
     }
 
-    /// The peer at the front has nothing more to send.
+    /// Removes the peer at the front, which has nothing more to send.
     pub(super) fn sent(&mut self, at: usize) {
         self.sending.pop_front();
         if let Some(peer) = self.get_mut(at) {
@@ -190,7 +191,7 @@ impl Peers {
     }
 }
 
-/// Sessions that are remembered to be over.
+/// The number of ended sessions that are remembered.
 const OVER_MAX: usize = 64;
-/// Names that are remembered: of a thousand forged sources a second as many as come between two SPMs.
+/// The number of removed TSIs that are remembered: as many as come between two SPMs in a flood of a thousand forged sources a second.
 const MADE_ROOM_MAX: usize = 1024;

@@ -1,16 +1,16 @@
-//! Who a session belongs to, when packets under its name come from two addresses.
+//! To which address a session belongs when packets with its TSI come from several.
 //!
-//! Nothing is authenticated, and whoever is heard first is presumed to be the source. But a source numbers its packets one by one,
-//! which a forger of single packets does not, however many they are: so a session goes over to an address that shows a run of
-//! numbers from one that shows none. A source on several interfaces is heard at several addresses, each of which shows the same
-//! run: the first one stays. A forger of whole sessions, or of the source's own address, is not told apart from it.
+//! Nothing is authenticated, and the first address that is heard is presumed to be the source's. But a source numbers its packets one
+//! by one, which a forger of unrelated packets does not, however many it sends. So an address that has shown no run of numbers loses
+//! the session to one that has shown one. A source on several interfaces is heard at several addresses, all with the same run, and
+//! keeps the first one. A forger of whole sessions, or of the source's own address, cannot be told from the source.
 
 use std::net::IpAddr;
 
 use crate::Seq;
 use crate::wire::{Body, DataContent, DataKind, Spm, WindowState};
 
-/// What an address has shown of being a source.
+/// The evidence that an address is a source's.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Proof {
     data: Run,
@@ -18,7 +18,7 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// Takes note of a packet.
+    /// Records a packet.
     pub(super) fn note(&mut self, body: &Body<'_>) {
         match body {
             Body::Spm(spm) => self.spms.note(spm.sqn),
@@ -27,18 +27,18 @@ impl Proof {
         }
     }
 
-    /// Whether it is enough.
+    /// Whether the evidence suffices.
     pub(super) fn is_given(&self) -> bool {
         self.data.steps >= DATA_STEPS || self.spms.steps >= SPM_STEPS
     }
 
-    /// Whether there is none at all, but for what a step or two by chance make.
+    /// Whether there is no evidence: fewer steps than chance may bring.
     pub(super) fn is_missing(&self) -> bool {
         self.data.steps < CHANCE_STEPS && self.spms.steps < CHANCE_STEPS
     }
 }
 
-/// Numbers that follow each other, some of them perhaps lost on the way.
+/// A run of increasing numbers; some may be lost on the way.
 #[derive(Debug, Clone, Copy, Default)]
 struct Run {
     last: Seq,
@@ -59,21 +59,21 @@ impl Run {
     }
 }
 
-/// The other address that is heard most under a session's name.
+/// The other address from which most packets with a session's TSI come.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rival {
     from: IpAddr,
-    /// Its packets beyond those of still others.
+    /// The number of its packets, less those from further addresses.
     votes: u8,
     proof: Proof,
-    /// Where the session stood when it was first heard.
+    /// Where its session stood when it was first heard.
     pub(super) first: Seq,
-    /// The last packet of a short group, and how long that is, if it was heard of then.
+    /// The last packet of a short group and the group's length, if its first packet gave them.
     pub(super) short_group: Option<(Seq, u32)>,
 }
 
 impl Rival {
-    /// Takes note of a packet of another address than the presumed one; true when the sender has proved itself.
+    /// Records a packet from another address than the presumed one; true when the sender has proved itself.
     pub(super) fn note(rival: &mut Option<Self>, from: IpAddr, body: &Body<'_>) -> bool {
         match rival {
             Some(rival) if rival.from == from => {
@@ -93,13 +93,14 @@ impl Rival {
         false
     }
 
-    /// What it has shown.
+    /// The evidence that it has shown.
     pub(super) fn proof(&self) -> Proof {
         self.proof
     }
 }
 
-/// Where a session stands by an SPM or new data. Who confirms or asks proves nothing, and repairs and parity do not say it.
+/// Where a session stands, according to an SPM or new data; `None` for other packets. Repairs and parity do not show it, and NAKs and
+/// confirmations are no evidence of a source.
 pub(super) fn first_of(body: &Body<'_>) -> Option<Seq> {
     match body {
         Body::Data(data)
@@ -116,7 +117,7 @@ pub(super) fn first_of(body: &Body<'_>) -> Option<Seq> {
     }
 }
 
-/// The last packet of a short group, and how long that is, by the packet itself or an SPM.
+/// The last packet of a short group and the group's length, from that packet or an SPM.
 fn short_group_of(body: &Body<'_>) -> Option<(Seq, u32)> {
     let (last, tgsize) = match body {
         Body::Data(data) => (data.head.sqn, data.head.options.curr_tgsize),
@@ -128,12 +129,12 @@ fn short_group_of(body: &Body<'_>) -> Option<(Seq, u32)> {
     Some((last, tgsize?.get()))
 }
 
-/// Steps of a run that prove a source: of data, and of SPMs, of which there are few.
+/// Steps of a run that prove a source: of data, and of SPMs, which are fewer.
 const DATA_STEPS: u8 = 8;
 const SPM_STEPS: u8 = 4;
-/// Fewer are none.
+/// Fewer steps than this may be chance.
 const CHANCE_STEPS: u8 = 2;
-/// The greatest step in a run, for what is lost.
+/// The greatest step in a run, so that it may have losses.
 const STEP_MAX: u32 = 8;
 
 #[cfg(test)]

@@ -4,17 +4,17 @@ use super::packet_repair::PacketRepair;
 use super::retries::{Patience, Retries};
 use crate::Instant;
 
-/// How far the repair of a block has got.
+/// The state of a block's repair.
 ///
-/// Without parity each packet is in a state of its own; packets in one state share its timer. With parity the group is repaired as
-/// a whole.
+/// Without parity on demand each packet has a state of its own, and packets in the same state share a timer. With it the group is
+/// repaired as a whole.
 #[derive(Debug, Clone)]
 pub(super) enum Repair {
     /// Nothing is asked for.
     Idle,
-    /// Single packets are.
+    /// Single packets are asked for.
     Packets(PacketRepair),
-    /// Parity is.
+    /// Parity is asked for.
     Group(GroupRepair),
 }
 
@@ -24,9 +24,9 @@ pub(super) struct GroupRepair {
     pub(super) stage: Stage,
     /// When the stage's timer ends.
     pub(super) at: Instant,
-    /// How many packets the NAK asked for that was sent or confirmed last.
+    /// How many packets the last NAK that was sent, heard or confirmed asked for.
     pub(super) asked: u8,
-    /// Whether another receiver's NAK stood for ours since we last sent one.
+    /// Whether another receiver's NAK has replaced ours since we last sent one.
     has_refrained: bool,
     pub(super) retries: Retries,
 }
@@ -38,12 +38,12 @@ pub(super) enum Stage {
     WaitData,
 }
 
-/// What the end of a timer calls for.
+/// What has to be done at the end of a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expired {
     /// A NAK is to be sent.
     Nak,
-    /// These packets were asked for too often.
+    /// These packets were asked for too often, and are given up.
     Lost(u128),
     Nothing,
 }
@@ -77,7 +77,7 @@ impl GroupRepair {
         GroupRepair { stage: Stage::BackOff, at: until, asked: 0, has_refrained: false, retries }
     }
 
-    /// A NAK for so many packets was sent.
+    /// Records that a NAK for this many packets was sent.
     pub(super) fn nak_sent(&mut self, asked: u8, now: Instant, confirmation_ns: u64) {
         self.stage = Stage::WaitNcf;
         self.at = now.plus_nanos(confirmation_ns);
@@ -86,7 +86,7 @@ impl GroupRepair {
         self.retries.nak_at = Some(now);
     }
 
-    /// Another receiver's NAK was heard: as if we had sent it, if it asks for as much as we lack; once only.
+    /// Handles another receiver's NAK as if we had sent it, if it asks for as much as we lack; only once for each NAK of ours.
     pub(super) fn nak_heard(&mut self, asked: u8, lacking: u8, now: Instant, confirmation_ns: u64) {
         if asked >= lacking && self.stage != Stage::WaitData && !self.has_refrained {
             self.has_refrained = true;
@@ -96,7 +96,8 @@ impl GroupRepair {
         }
     }
 
-    /// A repair of the group was heard: it is under way, whatever became of the confirmation. A receiver that has not asked yet may lack more.
+    /// Records that a repair of the group was heard: repairs are on their way, even if the confirmation was lost. A receiver that has
+    /// not asked yet still does, since it may lack more.
     pub(super) fn repair_heard(&mut self, now: Instant, more_ns: u64) {
         if self.stage == Stage::WaitNcf {
             self.stage = Stage::WaitData;
@@ -105,7 +106,7 @@ impl GroupRepair {
         }
     }
 
-    /// So many packets were confirmed; true when that is as many as we lack (§6.3, §11.5).
+    /// Records that this many packets were confirmed; true when these are as many as we lack (§6.3, §11.5).
     pub(super) fn confirmed(&mut self, asked: u8, lacking: u8, now: Instant, repair_ns: u64) -> bool {
         let enough = asked >= lacking;
         if enough {
@@ -117,7 +118,7 @@ impl GroupRepair {
         enough
     }
 
-    /// Ends the timer if it is due. A group that has to wait again backs off until `backoff_until`.
+    /// Handles the timer if it is due. A group that has to be asked for again backs off until `backoff_until`.
     pub(super) fn expire(
         &mut self,
         now: Instant,

@@ -9,41 +9,41 @@ use crate::instant::nanos;
 /// What a block's repair remembers from one NAK to the next.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Retries {
-    /// NAKs in a row that were not confirmed although the source was heard of.
+    /// NAKs in a row that were not confirmed although the source was heard.
     pub(super) ncf: u8,
     /// NAKs in a row that were not confirmed while the source was silent.
     silent: u8,
     /// Confirmed NAKs in a row that brought no data.
     pub(super) data: u8,
-    /// When the first packet of those that wait for data was confirmed.
+    /// When the first of the packets that wait for data was confirmed.
     pub(super) ncf_at: Option<Instant>,
-    /// When the first NAK of those that led to nothing was sent or confirmed.
+    /// When the first wait since the last data ended without success.
     since: Option<Instant>,
     /// When the last NAK was sent, until it is confirmed.
     pub(super) nak_at: Option<Instant>,
 }
 
-/// How often something is asked for before it is given up, and for how long at least: intervals that were measured to be short make
-/// a receiver quicker, not less patient.
+/// How often something is asked for before it is given up, and for how long at least: short measured intervals make a receiver
+/// quicker, not less patient.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     pub(super) ncf_retries: u8,
     pub(super) ncf_patience_ns: u64,
     pub(super) data_retries: u8,
     pub(super) data_patience_ns: u64,
-    /// When the source was last heard of.
+    /// When the source was last heard.
     pub(super) heard_at: Instant,
 }
 
 impl Retries {
-    /// Data came.
+    /// Records that data came.
     pub(super) fn progress(&mut self) {
         self.data = 0;
         self.confirmed();
         self.since = None;
     }
 
-    /// A NAK was confirmed.
+    /// Records that a NAK was confirmed.
     pub(super) fn confirmed(&mut self) {
         (self.ncf, self.silent) = (0, 0);
     }
@@ -53,10 +53,10 @@ impl Retries {
         self.ncf.saturating_add(self.silent)
     }
 
-    /// A NAK was not confirmed in time; true when that is once too often.
+    /// Records that a NAK was not confirmed in time; true when that was once too often.
     ///
-    /// While nothing is heard of a source it, or we, may be cut off, and that says nothing of what it can repair afterwards: its
-    /// expiry ends that, and not the count of our NAKs.
+    /// NAKs during a source's silence do not count: the source or we may be cut off, and it may be able to repair everything
+    /// afterwards. A silence is ended by the source's expiry instead.
     pub(super) fn unconfirmed(&mut self, now: Instant, patience: Patience) -> bool {
         if self.nak_at.take().is_some_and(|asked_at| patience.heard_at <= asked_at) {
             self.silent = self.silent.saturating_add(1);
@@ -67,7 +67,7 @@ impl Retries {
         self.ncf > patience.ncf_retries && waited_ns >= patience.ncf_patience_ns
     }
 
-    /// Data that were confirmed did not come in time; true when that is once too often.
+    /// Records that confirmed data did not come in time; true when that was once too often.
     pub(super) fn unanswered(&mut self, now: Instant, patience: Patience) -> bool {
         self.ncf_at = None;
         self.data = self.data.saturating_add(1);
@@ -77,7 +77,7 @@ impl Retries {
 }
 
 impl Patience {
-    /// As configured, for a source that was last heard of at `heard_at`.
+    /// The configured patience, for a source that was last heard at `heard_at`.
     pub(super) fn new(config: &NakConfig, heard_at: Instant) -> Self {
         let patience_ns = |interval: Duration, retries: u8| nanos(interval.saturating_mul(retries.into()));
         Patience {
@@ -92,7 +92,7 @@ impl Patience {
 
 #[cfg(test)]
 impl Patience {
-    /// Two repetitions without confirmation and one without data, however quickly they follow each other.
+    /// Allows two repetitions without confirmation and one without data, in however short a time.
     pub(super) const LITTLE: Patience = Patience {
         ncf_retries: 2,
         ncf_patience_ns: 0,

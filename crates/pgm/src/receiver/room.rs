@@ -1,4 +1,4 @@
-//! What a receiver keeps of a source: how much, and what goes when there is no more room.
+//! The bounds on what a receiver keeps of a source, and what it drops when there is no more room.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::retries::Retries;
 use super::shared::{Pool, Shared};
 use crate::Instant;
 
-/// How much of a source is in memory.
+/// How much of a source's data is in memory.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Bytes of payload.
@@ -20,7 +20,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Gives the memory of a block back.
+    /// Gives the memory of a block back to the pool.
     pub(super) fn give_back(&mut self, hold: Box<Hold>, pool: &mut Pool) {
         self.blocks -= 1;
         self.bytes -= hold.len();
@@ -29,8 +29,8 @@ impl Held {
 }
 
 impl Peer {
-    /// Whether a packet may be kept. One of the group at the floor always may, since it makes room; others within the limits. In
-    /// order, [`Slow`] says what happens when an application that does not keep up has used them up.
+    /// Whether a packet may be kept. One of the block at the floor always may, since its delivery makes room; others may within the
+    /// limits. In order, [`Slow`] decides what happens when an application that does not keep up has exhausted the limits.
     #[inline(always)]
     pub(super) fn has_room(&mut self, position: u64, len: usize, shared: &mut Shared) -> bool {
         let limits = &shared.config.limits;
@@ -47,8 +47,7 @@ impl Peer {
         self.make_room(position, len, bytes_max, shared)
     }
 
-    /// Whether something may be known of a block: in order it lies in the window; in bulk, however many groups have gaps at a time,
-    /// what is known of them has a bound.
+    /// Whether a block may have state: in order, if it lies in the window; in bulk, while there are fewer entries than the bound.
     pub(super) fn has_room_for_block(&self, key: u64, shared: &Shared) -> bool {
         match self.sink {
             Sink::Ordered(_) => {
@@ -58,8 +57,8 @@ impl Peer {
         }
     }
 
-    /// Bytes of data behind the lead that there is room for, if the application takes `taken` bytes before it pauses the source. It
-    /// takes none of them while something before them is waited for.
+    /// How many bytes of data after the lead there is room for, if the application takes `taken` bytes before it pauses the source. It
+    /// takes none of them while a packet before them is missing.
     pub(super) fn room(&self, taken: usize, shared: &Shared) -> usize {
         let Sink::Ordered(_) = &self.sink else { return taken };
         let limits = &shared.config.limits;
@@ -69,8 +68,8 @@ impl Peer {
         kept.min(packets.saturating_mul(self.payload_len_max)) + if ahead == 0 { taken } else { 0 }
     }
 
-    /// Makes room for a packet if the application does not keep up and that is the policy. Not before it is known where delivery begins:
-    /// packets before those given up may still come, and would follow the loss of what is behind them.
+    /// Makes room for a packet by giving up older ones if the application does not keep up and the policy says so. False before it is
+    /// known where delivery begins: otherwise a loss could be reported before packets with lower numbers.
     fn make_room(&mut self, position: u64, len: usize, bytes_max: usize, shared: &mut Shared) -> bool {
         let Sink::Ordered(ordered) = &mut self.sink else { return false };
         if ordered.slow != Slow::Lose || !ordered.is_paused() || !self.begun {
@@ -86,9 +85,10 @@ impl Peer {
         true
     }
 
-    /// What came finds no room. The source did what was asked of it, so that no loss comes nearer. A receiver that
-    /// would drop what answers a NAK holds NAKs back: in order that is who does not deliver, for else what is next has room, and makes more. Until then nothing
-    /// beyond it is asked for.
+    /// Handles a packet of a block for which there was no room. The source has sent what we asked for, so the block comes no nearer to
+    /// being given up. NAKs are held back while repairs would be dropped: in bulk while packets wait for the application, in order
+    /// while the application has paused delivery. Otherwise, in order, the next packet always has room and its delivery makes more,
+    /// and only the repair of this block ends until then.
     pub(super) fn refuse(&mut self, now: Instant, key: u64) {
         let retries = self.window.block_mut(key).and_then(|block| block.repair.retries_mut());
         let is_asked_for = retries.is_some();
@@ -106,7 +106,7 @@ impl Peer {
         }
     }
 
-    /// Ends the repair of a block beyond the next one. It begins anew when there is room.
+    /// Ends the repair of a block, unless it is the one at the floor. The repair begins again when there is room.
     fn put_back(&mut self, key: u64) {
         if key == self.window.key(self.window.floor()) {
             return;
@@ -119,15 +119,15 @@ impl Peer {
         self.waits_for_room = true;
     }
 
-    /// There is room again: NAKs that were held back are due.
+    /// Records that there is room again: NAKs that were held back are due.
     pub(super) fn has_room_again(&mut self) {
         if self.shortage.take().is_some() {
             self.timers.set(Timer::Repair, Instant::ZERO);
         }
     }
 
-    /// How many sequence numbers a NAK may bear now: what the source has credit for. While there is no room none, but for one now and
-    /// then that keeps the source from ending its linger.
+    /// How many sequence numbers a NAK may have now: as many as the source has credit for. While there is no room, none, but for one
+    /// now and then that keeps the source from ending its linger.
     pub(super) fn nak_limit(&mut self, now: Instant) -> usize {
         let limit = self.credit.limit(now);
         if limit == 0 {
@@ -145,7 +145,7 @@ impl Peer {
         }
     }
 
-    /// When the next NAK may leave in spite of a shortage, or of the source's silence, if that is to be waited for.
+    /// When the next NAK may be sent in spite of a lack of room or of credit; `None` if nothing waits for that.
     pub(super) fn held_back_until(&self, now: Instant) -> Option<Instant> {
         let until = match self.shortage {
             Some(since) => since + SHORTAGE_ROUND,
@@ -155,13 +155,13 @@ impl Peer {
         (until > now && !self.due.is_empty()).then_some(until)
     }
 
-    /// The older half of what is kept makes room for what is new.
+    /// Gives up the older half of what is kept to make room for new data.
     fn skip_half(&mut self, position: u64, span: u64, shared: &mut Shared) {
         let floor = self.window.behind_hole(self.window.floor()).min(position);
         let ahead = position - floor;
         let skipped = ahead.div_ceil(2).max((ahead + 1).saturating_sub(span / 2)).min(ahead);
         let end = self.window.behind_hole(floor + skipped);
-        // The rest of a group would have to be whole to be of use, and how short the group is may never be heard.
+        // A part of a group is of no use: it cannot be decoded, and the group's length may never be known.
         let block_len = if self.parity.is_some() { self.window.block_len() } else { 1 };
         let end = end.next_multiple_of(block_len.into()).min(position);
         self.raise_floor(end, shared);
@@ -173,8 +173,8 @@ impl Peer {
         }
     }
 
-    /// Whether there will be room for the repair of a block beside those under repair: else it would be asked for again and again, and
-    /// dropped.
+    /// Whether there will be room for the repair of one more block. If there is none, its packets would be asked for again and again,
+    /// and dropped.
     pub(super) fn has_room_to_repair(&self, key: u64, shared: &Shared) -> bool {
         let block_bytes = usize::from(self.window.block_len()) * self.payload_len_max;
         let expected = (self.active.len() + 1).saturating_mul(block_bytes);
@@ -182,8 +182,9 @@ impl Peer {
         is_begun || self.held.bytes.saturating_add(expected) <= shared.config.limits.bytes
     }
 
-    /// In bulk, only so many groups have symbols in memory; the older ones go first. The one whose packets the application was asked
-    /// for stays: were it asked for anew, the first answer would be taken for the second one, and may lack what has come in between.
+    /// Whether a group may have symbols in memory. In bulk their number is limited, and the newest group makes room for an older one.
+    /// But the group that the application was asked for stays: if it were asked for again, the first answer would be taken for the
+    /// second one, and may lack what came in between.
     pub(super) fn may_hold(&mut self, key: u64, shared: &mut Shared) -> bool {
         let Sink::Bulk(bulk) = &mut self.sink else { return true };
         let is_held = self.window.block(key).is_some_and(|block| block.hold.is_some());
@@ -209,9 +210,9 @@ impl Peer {
     }
 }
 
-/// Groups of a source with gaps, and runs of groups without, in bulk: some 20 MB of what is known of them.
+/// The most entries of a source in bulk, each a group with gaps or a run of groups without: some 20 MB.
 const ENTRIES_MAX: usize = 1 << 16;
-/// How often something is asked for that will find no room: within the linger of a source.
+/// The interval of NAKs for data that have no room: shorter than the linger of a source.
 const SHORTAGE_ROUND: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -224,7 +225,7 @@ mod tests {
     };
     use crate::{Instant, Path, Seq};
 
-    /// A receiver, and a source that says what it likes.
+    /// A receiver, and a source that may send anything.
     struct Liar {
         receiver: Receiver,
         spm_sqn: Seq,
@@ -260,7 +261,7 @@ mod tests {
             while self.receiver.poll_event().is_some() {}
         }
 
-        /// What the receiver keeps of the session, in entries.
+        /// How many entries the receiver keeps of the session.
         fn entries(&self) -> usize {
             self.receiver.peers.iter().map(|peer| peer.window.entries()).sum()
         }

@@ -1,4 +1,4 @@
-//! What the sources of a receiver have in common.
+//! What the peers of a receiver share.
 
 use super::config::ReceiverConfig;
 use super::decode::Recovery;
@@ -7,7 +7,7 @@ use super::lent::Lent;
 use super::stats::ReceiverStats;
 use crate::rng::Rng;
 
-/// Configuration, chance, counters, and memory that is used in turns.
+/// Configuration, randomness, counters, and memory that is reused between sources.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: ReceiverConfig,
@@ -18,19 +18,20 @@ pub(super) struct Shared {
     pub(super) lent: Lent,
 }
 
-/// Empty holds, so that a block that begins allocates nothing: as many as were ever used at a time, within a bound on their memory.
+/// Empty holds for new blocks, so that these allocate nothing: as many as were ever used at a time, within a bound on their memory.
 #[derive(Debug)]
 pub(super) struct Pool {
     #[expect(clippy::vec_box, reason = "a block takes the box as it is, without an allocation")]
     free: Vec<Box<Hold>>,
-    /// Holds that were ever made and not given up here; those of a source that ends go with it and are counted on.
+    /// How many holds were made and not freed by the pool. Those that were freed with their source still count.
     made: usize,
+    /// The bytes of memory of the free holds.
     bytes: usize,
     bytes_max: usize,
 }
 
 impl Pool {
-    /// A pool that keeps at most so many bytes that nobody uses.
+    /// A pool that keeps at most this many bytes of free memory.
     pub(super) fn new(bytes_max: usize) -> Self {
         Pool { free: Vec::new(), made: 0, bytes: 0, bytes_max }
     }
@@ -38,7 +39,7 @@ impl Pool {
     pub(super) fn take(&mut self) -> Box<Hold> {
         let Some(hold) = self.free.pop() else {
             self.made += 1;
-            // Room for all of them to come back, so that only this allocates.
+            // Room for all of them to come back, so that `put` never allocates.
             self.free.reserve(self.made.min(FREE_MAX));
             return Box::new(Hold::new());
         };
@@ -46,7 +47,7 @@ impl Pool {
         hold
     }
 
-    /// Takes a hold back; what exceeds the bound is given up.
+    /// Takes a hold back, or frees it if it exceeds the bounds.
     pub(super) fn put(&mut self, mut hold: Box<Hold>) {
         if self.free.len() < FREE_MAX && self.bytes + hold.capacity() <= self.bytes_max {
             hold.clear();

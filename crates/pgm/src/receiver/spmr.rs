@@ -1,4 +1,4 @@
-//! Asking for an SPM by an SPMR (RFC 3208 §13).
+//! Requests for SPMs: SPMRs (RFC 3208 §13).
 
 use super::peer::{Peer, Timer};
 use super::shared::Shared;
@@ -7,18 +7,18 @@ use crate::instant::nanos;
 use crate::path::{Destination, Transmit};
 use crate::wire::{Body, Packet};
 
-/// The state of asking for an SPM.
+/// The state of the requests for an SPM.
 #[derive(Debug, Default)]
 pub(super) struct SpmRequest {
-    /// The copies still to be sent.
+    /// The copies of the SPMR that are still to be sent.
     copies: u8,
     tries: u8,
-    /// Whether another receiver's request stood for ours since we last sent one.
+    /// Whether another receiver's request has replaced ours since we last sent one.
     has_refrained: bool,
 }
 
 impl Peer {
-    /// An SPM is wanted: data come from a source, but where NAKs go is not known. A random back-off comes first (§13.5).
+    /// Starts the random back-off before an SPMR (§13.5): data come from a source, but its address for NAKs is not known.
     pub(super) fn want_spm(&mut self, now: Instant, shared: &mut Shared) {
         if !self.timers.is_set(Timer::Spmr) {
             let wait_ns = shared.rng.below(nanos(shared.config.nak.spmr));
@@ -26,7 +26,7 @@ impl Peer {
         }
     }
 
-    /// The back-off before an SPMR has ended.
+    /// Begins to send an SPMR at the end of its back-off, if no SPM has come.
     pub(super) fn request_spm(&mut self, now: Instant, shared: &mut Shared) {
         if self.path.is_none() {
             self.spm_request.copies = COPIES;
@@ -35,7 +35,8 @@ impl Peer {
         }
     }
 
-    /// Another receiver asked for an SPM: as if we had. Once only, so that nobody keeps us from asking for ever.
+    /// Handles another receiver's SPMR as if we had sent it, but only once for each of ours, so that nobody can keep us from asking
+    /// forever.
     pub(super) fn spm_was_requested(&mut self, now: Instant, shared: &mut Shared) {
         let request = &mut self.spm_request;
         if self.timers.is_set(Timer::Spmr) && request.copies == 0 && !request.has_refrained {
@@ -44,8 +45,8 @@ impl Peer {
         }
     }
 
-    /// The wait for the SPM that was asked for, longer each time, and the back-off before the next request: those who wait together
-    /// shall not ask together.
+    /// Starts the wait for the requested SPM, which doubles each time, and a random back-off before the next request, so that
+    /// receivers that wait together do not ask together.
     fn await_spm(&mut self, now: Instant, shared: &mut Shared) {
         let interval_ns = nanos(shared.config.nak.spmr);
         self.spm_request.tries = self.spm_request.tries.saturating_add(1);
@@ -54,7 +55,7 @@ impl Peer {
         self.timers.set(Timer::Spmr, next);
     }
 
-    /// An SPM came. Whether it answers ours or was due anyway nobody can tell, so that it tells nothing of the round trip.
+    /// Ends the requests when an SPM came. It may have been due anyway, so it says nothing about the round trip time.
     pub(super) fn spm_answered(&mut self) {
         self.timers.stop(Timer::Spmr);
         self.spm_request.copies = 0;
@@ -67,7 +68,7 @@ impl Peer {
         let len = Packet { session: self.session, body: Body::Spmr }.emit(buffer);
         let to_source = self.to_host(self.source, len, shared);
         if copies == COPIES {
-            // As far as the next hop, so that other receivers need not ask, too.
+            // Only to the local network, where it keeps other receivers from asking, too.
             shared.stats.spmrs += 1;
             return Some(Transmit { to: Destination::Group(self.group), ttl: Some(1), ..to_source });
         }
@@ -75,5 +76,5 @@ impl Peer {
     }
 }
 
-/// One to the group, one to the source.
+/// One copy to the group, one to the source.
 const COPIES: u8 = 2;

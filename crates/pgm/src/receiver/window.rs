@@ -1,4 +1,4 @@
-//! The receive window (RFC 3208 §3.4): what is there, what is missing, and what is lost.
+//! The receive window (RFC 3208 §3.4): which packets are there, missing, or lost.
 
 use std::ops::Range;
 
@@ -12,31 +12,31 @@ use crate::ranges::Ranges;
 
 /// What is known of a source's packets.
 ///
-/// A *position* is a sequence number that does not wrap: its low 32 bits are the sequence number. Positions fall into blocks, each
-/// with a number, its *key*. A block exists here only while there is something to know of it: one of which nothing has come costs
-/// nothing, however many of them a jump leaves behind.
+/// A *position* is a sequence number extended so that it does not wrap: its low 32 bits are the sequence number. Positions are
+/// divided into blocks of equal length, numbered by their *key*. Only blocks with some state exist here: those of which nothing has
+/// come take no memory, however many of them a jump leaves out.
 #[derive(Debug)]
 pub(super) struct Window {
-    /// The length of a block, as a power of 2.
+    /// The binary logarithm of the block length.
     shift: u32,
-    /// Nothing below is wanted any more: it was delivered, told lost, or came before the beginning.
+    /// Nothing below is wanted any more: it was delivered, reported lost, or is before the beginning.
     floor: u64,
     /// Nothing below can be repaired (RXW_TRAIL).
     trail: u64,
-    /// The newest position of which data came.
+    /// The newest position of received data.
     data_lead: Option<u64>,
-    /// The newest position that the latest SPM tells of.
+    /// The lead that the latest SPM gives.
     spm_lead: Option<u64>,
     /// The newer one of the two (RXW_LEAD).
     lead: Option<u64>,
     blocks: Blocks,
-    /// Blocks that are complete, where complete blocks are not kept.
+    /// The keys of complete blocks (bulk), whose state is dropped.
     done: Ranges,
-    /// The detection frontier: gaps below were found, and what is missing there is being repaired or was given up.
+    /// The detection frontier: gaps below it were found, and are being repaired or were given up.
     detected: u64,
 }
 
-/// Where a packet is: at a position, and so at an index in the block of a key.
+/// The place of a packet: its position, and so the key of its block and its index there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) position: u64,
@@ -44,12 +44,12 @@ pub(super) struct Place {
     pub(super) index: u8,
 }
 
-/// What comes next in order.
+/// What is next in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// The packet at the floor is there: in this block at this index.
     Packet { key: u64, index: u8 },
-    /// These positions are lost for good; the floor is behind them now.
+    /// These positions are lost for good; the floor is after them now.
     Lost { first: u64, last: u64 },
     /// The packet at the floor is missing, or was not sent yet.
     Nothing,
@@ -72,13 +72,13 @@ impl Window {
         }
     }
 
-    /// The position of a sequence number, taken for the nearest one to what is known.
+    /// The position of a sequence number: the one nearest to the reference.
     pub(super) fn position(&self, sqn: Seq) -> u64 {
         let reference = self.reference();
         reference.wrapping_add_signed(sqn.signed_distance_from(Seq(reference as u32)).into())
     }
 
-    /// The lead, or where the window begins while there is none.
+    /// The lead, or the floor while there is none.
     pub(super) fn reference(&self) -> u64 {
         self.lead.unwrap_or(self.floor)
     }
@@ -133,7 +133,7 @@ impl Window {
         self.blocks.get_mut(key)
     }
 
-    /// The block, made if there is none.
+    /// The block of a key; made if there is none.
     #[inline]
     pub(super) fn ensure(&mut self, key: u64) -> &mut Block {
         let block_len = self.block_len();
@@ -157,17 +157,17 @@ impl Window {
         self.block(key).map_or(0, |block| block.missing() & below(end) & !below(self.floor.max(self.trail)))
     }
 
-    /// The position itself, or the start of the next block when a short group left it out.
+    /// The position itself, or the start of the next block if a short group leaves the position out.
     pub(super) fn behind_hole(&self, position: u64) -> u64 {
         let key = self.key(position);
         let is_hole = self.block(key).is_some_and(|block| self.index(position) >= block.size());
         if is_hole { self.start(key + 1) } else { position }
     }
 
-    /// Raises the floor over all that is there or lost; for who takes packets in any order.
+    /// Raises the floor over all that is there or lost (bulk).
     pub(super) fn settle(&mut self, recycle: &mut impl FnMut(Box<Hold>)) {
         let Some(lead) = self.lead() else { return };
-        // What comes in order ends here.
+        // Packets that come in order need nothing else.
         let at = self.index(lead);
         if self.floor == lead && self.block(self.key(lead)).is_some_and(|block| block.present & 1 << at != 0)
         {
@@ -196,7 +196,7 @@ impl Window {
         }
     }
 
-    /// Data came at a position. With `moves_frontier` the detection frontier moves on if it is there: what comes next is no gap yet.
+    /// Records that data came at a position. With `moves_frontier`, a detection frontier at this position moves on.
     #[inline]
     pub(super) fn arrived(&mut self, position: u64, moves_frontier: bool) {
         self.heard_of(position);
@@ -205,7 +205,7 @@ impl Window {
         }
     }
 
-    /// A position is known to exist, whether its data were taken or not.
+    /// Records that a position exists, whether its data were kept or not.
     #[inline]
     pub(super) fn heard_of(&mut self, position: u64) {
         if self.data_lead.is_none_or(|lead| lead < position) {
@@ -214,8 +214,8 @@ impl Window {
         }
     }
 
-    /// Takes the lead that the latest SPM tells of. It counts even if it is lower than the one before, which may have been forged; but
-    /// not below the floor, since sequence numbers are read as the positions nearest to the lead.
+    /// Takes the lead of the latest SPM, even if it is lower than the one before, which may have been forged. But it is raised to just
+    /// below the floor, since sequence numbers are read as the positions nearest to the lead.
     pub(super) fn set_spm_lead(&mut self, lead: u64) {
         let lead = lead.max(self.floor - 1);
         let is_back = self.spm_lead.replace(lead).is_some_and(|earlier| lead < earlier);
@@ -226,7 +226,7 @@ impl Window {
         }
     }
 
-    /// The trailing edge moves. What is missing below it is lost, and told to `lose` range by range.
+    /// Moves the trailing edge. What is missing below it is lost, and passed to `lose` range by range.
     pub(super) fn advance_trail(&mut self, trail: u64, mut lose: impl FnMut(Range<u64>)) {
         if trail <= self.trail {
             return;
@@ -261,14 +261,14 @@ impl Window {
         }
     }
 
-    /// Where the blocks end of which nothing is known, from this one on: at the next block, or at `limit`.
+    /// The end of a run of blocks without state that begins with this one: the start of the next block with state, or `limit`.
     fn unknown_up_to(&self, key: u64, limit: u64) -> u64 {
         let next = self.blocks.next_from(key).into_iter().chain(self.done.next_after(key)).min();
         next.map_or(limit, |next| self.start(next).min(limit))
     }
 
-    /// The next block below `limit` of which something is newly found missing, and what. Each block is made that is found so; the
-    /// caller bounds how many it asks for.
+    /// Moves the detection frontier, at most to `limit`, until it has found gaps in a block; returns that block's key and its missing
+    /// packets. The block is made if there is none, so the caller must bound the number of calls.
     pub(super) fn detect(&mut self, limit: u64) -> Option<(u64, u128)> {
         while self.detected < limit {
             let key = self.key(self.detected);
@@ -289,12 +289,12 @@ impl Window {
         None
     }
 
-    /// Has gaps looked for in a block again: what had made it decodable is gone.
+    /// Moves the detection frontier back to a block, whose parity was dropped.
     pub(super) fn look_again(&mut self, key: u64) {
         self.detected = self.detected.min(self.start(key).max(self.floor));
     }
 
-    /// Steps on in order: see [`Step`]. A packet is stepped over by raising the floor.
+    /// The next step in order. The caller steps over a packet by raising the floor.
     pub(super) fn step(&mut self, recycle: &mut impl FnMut(Box<Hold>)) -> Step {
         let first = self.floor;
         loop {
@@ -315,7 +315,7 @@ impl Window {
         Step::Lost { first, last: self.floor - 1 }
     }
 
-    /// Gives up all below a position, delivered or not.
+    /// Raises the floor: everything below is delivered or given up.
     pub(super) fn raise_floor(&mut self, floor: u64, recycle: &mut impl FnMut(Box<Hold>)) {
         let key = self.key(floor);
         self.floor = floor;
@@ -325,14 +325,14 @@ impl Window {
         }
     }
 
-    /// A block is complete, and is not kept. Those of the past need not be known any more.
+    /// Marks a block as done and takes its state out. Done blocks below the floor are forgotten.
     pub(super) fn finish(&mut self, key: u64) -> Option<Block> {
         self.done.forget_below(self.key(self.floor));
         self.done.insert(key..key + 1);
         self.blocks.remove(key)
     }
 
-    /// Notes that positions are there already; complete blocks among them are done.
+    /// Records that positions are already there; complete blocks among them are done.
     pub(super) fn have(&mut self, positions: Range<u64>, recycle: &mut impl FnMut(Box<Hold>)) {
         let first_whole = self.key(positions.start + u64::from(self.block_len()) - 1);
         let last_whole = self.key(positions.end);
@@ -362,12 +362,13 @@ impl Window {
         self.blocks.newest_first().filter_map(|(key, block)| Some((key, block.hold.as_deref()?)))
     }
 
-    /// What is kept of blocks, in entries: each of which something is known, and each run of those that are complete.
+    /// The number of entries that are kept: blocks with state, and runs of blocks that are done.
     pub(super) fn entries(&self) -> usize {
         self.blocks.len() + self.done.len()
     }
 
-    /// Takes the blocks out for a new block length, which follows from what an SPM says of parity. What was detected is forgotten.
+    /// Sets the block length, which follows from the first SPM with parity. Returns the old blocks, each with its first position; the
+    /// search for gaps begins again.
     pub(super) fn set_block_len(&mut self, block_len: u8) -> Vec<(u64, Block)> {
         let old: Vec<(u64, Block)> =
             self.blocks.drain().map(|(key, block)| (key << self.shift, block)).collect();
@@ -413,15 +414,15 @@ enum Look {
     Lost {
         end: u64,
     },
-    /// A short group left these positions out.
+    /// A short group leaves these positions out.
     Hole {
         end: u64,
     },
     Nothing,
 }
 
-/// Added to sequence numbers, so that positions may go below the first one that is heard of: by half their space for what an SPM says,
-/// by as much again for where it lets who joins begin, and again for what is said of what lies before that.
+/// Added to the first sequence number, so that positions can go below it: by half the space of sequence numbers for the lead of an
+/// SPM, by another half for the start that its OPT_JOIN allows, and by another for positions before that.
 const ORIGIN: u64 = 1 << 33;
 
 #[cfg(test)]
