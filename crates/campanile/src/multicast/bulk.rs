@@ -25,8 +25,8 @@ use campanile_pgm::{Seq, Tsi};
 
 use super::counts::Counts;
 use super::links::{self, Sockets};
-use super::node::receiver::ReceiverSeat;
-use super::node::source::{self, SourceSeat};
+use super::node::receiver::ReceiverDriver;
+use super::node::source::{self, SourceDriver};
 use super::node::{Node, StartError};
 use super::options::Options;
 use super::profile::Profile;
@@ -233,9 +233,9 @@ impl BulkPublisher {
         let rate = options.sending.rate;
         let node = Node::of_source(options, &ways, move |now| {
             let feed = feed::BulkFeed::new(events, orders, home);
-            let mut seat = SourceSeat::new(now, config, rate, offer.profile.cookie, feed)?;
-            seat.machine_mut().offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
-            Ok(seat)
+            let mut driver = SourceDriver::new(now, config, rate, offer.profile.cookie, feed)?;
+            driver.machine_mut().offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
+            Ok(driver)
         })?;
         let supplier = Supplier { events: Arc::new(inlet), commands, spare, waker: node.waker().clone() };
         Ok(BulkPublisher { tsi: session.tsi, block_len, supplier, node })
@@ -341,7 +341,7 @@ impl BulkSubscriber {
         listening.receiving.nak.data_retries = NakConfig::WITHOUT_END;
         let node = Node::of_receiver(options, sockets, move |held| {
             let sink = sink::BulkSink::new(events, orders, home);
-            ReceiverSeat::new(&listening, receiver, held, Consumer::Bulk, sink)
+            ReceiverDriver::new(&listening, receiver, held, Consumer::Bulk, sink)
         })?;
         Ok(BulkSubscriber { events: inlet, commands, spare, node })
     }

@@ -1,6 +1,6 @@
 //! Nodes: they run state machines on engines.
 //!
-//! A node has an engine with sockets, a clock, and [`Seat`]s: one for a receiver, or one for each of the sources that share an address
+//! A node has an engine with sockets, a clock, and [`Driver`]s: one for a receiver, or one for each of the sources that share an address
 //! and port. Bounded queues connect it to the application. It is a thread, so that repair goes on whatever the application does, or it
 //! is run by the application's calls ([`Here`]).
 
@@ -28,15 +28,15 @@ use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Destination, Instant};
 
 pub(super) use self::here::Here;
-use self::running::{Belongings, Make, Request, Running};
+use self::running::{Make, Registration, Request, Running};
 use super::counts::{CountBoard, Counts};
 use super::diary::SourceEntry;
 use super::links::{self, SocketError, Sockets, Way};
 use super::options::Options;
 
 /// What a node runs for one session endpoint: a state machine, its queues to the application, and what else belongs to it.
-pub(super) trait Seat {
-    /// Whether a datagram belongs to this seat's session, where several seats share a socket.
+pub(super) trait Driver {
+    /// Whether a datagram belongs to this driver's session, where several drivers share a socket.
     fn is_for(&self, datagram: &[u8]) -> bool;
     /// Takes datagrams of one size that arrived from one peer.
     fn handle_train(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]);
@@ -44,14 +44,14 @@ pub(super) trait Seat {
     fn handle_commands(&mut self, now: Instant);
     /// Does what is due at this time.
     fn handle_timeout(&mut self, now: Instant);
-    /// Takes the machine's events after a train. The application gets them when the seat is next served, once for all trains of a turn:
+    /// Takes the machine's events after a train. The application gets them when the driver is next served, once for all trains of a turn:
     /// waking it costs more than handling a train.
     fn settle(&mut self, now: Instant);
     /// Hands events to the application, as far as it has room for them.
     fn serve(&mut self, now: Instant);
     /// The next train to send.
     fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure>;
-    /// When [`Seat::handle_timeout`] is due.
+    /// When [`Driver::handle_timeout`] is due.
     fn poll_timeout(&self) -> Option<Instant>;
     /// Writes the counters.
     fn count(&self, counts: &mut Counts);
@@ -122,7 +122,7 @@ impl Departure {
     }
 }
 
-/// A handle on a seat of a running node. Dropping it removes the seat, and ends the node's thread if it was the last one.
+/// A handle on a driver of a running node. Dropping it removes the driver, and ends the node's thread if it was the last one.
 #[derive(Debug)]
 pub(super) struct Node {
     /// None where the application's own thread runs the node.
@@ -133,23 +133,23 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Starts a node for a receiver. `seat` makes the seat on the node's thread, since a seat need not be `Send`; its argument is how
+    /// Starts a node for a receiver. `make` makes the driver on the node's thread, since a driver need not be `Send`; its argument is how
     /// many bytes the sockets' receive buffers hold.
-    pub(super) fn of_receiver<S: Seat + 'static>(
+    pub(super) fn of_receiver<S: Driver + 'static>(
         options: &Options,
         sockets: Sockets,
-        seat: impl FnOnce(u32) -> S + Send + 'static,
+        make: impl FnOnce(u32) -> S + Send + 'static,
     ) -> Result<Self, StartError> {
         let thread = Arc::new(NodeThread::start(options, "subscriber")?);
         let held = sockets.hold();
-        thread.seat(options, "subscriber", sockets, move |_| Ok(seat(held)))
+        thread.add(options, "subscriber", sockets, move |_| Ok(make(held)))
     }
 
-    /// Gives a source a seat: at the node that has sockets at its addresses already, or else at a new one.
-    pub(super) fn of_source<S: Seat + 'static>(
+    /// Gives a source a driver: at the node that has sockets at its addresses already, or else at a new one.
+    pub(super) fn of_source<S: Driver + 'static>(
         options: &Options,
         ways: &[Way],
-        seat: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static,
+        make: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<Self, StartError> {
         let addresses = links::shared(options, ways);
         table::join(addresses, |found| {
@@ -158,7 +158,7 @@ impl Node {
                 None => (Arc::new(NodeThread::start(options, "publisher")?), &[][..]),
             };
             let sockets = Sockets::of_source(options, ways, known)?;
-            thread.seat(options, "publisher", sockets, seat)
+            thread.add(options, "publisher", sockets, make)
         })
     }
 
@@ -174,7 +174,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        thread.unseat(self.number);
+        thread.remove(self.number);
         table::leave(thread);
     }
 }
@@ -188,7 +188,7 @@ struct NodeThread {
 }
 
 impl NodeThread {
-    /// Starts a thread without seats.
+    /// Starts a thread without drivers.
     fn start(options: &Options, role: &str) -> Result<Self, StartError> {
         let (requests, to_run) = mpsc::channel();
         let (ready, is_ready) = mpsc::sync_channel(1);
@@ -208,30 +208,30 @@ impl NodeThread {
         Ok(NodeThread { requests, waker, thread: Some(thread) })
     }
 
-    /// Adds a seat with its sockets to the node.
-    fn seat<S: Seat + 'static>(
+    /// Adds a driver with its sockets to the node.
+    fn add<S: Driver + 'static>(
         self: Arc<Self>,
         options: &Options,
         role: &str,
         sockets: Sockets,
-        seat: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static,
+        make: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<Node, StartError> {
-        let number = SEATS.fetch_add(1, Ordering::Relaxed);
+        let number = DRIVERS.fetch_add(1, Ordering::Relaxed);
         let counts = Arc::new(CountBoard::new());
-        let make = boxed(seat);
-        let belongings = Box::new(Belongings::new(number, options, role, Arc::clone(&counts))?);
+        let make = boxed(make);
+        let registration = Box::new(Registration::new(number, options, role, Arc::clone(&counts))?);
         let (answer, answered) = mpsc::sync_channel(1);
-        self.run(Request::Seat(belongings, sockets, make, answer));
+        self.run(Request::Add(registration, sockets, make, answer));
         answered.recv().unwrap_or_else(|_| Err(StartError::Engine(gone())))?;
         let waker = self.waker.clone();
         Ok(Node { thread: Some(self), number, waker, counts })
     }
 
-    /// Removes a seat, and waits until that is done.
-    fn unseat(&self, number: u64) {
+    /// Removes a driver, and waits until that is done.
+    fn remove(&self, number: u64) {
         let (answer, answered) = mpsc::sync_channel(1);
-        self.run(Request::Unseat(number, answer));
-        // A thread that has ended has no seats.
+        self.run(Request::Remove(number, answer));
+        // A thread that has ended has no drivers.
         let _ = answered.recv();
     }
 
@@ -252,17 +252,17 @@ impl Drop for NodeThread {
     }
 }
 
-/// A function that makes a seat, whatever its type.
-fn boxed<S: Seat + 'static>(seat: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static) -> Make {
-    Box::new(|now| Ok(Box::new(seat(now)?) as Box<dyn Seat>))
+/// A function that makes a driver, whatever its type.
+fn boxed<S: Driver + 'static>(make: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static) -> Make {
+    Box::new(|now| Ok(Box::new(make(now)?) as Box<dyn Driver>))
 }
 
 fn gone() -> io::Error {
     io::Error::other("the node's thread has ended")
 }
 
-/// How many seats were made, which numbers them.
-static SEATS: AtomicU64 = AtomicU64::new(0);
+/// How many drivers were made, which numbers them.
+static DRIVERS: AtomicU64 = AtomicU64::new(0);
 
 /// Why a publisher or subscriber was not started.
 #[derive(Debug)]

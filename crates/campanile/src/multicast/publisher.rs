@@ -16,7 +16,7 @@ use self::feed::{MessageFeed, Order};
 use self::outbox::{End, OutboxSender, SayError};
 use super::counts::Counts;
 use super::links::{self, Way};
-use super::node::source::{self, SourceSeat};
+use super::node::source::{self, SourceDriver};
 use super::node::{Here, Node, StartError};
 use super::options::{Mode, Options, Rate};
 use super::profile::{ContentKind, Profile};
@@ -74,19 +74,19 @@ impl Publisher {
     ///
     /// The options are contradictory, or the sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let node = |ways: &[Way], seat| Ok((Node::of_source(options, ways, seat)?, ()));
+        let node = |ways: &[Way], make| Ok((Node::of_source(options, ways, make)?, ()));
         Ok(Self::start_at(options, node)?.0)
     }
 
     /// As [`Publisher::start`], with a node that runs in the caller's thread.
     pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
-        Self::start_at(options, |ways, seat| Here::of_source(options, ways, seat))
+        Self::start_at(options, |ways, make| Here::of_source(options, ways, make))
     }
 
-    /// Starts a session at the node that `node` makes for its seat, and passes on what else `node` returns.
+    /// Starts a session at the node that `node` makes for its driver, and passes on what else `node` returns.
     fn start_at<T>(
         options: &Options,
-        node: impl FnOnce(&[Way], SeatMaker) -> Result<(Node, T), StartError>,
+        node: impl FnOnce(&[Way], MakeDriver) -> Result<(Node, T), StartError>,
     ) -> Result<(Self, T), StartError> {
         let (mode, rate) = (options.mode, options.sending.rate);
         if mode.is_foreign() && !matches!(rate, Rate::Fixed(_)) {
@@ -104,11 +104,11 @@ impl Publisher {
             outbox::outbox(packer, options.sending.queue, first.as_ref().map(|it| &it[..]));
         let (outlet, events) = queue::events(EVENTS, 1);
         let (orders, ordered) = async_channel::bounded(EVENTS);
-        let seat = move |now| {
+        let make = move |now| {
             let feed = MessageFeed::new(outlet, packets, ordered);
-            SourceSeat::new(now, config, rate, profile.map_or(0, |profile| profile.cookie), feed)
+            SourceDriver::new(now, config, rate, profile.map_or(0, |profile| profile.cookie), feed)
         };
-        let (node, other) = node(&ways, Box::new(seat))?;
+        let (node, other) = node(&ways, Box::new(make))?;
         Ok((Publisher { tsi: session.tsi, mode, message_len_max, outbox, orders, events, node }, other))
     }
 
@@ -300,8 +300,8 @@ fn reset(no_repair: bool, reason: u8) -> Reset {
     Reset::new(no_repair, reason.min(63)).expect("63 is the greatest reason")
 }
 
-/// Makes the seat of a source, on the thread that runs it.
-type SeatMaker = Box<dyn FnOnce(Instant) -> Result<SourceSeat<MessageFeed>, ConfigError> + Send>;
+/// Makes the driver of a source, on the thread that runs it.
+type MakeDriver = Box<dyn FnOnce(Instant) -> Result<SourceDriver<MessageFeed>, ConfigError> + Send>;
 
 fn profile(mode: Mode) -> Option<Profile> {
     let content = match mode {

@@ -20,7 +20,7 @@ pub use self::sessions::{SessionChannel, SessionSubscriber};
 use self::sink::{Command, OrderedSink};
 use super::counts::Counts;
 use super::links::Sockets;
-use super::node::receiver::ReceiverSeat;
+use super::node::receiver::ReceiverDriver;
 use super::node::{Here, Node, StartError};
 use super::options::{Options, Receiving};
 use super::profile::{ContentKind, ProfileError};
@@ -166,8 +166,8 @@ impl Subscriber {
     /// As [`Subscriber::start`], with a node that runs in the caller's thread.
     pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
         let (delivery, events) = together(options);
-        let (seat, commands) = prepare(options, delivery);
-        let (node, here) = Here::of_receiver(options, seat)?;
+        let (make, commands) = prepare(options, delivery);
+        let (node, here) = Here::of_receiver(options, make)?;
         Ok((Subscriber { events, commands, node }, here))
     }
 
@@ -224,24 +224,24 @@ fn together(options: &Options) -> (Delivery, Inlet<Delivered>) {
 /// Starts the node of a subscriber.
 fn listen(options: &Options, delivery: Delivery) -> Result<(Node, Sender<Command>), StartError> {
     let sockets = Sockets::of_receiver(options)?;
-    let (seat, commands) = prepare(options, delivery);
-    Ok((Node::of_receiver(options, sockets, seat)?, commands))
+    let (make, commands) = prepare(options, delivery);
+    Ok((Node::of_receiver(options, sockets, make)?, commands))
 }
 
-/// A function that makes a receiver's seat, and a sender of commands to it.
+/// A function that makes a receiver's driver, and a sender of commands to it.
 fn prepare(
     options: &Options,
     delivery: Delivery,
-) -> (impl FnOnce(u32) -> ReceiverSeat<OrderedSink> + Send + 'static, Sender<Command>) {
+) -> (impl FnOnce(u32) -> ReceiverDriver<OrderedSink> + Send + 'static, Sender<Command>) {
     let Receiving { on_loss, slow, .. } = options.receiving;
     let (commands, orders) = async_channel::bounded(COMMANDS);
     let consumer = Consumer::Ordered { framing: options.mode.framing(), on_loss, slow };
     let listening = options.clone();
-    let seat = move |held| {
+    let make = move |held| {
         let sink = OrderedSink::new(delivery, orders, listening.mode);
-        ReceiverSeat::new(&listening, ReceiverId::random(), held, consumer, sink)
+        ReceiverDriver::new(&listening, ReceiverId::random(), held, consumer, sink)
     };
-    (seat, commands)
+    (make, commands)
 }
 
 /// The most commands that wait for the node.
@@ -259,7 +259,7 @@ mod tests {
     use campanile_pgm::{Framing, Gsi, Instant};
 
     use super::*;
-    use crate::multicast::node::{Arrival, Seat};
+    use crate::multicast::node::{Arrival, Driver};
     use crate::multicast::options::Mode;
 
     /// Counts how often it is woken.
@@ -298,8 +298,8 @@ mod tests {
 
         let now = Instant(1_000_000_000);
         let (delivery, events) = together(&options);
-        let (seat, _commands) = prepare(&options, delivery);
-        let mut seat = seat(0);
+        let (make, _commands) = prepare(&options, delivery);
+        let mut driver = make(0);
         let mut source = source(now, &options);
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
@@ -309,12 +309,12 @@ mod tests {
             for _ in 0..5 {
                 source.publish(now, b"a message").expect("the window has room");
                 while let Some(transmit) = source.poll_transmit(now, &mut buffer) {
-                    seat.handle_train(now, &arrival, transmit.stride, &buffer[..transmit.len]);
-                    seat.settle(now);
+                    driver.handle_train(now, &arrival, transmit.stride, &buffer[..transmit.len]);
+                    driver.settle(now);
                 }
             }
             assert_eq!(wakes.0.load(Ordering::SeqCst), turn - 1, "what comes is gathered");
-            seat.serve(now);
+            driver.serve(now);
             assert_eq!(wakes.0.load(Ordering::SeqCst), turn, "and handed over at once");
         }
         let told = std::iter::from_fn(|| match events.poll(None, &node) {

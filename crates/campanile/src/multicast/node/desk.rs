@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// Reads a report and answers it, as a seat with a fixed rate does.
+    /// Reads a report and answers it, as a driver with a fixed rate does.
     fn take(desk: &mut Desk, arrival: &Arrival, datagram: &[u8], can_tell: bool) -> Option<Report> {
         let report = desk.read(datagram)?;
         desk.answer(arrival, &report, Duration::MAX, can_tell).then_some(report)

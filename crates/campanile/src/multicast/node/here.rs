@@ -8,55 +8,55 @@ use std::time::Instant;
 use campanile_engine::cpu;
 use campanile_pgm::source::ConfigError;
 
-use super::running::{Belongings, Running};
-use super::{Node, SEATS, Seat, StartError, boxed};
+use super::running::{Registration, Running};
+use super::{DRIVERS, Driver, Node, StartError, boxed};
 use crate::multicast::counts::CountBoard;
 use crate::multicast::links::{Sockets, Way};
 use crate::multicast::options::Options;
 
-/// A node without a thread, for one seat: it works only while it is called. It belongs to the thread that made it.
+/// A node without a thread, for one driver: it works only while it is called. It belongs to the thread that made it.
 pub(in crate::multicast) struct Here {
     running: Running,
     is_over: bool,
 }
 
 impl Here {
-    /// Makes a node for a receiver; the argument of `seat` is how many bytes its sockets' receive buffers hold.
-    pub(in crate::multicast) fn of_receiver<S: Seat + 'static>(
+    /// Makes a node for a receiver; the argument of `make` is how many bytes its sockets' receive buffers hold.
+    pub(in crate::multicast) fn of_receiver<S: Driver + 'static>(
         options: &Options,
-        seat: impl FnOnce(u32) -> S + Send + 'static,
+        make: impl FnOnce(u32) -> S + Send + 'static,
     ) -> Result<(Node, Self), StartError> {
         let sockets = Sockets::of_receiver(options)?;
         let held = sockets.hold();
-        Self::start(options, "subscriber", sockets, move |_| Ok(seat(held)))
+        Self::start(options, "subscriber", sockets, move |_| Ok(make(held)))
     }
 
     /// Makes a node for a source, which shares its address and port with no other.
-    pub(in crate::multicast) fn of_source<S: Seat + 'static>(
+    pub(in crate::multicast) fn of_source<S: Driver + 'static>(
         options: &Options,
         ways: &[Way],
-        seat: impl FnOnce(campanile_pgm::Instant) -> Result<S, ConfigError> + Send + 'static,
+        make: impl FnOnce(campanile_pgm::Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<(Node, Self), StartError> {
-        Self::start(options, "publisher", Sockets::of_source(options, ways, &[])?, seat)
+        Self::start(options, "publisher", Sockets::of_source(options, ways, &[])?, make)
     }
 
-    fn start<S: Seat + 'static>(
+    fn start<S: Driver + 'static>(
         options: &Options,
         role: &str,
         sockets: Sockets,
-        seat: impl FnOnce(campanile_pgm::Instant) -> Result<S, ConfigError> + Send + 'static,
+        make: impl FnOnce(campanile_pgm::Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<(Node, Self), StartError> {
         cpu::wake_on_time();
         let mut running = Running::new().map_err(StartError::Engine)?;
-        let number = SEATS.fetch_add(1, Ordering::Relaxed);
+        let number = DRIVERS.fetch_add(1, Ordering::Relaxed);
         let counts = Arc::new(CountBoard::new());
-        let belongings = Belongings::new(number, options, role, Arc::clone(&counts))?;
-        running.seat(Box::new(belongings), sockets, boxed(seat))?;
+        let registration = Registration::new(number, options, role, Arc::clone(&counts))?;
+        running.add(Box::new(registration), sockets, boxed(make))?;
         let node = Node { thread: None, number, waker: running.waker(), counts };
         Ok((node, Here { running, is_over: false }))
     }
 
-    /// Runs the node until something comes, something is due, or `until`. A node that cannot go on does nothing: its seat has told the
+    /// Runs the node until something comes, something is due, or `until`. A node that cannot go on does nothing: its driver has told the
     /// application.
     pub(in crate::multicast) fn turn(&mut self, until: Option<Instant>) {
         if self.is_over {

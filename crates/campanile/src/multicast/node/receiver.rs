@@ -1,4 +1,4 @@
-//! A receiver's seat: the state machine, the sink for what it delivers, and the reporter.
+//! A receiver's driver: the state machine, the sink for what it delivers, and the reporter.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use campanile_pgm::{Instant, Tsi};
 
 use super::reporter::Reporter;
 use super::running::runs;
-use super::{Arrival, Departure, Seat};
+use super::{Arrival, Departure, Driver};
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diary::SourceEntry;
 use crate::multicast::options::Options;
@@ -35,9 +35,9 @@ pub(crate) trait Sink {
     fn fail(&mut self, error: &io::Error);
 }
 
-/// A receiver's seat.
+/// A receiver's driver.
 #[derive(Debug)]
-pub(crate) struct ReceiverSeat<S> {
+pub(crate) struct ReceiverDriver<S> {
     machine: Receiver,
     reporter: Reporter,
     sink: S,
@@ -49,7 +49,7 @@ pub(crate) struct ReceiverSeat<S> {
     interface: u32,
 }
 
-impl<S: Sink> ReceiverSeat<S> {
+impl<S: Sink> ReceiverDriver<S> {
     /// A receiver with this id, whose sockets' receive buffers hold `held` bytes.
     pub(crate) fn new(
         options: &Options,
@@ -70,7 +70,7 @@ impl<S: Sink> ReceiverSeat<S> {
             tos: options.network.tos,
             ..ReceiverConfig::new(options.data_port())
         };
-        ReceiverSeat {
+        ReceiverDriver {
             machine: Receiver::new(config),
             reporter: Reporter::new(receiver, held, options.data_port(), receiving.limits.sources),
             sink,
@@ -88,7 +88,7 @@ impl<S: Sink> ReceiverSeat<S> {
     }
 }
 
-impl<S: Sink> Seat for ReceiverSeat<S> {
+impl<S: Sink> Driver for ReceiverDriver<S> {
     /// A receiver has its sockets to itself.
     fn is_for(&self, _datagram: &[u8]) -> bool {
         true

@@ -12,7 +12,7 @@ use campanile_pgm::Instant;
 use campanile_pgm::source::ConfigError;
 
 use super::sheets::Sheets;
-use super::{Arrival, Departure, Seat, StartError, To};
+use super::{Arrival, Departure, Driver, StartError, To};
 use crate::clock::Clock;
 use crate::multicast::counts::{CountBoard, Counter, Counts};
 use crate::multicast::diary::{Diary, Entry};
@@ -22,17 +22,17 @@ use crate::multicast::random::{self, Rng};
 
 /// A request of another thread to a node's thread.
 pub(super) enum Request {
-    /// Add a seat, with its sockets.
-    Seat(Box<Belongings>, Sockets, Make, SyncSender<Result<(), StartError>>),
-    /// Remove the seat of this number.
-    Unseat(u64, SyncSender<()>),
+    /// Add a driver, with its sockets.
+    Add(Box<Registration>, Sockets, Make, SyncSender<Result<(), StartError>>),
+    /// Remove the driver of this number.
+    Remove(u64, SyncSender<()>),
 }
 
-/// Makes a seat.
-pub(super) type Make = Box<dyn FnOnce(Instant) -> Result<Box<dyn Seat>, ConfigError> + Send>;
+/// Makes a driver.
+pub(super) type Make = Box<dyn FnOnce(Instant) -> Result<Box<dyn Driver>, ConfigError> + Send>;
 
-/// What a node keeps for each seat, of whatever type.
-pub(super) struct Belongings {
+/// What a node keeps for each driver, of whatever type.
+pub(super) struct Registration {
     number: u64,
     group: SocketAddr,
     loss: Loss,
@@ -40,7 +40,7 @@ pub(super) struct Belongings {
     board: Arc<CountBoard>,
 }
 
-impl Belongings {
+impl Registration {
     pub(super) fn new(
         number: u64,
         options: &Options,
@@ -49,27 +49,27 @@ impl Belongings {
     ) -> Result<Self, StartError> {
         let diary = Diary::open(options, role)?;
         let loss = Loss::new(options.network.injected_loss);
-        Ok(Belongings { number, group: options.network.group, loss, diary, board })
+        Ok(Registration { number, group: options.network.group, loss, diary, board })
     }
 }
 
-/// A seat with everything that belongs to it.
-struct Place {
-    seat: Box<dyn Seat>,
+/// A driver with everything that belongs to it.
+struct Hosted {
+    driver: Box<dyn Driver>,
     links: Links,
-    belongings: Box<Belongings>,
+    registration: Box<Registration>,
     /// When the diary is written next.
     entry_at: Instant,
 }
 
-/// The engine and the seats of a node: owned by its thread, or by a [`Here`](super::Here) without one.
+/// The engine and the drivers of a node: owned by its thread, or by a [`Here`](super::Here) without one.
 pub(super) struct Running {
     engine: Engine,
     /// All sockets of the engine.
     sockets: Vec<SocketId>,
     clock: Clock,
-    places: Vec<Place>,
-    /// Which place sends first: a different one in each turn.
+    drivers: Vec<Hosted>,
+    /// Which driver sends first: a different one in each turn.
     turn: usize,
     /// Memory for trains that leave by several interfaces.
     sheets: Sheets,
@@ -82,7 +82,7 @@ impl Running {
             engine: Engine::new(&config)?,
             sockets: Vec::new(),
             clock: Clock::start(),
-            places: Vec::new(),
+            drivers: Vec::new(),
             turn: 0,
             sheets: Sheets::default(),
         })
@@ -92,7 +92,7 @@ impl Running {
         self.engine.waker()
     }
 
-    /// Runs until it is told to stop, or cannot go on and has told the seats.
+    /// Runs until it is told to stop, or cannot go on and has told the drivers.
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
         if let Err(error) = self.turns(requests) {
             self.fail(&error);
@@ -122,21 +122,21 @@ impl Running {
         let earlier = deadline.into_iter().chain(until).min();
         self.wait(earlier)?;
         let now = self.now();
-        self.places.iter_mut().for_each(|place| place.seat.serve(now));
+        self.drivers.iter_mut().for_each(|hosted| hosted.driver.serve(now));
         Ok(())
     }
 
     /// Does what is due, handles commands, and sends what there is to send. Returns until when to wait after that.
     fn work(&mut self) -> Option<std::time::Instant> {
         let now = self.now();
-        for Place { seat, .. } in &mut self.places {
-            seat.handle_timeout(now);
-            seat.handle_commands(now);
-            seat.serve(now);
+        for Hosted { driver, .. } in &mut self.drivers {
+            driver.handle_timeout(now);
+            driver.handle_commands(now);
+            driver.serve(now);
         }
         let is_starved = self.transmit(now);
-        for at in 0..self.places.len() {
-            if self.places[at].entry_at <= now {
+        for at in 0..self.drivers.len() {
+            if self.drivers[at].entry_at <= now {
                 self.enter(now, at);
             }
         }
@@ -149,7 +149,7 @@ impl Running {
         let now = self.now();
         while let Some(event) = self.engine.next_event() {
             match event {
-                Event::Train(train) => take(&mut self.places, now, &train),
+                Event::Train(train) => take(&mut self.drivers, now, &train),
                 Event::Stopped => return Ok(true),
                 // Commands are handled in every turn; the engine counts failures.
                 Event::Woken | Event::Failed(_) | Event::Truncated { .. } => {}
@@ -158,68 +158,70 @@ impl Running {
         Ok(false)
     }
 
-    /// Tells the seats that the node cannot go on.
+    /// Tells the drivers that the node cannot go on.
     pub(super) fn fail(&mut self, error: &io::Error) {
-        self.places.iter_mut().for_each(|place| place.seat.fail(error));
+        self.drivers.iter_mut().for_each(|hosted| hosted.driver.fail(error));
     }
 
-    /// Removes all seats.
+    /// Removes all drivers.
     pub(super) fn end(&mut self) {
         let now = self.now();
         self.publish_counts();
-        (0..self.places.len()).for_each(|at| self.enter(now, at));
-        self.places.clear();
+        (0..self.drivers.len()).for_each(|at| self.enter(now, at));
+        self.drivers.clear();
     }
 
     /// Publishes the counters.
     pub(super) fn publish_counts(&self) {
-        (0..self.places.len()).for_each(|at| self.counts(at).publish(&self.places[at].belongings.board));
+        (0..self.drivers.len()).for_each(|at| self.counts(at).publish(&self.drivers[at].registration.board));
     }
 
     fn run_requests(&mut self, requests: &Receiver<Request>) {
         while let Ok(request) = requests.try_recv() {
             // The answer fails if nobody waits for it any more.
             match request {
-                Request::Seat(belongings, sockets, make, answer) => {
-                    let _ = answer.send(self.seat(belongings, sockets, make));
+                Request::Add(registration, sockets, make, answer) => {
+                    let _ = answer.send(self.add(registration, sockets, make));
                 }
-                Request::Unseat(number, answer) => {
-                    self.unseat(number);
+                Request::Remove(number, answer) => {
+                    self.remove(number);
                     let _ = answer.send(());
                 }
             }
         }
     }
 
-    /// Adds a seat, with its sockets.
-    pub(super) fn seat(
+    /// Adds a driver, with its sockets.
+    pub(super) fn add(
         &mut self,
-        belongings: Box<Belongings>,
+        registration: Box<Registration>,
         sockets: Sockets,
         make: Make,
     ) -> Result<(), StartError> {
         let now = self.now();
-        let seat = make(now).map_err(StartError::Config)?;
+        let driver = make(now).map_err(StartError::Config)?;
         let links = sockets.settle(&mut self.engine, &mut self.sockets).map_err(StartError::Engine)?;
-        let entry_at = belongings.diary.as_ref().map_or(Instant::FAR_FUTURE, |diary| now + diary.interval);
-        self.places.push(Place { seat, links, belongings, entry_at });
+        let entry_at = registration.diary.as_ref().map_or(Instant::FAR_FUTURE, |diary| now + diary.interval);
+        self.drivers.push(Hosted { driver, links, registration, entry_at });
         Ok(())
     }
 
-    fn unseat(&mut self, number: u64) {
-        let Some(at) = self.places.iter().position(|place| place.belongings.number == number) else { return };
+    fn remove(&mut self, number: u64) {
+        let Some(at) = self.drivers.iter().position(|hosted| hosted.registration.number == number) else {
+            return;
+        };
         self.enter(self.now(), at);
-        self.places.remove(at);
+        self.drivers.remove(at);
     }
 
     /// Sends what there is to send. Returns whether there may be more than there are buffers for.
     fn transmit(&mut self, now: Instant) -> bool {
-        let count = self.places.len();
+        let count = self.drivers.len();
         self.turn = self.turn.wrapping_add(1);
         let mut is_starved = false;
         for at in 0..count {
-            let place = &mut self.places[(self.turn + at) % count];
-            is_starved |= send(&mut self.engine, place, &mut self.sheets, now);
+            let hosted = &mut self.drivers[(self.turn + at) % count];
+            is_starved |= send(&mut self.engine, hosted, &mut self.sheets, now);
         }
         is_starved
     }
@@ -237,11 +239,12 @@ impl Running {
             .flatten()
     }
 
-    /// When the first seat has something to do.
+    /// When the first driver has something to do.
     fn due(&self) -> Instant {
-        let due =
-            |place: &Place| place.seat.poll_timeout().unwrap_or(Instant::FAR_FUTURE).min(place.entry_at);
-        self.places.iter().map(due).min().unwrap_or(Instant::FAR_FUTURE)
+        let due = |hosted: &Hosted| {
+            hosted.driver.poll_timeout().unwrap_or(Instant::FAR_FUTURE).min(hosted.entry_at)
+        };
+        self.drivers.iter().map(due).min().unwrap_or(Instant::FAR_FUTURE)
     }
 
     /// A moment in the past: a wait until then ends at once.
@@ -249,31 +252,31 @@ impl Running {
         self.clock.deadline(crate::clock::Instant::default())
     }
 
-    /// Writes a diary entry about a seat, and sets when the next is due.
+    /// Writes a diary entry about a driver, and sets when the next is due.
     fn enter(&mut self, now: Instant, at: usize) {
         let counts = self.counts(at);
-        let Place { seat, belongings, entry_at, .. } = &mut self.places[at];
-        let Some(diary) = &mut belongings.diary else { return };
+        let Hosted { driver, registration, entry_at, .. } = &mut self.drivers[at];
+        let Some(diary) = &mut registration.diary else { return };
         diary.enter(Entry {
             time: String::new(),
             since_start_ns: now.0,
-            group: belongings.group,
+            group: registration.group,
             counts,
-            sources: seat.sources(),
+            sources: driver.sources(),
             missed: 0,
         });
         *entry_at = now + diary.interval;
     }
 
     fn counts(&self, at: usize) -> Counts {
-        let Place { seat, belongings, .. } = &self.places[at];
+        let Hosted { driver, registration, .. } = &self.drivers[at];
         let mut counts = Counts::default();
-        seat.count(&mut counts);
+        driver.count(&mut counts);
         let stats = self.engine.stats();
         counts.set(Counter::Turns, stats.polls);
         counts.set(Counter::KernelDrops, stats.dropped.kernel);
         counts.set(Counter::SendErrors, stats.dropped.send);
-        counts.set(Counter::Injected, belongings.loss.dropped);
+        counts.set(Counter::Injected, registration.loss.dropped);
         counts
     }
 
@@ -282,33 +285,33 @@ impl Running {
     }
 }
 
-/// Sends what a seat has to send. Returns whether there may be more than there are buffers for.
-fn send(engine: &mut Engine, place: &mut Place, sheets: &mut Sheets, now: Instant) -> bool {
+/// Sends what a driver has to send. Returns whether there may be more than there are buffers for.
+fn send(engine: &mut Engine, hosted: &mut Hosted, sheets: &mut Sheets, now: Instant) -> bool {
     loop {
         // A train to the group leaves by all ways or waits, so it needs a slot for each.
-        if engine.transmit_slots_free() < place.links.count() {
+        if engine.transmit_slots_free() < hosted.links.count() {
             return true;
         }
         let Some(mut slot) = engine.transmit_slot() else { return true };
         let memory = slot.bytes_mut();
-        let departure = if place.links.count() > 1 {
-            poll_shared(&mut *place.seat, sheets, memory.len(), now)
+        let departure = if hosted.links.count() > 1 {
+            poll_shared(&mut *hosted.driver, sheets, memory.len(), now)
         } else {
-            place.seat.poll_transmit(now, memory)
+            hosted.driver.poll_transmit(now, memory)
         };
         let Some(departure) = departure else { return false };
         let Departure { to, ttl, tos, stride, len, ref lent, .. } = departure;
-        let router_alert = departure.router_alert && place.links.alerts();
+        let router_alert = departure.router_alert && hosted.links.alerts();
         let transmit = Transmit { to: None, from: None, ttl, tos, router_alert, stride, len };
         match to {
             To::Back(socket, to) => queue(slot, socket, &Transmit { to: Some(to), ..transmit }, lent.clone()),
             To::There(destination) => {
-                let ttl = ttl.or(place.links.ttl(destination));
+                let ttl = ttl.or(hosted.links.ttl(destination));
                 let transmit = Transmit { ttl, ..transmit };
-                // The same train for all ways, or one datagram for each of them.
+                // The same train for all ways, or hosted datagram for each of them.
                 let (len, step) = if departure.apart { (stride, stride) } else { (len, 0) };
                 let part = |at| lent.as_ref().map(|bytes| bytes.slice(at * step..at * step + len));
-                let mut ways = place.links.ways(destination);
+                let mut ways = hosted.links.ways(destination);
                 let Some((socket, to)) = ways.next() else { continue };
                 queue(slot, socket, &Transmit { to: Some(to), len, ..transmit }, part(0));
                 for (at, (socket, to)) in (1..).zip(ways) {
@@ -320,10 +323,10 @@ fn send(engine: &mut Engine, place: &mut Place, sheets: &mut Sheets, now: Instan
     }
 }
 
-/// The next departure of a seat, in memory that several ways share.
-fn poll_shared(seat: &mut dyn Seat, sheets: &mut Sheets, len: usize, now: Instant) -> Option<Departure> {
+/// The next departure of a driver, in memory that several ways share.
+fn poll_shared(driver: &mut dyn Driver, sheets: &mut Sheets, len: usize, now: Instant) -> Option<Departure> {
     let mut sheet = sheets.take(len);
-    let departure = seat.poll_transmit(now, &mut sheet);
+    let departure = driver.poll_transmit(now, &mut sheet);
     let sheet = sheets.keep(sheet);
     let mut departure = departure?;
     departure.lent.get_or_insert_with(|| sheet.slice(..departure.len));
@@ -338,35 +341,35 @@ fn queue(slot: TransmitSlot<'_>, socket: SocketId, transmit: &Transmit, lent: Op
     }
 }
 
-/// Passes a train to the seat that it is for, without datagrams that are dropped on purpose.
-fn take(places: &mut [Place], now: Instant, train: &Train<'_>) {
+/// Passes a train to the driver that it is for, without datagrams that are dropped on purpose.
+fn take(drivers: &mut [Hosted], now: Instant, train: &Train<'_>) {
     let arrival = Arrival { socket: train.socket(), path: *train.path() };
     let stride = train.stride();
-    if let [place] = places {
-        let bytes = place.links.payload(train.bytes());
-        place.take(now, &arrival, stride, bytes);
+    if let [hosted] = drivers {
+        let bytes = hosted.links.payload(train.bytes());
+        hosted.take(now, &arrival, stride, bytes);
         return;
     }
     // Only sources share a socket, and they receive few and short packets, which may be for different ones. A packet for none of them
     // is counted by the first.
     for datagram in train.bytes().chunks(stride.max(1)) {
-        let at = places.iter().position(|place| place.seat.is_for(datagram)).unwrap_or(0);
-        let Some(place) = places.get_mut(at) else { return };
-        place.take(now, &arrival, stride, datagram);
+        let at = drivers.iter().position(|hosted| hosted.driver.is_for(datagram)).unwrap_or(0);
+        let Some(hosted) = drivers.get_mut(at) else { return };
+        hosted.take(now, &arrival, stride, datagram);
     }
 }
 
-impl Place {
+impl Hosted {
     fn take(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
-        let Belongings { loss, .. } = &mut *self.belongings;
+        let Registration { loss, .. } = &mut *self.registration;
         if loss.share == 0.0 {
-            self.seat.handle_train(now, arrival, stride, bytes);
+            self.driver.handle_train(now, arrival, stride, bytes);
         } else {
             for run in runs(stride, bytes, |_| loss.keeps()) {
-                self.seat.handle_train(now, arrival, stride, run);
+                self.driver.handle_train(now, arrival, stride, run);
             }
         }
-        self.seat.settle(now);
+        self.driver.settle(now);
     }
 }
 

@@ -1,4 +1,4 @@
-//! A source's seat: the state machine, the feed of its data, and the desk that takes reports.
+//! A source's driver: the state machine, the feed of its data, and the desk that takes reports.
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use campanile_pgm::{Framing, Gsi, Tsi};
 use super::desk::Desk;
 use super::governor::{Governor, Sent, Told};
 use super::running::runs;
-use super::{Arrival, Departure, Seat, StartError};
+use super::{Arrival, Departure, Driver, StartError};
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diary::SourceEntry;
 use crate::multicast::links::{self, Way};
@@ -38,9 +38,9 @@ pub(crate) trait Feed {
     fn fail(&mut self, error: &io::Error);
 }
 
-/// A source's seat.
+/// A source's driver.
 #[derive(Debug)]
-pub(crate) struct SourceSeat<F> {
+pub(crate) struct SourceDriver<F> {
     machine: Source,
     endpoint: Endpoint,
     feed: F,
@@ -57,7 +57,7 @@ struct AutoRate {
     again: Duration,
 }
 
-impl<F: Feed> SourceSeat<F> {
+impl<F: Feed> SourceDriver<F> {
     /// A source that begins at once; an error if its configuration is invalid.
     pub(crate) fn new(
         now: Instant,
@@ -82,7 +82,7 @@ impl<F: Feed> SourceSeat<F> {
                 Some(AutoRate { governor, call_at: now + CALL, again: CALL })
             }
         };
-        Ok(SourceSeat { machine, endpoint, feed, desk, auto_rate })
+        Ok(SourceDriver { machine, endpoint, feed, desk, auto_rate })
     }
 
     /// The machine, to prepare it before anything else.
@@ -135,7 +135,7 @@ impl<F: Feed> SourceSeat<F> {
     }
 }
 
-impl<F: Feed> Seat for SourceSeat<F> {
+impl<F: Feed> Driver for SourceDriver<F> {
     fn is_for(&self, datagram: &[u8]) -> bool {
         let private = || PrivateType::Upstream.parse(datagram).map(|(session, _)| session);
         let session = HeaderView::new(datagram).and_then(HeaderView::session).or_else(private);

@@ -17,28 +17,29 @@ struct Entry {
 /// Handles on threads in the table are made and dropped only while it is locked, so that the last one can be recognised.
 static TABLE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
-/// Seats a source that needs sockets at these addresses. `seat` gets the node that has one of them, if any, with all its addresses.
+/// Gives a node to a source that needs sockets at these addresses. `start` gets the node that has one of them, if any,
+/// with all its addresses.
 pub(super) fn join(
     addresses: Vec<SocketAddr>,
-    seat: impl FnOnce(Option<(&Arc<NodeThread>, &[SocketAddr])>) -> Result<Node, StartError>,
+    start: impl FnOnce(Option<(&Arc<NodeThread>, &[SocketAddr])>) -> Result<Node, StartError>,
 ) -> Result<Node, StartError> {
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     let found = table.iter().position(|entry| entry.addresses.iter().any(|one| addresses.contains(one)));
     let Some(at) = found else {
-        let node = seat(None)?;
+        let node = start(None)?;
         if let (false, Some(thread)) = (addresses.is_empty(), &node.thread) {
             table.push(Entry { addresses, thread: Arc::clone(thread) });
         }
         return Ok(node);
     };
     let entry = &mut table[at];
-    let node = seat(Some((&entry.thread, &entry.addresses)))?;
+    let node = start(Some((&entry.thread, &entry.addresses)))?;
     let new = addresses.into_iter().filter(|address| !entry.addresses.contains(address)).collect::<Vec<_>>();
     entry.addresses.extend(new);
     Ok(node)
 }
 
-/// Drops a handle on a thread. The thread ends with its last seat, and its sockets are closed before the table is unlocked.
+/// Drops a handle on a thread. The thread ends with its last driver, and its sockets are closed before the table is unlocked.
 pub(super) fn leave(thread: Arc<NodeThread>) {
     let mut table = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(at) = table.iter().position(|entry| Arc::ptr_eq(&entry.thread, &thread)) else {
