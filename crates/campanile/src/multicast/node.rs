@@ -4,10 +4,10 @@
 //! and port. Bounded queues connect it to the application. It is a thread, so that repair goes on whatever the application does, or it
 //! is run by the application's calls ([`Here`]).
 
-pub(super) mod desk;
 pub(super) mod governor;
 mod here;
 pub(super) mod receiver;
+pub(super) mod report_collector;
 pub(super) mod reporter;
 mod running;
 mod sheets;
@@ -44,8 +44,8 @@ pub(super) trait Driver {
     fn handle_commands(&mut self, now: Instant);
     /// Does what is due at this time.
     fn handle_timeout(&mut self, now: Instant);
-    /// Takes the machine's events after a train. The application gets them when the driver is next served, once for all trains of a turn:
-    /// waking it costs more than handling a train.
+    /// Takes the machine's events after a train. The application gets them when the driver is next served, once for all trains of a
+    /// turn: waking it costs more than handling a train.
     fn settle(&mut self, now: Instant);
     /// Hands events to the application, as far as it has room for them.
     fn serve(&mut self, now: Instant);
@@ -133,8 +133,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Starts a node for a receiver. `make` makes the driver on the node's thread, since a driver need not be `Send`; its argument is how
-    /// many bytes the sockets' receive buffers hold.
+    /// Starts a node for a receiver. `make` makes the driver on the node's thread, since a driver need not be `Send`; its argument is
+    /// how many bytes the sockets' receive buffers hold.
     pub(super) fn of_receiver<S: Driver + 'static>(
         options: &Options,
         sockets: Sockets,

@@ -1,4 +1,4 @@
-//! A source's driver: the state machine, the feed of its data, and the desk that takes reports.
+//! A source's driver: the state machine, the feed of its data, and the collector of reports.
 
 use std::io;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use campanile_pgm::source::{WindowConfig, WindowSize};
 use campanile_pgm::wire::{HeaderView, PrivateType, Session};
 use campanile_pgm::{Framing, Gsi, Tsi};
 
-use super::desk::Desk;
 use super::governor::{Governor, Sent, Told};
+use super::report_collector::ReportCollector;
 use super::running::runs;
 use super::{Arrival, Departure, Driver, StartError};
 use crate::multicast::counts::{Counter, Counts};
@@ -44,7 +44,7 @@ pub(crate) struct SourceDriver<F> {
     machine: Source,
     endpoint: Endpoint,
     feed: F,
-    desk: Desk,
+    reports: ReportCollector,
     auto_rate: Option<AutoRate>,
 }
 
@@ -52,8 +52,8 @@ pub(crate) struct SourceDriver<F> {
 #[derive(Debug)]
 struct AutoRate {
     governor: Governor,
-    /// When all receivers are called to report next, and the time until the call after that.
-    call_at: Instant,
+    /// When all receivers are asked to report next, and the time until they are asked again after that.
+    request_at: Instant,
     again: Duration,
 }
 
@@ -69,7 +69,7 @@ impl<F: Feed> SourceDriver<F> {
         let (endpoint, kept) = (config.endpoint, config.window.kept);
         let packet_len = config.packet_len as u64 + u64::from(config.pace.overhead);
         let machine = Source::new(now, config)?;
-        let desk = Desk::new(endpoint.session, cookie);
+        let reports = ReportCollector::new(endpoint.session, cookie);
         let auto_rate = match rate {
             Rate::Fixed(_) => None,
             Rate::Auto { floor_bps, ceiling_bps } => {
@@ -79,10 +79,10 @@ impl<F: Feed> SourceDriver<F> {
                     Kept::Elsewhere { .. } => u64::MAX,
                 };
                 let governor = Governor::new(now, bounds, machine.bytes_per_second(), packet_len, window);
-                Some(AutoRate { governor, call_at: now + CALL, again: CALL })
+                Some(AutoRate { governor, request_at: now + REQUEST_FIRST, again: REQUEST_FIRST })
             }
         };
-        Ok(SourceDriver { machine, endpoint, feed, desk, auto_rate })
+        Ok(SourceDriver { machine, endpoint, feed, reports, auto_rate })
     }
 
     /// The machine, to prepare it before anything else.
@@ -91,7 +91,7 @@ impl<F: Feed> SourceDriver<F> {
     }
 
     fn take_report(&mut self, now: Instant, arrival: &Arrival, datagram: &[u8]) {
-        let Some(report) = self.desk.read(datagram) else { return };
+        let Some(report) = self.reports.read(datagram) else { return };
         let mut interval = Duration::MAX;
         if let Some(AutoRate { governor, .. }) = &mut self.auto_rate {
             if let Some(said) = self.machine.packets_until(report.lead) {
@@ -104,7 +104,7 @@ impl<F: Feed> SourceDriver<F> {
             interval = governor.interval();
         }
         let can_tell = self.feed.is_ready();
-        if self.desk.answer(arrival, &report, interval, can_tell) {
+        if self.reports.answer(arrival, &report, interval, can_tell) {
             self.feed.tell(arrival.path.from.ip(), report);
         }
     }
@@ -116,7 +116,7 @@ impl<F: Feed> SourceDriver<F> {
 
     /// Adapts the machine to the rate that the receivers can take.
     fn steer(&mut self, now: Instant) {
-        let Some(AutoRate { governor, call_at, again }) = &mut self.auto_rate else { return };
+        let Some(AutoRate { governor, request_at, again }) = &mut self.auto_rate else { return };
         let stats = self.machine.stats();
         let sent = Sent { packets: stats.odata, bytes: stats.bytes };
         let bytes_per_second = governor.rate(now, sent);
@@ -128,9 +128,9 @@ impl<F: Feed> SourceDriver<F> {
         if bytes_per_second.abs_diff(self.machine.bytes_per_second()) > self.machine.bytes_per_second() / 64 {
             self.machine.set_rate(now, bytes_per_second);
         }
-        if *call_at <= now {
-            self.desk.call(self.endpoint.group, governor.interval());
-            (*call_at, *again) = (now + *again, (*again * 2).min(CALL_MAX));
+        if *request_at <= now {
+            self.reports.request(self.endpoint.group, governor.interval());
+            (*request_at, *again) = (now + *again, (*again * 2).min(REQUEST_MAX));
         }
     }
 }
@@ -171,7 +171,7 @@ impl<F: Feed> Driver for SourceDriver<F> {
     }
 
     fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure> {
-        if let Some(receipt) = self.desk.poll_transmit(buffer) {
+        if let Some(receipt) = self.reports.poll_transmit(buffer) {
             return Some(receipt);
         }
         if let Some(departure) = self.poll_machine(now, buffer) {
@@ -184,8 +184,10 @@ impl<F: Feed> Driver for SourceDriver<F> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let machine = self.machine.poll_timeout();
-        let steer =
-            self.auto_rate.as_ref().map(|auto_rate| auto_rate.call_at.min(auto_rate.governor.poll_timeout()));
+        let steer = self
+            .auto_rate
+            .as_ref()
+            .map(|auto_rate| auto_rate.request_at.min(auto_rate.governor.poll_timeout()));
         machine.into_iter().chain(steer).chain(self.feed.poll_timeout()).min()
     }
 
@@ -207,11 +209,11 @@ impl<F: Feed> Driver for SourceDriver<F> {
             (Counter::NakSqnsMerged, stats.nak_sqns_merged),
             (Counter::WindowPackets, window.len().into()),
             (Counter::Malformed, stats.malformed.total()),
-            (Counter::Ignored, stats.ignored + stats.naks_misdirected + self.desk.others()),
+            (Counter::Ignored, stats.ignored + stats.naks_misdirected + self.reports.others()),
             (Counter::Congested, stats.ecn_ce),
         ];
         told.into_iter().for_each(|(counter, value)| counts.set(counter, value));
-        self.desk.count(counts);
+        self.reports.count(counts);
     }
 
     fn sources(&self) -> Vec<SourceEntry> {
@@ -314,9 +316,9 @@ const BURST: Duration = Duration::from_millis(2);
 const BURST_LEN: u64 = 32 << 10;
 const FILE_BURST_MAX: Duration = Duration::from_millis(10);
 
-/// How soon after the start all receivers are called to report, and the longest time between calls.
-const CALL: Duration = Duration::from_millis(10);
-const CALL_MAX: Duration = Duration::from_secs(1);
+/// How soon after the start all receivers are asked to report, and the longest time between such requests.
+const REQUEST_FIRST: Duration = Duration::from_millis(10);
+const REQUEST_MAX: Duration = Duration::from_secs(1);
 
 /// The part of a window that certainly holds packets already sent: half of the window may wait to be sent, it moves on in steps, and
 /// reports take time.

@@ -16,7 +16,7 @@ use crate::multicast::report::{Receipt, ReceiverId, Report};
 /// It asks for reports at intervals that keep the whole group under [`REPORTS_A_SECOND`], and tracks at most [`RECEIVERS_MAX`]
 /// receivers; reports of others are only counted.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct ReportCollector {
     session: Session,
     cookie: u64,
     known: HashSet<ReceiverId>,
@@ -28,9 +28,9 @@ pub(crate) struct Desk {
     others: u64,
 }
 
-impl Desk {
+impl ReportCollector {
     pub(super) fn new(session: Session, cookie: u64) -> Self {
-        Desk {
+        ReportCollector {
             session,
             cookie,
             known: HashSet::new(),
@@ -89,8 +89,8 @@ impl Desk {
     }
 
     /// Asks all receivers of a group to report from now on, each within `interval`.
-    pub(super) fn call(&mut self, group: IpAddr, interval: Duration) {
-        let call = Receipt {
+    pub(super) fn request(&mut self, group: IpAddr, interval: Duration) {
+        let request = Receipt {
             cookie: self.cookie,
             receiver: ReceiverId::ALL,
             is_final: false,
@@ -98,7 +98,7 @@ impl Desk {
             receivers: self.known.len() as u32,
         };
         if self.receipts.len() < RECEIPTS_MAX {
-            self.receipts.push_back((To::There(Destination::Group(group)), call));
+            self.receipts.push_back((To::There(Destination::Group(group)), request));
         }
     }
 
@@ -178,54 +178,59 @@ mod tests {
     }
 
     /// Reads a report and answers it, as a driver with a fixed rate does.
-    fn take(desk: &mut Desk, arrival: &Arrival, datagram: &[u8], can_tell: bool) -> Option<Report> {
-        let report = desk.read(datagram)?;
-        desk.answer(arrival, &report, Duration::MAX, can_tell).then_some(report)
+    fn take(
+        collector: &mut ReportCollector,
+        arrival: &Arrival,
+        datagram: &[u8],
+        can_tell: bool,
+    ) -> Option<Report> {
+        let report = collector.read(datagram)?;
+        collector.answer(arrival, &report, Duration::MAX, can_tell).then_some(report)
     }
 
     /// The waiting receipt.
-    fn receipt(desk: &mut Desk) -> Option<Receipt> {
+    fn receipt(collector: &mut ReportCollector) -> Option<Receipt> {
         let mut buffer = [0; 512];
-        let departure = desk.poll_transmit(&mut buffer)?;
+        let departure = collector.poll_transmit(&mut buffer)?;
         Some(Receipt::parse(&buffer[..departure.len]).unwrap().1)
     }
 
     #[test]
     fn only_those_who_know_the_cookie_are_answered() {
-        let (mut desk, arrival) = (Desk::new(session(), COOKIE), arrival());
+        let (mut collector, arrival) = (ReportCollector::new(session(), COOKIE), arrival());
         let forged = Report { cookie: COOKIE + 1, ..report(1) };
-        assert_eq!(take(&mut desk, &arrival, &forged.emit(session()), true), None);
+        assert_eq!(take(&mut collector, &arrival, &forged.emit(session()), true), None);
         let other = Session { destination_port: 7501, ..session() };
-        assert_eq!(take(&mut desk, &arrival, &report(1).emit(other), true), None);
-        assert_eq!(take(&mut desk, &arrival, &[0x0f; 60], true), None);
-        assert_eq!((desk.forged, receipt(&mut desk)), (3, None));
+        assert_eq!(take(&mut collector, &arrival, &report(1).emit(other), true), None);
+        assert_eq!(take(&mut collector, &arrival, &[0x0f; 60], true), None);
+        assert_eq!((collector.forged, receipt(&mut collector)), (3, None));
         let tsi = Tsi { port: 10, ..session().tsi };
-        assert_eq!(take(&mut desk, &arrival, &report(1).emit(Session { tsi, ..session() }), true), None);
-        assert_eq!((desk.forged, desk.others(), receipt(&mut desk)), (3, 1, None));
-        assert_eq!(take(&mut desk, &arrival, &report(1).emit(session()), true), Some(report(1)));
-        let answer = receipt(&mut desk).unwrap();
+        assert_eq!(take(&mut collector, &arrival, &report(1).emit(Session { tsi, ..session() }), true), None);
+        assert_eq!((collector.forged, collector.others(), receipt(&mut collector)), (3, 1, None));
+        assert_eq!(take(&mut collector, &arrival, &report(1).emit(session()), true), Some(report(1)));
+        let answer = receipt(&mut collector).unwrap();
         assert_eq!((answer.receiver, answer.is_final, answer.interval), (ReceiverId(1), false, INTERVAL_MIN));
     }
 
     #[test]
     fn what_cannot_be_told_is_not_answered() {
-        let (mut desk, arrival) = (Desk::new(session(), COOKIE), arrival());
-        assert_eq!(take(&mut desk, &arrival, &report(1).emit(session()), false), None);
-        assert_eq!((desk.put_off, receipt(&mut desk)), (1, None));
+        let (mut collector, arrival) = (ReportCollector::new(session(), COOKIE), arrival());
+        assert_eq!(take(&mut collector, &arrival, &report(1).emit(session()), false), None);
+        assert_eq!((collector.put_off, receipt(&mut collector)), (1, None));
     }
 
     #[test]
     fn a_large_group_reports_seldom_and_takes_bounded_memory() {
-        let (mut desk, arrival) = (Desk::new(session(), COOKIE), arrival());
+        let (mut collector, arrival) = (ReportCollector::new(session(), COOKIE), arrival());
         let mut interval = Duration::ZERO;
         for receiver in 0..2 * RECEIVERS_MAX as u128 {
-            assert!(take(&mut desk, &arrival, &report(receiver).emit(session()), true).is_some());
-            interval = receipt(&mut desk).unwrap().interval;
+            assert!(take(&mut collector, &arrival, &report(receiver).emit(session()), true).is_some());
+            interval = receipt(&mut collector).unwrap().interval;
         }
-        assert_eq!((desk.known.len(), desk.reports), (RECEIVERS_MAX, 2 * RECEIVERS_MAX as u64));
+        assert_eq!((collector.known.len(), collector.reports), (RECEIVERS_MAX, 2 * RECEIVERS_MAX as u64));
         assert_eq!(interval, Duration::from_secs(RECEIVERS_MAX as u64) / 20);
         let taken = (0..1000)
-            .filter_map(|receiver| take(&mut desk, &arrival, &report(receiver).emit(session()), true));
-        assert_eq!((taken.count(), desk.receipts.len()), (RECEIPTS_MAX, RECEIPTS_MAX));
+            .filter_map(|receiver| take(&mut collector, &arrival, &report(receiver).emit(session()), true));
+        assert_eq!((taken.count(), collector.receipts.len()), (RECEIPTS_MAX, RECEIPTS_MAX));
     }
 }
