@@ -111,7 +111,7 @@ impl<S: Sink> Driver for ReceiverDriver<S> {
             return;
         }
         for run in runs(stride, bytes, |datagram| !is_receipt(datagram)) {
-            self.reporter.hear(run.chunks(stride.max(1)));
+            self.reporter.count(run.chunks(stride.max(1)));
             self.machine.handle_train(now, &arrival.path(), stride, run);
         }
     }

@@ -1,6 +1,6 @@
 //! What a receiver reports to its sources, and when.
 
-mod heard;
+mod reception;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use campanile_pgm::wire::{HeaderView, Session};
 use campanile_pgm::{Destination, Instant, Seq, Tsi};
 
-use self::heard::Heard;
+use self::reception::Reception;
 use super::{Departure, To};
 use crate::multicast::bulk::Progress;
 use crate::multicast::diary::SourceEntry;
@@ -25,7 +25,7 @@ pub(crate) struct Reporter {
     /// Bytes that its sockets' receive buffers hold.
     held: u32,
     destination_port: u16,
-    subjects: HashMap<Tsi, Subject>,
+    sources: HashMap<Tsi, ReportedSource>,
     /// The most sources at a time.
     limit: usize,
     rng: Rng,
@@ -35,16 +35,16 @@ pub(crate) struct Reporter {
 
 /// A source, and what is to be reported to it.
 #[derive(Debug)]
-struct Subject {
-    source: IpAddr,
+struct ReportedSource {
+    address: IpAddr,
     interface: u32,
-    heard: Heard,
+    reception: Reception,
     progress: Option<Progress>,
     /// When the next report is due.
     due: Instant,
     interval: Duration,
-    /// Within what time the source wants the first report, if it has called for reports.
-    called: Option<Duration>,
+    /// Within what time the source wants the first report, if it has asked for reports.
+    requested: Option<Duration>,
     /// Receivers in the group, according to the source.
     receivers: u32,
     /// Reports since the last receipt.
@@ -59,7 +59,7 @@ impl Reporter {
             receiver,
             held,
             destination_port,
-            subjects: HashMap::new(),
+            sources: HashMap::new(),
             limit,
             rng: Rng::new(random::word()),
             next: Instant::FAR_FUTURE,
@@ -69,14 +69,14 @@ impl Reporter {
 
     /// What was received of each source.
     pub(super) fn sources(&self) -> Vec<SourceEntry> {
-        let entry = |(tsi, subject): (&Tsi, &Subject)| SourceEntry {
+        let entry = |(tsi, source): (&Tsi, &ReportedSource)| SourceEntry {
             tsi: tsi.to_string(),
-            address: subject.source,
-            packets: subject.heard.packets().into(),
-            loss_percent: Some(loss_percent(subject.heard.loss())),
+            address: source.address,
+            packets: source.reception.received().into(),
+            loss_percent: Some(loss_percent(source.reception.loss())),
             rate_bps: None,
         };
-        self.subjects.iter().map(entry).collect()
+        self.sources.iter().map(entry).collect()
     }
 
     pub(super) fn sent(&self) -> u64 {
@@ -84,64 +84,64 @@ impl Reporter {
     }
 
     /// Adds a source that was found.
-    pub(super) fn begin(&mut self, tsi: Tsi, source: IpAddr, interface: u32) {
+    pub(super) fn begin(&mut self, tsi: Tsi, address: IpAddr, interface: u32) {
         // If there is no room, a source that needs no more reports is removed.
-        if self.subjects.len() >= self.limit.max(1) {
-            let spare = |subject: &Subject| subject.is_known || subject.progress.is_none();
-            let gone = self.subjects.iter().find(|(_, subject)| spare(subject)).map(|(tsi, _)| *tsi);
+        if self.sources.len() >= self.limit.max(1) {
+            let spare = |source: &ReportedSource| source.is_known || source.progress.is_none();
+            let gone = self.sources.iter().find(|(_, source)| spare(source)).map(|(tsi, _)| *tsi);
             let Some(gone) = gone else { return };
-            self.subjects.remove(&gone);
+            self.sources.remove(&gone);
         }
-        let subject = Subject {
-            source,
+        let source = ReportedSource {
+            address,
             interface,
-            heard: Heard::default(),
+            reception: Reception::default(),
             progress: None,
             due: Instant::FAR_FUTURE,
             interval: INTERVAL,
-            called: None,
+            requested: None,
             receivers: 1,
             unanswered: 0,
             is_known: false,
         };
-        self.subjects.insert(tsi, subject);
+        self.sources.insert(tsi, source);
     }
 
     /// Looks at datagrams that arrived together, to count what is reported as lost. The source is looked up only when it changes.
-    pub(super) fn hear<'a>(&mut self, datagrams: impl Iterator<Item = &'a [u8]>) {
-        let mut latest: Option<(Tsi, Option<&mut Subject>)> = None;
+    pub(super) fn count<'a>(&mut self, datagrams: impl Iterator<Item = &'a [u8]>) {
+        let mut latest: Option<(Tsi, Option<&mut ReportedSource>)> = None;
         for datagram in datagrams {
             let Some(header) = HeaderView::new(datagram) else { continue };
             let Some(Session { tsi, .. }) = header.session() else { continue };
             if latest.as_ref().is_none_or(|(latest, _)| *latest != tsi) {
-                latest = Some((tsi, self.subjects.get_mut(&tsi)));
+                latest = Some((tsi, self.sources.get_mut(&tsi)));
             }
-            if let Some((_, Some(subject))) = &mut latest {
-                subject.heard.look(header, datagram);
+            if let Some((_, Some(source))) = &mut latest {
+                source.reception.count(header, datagram);
             }
         }
     }
 
     /// Sets how far the application has got.
     pub(crate) fn set(&mut self, now: Instant, tsi: Tsi, progress: Progress) {
-        let Some(subject) = self.subjects.get_mut(&tsi) else { return };
-        let was_final = subject.progress.is_some_and(|before| before.standing.is_final());
-        let is_news = subject.progress.is_none() || progress.standing.is_final() && !was_final;
+        let Some(source) = self.sources.get_mut(&tsi) else { return };
+        let was_final = source.progress.is_some_and(|before| before.standing.is_final());
+        let is_news = source.progress.is_none() || progress.standing.is_final() && !was_final;
         if was_final && !progress.standing.is_final() {
             return;
         }
-        subject.progress = Some(progress);
+        source.progress = Some(progress);
         if is_news {
             // All receivers of a group may get here at the same moment.
             let (spread, interval) = if progress.standing.is_final() {
-                let spread = Duration::from_millis(subject.receivers.clamp(10, 1000).into());
+                let spread = Duration::from_millis(source.receivers.clamp(10, 1000).into());
                 (spread, AGAIN + spread)
             } else {
-                (subject.called.unwrap_or(INTERVAL), INTERVAL)
+                (source.requested.unwrap_or(INTERVAL), INTERVAL)
             };
             let due = now.plus_nanos(self.rng.word() % spread.as_nanos() as u64);
-            subject.interval = interval;
-            (subject.due, subject.unanswered) = (due, 0);
+            source.interval = interval;
+            (source.due, source.unanswered) = (due, 0);
             self.next = self.next.min(due);
         }
     }
@@ -149,13 +149,13 @@ impl Reporter {
     /// Takes a receipt. Returns the source if it has just acknowledged the final standing.
     pub(super) fn take(&mut self, now: Instant, from: IpAddr, datagram: &[u8]) -> Option<Tsi> {
         let (session, receipt) = Receipt::parse(datagram)?;
-        let subject = self.subjects.get_mut(&session.tsi)?;
-        if receipt.receiver == ReceiverId::ALL && subject.source == from {
+        let source = self.sources.get_mut(&session.tsi)?;
+        if receipt.receiver == ReceiverId::ALL && source.address == from {
             let spread = receipt.interval.clamp(INTERVAL_MIN, INTERVAL);
-            subject.called = Some(spread);
+            source.requested = Some(spread);
             let due = now.plus_nanos(self.rng.word() % spread.as_nanos() as u64);
-            if subject.is_joined() && due < subject.due {
-                subject.due = due;
+            if source.is_joined() && due < source.due {
+                source.due = due;
                 self.next = self.next.min(due);
             }
             return None;
@@ -163,22 +163,22 @@ impl Reporter {
         if receipt.receiver != self.receiver {
             return None;
         }
-        let progress = subject.progress?;
-        if subject.source != from || progress.cookie != receipt.cookie || subject.is_known {
+        let progress = source.progress?;
+        if source.address != from || progress.cookie != receipt.cookie || source.is_known {
             return None;
         }
-        (subject.receivers, subject.unanswered) = (receipt.receivers, 0);
+        (source.receivers, source.unanswered) = (receipt.receivers, 0);
         if progress.standing.is_final() {
             if receipt.is_final {
-                subject.is_known = true;
-                subject.due = Instant::FAR_FUTURE;
+                source.is_known = true;
+                source.due = Instant::FAR_FUTURE;
                 return Some(session.tsi);
             }
             return None;
         }
-        subject.interval = receipt.interval.clamp(INTERVAL_MIN, INTERVAL_MAX);
-        subject.due = now + subject.interval;
-        self.next = self.next.min(subject.due);
+        source.interval = receipt.interval.clamp(INTERVAL_MIN, INTERVAL_MAX);
+        source.due = now + source.interval;
+        self.next = self.next.min(source.due);
         None
     }
 
@@ -193,14 +193,14 @@ impl Reporter {
             return None;
         }
         self.next = self.earliest();
-        let (tsi, subject) = self.subjects.iter_mut().find(|(_, subject)| subject.due <= now)?;
+        let (tsi, source) = self.sources.iter_mut().find(|(_, source)| source.due <= now)?;
         let (headroom, needs) = look(tsi);
-        let report = subject.report(self.receiver, self.held, headroom, needs)?;
+        let report = source.report(self.receiver, self.held, headroom, needs)?;
         let packet = report.emit(Session { tsi: *tsi, destination_port: self.destination_port });
         buffer[..packet.len()].copy_from_slice(&packet);
-        let jitter_ns = self.rng.word() % (subject.interval.as_nanos() as u64 / 4).max(1);
-        subject.reported(now, jitter_ns);
-        let to = Destination::Host { nla: subject.source, interface: subject.interface };
+        let jitter_ns = self.rng.word() % (source.interval.as_nanos() as u64 / 4).max(1);
+        source.reported(now, jitter_ns);
+        let to = Destination::Host { nla: source.address, interface: source.interface };
         self.sent += 1;
         self.next = self.earliest();
         Some(Departure::datagram(To::There(to), packet.len()))
@@ -212,20 +212,20 @@ impl Reporter {
 
     /// When the earliest report is due.
     fn earliest(&self) -> Instant {
-        self.subjects.values().map(|subject| subject.due).min().unwrap_or(Instant::FAR_FUTURE)
+        self.sources.values().map(|source| source.due).min().unwrap_or(Instant::FAR_FUTURE)
     }
 }
 
-impl Subject {
+impl ReportedSource {
     fn is_joined(&self) -> bool {
         self.progress.is_some_and(|progress| !progress.standing.is_final())
     }
 
     /// The report to the source; `None` before the application has set its progress.
     fn report(&self, receiver: ReceiverId, held: u32, headroom: u64, needs: Option<Seq>) -> Option<Report> {
-        let (progress, heard) = (self.progress?, &self.heard);
+        let (progress, reception) = (self.progress?, &self.reception);
         let (had, total) = match progress.total {
-            0 => (heard.packets(), heard.said()),
+            0 => (reception.received(), reception.expected()),
             total => (progress.had, total),
         };
         Some(Report {
@@ -234,11 +234,11 @@ impl Subject {
             standing: progress.standing,
             had,
             total,
-            loss: heard.loss(),
+            loss: reception.loss(),
             headroom,
-            lead: heard.last(),
-            heard: heard.packets(),
-            needs: needs.unwrap_or(heard.last().next()),
+            lead: reception.last(),
+            heard: reception.received(),
+            needs: needs.unwrap_or(reception.last().next()),
             socket: held,
         })
     }
@@ -331,24 +331,24 @@ mod tests {
     }
 
     #[test]
-    fn a_call_brings_the_first_report_soon() {
+    fn a_request_brings_the_first_report_soon() {
         let (mut reporter, source) = reporter();
         let interval = Duration::from_millis(20);
         let session = Session { tsi: TSI, destination_port: 7500 };
         let receiver = ReceiverId::ALL;
-        let call = Receipt { cookie: COOKIE, receiver, is_final: false, interval, receivers: 0 };
-        let call = call.emit(session);
-        assert_eq!(reporter.take(Instant::ZERO, "10.0.0.2".parse().unwrap(), &call), None);
-        assert_eq!(reporter.subjects[&TSI].called, None, "another's call counts for nothing");
-        assert_eq!(reporter.take(Instant::ZERO, source, &call), None);
+        let request = Receipt { cookie: COOKIE, receiver, is_final: false, interval, receivers: 0 };
+        let request = request.emit(session);
+        assert_eq!(reporter.take(Instant::ZERO, "10.0.0.2".parse().unwrap(), &request), None);
+        assert_eq!(reporter.sources[&TSI].requested, None, "another's request counts for nothing");
+        assert_eq!(reporter.take(Instant::ZERO, source, &request), None);
         reporter.set(Instant::ZERO, TSI, progress(Standing::Joined));
-        assert!(reporter.poll_timeout() < Instant::ZERO + interval, "called before its cookie was known");
+        assert!(reporter.poll_timeout() < Instant::ZERO + interval, "asked before its cookie was known");
 
         let mut late = Reporter::new(ReceiverId(2), 0, 7500, 4);
         late.begin(TSI, source, 1);
         late.set(Instant::ZERO, TSI, progress(Standing::Joined));
-        late.take(Instant::ZERO, source, &call);
-        assert!(late.poll_timeout() < Instant::ZERO + interval, "called when it had nothing to say before");
+        late.take(Instant::ZERO, source, &request);
+        assert!(late.poll_timeout() < Instant::ZERO + interval, "asked when it had nothing to say before");
     }
 
     #[test]

@@ -5,10 +5,10 @@ use campanile_pgm::wire::{Body, HEADER_LEN, HeaderView, Packet, PacketType, Wind
 
 /// Original data that were received.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(super) struct Reception {
     first: Option<Seq>,
     last: Seq,
-    packets: u32,
+    received: u32,
     /// Sequence numbers in a parity group, once the source has said so.
     group_len: u32,
     /// A group that ends early, if no packet beyond it has come yet: its first number, and how many it leaves out.
@@ -17,24 +17,24 @@ pub(super) struct Heard {
     left_out: u32,
 }
 
-impl Heard {
-    /// Looks at a packet of the source.
-    pub(super) fn look(&mut self, header: HeaderView<'_>, datagram: &[u8]) {
+impl Reception {
+    /// Counts a packet of the source.
+    pub(super) fn count(&mut self, header: HeaderView<'_>, datagram: &[u8]) {
         match header.packet_type() {
             Ok(PacketType::Odata) if !header.is_parity() => {
                 let Some(sqn) = datagram[HEADER_LEN..].first_chunk() else { return };
-                self.hear(Seq(u32::from_be_bytes(*sqn)));
+                self.count_data(Seq(u32::from_be_bytes(*sqn)));
                 if header.has_options() {
-                    self.look_closely(datagram);
+                    self.read_group(datagram);
                 }
             }
-            Ok(PacketType::Spm) => self.look_closely(datagram),
+            Ok(PacketType::Spm) => self.read_group(datagram),
             _ => {}
         }
     }
 
     /// Reads what is said about groups: their length, and that one ends early (RFC 3208 §11.8).
-    fn look_closely(&mut self, datagram: &[u8]) {
+    fn read_group(&mut self, datagram: &[u8]) {
         let Ok(packet) = Packet::parse(datagram) else { return };
         let (at, size) = match &packet.body {
             Body::Spm(spm) => {
@@ -73,7 +73,7 @@ impl Heard {
     }
 
     /// Counts an original packet.
-    fn hear(&mut self, sqn: Seq) {
+    fn count_data(&mut self, sqn: Seq) {
         if self.first.is_none() {
             (self.first, self.last) = (Some(sqn), sqn);
         }
@@ -86,7 +86,7 @@ impl Heard {
             }
         }
         if ahead < LEAP || ahead > LEAP.wrapping_neg() {
-            self.packets = self.packets.wrapping_add(1);
+            self.received = self.received.wrapping_add(1);
         }
     }
 
@@ -96,8 +96,8 @@ impl Heard {
     }
 
     /// How many were received, duplicates included, modulo 2^32.
-    pub(super) fn packets(&self) -> u32 {
-        self.packets
+    pub(super) fn received(&self) -> u32 {
+        self.received
     }
 
     /// The share of what was sent that was not received, in 1/65536.
@@ -105,13 +105,13 @@ impl Heard {
         if self.first.is_none() {
             return 0;
         }
-        let said = u64::from(self.said().max(1));
-        let missed = said.saturating_sub(self.packets.into());
-        u16::try_from(missed * 65_536 / said).unwrap_or(u16::MAX)
+        let expected = u64::from(self.expected().max(1));
+        let missed = expected.saturating_sub(self.received.into());
+        u16::try_from(missed * 65_536 / expected).unwrap_or(u16::MAX)
     }
 
     /// How many were sent since the first one that was received.
-    pub(super) fn said(&self) -> u32 {
+    pub(super) fn expected(&self) -> u32 {
         let span = |first: Seq| self.last.0.wrapping_sub(first.0).saturating_add(1);
         self.first.map_or(0, span).saturating_sub(self.left_out)
     }
@@ -128,32 +128,32 @@ mod tests {
 
     #[test]
     fn loss_is_what_was_not_heard() {
-        let mut heard = Heard::default();
-        assert_eq!(heard.loss(), 0);
+        let mut reception = Reception::default();
+        assert_eq!(reception.loss(), 0);
         (0..100)
             .filter(|sqn| sqn % 4 != 1)
-            .for_each(|sqn| heard.hear(Seq((u32::MAX - 50).wrapping_add(sqn))));
-        assert_eq!(heard.loss(), (65_536 * 25 / 100) as u16);
-        heard.hear(Seq(1 << 30));
-        assert_eq!(heard.loss(), (65_536 * 25 / 100) as u16);
+            .for_each(|sqn| reception.count_data(Seq((u32::MAX - 50).wrapping_add(sqn))));
+        assert_eq!(reception.loss(), (65_536 * 25 / 100) as u16);
+        reception.count_data(Seq(1 << 30));
+        assert_eq!(reception.loss(), (65_536 * 25 / 100) as u16);
     }
 
     #[test]
     fn what_short_groups_leave_out_is_not_lost() {
-        let mut heard = Heard { group_len: 16, ..Heard::default() };
+        let mut reception = Reception { group_len: 16, ..Reception::default() };
         // Three packets in a group of sixteen, whose end is announced several times, and late.
         for group in 0..10 {
-            (0..3).for_each(|index| heard.hear(Seq(group * 16 + index)));
-            (0..3).for_each(|_| heard.end_group(Seq(group * 16 + 2), 3));
-            heard.end_group(Seq(2), 3);
+            (0..3).for_each(|index| reception.count_data(Seq(group * 16 + index)));
+            (0..3).for_each(|_| reception.end_group(Seq(group * 16 + 2), 3));
+            reception.end_group(Seq(2), 3);
         }
-        assert_eq!((heard.loss(), heard.said(), heard.packets()), (0, 30, 30));
+        assert_eq!((reception.loss(), reception.expected(), reception.received()), (0, 30, 30));
         // The last packet of a group is lost, but an SPM announces it; the next group is complete.
-        (160..162).for_each(|sqn| heard.hear(Seq(sqn)));
-        heard.end_group(Seq(162), 3);
-        (176..192).for_each(|sqn| heard.hear(Seq(sqn)));
-        heard.end_group(Seq(191), 16);
-        (192..194).for_each(|sqn| heard.hear(Seq(sqn)));
-        assert_eq!((heard.said(), heard.packets()), (51, 50));
+        (160..162).for_each(|sqn| reception.count_data(Seq(sqn)));
+        reception.end_group(Seq(162), 3);
+        (176..192).for_each(|sqn| reception.count_data(Seq(sqn)));
+        reception.end_group(Seq(191), 16);
+        (192..194).for_each(|sqn| reception.count_data(Seq(sqn)));
+        assert_eq!((reception.expected(), reception.received()), (51, 50));
     }
 }
