@@ -40,7 +40,7 @@
 
 mod bulk;
 mod counts;
-mod diary;
+mod diagnostics;
 #[cfg(feature = "futures")]
 mod futures;
 pub mod here;

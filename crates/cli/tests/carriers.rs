@@ -345,7 +345,7 @@ fn of_several_sources_those_that_are_wished_are_heard() {
 }
 
 /// Lines of JSON that a publisher wrote as its diagnostics.
-fn diary(folder: &Path) -> Vec<serde_json::Value> {
+fn diagnostics_in(folder: &Path) -> Vec<serde_json::Value> {
     let files = fs::read_dir(folder).expect("it was made").map(|file| file.expect("it is there").path());
     let texts = files.map(|path| fs::read_to_string(path).expect("text"));
     texts
@@ -365,14 +365,14 @@ fn a_link_slower_than_the_rate_is_waited_for() {
     assert!(slowed.success(), "the link is slow");
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     fs::write(folder.path().join("file"), vec![7; 3_000_000]).expect("there is room");
-    let diagnostics = format!("diagnostics={}", folder.path().join("diary").display());
+    let diagnostics = format!("diagnostics={}", folder.path().join("diagnostics").display());
     let options =
         ["interface=eth0", "rate=500mbit", "linger=10ms", "diagnostics-interval=100ms", &diagnostics];
     let mut command = campanile(node, "send", &options);
     command.arg(folder.path().join("file"));
     let ended = Process::start("send", &mut command).expect("it starts").finish(PATIENCE);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let lines = diary(&folder.path().join("diary"));
+    let lines = diagnostics_in(&folder.path().join("diagnostics"));
     let number = |at: usize, pointer: &str| lines[at].pointer(pointer).and_then(serde_json::Value::as_u64);
     let last = lines.len() - 1;
     let seconds = number(last, "/since_start_ns").expect("it is told") as f64 / 1e9;
@@ -463,10 +463,10 @@ fn raw_ip_needs_one_capability_for_a_moment() {
     let Some(network) = network(2) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path();
-    let [into, diary, udp] = ["in", "diary", "udp"].map(|name| path.join(name));
+    let [into, log, udp] = ["in", "diagnostics", "udp"].map(|name| path.join(name));
     fs::copy(env!("CARGO_BIN_EXE_campanile"), path.join("campanile")).expect("there is room");
     fs::write(path.join("file"), vec![7; 100_000]).expect("there is room");
-    [&into, &diary, &udp].into_iter().for_each(|path| fs::create_dir(path).expect("there is room"));
+    [&into, &log, &udp].into_iter().for_each(|path| fs::create_dir(path).expect("there is room"));
     let opened = Command::new("chmod").args(["-R", "a+rwX"]).arg(path).status().expect("chmod is there");
     assert!(opened.success(), "others may use the folder");
     let [here, there] = [&network.nodes()[0], &network.nodes()[1]];
@@ -498,14 +498,14 @@ fn raw_ip_needs_one_capability_for_a_moment() {
     }
 
     let mut receiver = unprivileged(there, path, ("recv", "carrier=raw"), true);
-    receiver.args(["--json", "--set"]).arg(format!("diagnostics={}", diary.display()));
+    receiver.args(["--json", "--set"]).arg(format!("diagnostics={}", log.display()));
     let mut receiver = Process::start("recv", receiver.arg("--into").arg(&into)).expect("it starts");
     let mut sender = unprivileged(here, path, ("send", "carrier=raw"), true);
     sender.args(["--json", "--receivers", "2"]).arg(path.join("file"));
     let mut sender = Process::start("send", &mut sender).expect("it starts");
     for (process, count) in [(&mut receiver, 4), (&mut sender, 3)] {
         assert!(process.line(PATIENCE, |line| line.contains("\"started\"")).is_some(), "it does not start");
-        // A thread that writes the diary may only just have begun.
+        // A thread that writes the log may only just have begun.
         let end = Instant::now() + PATIENCE;
         loop {
             let threads = threads(process);

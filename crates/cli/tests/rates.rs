@@ -26,9 +26,9 @@ fn send(network: &Network, bytes: usize) -> Sent {
     let group = "239.192.7.1".parse().expect("an address");
     receivers.iter().for_each(|node| node.wait_for_member(group).expect("it listens"));
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let diary = format!("diagnostics={}", folder.path().display());
+    let log = format!("diagnostics={}", folder.path().display());
     let options =
-        ["--rate", "auto", "--receivers", "2", "--set", &diary, "--set", "diagnostics-interval=100ms"];
+        ["--rate", "auto", "--receivers", "2", "--set", &log, "--set", "diagnostics-interval=100ms"];
     let sending = transfer.send(sender, &options).expect("it starts");
     for (process, node) in receiving.into_iter().zip(receivers) {
         let ended = process.finish(PATIENCE);
@@ -42,9 +42,9 @@ fn send(network: &Network, bytes: usize) -> Sent {
     Sent { counts: said["counts"].clone(), rates: rates(folder.path()) }
 }
 
-/// The rates in the diary of a sender, as long as there was more to send for the first time.
+/// The rates in the log of a sender, as long as there was more to send for the first time.
 fn rates(folder: &Path) -> Vec<u64> {
-    let file = fs::read_dir(folder).expect("it was made").next().expect("a diary").expect("it is there");
+    let file = fs::read_dir(folder).expect("it was made").next().expect("a log").expect("it is there");
     let text = fs::read_to_string(file.path()).expect("text");
     let entries: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();

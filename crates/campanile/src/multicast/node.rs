@@ -30,7 +30,7 @@ use campanile_pgm::{Destination, Instant};
 pub(super) use self::here::Here;
 use self::running::{Make, Registration, Request, Running};
 use super::counts::{CountBoard, Counts};
-use super::diary::SourceEntry;
+use super::diagnostics::SourceEntry;
 use super::links::{self, SocketError, Sockets, Way};
 use super::options::Options;
 

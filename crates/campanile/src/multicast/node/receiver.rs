@@ -12,7 +12,7 @@ use super::reporter::Reporter;
 use super::running::runs;
 use super::{Arrival, Departure, Driver};
 use crate::multicast::counts::{Counter, Counts};
-use crate::multicast::diary::SourceEntry;
+use crate::multicast::diagnostics::SourceEntry;
 use crate::multicast::options::Options;
 use crate::multicast::random;
 use crate::multicast::report::ReceiverId;

@@ -12,7 +12,7 @@ use campanile_pgm::{Destination, Instant, Seq, Tsi};
 use self::reception::Reception;
 use super::{Departure, To};
 use crate::multicast::bulk::Progress;
-use crate::multicast::diary::SourceEntry;
+use crate::multicast::diagnostics::SourceEntry;
 use crate::multicast::random::{self, Rng};
 use crate::multicast::report::{Receipt, ReceiverId, Report, loss_percent};
 

@@ -15,7 +15,7 @@ use super::sheets::Sheets;
 use super::{Arrival, Departure, Driver, StartError, To};
 use crate::clock::Clock;
 use crate::multicast::counts::{CountBoard, Counter, Counts};
-use crate::multicast::diary::{Diary, Entry};
+use crate::multicast::diagnostics::{DiagnosticsLog, Entry};
 use crate::multicast::links::{Links, Sockets};
 use crate::multicast::options::{InjectedLoss, Options};
 use crate::multicast::random::{self, Rng};
@@ -36,7 +36,7 @@ pub(super) struct Registration {
     number: u64,
     group: SocketAddr,
     loss: Loss,
-    diary: Option<Diary>,
+    log: Option<DiagnosticsLog>,
     board: Arc<CountBoard>,
 }
 
@@ -47,9 +47,9 @@ impl Registration {
         role: &str,
         board: Arc<CountBoard>,
     ) -> Result<Self, StartError> {
-        let diary = Diary::open(options, role)?;
+        let log = DiagnosticsLog::open(options, role)?;
         let loss = Loss::new(options.network.injected_loss);
-        Ok(Registration { number, group: options.network.group, loss, diary, board })
+        Ok(Registration { number, group: options.network.group, loss, log, board })
     }
 }
 
@@ -58,8 +58,8 @@ struct Hosted {
     driver: Box<dyn Driver>,
     links: Links,
     registration: Box<Registration>,
-    /// When the diary is written next.
-    entry_at: Instant,
+    /// When the log is written next.
+    log_at: Instant,
 }
 
 /// The engine and the drivers of a node: owned by its thread, or by a [`Here`](super::Here) without one.
@@ -136,8 +136,8 @@ impl Running {
         }
         let is_starved = self.transmit(now);
         for at in 0..self.drivers.len() {
-            if self.drivers[at].entry_at <= now {
-                self.enter(now, at);
+            if self.drivers[at].log_at <= now {
+                self.write_log(now, at);
             }
         }
         self.deadline(now, is_starved)
@@ -167,7 +167,7 @@ impl Running {
     pub(super) fn end(&mut self) {
         let now = self.now();
         self.publish_counts();
-        (0..self.drivers.len()).for_each(|at| self.enter(now, at));
+        (0..self.drivers.len()).for_each(|at| self.write_log(now, at));
         self.drivers.clear();
     }
 
@@ -201,8 +201,8 @@ impl Running {
         let now = self.now();
         let driver = make(now).map_err(StartError::Config)?;
         let links = sockets.settle(&mut self.engine, &mut self.sockets).map_err(StartError::Engine)?;
-        let entry_at = registration.diary.as_ref().map_or(Instant::FAR_FUTURE, |diary| now + diary.interval);
-        self.drivers.push(Hosted { driver, links, registration, entry_at });
+        let log_at = registration.log.as_ref().map_or(Instant::FAR_FUTURE, |log| now + log.interval);
+        self.drivers.push(Hosted { driver, links, registration, log_at });
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl Running {
         let Some(at) = self.drivers.iter().position(|hosted| hosted.registration.number == number) else {
             return;
         };
-        self.enter(self.now(), at);
+        self.write_log(self.now(), at);
         self.drivers.remove(at);
     }
 
@@ -241,9 +241,8 @@ impl Running {
 
     /// When the first driver has something to do.
     fn due(&self) -> Instant {
-        let due = |hosted: &Hosted| {
-            hosted.driver.poll_timeout().unwrap_or(Instant::FAR_FUTURE).min(hosted.entry_at)
-        };
+        let due =
+            |hosted: &Hosted| hosted.driver.poll_timeout().unwrap_or(Instant::FAR_FUTURE).min(hosted.log_at);
         self.drivers.iter().map(due).min().unwrap_or(Instant::FAR_FUTURE)
     }
 
@@ -252,12 +251,12 @@ impl Running {
         self.clock.deadline(crate::clock::Instant::default())
     }
 
-    /// Writes a diary entry about a driver, and sets when the next is due.
-    fn enter(&mut self, now: Instant, at: usize) {
+    /// Writes a log entry about a driver, and sets when the next is due.
+    fn write_log(&mut self, now: Instant, at: usize) {
         let counts = self.counts(at);
-        let Hosted { driver, registration, entry_at, .. } = &mut self.drivers[at];
-        let Some(diary) = &mut registration.diary else { return };
-        diary.enter(Entry {
+        let Hosted { driver, registration, log_at, .. } = &mut self.drivers[at];
+        let Some(log) = &mut registration.log else { return };
+        log.write(Entry {
             time: String::new(),
             since_start_ns: now.0,
             group: registration.group,
@@ -265,7 +264,7 @@ impl Running {
             sources: driver.sources(),
             missed: 0,
         });
-        *entry_at = now + diary.interval;
+        *log_at = now + log.interval;
     }
 
     fn counts(&self, at: usize) -> Counts {

@@ -16,7 +16,7 @@ use super::report_collector::ReportCollector;
 use super::running::runs;
 use super::{Arrival, Departure, Driver, StartError};
 use crate::multicast::counts::{Counter, Counts};
-use crate::multicast::diary::SourceEntry;
+use crate::multicast::diagnostics::SourceEntry;
 use crate::multicast::links::{self, Way};
 use crate::multicast::options::{Mode, Options, Rate};
 use crate::multicast::random;

@@ -49,17 +49,17 @@ pub(super) struct SourceEntry {
     pub(super) rate_bps: Option<u64>,
 }
 
-/// The node's end of its diary.
+/// The node's end of its log.
 #[derive(Debug)]
-pub(super) struct Diary {
+pub(super) struct DiagnosticsLog {
     entries: Option<Sender<Entry>>,
     writer: Option<JoinHandle<()>>,
     pub(super) interval: Duration,
     missed: u64,
 }
 
-impl Diary {
-    /// Opens a diary, if the options ask for one.
+impl DiagnosticsLog {
+    /// Opens a log, if the options ask for one.
     ///
     /// # Errors
     ///
@@ -71,21 +71,21 @@ impl Diary {
         let port = options.network.group.port();
         let name = format!("{role}-{port}-{}-{:08x}.jsonl", std::process::id(), random::word() as u32);
         let path = directory.join(name);
-        let book =
-            Book::open(path, options.diagnostics.file_len, options.diagnostics.files).map_err(refused)?;
+        let file = RotatingFile::open(path, options.diagnostics.file_len, options.diagnostics.files)
+            .map_err(refused)?;
         let (entries, to_write) = async_channel::bounded(WAITING);
-        let keep = move || {
+        let write = move || {
             // This thread uses no sockets; if the privilege cannot be given up, it is at least not used.
             let _ = privilege::drop_raw();
-            book.keep(&to_write);
+            file.write_entries(&to_write);
         };
-        let writer = thread::Builder::new().name("diary".to_owned()).spawn(keep).map_err(refused)?;
+        let writer = thread::Builder::new().name("diagnostics".to_owned()).spawn(write).map_err(refused)?;
         let interval = options.diagnostics.interval;
-        Ok(Some(Diary { entries: Some(entries), writer: Some(writer), interval, missed: 0 }))
+        Ok(Some(DiagnosticsLog { entries: Some(entries), writer: Some(writer), interval, missed: 0 }))
     }
 
     /// Hands an entry over. If there is no room it is dropped, and the next one says so.
-    pub(super) fn enter(&mut self, mut entry: Entry) {
+    pub(super) fn write(&mut self, mut entry: Entry) {
         entry.missed = self.missed;
         entry.time = Utc::from(SystemTime::now()).to_string();
         let is_missed = self.entries.as_ref().is_none_or(|entries| entries.try_send(entry).is_err());
@@ -94,7 +94,7 @@ impl Diary {
 }
 
 /// Waits until everything that was handed over is written.
-impl Drop for Diary {
+impl Drop for DiagnosticsLog {
     fn drop(&mut self) {
         self.entries = None;
         if let Some(writer) = self.writer.take() {
@@ -105,7 +105,7 @@ impl Drop for Diary {
 }
 
 /// The file being written, and the older ones.
-struct Book {
+struct RotatingFile {
     path: PathBuf,
     file: Option<File>,
     len: u64,
@@ -114,13 +114,13 @@ struct Book {
     files: usize,
 }
 
-impl Book {
+impl RotatingFile {
     fn open(path: PathBuf, len_max: u64, files: usize) -> io::Result<Self> {
         let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
-        Ok(Book { path, file: Some(file), len: 0, len_max, files: files.max(1) })
+        Ok(RotatingFile { path, file: Some(file), len: 0, len_max, files: files.max(1) })
     }
 
-    fn keep(mut self, entries: &Receiver<Entry>) {
+    fn write_entries(mut self, entries: &Receiver<Entry>) {
         let mut unwritten = 0;
         while let Ok(mut entry) = entries.recv_blocking() {
             entry.missed += unwritten;
@@ -205,11 +205,11 @@ mod tests {
         options.diagnostics.directory = Some(directory.clone());
         options.diagnostics.file_len = 600;
         options.diagnostics.files = 3;
-        let mut diary = Diary::open(&options, "test").unwrap().unwrap();
+        let mut log = DiagnosticsLog::open(&options, "test").unwrap().unwrap();
         for lost in 1..=12 {
-            diary.enter(entry(lost));
+            log.write(entry(lost));
         }
-        drop(diary);
+        drop(log);
         let mut files: Vec<PathBuf> =
             fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path()).collect();
         files.sort();
@@ -227,13 +227,13 @@ mod tests {
     fn what_was_written_of_a_line_goes_if_the_rest_fails() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("test.jsonl");
-        let mut book = Book::open(path.clone(), 1 << 20, 1).unwrap();
-        book.write(&entry(1)).unwrap();
+        let mut log = RotatingFile::open(path.clone(), 1 << 20, 1).unwrap();
+        log.write(&entry(1)).unwrap();
         // As if the disk became full in the middle of a line.
-        book.file.as_mut().unwrap().write_all(b"{\"time\":").unwrap();
-        book.file = Some(File::open(&path).unwrap());
-        assert!(book.write(&entry(2)).is_err());
-        book.write(&entry(3)).unwrap();
+        log.file.as_mut().unwrap().write_all(b"{\"time\":").unwrap();
+        log.file = Some(File::open(&path).unwrap());
+        assert!(log.write(&entry(2)).is_err());
+        log.write(&entry(3)).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let lost =
             |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["counts"]["lost"].clone();
@@ -241,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn no_directory_is_no_diary_and_a_wrong_one_an_error() {
-        assert!(Diary::open(&Options::default(), "test").unwrap().is_none());
+    fn no_directory_is_no_log_and_a_wrong_one_an_error() {
+        assert!(DiagnosticsLog::open(&Options::default(), "test").unwrap().is_none());
         let mut options = Options::default();
         options.diagnostics.directory = Some(std::env::current_exe().unwrap());
         let named = std::env::current_exe().unwrap().display().to_string();
-        let told = Diary::open(&options, "test").map(drop).unwrap_err().to_string();
+        let told = DiagnosticsLog::open(&options, "test").map(drop).unwrap_err().to_string();
         assert!(told.starts_with(&format!("diagnostics cannot be written to {named}: ")), "{told}");
     }
 }
