@@ -10,7 +10,7 @@ pub(super) mod receiver;
 pub(super) mod report_collector;
 pub(super) mod reporter;
 mod running;
-mod sheets;
+mod shared_buffers;
 pub(super) mod source;
 mod table;
 

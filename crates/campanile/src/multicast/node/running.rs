@@ -11,7 +11,7 @@ use campanile_engine::{Config, Engine, Event, SocketId, Train, Transmit, Transmi
 use campanile_pgm::Instant;
 use campanile_pgm::source::ConfigError;
 
-use super::sheets::Sheets;
+use super::shared_buffers::SharedBuffers;
 use super::{Arrival, Departure, Driver, StartError, To};
 use crate::clock::Clock;
 use crate::multicast::counts::{CountBoard, Counter, Counts};
@@ -72,7 +72,7 @@ pub(super) struct Running {
     /// Which driver sends first: a different one in each turn.
     turn: usize,
     /// Memory for trains that leave by several interfaces.
-    sheets: Sheets,
+    buffers: SharedBuffers,
 }
 
 impl Running {
@@ -84,7 +84,7 @@ impl Running {
             clock: Clock::start(),
             drivers: Vec::new(),
             turn: 0,
-            sheets: Sheets::default(),
+            buffers: SharedBuffers::default(),
         })
     }
 
@@ -221,7 +221,7 @@ impl Running {
         let mut is_starved = false;
         for at in 0..count {
             let hosted = &mut self.drivers[(self.turn + at) % count];
-            is_starved |= send(&mut self.engine, hosted, &mut self.sheets, now);
+            is_starved |= send(&mut self.engine, hosted, &mut self.buffers, now);
         }
         is_starved
     }
@@ -285,7 +285,7 @@ impl Running {
 }
 
 /// Sends what a driver has to send. Returns whether there may be more than there are buffers for.
-fn send(engine: &mut Engine, hosted: &mut Hosted, sheets: &mut Sheets, now: Instant) -> bool {
+fn send(engine: &mut Engine, hosted: &mut Hosted, buffers: &mut SharedBuffers, now: Instant) -> bool {
     loop {
         // A train to the group leaves by all ways or waits, so it needs a slot for each.
         if engine.transmit_slots_free() < hosted.links.count() {
@@ -294,7 +294,7 @@ fn send(engine: &mut Engine, hosted: &mut Hosted, sheets: &mut Sheets, now: Inst
         let Some(mut slot) = engine.transmit_slot() else { return true };
         let memory = slot.bytes_mut();
         let departure = if hosted.links.count() > 1 {
-            poll_shared(&mut *hosted.driver, sheets, memory.len(), now)
+            poll_shared(&mut *hosted.driver, buffers, memory.len(), now)
         } else {
             hosted.driver.poll_transmit(now, memory)
         };
@@ -323,12 +323,17 @@ fn send(engine: &mut Engine, hosted: &mut Hosted, sheets: &mut Sheets, now: Inst
 }
 
 /// The next departure of a driver, in memory that several ways share.
-fn poll_shared(driver: &mut dyn Driver, sheets: &mut Sheets, len: usize, now: Instant) -> Option<Departure> {
-    let mut sheet = sheets.take(len);
-    let departure = driver.poll_transmit(now, &mut sheet);
-    let sheet = sheets.keep(sheet);
+fn poll_shared(
+    driver: &mut dyn Driver,
+    buffers: &mut SharedBuffers,
+    len: usize,
+    now: Instant,
+) -> Option<Departure> {
+    let mut buffer = buffers.take(len);
+    let departure = driver.poll_transmit(now, &mut buffer);
+    let buffer = buffers.share(buffer);
     let mut departure = departure?;
-    departure.lent.get_or_insert_with(|| sheet.slice(..departure.len));
+    departure.lent.get_or_insert_with(|| buffer.slice(..departure.len));
     Some(departure)
 }
 
