@@ -44,7 +44,6 @@ mod diagnostics;
 #[cfg(feature = "futures")]
 mod futures;
 pub mod here;
-mod links;
 mod node;
 mod options;
 mod profile;
@@ -52,6 +51,7 @@ mod publisher;
 mod queue;
 mod random;
 mod report;
+mod sockets;
 mod subscriber;
 
 pub use bulk::{Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Offer, Progress};
@@ -64,7 +64,6 @@ pub use campanile_pgm::{Gsi, Seq, Tsi};
 pub use counts::{Counter, Counts};
 #[cfg(feature = "futures")]
 pub use futures::{PublisherSink, SessionStream, SubscriberStream};
-pub use links::SocketError;
 pub use node::StartError;
 pub use options::{
     Carrier, Diagnostics, InjectedLoss, KEYS, Key, Mode, Network, OptionError, Options, Rate, Receiving,
@@ -75,4 +74,5 @@ pub use publisher::{PublishError, Published, Publisher};
 #[cfg(test)]
 pub(crate) use queue::wait;
 pub use report::{Receipt, ReceiverId, Report, Standing};
+pub use sockets::SocketError;
 pub use subscriber::{Bytes, Foreign, Received, SessionChannel, SessionSubscriber, Subscriber};

@@ -24,7 +24,6 @@ use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Seq, Tsi};
 
 use super::counts::Counts;
-use super::links::{self, Sockets};
 use super::node::receiver::ReceiverDriver;
 use super::node::source::{self, SourceDriver};
 use super::node::{Node, StartError};
@@ -32,6 +31,7 @@ use super::options::Options;
 use super::profile::Profile;
 use super::queue::{self, Inlet, Weight};
 use super::report::{ReceiverId, Report, Standing};
+use super::sockets::{self, BoundSockets};
 
 /// An event of a bulk publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,15 +223,15 @@ impl BulkPublisher {
     ///
     /// The options are contradictory, the sockets cannot be opened, or the offer is empty or larger than 2^24 packets.
     pub fn start(options: &Options, offer: Offer) -> Result<Self, StartError> {
-        let ways = links::ways(options)?;
+        let interfaces = sockets::interfaces(options)?;
         let session = source::session(options);
-        let config = source::bulk_config(options, session, &ways, offer.bytes)?;
+        let config = source::bulk_config(options, session, &interfaces, offer.bytes)?;
         let block_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
         let (events, inlet) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
         let rate = options.sending.rate;
-        let node = Node::of_source(options, &ways, move |now| {
+        let node = Node::of_source(options, &interfaces, move |now| {
             let feed = feed::BulkFeed::new(events, orders, home);
             let mut driver = SourceDriver::new(now, config, rate, offer.profile.cookie, feed)?;
             driver.machine_mut().offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
@@ -329,8 +329,8 @@ impl BulkSubscriber {
     ///
     /// The sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options, place: &Path) -> Result<Self, StartError> {
-        let receiver = ReceiverId::keeping(links::ways(options)?[0].local, place);
-        let sockets = Sockets::of_receiver(options)?;
+        let receiver = ReceiverId::keeping(sockets::interfaces(options)?[0].address, place);
+        let sockets = BoundSockets::of_receiver(options)?;
         let (events, inlet) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);

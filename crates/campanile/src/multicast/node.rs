@@ -31,8 +31,8 @@ pub(super) use self::here::Here;
 use self::running::{Make, Registration, Request, Running};
 use super::counts::{CountBoard, Counts};
 use super::diagnostics::SourceEntry;
-use super::links::{self, SocketError, Sockets, Way};
 use super::options::Options;
+use super::sockets::{self, BoundSockets, LocalInterface, SocketError};
 
 /// What a node runs for one session endpoint: a state machine, its queues to the application, and what else belongs to it.
 pub(super) trait Driver {
@@ -83,7 +83,7 @@ pub(super) struct Departure {
     pub(super) ttl: Option<u8>,
     pub(super) tos: Option<u8>,
     pub(super) router_alert: bool,
-    /// Whether datagram n goes only by the n-th way to the group; if not, all go by every way.
+    /// Whether datagram n goes only by the n-th interface to the group; if not, all go by every interface.
     pub(super) apart: bool,
     pub(super) stride: usize,
     pub(super) len: usize,
@@ -137,7 +137,7 @@ impl Node {
     /// how many bytes the sockets' receive buffers hold.
     pub(super) fn of_receiver<S: Driver + 'static>(
         options: &Options,
-        sockets: Sockets,
+        sockets: BoundSockets,
         make: impl FnOnce(u32) -> S + Send + 'static,
     ) -> Result<Self, StartError> {
         let thread = Arc::new(NodeThread::start(options, "subscriber")?);
@@ -148,16 +148,16 @@ impl Node {
     /// Gives a source a driver: at the node that has sockets at its addresses already, or else at a new one.
     pub(super) fn of_source<S: Driver + 'static>(
         options: &Options,
-        ways: &[Way],
+        interfaces: &[LocalInterface],
         make: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<Self, StartError> {
-        let addresses = links::shared(options, ways);
+        let addresses = sockets::shared(options, interfaces);
         table::join(addresses, |found| {
             let (thread, known) = match found {
                 Some((thread, known)) => (Arc::clone(thread), known),
                 None => (Arc::new(NodeThread::start(options, "publisher")?), &[][..]),
             };
-            let sockets = Sockets::of_source(options, ways, known)?;
+            let sockets = BoundSockets::of_source(options, interfaces, known)?;
             thread.add(options, "publisher", sockets, make)
         })
     }
@@ -213,7 +213,7 @@ impl NodeThread {
         self: Arc<Self>,
         options: &Options,
         role: &str,
-        sockets: Sockets,
+        sockets: BoundSockets,
         make: impl FnOnce(Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<Node, StartError> {
         let number = DRIVERS.fetch_add(1, Ordering::Relaxed);

@@ -15,13 +15,13 @@ use campanile_pgm::{Instant, Tsi};
 use self::feed::{MessageFeed, Order};
 use self::outbox::{End, OutboxSender, SayError};
 use super::counts::Counts;
-use super::links::{self, Way};
 use super::node::source::{self, SourceDriver};
 use super::node::{Here, Node, StartError};
 use super::options::{Mode, Options, Rate};
 use super::profile::{ContentKind, Profile};
 use super::queue::{self, Inlet, Weight};
 use super::report::Report;
+use super::sockets::{self, LocalInterface};
 
 /// Publishes messages, or a stream of bytes.
 ///
@@ -74,27 +74,28 @@ impl Publisher {
     ///
     /// The options are contradictory, or the sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let node = |ways: &[Way], make| Ok((Node::of_source(options, ways, make)?, ()));
+        let node =
+            |interfaces: &[LocalInterface], make| Ok((Node::of_source(options, interfaces, make)?, ()));
         Ok(Self::start_at(options, node)?.0)
     }
 
     /// As [`Publisher::start`], with a node that runs in the caller's thread.
     pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
-        Self::start_at(options, |ways, make| Here::of_source(options, ways, make))
+        Self::start_at(options, |interfaces, make| Here::of_source(options, interfaces, make))
     }
 
     /// Starts a session at the node that `node` makes for its driver, and passes on what else `node` returns.
     fn start_at<T>(
         options: &Options,
-        node: impl FnOnce(&[Way], MakeDriver) -> Result<(Node, T), StartError>,
+        node: impl FnOnce(&[LocalInterface], MakeDriver) -> Result<(Node, T), StartError>,
     ) -> Result<(Self, T), StartError> {
         let (mode, rate) = (options.mode, options.sending.rate);
         if mode.is_foreign() && !matches!(rate, Rate::Fixed(_)) {
             return Err(StartError::NoReports);
         }
-        let ways = links::ways(options)?;
+        let interfaces = sockets::interfaces(options)?;
         let session = source::session(options);
-        let config = source::config(options, session, &ways)?;
+        let config = source::config(options, session, &interfaces)?;
         let message_len_max = config.message_len_max().map_err(StartError::Config)?;
         let tsdu_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
         let profile = profile(mode);
@@ -108,7 +109,7 @@ impl Publisher {
             let feed = MessageFeed::new(outlet, packets, ordered);
             SourceDriver::new(now, config, rate, profile.map_or(0, |profile| profile.cookie), feed)
         };
-        let (node, other) = node(&ways, Box::new(make))?;
+        let (node, other) = node(&interfaces, Box::new(make))?;
         Ok((Publisher { tsi: session.tsi, mode, message_len_max, outbox, orders, events, node }, other))
     }
 

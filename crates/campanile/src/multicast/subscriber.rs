@@ -19,13 +19,13 @@ use self::delivery::Delivery;
 pub use self::sessions::{SessionChannel, SessionSubscriber};
 use self::sink::{Command, OrderedSink};
 use super::counts::Counts;
-use super::links::Sockets;
 use super::node::receiver::ReceiverDriver;
 use super::node::{Here, Node, StartError};
 use super::options::{Options, Receiving};
 use super::profile::{ContentKind, ProfileError};
 use super::queue::{self, Inlet, Weight};
 use super::report::ReceiverId;
+use super::sockets::BoundSockets;
 
 /// Receives messages, or streams of bytes, of all sources of a group.
 ///
@@ -223,7 +223,7 @@ fn together(options: &Options) -> (Delivery, Inlet<Delivered>) {
 
 /// Starts the node of a subscriber.
 fn listen(options: &Options, delivery: Delivery) -> Result<(Node, Sender<Command>), StartError> {
-    let sockets = Sockets::of_receiver(options)?;
+    let sockets = BoundSockets::of_receiver(options)?;
     let (make, commands) = prepare(options, delivery);
     Ok((Node::of_receiver(options, sockets, make)?, commands))
 }

@@ -11,8 +11,8 @@ use campanile_pgm::source::ConfigError;
 use super::running::{Registration, Running};
 use super::{DRIVERS, Driver, Node, StartError, boxed};
 use crate::multicast::counts::CountBoard;
-use crate::multicast::links::{Sockets, Way};
 use crate::multicast::options::Options;
+use crate::multicast::sockets::{BoundSockets, LocalInterface};
 
 /// A node without a thread, for one driver: it works only while it is called. It belongs to the thread that made it.
 pub(in crate::multicast) struct Here {
@@ -26,7 +26,7 @@ impl Here {
         options: &Options,
         make: impl FnOnce(u32) -> S + Send + 'static,
     ) -> Result<(Node, Self), StartError> {
-        let sockets = Sockets::of_receiver(options)?;
+        let sockets = BoundSockets::of_receiver(options)?;
         let held = sockets.hold();
         Self::start(options, "subscriber", sockets, move |_| Ok(make(held)))
     }
@@ -34,16 +34,16 @@ impl Here {
     /// Makes a node for a source, which shares its address and port with no other.
     pub(in crate::multicast) fn of_source<S: Driver + 'static>(
         options: &Options,
-        ways: &[Way],
+        interfaces: &[LocalInterface],
         make: impl FnOnce(campanile_pgm::Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<(Node, Self), StartError> {
-        Self::start(options, "publisher", Sockets::of_source(options, ways, &[])?, make)
+        Self::start(options, "publisher", BoundSockets::of_source(options, interfaces, &[])?, make)
     }
 
     fn start<S: Driver + 'static>(
         options: &Options,
         role: &str,
-        sockets: Sockets,
+        sockets: BoundSockets,
         make: impl FnOnce(campanile_pgm::Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<(Node, Self), StartError> {
         cpu::wake_on_time();

@@ -16,14 +16,14 @@ use super::{Arrival, Departure, Driver, StartError, To};
 use crate::clock::Clock;
 use crate::multicast::counts::{CountBoard, Counter, Counts};
 use crate::multicast::diagnostics::{DiagnosticsLog, Entry};
-use crate::multicast::links::{Links, Sockets};
 use crate::multicast::options::{InjectedLoss, Options};
 use crate::multicast::random::{self, Rng};
+use crate::multicast::sockets::{BoundSockets, SessionSockets};
 
 /// A request of another thread to a node's thread.
 pub(super) enum Request {
     /// Add a driver, with its sockets.
-    Add(Box<Registration>, Sockets, Make, SyncSender<Result<(), StartError>>),
+    Add(Box<Registration>, BoundSockets, Make, SyncSender<Result<(), StartError>>),
     /// Remove the driver of this number.
     Remove(u64, SyncSender<()>),
 }
@@ -56,7 +56,7 @@ impl Registration {
 /// A driver with everything that belongs to it.
 struct Hosted {
     driver: Box<dyn Driver>,
-    links: Links,
+    sockets: SessionSockets,
     registration: Box<Registration>,
     /// When the log is written next.
     log_at: Instant,
@@ -195,14 +195,14 @@ impl Running {
     pub(super) fn add(
         &mut self,
         registration: Box<Registration>,
-        sockets: Sockets,
+        sockets: BoundSockets,
         make: Make,
     ) -> Result<(), StartError> {
         let now = self.now();
         let driver = make(now).map_err(StartError::Config)?;
-        let links = sockets.settle(&mut self.engine, &mut self.sockets).map_err(StartError::Engine)?;
+        let sockets = sockets.add_to(&mut self.engine, &mut self.sockets).map_err(StartError::Engine)?;
         let log_at = registration.log.as_ref().map_or(Instant::FAR_FUTURE, |log| now + log.interval);
-        self.drivers.push(Hosted { driver, links, registration, log_at });
+        self.drivers.push(Hosted { driver, sockets, registration, log_at });
         Ok(())
     }
 
@@ -287,33 +287,33 @@ impl Running {
 /// Sends what a driver has to send. Returns whether there may be more than there are buffers for.
 fn send(engine: &mut Engine, hosted: &mut Hosted, buffers: &mut SharedBuffers, now: Instant) -> bool {
     loop {
-        // A train to the group leaves by all ways or waits, so it needs a slot for each.
-        if engine.transmit_slots_free() < hosted.links.count() {
+        // A train to the group leaves by all interfaces or waits, so it needs a slot for each.
+        if engine.transmit_slots_free() < hosted.sockets.count() {
             return true;
         }
         let Some(mut slot) = engine.transmit_slot() else { return true };
         let memory = slot.bytes_mut();
-        let departure = if hosted.links.count() > 1 {
+        let departure = if hosted.sockets.count() > 1 {
             poll_shared(&mut *hosted.driver, buffers, memory.len(), now)
         } else {
             hosted.driver.poll_transmit(now, memory)
         };
         let Some(departure) = departure else { return false };
         let Departure { to, ttl, tos, stride, len, ref lent, .. } = departure;
-        let router_alert = departure.router_alert && hosted.links.alerts();
+        let router_alert = departure.router_alert && hosted.sockets.alerts();
         let transmit = Transmit { to: None, from: None, ttl, tos, router_alert, stride, len };
         match to {
             To::Back(socket, to) => queue(slot, socket, &Transmit { to: Some(to), ..transmit }, lent.clone()),
             To::There(destination) => {
-                let ttl = ttl.or(hosted.links.ttl(destination));
+                let ttl = ttl.or(hosted.sockets.ttl(destination));
                 let transmit = Transmit { ttl, ..transmit };
-                // The same train for all ways, or hosted datagram for each of them.
+                // The same train for all interfaces, or one datagram for each of them.
                 let (len, step) = if departure.apart { (stride, stride) } else { (len, 0) };
                 let part = |at| lent.as_ref().map(|bytes| bytes.slice(at * step..at * step + len));
-                let mut ways = hosted.links.ways(destination);
-                let Some((socket, to)) = ways.next() else { continue };
+                let mut destinations = hosted.sockets.destinations(destination);
+                let Some((socket, to)) = destinations.next() else { continue };
                 queue(slot, socket, &Transmit { to: Some(to), len, ..transmit }, part(0));
-                for (at, (socket, to)) in (1..).zip(ways) {
+                for (at, (socket, to)) in (1..).zip(destinations) {
                     let Some(slot) = engine.transmit_slot() else { break };
                     queue(slot, socket, &Transmit { to: Some(to), len, ..transmit }, part(at));
                 }
@@ -322,7 +322,7 @@ fn send(engine: &mut Engine, hosted: &mut Hosted, buffers: &mut SharedBuffers, n
     }
 }
 
-/// The next departure of a driver, in memory that several ways share.
+/// The next departure of a driver, in memory that several interfaces share.
 fn poll_shared(
     driver: &mut dyn Driver,
     buffers: &mut SharedBuffers,
@@ -350,7 +350,7 @@ fn take(drivers: &mut [Hosted], now: Instant, train: &Train<'_>) {
     let arrival = Arrival { socket: train.socket(), path: *train.path() };
     let stride = train.stride();
     if let [hosted] = drivers {
-        let bytes = hosted.links.payload(train.bytes());
+        let bytes = hosted.sockets.payload(train.bytes());
         hosted.take(now, &arrival, stride, bytes);
         return;
     }

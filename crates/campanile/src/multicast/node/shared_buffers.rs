@@ -1,9 +1,9 @@
-//! Memory for trains that leave by several ways.
+//! Memory for trains that leave by several interfaces.
 
 use bytes::{Bytes, BytesMut};
 
-/// Buffers as long as the longest train. A train is written into one and sent from there by all ways; the buffer is reused once the
-/// last send is done with it. There is at most one more of them than trains in flight.
+/// Buffers as long as the longest train. A train is written into one and sent from there by all interfaces; the buffer is reused once
+/// the last send is done with it. There is at most one more of them than trains in flight.
 #[derive(Debug, Default)]
 pub(super) struct SharedBuffers(Vec<Bytes>);
 

@@ -17,10 +17,10 @@ use super::running::runs;
 use super::{Arrival, Departure, Driver, StartError};
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diagnostics::SourceEntry;
-use crate::multicast::links::{self, Way};
 use crate::multicast::options::{Mode, Options, Rate};
 use crate::multicast::random;
 use crate::multicast::report::Report;
+use crate::multicast::sockets::{self, LocalInterface};
 
 /// Gives a source its data, and takes its events.
 pub(crate) trait Feed {
@@ -239,13 +239,17 @@ pub(crate) fn session(options: &Options) -> Session {
 }
 
 /// The configuration of a session's state machine, from the options.
-pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Result<SourceConfig, StartError> {
-    let mtu = links::mtu(options, ways)?;
+pub(crate) fn config(
+    options: &Options,
+    session: Session,
+    interfaces: &[LocalInterface],
+) -> Result<SourceConfig, StartError> {
+    let mtu = sockets::mtu(options, interfaces)?;
     let sending = &options.sending;
-    let endpoint = Endpoint { session, group: options.network.group.ip(), nla: ways[0].local };
+    let endpoint = Endpoint { session, group: options.network.group.ip(), nla: interfaces[0].address };
     let defaults = SourceConfig::new(endpoint);
     Ok(SourceConfig {
-        further: ways[1..].iter().map(|way| way.local).collect(),
+        further: interfaces[1..].iter().map(|local| local.address).collect(),
         seed: random::word(),
         tos: options.network.tos,
         packet_len: mtu.saturating_sub(options.overhead()).into(),
@@ -280,10 +284,10 @@ pub(crate) fn config(options: &Options, session: Session, ways: &[Way]) -> Resul
 pub(crate) fn bulk_config(
     options: &Options,
     session: Session,
-    ways: &[Way],
+    interfaces: &[LocalInterface],
     bytes: u64,
 ) -> Result<SourceConfig, StartError> {
-    let mut config = config(options, session, ways)?;
+    let mut config = config(options, session, interfaces)?;
     config.framing = Framing::Packed;
     config.pace.burst = options.sending.burst.unwrap_or_else(|| file_burst(options.sending.rate));
     let block_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))? as u64;
@@ -333,7 +337,7 @@ impl Options {
     /// # Errors
     /// There is no such interface, or it does not take the configured size.
     pub fn mtu(&self) -> Result<u16, StartError> {
-        Ok(links::mtu(self, &links::ways(self)?)?)
+        Ok(sockets::mtu(self, &sockets::interfaces(self)?)?)
     }
 
     /// The payload of a full packet of a bulk session, by its interfaces' present MTUs.
@@ -341,7 +345,7 @@ impl Options {
     /// # Errors
     /// As [`Options::mtu`], or it leaves no room for any.
     pub fn block_len(&self) -> Result<usize, StartError> {
-        let mut config = config(self, Session::default(), &links::ways(self)?)?;
+        let mut config = config(self, Session::default(), &sockets::interfaces(self)?)?;
         config.framing = Framing::Packed;
         config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))
     }
@@ -361,7 +365,7 @@ mod tests {
     #[test]
     fn a_repair_that_was_lost_goes_again_as_soon_as_is_said() {
         let mut options = Options::default();
-        let nowhere = Way { interface: 0, local: std::net::Ipv4Addr::LOCALHOST.into() };
+        let nowhere = LocalInterface { index: 0, address: std::net::Ipv4Addr::LOCALHOST.into() };
         let repair = |options: &Options| {
             config(options, Session::default(), &[nowhere]).expect("it has a length").repair
         };

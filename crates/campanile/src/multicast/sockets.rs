@@ -1,4 +1,4 @@
-//! The sockets of one node, and the interfaces ("ways") that they send by.
+//! The sockets of one node, and the interfaces that they send by.
 //!
 //! A source binds its interface's address, and a receiver the group's: so a source gets its NAKs even if receivers on the same host
 //! have the same port. A receiver sends from a socket of its own on each interface, to which answers come back.
@@ -17,78 +17,78 @@ use super::options::{MTU_MIN, Network, Options};
 
 /// Bound sockets that were not added to an engine yet.
 #[derive(Debug)]
-pub(super) struct Sockets {
+pub(super) struct BoundSockets {
     /// The sockets to send from, one for each interface.
-    ways: Vec<(WaySocket, Way)>,
+    send_sockets: Vec<(SendSocket, LocalInterface)>,
     /// The sockets that receive the group.
     group_sockets: Vec<UdpSocket>,
     /// The addresses that the session's packets go to.
     addressing: Addressing,
 }
 
-/// The socket of a way.
+/// A socket to send from.
 #[derive(Debug)]
-enum WaySocket {
+enum SendSocket {
     /// A socket of its own.
     New(UdpSocket),
     /// The socket at this address that the engine has already, for another source of this process.
     Shared(SocketAddr),
 }
 
-/// A local interface, as a way for packets to leave.
+/// A local interface that packets leave by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct LocalInterface {
     /// The system's number for it.
-    pub(super) interface: u32,
+    pub(super) index: u32,
     /// Our address there.
-    pub(super) local: IpAddr,
+    pub(super) address: IpAddr,
 }
 
-impl Way {
+impl LocalInterface {
     /// The interface as socket options name it: by address for IPv4, by number for IPv6, where link-local addresses are not unique.
     fn as_interface(&self) -> Interface {
-        match self.local {
-            IpAddr::V4(_) => Interface::Address(self.local),
-            IpAddr::V6(_) => Interface::Index(self.interface),
+        match self.address {
+            IpAddr::V4(_) => Interface::Address(self.address),
+            IpAddr::V6(_) => Interface::Index(self.index),
         }
     }
 }
 
-impl Sockets {
+impl BoundSockets {
     /// The sockets of a source, each bound to its interface's address and the port that NAKs come to. Those at the addresses of
     /// `shared` exist already.
     pub(super) fn of_source(
         options: &Options,
-        ways: &[Way],
+        interfaces: &[LocalInterface],
         shared: &[SocketAddr],
     ) -> Result<Self, SocketError> {
         let port = unicast_port(options);
-        let way_socket = |way: &Way| {
-            let config = config(options, *way, port);
+        let send_socket = |local: &LocalInterface| {
+            let config = config(options, *local, port);
             if shared.contains(&config.bind) {
-                return Ok((WaySocket::Shared(config.bind), *way));
+                return Ok((SendSocket::Shared(config.bind), *local));
             }
             let socket = udp::bind_alone(&config).map_err(|error| match error.kind() {
-                io::ErrorKind::AddrInUse => SocketError::PortTaken { local: way.local, port },
-                _ => SocketError::bind(options, way.local, error),
+                io::ErrorKind::AddrInUse => SocketError::PortTaken { local: local.address, port },
+                _ => SocketError::bind(options, local.address, error),
             })?;
-            Ok((WaySocket::New(socket), *way))
+            Ok((SendSocket::New(socket), *local))
         };
-        let ways = ways.iter().map(way_socket).collect::<Result<_, _>>()?;
-        Ok(Sockets { ways, group_sockets: Vec::new(), addressing: Addressing::new(options) })
+        let send_sockets = interfaces.iter().map(send_socket).collect::<Result<_, _>>()?;
+        Ok(BoundSockets { send_sockets, group_sockets: Vec::new(), addressing: Addressing::new(options) })
     }
 
     /// The sockets of a receiver: those bound to the groups, and one on each interface to send from.
     pub(super) fn of_receiver(options: &Options) -> Result<Self, SocketError> {
-        let bound = |way: Way| {
-            let socket = udp::bind(&config(options, way, 0))
-                .map_err(|error| SocketError::bind(options, way.local, error))?;
-            Ok((WaySocket::New(socket), way))
+        let bound = |local: LocalInterface| {
+            let socket = udp::bind(&config(options, local, 0))
+                .map_err(|error| SocketError::bind(options, local.address, error))?;
+            Ok((SendSocket::New(socket), local))
         };
-        let interfaces = ways(options)?;
-        let ways = interfaces.iter().copied().map(bound).collect::<Result<Vec<_>, _>>()?;
+        let interfaces = interfaces(options)?;
+        let send_sockets = interfaces.iter().copied().map(bound).collect::<Result<Vec<_>, _>>()?;
         let group_sockets = group_sockets(options, &interfaces)?;
-        Ok(Sockets { ways, group_sockets, addressing: Addressing::new(options) })
+        Ok(BoundSockets { send_sockets, group_sockets, addressing: Addressing::new(options) })
     }
 
     /// Bytes that the smallest receive buffer of the sockets that receive the group holds.
@@ -98,7 +98,7 @@ impl Sockets {
     }
 
     /// Adds the sockets to an engine, and their ids to `known`, which has those of the shared ones already.
-    pub(super) fn settle(self, engine: &mut Engine, known: &mut Vec<SocketId>) -> io::Result<Links> {
+    pub(super) fn add_to(self, engine: &mut Engine, known: &mut Vec<SocketId>) -> io::Result<SessionSockets> {
         for socket in self.group_sockets {
             known.push(engine.add(socket)?);
         }
@@ -108,16 +108,16 @@ impl Sockets {
                 "the system gives no packet Router Alert",
             ));
         }
-        let mut ways = Vec::with_capacity(self.ways.len());
+        let mut send_sockets = Vec::with_capacity(self.send_sockets.len());
         let mut ttl = None;
-        for (way_socket, way) in self.ways {
-            let id = match way_socket {
-                WaySocket::New(socket) => {
+        for (socket, local) in self.send_sockets {
+            let id = match socket {
+                SendSocket::New(socket) => {
                     let id = engine.add(socket)?;
                     known.push(id);
                     id
                 }
-                WaySocket::Shared(address) => {
+                SendSocket::Shared(address) => {
                     ttl = Some(self.addressing.ttl);
                     let is_there = |id: &&SocketId| {
                         engine.socket(**id).is_some_and(|socket| socket.local_addr() == address)
@@ -125,9 +125,9 @@ impl Sockets {
                     *known.iter().find(is_there).ok_or(io::ErrorKind::NotFound)?
                 }
             };
-            ways.push((id, way));
+            send_sockets.push((id, local));
         }
-        Ok(Links { ways, addressing: self.addressing, ttl })
+        Ok(SessionSockets { send_sockets, addressing: self.addressing, ttl })
     }
 }
 
@@ -161,14 +161,14 @@ impl Addressing {
 
 /// The sockets of a session, by interface.
 #[derive(Debug)]
-pub(super) struct Links {
-    ways: Vec<(SocketId, Way)>,
+pub(super) struct SessionSockets {
+    send_sockets: Vec<(SocketId, LocalInterface)>,
     addressing: Addressing,
     /// The session's time to live, if its packets leave from sockets that were made for another session.
     ttl: Option<u8>,
 }
 
-impl Links {
+impl SessionSockets {
     /// The payload of a received datagram: all of it, without the header that raw IPv4 sockets leave in front.
     pub(super) fn payload<'a>(&self, datagram: &'a [u8]) -> &'a [u8] {
         if !self.addressing.has_header {
@@ -181,22 +181,22 @@ impl Links {
 
     /// From how many sockets a packet to the group leaves.
     pub(super) fn count(&self) -> usize {
-        self.ways.len()
+        self.send_sockets.len()
     }
 
     /// The sockets to send from to a destination, each with the address to send to; for a group, one on each interface.
-    pub(super) fn ways(&self, to: Destination) -> impl Iterator<Item = (SocketId, SocketAddr)> {
+    pub(super) fn destinations(&self, to: Destination) -> impl Iterator<Item = (SocketId, SocketAddr)> {
         let (nla, port, interface) = match to {
             Destination::Group(group) => (group, self.addressing.group.port(), 0),
             Destination::Host { nla, interface } => (nla, self.addressing.unicast_port, interface),
         };
         let is_for_all = matches!(to, Destination::Group(_));
-        let chosen = self.ways.iter().position(|(_, way)| way.interface == interface).unwrap_or(0);
-        self.ways
+        let chosen = self.send_sockets.iter().position(|(_, local)| local.index == interface).unwrap_or(0);
+        self.send_sockets
             .iter()
             .enumerate()
             .filter(move |(at, _)| is_for_all || *at == chosen)
-            .map(move |(_, (socket, way))| (*socket, scoped(nla, port, way.interface)))
+            .map(move |(_, (socket, local))| (*socket, scoped(nla, port, local.index)))
     }
 
     /// Whether packets carry Router Alert where the state machine says so.
@@ -222,34 +222,35 @@ fn scoped(address: IpAddr, port: u16, interface: u32) -> SocketAddr {
 
 /// The addresses that the sockets of a source are bound to; sources of one process that have the same address share the socket. Raw IP
 /// sockets are never shared: each of them receives everything.
-pub(super) fn shared(options: &Options, ways: &[Way]) -> Vec<SocketAddr> {
+pub(super) fn shared(options: &Options, interfaces: &[LocalInterface]) -> Vec<SocketAddr> {
     if options.network.carrier.is_raw() {
         return Vec::new();
     }
-    ways.iter().map(|way| scoped(way.local, unicast_port(options), way.interface)).collect()
+    interfaces.iter().map(|local| scoped(local.address, unicast_port(options), local.index)).collect()
 }
 
 /// The interfaces that the options name, each once, or the one that the system chooses.
-pub(super) fn ways(options: &Options) -> Result<Vec<Way>, SocketError> {
+pub(super) fn interfaces(options: &Options) -> Result<Vec<LocalInterface>, SocketError> {
     let named = &options.network.interfaces;
     if named.is_empty() {
-        return Ok(vec![way(options, None)?]);
+        return Ok(vec![local_interface(options, None)?]);
     }
-    let mut ways = Vec::new();
+    let mut interfaces = Vec::new();
     for interface in named {
-        let way = way(options, Some(interface))?;
-        if !ways.contains(&way) {
-            ways.push(way);
+        let local = local_interface(options, Some(interface))?;
+        if !interfaces.contains(&local) {
+            interfaces.push(local);
         }
     }
-    if ways.len() > INTERFACES_MAX { Err(SocketError::TooMany) } else { Ok(ways) }
+    if interfaces.len() > INTERFACES_MAX { Err(SocketError::TooMany) } else { Ok(interfaces) }
 }
 
-/// The largest IP packet that a source sends on these ways.
-pub(super) fn mtu(options: &Options, ways: &[Way]) -> Result<u16, SocketError> {
+/// The largest IP packet that a source sends on these interfaces.
+pub(super) fn mtu(options: &Options, interfaces: &[LocalInterface]) -> Result<u16, SocketError> {
     let group = options.network.group.ip();
     // Where the system does not report it, the requested value or the usual one is assumed.
-    let takes = ways.iter().filter_map(|way| Some((multicast::mtu(group, way.interface).ok()?, way.local)));
+    let takes =
+        interfaces.iter().filter_map(|local| Some((multicast::mtu(group, local.index).ok()?, local.address)));
     let least = takes.min_by_key(|(takes, _)| *takes);
     match (options.network.mtu, least) {
         (Some(asked), Some((takes, local))) if takes < u32::from(asked) => {
@@ -265,21 +266,21 @@ fn unicast_port(options: &Options) -> u16 {
     options.network.unicast_port.unwrap_or(options.network.group.port())
 }
 
-fn way(options: &Options, interface: Option<&Interface>) -> Result<Way, SocketError> {
+fn local_interface(options: &Options, interface: Option<&Interface>) -> Result<LocalInterface, SocketError> {
     let group = options.network.group.ip();
-    let (interface, local) = Interface::towards(interface, group).map_err(SocketError::Interface)?;
-    Ok(Way { interface, local })
+    let (index, address) = Interface::towards(interface, group).map_err(SocketError::Interface)?;
+    Ok(LocalInterface { index, address })
 }
 
 /// A socket on one of our interfaces.
-fn config(options: &Options, way: Way, port: u16) -> UdpConfig {
+fn config(options: &Options, local: LocalInterface, port: u16) -> UdpConfig {
     let protocol = protocol(options);
     let port = if protocol.is_some() { 0 } else { port };
-    let mut config = UdpConfig::new(scoped(way.local, port, way.interface));
+    let mut config = UdpConfig::new(scoped(local.address, port, local.index));
     config.protocol = protocol;
     config.receive_buffer = Some(options.network.receive_buffer);
     config.multicast.ttl = options.network.ttl;
-    config.multicast.interface = Some(way.as_interface());
+    config.multicast.interface = Some(local.as_interface());
     config
 }
 
@@ -289,12 +290,12 @@ fn protocol(options: &Options) -> Option<u8> {
     options.network.carrier.is_raw().then_some(PGM)
 }
 
-/// The sockets that receive the groups on all ways, from any source or from the chosen ones.
-fn group_sockets(options: &Options, ways: &[Way]) -> Result<Vec<UdpSocket>, SocketError> {
+/// The sockets that receive the groups on all interfaces, from any source or from the chosen ones.
+fn group_sockets(options: &Options, interfaces: &[LocalInterface]) -> Result<Vec<UdpSocket>, SocketError> {
     let Network { group, groups, .. } = &options.network;
     let mut group_sockets = Vec::new();
     for group in iter::once(group.ip()).chain(groups.iter().copied()) {
-        let heard = sockets_of_group(options, group, ways);
+        let heard = sockets_of_group(options, group, interfaces);
         let group = SocketAddr::new(group, options.network.group.port());
         group_sockets.extend(heard.map_err(|error| SocketError::Join { group, error })?);
     }
@@ -302,7 +303,11 @@ fn group_sockets(options: &Options, ways: &[Way]) -> Result<Vec<UdpSocket>, Sock
 }
 
 /// The sockets that receive one group.
-fn sockets_of_group(options: &Options, group: IpAddr, ways: &[Way]) -> io::Result<Vec<UdpSocket>> {
+fn sockets_of_group(
+    options: &Options,
+    group: IpAddr,
+    interfaces: &[LocalInterface],
+) -> io::Result<Vec<UdpSocket>> {
     let network = &options.network;
     let sources: Vec<Option<IpAddr>> = match &network.sources[..] {
         [] => vec![None],
@@ -314,9 +319,9 @@ fn sockets_of_group(options: &Options, group: IpAddr, ways: &[Way]) -> io::Resul
     let port = if config.protocol.is_some() { 0 } else { network.group.port() };
     let is_apart = multicast::is_link_local(group);
     let mut group_sockets: Vec<UdpSocket> = Vec::new();
-    for way in ways {
+    for local in interfaces {
         for (at, &source) in sources.iter().enumerate() {
-            let interface = Some(way.as_interface());
+            let interface = Some(local.as_interface());
             let membership = Membership { group, source, interface };
             match group_sockets.last() {
                 // One socket receives the group on all interfaces, unless it is a different group on each.
