@@ -29,7 +29,7 @@ use super::node::source::{self, SourceDriver};
 use super::node::{Node, StartError};
 use super::options::Options;
 use super::profile::Profile;
-use super::queue::{self, Inlet, Weight};
+use super::queue::{self, EventReceiver, Weight};
 use super::report::{ReceiverId, Report, Standing};
 use super::sockets::{self, BoundSockets};
 
@@ -182,7 +182,7 @@ pub struct BulkPublisher {
 /// A handle on a bulk publisher's node, for another thread. It ends with the publisher.
 #[derive(Debug, Clone)]
 pub(crate) struct Supplier {
-    events: Arc<Inlet<BulkSent>>,
+    events: Arc<EventReceiver<BulkSent>>,
     commands: Sender<feed::Command>,
     spare: Receiver<Vec<u8>>,
     waker: Waker,
@@ -227,17 +227,17 @@ impl BulkPublisher {
         let session = source::session(options);
         let config = source::bulk_config(options, session, &interfaces, offer.bytes)?;
         let block_len = config.tsdu_len().ok_or(StartError::Config(ConfigError::PacketLen))?;
-        let (events, inlet) = queue::events(EVENTS, BYTES);
+        let (sender, events) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
         let rate = options.sending.rate;
         let node = Node::of_source(options, &interfaces, move |now| {
-            let feed = feed::BulkFeed::new(events, orders, home);
+            let feed = feed::BulkFeed::new(sender, orders, home);
             let mut driver = SourceDriver::new(now, config, rate, offer.profile.cookie, feed)?;
             driver.machine_mut().offer(now, offer.bytes).map_err(|_| ConfigError::Window)?;
             Ok(driver)
         })?;
-        let supplier = Supplier { events: Arc::new(inlet), commands, spare, waker: node.waker().clone() };
+        let supplier = Supplier { events: Arc::new(events), commands, spare, waker: node.waker().clone() };
         Ok(BulkPublisher { tsi: session.tsi, block_len, supplier, node })
     }
 
@@ -315,7 +315,7 @@ impl BulkPublisher {
 /// ([`BulkSubscriber::report`]) is sent to the source when the source wants a report.
 #[derive(Debug)]
 pub struct BulkSubscriber {
-    events: Inlet<BulkReceived>,
+    events: EventReceiver<BulkReceived>,
     commands: Sender<sink::Command>,
     spare: Receiver<Vec<u8>>,
     node: Node,
@@ -331,7 +331,7 @@ impl BulkSubscriber {
     pub fn start(options: &Options, place: &Path) -> Result<Self, StartError> {
         let receiver = ReceiverId::keeping(sockets::interfaces(options)?[0].address, place);
         let sockets = BoundSockets::of_receiver(options)?;
-        let (events, inlet) = queue::events(EVENTS, BYTES);
+        let (sender, events) = queue::events(EVENTS, BYTES);
         let (commands, orders) = async_channel::bounded(COMMANDS);
         let (home, spare) = async_channel::bounded(COMMANDS);
         let mut listening = options.clone();
@@ -340,10 +340,10 @@ impl BulkSubscriber {
         // Confirmed repairs will come as long as the session goes on, however much is repaired for others first.
         listening.receiving.nak.data_retries = NakConfig::WITHOUT_END;
         let node = Node::of_receiver(options, sockets, move |held| {
-            let sink = sink::BulkSink::new(events, orders, home);
+            let sink = sink::BulkSink::new(sender, orders, home);
             ReceiverDriver::new(&listening, receiver, held, Consumer::Bulk, sink)
         })?;
-        Ok(BulkSubscriber { events: inlet, commands, spare, node })
+        Ok(BulkSubscriber { events, commands, spare, node })
     }
 
     /// The next event; `None` if there is none within `timeout`.

@@ -18,17 +18,17 @@ use super::subscriber::{Received, SessionChannel, Subscriber};
 pub struct PublisherSink {
     publisher: Arc<Publisher>,
     /// The operation that is under way.
-    doing: Option<Doing>,
+    operation: Option<Operation>,
     is_finished: bool,
 }
 
-type Doing = Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>>;
+type Operation = Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>>;
 
 impl Publisher {
     /// The publisher as a sink.
     #[must_use]
     pub fn into_sink(self) -> PublisherSink {
-        PublisherSink { publisher: Arc::new(self), doing: None, is_finished: false }
+        PublisherSink { publisher: Arc::new(self), operation: None, is_finished: false }
     }
 }
 
@@ -40,10 +40,10 @@ impl PublisherSink {
     }
 
     /// Polls the operation that is under way.
-    fn poll_doing(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
-        let Some(doing) = &mut self.doing else { return Poll::Ready(Ok(())) };
-        let done = ready!(doing.as_mut().poll(context));
-        self.doing = None;
+    fn poll_operation(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
+        let Some(operation) = &mut self.operation else { return Poll::Ready(Ok(())) };
+        let done = ready!(operation.as_mut().poll(context));
+        self.operation = None;
         Poll::Ready(done)
     }
 }
@@ -58,26 +58,26 @@ impl Sink<Vec<u8>> for PublisherSink {
     type Error = PublishError;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
-        self.poll_doing(context)
+        self.poll_operation(context)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Vec<u8>) -> Result<(), PublishError> {
         let publisher = Arc::clone(&self.publisher);
-        self.doing = Some(Box::pin(async move { publisher.send(&message).await }));
+        self.operation = Some(Box::pin(async move { publisher.send(&message).await }));
         Ok(())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
-        ready!(self.poll_doing(context))?;
+        ready!(self.poll_operation(context))?;
         Poll::Ready(self.publisher.flush())
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
-        ready!(self.poll_doing(context))?;
+        ready!(self.poll_operation(context))?;
         if !std::mem::replace(&mut self.is_finished, true) {
             let publisher = Arc::clone(&self.publisher);
             publisher.finish();
-            self.doing = Some(Box::pin(async move {
+            self.operation = Some(Box::pin(async move {
                 loop {
                     match publisher.recv().await {
                         Some(Published::Report { .. }) => {}
@@ -87,7 +87,7 @@ impl Sink<Vec<u8>> for PublisherSink {
                 }
             }));
         }
-        self.poll_doing(context)
+        self.poll_operation(context)
     }
 }
 

@@ -13,13 +13,13 @@ use campanile_pgm::wire::Reset;
 use campanile_pgm::{Instant, Tsi};
 
 use self::feed::{MessageFeed, Order};
-use self::outbox::{End, OutboxSender, SayError};
+use self::outbox::{End, OutboxSender, SendError};
 use super::counts::Counts;
 use super::node::source::{self, SourceDriver};
 use super::node::{Here, Node, StartError};
 use super::options::{Mode, Options, Rate};
 use super::profile::{ContentKind, Profile};
-use super::queue::{self, Inlet, Weight};
+use super::queue::{self, EventReceiver, Weight};
 use super::report::Report;
 use super::sockets::{self, LocalInterface};
 
@@ -41,7 +41,7 @@ pub struct Publisher {
     message_len_max: u64,
     outbox: OutboxSender,
     orders: Sender<Order>,
-    events: Inlet<Published>,
+    events: EventReceiver<Published>,
     node: Node,
 }
 
@@ -103,10 +103,10 @@ impl Publisher {
         let packer = Packer::new(config.framing, tsdu_len);
         let (outbox, packets) =
             outbox::outbox(packer, options.sending.queue, first.as_ref().map(|it| &it[..]));
-        let (outlet, events) = queue::events(EVENTS, 1);
+        let (sender, events) = queue::events(EVENTS, 1);
         let (orders, ordered) = async_channel::bounded(EVENTS);
         let make = move |now| {
-            let feed = MessageFeed::new(outlet, packets, ordered);
+            let feed = MessageFeed::new(sender, packets, ordered);
             SourceDriver::new(now, config, rate, profile.map_or(0, |profile| profile.cookie), feed)
         };
         let (node, other) = node(&interfaces, Box::new(make))?;
@@ -131,7 +131,7 @@ impl Publisher {
     ///
     /// It is too long, or the session is finished.
     pub fn publish(&self, message: &[u8]) -> Result<(), PublishError> {
-        self.pieces(message).try_for_each(|piece| self.say(piece?, false))
+        self.pieces(message).try_for_each(|piece| self.send_piece(piece?, false))
     }
 
     /// Publishes a part of a message that is not the last; waits for room. Pass the last part to [`Publisher::publish`].
@@ -141,7 +141,7 @@ impl Publisher {
     /// It is too long, the mode has no messages of several parts, or the session is finished.
     pub fn publish_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
-        self.say(part, true)
+        self.send_piece(part, true)
     }
 
     /// As [`Publisher::publish_part`], if there is room now.
@@ -151,7 +151,7 @@ impl Publisher {
     /// There is no room now ([`PublishError::Full`]); otherwise as there.
     pub fn try_publish_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
-        self.try_say(part, true)
+        self.try_send_piece(part, true)
     }
 
     /// As [`Publisher::publish_part`], once there is room.
@@ -161,7 +161,7 @@ impl Publisher {
     /// As there.
     pub async fn send_part(&self, part: &[u8]) -> Result<(), PublishError> {
         self.check_part(part)?;
-        Ok(self.outbox.say(part, true, self.node.waker()).await?)
+        Ok(self.outbox.send(part, true, self.node.waker()).await?)
     }
 
     /// Publishes a message, or bytes of a stream, if there is room now.
@@ -172,7 +172,7 @@ impl Publisher {
     /// nothing of a stream's bytes either, if they are no longer than 32 KiB and [`Publisher::message_len_max`].
     pub fn try_publish(&self, message: &[u8]) -> Result<(), PublishError> {
         for piece in self.pieces(message) {
-            self.try_say(piece?, false)?;
+            self.try_send_piece(piece?, false)?;
         }
         Ok(())
     }
@@ -184,7 +184,7 @@ impl Publisher {
     /// As [`Publisher::publish`].
     pub async fn send(&self, message: &[u8]) -> Result<(), PublishError> {
         for piece in self.pieces(message) {
-            self.outbox.say(piece?, false, self.node.waker()).await?;
+            self.outbox.send(piece?, false, self.node.waker()).await?;
         }
         Ok(())
     }
@@ -270,19 +270,19 @@ impl Publisher {
         Ok(())
     }
 
-    fn say(&self, message: &[u8], more: bool) -> Result<(), PublishError> {
-        match self.try_say(message, more) {
+    fn send_piece(&self, message: &[u8], more: bool) -> Result<(), PublishError> {
+        match self.try_send_piece(message, more) {
             Err(PublishError::Full) => {
-                let say = self.outbox.say(message, more, self.node.waker());
-                queue::wait(say, Duration::MAX).expect("a wait without end has one only when it is done")?;
+                let send = self.outbox.send(message, more, self.node.waker());
+                queue::wait(send, Duration::MAX).expect("a wait without end has one only when it is done")?;
                 Ok(())
             }
             done => done,
         }
     }
 
-    fn try_say(&self, message: &[u8], more: bool) -> Result<(), PublishError> {
-        Ok(self.outbox.try_say(message, more, self.node.waker())?)
+    fn try_send_piece(&self, message: &[u8], more: bool) -> Result<(), PublishError> {
+        Ok(self.outbox.try_send(message, more, self.node.waker())?)
     }
 
     /// Packs a message, or a piece of a stream, without waking the node.
@@ -340,11 +340,11 @@ impl fmt::Display for PublishError {
 
 impl std::error::Error for PublishError {}
 
-impl From<SayError> for PublishError {
-    fn from(error: SayError) -> Self {
+impl From<SendError> for PublishError {
+    fn from(error: SendError) -> Self {
         match error {
-            SayError::Full => PublishError::Full,
-            SayError::Closed => PublishError::Finished,
+            SendError::Full => PublishError::Full,
+            SendError::Closed => PublishError::Finished,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Bounded queues between a node and the application. Neither side ever holds a lock while it does something else.
 //!
-//! The node puts events into an [`Outlet`] and never blocks: it gathers them and hands them over many at a time, and if the application
-//! holds the lock at that moment it tries again later. The application takes everything that was handed over at once, through an
-//! [`Inlet`], into its hand, and from there one event after the other. A queue is bounded in events and in their bytes, including those
-//! in the hand.
+//! The node puts events into an [`EventSender`] and never blocks: it gathers them and hands them over many at a time, and if the
+//! application holds the lock at that moment it tries again later. An [`EventReceiver`] takes everything that was handed over at once, and
+//! gives it to the application one event after the other. A queue is bounded in events and in their bytes, including those that were taken
+//! and not given yet.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -24,18 +24,18 @@ pub(super) trait Weight {
 }
 
 /// What a node puts into a queue: one event, or many at once.
-pub(super) trait Parcel: Sized {
+pub(super) trait EventBatch: Sized {
     /// What the application takes.
     type Event: Weight;
     /// How many events it holds.
     fn len(&self) -> usize;
     /// Their bytes, if these are bounded.
     fn weight(&self) -> usize;
-    /// Takes the next event out of the waiting parcels, none of which is empty.
+    /// Takes the next event out of the waiting batches, none of which is empty.
     fn next(waiting: &mut VecDeque<Self>) -> Option<Self::Event>;
 }
 
-impl<T: Weight> Parcel for T {
+impl<T: Weight> EventBatch for T {
     type Event = T;
 
     fn len(&self) -> usize {
@@ -52,22 +52,22 @@ impl<T: Weight> Parcel for T {
 }
 
 /// A queue of events from a node. It is full with `len_max` events, or with events of `weight_max` bytes or more.
-pub(super) fn events<T: Parcel>(len_max: usize, weight_max: usize) -> (Outlet<T>, Inlet<T>) {
+pub(super) fn events<T: EventBatch>(len_max: usize, weight_max: usize) -> (EventSender<T>, EventReceiver<T>) {
     let shared = Arc::new(Shared {
         handed: Mutex::new(Handed { events: VecDeque::new(), is_closed: false, waiting: Vec::new() }),
-        hand: Mutex::new(Hand { events: VecDeque::new(), len: 0, weight: 0 }),
+        taken: Mutex::new(Taken { events: VecDeque::new(), len: 0, weight: 0 }),
         is_blocked: AtomicBool::new(false),
         len: AtomicUsize::new(0),
         weight: AtomicUsize::new(0),
     });
-    let outlet = Outlet {
-        gathered: Gathered { parcels: VecDeque::new(), len: 0, weight: 0 },
+    let sender = EventSender {
+        gathered: Gathered { batches: VecDeque::new(), len: 0, weight: 0 },
         was_refused: false,
         shared: Arc::clone(&shared),
         len_max,
         weight_max,
     };
-    (outlet, Inlet { shared, len_max, weight_max })
+    (sender, EventReceiver { shared, len_max, weight_max })
 }
 
 /// What both ends share.
@@ -75,7 +75,7 @@ pub(super) fn events<T: Parcel>(len_max: usize, weight_max: usize) -> (Outlet<T>
 struct Shared<T> {
     handed: Mutex<Handed<T>>,
     /// What the application has taken and not yet returned to its caller. The node never locks this.
-    hand: Mutex<Hand<T>>,
+    taken: Mutex<Taken<T>>,
     /// Whether the node waits for room, or for the lock: then the application wakes it.
     is_blocked: AtomicBool,
     /// Events that were handed over and not yet counted as taken, and their bytes.
@@ -95,16 +95,17 @@ struct Handed<T> {
 
 /// What the application has taken.
 #[derive(Debug)]
-struct Hand<T> {
+struct Taken<T> {
     events: VecDeque<T>,
-    /// Events taken from the hand and not yet counted in `Shared`, and their bytes: counting each one there costs more than taking it.
+    /// Events that were given to the caller and not yet counted in `Shared`, and their bytes: counting each one there costs more than
+    /// taking it.
     len: usize,
     weight: usize,
 }
 
 /// The node's end. After it is dropped, the application still gets what was put.
 #[derive(Debug)]
-pub(super) struct Outlet<T> {
+pub(super) struct EventSender<T> {
     gathered: Gathered<T>,
     /// The application held the lock when something was to be handed over.
     was_refused: bool,
@@ -116,8 +117,8 @@ pub(super) struct Outlet<T> {
 /// What was not handed over yet.
 #[derive(Debug)]
 struct Gathered<T> {
-    parcels: VecDeque<T>,
-    /// The events in the parcels, and their bytes.
+    batches: VecDeque<T>,
+    /// The events in the batches, and their bytes.
     len: usize,
     weight: usize,
 }
@@ -125,7 +126,7 @@ struct Gathered<T> {
 /// With this many events gathered, they are handed over before the turn's end, so that the application can begin.
 const GATHERED_MAX: usize = 256;
 
-impl<T: Parcel> Outlet<T> {
+impl<T: EventBatch> EventSender<T> {
     /// Whether there is room for an event, or the application's end is gone. What could not be handed over before is handed over first.
     pub(super) fn is_ready(&mut self) -> bool {
         if self.gathered.len >= GATHERED_MAX || self.was_refused {
@@ -147,7 +148,7 @@ impl<T: Parcel> Outlet<T> {
 
     /// Whether all that was gathered has been handed over.
     pub(super) fn is_handed_over(&self) -> bool {
-        self.gathered.parcels.is_empty()
+        self.gathered.batches.is_empty()
     }
 
     /// The room that is left, in bytes.
@@ -161,18 +162,18 @@ impl<T: Parcel> Outlet<T> {
         self.hand_over();
     }
 
-    /// As [`Outlet::put`], but the application gets it only when [`Outlet::hand_over`] is called.
+    /// As [`EventSender::put`], but the application gets it only when [`EventSender::hand_over`] is called.
     pub(super) fn gather(&mut self, event: T) {
         self.gathered.len += event.len();
         self.gathered.weight += event.weight();
-        self.gathered.parcels.push_back(event);
+        self.gathered.batches.push_back(event);
     }
 
     /// Hands over what was gathered. If the application holds the lock, that waits for the next time, and the application wakes the
     /// node for it.
     pub(super) fn hand_over(&mut self) {
         self.was_refused = false;
-        if self.gathered.parcels.is_empty() {
+        if self.gathered.batches.is_empty() {
             return;
         }
         if self.is_deserted() {
@@ -203,12 +204,12 @@ impl<T: Parcel> Outlet<T> {
     }
 
     fn forget(&mut self) {
-        self.gathered.parcels.clear();
+        self.gathered.batches.clear();
         (self.gathered.len, self.gathered.weight) = (0, 0);
     }
 }
 
-impl<T> Outlet<T> {
+impl<T> EventSender<T> {
     fn close(&mut self) {
         let waiting = {
             // The node is about to end: only here it may wait for the application to release the lock.
@@ -221,7 +222,7 @@ impl<T> Outlet<T> {
     }
 }
 
-impl<T> Drop for Outlet<T> {
+impl<T> Drop for EventSender<T> {
     fn drop(&mut self) {
         self.close();
     }
@@ -229,13 +230,13 @@ impl<T> Drop for Outlet<T> {
 
 /// The application's end.
 #[derive(Debug)]
-pub(super) struct Inlet<T> {
+pub(super) struct EventReceiver<T> {
     shared: Arc<Shared<T>>,
     len_max: usize,
     weight_max: usize,
 }
 
-impl<T: Parcel> Inlet<T> {
+impl<T: EventBatch> EventReceiver<T> {
     /// The next event; `None` if there is none within `timeout`, or there will be no more.
     pub(super) fn next(&self, timeout: Duration, node: &Waker) -> Option<T::Event> {
         match self.poll(None, node) {
@@ -252,30 +253,30 @@ impl<T: Parcel> Inlet<T> {
 
     /// The next event, if there is one; if there is none yet, `waiting` is woken for the next.
     pub(super) fn poll(&self, waiting: Option<&TaskWaker>, node: &Waker) -> Poll<Option<T::Event>> {
-        let mut hand = self.shared.hand.lock().expect("nothing panics at a queue");
-        if hand.events.is_empty() {
-            let is_closed = self.reach(&mut hand.events, waiting, node);
-            if hand.events.is_empty() {
+        let mut taken = self.shared.taken.lock().expect("nothing panics at a queue");
+        if taken.events.is_empty() {
+            let is_closed = self.take_all(&mut taken.events, waiting, node);
+            if taken.events.is_empty() {
                 return if is_closed { Poll::Ready(None) } else { Poll::Pending };
             }
         }
-        let next = T::next(&mut hand.events);
-        hand.len += 1;
-        hand.weight += next.as_ref().map_or(0, Weight::weight);
-        let is_much = hand.len >= self.len_max / 8 || hand.weight >= self.weight_max / 8;
-        if is_much || hand.events.is_empty() {
-            self.count(&mut hand, node);
+        let next = T::next(&mut taken.events);
+        taken.len += 1;
+        taken.weight += next.as_ref().map_or(0, Weight::weight);
+        let is_much = taken.len >= self.len_max / 8 || taken.weight >= self.weight_max / 8;
+        if is_much || taken.events.is_empty() {
+            self.count(&mut taken, node);
         }
         Poll::Ready(next)
     }
 
-    /// Takes everything that was handed over into an empty hand; returns whether no more will come.
-    fn reach(&self, hand: &mut VecDeque<T>, waiting: Option<&TaskWaker>, node: &Waker) -> bool {
+    /// Takes everything that was handed over into `taken`, which is empty; returns whether no more will come.
+    fn take_all(&self, taken: &mut VecDeque<T>, waiting: Option<&TaskWaker>, node: &Waker) -> bool {
         let mut handed = self.shared.lock();
-        mem::swap(&mut handed.events, hand);
+        mem::swap(&mut handed.events, taken);
         let is_closed = handed.is_closed;
         if let Some(waker) = waiting
-            && hand.is_empty()
+            && taken.is_empty()
             && !is_closed
             && !handed.waiting.iter().any(|other| other.will_wake(waker))
         {
@@ -290,8 +291,8 @@ impl<T: Parcel> Inlet<T> {
 
     /// Frees the room of the events that were taken. A blocked node is woken when half of the queue is free, so that it is not woken
     /// too often.
-    fn count(&self, hand: &mut Hand<T>, node: &Waker) {
-        let (len, weight) = (mem::take(&mut hand.len), mem::take(&mut hand.weight));
+    fn count(&self, taken: &mut Taken<T>, node: &Waker) {
+        let (len, weight) = (mem::take(&mut taken.len), mem::take(&mut taken.weight));
         let left_len = self.shared.len.fetch_sub(len, Ordering::SeqCst) - len;
         let left_weight = self.shared.weight.fetch_sub(weight, Ordering::SeqCst) - weight;
         if left_len <= self.len_max / 2 && left_weight <= self.weight_max / 2 {
@@ -316,7 +317,7 @@ impl<T> Shared<T> {
     fn take_in(&self, handed: &mut Handed<T>, gathered: &mut Gathered<T>) {
         self.len.fetch_add(mem::take(&mut gathered.len), Ordering::SeqCst);
         self.weight.fetch_add(mem::take(&mut gathered.weight), Ordering::SeqCst);
-        handed.events.append(&mut gathered.parcels);
+        handed.events.append(&mut gathered.batches);
     }
 
     /// Locks what was handed over, unless the application holds the lock: then it will wake the node.
@@ -378,73 +379,73 @@ mod tests {
     fn a_full_queue_is_held_and_goes_on() {
         let engine = Engine::new(&Config::default()).unwrap();
         let waker = engine.waker();
-        let (mut outlet, inlet) = events(2, 100);
+        let (mut sender, receiver) = events(2, 100);
         for number in 0..2 {
-            assert!(outlet.is_ready());
-            outlet.put(number);
+            assert!(sender.is_ready());
+            sender.put(number);
         }
-        assert!(!outlet.is_ready());
-        outlet.put(2);
-        assert_eq!(inlet.next(Duration::ZERO, &waker), Some(0));
-        assert!(!outlet.is_ready(), "two still wait");
-        assert_eq!(inlet.next(Duration::ZERO, &waker), Some(1));
-        assert!(outlet.is_ready());
-        assert_eq!(inlet.next(Duration::ZERO, &waker), Some(2));
-        assert_eq!(inlet.next(Duration::from_millis(1), &waker), None);
-        drop(outlet);
-        assert_eq!(inlet.next(Duration::MAX, &waker), None);
+        assert!(!sender.is_ready());
+        sender.put(2);
+        assert_eq!(receiver.next(Duration::ZERO, &waker), Some(0));
+        assert!(!sender.is_ready(), "two still wait");
+        assert_eq!(receiver.next(Duration::ZERO, &waker), Some(1));
+        assert!(sender.is_ready());
+        assert_eq!(receiver.next(Duration::ZERO, &waker), Some(2));
+        assert_eq!(receiver.next(Duration::from_millis(1), &waker), None);
+        drop(sender);
+        assert_eq!(receiver.next(Duration::MAX, &waker), None);
     }
 
     #[test]
     fn what_is_refused_is_handed_over_when_the_node_comes_again() {
         let engine = Engine::new(&Config::default()).unwrap();
         let waker = engine.waker();
-        let (mut outlet, inlet) = events(4, 100);
-        let application = inlet.shared.lock();
-        outlet.put(1);
-        assert!(!outlet.is_handed_over());
-        assert!(inlet.shared.is_blocked.load(Ordering::SeqCst), "the application is to wake the node");
+        let (mut sender, receiver) = events(4, 100);
+        let application = receiver.shared.lock();
+        sender.put(1);
+        assert!(!sender.is_handed_over());
+        assert!(receiver.shared.is_blocked.load(Ordering::SeqCst), "the application is to wake the node");
         drop(application);
-        assert!(outlet.is_ready());
-        assert!(outlet.is_handed_over());
-        assert_eq!(inlet.next(Duration::ZERO, &waker), Some(1));
+        assert!(sender.is_ready());
+        assert!(sender.is_handed_over());
+        assert_eq!(receiver.next(Duration::ZERO, &waker), Some(1));
     }
 
     #[test]
     fn a_heavy_queue_is_full() {
         let engine = Engine::new(&Config::default()).unwrap();
         let waker = engine.waker();
-        let (mut outlet, inlet) = events(10, 100);
-        outlet.put(70);
-        assert!(outlet.is_ready());
-        assert_eq!(outlet.room(), 30);
-        outlet.put(40);
-        assert!(!outlet.is_ready());
-        assert_eq!(outlet.room(), 0);
-        assert_eq!(inlet.next(Duration::ZERO, &waker), Some(70));
-        assert!(outlet.is_ready());
+        let (mut sender, receiver) = events(10, 100);
+        sender.put(70);
+        assert!(sender.is_ready());
+        assert_eq!(sender.room(), 30);
+        sender.put(40);
+        assert!(!sender.is_ready());
+        assert_eq!(sender.room(), 0);
+        assert_eq!(receiver.next(Duration::ZERO, &waker), Some(70));
+        assert!(sender.is_ready());
     }
 
     #[test]
     fn the_last_event_finds_room() {
         let engine = Engine::new(&Config::default()).unwrap();
         let waker = engine.waker();
-        let (mut outlet, inlet) = events(1, 100);
-        outlet.put(1);
-        outlet.gather(2);
-        outlet.end_with(3);
-        assert_eq!(inlet.next(Duration::MAX, &waker), Some(1));
-        assert_eq!(inlet.next(Duration::MAX, &waker), Some(3));
-        assert_eq!(inlet.next(Duration::MAX, &waker), None);
+        let (mut sender, receiver) = events(1, 100);
+        sender.put(1);
+        sender.gather(2);
+        sender.end_with(3);
+        assert_eq!(receiver.next(Duration::MAX, &waker), Some(1));
+        assert_eq!(receiver.next(Duration::MAX, &waker), Some(3));
+        assert_eq!(receiver.next(Duration::MAX, &waker), None);
     }
 
     #[test]
     fn a_wait_ends_when_something_comes() {
         let engine = Engine::new(&Config::default()).unwrap();
         let waker = engine.waker();
-        let (mut outlet, inlet) = events(1, 100);
-        let giver = thread::spawn(move || outlet.put(7));
-        assert_eq!(inlet.next(Duration::MAX, &waker), Some(7));
+        let (mut sender, receiver) = events(1, 100);
+        let giver = thread::spawn(move || sender.put(7));
+        assert_eq!(receiver.next(Duration::MAX, &waker), Some(7));
         giver.join().unwrap();
     }
 }

@@ -23,7 +23,7 @@ use super::node::receiver::ReceiverDriver;
 use super::node::{Here, Node, StartError};
 use super::options::{Options, Receiving};
 use super::profile::{ContentKind, ProfileError};
-use super::queue::{self, Inlet, Weight};
+use super::queue::{self, EventReceiver, Weight};
 use super::report::ReceiverId;
 use super::sockets::BoundSockets;
 
@@ -40,7 +40,7 @@ use super::sockets::BoundSockets;
 /// messages and those of one more packet, or 256 KiB and one message.
 #[derive(Debug)]
 pub struct Subscriber {
-    events: Inlet<Delivered>,
+    events: EventReceiver<Delivered>,
     commands: Sender<Command>,
     node: Node,
 }
@@ -158,14 +158,14 @@ impl Subscriber {
     ///
     /// The sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let (delivery, events) = together(options);
+        let (delivery, events) = shared_queue(options);
         let (node, commands) = listen(options, delivery)?;
         Ok(Subscriber { events, commands, node })
     }
 
     /// As [`Subscriber::start`], with a node that runs in the caller's thread.
     pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
-        let (delivery, events) = together(options);
+        let (delivery, events) = shared_queue(options);
         let (make, commands) = prepare(options, delivery);
         let (node, here) = Here::of_receiver(options, make)?;
         Ok((Subscriber { events, commands, node }, here))
@@ -215,10 +215,10 @@ impl Subscriber {
 }
 
 /// All sources in one queue.
-fn together(options: &Options) -> (Delivery, Inlet<Delivered>) {
+fn shared_queue(options: &Options) -> (Delivery, EventReceiver<Delivered>) {
     let receiving = &options.receiving;
-    let (outlet, events) = queue::events(receiving.queue, receiving.limits.bytes);
-    (Delivery::Together(outlet), events)
+    let (sender, events) = queue::events(receiving.queue, receiving.limits.bytes);
+    (Delivery::Shared(sender), events)
 }
 
 /// Starts the node of a subscriber.
@@ -297,7 +297,7 @@ mod tests {
             Arrival { socket, path: Path { from, to, cast: Cast::Multicast, interface: 1, tos: 0 } };
 
         let now = Instant(1_000_000_000);
-        let (delivery, events) = together(&options);
+        let (delivery, events) = shared_queue(&options);
         let (make, _commands) = prepare(&options, delivery);
         let mut driver = make(0);
         let mut source = source(now, &options);

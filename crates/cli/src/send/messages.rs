@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver as Inlet, channel};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ struct Run {
     started: Instant,
     receivers: BTreeMap<ReceiverId, (IpAddr, Report)>,
     /// The result of the thread that reads, once that was started.
-    input: Option<Inlet<Result<(), InputError>>>,
+    input: Option<mpsc::Receiver<Result<(), InputError>>>,
     read: Arc<Tally>,
     ended: Ended,
     /// The error because of which the input was not sent to its end.
@@ -130,7 +130,7 @@ impl Run {
 
     /// Checks whether reading has ended.
     fn look_at_input(&mut self) {
-        let Some(Ok(read)) = self.input.as_ref().map(Inlet::try_recv) else { return };
+        let Some(Ok(read)) = self.input.as_ref().map(mpsc::Receiver::try_recv) else { return };
         // The end of the session is an event of the publisher.
         if self.ended != Ended::No || matches!(read, Err(InputError::Publish(PublishError::Finished))) {
             return;
@@ -229,14 +229,14 @@ fn read_apart(
     kind: Kind,
     publisher: Arc<Publisher>,
     read: Arc<Tally>,
-) -> io::Result<Inlet<Result<(), InputError>>> {
-    let (told, inlet) = channel();
+) -> io::Result<mpsc::Receiver<Result<(), InputError>>> {
+    let (told, ended) = mpsc::channel();
     thread::Builder::new().spawn(move || {
         let to_the_end = if kind == Kind::Stream { read_bytes } else { read_lines };
         // The session may have ended before, and with it the receiving end.
         let _ = told.send(to_the_end(&publisher, &read));
     })?;
-    Ok(inlet)
+    Ok(ended)
 }
 
 fn read_bytes(publisher: &Publisher, read: &Tally) -> Result<(), InputError> {

@@ -12,7 +12,7 @@ use campanile_pgm::wire::Reset;
 
 use super::BulkSent;
 use crate::multicast::node::source::Feed;
-use crate::multicast::queue::Outlet;
+use crate::multicast::queue::EventSender;
 use crate::multicast::report::Report;
 
 /// A command of a bulk publisher's application.
@@ -27,14 +27,18 @@ pub(super) enum Command {
 /// Passes a source's requests to the application, and the supplied bytes back.
 #[derive(Debug)]
 pub(super) struct BulkFeed {
-    events: Outlet<BulkSent>,
+    events: EventSender<BulkSent>,
     commands: Receiver<Command>,
     /// Where used buffers go.
     home: Sender<Vec<u8>>,
 }
 
 impl BulkFeed {
-    pub(super) fn new(events: Outlet<BulkSent>, commands: Receiver<Command>, home: Sender<Vec<u8>>) -> Self {
+    pub(super) fn new(
+        events: EventSender<BulkSent>,
+        commands: Receiver<Command>,
+        home: Sender<Vec<u8>>,
+    ) -> Self {
         BulkFeed { events, commands, home }
     }
 }

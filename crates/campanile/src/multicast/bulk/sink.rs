@@ -9,7 +9,7 @@ use campanile_pgm::{Instant, Seq, Tsi};
 use super::{Batch, BulkReceived, Progress};
 use crate::multicast::node::receiver::Sink;
 use crate::multicast::node::reporter::Reporter;
-use crate::multicast::queue::Outlet;
+use crate::multicast::queue::EventSender;
 
 /// A command of a bulk subscriber's application.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) enum Command {
 /// Passes packets to the application, and its commands to the machine.
 #[derive(Debug)]
 pub(super) struct BulkSink {
-    events: Outlet<BulkReceived>,
+    events: EventSender<BulkReceived>,
     commands: Receiver<Command>,
     /// Where used buffers of commands go.
     home: Sender<Vec<u8>>,
@@ -36,7 +36,7 @@ pub(super) struct BulkSink {
 
 impl BulkSink {
     pub(super) fn new(
-        events: Outlet<BulkReceived>,
+        events: EventSender<BulkReceived>,
         commands: Receiver<Command>,
         home: Sender<Vec<u8>>,
     ) -> Self {

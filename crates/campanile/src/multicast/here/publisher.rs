@@ -57,7 +57,7 @@ impl Publisher {
     ///
     /// It is too long, or the session is finished.
     pub fn publish(&mut self, message: &[u8]) -> Result<(), PublishError> {
-        self.publisher.pieces(message).try_for_each(|piece| self.say(piece?, false))?;
+        self.publisher.pieces(message).try_for_each(|piece| self.send_piece(piece?, false))?;
         self.send();
         Ok(())
     }
@@ -69,7 +69,7 @@ impl Publisher {
     ///
     /// As there.
     pub fn gather(&mut self, message: &[u8]) -> Result<(), PublishError> {
-        self.publisher.pieces(message).try_for_each(|piece| self.say(piece?, false))
+        self.publisher.pieces(message).try_for_each(|piece| self.send_piece(piece?, false))
     }
 
     /// Gathers a part of a message that is not the last. Pass the last part to [`Publisher::publish`] or [`Publisher::gather`].
@@ -79,7 +79,7 @@ impl Publisher {
     /// It is too long, the mode has no messages of several parts, or the session is finished.
     pub fn gather_part(&mut self, part: &[u8]) -> Result<(), PublishError> {
         self.publisher.check_part(part)?;
-        self.say(part, true)
+        self.send_piece(part, true)
     }
 
     /// Ends a burst, so that its last packets can be repaired at once, and sends what the rate allows.
@@ -156,7 +156,7 @@ impl Publisher {
         self.node.turn_now();
     }
 
-    fn say(&mut self, piece: &[u8], more: bool) -> Result<(), PublishError> {
+    fn send_piece(&mut self, piece: &[u8], more: bool) -> Result<(), PublishError> {
         let mut done = self.publisher.pack(piece, more);
         if done == Err(PublishError::Full) {
             self.node.turn_now();

@@ -12,7 +12,7 @@ use campanile_pgm::wire::Reset;
 use super::Published;
 use super::outbox::{End, Next, OutboxReceiver};
 use crate::multicast::node::source::Feed;
-use crate::multicast::queue::Outlet;
+use crate::multicast::queue::EventSender;
 use crate::multicast::report::Report;
 
 /// An order of the application, which overtakes what it has published.
@@ -26,7 +26,7 @@ pub(super) enum Order {
 /// Passes the packets that the application fills to a source.
 #[derive(Debug)]
 pub(super) struct MessageFeed {
-    events: Outlet<Published>,
+    events: EventSender<Published>,
     outbox: OutboxReceiver,
     orders: Receiver<Order>,
     /// The source has no room.
@@ -36,7 +36,11 @@ pub(super) struct MessageFeed {
 }
 
 impl MessageFeed {
-    pub(super) fn new(events: Outlet<Published>, outbox: OutboxReceiver, orders: Receiver<Order>) -> Self {
+    pub(super) fn new(
+        events: EventSender<Published>,
+        outbox: OutboxReceiver,
+        orders: Receiver<Order>,
+    ) -> Self {
         MessageFeed { events, outbox, orders, is_full: false, open_until: None }
     }
 
@@ -131,23 +135,23 @@ mod tests {
         let packer = Packer::new(config.framing, config.tsdu_len().expect("packets hold some"));
         let mut now = Instant(1_000_000_000);
         let mut machine = Source::new(now, config).expect("it is right");
-        let (outlet, _events) = queue::events(1, 1);
+        let (events, _taken) = queue::events(1, 1);
         let (_orders, ordered) = async_channel::bounded(1);
         let (sender, receiver) = outbox(packer, 1000, None);
-        let mut feed = MessageFeed::new(outlet, receiver, ordered);
+        let mut feed = MessageFeed::new(events, receiver, ordered);
         let mut buffer = vec![0; 65_536];
 
         // The first ones leave one by one, until the rate is used up.
         let mut sent = 0;
         while feed.poll_timeout().is_none() {
-            sender.try_say(&[7; 500], false, &node).expect("room");
+            sender.try_send(&[7; 500], false, &node).expect("room");
             feed.serve(now, &mut machine);
             sent += 1;
             while machine.poll_transmit(now, &mut buffer).is_some() {}
         }
         let packets = machine.stats().odata;
         assert_eq!(packets, sent - 1, "the last one stays");
-        sender.try_say(&[7; 500], false, &node).expect("room");
+        sender.try_send(&[7; 500], false, &node).expect("room");
         feed.serve(now, &mut machine);
         assert!(machine.is_drained());
         now = feed.poll_timeout().expect("the packet waits for its time");

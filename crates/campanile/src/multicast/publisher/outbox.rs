@@ -33,7 +33,7 @@ pub(super) enum End {
 
 /// Why something was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SayError {
+pub(super) enum SendError {
     /// There is no room now.
     Full,
     /// The node takes no more.
@@ -41,7 +41,7 @@ pub(super) enum SayError {
 }
 
 /// The two ends of an outbox that begins with the messages `first`. It has room for `len_max` messages, or [`BYTES`] bytes and one more
-/// message, each time until the node takes them; as much again may be in the node's hand.
+/// message, each time until the node takes them; as much again may be with the node.
 pub(super) fn outbox<'a>(
     mut packer: Packer,
     len_max: usize,
@@ -54,7 +54,7 @@ pub(super) fn outbox<'a>(
     let shared = Arc::new(Shared { len_max, packets_max, open: Mutex::new(open) });
     let receiver = OutboxReceiver {
         shared: Arc::clone(&shared),
-        hand: Packed::default(),
+        taken: Packed::default(),
         is_open: false,
         is_flushed: false,
         end: None,
@@ -72,12 +72,12 @@ pub(super) struct OutboxSender {
 #[derive(Debug)]
 pub(super) struct OutboxReceiver {
     shared: Arc<Shared>,
-    hand: Packed,
+    taken: Packed,
     /// Whether a packet that is still being filled was left when the node last took packets.
     is_open: bool,
     /// A burst ends with what was taken before.
     is_flushed: bool,
-    /// The session ends with what is in the hand.
+    /// The session ends with what was taken.
     end: Option<End>,
 }
 
@@ -107,7 +107,7 @@ const BYTES: usize = 1 << 20;
 
 impl OutboxSender {
     /// Publishes a message, or a part of one that is not the last (`more`), if there is room now.
-    pub(super) fn try_say(&self, message: &[u8], more: bool, node: &Waker) -> Result<(), SayError> {
+    pub(super) fn try_send(&self, message: &[u8], more: bool, node: &Waker) -> Result<(), SendError> {
         let done = self.pack(message, more, None);
         // Even if there was no room: the node does not wait for a thread that holds the lock, and tries again only when it is woken.
         node.wake();
@@ -115,12 +115,12 @@ impl OutboxSender {
     }
 
     /// Publishes a message, or a part of one, once there is room.
-    pub(super) async fn say(&self, message: &[u8], more: bool, node: &Waker) -> Result<(), SayError> {
+    pub(super) async fn send(&self, message: &[u8], more: bool, node: &Waker) -> Result<(), SendError> {
         poll_fn(|context| {
             let done = self.pack(message, more, Some(context.waker()));
             node.wake();
             match done {
-                Err(SayError::Full) => Poll::Pending,
+                Err(SendError::Full) => Poll::Pending,
                 done => Poll::Ready(done),
             }
         })
@@ -128,11 +128,11 @@ impl OutboxSender {
     }
 
     /// Ends a burst, which needs no room.
-    pub(super) fn flush(&self, node: &Waker) -> Result<(), SayError> {
+    pub(super) fn flush(&self, node: &Waker) -> Result<(), SendError> {
         {
             let mut open = self.shared.lock();
             if open.is_closed {
-                return Err(SayError::Closed);
+                return Err(SendError::Closed);
             }
             open.is_flushed |= !open.packer.end_burst();
         }
@@ -166,11 +166,11 @@ impl OutboxSender {
         message: &[u8],
         more: bool,
         waiting: Option<&TaskWaker>,
-    ) -> Result<(), SayError> {
+    ) -> Result<(), SendError> {
         let mut open = self.shared.lock();
         let Open { packer, messages, is_closed, waiting: others, .. } = &mut *open;
         if *is_closed {
-            return Err(SayError::Closed);
+            return Err(SendError::Closed);
         }
         if *messages >= self.shared.len_max || packer.filled() >= self.shared.packets_max {
             if let Some(waker) = waiting
@@ -178,7 +178,7 @@ impl OutboxSender {
             {
                 others.push(waker.clone());
             }
-            return Err(SayError::Full);
+            return Err(SendError::Full);
         }
         packer.put(message, more);
         *messages += 1;
@@ -190,16 +190,16 @@ impl OutboxReceiver {
     /// What comes next. With `waits`, something else is to be sent first, and a packet that is still being filled is left: it may well
     /// become full.
     pub(super) fn next(&mut self, waits: bool) -> Option<Next<'_>> {
-        if self.hand.is_empty() && self.end.is_none() {
+        if self.taken.is_empty() && self.end.is_none() {
             self.reach(waits);
         }
         if mem::take(&mut self.is_flushed) {
             return Some(Next::Flush);
         }
-        if self.hand.is_empty() {
+        if self.taken.is_empty() {
             return self.end.take().map(Next::End);
         }
-        Some(Next::Packets(&mut self.hand))
+        Some(Next::Packets(&mut self.taken))
     }
 
     /// Whether a packet that is still being filled was left.
@@ -207,7 +207,7 @@ impl OutboxReceiver {
         self.is_open
     }
 
-    /// Takes what was packed into the hand, which must be empty.
+    /// Takes what was packed; nothing may be left of what was taken before.
     fn reach(&mut self, waits: bool) {
         let waiting = {
             // A thread that holds the lock wakes the node afterwards.
@@ -224,7 +224,7 @@ impl OutboxReceiver {
                 packer.close();
             }
             self.is_open = packer.is_open();
-            packer.give(&mut self.hand);
+            packer.give(&mut self.taken);
             mem::take(waiting)
         };
         waiting.into_iter().for_each(TaskWaker::wake);
@@ -293,9 +293,9 @@ mod tests {
         let node = waker();
         let (sender, mut receiver) = outbox(Packer::new(Framing::Apdu, 4), 2, [&b"at first"[..]]);
         for round in [b"a", b"b"] {
-            sender.try_say(round, false, &node).expect("room");
-            sender.try_say(b"", false, &node).expect("room");
-            assert_eq!(sender.try_say(b"more", false, &node), Err(SayError::Full));
+            sender.try_send(round, false, &node).expect("room");
+            sender.try_send(b"", false, &node).expect("room");
+            assert_eq!(sender.try_send(b"more", false, &node), Err(SendError::Full));
             let mut expected = vec![round.to_vec(), vec![]];
             if round == b"a" {
                 expected.splice(0..0, [b"at f".to_vec(), b"irst".to_vec()]);
@@ -304,10 +304,10 @@ mod tests {
             assert_eq!(heard(&mut receiver, true), expected);
         }
         sender.flush(&node).expect("not closed");
-        sender.try_say(b"last", false, &node).expect("room");
+        sender.try_send(b"last", false, &node).expect("room");
         sender.finish(End::Whole, &node);
-        assert_eq!(sender.try_say(b"late", false, &node), Err(SayError::Closed));
-        assert_eq!(sender.flush(&node), Err(SayError::Closed));
+        assert_eq!(sender.try_send(b"late", false, &node), Err(SendError::Closed));
+        assert_eq!(sender.flush(&node), Err(SendError::Closed));
         assert_eq!(heard(&mut receiver, true), [b"flush".to_vec(), b"last".to_vec(), b"finish".to_vec()]);
         assert!(heard(&mut receiver, true).is_empty(), "it finishes once");
     }
@@ -316,13 +316,13 @@ mod tests {
     fn a_packet_is_filled_while_others_wait() {
         let node = waker();
         let (sender, mut receiver) = outbox(Packer::new(Framing::Stream, 4), 100, None);
-        sender.try_say(b"abc", false, &node).expect("room");
+        sender.try_send(b"abc", false, &node).expect("room");
         assert!(heard(&mut receiver, true).is_empty());
         sender.flush(&node).expect("not closed");
-        sender.try_say(b"def", false, &node).expect("room");
+        sender.try_send(b"def", false, &node).expect("room");
         assert_eq!(heard(&mut receiver, true), [b"abcd".to_vec()], "the burst ends in this packet");
         assert_eq!(heard(&mut receiver, false), [b"ef".to_vec()]);
-        sender.try_say(b"g", false, &node).expect("room");
+        sender.try_send(b"g", false, &node).expect("room");
         sender.finish(End::Whole, &node);
         assert_eq!(heard(&mut receiver, true), [b"g".to_vec(), b"finish".to_vec()]);
     }
@@ -341,7 +341,7 @@ mod tests {
         let mut engine = Engine::new(&Config::default()).expect("some backend works");
         let waker = engine.waker();
         let (sender, mut receiver) = of_packets(1);
-        sender.try_say(b"", false, &waker).expect("room");
+        sender.try_send(b"", false, &waker).expect("room");
         let patience = || Some(Instant::now() + Duration::from_secs(60));
         engine.poll(patience()).expect("polls");
         assert!(matches!(engine.next_event(), Some(Event::Woken)));
@@ -349,7 +349,7 @@ mod tests {
         let open = sender.shared.lock();
         assert!(receiver.next(false).is_none());
         drop(open);
-        assert_eq!(sender.try_say(b"", false, &waker), Err(SayError::Full));
+        assert_eq!(sender.try_send(b"", false, &waker), Err(SendError::Full));
         engine.poll(patience()).expect("polls");
         assert!(matches!(engine.next_event(), Some(Event::Woken)));
         assert!(receiver.next(false).is_some());
@@ -360,10 +360,10 @@ mod tests {
         let node = waker();
         let (sender, mut receiver) = of_packets(100);
         let heavy = vec![7; 3 * BYTES];
-        sender.try_say(&heavy, false, &node).expect("an empty outbox takes anything");
-        assert_eq!(sender.try_say(b"", false, &node), Err(SayError::Full));
+        sender.try_send(&heavy, false, &node).expect("an empty outbox takes anything");
+        assert_eq!(sender.try_send(b"", false, &node), Err(SendError::Full));
         assert_eq!(heard(&mut receiver, true).concat(), heavy);
-        sender.try_say(b"", false, &node).expect("room again");
+        sender.try_send(b"", false, &node).expect("room again");
         assert_eq!(heard(&mut receiver, true).len(), 1);
     }
 
@@ -377,8 +377,8 @@ mod tests {
             .map(|_| {
                 let (sender, waker) = (Arc::clone(&sender), waker.clone());
                 thread::spawn(move || {
-                    let say = || wait(sender.say(b"x", false, &waker), Duration::MAX);
-                    (0..count).map(|_| say().expect("no end of time")).take_while(Result::is_ok).count()
+                    let send = || wait(sender.send(b"x", false, &waker), Duration::MAX);
+                    (0..count).map(|_| send().expect("no end of time")).take_while(Result::is_ok).count()
                 })
             })
             .collect();

@@ -10,7 +10,7 @@ use campanile_pgm::Tsi;
 use campanile_pgm::receiver::Messages;
 
 use super::Received;
-use crate::multicast::queue::Parcel;
+use crate::multicast::queue::EventBatch;
 
 /// Received bytes: a slice of shared memory, which can be kept and cloned cheaply.
 ///
@@ -94,7 +94,7 @@ impl Batch {
     }
 }
 
-impl Parcel for Delivered {
+impl EventBatch for Delivered {
     type Event = Received;
 
     fn len(&self) -> usize {
@@ -152,7 +152,7 @@ mod tests {
             stalled,
             batch(&["profilestream"], 0, 7, true),
         ]);
-        let sizes: Vec<_> = waiting.iter().map(|parcel| (parcel.len(), Parcel::weight(parcel))).collect();
+        let sizes: Vec<_> = waiting.iter().map(|batch| (batch.len(), EventBatch::weight(batch))).collect();
         assert_eq!(sizes, [(2, 3), (1, 0), (1, 6)]);
         let mut text = Vec::new();
         let mut weight = 0;

@@ -6,21 +6,21 @@ use campanile_pgm::{Seq, Tsi};
 
 use super::Received;
 use super::bytes::Delivered;
-use crate::multicast::queue::{self, Inlet, Outlet, Weight};
+use crate::multicast::queue::{self, EventReceiver, EventSender, Weight};
 
 /// The queues to the application.
 #[derive(Debug)]
 pub(super) enum Delivery {
     /// All sources in one queue.
-    Together(Outlet<Delivered>),
+    Shared(EventSender<Delivered>),
     /// A queue for each source.
-    Apart(Apart),
+    PerSource(SourceQueues),
 }
 
 /// A queue for each source, and one through which these queues are handed over.
 #[derive(Debug)]
-pub(super) struct Apart {
-    found: Outlet<Found>,
+pub(super) struct SourceQueues {
+    found: EventSender<FoundSource>,
     queues: Vec<Queue>,
     len: usize,
     weight_max: usize,
@@ -28,14 +28,14 @@ pub(super) struct Apart {
 
 /// A source that was found, and the queue of its events.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundSource {
     pub(super) tsi: Tsi,
     pub(super) source: IpAddr,
     pub(super) first: Seq,
-    pub(super) events: Inlet<Delivered>,
+    pub(super) events: EventReceiver<Delivered>,
 }
 
-impl Weight for Found {
+impl Weight for FoundSource {
     fn weight(&self) -> usize {
         0
     }
@@ -44,44 +44,44 @@ impl Weight for Found {
 #[derive(Debug)]
 struct Queue {
     tsi: Tsi,
-    outlet: Outlet<Delivered>,
+    sender: EventSender<Delivered>,
     /// Nothing more will be put into it.
     is_over: bool,
 }
 
-impl Apart {
+impl SourceQueues {
     /// Queues of `len` events and `weight_max` bytes each. `found` hands them over.
-    pub(super) fn new(found: Outlet<Found>, len: usize, weight_max: usize) -> Self {
-        Apart { found, queues: Vec::new(), len, weight_max }
+    pub(super) fn new(found: EventSender<FoundSource>, len: usize, weight_max: usize) -> Self {
+        SourceQueues { found, queues: Vec::new(), len, weight_max }
     }
 
     fn is_ready(&mut self) -> bool {
         let mut is_ready = self.found.is_ready();
         self.queues.retain_mut(|queue| {
-            if queue.outlet.is_deserted() {
+            if queue.sender.is_deserted() {
                 return false;
             }
-            let has_room = queue.outlet.is_ready();
+            let has_room = queue.sender.is_ready();
             is_ready &= has_room || queue.is_over;
             // Until it has handed over what it holds, it is still needed.
-            !(queue.is_over && queue.outlet.is_handed_over())
+            !(queue.is_over && queue.sender.is_handed_over())
         });
         is_ready
     }
 
     fn put(&mut self, tsi: Tsi, event: Delivered) {
         if let Delivered::Event(Received::Start { source, first, .. }) = event {
-            let (outlet, events) = queue::events(self.len, self.weight_max);
-            self.queues.push(Queue { tsi, outlet, is_over: false });
-            self.found.gather(Found { tsi, source, first, events });
+            let (sender, events) = queue::events(self.len, self.weight_max);
+            self.queues.push(Queue { tsi, sender, is_over: false });
+            self.found.gather(FoundSource { tsi, source, first, events });
         } else if let Some(queue) = self.queue(tsi) {
-            queue.outlet.gather(event);
+            queue.sender.gather(event);
         }
     }
 
     fn hand_over(&mut self) {
         self.found.hand_over();
-        self.queues.iter_mut().for_each(|queue| queue.outlet.hand_over());
+        self.queues.iter_mut().for_each(|queue| queue.sender.hand_over());
     }
 
     /// The queue of a source; an earlier one that is over may still be there, too.
@@ -94,31 +94,31 @@ impl Delivery {
     /// Whether there is room for an event of any source.
     pub(super) fn is_ready(&mut self) -> bool {
         match self {
-            Delivery::Together(outlet) => outlet.is_ready(),
-            Delivery::Apart(apart) => apart.is_ready(),
+            Delivery::Shared(sender) => sender.is_ready(),
+            Delivery::PerSource(queues) => queues.is_ready(),
         }
     }
 
     /// Puts an event of a source into its queue, to be handed over later.
     pub(super) fn put(&mut self, tsi: Tsi, event: Delivered) {
         match self {
-            Delivery::Together(outlet) => outlet.gather(event),
-            Delivery::Apart(apart) => apart.put(tsi, event),
+            Delivery::Shared(sender) => sender.gather(event),
+            Delivery::PerSource(queues) => queues.put(tsi, event),
         }
     }
 
     /// Hands over the events that were put.
     pub(super) fn hand_over(&mut self) {
         match self {
-            Delivery::Together(outlet) => outlet.hand_over(),
-            Delivery::Apart(apart) => apart.hand_over(),
+            Delivery::Shared(sender) => sender.hand_over(),
+            Delivery::PerSource(queues) => queues.hand_over(),
         }
     }
 
     /// Notes that nothing more will come of a source.
     pub(super) fn close(&mut self, tsi: Tsi) {
-        if let Delivery::Apart(apart) = self
-            && let Some(queue) = apart.queue(tsi)
+        if let Delivery::PerSource(queues) = self
+            && let Some(queue) = queues.queue(tsi)
         {
             queue.is_over = true;
         }
@@ -127,9 +127,9 @@ impl Delivery {
     /// The room that is left, in bytes.
     pub(super) fn room(&self) -> usize {
         match self {
-            Delivery::Together(outlet) => outlet.room(),
-            Delivery::Apart(Apart { queues, weight_max, .. }) => {
-                queues.iter().map(|queue| queue.outlet.room()).min().unwrap_or(*weight_max)
+            Delivery::Shared(sender) => sender.room(),
+            Delivery::PerSource(SourceQueues { queues, weight_max, .. }) => {
+                queues.iter().map(|queue| queue.sender.room()).min().unwrap_or(*weight_max)
             }
         }
     }
@@ -138,9 +138,9 @@ impl Delivery {
     pub(super) fn fail(&mut self, why: &str) {
         let failed = || Delivered::Event(Received::Failed(why.to_owned()));
         match self {
-            Delivery::Together(outlet) => outlet.end_with(failed()),
-            Delivery::Apart(apart) => {
-                apart.queues.iter_mut().for_each(|queue| queue.outlet.end_with(failed()));
+            Delivery::Shared(sender) => sender.end_with(failed()),
+            Delivery::PerSource(queues) => {
+                queues.queues.iter_mut().for_each(|queue| queue.sender.end_with(failed()));
             }
         }
     }

@@ -10,12 +10,12 @@ use campanile_engine::Waker;
 use campanile_pgm::{Seq, Tsi};
 
 use super::Received;
-use super::delivery::{Apart, Delivery, Found};
+use super::delivery::{Delivery, FoundSource, SourceQueues};
 use super::sink::Command;
 use crate::multicast::counts::Counts;
 use crate::multicast::node::{Node, StartError};
 use crate::multicast::options::Options;
-use crate::multicast::queue::{self, Inlet};
+use crate::multicast::queue::{self, EventReceiver};
 
 /// Receives messages, or streams of bytes, of all sources of a group, each source's through a [`SessionChannel`] of its own.
 ///
@@ -29,7 +29,7 @@ use crate::multicast::queue::{self, Inlet};
 /// Each channel holds as much as the queue of a [`super::Subscriber`]. A full one that is not read holds up the others, too.
 #[derive(Debug)]
 pub struct SessionSubscriber {
-    found: Inlet<Found>,
+    found: EventReceiver<FoundSource>,
     commands: Sender<Command>,
     node: Node,
 }
@@ -42,8 +42,9 @@ impl SessionSubscriber {
     /// The sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let receiving = &options.receiving;
-        let (outlet, found) = queue::events(receiving.limits.sources.max(1), 1);
-        let delivery = Delivery::Apart(Apart::new(outlet, receiving.queue, receiving.limits.bytes));
+        let (sender, found) = queue::events(receiving.limits.sources.max(1), 1);
+        let delivery =
+            Delivery::PerSource(SourceQueues::new(sender, receiving.queue, receiving.limits.bytes));
         let (node, commands) = super::listen(options, delivery)?;
         Ok(SessionSubscriber { found, commands, node })
     }
@@ -69,7 +70,7 @@ impl SessionSubscriber {
         self.node.counts()
     }
 
-    fn channel(&self, found: Found) -> SessionChannel {
+    fn channel(&self, found: FoundSource) -> SessionChannel {
         let (commands, waker) = (self.commands.clone(), self.node.waker().clone());
         SessionChannel { found, commands, waker }
     }
@@ -78,7 +79,7 @@ impl SessionSubscriber {
 /// The events of one source: all that a [`super::Subscriber`] would report except [`Received::Start`].
 #[derive(Debug)]
 pub struct SessionChannel {
-    found: Found,
+    found: FoundSource,
     commands: Sender<Command>,
     waker: Waker,
 }
