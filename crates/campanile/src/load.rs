@@ -14,7 +14,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod books;
+mod account;
 mod config;
 mod cost;
 mod error;
@@ -52,7 +52,7 @@ use prober::{Asker, Found, Prober};
 use report::Findings;
 use watch::Watch;
 
-pub use books::{Books, Entry, Place};
+pub use account::{Entry, PacketAccount, Place};
 pub use config::{LoadConfig, Number, Pace, TRAIN_MAX, payload_max};
 pub use cost::{Busiest, Cost};
 pub use error::LoadError;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::books::Place;
+use super::account::Place;
 use super::cost::Busiest;
 use super::report::LoadReport;
 use super::spoiled::Spoiled;
@@ -96,15 +96,15 @@ impl Limit {
     /// The first of these limits that the evidence shows. Their order matters: what a server refuses comes before how busy it is, and
     /// packets lost at an unknown place come last.
     pub(super) fn find(report: &LoadReport) -> Self {
-        let (books, server, cost) = (&report.books, report.server.as_ref(), &report.cost);
+        let (account, server, cost) = (&report.account, report.server.as_ref(), &report.cost);
         let matters = |packets: u64| matters(report, packets);
         let source_limit = server.map_or(0, |server| server.dropped.of(Cause::SourceLimit));
         let server_busy = server.map_or(0.0, |server| server.busiest_percent);
         let busy = cost.busy_percent.unwrap_or(0.0);
         let machine = cost.machine_busy_percent.unwrap_or(0.0);
         let [at_server, here, queue] =
-            [Place::ServerSocket, Place::OwnSocket, Place::OwnQueue].map(|place| books.at(place));
-        let lost = books.at(Place::WayUp) + books.at(Place::WayDown) + books.unexplained;
+            [Place::ServerSocket, Place::OwnSocket, Place::OwnQueue].map(|place| account.at(place));
+        let lost = account.at(Place::WayUp) + account.at(Place::WayDown) + account.unexplained;
         let used_percent = report.wire_used_percent().unwrap_or(0.0);
         let is_behind = report.spoiled.iter().any(|reason| matches!(reason, Spoiled::Rate { .. }));
         // An open loop that lost nothing and was not late reached all it was asked for. A worker that spins is always busy.
@@ -165,7 +165,7 @@ impl Limit {
 
 /// Whether the loss of this many packets limits a run.
 fn matters(report: &LoadReport, packets: u64) -> bool {
-    let (packets, sent) = (packets as f64, report.books.sent as f64);
+    let (packets, sent) = (packets as f64, report.account.sent as f64);
     let is_held = in_flight(report)
         .is_some_and(|in_flight| packets * report.timeout_seconds > in_flight as f64 * report.seconds * HELD);
     packets > sent * LOSS || is_held
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::echo::Drops;
     use crate::host::{Counters, Environment, Processors};
-    use crate::load::books::Entry;
+    use crate::load::account::Entry;
     use crate::load::latency::{Histograms, Timings};
     use crate::load::report::Findings;
     use crate::load::watch::Watched;
@@ -289,7 +289,7 @@ mod tests {
     fn a_way_out_that_takes_no_more_is_named() {
         let rate = Pace::Rate(1000);
         let mut dropping = report(rate, 900, 0, 1);
-        dropping.books.entries = vec![Entry { place: Place::OwnQueue, packets: 100 }];
+        dropping.account.entries = vec![Entry { place: Place::OwnQueue, packets: 100 }];
         assert_eq!(Limit::find(&dropping), Limit::WayOut { dropped: 100, waits: 0 });
         let mut waiting = report(rate, 1000, 0, 1);
         waiting.waits = 40;
@@ -302,10 +302,10 @@ mod tests {
     #[test]
     fn in_a_closed_loop_each_loss_holds_a_place() {
         let mut report = report(Pace::Window(8), 1000, 0, 1);
-        report.books.sent = 1_000_000;
-        report.books.entries = vec![Entry { place: Place::OwnSocket, packets: 2 }];
+        report.account.sent = 1_000_000;
+        report.account.entries = vec![Entry { place: Place::OwnSocket, packets: 2 }];
         assert_eq!(Limit::find(&report), Limit::Window { in_flight: 32 });
-        report.books.entries[0].packets = 4;
+        report.account.entries[0].packets = 4;
         assert_eq!(Limit::find(&report), Limit::ClientBuffer { dropped: 4, is_short: false });
         report.receive_buffer -= 1;
         assert_eq!(Limit::find(&report), Limit::ClientBuffer { dropped: 4, is_short: true });

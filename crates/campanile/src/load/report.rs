@@ -7,7 +7,7 @@ use std::time::Duration;
 use campanile_engine::Choice;
 use serde::Serialize;
 
-use super::books::Books;
+use super::account::PacketAccount;
 use super::config::{LoadConfig, Pace};
 use super::cost::Cost;
 use super::latency::{Histograms, Latency};
@@ -74,7 +74,9 @@ pub struct LoadReport {
     /// The server's own account, if it keeps one.
     pub server: Option<ServerShare>,
     /// Where the packets went.
-    pub books: Books,
+    // Programs read it by this name, which is that of the printed line, too.
+    #[serde(rename = "books")]
+    pub account: PacketAccount,
     /// Sends that found a socket's send buffer full and waited, warm-up included.
     pub waits: u64,
     /// What it cost this client.
@@ -150,7 +152,7 @@ impl LoadReport {
             spoiled: rate.map(judge).unwrap_or_default(),
             server_kind,
             server,
-            books: Books::close(counts, config.train as u64, server.as_ref(), &system),
+            account: PacketAccount::of(counts, config.train as u64, server.as_ref(), &system),
             waits: counts.waits,
             cost: Cost::new(counts, active, &config.cores, &processors),
             system,
@@ -189,8 +191,8 @@ impl LoadReport {
     pub(super) fn others_percent(&self) -> f64 {
         let on_it = self.server.filter(|_| self.environment.loopback);
         let server = on_it.map_or(0.0, |server| server.cpu_ns_per_packet * server.received as f64);
-        let client = self.cost.cpu_ns_per_packet.unwrap_or(0.0) * self.books.sent as f64;
-        let softirq = self.cost.softirq_ns_per_packet.unwrap_or(0.0) * self.books.sent as f64;
+        let client = self.cost.cpu_ns_per_packet.unwrap_or(0.0) * self.account.sent as f64;
+        let softirq = self.cost.softirq_ns_per_packet.unwrap_or(0.0) * self.account.sent as f64;
         let own_ns = client + server + if self.cost.softirq_in_threads { 0.0 } else { softirq };
         let (busy_ns, busy) = (self.cost.machine_busy_ns, self.cost.machine_busy_percent.unwrap_or(0.0));
         busy * (1.0 - own_ns / busy_ns.max(1) as f64).max(0.0)

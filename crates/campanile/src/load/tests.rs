@@ -132,8 +132,12 @@ fn every_packet_is_accounted_for() {
     assert_eq!(report.sent.packets, report.received.packets + report.lost);
     let percent = report.lost as f64 * 100.0 / report.sent.packets as f64;
     assert!((report.lost_percent - percent).abs() < 1e-9);
-    let (OddReplies { late, duplicate, foreign }, books) = (report.odd, &report.books);
-    assert_eq!((books.unexplained, books.surplus), (report.lost - late, duplicate + foreign), "{books:?}");
+    let (OddReplies { late, duplicate, foreign }, account) = (report.odd, &report.account);
+    assert_eq!(
+        (account.unexplained, account.surplus),
+        (report.lost - late, duplicate + foreign),
+        "{account:?}"
+    );
 }
 
 #[test]
@@ -330,7 +334,7 @@ fn trains_in_a_closed_loop_are_answered_whole() {
 }
 
 #[test]
-fn our_server_s_account_splits_the_loss_and_closes_the_books() {
+fn our_server_s_account_splits_the_loss_and_balances() {
     let server = server();
     let config = LoadConfig { probe: true, ..gentle(server.description().address) };
     // Some systems count processor time in steps of 15 ms.
@@ -345,7 +349,7 @@ fn our_server_s_account_splits_the_loss_and_closes_the_books() {
     assert_eq!((share.received, share.replied), (report.sent.packets, report.received.packets));
     assert_eq!((share.lost_up, share.lost_down), (Some(0), Some(0)));
     assert!(counts.probes.asked >= 4 && counts.probes.answered <= counts.probes.asked, "{counts:?}");
-    let Books { sent, received, ref entries, unexplained, surplus } = report.books;
+    let PacketAccount { sent, received, ref entries, unexplained, surplus } = report.account;
     assert_eq!((sent, received, entries.len(), unexplained, surplus), (sent, sent, 0, 0, 0));
     assert!(share.busy_percent > 0.0 && report.cost.cpu_ns_per_packet > Some(0.0), "{report:?}");
 }
@@ -357,7 +361,7 @@ fn a_mirror_without_account_is_named_and_its_loss_unexplained() {
     let report = run_until(&config, |load| load.progress().lost > 0);
     end(address, thread);
     assert_eq!((report.server_kind, report.server), (ServerKind::Mirror, None));
-    assert!(report.lost > 0 && report.books.unexplained == report.lost, "{report:?}");
+    assert!(report.lost > 0 && report.account.unexplained == report.lost, "{report:?}");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use campanile::load::{Books, Latency, LoadReport, OddReplies, Place, Rates, Reordered, ServerKind, Spoiled};
+use campanile::load::{
+    Latency, LoadReport, OddReplies, PacketAccount, Place, Rates, Reordered, ServerKind, Spoiled,
+};
 
 use super::verdict::payload_percent;
 use crate::figures::{BitRate, Count, Span, Things};
@@ -34,7 +36,7 @@ impl fmt::Display for Summary<'_> {
         }
         write!(f, "\nserver      {}", Server(self.0))?;
         write!(f, "\n{}", Costs(self.0))?;
-        write!(f, "\n{}", Account(&self.0.books))?;
+        write!(f, "\n{}", Account(&self.0.account))?;
         for reason in &self.0.spoiled {
             write!(f, "\nINVALID     {}", Reason(reason))?;
         }
@@ -98,11 +100,11 @@ impl fmt::Display for Costs<'_> {
 }
 
 /// Where packets were lost.
-struct Account<'a>(&'a Books);
+struct Account<'a>(&'a PacketAccount);
 
 impl fmt::Display for Account<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Books { sent, received, entries, unexplained, surplus } = self.0;
+        let PacketAccount { sent, received, entries, unexplained, surplus } = self.0;
         let gone: u64 = entries.iter().map(|entry| entry.packets).sum();
         let (sent, received) = (Count(*sent), Count(*received));
         write!(

@@ -9,7 +9,7 @@ use crate::host::Counters;
 
 /// Every packet of a run, warm-up included: `sent + surplus = received + the entries + unexplained`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Books {
+pub struct PacketAccount {
     /// Packets that were to be sent.
     pub sent: u64,
     /// Datagrams that came back, of whatever kind and however late.
@@ -59,16 +59,16 @@ pub enum Place {
     OwnSocket,
 }
 
-impl Books {
+impl PacketAccount {
     /// The account of a run that sent trains of `train` packets each. System-wide counters include other programs, so they explain no
     /// more packets than are missing at their place.
-    pub(super) fn close(
+    pub(super) fn of(
         counts: &LoadCounts,
         train: u64,
         server: Option<&ServerShare>,
         system: &Counters,
     ) -> Self {
-        let mut books = Self {
+        let mut account = Self {
             sent: counts.all_sent,
             received: counts.all_replies,
             entries: Vec::new(),
@@ -78,25 +78,25 @@ impl Books {
         let known = server.and_then(|server| Some((server, server.lost_up?, server.lost_down?)));
         let Some((server, lost_up, lost_down)) = known else {
             let mut missing = counts.all_sent.saturating_sub(counts.all_returned());
-            books.explain_out(&mut missing, counts.refused, train, system);
-            books.explain_own(&mut missing, counts.dropped_here, system);
-            books.unexplained = missing;
-            return books.balanced();
+            account.explain_out(&mut missing, counts.refused, train, system);
+            account.explain_own(&mut missing, counts.dropped_here, system);
+            account.unexplained = missing;
+            return account.balanced();
         };
         let mut up = lost_up;
-        books.explain_out(&mut up, counts.refused, train, system);
-        books.explain(&mut up, Place::ServerSocket, Some(server.found_full));
-        books.enter(Place::WayUp, up);
+        account.explain_out(&mut up, counts.refused, train, system);
+        account.explain(&mut up, Place::ServerSocket, Some(server.found_full));
+        account.enter(Place::WayUp, up);
         // What the server received and did not send back.
         let mut inside = counts.all_sent.saturating_sub(lost_up).saturating_sub(server.replied);
         let sends = server.dropped.of(Cause::Send).saturating_mul(train);
-        books.explain(&mut inside, Place::ServerRules, Some(server.refused()));
-        books.explain(&mut inside, Place::ServerSend, Some(sends));
-        books.unexplained = inside;
+        account.explain(&mut inside, Place::ServerRules, Some(server.refused()));
+        account.explain(&mut inside, Place::ServerSend, Some(sends));
+        account.unexplained = inside;
         let mut down = lost_down;
-        books.explain_own(&mut down, counts.dropped_here, system);
-        books.enter(Place::WayDown, down);
-        books.balanced()
+        account.explain_own(&mut down, counts.dropped_here, system);
+        account.enter(Place::WayDown, down);
+        account.balanced()
     }
 
     /// The packets that ended at a place.
@@ -176,9 +176,9 @@ mod tests {
 
     const SINGLE: u64 = 1;
 
-    fn is_balanced(books: &Books) -> bool {
-        let entered: u64 = books.entries.iter().map(|entry| entry.packets).sum();
-        books.sent + books.surplus == books.received + entered + books.unexplained
+    fn is_balanced(account: &PacketAccount) -> bool {
+        let entered: u64 = account.entries.iter().map(|entry| entry.packets).sum();
+        account.sent + account.surplus == account.received + entered + account.unexplained
     }
 
     #[test]
@@ -186,19 +186,19 @@ mod tests {
         let counts = counts(1000, 700, 1, 40);
         let server = share(880, 800, 100, &counts);
         let system = Counters { interface_receive_dropped: Some(9), ..Counters::default() };
-        let books = Books::close(&counts, 2, Some(&server), &system);
-        let at = |place| books.at(place);
+        let account = PacketAccount::of(&counts, 2, Some(&server), &system);
+        let at = |place| account.at(place);
         assert_eq!([at(Place::OwnSend), at(Place::ServerSocket), at(Place::WayUp)], [2, 100, 18]);
         assert_eq!([at(Place::OwnSocket), at(Place::OwnInterfaceIn), at(Place::WayDown)], [40, 9, 51]);
-        assert_eq!((books.unexplained, books.surplus), (80, 0));
-        assert!(is_balanced(&books), "{books:?}");
+        assert_eq!((account.unexplained, account.surplus), (80, 0));
+        assert!(is_balanced(&account), "{account:?}");
     }
 
     #[test]
     fn without_an_account_the_rest_is_unexplained() {
-        let books = Books::close(&counts(100, 80, 0, 5), SINGLE, None, &Counters::default());
-        assert_eq!((books.at(Place::OwnSocket), books.unexplained), (5, 15));
-        assert_eq!(Books::close(&counts(100, 103, 0, 0), SINGLE, None, &Counters::default()).surplus, 3);
+        let account = PacketAccount::of(&counts(100, 80, 0, 5), SINGLE, None, &Counters::default());
+        assert_eq!((account.at(Place::OwnSocket), account.unexplained), (5, 15));
+        assert_eq!(PacketAccount::of(&counts(100, 103, 0, 0), SINGLE, None, &Counters::default()).surplus, 3);
     }
 
     #[test]
@@ -209,24 +209,24 @@ mod tests {
             interface_send_dropped: Some(9),
             ..Counters::default()
         };
-        let books = Books::close(&counts(100, 20, 5, 0), 2, None, &system);
-        let at = [Place::OwnSend, Place::OwnQueue, Place::OwnInterfaceOut].map(|place| books.at(place));
-        assert_eq!((at, books.unexplained), ([10, 50, 9], 11));
+        let account = PacketAccount::of(&counts(100, 20, 5, 0), 2, None, &system);
+        let at = [Place::OwnSend, Place::OwnQueue, Place::OwnInterfaceOut].map(|place| account.at(place));
+        assert_eq!((at, account.unexplained), ([10, 50, 9], 11));
     }
 
     #[test]
     fn what_came_twice_makes_up_for_no_loss() {
         let counts = LoadCounts { all_surplus: 92, ..counts(2000, 1972, 0, 0) };
-        let books = Books::close(&counts, SINGLE, None, &Counters::default());
-        assert_eq!((books.received, books.unexplained, books.surplus), (1972, 120, 92));
+        let account = PacketAccount::of(&counts, SINGLE, None, &Counters::default());
+        assert_eq!((account.received, account.unexplained, account.surplus), (1972, 120, 92));
         let server = share(2000, 2000, 0, &counts);
-        let books = Books::close(&counts, SINGLE, Some(&server), &Counters::default());
-        assert_eq!((books.at(Place::WayDown), books.unexplained, books.surplus), (120, 0, 92));
+        let account = PacketAccount::of(&counts, SINGLE, Some(&server), &Counters::default());
+        assert_eq!((account.at(Place::WayDown), account.unexplained, account.surplus), (120, 0, 92));
     }
 
     proptest! {
         #[test]
-        fn the_books_always_balance(
+        fn the_account_always_balances(
             sent in 0..2000_u64, received in 0..2000_u64, replied in 0..2000_u64, replies in 0..2000_u64,
             kernel in 0..500_u64, refused in 0..50_u64, here in 0..500_u64, backlog in 0..500_u64,
             twice in 0..500_u64, known: bool,
@@ -234,8 +234,8 @@ mod tests {
             let counts = LoadCounts { all_surplus: twice.min(replies), ..counts(sent, replies, refused, here) };
             let server = share(received, replied, kernel, &counts);
             let system = Counters { backlog_dropped: Some(backlog), ..Counters::default() };
-            let books = Books::close(&counts, SINGLE, known.then_some(&server), &system);
-            prop_assert!(is_balanced(&books), "{:?}", books);
+            let account = PacketAccount::of(&counts, SINGLE, known.then_some(&server), &system);
+            prop_assert!(is_balanced(&account), "{:?}", account);
         }
     }
 }
