@@ -2,17 +2,17 @@
 //!
 //! A [`Capture`] reads the frames of a pcap or pcapng file from any reader, one at a time: [`Capture::next_frame`] until it gives
 //! `None`. [`Datagram::of_frame`] finds what may be PGM in a frame: the payload of UDP or of IP protocol 113, and
-//! [`Datagram::train`] cuts apart what was captured in one piece. A [`Sieve`] tells which of it is PGM, and what is wrong with it.
+//! [`Datagram::train`] cuts apart what was captured in one piece. A [`Classifier`] tells which of it is PGM, and what is wrong with it.
 //!
 //! A file can be as hostile as a network: memory is bounded by [`FRAME_MAX`] and the interfaces of one section, work by the bytes that
 //! are read, and what makes no sense is an error.
 
+mod classifier;
 mod datagram;
 pub mod fuzz;
 mod link;
 mod pcap;
 mod pcapng;
-mod sieve;
 mod source;
 mod train;
 
@@ -20,9 +20,9 @@ use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
 
+pub use classifier::{Classifier, Flaw, Seen, Verdict};
 pub use datagram::{Carrier, Datagram};
 pub use link::LinkType;
-pub use sieve::{Flaw, Seen, Sieve, Verdict};
 
 use source::Source;
 

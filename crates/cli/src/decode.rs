@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use campanile::capture::{Capture, CaptureError, Carrier, Datagram, Frame, Seen, Sieve, Verdict};
+use campanile::capture::{Capture, CaptureError, Carrier, Classifier, Datagram, Frame, Seen, Verdict};
 use campanile::multicast::{Receipt, Report};
 use campanile::utc::Utc;
 use serde::Serialize;
@@ -86,7 +86,7 @@ fn decode(
         Err(_) if is_interrupted() => return printer.summary(&counts),
         Err(error) => return Err(unreadable(arguments, error)),
     };
-    let mut sieve = Sieve::new(&arguments.port);
+    let mut classifier = Classifier::new(&arguments.port);
     let ended = loop {
         let frame = match capture.next_frame() {
             Ok(Some(frame)) => frame,
@@ -100,7 +100,7 @@ fn decode(
         printer.began = printer.began.or(frame.time);
         let Some(datagram) = Datagram::of_frame(&frame) else { continue };
         for datagram in datagram.train() {
-            let Some(verdict) = sieve.judge(&datagram) else { continue };
+            let Some(verdict) = classifier.classify(&datagram) else { continue };
             counts.add(&verdict);
             printer.packet(&frame, &datagram, &verdict)?;
         }

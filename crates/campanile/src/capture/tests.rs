@@ -50,12 +50,12 @@ fn frames(file: &[u8]) -> (Vec<Held>, Option<CaptureError>) {
 fn pgm(file: &[u8], ports: &[u16]) -> Vec<Result<String, Flaw>> {
     let (frames, error) = frames(file);
     assert!(error.is_none(), "{error:?}");
-    let mut sieve = Sieve::new(ports);
-    let judged = frames.iter().filter_map(|Held { time, link, len, bytes }| {
+    let mut classifier = Classifier::new(ports);
+    let classified = frames.iter().filter_map(|Held { time, link, len, bytes }| {
         let datagram = Datagram::of_frame(&Frame { number: 1, time: *time, link: *link, len: *len, bytes })?;
-        Some(sieve.judge(&datagram)?.map(|packet| packet.to_string()))
+        Some(classifier.classify(&datagram)?.map(|packet| packet.to_string()))
     });
-    judged.collect()
+    classified.collect()
 }
 
 /// Writes both formats in both byte orders.
@@ -254,29 +254,29 @@ fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<Held> {
     vec![first]
 }
 
-fn judged(frames: &[Held], ports: &[u16]) -> Vec<Result<String, Flaw>> {
+fn classified(frames: &[Held], ports: &[u16]) -> Vec<Result<String, Flaw>> {
     pgm(&as_pcap(Order::Little, false, 1, frames), ports)
 }
 
 #[test]
 fn what_is_expected_to_be_pgm_and_is_not_says_why() {
     let damaged = changed(|bytes| bytes[60] ^= 1);
-    assert_eq!(judged(&damaged, &[]), []);
-    assert_eq!(judged(&damaged, &[5555]), [Err(Flaw::Malformed(Malformed::BadChecksum))]);
+    assert_eq!(classified(&damaged, &[]), []);
+    assert_eq!(classified(&damaged, &[5555]), [Err(Flaw::Malformed(Malformed::BadChecksum))]);
     let cut = changed(|bytes| bytes.truncate(60));
-    assert_eq!(judged(&cut, &[]), []);
-    assert!(matches!(judged(&cut, &[5555])[..], [Err(Flaw::CutShort { .. })]));
+    assert_eq!(classified(&cut, &[]), []);
+    assert!(matches!(classified(&cut, &[5555])[..], [Err(Flaw::CutShort { .. })]));
     let fragment = changed(|bytes| bytes[20] |= 0x20);
-    assert_eq!(judged(&fragment, &[5555]), [Err(Flaw::Fragment)]);
+    assert_eq!(classified(&fragment, &[5555]), [Err(Flaw::Fragment)]);
     let second = changed(|bytes| bytes[21] = 1);
-    assert_eq!(judged(&second, &[5555]), []);
+    assert_eq!(classified(&second, &[5555]), []);
 }
 
 #[test]
 fn a_port_that_carried_pgm_is_expected_to() {
     let good = changed(|_| ());
     let damaged = changed(|bytes| bytes[60] ^= 1);
-    let both = judged(&[good, damaged].concat(), &[]);
+    let both = classified(&[good, damaged].concat(), &[]);
     assert!(both[0].is_ok());
     assert_eq!(both[1], Err(Flaw::Malformed(Malformed::BadChecksum)));
 }
@@ -300,7 +300,7 @@ fn protocol_113_is_pgm_over_both_families() {
         let datagram = Datagram::of_frame(&frame).expect("it is protocol 113");
         assert_eq!(datagram.carrier, Carrier::Ip);
         assert_eq!(datagram.to, to.parse::<IpAddr>().expect("a literal address"));
-        let verdict = Sieve::new(&[]).judge(&datagram).expect("it is PGM");
+        let verdict = Classifier::new(&[]).classify(&datagram).expect("it is PGM");
         assert_eq!(verdict.map(|packet| packet.to_string()), Ok(packet.clone()));
     }
 }
@@ -317,9 +317,10 @@ fn a_train_is_cut_as_its_receivers_hear_it() {
     let train = [data, data, &data[..20]].concat();
     let cut: Vec<_> = datagram(&train).train().map(|datagram| datagram.payload).collect();
     assert_eq!(cut, [data, data, &data[..20]]);
-    let mut sieve = Sieve::new(&[]);
-    let judged: Vec<_> = datagram(&train).train().map(|datagram| sieve.judge(&datagram)).collect();
-    assert!(matches!(judged[..], [Some(Ok(_)), Some(Ok(_)), Some(Err(_))]), "{judged:?}");
+    let mut classifier = Classifier::new(&[]);
+    let classified: Vec<_> =
+        datagram(&train).train().map(|datagram| classifier.classify(&datagram)).collect();
+    assert!(matches!(classified[..], [Some(Ok(_)), Some(Ok(_)), Some(Err(_))]), "{classified:?}");
     // What follows belongs to no session or to another one, so this is not a train.
     let longer = [data, &[0; 20]].concat();
     let mut others = data.repeat(2);

@@ -12,7 +12,7 @@ use crate::multicast::{Receipt, Report};
 /// IP protocol 113 is PGM. A UDP payload is PGM if it parses as a PGM packet with a correct checksum. To the ports that were given, and
 /// to those that carried such a packet before, every payload is PGM: what does not parse is broken PGM.
 #[derive(Clone, Debug)]
-pub struct Sieve {
+pub struct Classifier {
     /// A bit for each port.
     ports: Box<[u64; 1024]>,
 }
@@ -45,17 +45,17 @@ pub enum Flaw {
     Fragment,
 }
 
-impl Sieve {
-    /// A sieve that takes every UDP payload to one of `ports` for PGM.
+impl Classifier {
+    /// A classifier that takes every UDP payload to one of `ports` for PGM.
     #[must_use]
     pub fn new(ports: &[u16]) -> Self {
-        let mut sieve = Self { ports: Box::new([0; 1024]) };
-        ports.iter().for_each(|&port| sieve.expect(port));
-        sieve
+        let mut classifier = Self { ports: Box::new([0; 1024]) };
+        ports.iter().for_each(|&port| classifier.expect(port));
+        classifier
     }
 
     /// Whether a payload is PGM, and if so the packet or what is wrong with it.
-    pub fn judge<'a>(&mut self, datagram: &Datagram<'a>) -> Option<Verdict<'a>> {
+    pub fn classify<'a>(&mut self, datagram: &Datagram<'a>) -> Option<Verdict<'a>> {
         let expected = match datagram.carrier {
             Carrier::Ip => true,
             Carrier::Udp { to, .. } => self.expects(to),
