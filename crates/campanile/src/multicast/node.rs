@@ -4,8 +4,8 @@
 //! and port. Bounded queues connect it to the application. It is a thread, so that repair goes on whatever the application does, or it
 //! is run by the application's calls ([`Here`]).
 
-pub(super) mod governor;
 mod here;
+pub(super) mod rate_controller;
 pub(super) mod receiver;
 pub(super) mod report_collector;
 pub(super) mod reporter;

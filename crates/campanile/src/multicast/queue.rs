@@ -1,9 +1,9 @@
 //! Bounded queues between a node and the application. Neither side ever holds a lock while it does something else.
 //!
 //! The node puts events into an [`EventSender`] and never blocks: it gathers them and hands them over many at a time, and if the
-//! application holds the lock at that moment it tries again later. An [`EventReceiver`] takes everything that was handed over at once, and
-//! gives it to the application one event after the other. A queue is bounded in events and in their bytes, including those that were taken
-//! and not given yet.
+//! application holds the lock at that moment it tries again later. An [`EventReceiver`] takes everything that was handed over at once,
+//! and gives it to the application one event after the other. A queue is bounded in events and in their bytes, including those that
+//! were taken and not given yet.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};

@@ -11,7 +11,7 @@ use campanile_pgm::source::{WindowConfig, WindowSize};
 use campanile_pgm::wire::{HeaderView, PrivateType, Session};
 use campanile_pgm::{Framing, Gsi, Tsi};
 
-use super::governor::{Governor, Sent, Told};
+use super::rate_controller::{Feedback, RateController, Sent};
 use super::report_collector::ReportCollector;
 use super::running::runs;
 use super::{Arrival, Departure, Driver, StartError};
@@ -51,7 +51,7 @@ pub(crate) struct SourceDriver<F> {
 /// Finds the rate, if none is configured.
 #[derive(Debug)]
 struct AutoRate {
-    governor: Governor,
+    controller: RateController,
     /// When all receivers are asked to report next, and the time until they are asked again after that.
     request_at: Instant,
     again: Duration,
@@ -78,8 +78,9 @@ impl<F: Feed> SourceDriver<F> {
                     Kept::Here => machine.window_packets() * REPAIRABLE_PERCENT / 100,
                     Kept::Elsewhere { .. } => u64::MAX,
                 };
-                let governor = Governor::new(now, bounds, machine.bytes_per_second(), packet_len, window);
-                Some(AutoRate { governor, request_at: now + REQUEST_FIRST, again: REQUEST_FIRST })
+                let controller =
+                    RateController::new(now, bounds, machine.bytes_per_second(), packet_len, window);
+                Some(AutoRate { controller, request_at: now + REQUEST_FIRST, again: REQUEST_FIRST })
             }
         };
         Ok(SourceDriver { machine, endpoint, feed, reports, auto_rate })
@@ -93,15 +94,15 @@ impl<F: Feed> SourceDriver<F> {
     fn take_report(&mut self, now: Instant, arrival: &Arrival, datagram: &[u8]) {
         let Some(report) = self.reports.read(datagram) else { return };
         let mut interval = Duration::MAX;
-        if let Some(AutoRate { governor, .. }) = &mut self.auto_rate {
-            if let Some(said) = self.machine.packets_until(report.lead) {
+        if let Some(AutoRate { controller, .. }) = &mut self.auto_rate {
+            if let Some(highest) = self.machine.packets_until(report.lead) {
                 // Packets before the window can no longer be repaired for anybody.
-                let passed = self.machine.packets_before(report.needs).unwrap_or(0);
+                let acked = self.machine.packets_before(report.needs).unwrap_or(0);
                 let age =
                     self.machine.sent_at(report.lead).map_or(Duration::ZERO, |sent_at| now.since(sent_at));
-                governor.take(now, &report, Told { passed, said, age });
+                controller.take(now, &report, Feedback { acked, highest, age });
             }
-            interval = governor.interval();
+            interval = controller.interval();
         }
         let can_tell = self.feed.is_ready();
         if self.reports.answer(arrival, &report, interval, can_tell) {
@@ -115,21 +116,21 @@ impl<F: Feed> SourceDriver<F> {
     }
 
     /// Adapts the machine to the rate that the receivers can take.
-    fn steer(&mut self, now: Instant) {
-        let Some(AutoRate { governor, request_at, again }) = &mut self.auto_rate else { return };
+    fn adapt_rate(&mut self, now: Instant) {
+        let Some(AutoRate { controller, request_at, again }) = &mut self.auto_rate else { return };
         let stats = self.machine.stats();
         let sent = Sent { packets: stats.odata, bytes: stats.bytes };
-        let bytes_per_second = governor.rate(now, sent);
-        if governor.take_lowered() {
+        let bytes_per_second = controller.rate(now, sent);
+        if controller.take_back_off() {
             self.machine.forget_losses();
         }
-        self.machine.set_sent_max(now, governor.sent_max(now, sent));
+        self.machine.set_sent_max(now, controller.sent_max(now, sent));
         // Steps too small to matter are not passed to the machine.
         if bytes_per_second.abs_diff(self.machine.bytes_per_second()) > self.machine.bytes_per_second() / 64 {
             self.machine.set_rate(now, bytes_per_second);
         }
         if *request_at <= now {
-            self.reports.request(self.endpoint.group, governor.interval());
+            self.reports.request(self.endpoint.group, controller.interval());
             (*request_at, *again) = (now + *again, (*again * 2).min(REQUEST_MAX));
         }
     }
@@ -158,7 +159,7 @@ impl<F: Feed> Driver for SourceDriver<F> {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.machine.handle_timeout(now);
-        self.steer(now);
+        self.adapt_rate(now);
     }
 
     /// A source receives rarely, and what it receives may have made room.
@@ -184,11 +185,11 @@ impl<F: Feed> Driver for SourceDriver<F> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let machine = self.machine.poll_timeout();
-        let steer = self
+        let rate = self
             .auto_rate
             .as_ref()
-            .map(|auto_rate| auto_rate.request_at.min(auto_rate.governor.poll_timeout()));
-        machine.into_iter().chain(steer).chain(self.feed.poll_timeout()).min()
+            .map(|auto_rate| auto_rate.request_at.min(auto_rate.controller.poll_timeout()));
+        machine.into_iter().chain(rate).chain(self.feed.poll_timeout()).min()
     }
 
     fn count(&self, counts: &mut Counts) {

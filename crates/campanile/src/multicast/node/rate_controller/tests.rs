@@ -1,17 +1,17 @@
-//! The governor against ways of which everything is known.
+//! The rate controller against paths of which everything is known.
 
 mod world;
 
 use proptest::prelude::*;
 
-use self::world::{MS, Outcome, PACKET, WIDE, Way, World};
+use self::world::{MS, Outcome, PACKET, Path, WIDE, World};
 use super::*;
 use crate::multicast::report::Standing;
 
-/// A way that takes 240 Mbit/s, behind a queue of ten milliseconds.
-const TIGHT: Way = Way { capacity: 30e6, queue: 300e3, ..WIDE };
+/// A path that takes 240 Mbit/s, behind a queue of ten milliseconds.
+const TIGHT: Path = Path { capacity: 30e6, queue: 300e3, ..WIDE };
 /// Another one that takes far more.
-const FAST: Way = Way { capacity: 150e6, queue: 1500e3, ..WIDE };
+const FAST: Path = Path { capacity: 150e6, queue: 1500e3, ..WIDE };
 /// Losses of links.
 const LOSSES: [f64; 4] = [0.0, 0.01, 0.05, 0.2];
 /// As a stream has it: 32 MB, of which half may wait.
@@ -27,11 +27,11 @@ fn expect(name: &str, world: &World, reached: f64, overrun: f64) {
 }
 
 #[test]
-fn the_limit_of_the_tightest_way_is_found_whatever_links_lose() {
+fn the_limit_of_the_tightest_path_is_found_whatever_links_lose() {
     for loss in LOSSES {
         for delay_us in [100, 2000, 20_000] {
             let delay_ns = delay_us * MS / 1000;
-            let (tight, fast) = (Way { loss, delay_ns, ..TIGHT }, Way { loss, delay_ns, ..FAST });
+            let (tight, fast) = (Path { loss, delay_ns, ..TIGHT }, Path { loss, delay_ns, ..FAST });
             let world = World::of(&[tight, fast, fast], 12);
             expect(&format!("loss {loss}, {delay_us} us"), &world, 0.8, 0.07);
         }
@@ -41,17 +41,17 @@ fn the_limit_of_the_tightest_way_is_found_whatever_links_lose() {
 #[test]
 fn a_link_that_loses_almost_half_does_not_hold_the_rate_down() {
     // At the floor it would be 0.004.
-    expect("loss 0.45", &World::of(&[Way { loss: 0.45, ..TIGHT }, WIDE], 12), 0.03, 0.1);
+    expect("loss 0.45", &World::of(&[Path { loss: 0.45, ..TIGHT }, WIDE], 12), 0.03, 0.1);
 }
 
 #[test]
 fn queues_of_any_length_are_not_overrun() {
     for (loss, least) in LOSSES.into_iter().zip([0.9, 0.85, 0.7, 0.7]) {
         for queue in [60e3, 300e3, 3e6] {
-            let world = World::of(&[Way { loss, queue, ..TIGHT }, WIDE], 8);
+            let world = World::of(&[Path { loss, queue, ..TIGHT }, WIDE], 8);
             expect(&format!("loss {loss}, queue {queue}"), &world, least, 0.06);
         }
-        let gigabits = Way { loss, capacity: 300e6, queue: 3e6, room: 256e6, ..WIDE };
+        let gigabits = Path { loss, capacity: 300e6, queue: 3e6, room: 256e6, ..WIDE };
         expect(&format!("loss {loss}, 2.4 Gbit/s"), &World::of(&[gigabits, WIDE], 8), 0.85, 0.03);
     }
 }
@@ -59,30 +59,30 @@ fn queues_of_any_length_are_not_overrun() {
 #[test]
 fn the_bad_luck_of_one_of_many_is_not_taken_for_a_limit() {
     for (loss, least) in LOSSES.into_iter().zip([0.85, 0.75, 0.5, 0.5]) {
-        let fast = std::iter::repeat_n(Way { loss, ..FAST }, 39);
-        let ways: Vec<Way> = std::iter::once(Way { loss, ..TIGHT }).chain(fast).collect();
-        expect(&format!("loss {loss}, 40 receivers"), &World::of(&ways, 8), least, 0.08);
+        let fast = std::iter::repeat_n(Path { loss, ..FAST }, 39);
+        let paths: Vec<Path> = std::iter::once(Path { loss, ..TIGHT }).chain(fast).collect();
+        expect(&format!("loss {loss}, 40 receivers"), &World::of(&paths, 8), least, 0.08);
     }
 }
 
 #[test]
 fn a_large_group_does_not_hold_up_the_start() {
     for (capacity, loss) in [(30e6, 0.0), (100e6, 0.01)] {
-        let way = Way { capacity, queue: capacity / 50.0, loss, ..WIDE };
-        let outcome = World::of(&[way; 200], 8).run();
+        let path = Path { capacity, queue: capacity / 50.0, loss, ..WIDE };
+        let outcome = World::of(&[path; 200], 8).run();
         assert!(outcome.reached > 0.75 && outcome.overrun < 0.08, "{capacity}: {outcome:?}");
     }
 }
 
 #[test]
-fn a_start_that_overruns_the_way_of_a_group_is_soon_found_out() {
+fn a_start_that_overruns_the_path_of_a_group_is_soon_found_out() {
     // What is lost of all that is sent in eight seconds, by 1, 2, 20 and 200 receivers.
     let most = [(2.0, [0.3, 0.3, 0.3, 0.3]), (8.0, [0.1, 0.1, 0.1, 0.11]), (50.0, [0.05, 0.05, 0.05, 0.04])];
     for (mbit, most) in most {
         for (receivers, most) in [1, 2, 20, 200].into_iter().zip(most) {
             let capacity = mbit * 125e3;
-            let way = Way { capacity, queue: f64::max(capacity / 50.0, 15e3), delay_ns: 5 * MS, ..WIDE };
-            let Outcome { overrun_in_all, .. } = World::of(&vec![way; receivers], 8).run();
+            let path = Path { capacity, queue: f64::max(capacity / 50.0, 15e3), delay_ns: 5 * MS, ..WIDE };
+            let Outcome { overrun_in_all, .. } = World::of(&vec![path; receivers], 8).run();
             assert!(overrun_in_all < most, "{mbit} Mbit/s, {receivers} receivers: {overrun_in_all}");
         }
     }
@@ -91,33 +91,33 @@ fn a_start_that_overruns_the_way_of_a_group_is_soon_found_out() {
 #[test]
 fn small_sockets_do_not_hold_up_the_start_of_a_large_group() {
     for (delay_ms, receivers) in [(2, 100), (11, 200)] {
-        let way = Way { capacity: 12e6, queue: 1.2e6, socket: 200e3, delay_ns: delay_ms * MS, ..WIDE };
-        let outcome = World::of(&vec![way; receivers], 8).run();
+        let path = Path { capacity: 12e6, queue: 1.2e6, socket: 200e3, delay_ns: delay_ms * MS, ..WIDE };
+        let outcome = World::of(&vec![path; receivers], 8).run();
         assert!(outcome.reached > 0.75 && outcome.overrun < 0.08, "{delay_ms} ms: {outcome:?}");
     }
 }
 
 #[test]
-fn a_rate_that_overran_a_way_is_not_taken_up_again_for_its_links() {
-    // The start overruns the way threefold; not all receivers have told of that when one cries.
-    let way = Way { capacity: 0.4e6, queue: 20e3, loss: 0.16, delay_ns: 20 * MS, ..WIDE };
-    expect("3.2 Mbit/s, loss 0.16", &World::of(&[way; 10], 16), 0.3, 0.01);
+fn a_rate_that_overran_a_path_is_not_taken_up_again_for_its_links() {
+    // The start overruns the path threefold; not all receivers have told of that when one loses that much.
+    let path = Path { capacity: 0.4e6, queue: 20e3, loss: 0.16, delay_ns: 20 * MS, ..WIDE };
+    expect("3.2 Mbit/s, loss 0.16", &World::of(&[path; 10], 16), 0.3, 0.01);
 }
 
 #[test]
 fn trains_that_are_lost_whole_are_not_taken_for_a_limit() {
     for (loss, least, overrun) in [(0.01, 0.75, 0.04), (0.05, 0.5, 0.08)] {
-        let way = Way { loss, train: 20, ..TIGHT };
-        expect(&format!("loss {loss}, trains"), &World::of(&[way, WIDE], 8), least, overrun);
+        let path = Path { loss, train: 20, ..TIGHT };
+        expect(&format!("loss {loss}, trains"), &World::of(&[path, WIDE], 8), least, overrun);
     }
 }
 
 #[test]
 fn runs_of_losses_do_not_wear_the_rate_down() {
     for (capacity, receivers) in [(2e6, 1), (6e6, 12)] {
-        let way = Way { capacity, queue: capacity / 50.0, loss: 0.058, train: 8, delay_ns: 2 * MS, ..WIDE };
+        let path = Path { capacity, queue: capacity / 50.0, loss: 0.058, train: 8, delay_ns: 2 * MS, ..WIDE };
         let outcomes: Vec<Outcome> =
-            (1..9).map(|seed| World { seed, ..World::of(&vec![way; receivers], 20) }.run()).collect();
+            (1..9).map(|seed| World { seed, ..World::of(&vec![path; receivers], 20) }.run()).collect();
         let reached = outcomes.iter().map(|outcome| outcome.reached).sum::<f64>() / 8.0;
         assert!(reached > 0.55, "{receivers} receivers reach {reached}: {outcomes:?}");
         assert!(outcomes.iter().all(|outcome| outcome.overrun < 0.07), "{receivers} receivers: {outcomes:?}");
@@ -128,18 +128,18 @@ fn runs_of_losses_do_not_wear_the_rate_down() {
 fn a_limit_that_falls_and_rises_is_followed() {
     let share: fn(f64) -> f64 = |seconds| if (3.0..6.0).contains(&seconds) { 0.3 } else { 1.0 };
     for (loss, least) in LOSSES.into_iter().zip([0.85, 0.65, 0.45, 0.45]) {
-        let world = World::of(&[Way { loss, share, ..TIGHT }, WIDE], 8);
+        let world = World::of(&[Path { loss, share, ..TIGHT }, WIDE], 8);
         expect(&format!("loss {loss}, falls and rises"), &world, least, 0.1);
     }
 }
 
 #[test]
-fn two_sessions_on_a_narrow_way_share_it() {
+fn two_sessions_on_a_narrow_path_share_it() {
     let mut unfair = Vec::new();
     for queue in [60e3, 300e3, 3e6] {
         for later_ms in [0, 20, 700, 3000] {
             for seed in 1..4 {
-                let world = World::of(&[Way { queue, ..TIGHT }, WIDE], 16);
+                let world = World::of(&[Path { queue, ..TIGHT }, WIDE], 16);
                 let [first, second] = World { seed, begin_ms: vec![0, later_ms], ..world }.run_all();
                 let name = format!("queue {queue}, {later_ms} ms later, seed {seed}: {first:?}, {second:?}");
                 let (sum, ratio) = (first.reached + second.reached, first.reached / second.reached);
@@ -156,10 +156,10 @@ fn two_sessions_on_a_narrow_way_share_it() {
 
 #[test]
 fn the_start_ends_where_sockets_are_the_limit() {
-    // The way and its queue hold almost what may be under way: no rate makes it lose a quarter.
+    // The path and its queue hold almost what may be in flight: no rate makes it lose a quarter.
     for (queue, seed) in [2.4e6, 2.6e6, 2.8e6].into_iter().zip(0..) {
-        let way = Way { capacity: 45e6, queue, delay_ns: 8 * MS, ..WIDE };
-        let outcome = World { seed, ..World::of(&[way], 8) }.run();
+        let path = Path { capacity: 45e6, queue, delay_ns: 8 * MS, ..WIDE };
+        let outcome = World { seed, ..World::of(&[path], 8) }.run();
         assert!(outcome.reached > 0.85 && outcome.overrun < 0.06, "queue {queue}: {outcome:?}");
     }
 }
@@ -177,9 +177,9 @@ proptest! {
     ) {
         let delay_ns = delay_ms * MS;
         let queue = f64::max(capacity * queue_seconds, 30e3);
-        let mut ways = vec![Way { delay_ns, ..WIDE }; others];
-        ways.push(Way { capacity, queue, delay_ns, ..WIDE });
-        let outcome = World { seed, ..World::of(&ways, 8) }.run();
+        let mut paths = vec![Path { delay_ns, ..WIDE }; others];
+        paths.push(Path { capacity, queue, delay_ns, ..WIDE });
+        let outcome = World { seed, ..World::of(&paths, 8) }.run();
         prop_assert!((0.85..=1.1).contains(&outcome.reached) && outcome.overrun < 0.1, "{outcome:?}");
     }
 }
@@ -187,7 +187,7 @@ proptest! {
 #[test]
 fn the_start_is_not_paid_for_twice() {
     for queue in [300e3, 3e6] {
-        let Outcome { overrun_in_all, .. } = World::of(&[Way { queue, ..TIGHT }, WIDE], 2).run();
+        let Outcome { overrun_in_all, .. } = World::of(&[Path { queue, ..TIGHT }, WIDE], 2).run();
         assert!(overrun_in_all < 0.2, "{overrun_in_all} in two seconds");
     }
 }
@@ -198,7 +198,7 @@ fn who_stalls_is_not_overrun() {
     let stalls: fn(f64) -> bool = |seconds| seconds % 0.1 < 0.03;
     // At the greater rate, more leaves between two reports than a socket holds, too.
     for (capacity, least) in [(750e6, 0.4), (3e9, 0.2)] {
-        let busy = Way { capacity, queue: 8e6, room: 64e6, delay_ns: MS / 10, stalls, ..WIDE };
+        let busy = Path { capacity, queue: 8e6, room: 64e6, delay_ns: MS / 10, stalls, ..WIDE };
         let outcome = World::of(&[WIDE, busy], 4).run();
         assert!(outcome.reached > least && outcome.overrun_in_all < 0.01, "{capacity}: {outcome:?}");
     }
@@ -206,7 +206,7 @@ fn who_stalls_is_not_overrun() {
 
 #[test]
 fn who_reads_slowly_is_not_overrun() {
-    let slow = Way { reads: 40e6, room: 4e6, ..WIDE };
+    let slow = Path { reads: 40e6, room: 4e6, ..WIDE };
     let outcome = World::of(&[WIDE, slow], 4).run();
     assert!((0.85..=1.05).contains(&outcome.reached), "{outcome:?}");
     assert_eq!(outcome.overrun, 0.0, "{outcome:?}");
@@ -216,8 +216,8 @@ fn who_reads_slowly_is_not_overrun() {
 fn what_is_lost_is_repaired_while_the_window_holds_it() {
     // Ways that take far more in the time of a repair than the window holds.
     for (queue, loss, least) in [(4e6, 0.0, 300e6), (1e9, 0.01, 80e6), (4e6, 0.05, 40e6)] {
-        let way = Way { capacity: 600e6, queue, loss, room: 64e6, ..WIDE };
-        let outcome = World { window: WINDOW, ..World::of(&[WIDE, way], 4) }.run();
+        let path = Path { capacity: 600e6, queue, loss, room: 64e6, ..WIDE };
+        let outcome = World { window: WINDOW, ..World::of(&[WIDE, path], 4) }.run();
         assert_eq!(outcome.gone, 0, "{outcome:?}");
         assert!(outcome.goodput > least, "{outcome:?}");
     }
@@ -225,7 +225,7 @@ fn what_is_lost_is_repaired_while_the_window_holds_it() {
 
 #[test]
 fn who_reads_slowly_holds_the_source_within_its_window() {
-    let slow = Way { reads: 40e6, room: 64e6, loss: 0.001, ..WIDE };
+    let slow = Path { reads: 40e6, room: 64e6, loss: 0.001, ..WIDE };
     let outcome = World { window: WINDOW, ..World::of(&[WIDE, slow], 5) }.run();
     assert_eq!((outcome.gone, outcome.overrun), (0, 0.0), "{outcome:?}");
     assert!((0.85..=1.05).contains(&outcome.reached), "{outcome:?}");
@@ -233,56 +233,64 @@ fn who_reads_slowly_holds_the_source_within_its_window() {
 
 #[test]
 fn who_has_no_room_gets_what_the_floor_lets_through() {
-    let stuck = Way { reads: 0.0, room: 1e6, ..WIDE };
+    let stuck = Path { reads: 0.0, room: 1e6, ..WIDE };
     let outcome = World { window: 1 << 14, ..World::of(&[stuck], 5) }.run();
     assert!((0.9..=1.1).contains(&(outcome.goodput / 125e3)), "{outcome:?}");
 }
 
 #[test]
 fn a_floor_of_nothing_still_lets_something_through() {
-    let mut governor = Governor::new(Instant(0), 0..=1_000_000, 500_000, PACKET, 1 << 40);
+    let mut controller = RateController::new(Instant(0), 0..=1_000_000, 500_000, PACKET, 1 << 40);
     let sent = Sent::default();
-    governor.take(Instant(1), &report(ReceiverId(1), 1), Told { passed: 0, said: 0, age: Duration::ZERO });
-    governor.rate(Instant(1), sent);
-    assert_eq!(governor.sent_max(Instant(1), sent), 0, "there is no room");
-    let now = governor.poll_timeout().max(Instant(0) + Duration::from_secs(PACKET + 1));
-    assert_eq!(governor.sent_max(now, sent), 1);
+    controller.take(
+        Instant(1),
+        &report(ReceiverId(1), 1),
+        Feedback { acked: 0, highest: 0, age: Duration::ZERO },
+    );
+    controller.rate(Instant(1), sent);
+    assert_eq!(controller.sent_max(Instant(1), sent), 0, "there is no room");
+    let now = controller.poll_timeout().max(Instant(0) + Duration::from_secs(PACKET + 1));
+    assert_eq!(controller.sent_max(now, sent), 1);
 }
 
 #[test]
 fn without_reports_it_falls_to_the_floor() {
-    let mut governor = Governor::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
+    let mut controller = RateController::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
     let mut now = Instant(0);
     for _ in 0..2000 {
-        now = governor.poll_timeout().max(now);
-        governor.rate(now, Sent::default());
+        now = controller.poll_timeout().max(now);
+        controller.rate(now, Sent::default());
     }
-    assert_eq!(governor.rate(now, Sent::default()), 1000);
+    assert_eq!(controller.rate(now, Sent::default()), 1000);
 }
 
 #[test]
 fn who_reports_the_same_again_and_again_does_not_keep_up_the_rate() {
-    let mut governor = Governor::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
+    let mut controller = RateController::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
     let mut sent = Sent::default();
     for step in 0..100_000 {
         let now = Instant(step * MS);
-        governor.take(now, &report(ReceiverId(1), 100), Told { passed: 100, said: 100, age: Duration::ZERO });
+        controller.take(
+            now,
+            &report(ReceiverId(1), 100),
+            Feedback { acked: 100, highest: 100, age: Duration::ZERO },
+        );
         sent.packets += 1;
-        governor.rate(now, sent);
+        controller.rate(now, sent);
     }
-    assert_eq!(governor.rate(Instant(100_000 * MS), sent), 1000);
+    assert_eq!(controller.rate(Instant(100_000 * MS), sent), 1000);
 }
 
 #[test]
 fn receivers_that_are_forged_take_bounded_memory() {
-    let mut governor = Governor::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
-    for receiver in 0..2 * LISTENERS_MAX as u128 {
+    let mut controller = RateController::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
+    for receiver in 0..2 * RECEIVERS_MAX as u128 {
         let report = report(ReceiverId(receiver), u32::MAX);
-        governor.take(Instant(1), &report, Told { passed: 0, said: u64::MAX, age: Duration::ZERO });
+        controller.take(Instant(1), &report, Feedback { acked: 0, highest: u64::MAX, age: Duration::ZERO });
     }
-    assert_eq!(governor.listeners.len(), LISTENERS_MAX);
+    assert_eq!(controller.receivers.len(), RECEIVERS_MAX);
     assert_eq!(
-        governor.rate(Instant(2), Sent::default()),
+        controller.rate(Instant(2), Sent::default()),
         500_000,
         "what they say does not lower it below what they take"
     );
@@ -290,16 +298,16 @@ fn receivers_that_are_forged_take_bounded_memory() {
 
 #[test]
 fn a_rate_that_falls_for_a_loss_is_told_once() {
-    let mut governor = Governor::new(Instant(0), 1000..=10_000_000, 500_000, PACKET, 1 << 40);
+    let mut controller = RateController::new(Instant(0), 1000..=10_000_000, 500_000, PACKET, 1 << 40);
     let mut told = Vec::new();
     for (step, heard) in [(1, 100), (2, 200), (3, 400), (4, 700), (5, 1000)] {
         let now = Instant(step * 100 * MS);
-        let said = 100 << step;
+        let sent = 100 << step;
         let report = Report { headroom: 1 << 40, socket: 1 << 30, ..report(ReceiverId(1), heard) };
-        governor.take(now, &report, Told { passed: said, said, age: Duration::ZERO });
-        let before = governor.rate;
-        governor.rate(now, Sent { packets: said, bytes: said * PACKET });
-        told.push((governor.rate < before, governor.take_lowered(), governor.take_lowered()));
+        controller.take(now, &report, Feedback { acked: sent, highest: sent, age: Duration::ZERO });
+        let before = controller.rate;
+        controller.rate(now, Sent { packets: sent, bytes: sent * PACKET });
+        told.push((controller.rate < before, controller.take_back_off(), controller.take_back_off()));
     }
     let (held, fell) = ((false, false, false), (true, true, false));
     assert!(told.starts_with(&[held]) && told.contains(&fell), "{told:?}");

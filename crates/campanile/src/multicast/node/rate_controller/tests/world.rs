@@ -1,4 +1,4 @@
-//! Ways of which everything is known, a governed session on them, and the repair of what is lost.
+//! Paths of which everything is known, a session with a rate controller on them, and the repair of what is lost.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -10,9 +10,9 @@ use crate::multicast::report::Standing;
 pub(super) const PACKET: u64 = 1500;
 pub(super) const MS: u64 = 1_000_000;
 
-/// A way to one receiver: a queue before a bottleneck, chance behind it, and an application that reads.
+/// A path to one receiver: a queue before a bottleneck, chance behind it, and an application that reads.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Way {
+pub(super) struct Path {
     /// Bytes a second.
     pub(super) capacity: f64,
     /// The part of it that there is after so many seconds.
@@ -31,7 +31,7 @@ pub(super) struct Way {
     pub(super) stalls: fn(f64) -> bool,
 }
 
-pub(super) const WIDE: Way = Way {
+pub(super) const WIDE: Path = Path {
     capacity: 1e12,
     share: |_| 1.0,
     queue: 1e9,
@@ -44,10 +44,10 @@ pub(super) const WIDE: Way = Way {
     stalls: |_| false,
 };
 
-/// Sessions that send on ways, each to receivers of its own at their ends, from a window of so many packets.
+/// Sessions that send on paths, each to receivers of its own at their ends, from a window of so many packets.
 #[derive(Debug, Clone)]
 pub(super) struct World {
-    pub(super) ways: Vec<Way>,
+    pub(super) paths: Vec<Path>,
     pub(super) seconds: u64,
     pub(super) window: u64,
     pub(super) seed: u64,
@@ -58,7 +58,7 @@ pub(super) struct World {
 /// What came of a session in a run.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// What was sent, repairs included, as a share of what the tightest way takes. From a quarter of the time on.
+    /// What was sent, repairs included, as a share of what the tightest path takes. From a quarter of the time on.
     pub(super) reached: f64,
     /// Packets that overran the tightest queue or buffer, as a share of what was sent: from a quarter of the time on, and in all.
     pub(super) overrun: f64,
@@ -69,17 +69,17 @@ pub(super) struct Outcome {
     pub(super) gone: u64,
 }
 
-/// A receiver behind its way.
+/// A receiver behind its path.
 struct Party {
     id: ReceiverId,
     unread: f64,
     /// Packets in its socket.
     waiting: Vec<u64>,
-    heard: u32,
-    said: u64,
+    received: u32,
+    highest: u64,
     report_at: u64,
-    /// Reports on their way: when they arrive, and what they say.
-    reports: Vec<(u64, Report, Told)>,
+    /// Reports in flight: when they arrive, and what they say.
+    reports: Vec<(u64, Report, Feedback)>,
     overrun: u64,
     /// What it lacks, until it is repaired.
     holes: BTreeSet<u64>,
@@ -89,7 +89,7 @@ struct Party {
 
 struct Session {
     begin_ns: u64,
-    governor: Governor,
+    controller: RateController,
     parties: Vec<Party>,
     credit: f64,
     sent: Sent,
@@ -106,8 +106,8 @@ struct Session {
 }
 
 impl World {
-    pub(super) fn of(ways: &[Way], seconds: u64) -> Self {
-        World { ways: ways.to_vec(), seconds, window: 1 << 40, seed: 1, begin_ms: vec![0] }
+    pub(super) fn of(paths: &[Path], seconds: u64) -> Self {
+        World { paths: paths.to_vec(), seconds, window: 1 << 40, seed: 1, begin_ms: vec![0] }
     }
 
     /// What came of the only session.
@@ -119,24 +119,24 @@ impl World {
     /// What came of each of so many sessions.
     pub(super) fn run_all<const N: usize>(&self) -> [Outcome; N] {
         let mut rng = Rng::new(self.seed);
-        let mut queues = vec![0.0; self.ways.len()];
+        let mut queues = vec![0.0; self.paths.len()];
         let mut sessions: Vec<Session> = self.begin_ms.iter().map(|ms| Session::new(self, ms * MS)).collect();
         let mut limit = 0.0;
         let counted_from = self.seconds * 1000 * MS / 4;
         for now in (1..self.seconds * 1000 * MS).step_by(STEP as usize) {
             let seconds = now as f64 / 1e9;
-            for (queue, way) in queues.iter_mut().zip(&self.ways) {
-                *queue = f64::max(0.0, *queue - way.capacity * (way.share)(seconds) * STEP as f64 / 1e9);
+            for (queue, path) in queues.iter_mut().zip(&self.paths) {
+                *queue = f64::max(0.0, *queue - path.capacity * (path.share)(seconds) * STEP as f64 / 1e9);
             }
-            sessions.iter_mut().for_each(|session| session.begin_turn(now, &self.ways, &queues));
+            sessions.iter_mut().for_each(|session| session.begin_turn(now, &self.paths, &queues));
             while let Some(session) = next_to_send(&mut sessions, &mut rng) {
                 session.send(now, self, &mut queues, &mut rng);
             }
             if now < counted_from {
                 sessions.iter_mut().for_each(|session| session.mark = (session.sent, session.overrun()));
             } else {
-                let takes = |way: &Way| (way.capacity * (way.share)(seconds)).min(way.reads);
-                limit += self.ways.iter().map(takes).fold(f64::INFINITY, f64::min) * STEP as f64 / 1e9;
+                let takes = |path: &Path| (path.capacity * (path.share)(seconds)).min(path.reads);
+                limit += self.paths.iter().map(takes).fold(f64::INFINITY, f64::min) * STEP as f64 / 1e9;
             }
         }
         let outcomes: Vec<Outcome> = sessions.iter().map(|session| self.judge(session, limit)).collect();
@@ -157,7 +157,7 @@ impl World {
     }
 }
 
-/// One of the sessions that may send now, drawn by what they have to send: their packets mix on the way.
+/// One of the sessions that may send now, drawn by what they have to send: their packets mix on the path.
 fn next_to_send<'a>(sessions: &'a mut [Session], rng: &mut Rng) -> Option<&'a mut Session> {
     let mut left: f64 = sessions.iter().map(Session::ready).sum();
     sessions.iter_mut().find(|session| {
@@ -174,8 +174,8 @@ impl Session {
             id: ReceiverId(number as u128 + 1),
             unread: 0.0,
             waiting: Vec::new(),
-            heard: 0,
-            said: 0,
+            received: 0,
+            highest: 0,
             report_at: 0,
             reports: Vec::new(),
             overrun: 0,
@@ -185,8 +185,14 @@ impl Session {
         let bounds = 125_000..=12_500_000_000;
         Session {
             begin_ns,
-            governor: Governor::new(Instant(begin_ns + 1), bounds, 1_250_000, PACKET, world.window / 4 * 3),
-            parties: (0..world.ways.len()).map(party).collect(),
+            controller: RateController::new(
+                Instant(begin_ns + 1),
+                bounds,
+                1_250_000,
+                PACKET,
+                world.window / 4 * 3,
+            ),
+            parties: (0..world.paths.len()).map(party).collect(),
             credit: 0.0,
             sent: Sent::default(),
             sent_at: Vec::new(),
@@ -198,24 +204,24 @@ impl Session {
         }
     }
 
-    /// Packets that overran the tightest way.
+    /// Packets that overran the tightest path.
     fn overrun(&self) -> u64 {
         self.parties.iter().map(|party| party.overrun).max().unwrap_or(0)
     }
 
     /// Takes the reports that have come.
-    fn listen(&mut self, now: u64, ways: &[Way], queues: &[f64]) {
-        for ((party, way), &queue) in self.parties.iter_mut().zip(ways).zip(queues) {
-            party.unread = f64::max(0.0, party.unread - way.reads * STEP as f64 / 1e9);
-            if !(way.stalls)(now as f64 / 1e9) {
+    fn listen(&mut self, now: u64, paths: &[Path], queues: &[f64]) {
+        for ((party, path), &queue) in self.parties.iter_mut().zip(paths).zip(queues) {
+            party.unread = f64::max(0.0, party.unread - path.reads * STEP as f64 / 1e9);
+            if !(path.stalls)(now as f64 / 1e9) {
                 std::mem::take(&mut party.waiting).into_iter().for_each(|packet| party.read(packet));
-                party.report(now, way, queue);
+                party.report(now, path, queue);
             }
             while party.reports.first().is_some_and(|(at, ..)| *at <= now) {
-                let (_, report, mut told) = party.reports.remove(0);
-                told.age = Duration::from_nanos(now - self.sent_at[told.said as usize - 1]);
-                self.governor.take(Instant(now), &report, told);
-                party.report_at = now + way.delay_ns + self.governor.interval().as_nanos() as u64;
+                let (_, report, mut feedback) = party.reports.remove(0);
+                feedback.age = Duration::from_nanos(now - self.sent_at[feedback.highest as usize - 1]);
+                self.controller.take(Instant(now), &report, feedback);
+                party.report_at = now + path.delay_ns + self.controller.interval().as_nanos() as u64;
             }
         }
         while let Some(&Reverse((at, packet, who))) = self.asks.peek()
@@ -229,13 +235,13 @@ impl Session {
     }
 
     /// Takes what has come, and says how much may be sent in this step.
-    fn begin_turn(&mut self, now: u64, ways: &[Way], queues: &[f64]) {
+    fn begin_turn(&mut self, now: u64, paths: &[Path], queues: &[f64]) {
         if now < self.begin_ns {
             return;
         }
-        self.listen(now, ways, queues);
-        let rate = self.governor.rate(Instant(now), self.sent) as f64;
-        self.sent_max = self.governor.sent_max(Instant(now), self.sent);
+        self.listen(now, paths, queues);
+        let rate = self.controller.rate(Instant(now), self.sent) as f64;
+        self.sent_max = self.controller.sent_max(Instant(now), self.sent);
         // What was not used is lost, but for a short burst.
         let burst = rate / 1000.0 + PACKET as f64;
         self.credit = self.credit.min(burst) + rate * STEP as f64 / 1e9;
@@ -255,39 +261,39 @@ impl Session {
                 self.wanted.remove(&packet);
                 self.repair(now, packet, world, queues, rng);
             }
-            _ => self.say(now, world, queues, rng),
+            _ => self.send_new(now, world, queues, rng),
         }
         self.credit -= PACKET as f64;
         self.sent.bytes += PACKET;
     }
 
     /// Sends the next original packet.
-    fn say(&mut self, now: u64, world: &World, queues: &mut [f64], rng: &mut Rng) {
+    fn send_new(&mut self, now: u64, world: &World, queues: &mut [f64], rng: &mut Rng) {
         self.sent.packets += 1;
         self.sent_at.push(now);
         let packet = self.sent.packets;
-        for (who, (party, way)) in self.parties.iter_mut().zip(&world.ways).enumerate() {
+        for (who, (party, path)) in self.parties.iter_mut().zip(&world.paths).enumerate() {
             // What leaves the window is lost for good.
             while party.holes.first().is_some_and(|hole| packet - hole >= world.window) {
                 party.holes.pop_first();
                 self.gone += 1;
             }
-            let came = party.hear(now, packet, way, (&mut queues[who], rng));
+            let came = party.receive(now, packet, path, (&mut queues[who], rng));
             if !came {
                 party.holes.insert(packet);
-                self.asks.push(Reverse((now + ASK_NS + 2 * way.delay_ns, packet, who)));
+                self.asks.push(Reverse((now + ASK_NS + 2 * path.delay_ns, packet, who)));
             }
         }
     }
 
     /// Sends a packet again; all get it, and it helps those that lack it.
     fn repair(&mut self, now: u64, packet: u64, world: &World, queues: &mut [f64], rng: &mut Rng) {
-        for (who, (party, way)) in self.parties.iter_mut().zip(&world.ways).enumerate() {
-            let came = take(way, &mut queues[who], &mut party.overrun) && !rng.happens(way.loss);
+        for (who, (party, path)) in self.parties.iter_mut().zip(&world.paths).enumerate() {
+            let came = take(path, &mut queues[who], &mut party.overrun) && !rng.happens(path.loss);
             if came {
                 party.holes.remove(&packet);
             } else if party.holes.contains(&packet) {
-                self.asks.push(Reverse((now + ASK_AGAIN_NS + 2 * way.delay_ns, packet, who)));
+                self.asks.push(Reverse((now + ASK_AGAIN_NS + 2 * path.delay_ns, packet, who)));
             }
         }
     }
@@ -295,18 +301,18 @@ impl Session {
 
 impl Party {
     /// Whether an original packet came through and found room.
-    fn hear(&mut self, now: u64, packet: u64, way: &Way, (queue, rng): (&mut f64, &mut Rng)) -> bool {
-        if !take(way, queue, &mut self.overrun) {
+    fn receive(&mut self, now: u64, packet: u64, path: &Path, (queue, rng): (&mut f64, &mut Rng)) -> bool {
+        if !take(path, queue, &mut self.overrun) {
             return false;
         }
-        if packet.is_multiple_of(way.train) {
-            self.loses = rng.happens(way.loss);
+        if packet.is_multiple_of(path.train) {
+            self.loses = rng.happens(path.loss);
         }
         if self.loses {
             return false;
         }
-        let is_stalled = (way.stalls)(now as f64 / 1e9);
-        if is_stalled && (self.waiting.len() as u64 * PACKET) as f64 >= way.socket {
+        let is_stalled = (path.stalls)(now as f64 / 1e9);
+        if is_stalled && (self.waiting.len() as u64 * PACKET) as f64 >= path.socket {
             self.overrun += 1;
             return false;
         }
@@ -315,7 +321,7 @@ impl Party {
         } else {
             self.read(packet);
         }
-        if self.unread + PACKET as f64 > way.room {
+        if self.unread + PACKET as f64 > path.room {
             self.overrun += 1;
             return false;
         }
@@ -325,17 +331,17 @@ impl Party {
 
     /// Takes a packet out of its socket.
     fn read(&mut self, packet: u64) {
-        (self.heard, self.said) = (self.heard.wrapping_add(1), packet);
+        (self.received, self.highest) = (self.received.wrapping_add(1), packet);
     }
 
     /// Reports if it is time, what it has heard last.
-    fn report(&mut self, now: u64, way: &Way, queue: f64) {
-        if self.report_at > now || self.said == 0 {
+    fn report(&mut self, now: u64, path: &Path, queue: f64) {
+        if self.report_at > now || self.highest == 0 {
             return;
         }
         // What follows on a hole is kept.
-        let needs = self.holes.first().map_or(self.said + 1, |first| *first).min(self.said + 1);
-        let kept = ((self.said + 1 - needs) * PACKET) as f64;
+        let needs = self.holes.first().map_or(self.highest + 1, |first| *first).min(self.highest + 1);
+        let kept = ((self.highest + 1 - needs) * PACKET) as f64;
         let report = Report {
             cookie: 0,
             receiver: self.id,
@@ -343,23 +349,23 @@ impl Party {
             had: 0,
             total: 0,
             loss: 0,
-            headroom: (way.room - self.unread - kept).max(0.0) as u64,
+            headroom: (path.room - self.unread - kept).max(0.0) as u64,
             lead: campanile_pgm::Seq(0),
-            heard: self.heard,
+            heard: self.received,
             needs: campanile_pgm::Seq(0),
-            socket: way.socket as u32,
+            socket: path.socket as u32,
         };
         // What it heard has waited in the queue.
-        let queued_ns = (queue / (way.capacity * (way.share)(now as f64 / 1e9)) * 1e9) as u64;
-        let told = Told { passed: needs - 1, said: self.said, age: Duration::ZERO };
-        self.reports.push((now + queued_ns + 2 * way.delay_ns, report, told));
+        let queued_ns = (queue / (path.capacity * (path.share)(now as f64 / 1e9)) * 1e9) as u64;
+        let feedback = Feedback { acked: needs - 1, highest: self.highest, age: Duration::ZERO };
+        self.reports.push((now + queued_ns + 2 * path.delay_ns, report, feedback));
         self.report_at = u64::MAX;
     }
 }
 
 /// Whether the queue has room for a packet.
-fn take(way: &Way, queue: &mut f64, overrun: &mut u64) -> bool {
-    let has_room = *queue + PACKET as f64 <= way.queue;
+fn take(path: &Path, queue: &mut f64, overrun: &mut u64) -> bool {
+    let has_room = *queue + PACKET as f64 <= path.queue;
     *queue += if has_room { PACKET as f64 } else { 0.0 };
     *overrun += u64::from(!has_room);
     has_room
