@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use campanile::multicast::{Options, PublishError, Publisher, Received, Subscriber, here};
+use campanile::multicast::{Options, PublishError, Publisher, Received, Subscriber, current_thread};
 use campanile_bench::feed::{Plan, Step, Tally, now_ns, stay};
 use campanile_bench::socket;
 
@@ -72,7 +72,7 @@ fn receive(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
 
 /// As [`send`], without another thread; never returns, since receivers may need repairs.
 fn send_here(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
-    let mut publisher = here::Publisher::start(options)?;
+    let mut publisher = current_thread::Publisher::start(options)?;
     plan.play(|step| match step {
         Step::Wait { due_ns } => {
             publisher.run_until(Instant::now() + Duration::from_nanos(due_ns.saturating_sub(now_ns())));
@@ -90,7 +90,7 @@ fn send_here(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
 
 /// As [`receive`], without another thread.
 fn receive_here(plan: Plan, options: &Options) -> Result<(), Box<dyn Error>> {
-    let mut subscriber = here::Subscriber::start(options)?;
+    let mut subscriber = current_thread::Subscriber::start(options)?;
     hear(plan, || subscriber.next(WAIT))?;
     // Stays until it is ended; only reports are still sent.
     while subscriber.next(Duration::MAX).is_some() {}

@@ -40,10 +40,10 @@
 
 mod bulk;
 mod counts;
+pub mod current_thread;
 mod diagnostics;
 #[cfg(feature = "futures")]
 mod futures;
-pub mod here;
 mod node;
 mod options;
 mod profile;

@@ -2,14 +2,14 @@
 //!
 //! A node has an engine with sockets, a clock, and [`Driver`]s: one for a receiver, or one for each of the sources that share an address
 //! and port. Bounded queues connect it to the application. It is a thread, so that repair goes on whatever the application does, or it
-//! is run by the application's calls ([`Here`]).
+//! is run by the application's calls ([`LocalNode`]).
 
-mod here;
+mod event_loop;
+mod local;
 pub(super) mod rate_controller;
 pub(super) mod receiver;
 pub(super) mod report_collector;
 pub(super) mod reporter;
-mod running;
 mod shared_buffers;
 pub(super) mod source;
 mod table;
@@ -27,8 +27,8 @@ use campanile_engine::{SocketId, Waker, privilege};
 use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Destination, Instant};
 
-pub(super) use self::here::Here;
-use self::running::{Make, Registration, Request, Running};
+use self::event_loop::{EventLoop, Make, Registration, Request};
+pub(super) use self::local::LocalNode;
 use super::counts::{CountBoard, Counts};
 use super::diagnostics::SourceEntry;
 use super::options::Options;
@@ -194,11 +194,11 @@ impl NodeThread {
         let (ready, is_ready) = mpsc::sync_channel(1);
         let name = format!("{role}-{}", options.network.group.port());
         let thread = thread::Builder::new().name(name).spawn(move || {
-            match privilege::drop_raw().and_then(|()| Running::new()) {
-                Ok(running) => {
+            match privilege::drop_raw().and_then(|()| EventLoop::new()) {
+                Ok(event_loop) => {
                     // The thread that started it waits for this.
-                    let _ = ready.send(Ok(running.waker()));
-                    running.run(&to_run);
+                    let _ = ready.send(Ok(event_loop.waker()));
+                    event_loop.run(&to_run);
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }

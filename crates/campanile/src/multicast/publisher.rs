@@ -16,7 +16,7 @@ use self::feed::{MessageFeed, Order};
 use self::outbox::{End, OutboxSender, SendError};
 use super::counts::Counts;
 use super::node::source::{self, SourceDriver};
-use super::node::{Here, Node, StartError};
+use super::node::{LocalNode, Node, StartError};
 use super::options::{Mode, Options, Rate};
 use super::profile::{ContentKind, Profile};
 use super::queue::{self, EventReceiver, Weight};
@@ -80,8 +80,8 @@ impl Publisher {
     }
 
     /// As [`Publisher::start`], with a node that runs in the caller's thread.
-    pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
-        Self::start_at(options, |interfaces, make| Here::of_source(options, interfaces, make))
+    pub(super) fn start_local(options: &Options) -> Result<(Self, LocalNode), StartError> {
+        Self::start_at(options, |interfaces, make| LocalNode::of_source(options, interfaces, make))
     }
 
     /// Starts a session at the node that `node` makes for its driver, and passes on what else `node` returns.

@@ -20,7 +20,7 @@ pub use self::sessions::{SessionChannel, SessionSubscriber};
 use self::sink::{Command, OrderedSink};
 use super::counts::Counts;
 use super::node::receiver::ReceiverDriver;
-use super::node::{Here, Node, StartError};
+use super::node::{LocalNode, Node, StartError};
 use super::options::{Options, Receiving};
 use super::profile::{ContentKind, ProfileError};
 use super::queue::{self, EventReceiver, Weight};
@@ -164,11 +164,11 @@ impl Subscriber {
     }
 
     /// As [`Subscriber::start`], with a node that runs in the caller's thread.
-    pub(super) fn start_here(options: &Options) -> Result<(Self, Here), StartError> {
+    pub(super) fn start_local(options: &Options) -> Result<(Self, LocalNode), StartError> {
         let (delivery, events) = shared_queue(options);
         let (make, commands) = prepare(options, delivery);
-        let (node, here) = Here::of_receiver(options, make)?;
-        Ok((Subscriber { events, commands, node }, here))
+        let (node, local) = LocalNode::of_receiver(options, make)?;
+        Ok((Subscriber { events, commands, node }, local))
     }
 
     /// The next event; `None` if there is none within `timeout`.

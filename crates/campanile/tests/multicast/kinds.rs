@@ -4,7 +4,9 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use campanile::multicast::{Counts, Options, PublishError, Published, Publisher, Received, Subscriber, here};
+use campanile::multicast::{
+    Counts, Options, PublishError, Published, Publisher, Received, Subscriber, current_thread,
+};
 
 /// Who runs a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,16 +14,16 @@ pub(crate) enum Kind {
     /// A thread of its own.
     Thread,
     /// Its caller.
-    Here,
+    CurrentThread,
 }
 
 impl Kind {
     /// Every pair of a publisher's kind and its subscribers'.
     pub(crate) const PAIRS: [(Kind, Kind); 4] = [
         (Kind::Thread, Kind::Thread),
-        (Kind::Thread, Kind::Here),
-        (Kind::Here, Kind::Thread),
-        (Kind::Here, Kind::Here),
+        (Kind::Thread, Kind::CurrentThread),
+        (Kind::CurrentThread, Kind::Thread),
+        (Kind::CurrentThread, Kind::CurrentThread),
     ];
 
     /// Has a thread make something of what a subscriber hears, which listens when this returns.
@@ -38,8 +40,9 @@ impl Kind {
                 ready.send(()).expect("somebody waits");
                 hear(&mut |timeout| subscriber.next(timeout))
             }
-            Kind::Here => {
-                let mut subscriber = here::Subscriber::start(&options).expect("loopback has groups");
+            Kind::CurrentThread => {
+                let mut subscriber =
+                    current_thread::Subscriber::start(&options).expect("loopback has groups");
                 ready.send(()).expect("somebody waits");
                 hear(&mut |timeout| subscriber.next(timeout))
             }
@@ -52,7 +55,9 @@ impl Kind {
     pub(crate) fn speak<T>(self, options: &Options, speak: impl FnOnce(&mut dyn Speaks) -> T) -> T {
         match self {
             Kind::Thread => speak(&mut &Publisher::start(options).expect("the port is free")),
-            Kind::Here => speak(&mut here::Publisher::start(options).expect("the port is free")),
+            Kind::CurrentThread => {
+                speak(&mut current_thread::Publisher::start(options).expect("the port is free"))
+            }
         }
     }
 }
@@ -88,24 +93,24 @@ impl Speaks for &Publisher {
     }
 }
 
-impl Speaks for here::Publisher {
+impl Speaks for current_thread::Publisher {
     fn publish(&mut self, message: &[u8]) -> Result<(), PublishError> {
-        here::Publisher::publish(self, message)
+        current_thread::Publisher::publish(self, message)
     }
 
     fn finish(&mut self) {
-        here::Publisher::finish(self);
+        current_thread::Publisher::finish(self);
     }
 
     fn set_linger(&mut self, linger: Duration) {
-        here::Publisher::set_linger(self, linger);
+        current_thread::Publisher::set_linger(self, linger);
     }
 
     fn next(&mut self, timeout: Duration) -> Option<Published> {
-        here::Publisher::next(self, timeout)
+        current_thread::Publisher::next(self, timeout)
     }
 
     fn counts(&self) -> Counts {
-        here::Publisher::counts(self)
+        current_thread::Publisher::counts(self)
     }
 }

@@ -2,11 +2,11 @@
 
 mod bulk;
 mod channels;
+mod current_thread;
 mod ending;
 mod events;
 mod files;
 mod group;
-mod here;
 mod kinds;
 mod messages;
 mod sources;

@@ -8,19 +8,19 @@ use std::time::Instant;
 use campanile_engine::cpu;
 use campanile_pgm::source::ConfigError;
 
-use super::running::{Registration, Running};
+use super::event_loop::{EventLoop, Registration};
 use super::{DRIVERS, Driver, Node, StartError, boxed};
 use crate::multicast::counts::CountBoard;
 use crate::multicast::options::Options;
 use crate::multicast::sockets::{BoundSockets, LocalInterface};
 
 /// A node without a thread, for one driver: it works only while it is called. It belongs to the thread that made it.
-pub(in crate::multicast) struct Here {
-    running: Running,
+pub(in crate::multicast) struct LocalNode {
+    event_loop: EventLoop,
     is_over: bool,
 }
 
-impl Here {
+impl LocalNode {
     /// Makes a node for a receiver; the argument of `make` is how many bytes its sockets' receive buffers hold.
     pub(in crate::multicast) fn of_receiver<S: Driver + 'static>(
         options: &Options,
@@ -47,13 +47,13 @@ impl Here {
         make: impl FnOnce(campanile_pgm::Instant) -> Result<S, ConfigError> + Send + 'static,
     ) -> Result<(Node, Self), StartError> {
         cpu::wake_on_time();
-        let mut running = Running::new().map_err(StartError::Engine)?;
+        let mut event_loop = EventLoop::new().map_err(StartError::Engine)?;
         let number = DRIVERS.fetch_add(1, Ordering::Relaxed);
         let counts = Arc::new(CountBoard::new());
         let registration = Registration::new(number, options, role, Arc::clone(&counts))?;
-        running.add(Box::new(registration), sockets, boxed(make))?;
-        let node = Node { thread: None, number, waker: running.waker(), counts };
-        Ok((node, Here { running, is_over: false }))
+        event_loop.add(Box::new(registration), sockets, boxed(make))?;
+        let node = Node { thread: None, number, waker: event_loop.waker(), counts };
+        Ok((node, LocalNode { event_loop, is_over: false }))
     }
 
     /// Runs the node until something comes, something is due, or `until`. A node that cannot go on does nothing: its driver has told the
@@ -62,16 +62,16 @@ impl Here {
         if self.is_over {
             return;
         }
-        if let Err(error) = self.running.turn(until) {
-            self.running.fail(&error);
-            self.running.end();
+        if let Err(error) = self.event_loop.turn(until) {
+            self.event_loop.fail(&error);
+            self.event_loop.end();
             self.is_over = true;
         }
     }
 
     /// Runs the node without waiting for anything.
     pub(in crate::multicast) fn turn_now(&mut self) {
-        self.turn(self.running.past());
+        self.turn(self.event_loop.past());
     }
 
     /// Whether the node cannot go on.
@@ -81,18 +81,18 @@ impl Here {
 
     /// Publishes the counters.
     pub(in crate::multicast) fn count(&self) {
-        self.running.publish_counts();
+        self.event_loop.publish_counts();
     }
 }
 
-impl Drop for Here {
+impl Drop for LocalNode {
     fn drop(&mut self) {
-        self.running.end();
+        self.event_loop.end();
     }
 }
 
-impl fmt::Debug for Here {
+impl fmt::Debug for LocalNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Here").field("is_over", &self.is_over).finish_non_exhaustive()
+        f.debug_struct("LocalNode").field("is_over", &self.is_over).finish_non_exhaustive()
     }
 }

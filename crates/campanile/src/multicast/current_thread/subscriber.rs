@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use campanile_pgm::Tsi;
 
 use crate::multicast::counts::Counts;
-use crate::multicast::node::{Here, StartError};
+use crate::multicast::node::{LocalNode, StartError};
 use crate::multicast::options::Options;
 use crate::multicast::subscriber::{self, Received};
 
@@ -23,7 +23,7 @@ use crate::multicast::subscriber::{self, Received};
 #[derive(Debug)]
 pub struct Subscriber {
     subscriber: subscriber::Subscriber,
-    node: Here,
+    node: LocalNode,
     /// How many events were taken since the node was last run.
     taken: u32,
 }
@@ -35,7 +35,7 @@ impl Subscriber {
     ///
     /// The sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let (subscriber, node) = subscriber::Subscriber::start_here(options)?;
+        let (subscriber, node) = subscriber::Subscriber::start_local(options)?;
         Ok(Subscriber { subscriber, node, taken: 0 })
     }
 

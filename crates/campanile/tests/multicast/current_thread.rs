@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use campanile::multicast::{
-    Counter, EndCause, Publisher, Received, SocketError, StartError, Subscriber, here,
+    Counter, EndCause, Publisher, Received, SocketError, StartError, Subscriber, current_thread,
 };
 
 use super::ending::finish;
@@ -30,7 +30,7 @@ fn numbers(next: &mut dyn FnMut(Duration) -> Option<Received>) -> (Vec<u32>, End
 #[test]
 fn who_listens_late_gets_what_it_missed() {
     let options = lossy();
-    let mut subscriber = here::Subscriber::start(&options).expect("loopback has groups");
+    let mut subscriber = current_thread::Subscriber::start(&options).expect("loopback has groups");
     let publisher = Publisher::start(&options).expect("the port is free");
     // Much more than the socket's buffer need hold, and less than the window.
     (0..2000_u32).for_each(|number| {
@@ -54,7 +54,7 @@ fn who_is_late_takes_no_source_for_gone() {
     let mut options = options();
     options.set("expiry", "2s").expect("an option");
     options.set("ambient", "200ms").expect("an option");
-    let mut subscriber = here::Subscriber::start(&options).expect("loopback has groups");
+    let mut subscriber = current_thread::Subscriber::start(&options).expect("loopback has groups");
     let publisher = Publisher::start(&options).expect("the port is free");
     publisher.publish(&0_u32.to_be_bytes()).expect("in time");
     while !matches!(subscriber.next(PATIENCE).expect("it comes"), Received::Message { .. }) {}
@@ -74,7 +74,7 @@ fn who_is_late_takes_no_source_for_gone() {
 fn what_is_gathered_leaves_when_the_node_is_run() {
     let options = lossy();
     let hearing = Kind::Thread.hear(&options, numbers);
-    let mut publisher = here::Publisher::start(&options).expect("the port is free");
+    let mut publisher = current_thread::Publisher::start(&options).expect("the port is free");
     publisher.gather(&0_u32.to_be_bytes()).expect("there is room");
     publisher.gather_part(&1_u32.to_be_bytes()).expect("messages have parts");
     publisher.gather(b"").expect("there is room");
@@ -98,7 +98,7 @@ fn a_wait_repairs() {
             messages += usize::from(matches!(event, Received::Message { .. }));
         }
     });
-    let mut publisher = here::Publisher::start(&options).expect("the port is free");
+    let mut publisher = current_thread::Publisher::start(&options).expect("the port is free");
     (0..500).for_each(|_| publisher.publish(&[0; 1000]).expect("in time"));
     let deadline = Instant::now() + PATIENCE;
     // Nothing is published any more and the session does not end: heartbeats show what is missing, and only waits repair it.
@@ -112,8 +112,8 @@ fn a_wait_repairs() {
 #[test]
 fn an_abort_leaves_at_once() {
     let options = options();
-    let hearing = Kind::Here.hear(&options, numbers);
-    let mut publisher = here::Publisher::start(&options).expect("the port is free");
+    let hearing = Kind::CurrentThread.hear(&options, numbers);
+    let mut publisher = current_thread::Publisher::start(&options).expect("the port is free");
     publisher.publish(&7_u32.to_be_bytes()).expect("in time");
     publisher.abort(9);
     // Nobody runs it any more, and what is dropped sends nothing.
@@ -126,11 +126,11 @@ fn an_abort_leaves_at_once() {
 #[test]
 fn a_port_is_one_publishers_alone() {
     let options = options();
-    let here = here::Publisher::start(&options).expect("the port is free");
+    let first = current_thread::Publisher::start(&options).expect("the port is free");
     let is_taken = |error| matches!(error, StartError::Socket(SocketError::PortTaken { .. }));
-    assert!(is_taken(here::Publisher::start(&options).expect_err("it is taken")));
+    assert!(is_taken(current_thread::Publisher::start(&options).expect_err("it is taken")));
     assert!(is_taken(Publisher::start(&options).expect_err("it is taken")));
-    drop(here);
+    drop(first);
     Publisher::start(&options).expect("it is free again");
     drop(Subscriber::start(&options).expect("the group is for all"));
 }
@@ -138,8 +138,8 @@ fn a_port_is_one_publishers_alone() {
 #[test]
 fn who_leaves_a_source_hears_no_more_of_it() {
     let options = options();
-    let mut subscriber = here::Subscriber::start(&options).expect("loopback has groups");
-    let mut publisher = here::Publisher::start(&options).expect("the port is free");
+    let mut subscriber = current_thread::Subscriber::start(&options).expect("loopback has groups");
+    let mut publisher = current_thread::Publisher::start(&options).expect("the port is free");
     publisher.publish(b"here").expect("in time");
     let tsi = loop {
         match subscriber.next(PATIENCE).expect("it comes") {

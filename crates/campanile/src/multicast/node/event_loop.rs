@@ -62,8 +62,8 @@ struct Hosted {
     log_at: Instant,
 }
 
-/// The engine and the drivers of a node: owned by its thread, or by a [`Here`](super::Here) without one.
-pub(super) struct Running {
+/// The engine and the drivers of a node: owned by its thread, or by a [`LocalNode`](super::LocalNode) without one.
+pub(super) struct EventLoop {
     engine: Engine,
     /// All sockets of the engine.
     sockets: Vec<SocketId>,
@@ -75,10 +75,10 @@ pub(super) struct Running {
     buffers: SharedBuffers,
 }
 
-impl Running {
+impl EventLoop {
     pub(super) fn new() -> io::Result<Self> {
         let config = Config { receive_buffers: 64, transmit_buffers: 16, ..Config::default() };
-        Ok(Running {
+        Ok(EventLoop {
             engine: Engine::new(&config)?,
             sockets: Vec::new(),
             clock: Clock::start(),

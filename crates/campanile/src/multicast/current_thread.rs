@@ -21,10 +21,10 @@
 //! ```no_run
 //! use std::time::{Duration, Instant};
 //!
-//! use campanile::multicast::{Options, here};
+//! use campanile::multicast::{Options, current_thread};
 //!
 //! let options = Options::new("239.192.7.1:7500".parse()?);
-//! let mut publisher = here::Publisher::start(&options)?;
+//! let mut publisher = current_thread::Publisher::start(&options)?;
 //! let start = Instant::now();
 //! for number in 0..1000_u32 {
 //!     publisher.run_until(start + number * Duration::from_millis(1));

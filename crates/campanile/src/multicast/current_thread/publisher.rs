@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use campanile_pgm::Tsi;
 
 use crate::multicast::counts::Counts;
-use crate::multicast::node::{Here, StartError};
+use crate::multicast::node::{LocalNode, StartError};
 use crate::multicast::options::Options;
 use crate::multicast::publisher::{self, PublishError, Published};
 
@@ -23,7 +23,7 @@ use crate::multicast::publisher::{self, PublishError, Published};
 #[derive(Debug)]
 pub struct Publisher {
     publisher: publisher::Publisher,
-    node: Here,
+    node: LocalNode,
     /// Bytes that were gathered since the node was last asked to send them.
     gathered: usize,
 }
@@ -35,7 +35,7 @@ impl Publisher {
     ///
     /// The options are contradictory, or the sockets or the directory for diagnostics cannot be opened.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let (publisher, node) = publisher::Publisher::start_here(options)?;
+        let (publisher, node) = publisher::Publisher::start_local(options)?;
         Ok(Publisher { publisher, node, gathered: 0 })
     }
 
