@@ -11,9 +11,9 @@ use campanile_engine::{
 };
 
 use super::LoadBoard;
-use super::fate::Reply;
 use super::latency::Timings;
 use super::order::Latest;
+use super::packet_state::Reply;
 use super::plan::{Pacing, Plan};
 use super::report::LoadCounts;
 use super::sent_ring::SentRing;

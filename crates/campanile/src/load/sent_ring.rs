@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fate::{Fate, Reply};
+use super::packet_state::{PacketState, Reply};
 use crate::clock::Instant;
 
 /// What became of the last packets, in a ring over their numbers.
@@ -21,7 +21,7 @@ pub(crate) struct SentRing {
     timeout: Duration,
 }
 
-/// When a packet was sent in nanoseconds, above two bits of fate: a place is one word, so that a second's packets at a million
+/// When a packet was sent in nanoseconds, above two bits of its state: a place is one word, so that a second's packets at a million
 /// a second fit into a cache.
 #[derive(Clone, Copy, Debug)]
 struct Place(u64);
@@ -62,7 +62,7 @@ impl SentRing {
     pub(crate) fn send(&mut self, now: Instant) -> u64 {
         assert!(self.room() > 0, "a packet in flight keeps its place");
         let seq = self.next_seq;
-        *self.place(seq) = Place::new(now, Fate::InFlight);
+        *self.place(seq) = Place::new(now, PacketState::InFlight);
         self.next_seq += 1;
         self.outstanding += 1;
         seq
@@ -80,18 +80,18 @@ impl SentRing {
         if place.sent() != stamp {
             return Reply::Foreign;
         }
-        match place.fate() {
-            Fate::InFlight => {
-                *place = Place::new(stamp, Fate::Answered);
+        match place.state() {
+            PacketState::InFlight => {
+                *place = Place::new(stamp, PacketState::Answered);
                 self.outstanding -= 1;
                 self.advance();
                 Reply::Fresh(now.since(stamp))
             }
-            Fate::Lost => {
-                *place = Place::new(stamp, Fate::Answered);
+            PacketState::Lost => {
+                *place = Place::new(stamp, PacketState::Answered);
                 Reply::Late
             }
-            Fate::Answered | Fate::Unused => Reply::Duplicate,
+            PacketState::Answered | PacketState::Unused => Reply::Duplicate,
         }
     }
 
@@ -100,7 +100,7 @@ impl SentRing {
         while self.next_timeout().is_some_and(|at| at <= now) {
             let seq = self.oldest;
             let sent = self.place(seq).sent();
-            *self.place(seq) = Place::new(sent, Fate::Lost);
+            *self.place(seq) = Place::new(sent, PacketState::Lost);
             self.outstanding -= 1;
             lost(seq, sent);
             self.advance();
@@ -115,7 +115,7 @@ impl SentRing {
 
     /// Advances to the oldest packet that is still in flight.
     fn advance(&mut self) {
-        while self.oldest < self.next_seq && self.place(self.oldest).fate() != Fate::InFlight {
+        while self.oldest < self.next_seq && self.place(self.oldest).state() != PacketState::InFlight {
             self.oldest += 1;
         }
     }
@@ -132,20 +132,20 @@ impl SentRing {
 
 impl Place {
     /// The clock starts at zero, so 62 bits are 146 years.
-    fn new(sent: Instant, fate: Fate) -> Self {
-        Self(sent.as_ns() << 2 | fate as u64)
+    fn new(sent: Instant, state: PacketState) -> Self {
+        Self(sent.as_ns() << 2 | state as u64)
     }
 
     fn sent(self) -> Instant {
         Instant::from_ns(self.0 >> 2)
     }
 
-    fn fate(self) -> Fate {
+    fn state(self) -> PacketState {
         match self.0 & 3 {
-            0 => Fate::Unused,
-            1 => Fate::InFlight,
-            2 => Fate::Answered,
-            _ => Fate::Lost,
+            0 => PacketState::Unused,
+            1 => PacketState::InFlight,
+            2 => PacketState::Answered,
+            _ => PacketState::Lost,
         }
     }
 }

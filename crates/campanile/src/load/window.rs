@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fate::{Fate, Reply};
+use super::packet_state::{PacketState, Reply};
 use crate::clock::Instant;
 
 /// A window of packets: which are in flight, which came back, which are lost.
@@ -29,7 +29,7 @@ pub(crate) struct Window {
 struct Place {
     seq: u64,
     sent: Instant,
-    fate: Fate,
+    state: PacketState,
     older: Link,
     newer: Link,
 }
@@ -44,7 +44,8 @@ impl Window {
     /// A window for `size` packets, each lost if it is not answered for `timeout`.
     pub(crate) fn new(size: usize, timeout: Duration) -> Self {
         assert!((1..=Self::SIZE_MAX).contains(&size), "the links between places have 16 bits");
-        let unused = Place { seq: 0, sent: Instant::default(), fate: Fate::Unused, older: None, newer: None };
+        let unused =
+            Place { seq: 0, sent: Instant::default(), state: PacketState::Unused, older: None, newer: None };
         Self {
             places: vec![unused; (2 * size).next_power_of_two()].into_boxed_slice(),
             size,
@@ -72,13 +73,14 @@ impl Window {
             return None;
         }
         // At most half of the places are held, so this ends.
-        while self.places[self.index(self.next_seq)].fate == Fate::InFlight {
+        while self.places[self.index(self.next_seq)].state == PacketState::InFlight {
             self.next_seq += 1;
         }
         let seq = self.next_seq;
         self.next_seq += 1;
         let index = self.index(seq);
-        self.places[index] = Place { seq, sent: now, fate: Fate::InFlight, older: self.newest, newer: None };
+        self.places[index] =
+            Place { seq, sent: now, state: PacketState::InFlight, older: self.newest, newer: None };
         let link = Some(index as u16);
         match self.newest {
             Some(newest) => self.places[usize::from(newest)].newer = link,
@@ -93,20 +95,20 @@ impl Window {
     pub(crate) fn receive(&mut self, seq: u64, stamp: Instant, now: Instant) -> Reply {
         let index = self.index(seq);
         let place = &mut self.places[index];
-        if place.seq != seq || place.fate == Fate::Unused {
+        if place.seq != seq || place.state == PacketState::Unused {
             return if seq < self.next_seq { Reply::Late } else { Reply::Foreign };
         }
         if place.sent != stamp {
             return Reply::Foreign;
         }
-        match std::mem::replace(&mut place.fate, Fate::Answered) {
-            Fate::InFlight => {
+        match std::mem::replace(&mut place.state, PacketState::Answered) {
+            PacketState::InFlight => {
                 let round_trip = now.since(place.sent);
                 self.unlink(index);
                 Reply::Fresh(round_trip)
             }
-            Fate::Lost => Reply::Late,
-            Fate::Answered | Fate::Unused => Reply::Duplicate,
+            PacketState::Lost => Reply::Late,
+            PacketState::Answered | PacketState::Unused => Reply::Duplicate,
         }
     }
 
@@ -117,7 +119,7 @@ impl Window {
                 break;
             }
             let place = &mut self.places[oldest];
-            place.fate = Fate::Lost;
+            place.state = PacketState::Lost;
             lost(place.seq, place.sent);
             self.unlink(oldest);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The state of the packet at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum PacketState {
     /// There was none yet.
     Unused,
     /// It waits for its reply.
