@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     if *json {
         output::json(&findings)?;
     } else {
-        findings.iter().try_for_each(|finding| output::line(Told(finding)))?;
+        findings.iter().try_for_each(|finding| output::line(Shown(finding)))?;
     }
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let told = |count, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
@@ -96,9 +96,9 @@ fn group(text: &str) -> Result<(IpAddr, Option<u16>), &'static str> {
 }
 
 /// A finding as text.
-struct Told<'a>(&'a Finding);
+struct Shown<'a>(&'a Finding);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Finding { check, severity, evidence, cost, fix, verify } = self.0;
         write!(f, "{:8} {check}: {evidence}", severity.name())?;

@@ -11,20 +11,20 @@ use serde::Serialize;
 use crate::command_error::CommandError;
 use crate::output;
 
-/// Something that is reported: to people as `Display`, to scripts as `Serialize`.
-pub(crate) trait Said: Serialize + fmt::Display {
+/// Something that happened, printed for people as `Display`, for scripts as `Serialize`.
+pub(crate) trait Event: Serialize + fmt::Display {
     /// The name of the event for scripts.
-    const EVENT: &'static str;
+    const NAME: &'static str;
 }
 
-/// Reports the progress of a transfer.
-pub(crate) struct Teller {
+/// Prints the progress of a transfer.
+pub(crate) struct Printer {
     json: bool,
     /// On standard error, if that is a terminal and the output is for people.
     bar: Option<ProgressBar>,
 }
 
-impl Teller {
+impl Printer {
     pub(crate) fn new(json: bool) -> Self {
         let is_shown = !json && std::io::stderr().is_terminal();
         // The bar is hidden until the transfer begins.
@@ -42,17 +42,17 @@ impl Teller {
         self.bar.is_some()
     }
 
-    /// Reports something, above the bar if there is one. When the output is no longer read, the transfer still continues.
+    /// Prints an event, above the bar if there is one. When the output is no longer read, the transfer still continues.
     ///
     /// # Errors
     /// Writing fails for another reason, as on a full device.
-    pub(crate) fn tell<T: Said>(&self, said: &T) -> Result<(), CommandError> {
-        let told = match &self.bar {
-            _ if self.json => output::event(T::EVENT, said),
-            Some(bar) => bar.suspend(|| output::line(said)),
-            None => output::line(said),
+    pub(crate) fn print<T: Event>(&self, event: &T) -> Result<(), CommandError> {
+        let printed = match &self.bar {
+            _ if self.json => output::event(T::NAME, event),
+            Some(bar) => bar.suspend(|| output::line(event)),
+            None => output::line(event),
         };
-        told.or_else(CommandError::unless_unread)
+        printed.or_else(CommandError::unless_unread)
     }
 
     /// Writes a note for people to standard error; scripts can tell it from later events.

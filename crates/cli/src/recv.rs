@@ -1,8 +1,8 @@
 //! `campanile recv`: receives files from a group, or what a sender read from standard input.
 
+mod events;
 mod files;
 mod messages;
-mod said;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

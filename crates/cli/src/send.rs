@@ -1,9 +1,9 @@
 //! `campanile send`: files, or standard input, to a group.
 
+mod events;
 mod files;
 mod group;
 mod messages;
-mod said;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

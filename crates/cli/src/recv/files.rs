@@ -11,12 +11,12 @@ use campanile::files::{
 };
 use campanile::multicast::{EndCause, Options, Tsi};
 
-use super::said::{Begun, Complete, Failed, Finished, Found, Missed, Placed, Receiving, Started};
+use super::events::{Begun, Complete, Failed, Finished, Found, Missed, Placed, Receiving, Started};
 use super::{Arguments, Silence};
 use crate::command_error::CommandError;
 use crate::figures::Things;
 use crate::interrupt::Interrupt;
-use crate::progress::{Every, Teller};
+use crate::progress::{Every, Printer};
 use crate::{file_error, session};
 
 /// Receives files into a directory, and reports the progress.
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Resu
     let now = Instant::now();
     let mut run = Run {
         receiver,
-        teller: Teller::new(arguments.json),
+        printer: Printer::new(arguments.json),
         stays: arguments.stay,
         started: now,
         heard: now,
@@ -39,13 +39,13 @@ pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Resu
         shown: None,
         is_taken: false,
     };
-    run.teller.tell(&Started::new(into, options))?;
+    run.printer.print(&Started::new(into, options))?;
     run.serve(arguments.wait, &interrupt)
 }
 
 struct Run {
     receiver: FileReceiver,
-    teller: Teller,
+    printer: Printer,
     stays: bool,
     started: Instant,
     /// When something was last received or hashed, and how much of both there was then.
@@ -91,12 +91,12 @@ impl Run {
                 ending = ending.or(end);
             }
             self.look();
-            if self.teller.is_json() && second.is_due() {
+            if self.printer.is_json() && second.is_due() {
                 self.progress()?;
             }
             let silence = self.heard.elapsed();
             if let Some(note) = self.silence.as_mut().and_then(|quiet| quiet.note(silence)) {
-                self.teller.note(&note);
+                self.printer.note(&note);
             }
             match ending.take() {
                 Some(end) if is_known || silence > PATIENCE || interrupt.is_pressed() => {
@@ -126,15 +126,15 @@ impl Run {
                 self.silence = None;
                 self.found.insert(tsi, Instant::now());
                 let found = Found { session: tsi.to_string(), source: source.to_string() };
-                self.teller.tell(&found)?;
+                self.printer.print(&found)?;
             }
             ReceiveEvent::Begun { tsi, manifest, progress } => {
-                self.teller.tell(&Begun::new(tsi, &manifest, progress))?;
-                self.teller.begin(bytes(progress), total(progress));
+                self.printer.print(&Begun::new(tsi, &manifest, progress))?;
+                self.printer.begin(bytes(progress), total(progress));
                 self.shown = Some(tsi);
             }
             ReceiveEvent::Placed { tsi, name } => {
-                self.teller.tell(&Placed { session: tsi.to_string(), name: name.to_string() })?;
+                self.printer.print(&Placed { session: tsi.to_string(), name: name.to_string() })?;
             }
             ReceiveEvent::Failed { tsi, name, failing } => {
                 let error = match &failing {
@@ -144,19 +144,19 @@ impl Run {
                     }
                     Failing::Wrong => failing.to_string(),
                 };
-                self.teller.tell(&Failed { session: tsi.to_string(), name: name.to_string(), error })?;
+                self.printer.print(&Failed { session: tsi.to_string(), name: name.to_string(), error })?;
             }
             ReceiveEvent::Complete { tsi } => {
                 let seconds = self.found.remove(&tsi).map_or(0.0, |found| found.elapsed().as_secs_f64());
-                self.teller.tell(&Complete { session: tsi.to_string(), seconds })?;
+                self.printer.print(&Complete { session: tsi.to_string(), seconds })?;
                 return Ok((!self.stays).then_some(Ending { tsi, result: Ok(()) }));
             }
             ReceiveEvent::Incomplete { tsi, why, missing } => {
                 self.found.remove(&tsi);
                 let missed = Missed { session: tsi.to_string(), why: why.to_string(), missing };
-                self.teller.tell(&missed)?;
+                self.printer.print(&missed)?;
                 if matches!(why, Incomplete::Ended(_)) && !self.stays && !is_final(&why) {
-                    self.teller.note("what was received is kept; waiting for it to be sent again");
+                    self.printer.note("what was received is kept; waiting for it to be sent again");
                 }
                 if !self.stays && is_final(&why) {
                     let message = match missing {
@@ -183,11 +183,11 @@ impl Run {
             // Hashing files that are there already may take long, before anything else is known of the session.
             if self.shown.is_none() && is_hashing && progress.total > 0 {
                 self.shown = Some(tsi);
-                self.teller.begin(bytes(progress), total(progress));
+                self.printer.begin(bytes(progress), total(progress));
             }
             if self.shown == Some(tsi) {
                 let message = || if is_hashing { ", hashing" } else { "" }.to_owned();
-                self.teller.show(bytes(progress), message);
+                self.printer.show(bytes(progress), message);
             }
         }
         if (had, hashed) != (self.had, self.hashed) {
@@ -199,7 +199,7 @@ impl Run {
         for (tsi, progress) in self.receiver.progress() {
             let ReceiveProgress { had, total, block_len } = progress;
             let session = tsi.to_string();
-            self.teller.tell(&Receiving { seconds: self.seconds(), session, had, total, block_len })?;
+            self.printer.print(&Receiving { seconds: self.seconds(), session, had, total, block_len })?;
         }
         Ok(())
     }
@@ -231,8 +231,8 @@ impl Run {
     }
 
     fn summary(&mut self) -> Result<(), CommandError> {
-        self.teller.end();
-        self.teller.tell(&Finished { seconds: self.seconds(), counts: self.receiver.counts() })
+        self.printer.end();
+        self.printer.print(&Finished { seconds: self.seconds(), counts: self.receiver.counts() })
     }
 
     /// What to do about missing files.

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use campanile::multicast::{Bytes, ContentKind, EndCause, Foreign, Options, Received, Seq, Subscriber, Tsi};
 
-use super::said::{Heard, Message};
+use super::events::{Heard, Message};
 use super::{Arguments, Silence};
 use crate::command_error::CommandError;
 use crate::interrupt::Interrupt;
-use crate::progress::Said;
+use crate::progress::Event;
 use crate::session::{self, Kind};
 use crate::{figures::Count, output};
 
@@ -153,7 +153,7 @@ impl Run {
             counts: self.subscriber.counts(),
         };
         if self.json {
-            return output::event(Heard::EVENT, &heard);
+            return output::event(Heard::NAME, &heard);
         }
         output::aside(heard);
         Ok(())

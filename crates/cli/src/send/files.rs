@@ -10,13 +10,13 @@ use campanile::files::{
 };
 use campanile::multicast::{Counter, Options};
 
+use super::events::{Drained, Finished, Receiver, Sending, Started};
 use super::group::Group;
-use super::said::{Drained, Finished, Receiver, Sending, Started};
 use super::{Arguments, Awaited, NOBODY};
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
-use crate::progress::{Every, Teller};
+use crate::progress::{Every, Printer};
 use crate::system_error::{self, shortage};
 use crate::{output, session};
 
@@ -24,7 +24,7 @@ use crate::{output, session};
 pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), CommandError> {
     // Hashing may take long: errors of the interfaces are reported before.
     options.mtu().map_err(|error| session::start_error(&error))?;
-    let hashing = Teller::new(arguments.json);
+    let hashing = Printer::new(arguments.json);
     let offering = collected(&arguments.files, &hashing);
     hashing.end();
     let offering = offering?;
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
     let interrupt = Interrupt::new()?;
     let run = Run {
         sender,
-        teller: Teller::new(arguments.json),
+        printer: Printer::new(arguments.json),
         started: Instant::now(),
         awaited: Awaited::new(arguments.receivers, options),
     };
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
 }
 
 /// Hashes the files to send, and shows the progress. Ctrl-C just ends the process: there is no session yet.
-fn collected(files: &[PathBuf], teller: &Teller) -> Result<Offering, CommandError> {
+fn collected(files: &[PathBuf], printer: &Printer) -> Result<Offering, CommandError> {
     let collecting = Collecting::start(files.to_vec()).map_err(system_error::thread)?;
     let mut is_begun = false;
     loop {
@@ -59,15 +59,15 @@ fn collected(files: &[PathBuf], teller: &Teller) -> Result<Offering, CommandErro
         let CollectProgress { hashed, total } = collecting.progress();
         if total > 0 && !is_begun {
             is_begun = true;
-            teller.begin(hashed, total);
+            printer.begin(hashed, total);
         }
-        teller.show(hashed, || ", hashing".to_owned());
+        printer.show(hashed, || ", hashing".to_owned());
     }
 }
 
 struct Run {
     sender: FileSender,
-    teller: Teller,
+    printer: Printer,
     started: Instant,
     awaited: Awaited,
 }
@@ -79,10 +79,10 @@ impl Run {
         wanted: Option<usize>,
         interrupt: &Interrupt,
     ) -> Result<(), CommandError> {
-        self.teller.tell(&Started::files(&self.sender, options, wanted))?;
-        self.teller.begin(0, self.sender.progress().total);
+        self.printer.print(&Started::files(&self.sender, options, wanted))?;
+        self.printer.begin(0, self.sender.progress().total);
         let sent = self.send(interrupt);
-        self.teller.end();
+        self.printer.end();
         self.conclude(wanted, sent)
     }
 
@@ -96,25 +96,25 @@ impl Run {
             match event {
                 // Receivers that are not done have their lines below the bar, if there is one.
                 Some(SendEvent::Receiver(listener))
-                    if self.teller.is_shown() && !listener.report.standing.is_final() => {}
-                Some(SendEvent::Receiver(listener)) => self.teller.tell(&Receiver::of(&listener))?,
-                Some(SendEvent::Drained) => self.teller.tell(&Drained { seconds: self.seconds() })?,
+                    if self.printer.is_shown() && !listener.report.standing.is_final() => {}
+                Some(SendEvent::Receiver(listener)) => self.printer.print(&Receiver::of(&listener))?,
+                Some(SendEvent::Drained) => self.printer.print(&Drained { seconds: self.seconds() })?,
                 Some(SendEvent::Finished) => return Ok(is_interrupted),
                 None => {}
             }
             if glance.is_due() {
-                self.teller.show(self.sender.progress().sent, || self.message());
+                self.printer.show(self.sender.progress().sent, || self.message());
             }
             if let Some(note) = self.awaited.note(self.sender.receivers().count()) {
-                self.teller.note(&note);
+                self.printer.note(&note);
             }
-            if self.teller.is_json() && second.is_due() {
-                self.teller.tell(&Sending::new(&self.sender, self.seconds()))?;
+            if self.printer.is_json() && second.is_due() {
+                self.printer.print(&Sending::new(&self.sender, self.seconds()))?;
             }
             if interrupt.is_pressed() && !is_interrupted {
                 is_interrupted = true;
                 if self.sender.is_drained() {
-                    self.teller.note("what was sent is still repaired; Ctrl-C again ends it at once");
+                    self.printer.note("what was sent is still repaired; Ctrl-C again ends it at once");
                     self.sender.finish();
                 } else {
                     self.sender.abort();
@@ -130,11 +130,11 @@ impl Run {
         let all_sent = wanted.is_some() || self.sender.is_drained();
         let complete = sent.is_ok() && end.complete >= needed && all_sent;
         let interrupted = matches!(sent, Ok(true));
-        self.teller.tell(&Finished { success: complete, interrupted, wanted, end })?;
+        self.printer.print(&Finished { success: complete, interrupted, wanted, end })?;
         let is_interrupted = sent?;
         if complete {
             if needed == 0 {
-                self.teller.note(NOBODY);
+                self.printer.note(NOBODY);
             }
             return Ok(());
         }
@@ -158,7 +158,7 @@ impl Run {
     fn message(&self) -> String {
         let counts = self.sender.counts();
         let repaired = counts.of(Counter::RdataSent) + counts.of(Counter::RdataParitySent);
-        let group = Group::new(self.sender.receivers(), self.awaited.wanted, self.teller.room());
+        let group = Group::new(self.sender.receivers(), self.awaited.wanted, self.printer.room());
         format!(", {} repairs\n{group}", Count(repaired))
     }
 }

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use campanile::files::FileSender;
 use campanile::multicast::{Options, PublishError, Published, Publisher, ReceiverId, Report, Standing};
 
-use super::said::{InputFinished, Receiver, Started};
+use super::events::{InputFinished, Receiver, Started};
 use super::{Arguments, Awaited, NOBODY};
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
-use crate::progress::Teller;
+use crate::progress::Printer;
 use crate::session::{self, Kind};
 use crate::system_error;
 
@@ -26,11 +26,11 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
     let publisher = Publisher::start(options).map_err(|error| session::start_error(&error))?;
     session::opened()?;
     let interrupt = Interrupt::new()?;
-    let teller = Teller::new(arguments.json);
-    teller.tell(&Started::input(publisher.tsi(), options, arguments.receivers))?;
+    let printer = Printer::new(arguments.json);
+    printer.print(&Started::input(publisher.tsi(), options, arguments.receivers))?;
     let run = Run {
         publisher: Arc::new(publisher),
-        teller,
+        printer,
         started: Instant::now(),
         receivers: BTreeMap::new(),
         input: None,
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
 
 struct Run {
     publisher: Arc<Publisher>,
-    teller: Teller,
+    printer: Printer,
     started: Instant,
     receivers: BTreeMap<ReceiverId, (IpAddr, Report)>,
     /// The result of the thread that reads, once that was started.
@@ -108,7 +108,7 @@ impl Run {
             }
             if interrupt.is_pressed() && self.ended == Ended::No {
                 // What was read is still sent; the reading thread then finds the session finished.
-                self.teller.note("what was read is still sent and repaired; Ctrl-C again ends it at once");
+                self.printer.note("what was read is still sent and repaired; Ctrl-C again ends it at once");
                 self.end(Ended::Interrupted);
             }
             self.look_at_input();
@@ -123,7 +123,7 @@ impl Run {
             let input = read_apart(kind, Arc::clone(&self.publisher), Arc::clone(&self.read));
             self.input = Some(input.map_err(system_error::thread)?);
         } else if let Some(note) = self.awaited.note(there) {
-            self.teller.note(&note);
+            self.printer.note(&note);
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Run {
         if known.is_some_and(|known| known.is_final() || known == report.standing) {
             Ok(())
         } else {
-            self.teller.tell(&Receiver::new(from, &report))
+            self.printer.print(&Receiver::new(from, &report))
         }
     }
 
@@ -195,7 +195,7 @@ impl Run {
         let complete = self.receivers.values().filter(is_complete).count();
         let needed = self.awaited.wanted.max(self.receivers.len());
         let success = complete >= needed && self.ended == Ended::Whole;
-        self.teller.tell(&InputFinished {
+        self.printer.print(&InputFinished {
             success,
             interrupted: self.ended == Ended::Interrupted,
             seconds: self.started.elapsed().as_secs_f64(),
@@ -211,7 +211,7 @@ impl Run {
         }
         if success {
             if self.receivers.is_empty() && !self.is_foreign {
-                self.teller.note(NOBODY);
+                self.printer.note(NOBODY);
             }
             return Ok(());
         }

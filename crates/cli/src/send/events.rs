@@ -8,7 +8,7 @@ use campanile::multicast::{Counter, Counts, Options, Rate, Report, Standing, Tsi
 use serde::Serialize;
 
 use crate::figures::{BitRate, Count, Size, Things};
-use crate::progress::Said;
+use crate::progress::Event;
 
 /// What is sent, and to which group.
 #[derive(Serialize)]
@@ -30,8 +30,8 @@ pub(super) struct Started {
     until_complete: Option<usize>,
 }
 
-impl Said for Started {
-    const EVENT: &'static str = "started";
+impl Event for Started {
+    const NAME: &'static str = "started";
 }
 
 impl Started {
@@ -97,8 +97,8 @@ pub(super) struct Receiver {
     is_complete: bool,
 }
 
-impl Said for Receiver {
-    const EVENT: &'static str = "receiver";
+impl Event for Receiver {
+    const NAME: &'static str = "receiver";
 }
 
 impl Receiver {
@@ -137,8 +137,8 @@ pub(super) struct Drained {
     pub(super) seconds: f64,
 }
 
-impl Said for Drained {
-    const EVENT: &'static str = "sent_once";
+impl Event for Drained {
+    const NAME: &'static str = "sent_once";
 }
 
 impl fmt::Display for Drained {
@@ -158,8 +158,8 @@ pub(super) struct Sending {
     pub(super) counts: Counts,
 }
 
-impl Said for Sending {
-    const EVENT: &'static str = "progress";
+impl Event for Sending {
+    const NAME: &'static str = "progress";
 }
 
 impl Sending {
@@ -196,8 +196,8 @@ pub(super) struct Finished {
     pub(super) end: Sending,
 }
 
-impl Said for Finished {
-    const EVENT: &'static str = "finished";
+impl Event for Finished {
+    const NAME: &'static str = "finished";
 }
 
 impl fmt::Display for Finished {
@@ -239,8 +239,8 @@ pub(super) struct InputFinished {
     pub(super) is_foreign: bool,
 }
 
-impl Said for InputFinished {
-    const EVENT: &'static str = "finished";
+impl Event for InputFinished {
+    const NAME: &'static str = "finished";
 }
 
 impl fmt::Display for InputFinished {

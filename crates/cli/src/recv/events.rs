@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::figures::{Count, Size, Things};
 use crate::output::InLine;
-use crate::progress::Said;
+use crate::progress::Event;
 
 /// Where files are received, and from where.
 #[derive(Serialize)]
@@ -18,8 +18,8 @@ pub(super) struct Started {
     group: String,
 }
 
-impl Said for Started {
-    const EVENT: &'static str = "started";
+impl Event for Started {
+    const NAME: &'static str = "started";
 }
 
 impl Started {
@@ -41,8 +41,8 @@ pub(super) struct Found {
     pub(super) source: String,
 }
 
-impl Said for Found {
-    const EVENT: &'static str = "found";
+impl Event for Found {
+    const NAME: &'static str = "found";
 }
 
 impl fmt::Display for Found {
@@ -62,8 +62,8 @@ pub(super) struct Begun {
     block_len: usize,
 }
 
-impl Said for Begun {
-    const EVENT: &'static str = "begun";
+impl Event for Begun {
+    const NAME: &'static str = "begun";
 }
 
 impl Begun {
@@ -90,8 +90,8 @@ pub(super) struct Placed {
     pub(super) name: String,
 }
 
-impl Said for Placed {
-    const EVENT: &'static str = "placed";
+impl Event for Placed {
+    const NAME: &'static str = "placed";
 }
 
 impl fmt::Display for Placed {
@@ -108,8 +108,8 @@ pub(super) struct Failed {
     pub(super) error: String,
 }
 
-impl Said for Failed {
-    const EVENT: &'static str = "failed";
+impl Event for Failed {
+    const NAME: &'static str = "failed";
 }
 
 impl fmt::Display for Failed {
@@ -126,8 +126,8 @@ pub(super) struct Complete {
     pub(super) seconds: f64,
 }
 
-impl Said for Complete {
-    const EVENT: &'static str = "complete";
+impl Event for Complete {
+    const NAME: &'static str = "complete";
 }
 
 impl fmt::Display for Complete {
@@ -144,8 +144,8 @@ pub(super) struct Missed {
     pub(super) missing: u64,
 }
 
-impl Said for Missed {
-    const EVENT: &'static str = "incomplete";
+impl Event for Missed {
+    const NAME: &'static str = "incomplete";
 }
 
 impl fmt::Display for Missed {
@@ -166,8 +166,8 @@ pub(super) struct Receiving {
     pub(super) block_len: usize,
 }
 
-impl Said for Receiving {
-    const EVENT: &'static str = "progress";
+impl Event for Receiving {
+    const NAME: &'static str = "progress";
 }
 
 impl fmt::Display for Receiving {
@@ -184,8 +184,8 @@ pub(super) struct Finished {
     pub(super) counts: Counts,
 }
 
-impl Said for Finished {
-    const EVENT: &'static str = "finished";
+impl Event for Finished {
+    const NAME: &'static str = "finished";
 }
 
 impl fmt::Display for Finished {
@@ -220,8 +220,8 @@ pub(super) struct Heard {
     pub(super) counts: Counts,
 }
 
-impl Said for Heard {
-    const EVENT: &'static str = "finished";
+impl Event for Heard {
+    const NAME: &'static str = "finished";
 }
 
 impl fmt::Display for Heard {
