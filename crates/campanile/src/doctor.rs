@@ -26,7 +26,7 @@ use tree::Tree;
 
 /// What to look at beyond the machine itself.
 #[derive(Clone, Debug, Default)]
-pub struct Complaint {
+pub struct Scope {
     /// The interface that datagrams come and go by; if `None`, the one that the system uses for the group.
     pub interface: Option<String>,
     /// The group that is not heard, with its port.
@@ -86,17 +86,17 @@ impl Severity {
 
 /// Examines this machine.
 #[must_use]
-pub fn examine(complaint: &Complaint) -> Vec<Finding> {
+pub fn examine(scope: &Scope) -> Vec<Finding> {
     let tree = Tree::system();
     let watch = Watch::begin(&tree);
     let chosen = || {
-        let group = complaint.group?.ip();
+        let group = scope.group?.ip();
         group::interface_for(group).ok().or_else(|| interface::likely(&tree))
     };
-    let interface = complaint.interface.clone().or_else(chosen);
+    let interface = scope.interface.clone().or_else(chosen);
     let interface = interface.as_deref();
     // First, so that what it receives is in the counters that the others read.
-    let live = complaint.group.zip(complaint.listen);
+    let live = scope.group.zip(scope.listen);
     let mut findings: Vec<Finding> =
         live.into_iter().map(|(group, patience)| live::listen(&tree, group, interface, patience)).collect();
     findings.extend(machine::examine(&tree));
@@ -108,15 +108,15 @@ pub fn examine(complaint: &Complaint) -> Vec<Finding> {
         if foreign.is_none() {
             findings.extend(queues::examine(&tree, interface));
         }
-        findings.extend(interface::examine(&tree, interface, complaint.group, foreign));
+        findings.extend(interface::examine(&tree, interface, scope.group, foreign));
     }
     // If this program listens itself, no other program has to.
     let if_unheard = if live.is_some() { Severity::Notice } else { Severity::Warning };
-    if let Some(group) = complaint.group {
+    if let Some(group) = scope.group {
         findings.extend(group::examine(&tree, group, interface, if_unheard));
     }
-    if let Some(port) = complaint.port.or(complaint.group.map(|group| group.port())) {
-        let group = complaint.group.map(|group| group.ip());
+    if let Some(port) = scope.port.or(scope.group.map(|group| group.port())) {
+        let group = scope.group.map(|group| group.ip());
         findings.push(port::sockets(&tree, port, group, if_unheard));
         findings.extend(firewall::examine(&tree, port, group, interface));
     }

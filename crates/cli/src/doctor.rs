@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use campanile::doctor::{self, Complaint, Finding, Severity};
+use campanile::doctor::{self, Finding, Scope, Severity};
 use campanile::{Interface, amount, beacon};
 
 use crate::command_error::CommandError;
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
             "for {seconds} s, elsewhere: campanile beacon send --every 0.1 --group {group}"
         ));
     }
-    let mut findings = doctor::examine(&Complaint { interface, group, port: *port, listen });
+    let mut findings = doctor::examine(&Scope { interface, group, port: *port, listen });
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     if *json {
         output::json(&findings)?;
