@@ -27,15 +27,15 @@
 //! subdirectory `.campanile`, under their hashes: another run, or another session that brings the same content in packets of the same
 //! size, resumes them.
 
-mod arrival;
 mod blocks;
 mod collecting;
+mod contents;
 mod digest;
 mod error;
-mod filling;
 mod finisher;
 pub mod fuzz;
 mod inbox;
+mod incoming;
 mod layout;
 mod manifest;
 mod meter;
@@ -53,10 +53,10 @@ mod spool;
 mod thread;
 mod writer;
 
-pub use arrival::Refusal;
 pub use collecting::{CollectProgress, Collecting};
 pub use digest::{Digest, DigestError};
 pub use error::{FileAction, FileError};
+pub use incoming::Refusal;
 pub use layout::TooLarge;
 pub use manifest::{Entry, Manifest, ManifestError};
 pub use name::{FileName, NameError};

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use async_channel::Sender;
 
-use super::arrival::Refusal;
 use super::error::FileError;
 use super::inbox::Inbox;
+use super::incoming::Refusal;
 use super::manifest::Manifest;
 use super::meter::Meter;
 use super::name::FileName;

@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::arrival::PREFIX;
 use super::error::FileError;
+use super::incoming::PREFIX;
 use super::layout::{Layout, ManifestHeader, TooLarge};
 use super::manifest::{Manifest, ManifestError};
 use super::offering::Offering;

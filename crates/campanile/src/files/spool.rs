@@ -6,8 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::RangeFrom;
 use std::path::PathBuf;
 
-use super::arrival::{ArrivalError, Refusal};
 use super::error::{FileAction, FileError};
+use super::incoming::{IncomingError, Refusal};
 
 /// A file of packets, each kept once. It is removed when this is dropped.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Spool {
     pub(crate) fn put<'a>(
         &mut self,
         packets: impl Iterator<Item = (u64, &'a [u8])>,
-    ) -> Result<(), ArrivalError> {
+    ) -> Result<(), IncomingError> {
         let start = self.len;
         let mut bytes = Vec::new();
         for (block, packet) in packets {
@@ -134,6 +134,6 @@ mod tests {
         let most = Spool::PACKETS_MAX as u64;
         spool.put((0..most).map(|block| (block, &b""[..]))).expect("there is room");
         let one_more = spool.put([(most, &b""[..])].into_iter());
-        assert!(matches!(one_more, Err(ArrivalError::Refused(Refusal::Spool))), "{one_more:?}");
+        assert!(matches!(one_more, Err(IncomingError::Refused(Refusal::Spool))), "{one_more:?}");
     }
 }

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
 
-use super::arrival::{Arrival, ArrivalError};
+use super::contents::{IncomingContents, Outcome};
 use super::digest::Digest;
 use super::error::FileError;
-use super::filling::{Filling, Outcome};
 use super::finisher::{Finisher, Ticket, Verdict};
 use super::inbox::Inbox;
+use super::incoming::{IncomingError, IncomingSession};
 use super::layout::Layout;
 use super::manifest::Manifest;
 use super::meter::Meter;
@@ -69,7 +69,7 @@ enum Aside {
 struct Session {
     number: u64,
     /// `None` once everything is complete.
-    arrival: Option<Arrival>,
+    incoming: Option<IncomingSession>,
     /// Whether the manifest was reported to the application.
     is_begun: bool,
     /// Why nothing more will come, if it ended while findings were still awaited.
@@ -166,9 +166,9 @@ impl Writer {
         // Its session may be gone.
         let found = self.sessions.iter_mut().find(|(_, session)| session.number == ticket.session);
         if let Some((&tsi, session)) = found
-            && let Some(arrival) = &mut session.arrival
+            && let Some(incoming) = &mut session.incoming
         {
-            arrival.judge(ticket.content, finding?, &self.inbox)?;
+            incoming.judge(ticket.content, finding?, &self.inbox)?;
             self.advance(tsi)?;
             self.end_at_last(tsi);
         }
@@ -179,9 +179,9 @@ impl Writer {
     /// Gives the finisher jobs, as far as it has room.
     fn feed(&mut self) {
         for session in self.sessions.values_mut() {
-            let Some(arrival) = &mut session.arrival else { continue };
+            let Some(incoming) = &mut session.incoming else { continue };
             while self.finisher.has_room()
-                && let Some((content, job)) = arrival.next_job(&self.inbox)
+                && let Some((content, job)) = incoming.next_job(&self.inbox)
             {
                 self.finisher.put(Ticket { session: session.number, content }, job);
             }
@@ -193,7 +193,7 @@ impl Writer {
         let spool = self.inbox.temporary(&format!("session-{}", self.begun));
         let session = Session {
             number: self.begun,
-            arrival: Some(Arrival::begin(spool)),
+            incoming: Some(IncomingSession::begin(spool)),
             is_begun: false,
             ended: None,
             progress: ReceiveProgress::default(),
@@ -207,8 +207,8 @@ impl Writer {
     fn take(&mut self, batch: &Batch) -> Result<(), FileError> {
         let tsi = batch.tsi();
         let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
-        let Some(arrival) = &mut session.arrival else { return Ok(()) };
-        match arrival.put(batch.packets(), &self.inbox) {
+        let Some(incoming) = &mut session.incoming else { return Ok(()) };
+        match incoming.put(batch.packets(), &self.inbox) {
             Ok(false) => self.advance(tsi),
             Ok(true) => self.fill(tsi),
             Err(error) => self.refuse(tsi, error),
@@ -219,12 +219,12 @@ impl Writer {
     fn fill(&mut self, tsi: Tsi) -> Result<(), FileError> {
         self.supersede(tsi);
         let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
-        let Some(arrival) = &mut session.arrival else { return Ok(()) };
-        let Some(layout) = arrival.found() else { return Ok(()) };
+        let Some(incoming) = &mut session.incoming else { return Ok(()) };
+        let Some(layout) = incoming.found() else { return Ok(()) };
         if layout.contents().iter().any(|content| self.finisher.finishes(&content.digest)) {
             return Ok(());
         }
-        match arrival.fill(&self.inbox) {
+        match incoming.fill(&self.inbox) {
             Ok(()) => self.advance(tsi),
             Err(error) => self.refuse(tsi, error),
         }
@@ -253,7 +253,7 @@ impl Writer {
         };
         let brought = key(&new);
         let is_rival = |session: &Session| {
-            let other = session.filling().map(Filling::layout);
+            let other = session.contents().map(IncomingContents::layout);
             let other = other.filter(|other| other.block_len() == new.block_len());
             other
                 .is_some_and(|other| other.contents().iter().any(|content| brought.contains(&content.digest)))
@@ -270,16 +270,16 @@ impl Writer {
         self.feed();
         let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
         session.look();
-        let filling = session.filling();
+        let contents = session.contents();
         // Until it is known what is there already, nothing else is reported.
-        if filling.is_some_and(|filling| !filling.is_looking()) {
+        if contents.is_some_and(|contents| !contents.is_looking()) {
             if !session.is_begun {
                 self.tell_begin(tsi)?;
             }
             self.tell_outcomes(tsi);
         }
         let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
-        if session.arrival.is_none() || session.report_at > Instant::now() {
+        if session.incoming.is_none() || session.report_at > Instant::now() {
             return Ok(());
         }
         session.report_at = Instant::now() + REPORT_EVERY;
@@ -294,11 +294,11 @@ impl Writer {
         let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
         session.is_begun = true;
         let progress = session.progress;
-        let Some(arrival) = &mut session.arrival else { return Ok(()) };
-        for run in arrival.had_ranges(&self.inbox)? {
+        let Some(incoming) = &mut session.incoming else { return Ok(()) };
+        for run in incoming.had_ranges(&self.inbox)? {
             self.subscriber.have(tsi, sqn(run.start), sqn(run.end - 1));
         }
-        let manifest = arrival.filling().map(|filling| filling.manifest().clone());
+        let manifest = incoming.contents().map(|contents| contents.manifest().clone());
         if let Some(manifest) = manifest {
             self.tell(Told::Progress(tsi, progress));
             self.tell(Told::Event(ReceiveEvent::Begun { tsi, manifest, progress }));
@@ -309,22 +309,22 @@ impl Writer {
     fn tell_outcomes(&mut self, tsi: Tsi) {
         loop {
             let Some(session) = self.sessions.get_mut(&tsi) else { return };
-            let Some(arrival) = &mut session.arrival else { return };
-            let outcome = arrival.outcome();
-            let Some(filling) = arrival.filling() else { return };
+            let Some(incoming) = &mut session.incoming else { return };
+            let outcome = incoming.outcome();
+            let Some(contents) = incoming.contents() else { return };
             if let Some(outcome) = outcome {
-                let event = told(tsi, filling.manifest(), outcome);
+                let event = told(tsi, contents.manifest(), outcome);
                 self.tell(Told::Event(event));
                 continue;
             }
-            if filling.is_complete() {
+            if contents.is_complete() {
                 session.standing = Standing::Complete;
-                session.arrival = None;
+                session.incoming = None;
                 if session.report(tsi, &self.subscriber) {
                     self.tell(Told::Owed(tsi));
                 }
                 self.tell(Told::Event(ReceiveEvent::Complete { tsi }));
-            } else if filling.is_settled() {
+            } else if contents.is_settled() {
                 self.drop_session(tsi, Incomplete::Files);
             }
             return;
@@ -333,16 +333,16 @@ impl Writer {
 
     /// Supplies the packets of a group that is to be decoded.
     fn give(&mut self, tsi: Tsi, first: Seq, count: u8) {
-        let Some(arrival) = self.sessions.get_mut(&tsi).and_then(|session| session.arrival.as_mut()) else {
+        let Some(incoming) = self.sessions.get_mut(&tsi).and_then(|session| session.incoming.as_mut()) else {
             return self.subscriber.supply(tsi, first, 0, Vec::new());
         };
         let blocks = u64::from(first.0)..u64::from(first.0) + u64::from(count);
-        if arrival.filling().is_some_and(|filling| filling.lacks_for_good(&blocks)) {
+        if incoming.contents().is_some_and(|contents| contents.lacks_for_good(&blocks)) {
             // The source's repairs assume packets that were deleted here. What has come of the other files is kept for another session.
             return self.drop_session(tsi, Incomplete::Files);
         }
         // If they cannot be read the group is not decoded, but an answer is due: without one other groups would wait.
-        let read = arrival.read(blocks, self.subscriber.buffer(), &self.inbox);
+        let read = incoming.read(blocks, self.subscriber.buffer(), &self.inbox);
         let (stride, bytes) = read.unwrap_or_default();
         self.subscriber.supply(tsi, first, stride, bytes);
     }
@@ -354,7 +354,7 @@ impl Writer {
             session.ended = Some(cause);
             return;
         }
-        if session.arrival.is_some() {
+        if session.incoming.is_some() {
             self.drop_session(tsi, Incomplete::Ended(cause));
         }
         self.sessions.remove(&tsi);
@@ -370,8 +370,8 @@ impl Writer {
     fn drop_session(&mut self, tsi: Tsi, why: Incomplete) {
         let Some(mut session) = self.sessions.remove(&tsi) else { return };
         session.look();
-        if let Some(arrival) = session.arrival.take() {
-            arrival.leave(&self.inbox);
+        if let Some(incoming) = session.incoming.take() {
+            incoming.leave(&self.inbox);
         }
         session.standing = Standing::Failed;
         let is_owed = session.report(tsi, &self.subscriber);
@@ -387,8 +387,8 @@ impl Writer {
     fn end_all(&mut self, standing: Standing) {
         let mut owed = Vec::new();
         for (&tsi, session) in &mut self.sessions {
-            if let Some(arrival) = session.arrival.take() {
-                arrival.leave(&self.inbox);
+            if let Some(incoming) = session.incoming.take() {
+                incoming.leave(&self.inbox);
                 session.standing = standing;
                 if session.report(tsi, &self.subscriber) {
                     owed.push(tsi);
@@ -400,39 +400,39 @@ impl Writer {
     }
 
     /// Leaves a session that is at fault; an error of a file is passed on.
-    fn refuse(&mut self, tsi: Tsi, error: ArrivalError) -> Result<(), FileError> {
+    fn refuse(&mut self, tsi: Tsi, error: IncomingError) -> Result<(), FileError> {
         match error {
-            ArrivalError::Refused(refusal) => {
+            IncomingError::Refused(refusal) => {
                 self.drop_session(tsi, Incomplete::Refused(refusal));
                 Ok(())
             }
-            ArrivalError::File(error) => Err(error),
+            IncomingError::File(error) => Err(error),
         }
     }
 }
 
 impl Session {
-    fn filling(&self) -> Option<&Filling> {
-        self.arrival.as_ref().and_then(Arrival::filling)
+    fn contents(&self) -> Option<&IncomingContents> {
+        self.incoming.as_ref().and_then(IncomingSession::contents)
     }
 
     /// Its layout, while it waits to be filled.
     fn found(&self) -> Option<&Layout> {
-        self.arrival.as_ref().and_then(Arrival::found)
+        self.incoming.as_ref().and_then(IncomingSession::found)
     }
 
     /// Whether a finding may still make it complete.
     fn is_waiting(&self) -> bool {
-        self.found().is_some() || self.filling().is_some_and(Filling::is_waiting)
+        self.found().is_some() || self.contents().is_some_and(IncomingContents::is_waiting)
     }
 
     /// Updates the progress.
     fn look(&mut self) {
-        let Some(arrival) = &self.arrival else { return };
-        self.cookie = arrival.profile().map(|profile| profile.cookie);
-        let layout = arrival.filling().map(Filling::layout);
+        let Some(incoming) = &self.incoming else { return };
+        self.cookie = incoming.profile().map(|profile| profile.cookie);
+        let layout = incoming.contents().map(IncomingContents::layout);
         self.progress = ReceiveProgress {
-            had: arrival.had_blocks(),
+            had: incoming.had_blocks(),
             total: layout.map_or(0, Layout::blocks),
             block_len: layout.map_or(0, Layout::block_len),
         };

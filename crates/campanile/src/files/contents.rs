@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::arrival::{ArrivalError, Refusal};
 use super::error::{FileAction, FileError};
 use super::finisher::{Filled, Finding, Job};
 use super::inbox::Inbox;
+use super::incoming::{IncomingError, Refusal};
 use super::layout::{Layout, Origin, Piece};
 use super::manifest::{Entry, Manifest};
 use super::open_cache::OpenCache;
@@ -17,7 +17,7 @@ use crate::multicast::{Packets, Run};
 
 /// What has come of each content of a manifest, and where.
 #[derive(Debug)]
-pub(crate) struct Filling {
+pub(crate) struct IncomingContents {
     manifest: Manifest,
     layout: Layout,
     /// What precedes the contents: the profile, the manifest's length and hash, and the manifest.
@@ -84,7 +84,7 @@ pub(crate) enum Outcome {
     },
 }
 
-impl Filling {
+impl IncomingContents {
     /// Looks for what is there of each content in a partial. Whether its files are there already is left to jobs.
     pub(crate) fn open(
         inbox: &Inbox,
@@ -93,7 +93,7 @@ impl Filling {
         head: Vec<u8>,
     ) -> Result<Self, FileError> {
         let stages = vec![Stage::Missing; layout.contents().len()];
-        let mut filling = Self {
+        let mut contents = Self {
             manifest,
             layout,
             head,
@@ -109,12 +109,12 @@ impl Filling {
             failed: 0,
             outcomes: VecDeque::new(),
         };
-        for index in 0..filling.stages.len() {
-            filling.look_for(index, inbox)?;
+        for index in 0..contents.stages.len() {
+            contents.look_for(index, inbox)?;
         }
-        filling.place_empty(inbox);
-        filling.save_maps(inbox)?;
-        Ok(filling)
+        contents.place_empty(inbox);
+        contents.save_maps(inbox)?;
+        Ok(contents)
     }
 
     pub(crate) fn manifest(&self) -> &Manifest {
@@ -173,7 +173,7 @@ impl Filling {
     ///
     /// # Errors
     /// [`Refusal::Blocks`] if one of them does not belong to this session or has the wrong length; or a file cannot be written.
-    pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<(), ArrivalError> {
+    pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<(), IncomingError> {
         for run in packets.runs() {
             if !self.is_of_session(&run) {
                 return Err(Refusal::Blocks.into());

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::contents::{IncomingContents, Outcome};
 use super::error::FileError;
-use super::filling::{Filling, Outcome};
 use super::finisher::{Finding, Job};
 use super::inbox::Inbox;
 use super::layout::{Layout, ManifestHeader, TooLarge};
@@ -15,7 +15,7 @@ use crate::multicast::{ContentKind, Packets, Profile, ProfileError, Seq};
 
 /// A session as its packets come, in any order. It does no network I/O.
 #[derive(Debug)]
-pub(crate) struct Arrival {
+pub(crate) struct IncomingSession {
     phase: Phase,
     profile: Option<Profile>,
 }
@@ -25,7 +25,7 @@ enum Phase {
     /// The manifest is not complete. What came is kept aside.
     Head(IncomingHead),
     /// The manifest says where each packet goes.
-    Filling(Box<Filling>),
+    Contents(Box<IncomingContents>),
 }
 
 /// The head of a session up to its first gap, and whatever else came meanwhile.
@@ -60,16 +60,16 @@ pub enum Refusal {
     Spool,
 }
 
-/// Why an arrival cannot go on.
+/// Why an incoming session cannot go on.
 #[derive(Debug)]
-pub(crate) enum ArrivalError {
+pub(crate) enum IncomingError {
     /// The session is at fault.
     Refused(Refusal),
     /// This machine is at fault.
     File(FileError),
 }
 
-impl Arrival {
+impl IncomingSession {
     /// A session of which nothing has come.
     pub(crate) fn begin(spool: PathBuf) -> Self {
         let spool = Spool::new(spool);
@@ -79,12 +79,12 @@ impl Arrival {
 
     /// Takes packets. A packet's number is that of its block.
     ///
-    /// Returns `true` when they have completed the manifest: then call [`Arrival::fill`].
-    pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<bool, ArrivalError> {
+    /// Returns `true` when they have completed the manifest: then call [`IncomingSession::fill`].
+    pub(crate) fn put(&mut self, packets: &Packets, inbox: &Inbox) -> Result<bool, IncomingError> {
         match &mut self.phase {
-            Phase::Filling(filling) => {
-                filling.put(packets, inbox)?;
-                filling.save_maps(inbox)?;
+            Phase::Contents(contents) => {
+                contents.put(packets, inbox)?;
+                contents.save_maps(inbox)?;
                 Ok(false)
             }
             Phase::Head(head) => {
@@ -99,20 +99,20 @@ impl Arrival {
     }
 
     /// Writes what came into the files of the manifest. From now on nothing else may write them.
-    pub(crate) fn fill(&mut self, inbox: &Inbox) -> Result<(), ArrivalError> {
+    pub(crate) fn fill(&mut self, inbox: &Inbox) -> Result<(), IncomingError> {
         let Phase::Head(head) = &mut self.phase else { return Ok(()) };
         let Some((manifest, layout)) = head.found.take() else { return Ok(()) };
         let bytes = std::mem::take(&mut head.bytes);
-        let mut filling = Box::new(Filling::open(inbox, manifest, layout, bytes)?);
-        head.replay(&mut filling, inbox)?;
-        self.phase = Phase::Filling(filling);
+        let mut contents = Box::new(IncomingContents::open(inbox, manifest, layout, bytes)?);
+        head.replay(&mut contents, inbox)?;
+        self.phase = Phase::Contents(contents);
         Ok(())
     }
 
     /// The blocks that need not be sent.
     pub(crate) fn had_ranges(&mut self, inbox: &Inbox) -> Result<Vec<Range<u64>>, FileError> {
         match &mut self.phase {
-            Phase::Filling(filling) => filling.had_ranges(inbox),
+            Phase::Contents(contents) => contents.had_ranges(inbox),
             Phase::Head(_) => Ok(Vec::new()),
         }
     }
@@ -127,19 +127,19 @@ impl Arrival {
     ) -> Result<(usize, Vec<u8>), FileError> {
         match &mut self.phase {
             Phase::Head(head) => head.read(blocks, buffer),
-            Phase::Filling(filling) => {
-                let stride = filling.layout().block_len();
-                let end = (blocks.end * stride as u64).min(filling.layout().len());
+            Phase::Contents(contents) => {
+                let stride = contents.layout().block_len();
+                let end = (blocks.end * stride as u64).min(contents.layout().len());
                 let start = (blocks.start * stride as u64).min(end);
-                Ok((stride, filling.read(start..end, buffer, inbox)?))
+                Ok((stride, contents.read(start..end, buffer, inbox)?))
             }
         }
     }
 
     /// Keeps what is complete, and not finished, for another session.
     pub(crate) fn leave(&self, inbox: &Inbox) {
-        if let Some(filling) = self.filling() {
-            filling.leave(inbox);
+        if let Some(contents) = self.contents() {
+            contents.leave(inbox);
         }
     }
 
@@ -156,9 +156,9 @@ impl Arrival {
     }
 
     /// What is filled, once the manifest is known.
-    pub(crate) fn filling(&self) -> Option<&Filling> {
+    pub(crate) fn contents(&self) -> Option<&IncomingContents> {
         match &self.phase {
-            Phase::Filling(filling) => Some(filling),
+            Phase::Contents(contents) => Some(contents),
             _ => None,
         }
     }
@@ -167,14 +167,14 @@ impl Arrival {
     pub(crate) fn had_blocks(&self) -> u64 {
         match &self.phase {
             Phase::Head(head) => head.spool.packets() as u64,
-            Phase::Filling(filling) => filling.had_blocks(),
+            Phase::Contents(contents) => contents.had_blocks(),
         }
     }
 
     /// The next job for the finisher, and the content that it is for.
     pub(crate) fn next_job(&mut self, inbox: &Inbox) -> Option<(usize, Job)> {
         match &mut self.phase {
-            Phase::Filling(filling) => filling.next_job(inbox),
+            Phase::Contents(contents) => contents.next_job(inbox),
             Phase::Head(_) => None,
         }
     }
@@ -182,7 +182,7 @@ impl Arrival {
     /// Takes the finding of a job about a content.
     pub(crate) fn judge(&mut self, content: usize, finding: Finding, inbox: &Inbox) -> Result<(), FileError> {
         match &mut self.phase {
-            Phase::Filling(filling) => filling.judge(content, finding, inbox),
+            Phase::Contents(contents) => contents.judge(content, finding, inbox),
             Phase::Head(_) => Ok(()),
         }
     }
@@ -190,7 +190,7 @@ impl Arrival {
     /// What became of a file.
     pub(crate) fn outcome(&mut self) -> Option<Outcome> {
         match &mut self.phase {
-            Phase::Filling(filling) => filling.outcome(),
+            Phase::Contents(contents) => contents.outcome(),
             _ => None,
         }
     }
@@ -198,7 +198,10 @@ impl Arrival {
 
 impl IncomingHead {
     /// Reads the head as far as it has come; returns the manifest once all of it is there.
-    fn advance(&mut self, profile: &mut Option<Profile>) -> Result<Option<(Manifest, Layout)>, ArrivalError> {
+    fn advance(
+        &mut self,
+        profile: &mut Option<Profile>,
+    ) -> Result<Option<(Manifest, Layout)>, IncomingError> {
         loop {
             if let Some(len) = self.needed(profile)?.filter(|&len| self.bytes.len() >= len) {
                 return self.manifest(len).map(Some);
@@ -240,7 +243,7 @@ impl IncomingHead {
         ManifestHeader::parse(bytes).ok_or(Refusal::Manifest(ManifestError::Long))
     }
 
-    fn manifest(&mut self, len: usize) -> Result<(Manifest, Layout), ArrivalError> {
+    fn manifest(&mut self, len: usize) -> Result<(Manifest, Layout), IncomingError> {
         self.bytes.truncate(len);
         let bytes = &self.bytes[PREFIX..];
         if ManifestHeader::of(bytes) != self.manifest_header()? {
@@ -252,9 +255,9 @@ impl IncomingHead {
     }
 
     /// Writes packets that came before the manifest was complete into the files.
-    fn replay(&mut self, filling: &mut Filling, inbox: &Inbox) -> Result<(), ArrivalError> {
+    fn replay(&mut self, contents: &mut IncomingContents, inbox: &Inbox) -> Result<(), IncomingError> {
         let (mut packet, mut packets) = (Vec::new(), Packets::default());
-        let blocks = self.spool.blocks(filling.layout().head_blocks()..);
+        let blocks = self.spool.blocks(contents.layout().head_blocks()..);
         for some in blocks.chunks(REPLAYED_AT_ONCE) {
             packets.clear();
             for &block in some {
@@ -263,9 +266,9 @@ impl IncomingHead {
                 let sqn = u32::try_from(block).expect("it was a packet's number");
                 packets.push(Seq(sqn), &packet);
             }
-            filling.put(&packets, inbox)?;
+            contents.put(&packets, inbox)?;
         }
-        Ok(filling.save_maps(inbox)?)
+        Ok(contents.save_maps(inbox)?)
     }
 
     fn read(&mut self, blocks: Range<u64>, mut bytes: Vec<u8>) -> Result<(usize, Vec<u8>), FileError> {
@@ -288,13 +291,13 @@ const REPLAYED_AT_ONCE: usize = 256;
 /// Bytes before the manifest.
 pub(crate) const PREFIX: usize = Profile::LEN + ManifestHeader::LEN;
 
-impl From<Refusal> for ArrivalError {
+impl From<Refusal> for IncomingError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
 }
 
-impl From<FileError> for ArrivalError {
+impl From<FileError> for IncomingError {
     fn from(error: FileError) -> Self {
         Self::File(error)
     }

@@ -1,4 +1,4 @@
-//! Sessions without a network: the packets of a sender's files, given to an arrival in any order.
+//! Sessions without a network: the packets of a sender's files, given to an incoming session in any order.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -74,38 +74,38 @@ impl Receiver {
         Self { inbox: Inbox::open(&dir, false).expect("a directory of our own"), dir }
     }
 
-    fn begin(&self) -> Arrival {
-        Arrival::begin(self.inbox.temporary("spool"))
+    fn begin(&self) -> IncomingSession {
+        IncomingSession::begin(self.inbox.temporary("spool"))
     }
 
     /// Gives the blocks that need not be sent, once they are known.
     fn put(
         &self,
-        arrival: &mut Arrival,
+        incoming: &mut IncomingSession,
         sent: &Sent,
         blocks: impl IntoIterator<Item = u64>,
     ) -> Option<Vec<Range<u64>>> {
-        let is_known = arrival.put(&sent.packets(blocks), &self.inbox).expect("a session as it should be");
+        let is_known = incoming.put(&sent.packets(blocks), &self.inbox).expect("a session as it should be");
         if is_known {
-            arrival.fill(&self.inbox).expect("a session as it should be");
+            incoming.fill(&self.inbox).expect("a session as it should be");
         }
-        self.work(arrival);
-        is_known.then(|| arrival.had_ranges(&self.inbox).expect("readable"))
+        self.work(incoming);
+        is_known.then(|| incoming.had_ranges(&self.inbox).expect("readable"))
     }
 
     /// Does all jobs: looks for files that are there, and finishes complete contents.
-    fn work(&self, arrival: &mut Arrival) {
-        while let Some((content, job)) = arrival.next_job(&self.inbox) {
+    fn work(&self, incoming: &mut IncomingSession) {
+        while let Some((content, job)) = incoming.next_job(&self.inbox) {
             let finding = Job::run(vec![job], &self.inbox, &Meter::default()).remove(0).expect("readable");
-            arrival.judge(content, finding, &self.inbox).expect("there is room");
+            incoming.judge(content, finding, &self.inbox).expect("there is room");
         }
     }
 
     fn refusal(&self, sent: &Sent) -> Refusal {
-        let mut arrival = self.begin();
-        let put = arrival.put(&sent.packets(sent.all()), &self.inbox);
-        match put.and_then(|_| arrival.fill(&self.inbox)) {
-            Err(ArrivalError::Refused(refusal)) => refusal,
+        let mut incoming = self.begin();
+        let put = incoming.put(&sent.packets(sent.all()), &self.inbox);
+        match put.and_then(|_| incoming.fill(&self.inbox)) {
+            Err(IncomingError::Refused(refusal)) => refusal,
             other => panic!("{other:?}"),
         }
     }
@@ -132,8 +132,8 @@ fn collect(dir: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-fn settled(arrival: &Arrival) -> bool {
-    arrival.filling().is_some_and(Filling::is_settled)
+fn settled(incoming: &IncomingSession) -> bool {
+    incoming.contents().is_some_and(IncomingContents::is_settled)
 }
 
 const FILES: [(&str, &[u8]); 4] = [
@@ -151,16 +151,16 @@ fn expected() -> BTreeMap<String, Vec<u8>> {
 fn packets_in_order_make_the_files() {
     let scratch = Scratch::new();
     let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
-    let mut arrival = receiver.begin();
+    let mut incoming = receiver.begin();
     for block in sent.all() {
-        assert!(!settled(&arrival));
-        receiver.put(&mut arrival, &sent, [block]);
+        assert!(!settled(&incoming));
+        receiver.put(&mut incoming, &sent, [block]);
     }
-    assert!(settled(&arrival));
+    assert!(settled(&incoming));
     assert_eq!(receiver.files(), expected());
-    assert_eq!(arrival.had_blocks(), sent.all().end);
-    assert_eq!(arrival.profile().map(|profile| profile.cookie), Some(sent.cookie));
-    let placed = std::iter::from_fn(|| arrival.outcome());
+    assert_eq!(incoming.had_blocks(), sent.all().end);
+    assert_eq!(incoming.profile().map(|profile| profile.cookie), Some(sent.cookie));
+    let placed = std::iter::from_fn(|| incoming.outcome());
     assert_eq!(placed.filter(|outcome| matches!(outcome, Outcome::Placed { .. })).count(), 4);
 }
 
@@ -168,12 +168,12 @@ fn packets_in_order_make_the_files() {
 fn packets_in_reverse_wait_for_the_manifest() {
     let scratch = Scratch::new();
     let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
-    let mut arrival = receiver.begin();
+    let mut incoming = receiver.begin();
     for block in sent.all().rev() {
         assert!(receiver.files().is_empty());
-        assert_eq!(receiver.put(&mut arrival, &sent, [block]).is_some(), block == 0);
+        assert_eq!(receiver.put(&mut incoming, &sent, [block]).is_some(), block == 0);
     }
-    assert!(settled(&arrival));
+    assert!(settled(&incoming));
     assert_eq!(receiver.files(), expected());
 }
 
@@ -182,43 +182,43 @@ fn another_session_goes_on_where_one_was_killed() {
     let scratch = Scratch::new();
     let sent = Sent::of(&scratch, &FILES, 20);
     let receiver = Receiver::new(&scratch);
-    let mut arrival = receiver.begin();
+    let mut incoming = receiver.begin();
     let most = sent.all().end - 2;
-    receiver.put(&mut arrival, &sent, 0..most);
-    drop((arrival, receiver));
+    receiver.put(&mut incoming, &sent, 0..most);
+    drop((incoming, receiver));
     // The sender was started again too: another cookie, the same files.
     let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
-    let mut arrival = receiver.begin();
+    let mut incoming = receiver.begin();
     let head = sent.packets.len() as u64 - 3;
-    let had = receiver.put(&mut arrival, &sent, 0..head).expect("the manifest is known");
+    let had = receiver.put(&mut incoming, &sent, 0..head).expect("the manifest is known");
     let needed = sent.all().filter(|block| *block >= head && !had.iter().any(|run| run.contains(block)));
     let needed: Vec<u64> = needed.collect();
     assert_eq!(needed, [most, most + 1], "{had:?}");
-    receiver.put(&mut arrival, &sent, needed);
-    assert!(settled(&arrival));
+    receiver.put(&mut incoming, &sent, needed);
+    assert!(settled(&incoming));
     assert_eq!(receiver.files(), expected());
 }
 
 #[test]
 fn what_is_complete_and_not_finished_is_kept_for_another_session() {
-    let leave_session = |receiver: &Receiver, arrival: Arrival| arrival.leave(&receiver.inbox);
-    let leave_jobs = |receiver: &Receiver, mut arrival: Arrival| {
-        while let Some((_, job)) = arrival.next_job(&receiver.inbox) {
+    let leave_session = |receiver: &Receiver, incoming: IncomingSession| incoming.leave(&receiver.inbox);
+    let leave_jobs = |receiver: &Receiver, mut incoming: IncomingSession| {
+        while let Some((_, job)) = incoming.next_job(&receiver.inbox) {
             job.leave();
         }
     };
-    let ways: [fn(&Receiver, Arrival); 2] = [leave_session, leave_jobs];
+    let ways: [fn(&Receiver, IncomingSession); 2] = [leave_session, leave_jobs];
     for leave in ways {
         let scratch = Scratch::new();
         let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
-        let mut arrival = receiver.begin();
-        arrival.put(&sent.packets(sent.all()), &receiver.inbox).expect("a session as it should be");
-        arrival.fill(&receiver.inbox).expect("a session as it should be");
-        leave(&receiver, arrival);
-        let mut arrival = receiver.begin();
+        let mut incoming = receiver.begin();
+        incoming.put(&sent.packets(sent.all()), &receiver.inbox).expect("a session as it should be");
+        incoming.fill(&receiver.inbox).expect("a session as it should be");
+        leave(&receiver, incoming);
+        let mut incoming = receiver.begin();
         let head = sent.packets.len() as u64 - 3;
-        receiver.put(&mut arrival, &sent, 0..head);
-        assert!(settled(&arrival), "the contents were there");
+        receiver.put(&mut incoming, &sent, 0..head);
+        assert!(settled(&incoming), "the contents were there");
         assert_eq!(receiver.files(), expected());
     }
 }
@@ -228,13 +228,13 @@ fn who_has_the_files_needs_the_manifest_alone() {
     let scratch = Scratch::new();
     let sent = Sent::of(&scratch, &FILES, 20);
     let receiver = Receiver::new(&scratch);
-    let mut arrival = receiver.begin();
-    receiver.put(&mut arrival, &sent, sent.all());
-    let mut arrival = receiver.begin();
+    let mut incoming = receiver.begin();
+    receiver.put(&mut incoming, &sent, sent.all());
+    let mut incoming = receiver.begin();
     let head = sent.packets.len() as u64 - 3;
-    receiver.put(&mut arrival, &sent, 0..head);
-    assert!(settled(&arrival));
-    assert_eq!(arrival.had_blocks(), sent.all().end);
+    receiver.put(&mut incoming, &sent, 0..head);
+    assert!(settled(&incoming));
+    assert_eq!(incoming.had_blocks(), sent.all().end);
 }
 
 #[test]
@@ -248,27 +248,27 @@ fn what_comes_while_files_are_looked_at_goes_its_way() {
         for (name, bytes) in FILES {
             scratch.file(&format!("in/{name}"), bytes);
         }
-        let mut arrival = receiver.begin();
-        assert!(arrival.put(&sent.packets(0..head), &receiver.inbox).expect("it is right"));
-        arrival.fill(&receiver.inbox).expect("it is right");
+        let mut incoming = receiver.begin();
+        assert!(incoming.put(&sent.packets(0..head), &receiver.inbox).expect("it is right"));
+        incoming.fill(&receiver.inbox).expect("it is right");
         let mut looks = Vec::new();
-        while waits && let Some(look) = arrival.next_job(&receiver.inbox) {
+        while waits && let Some(look) = incoming.next_job(&receiver.inbox) {
             looks.push(look);
         }
-        assert!(arrival.filling().is_some_and(|filling| filling.is_looking() && !filling.is_settled()));
+        assert!(incoming.contents().is_some_and(|contents| contents.is_looking() && !contents.is_settled()));
         // One content in part, and all of the other.
         for block in [head, head + 2] {
-            arrival.put(&sent.packets([block]), &receiver.inbox).expect("it is right");
+            incoming.put(&sent.packets([block]), &receiver.inbox).expect("it is right");
         }
         for (content, look) in looks {
             let finding =
                 Job::run(vec![look], &receiver.inbox, &Meter::default()).remove(0).expect("readable");
-            arrival.judge(content, finding, &receiver.inbox).expect("there is room");
+            incoming.judge(content, finding, &receiver.inbox).expect("there is room");
         }
-        receiver.work(&mut arrival);
-        assert!(arrival.filling().is_some_and(|filling| filling.is_complete() && !filling.is_waiting()));
-        assert_eq!(arrival.had_blocks(), sent.all().end);
-        drop((arrival, receiver));
+        receiver.work(&mut incoming);
+        assert!(incoming.contents().is_some_and(|contents| contents.is_complete() && !contents.is_waiting()));
+        assert_eq!(incoming.had_blocks(), sent.all().end);
+        drop((incoming, receiver));
         assert!(!scratch.path().join("in").join(STAGING).exists(), "nothing of it is left");
     }
 }
@@ -280,13 +280,13 @@ fn more_contents_than_can_be_open_come_at_once() {
     let files: Vec<(&str, &[u8])> = contents.iter().map(|(name, bytes)| (&name[..], &bytes[..])).collect();
     let (sent, receiver) = (Sent::of(&scratch, &files, 20), Receiver::new(&scratch));
     let head = sent.all().end - 200;
-    let mut arrival = receiver.begin();
-    receiver.put(&mut arrival, &sent, 0..head);
+    let mut incoming = receiver.begin();
+    receiver.put(&mut incoming, &sent, 0..head);
     // The first half of each, then the second.
     for half in 0..2 {
-        receiver.put(&mut arrival, &sent, (head + half..sent.all().end).step_by(2));
+        receiver.put(&mut incoming, &sent, (head + half..sent.all().end).step_by(2));
     }
-    assert!(settled(&arrival));
+    assert!(settled(&incoming));
     assert_eq!(receiver.files(), contents.into_iter().collect());
 }
 
@@ -295,24 +295,24 @@ fn what_came_can_be_read_again() {
     let scratch = Scratch::new();
     let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
     let last = sent.all().end - 1;
-    let mut arrival = receiver.begin();
-    let group = |arrival: &mut Arrival, blocks: Range<u64>| {
-        let (stride, bytes) = arrival.read(blocks, Vec::new(), &receiver.inbox).expect("readable");
+    let mut incoming = receiver.begin();
+    let group = |incoming: &mut IncomingSession, blocks: Range<u64>| {
+        let (stride, bytes) = incoming.read(blocks, Vec::new(), &receiver.inbox).expect("readable");
         assert_eq!(stride, 20);
         bytes
     };
     let packets =
         |blocks: Range<u64>| blocks.flat_map(|block| sent.packets[block as usize].clone()).collect();
-    receiver.put(&mut arrival, &sent, last - 2..last);
+    receiver.put(&mut incoming, &sent, last - 2..last);
     let before: Vec<u8> = packets(last - 2..last);
-    assert_eq!(group(&mut arrival, last - 2..last), before, "while the manifest is not known");
-    receiver.put(&mut arrival, &sent, 0..last - 2);
+    assert_eq!(group(&mut incoming, last - 2..last), before, "while the manifest is not known");
+    receiver.put(&mut incoming, &sent, 0..last - 2);
     let whole: Vec<u8> = packets(0..last);
-    assert_eq!(group(&mut arrival, 0..last), whole, "and when it is");
-    receiver.put(&mut arrival, &sent, [last]);
-    assert!(settled(&arrival));
+    assert_eq!(group(&mut incoming, 0..last), whole, "and when it is");
+    receiver.put(&mut incoming, &sent, [last]);
+    assert!(settled(&incoming));
     assert_eq!(
-        group(&mut arrival, 0..last + 4),
+        group(&mut incoming, 0..last + 4),
         packets(0..last + 1),
         "and from files that have their names"
     );
@@ -323,12 +323,12 @@ fn a_taken_name_does_not_keep_the_others() {
     let scratch = Scratch::new();
     let (sent, receiver) = (Sent::of(&scratch, &FILES, 20), Receiver::new(&scratch));
     scratch.file("in/two.txt", b"mine");
-    let mut arrival = receiver.begin();
-    receiver.put(&mut arrival, &sent, sent.all());
-    assert!(settled(&arrival));
-    assert_eq!(arrival.filling().map(Filling::placed), Some(3));
+    let mut incoming = receiver.begin();
+    receiver.put(&mut incoming, &sent, sent.all());
+    assert!(settled(&incoming));
+    assert_eq!(incoming.contents().map(IncomingContents::placed), Some(3));
     assert_eq!(receiver.files().get("two.txt").map(Vec::as_slice), Some(&b"mine"[..]));
-    let refused = std::iter::from_fn(|| arrival.outcome())
+    let refused = std::iter::from_fn(|| incoming.outcome())
         .filter_map(|outcome| match outcome {
             Outcome::Refused { file, error } => Some((file, error.error.kind())),
             _ => None,
@@ -337,9 +337,9 @@ fn a_taken_name_does_not_keep_the_others() {
     assert_eq!(refused, [(2, std::io::ErrorKind::AlreadyExists)]);
     // Once the name is free the partial is enough.
     fs::remove_file(scratch.path().join("in/two.txt")).expect("it is there");
-    let mut arrival = receiver.begin();
-    receiver.put(&mut arrival, &sent, 0..sent.packets.len() as u64 - 3);
-    assert_eq!(arrival.filling().map(Filling::placed), Some(4));
+    let mut incoming = receiver.begin();
+    receiver.put(&mut incoming, &sent, 0..sent.packets.len() as u64 - 3);
+    assert_eq!(incoming.contents().map(IncomingContents::placed), Some(4));
     assert_eq!(receiver.files(), expected());
 }
 
@@ -350,15 +350,16 @@ fn a_wrong_content_gets_no_name_and_is_forgotten() {
     let receiver = Receiver::new(&scratch);
     let last = sent.packets.len() - 1;
     let right = std::mem::replace(&mut sent.packets[last], b"SECOND".to_vec());
-    let mut arrival = receiver.begin();
-    receiver.put(&mut arrival, &sent, sent.all());
-    assert!(settled(&arrival));
+    let mut incoming = receiver.begin();
+    receiver.put(&mut incoming, &sent, sent.all());
+    assert!(settled(&incoming));
     assert!(!receiver.files().contains_key("two.txt"));
     assert!(
-        std::iter::from_fn(|| arrival.outcome()).any(|outcome| matches!(outcome, Outcome::Wrong { file: 2 }))
+        std::iter::from_fn(|| incoming.outcome())
+            .any(|outcome| matches!(outcome, Outcome::Wrong { file: 2 }))
     );
-    let filling = arrival.filling().expect("its manifest has come");
-    let lacks_for_good = |blocks: Range<u64>| filling.lacks_for_good(&blocks);
+    let contents = incoming.contents().expect("its manifest has come");
+    let lacks_for_good = |blocks: Range<u64>| contents.lacks_for_good(&blocks);
     let wrong = last as u64;
     assert!(
         lacks_for_good(wrong..wrong + 1) && lacks_for_good(0..wrong + 9),
@@ -366,8 +367,8 @@ fn a_wrong_content_gets_no_name_and_is_forgotten() {
     );
     assert!(!lacks_for_good(0..wrong) && !lacks_for_good(wrong + 1..wrong + 9));
     sent.packets[last] = right;
-    let mut arrival = receiver.begin();
-    receiver.put(&mut arrival, &sent, sent.all());
+    let mut incoming = receiver.begin();
+    receiver.put(&mut incoming, &sent, sent.all());
     assert_eq!(receiver.files(), expected());
 }
 
@@ -423,10 +424,10 @@ fn links_in_the_directory_lead_nowhere() {
     assert!(matches!(receiver.refusal(&Sent::written(&manifest, b"", 64)), Refusal::Manifest(_)));
     for name in ["link/file", "link/here", "link/deep/file"] {
         let sent = Sent::written(&self::manifest(&[(name, b"harm")]), b"harm", 64);
-        let mut arrival = receiver.begin();
-        receiver.put(&mut arrival, &sent, sent.all());
-        assert!(settled(&arrival));
-        assert_eq!(arrival.filling().map(Filling::placed), Some(0), "{name}");
+        let mut incoming = receiver.begin();
+        receiver.put(&mut incoming, &sent, sent.all());
+        assert!(settled(&incoming));
+        assert_eq!(incoming.contents().map(IncomingContents::placed), Some(0), "{name}");
     }
     let outside = fs::read_dir(scratch.path().join("outside")).expect("it is there");
     assert_eq!(outside.count(), 1);
@@ -456,10 +457,10 @@ proptest! {
         let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), content)).collect();
         let bytes: &[u8] = if hostile { b"hurt" } else { content };
         let sent = Sent::written(&manifest(&files), bytes, 50);
-        let mut arrival = receiver.begin();
+        let mut incoming = receiver.begin();
         // A refusal is an acceptable end, too.
-        let _ = arrival.put(&sent.packets(sent.all()), &receiver.inbox).map(|_| arrival.fill(&receiver.inbox));
-        receiver.work(&mut arrival);
+        let _ = incoming.put(&sent.packets(sent.all()), &receiver.inbox).map(|_| incoming.fill(&receiver.inbox));
+        receiver.work(&mut incoming);
         let received = receiver.files();
         prop_assert!(received.values().all(|bytes| bytes == content), "{received:?}");
         prop_assert!(received.len() <= names.len());
@@ -485,12 +486,12 @@ proptest! {
         let (sent, receiver) = (Sent::of(&scratch, &files, block_len), Receiver::new(&scratch));
         let mut blocks: Vec<u64> = sent.all().chain(0..3).filter(|block| *block < sent.all().end).collect();
         blocks.sort_by_key(|block| (block ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut arrival = receiver.begin();
+        let mut incoming = receiver.begin();
         for batch in blocks.chunks(batch) {
-            receiver.put(&mut arrival, &sent, batch.iter().copied());
+            receiver.put(&mut incoming, &sent, batch.iter().copied());
         }
-        prop_assert!(settled(&arrival));
-        prop_assert_eq!(arrival.had_blocks(), sent.all().end);
+        prop_assert!(settled(&incoming));
+        prop_assert_eq!(incoming.had_blocks(), sent.all().end);
         let expected: BTreeMap<_, _> = contents.into_iter().collect();
         prop_assert_eq!(receiver.files(), expected);
     }
