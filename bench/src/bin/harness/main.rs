@@ -5,6 +5,7 @@
 
 mod bound;
 mod chart;
+mod content;
 mod ending;
 mod environment;
 mod feed;

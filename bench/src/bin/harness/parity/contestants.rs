@@ -11,6 +11,8 @@ use raptorq::{
 use reed_solomon_erasure::galois_8::ReedSolomon;
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
+use crate::content;
+
 /// Data symbols in a group.
 pub(crate) const DATA: usize = 64;
 /// Parity symbols made for a group, and data symbols lost from it.
@@ -46,12 +48,8 @@ pub(crate) fn all() -> Vec<Box<dyn Contestant>> {
 
 /// The symbols of the group.
 fn group() -> Vec<Vec<u8>> {
-    let mut state = 0x9E37_79B9_u32;
-    let mut byte = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    (0..DATA).map(|_| (0..SYMBOL).map(|_| byte()).collect()).collect()
+    let mut bytes = content::bytes(0x9E37_79B9);
+    (0..DATA).map(|_| bytes.by_ref().take(SYMBOL).collect()).collect()
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::contestants::{Contestant, Tools};
+use crate::content;
 use crate::links::cut_trains;
 use crate::mounts::MEMORY;
 
@@ -72,12 +73,7 @@ impl Bench {
         // In memory where possible, so that no disk is the limit.
         let memory = Path::new(MEMORY);
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
-        let mut state = 1_u32;
-        let mut byte = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        };
-        let content: Vec<u8> = (0..scene.bytes).map(|_| byte()).collect();
+        let content: Vec<u8> = content::bytes(1).take(scene.bytes).collect();
         fs::write(folder.path().join(FILE), &content)?;
         Ok(Self { network, tools, scene, folder, content })
     }
