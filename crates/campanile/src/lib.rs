@@ -28,6 +28,7 @@ pub mod load;
 pub mod multicast;
 pub mod packet;
 mod probe;
+mod random;
 pub mod utc;
 mod worker;
 

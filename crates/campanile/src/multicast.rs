@@ -49,7 +49,6 @@ mod options;
 mod profile;
 mod publisher;
 mod queue;
-mod random;
 mod report;
 mod sockets;
 mod subscriber;

@@ -9,13 +9,14 @@ use super::guard::{Guard, Offer, Rules};
 use super::replies::Replies;
 use crate::clock::Instant;
 use crate::packet::Header;
+use crate::random::Rng;
 
 /// Two servers, and what is on its way between them.
 struct Ring {
     servers: [Server; 2],
     now: Instant,
     one_way: Duration,
-    random: u64,
+    rng: Rng,
 }
 
 struct Server {
@@ -46,7 +47,7 @@ impl Ring {
             guards: (0..cores).map(|_| Guard::new(&rules(port), Key::random())).collect(),
         };
         let servers = [server(5000), server(6000)];
-        Self { servers, now: Instant::from_ns(0), one_way, random: 0x9E37_79B9_7F4A_7C15 }
+        Self { servers, now: Instant::from_ns(0), one_way, rng: Rng::new(1) }
     }
 
     /// Sends `forged` to the first server, as if from the second, and follows them until nothing moves any more.
@@ -84,12 +85,8 @@ impl Ring {
         replies
     }
 
-    /// xorshift64 (Marsaglia, 2003).
     fn random(&mut self) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random >> 33) as usize
+        (self.rng.word() >> 33) as usize
     }
 }
 

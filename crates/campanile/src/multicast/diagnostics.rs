@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::counts::Counts;
 use super::node::StartError;
 use super::options::Options;
-use super::random;
+use crate::random;
 use crate::utc::Utc;
 
 /// A snapshot of a node.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::random;
+use crate::random;
 
 /// How a session describes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use campanile_pgm::Seq;
 use campanile_pgm::wire::{HEADER_LEN, PrivateType, Session};
 
-use super::random;
+use crate::random;
 
 /// A receiver's own id: 128 random bits, or a hash for a receiver that keeps its identity over a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,8 +17,8 @@ use crate::clock::Clock;
 use crate::multicast::counts::{CountBoard, Counter, Counts};
 use crate::multicast::diagnostics::{DiagnosticsLog, Entry};
 use crate::multicast::options::{InjectedLoss, Options};
-use crate::multicast::random::{self, Rng};
 use crate::multicast::sockets::{BoundSockets, SessionSockets};
+use crate::random::{self, Rng};
 
 /// A request of another thread to a node's thread.
 pub(super) enum Request {

@@ -14,8 +14,8 @@ use super::{Arrival, Departure, Driver};
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diagnostics::SourceEntry;
 use crate::multicast::options::Options;
-use crate::multicast::random;
 use crate::multicast::report::ReceiverId;
+use crate::random;
 
 /// Takes what a receiver delivers.
 pub(crate) trait Sink {

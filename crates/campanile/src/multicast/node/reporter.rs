@@ -13,8 +13,8 @@ use self::reception::Reception;
 use super::{Departure, To};
 use crate::multicast::bulk::Progress;
 use crate::multicast::diagnostics::SourceEntry;
-use crate::multicast::random::{self, Rng};
 use crate::multicast::report::{Receipt, ReceiverId, Report, loss_percent};
+use crate::random::{self, Rng};
 
 /// Reports to every source that was found.
 ///

@@ -18,9 +18,9 @@ use super::{Arrival, Departure, Driver, StartError};
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diagnostics::SourceEntry;
 use crate::multicast::options::{Mode, Options, Rate};
-use crate::multicast::random;
 use crate::multicast::report::Report;
 use crate::multicast::sockets::{self, LocalInterface};
+use crate::random;
 
 /// Gives a source its data, and takes its events.
 pub(crate) trait Feed {

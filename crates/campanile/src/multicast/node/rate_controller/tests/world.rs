@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::super::*;
-use crate::multicast::random::Rng;
 use crate::multicast::report::Standing;
+use crate::random::Rng;
 
 pub(super) const PACKET: u64 = 1500;
 pub(super) const MS: u64 = 1_000_000;

@@ -3,20 +3,20 @@
 use std::hash::{BuildHasher, RandomState};
 
 /// A number that cannot be guessed: the standard library draws its hash keys from the system's randomness.
-pub(super) fn word() -> u64 {
+pub(crate) fn word() -> u64 {
     RandomState::new().hash_one(0)
 }
 
 /// Numbers from a seed (SplitMix, Steele, Lea and Flood 2014), for injected loss and for random delays.
 #[derive(Debug, Clone)]
-pub(super) struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Rng(seed)
     }
 
-    pub(super) fn word(&mut self) -> u64 {
+    pub(crate) fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +25,7 @@ impl Rng {
     }
 
     /// True with this probability.
-    pub(super) fn happens(&mut self, share: f64) -> bool {
+    pub(crate) fn happens(&mut self, share: f64) -> bool {
         const STEPS: f64 = (1_u64 << 53) as f64;
         ((self.word() >> 11) as f64) < share * STEPS
     }
