@@ -16,7 +16,7 @@ use super::hold::{Extra, Tsdu};
 use super::intervals::Intervals;
 use super::leap::Leap;
 use super::order::Ordered;
-use super::proof::{Proof, Rival};
+use super::proof::{Proof, Rival, Run};
 use super::room::Held;
 use super::shared::Shared;
 use super::spmr::SpmRequest;
@@ -49,6 +49,8 @@ pub(super) struct Peer {
     pub(super) stranger_packets: u8,
     /// The number of the latest SPM, extended so that it does not wrap: its low 32 bits are SPM_SQN.
     spm_sqn: Option<u64>,
+    /// SPMs since then whose numbers look old.
+    old_spms: Run,
     /// Checks of jumps of SPM numbers, and of data.
     spm_leap: Leap,
     pub(super) data_leap: Leap,
@@ -158,6 +160,7 @@ impl Peer {
             rival: None,
             stranger_packets: 0,
             spm_sqn: None,
+            old_spms: Run::default(),
             spm_leap: Leap::default(),
             data_leap: Leap::default(),
             first: window.floor(),
@@ -265,19 +268,26 @@ impl Peer {
     }
 
     /// An SPM is in sequence if its number is greater than that of the last one (§6.2). A number far ahead must be confirmed by
-    /// others: otherwise a single forged SPM would make all true ones look old.
+    /// others: otherwise a single forged SPM would make all true ones look old. One not so far ahead does so for a short time: a run of
+    /// SPMs that look old is taken for the true ones.
     fn is_in_sequence(&mut self, spm: &Spm) -> bool {
         let Some(last) = self.spm_sqn else {
-            self.spm_sqn = Some((1 << 32) + u64::from(spm.sqn.0));
+            self.spm_sqn = Some(SPM_ORIGIN + u64::from(spm.sqn.0));
             return true;
         };
         let distance = spm.sqn.signed_distance_from(Seq(last as u32));
         let sqn = last.saturating_add_signed(distance.into());
-        let is_new = distance > 0 && self.spm_leap.admit(sqn, last, SPM_HORIZON);
-        if is_new {
+        let is_true = if distance > 0 {
+            self.spm_leap.admit(sqn, last, SPM_HORIZON)
+        } else {
+            self.old_spms.note(spm.sqn);
+            self.old_spms.steps() >= OLD_STEPS
+        };
+        if is_true {
             self.spm_sqn = Some(sqn);
+            self.old_spms = Run::default();
         }
-        is_new
+        is_true
     }
 
     /// Decides by the first SPM where delivery begins: as far back as the source and the limits allow, or with the first packet.
@@ -405,5 +415,9 @@ impl Peer {
 /// Steps ahead that are accepted at once: of data, and of SPM numbers.
 pub(super) const HORIZON: u64 = 1 << 16;
 const SPM_HORIZON: u64 = 1 << 10;
+/// What SPM numbers are counted from, so that the count can also go back.
+const SPM_ORIGIN: u64 = 1 << 62;
+/// How many steps a run of SPMs that look old must have to be taken for the true ones.
+const OLD_STEPS: u8 = 3;
 /// How many short groups are remembered before the first SPM says how long groups are.
 const SHORT_GROUPS_MAX: usize = 64;

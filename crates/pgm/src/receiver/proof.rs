@@ -40,13 +40,17 @@ impl Proof {
 
 /// A run of increasing numbers; some may be lost on the way.
 #[derive(Debug, Clone, Copy, Default)]
-struct Run {
+pub(super) struct Run {
     last: Seq,
     steps: u8,
 }
 
 impl Run {
-    fn note(&mut self, sqn: Seq) {
+    pub(super) fn steps(&self) -> u8 {
+        self.steps
+    }
+
+    pub(super) fn note(&mut self, sqn: Seq) {
         let step = sqn.signed_distance_from(self.last);
         if step.unsigned_abs() > STEP_MAX {
             self.steps = 0;

@@ -6,7 +6,7 @@ use campanile_pgm::receiver::{Consumer, ReceiverConfig};
 use campanile_pgm::wire::{
     Body, Data, DataHead, DataKind, Nak, Ncf, Packet, ParityPrm, Spm, SpmOptions, Window, WindowState,
 };
-use campanile_pgm::{Gsi, Seq, Tsi};
+use campanile_pgm::{Destination, Gsi, Seq, Tsi};
 
 use crate::rig::{ReceiverRig, Sent, apdus, request};
 use crate::world::{Told, endpoint};
@@ -134,6 +134,38 @@ fn a_forger_who_goes_on_gets_a_few_times_his_bytes() {
         }
         assert!(sent < most * heard, "{sent} bytes for {heard}, more than {most} times as many");
     }
+}
+
+/// Hears an SPM of this number that asks for NAKs at another address.
+fn hear_astray(rig: &mut ReceiverRig, sqn: u32) {
+    let window = WindowState::Known(Window::new(Seq(0), Seq(u32::MAX)).unwrap());
+    rig.hear(Body::Spm(Spm { window, ..spm_at_victim(sqn, None) }));
+}
+
+#[test]
+fn a_forged_spm_does_not_make_the_true_ones_look_old_for_long() {
+    let mut rig = ReceiverRig::synchronised(apdus());
+    (0..20).for_each(|_| rig.spm(0, u32::MAX));
+    hear_astray(&mut rig, 1_000);
+    (0..3).for_each(|_| rig.spm(0, 0));
+    assert_eq!(rig.run_ms(100), [], "nobody knows of a packet");
+    rig.spm(0, 0);
+    let sent = rig.run_ms(100);
+    assert!(
+        matches!(sent[0].transmit.to, Destination::Host { nla, .. } if nla == endpoint().nla),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn old_spms_among_newer_ones_are_not_taken() {
+    let mut rig = ReceiverRig::synchronised(apdus());
+    (0..8).for_each(|_| rig.spm(0, 0));
+    for old in 1..8 {
+        hear_astray(&mut rig, old);
+        rig.spm(0, 0);
+    }
+    assert_eq!(rig.receiver.stats().spms_old, 7);
 }
 
 #[test]
