@@ -104,7 +104,7 @@ fn machine() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
         ("kernel", text("/proc/sys/kernel/osrelease")?),
         ("processor", format!("{model}{guest}")),
         ("cores", allowed.to_string()),
-        ("governor", governor.unwrap_or_else(|_| "none is shown".to_owned())),
+        ("governor", governor.unwrap_or_else(|_| "not shown".to_owned())),
         ("rustc", run(Command::new("rustc").arg("--version"))?.trim().to_owned()),
         ("load average at the start", text("/proc/loadavg")?),
     ])

@@ -59,25 +59,25 @@ usage: udp [--quick] [--only ROW] [--rounds N] [--window N] [--campanile PROGRAM
        profile ROW SERVER [--seconds N] [--with COMMAND] [--window N] [--campanile PROGRAM]
 
 udp      measures all rows, or one, in interleaved rounds (11), and prints the table.
-         A whole run also writes it into docs/benchmarks.md, unless --print is given.
-         --quick runs everything for an instant, once: it proves that all of it works, its figures mean nothing.
-parity   measures the erasure code beside others in interleaved rounds (21), prints the table, and writes it there as well.
+         A run of all rows also writes it into docs/benchmarks.md, as the other commands do, unless --print is given.
+         --quick runs everything once, for an instant: this shows that all of it works; its figures mean nothing.
+parity   measures the erasure code beside others in interleaved rounds (21).
 transfer measures a file to many machines beside udpcast and UFTP, in namespaces (7 rounds, then ours alone: 20 minutes).
-norm     measures the same beside NORM, with groups of one size (7 rounds: 6 minutes).
+norm     measures the same beside NORM, with groups of equal size (7 rounds: 6 minutes).
 unpaced  measures a gigabyte to two machines, as fast as it goes, beside udpcast, UFTP and NORM (7 rounds: 9 minutes).
-receivers measures a file through loss to one machine and to more of them, beside all these (3 rounds: 6 minutes).
+receivers measures a file through loss to one machine and to more of them, beside all of these (3 rounds: 6 minutes).
 live     measures a live feed through loss beside Aeron, which it builds, and beside plain UDP (7 rounds: 16 minutes).
 zmq      measures messages without loss beside ZeroMQ's epgm (7 rounds: 3 minutes).
-load     measures what the load client sends beside a raw flood (7 rounds: 2 minutes).
-pieces   measures what a train costs the sender, by the place where its packets lie (11 rounds: 2 minutes).
-overview writes what docs/benchmarks.md and README.md say of all comparisons; each of these does so, too.
+load     measures how fast the load client sends, beside a raw flood, iperf and sockperf (7 rounds: 2 minutes).
+pieces   measures what a train costs the sender, by where its packets are in memory (11 rounds: 2 minutes).
+overview writes the summaries of all comparisons in docs/benchmarks.md and README.md; every comparison does this, too.
 profile  drives one server with the load of one row (20 s) while you look at it. COMMAND runs beside it, with {pid} as
          the server: --with 'strace -f -c -p {pid}' or --with 'perf record -g -o perf.data -p {pid}'.
-PARTS is --gather FILE --minutes N: rounds are kept in FILE, those that stand there count, and after so many minutes none is begun.
-         Called again until none is lacking, it has made one series of them, and only then writes it down.
---window N         datagrams on their way in a closed loop, instead of the row's own number
+PARTS is --gather FILE --minutes N: rounds are kept in FILE, those already there count, and no round begins after N minutes.
+         To measure a series in several runs, repeat the command; the page is written once no round is missing.
+--window N         datagrams in flight in a closed loop, instead of the row's own number
 --campanile PATH   this binary, instead of one built from the workspace
---feed PATH        the same of the driver of feeds";
+--feed PATH        this driver of live feeds, likewise";
 
 fn main() -> ExitCode {
     match run() {

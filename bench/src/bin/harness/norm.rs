@@ -69,7 +69,7 @@ fn targets(turns: &Turns<Sample>) -> String {
         };
         [
             target(("wire bytes", |sample| sample.wire), wire),
-            target(("time to the last", |sample| sample.seconds), 0.8),
+            target(("time to the last receiver", |sample| sample.seconds), 0.8),
             target(("sender's processor time", |sample| sample.sender_cpu), 0.5),
         ]
     });
@@ -78,8 +78,9 @@ fn targets(turns: &Turns<Sample>) -> String {
 
 fn beside_a_perfect_code(turns: &Turns<Sample>) -> String {
     let mut text = String::from(
-        "Beside the least that a perfect code of that size needs for 40 receivers who lose independently, sent at the rate:\n\n\
-         | program | packets for each one of the file | seconds | target | time to the last, a share of that | quartiles | range | result |\n\
+        "Beside the shortest time that a perfect code with groups of the same size needs at this rate for 40 receivers with\n\
+         independent losses:\n\n\
+         | program | packets for each one of the file | shortest time, s | target | time to the last receiver, as a ratio to it | quartiles | range | result |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
     for (ours, group) in [(&CAMPANILE_64, 64), (&CAMPANILE_128, 128)] {
@@ -116,7 +117,7 @@ fn beyond_sending(turns: &Turns<Sample>, floor: &[f64]) -> String {
     if let Some(spread) = Spread::of(floor.iter().copied()) {
         let _ = writeln!(
             text,
-            "\nSuch a program takes, in seconds: median, quartiles, range {}.",
+            "\nThe processor time of such a program, in seconds (median, quartiles, range): {}.",
             cells(spread).replace(" | ", ", ")
         );
     }

@@ -140,23 +140,23 @@ const HEADLINES: [Headline; 15] = [
     Headline {
         what: "A file of 5 MB to 40 machines, each of which loses 20 %: time until the last has it",
         comparison: "Files to many machines",
-        scene: "5 MB to 40 receivers at 20 % loss and 16 Mbit/s",
-        figure: "time to the last",
+        scene: "5 MB to 40 receivers, 20 % loss, 16 Mbit/s",
+        figure: "time to the last receiver",
         ours: "campanile",
         peers: &[("udpcast", "udpcast's"), ("uftp", "UFTP's")],
     },
     Headline {
         what: "A file of 5 MB to 40 machines, each of which loses 20 %: time until the last has it",
         comparison: "Files beside NORM",
-        scene: "5 MB to 40 receivers at 20 % loss and 16 Mbit/s",
-        figure: "time to the last",
+        scene: "5 MB to 40 receivers, 20 % loss, 16 Mbit/s",
+        figure: "time to the last receiver",
         ours: "campanile fec=128",
         peers: &[("norm, blocks of 128", "NORM's")],
     },
     Headline {
         what: "The same file: bytes on the wire",
         comparison: "Files to many machines",
-        scene: "5 MB to 40 receivers at 20 % loss and 16 Mbit/s",
+        scene: "5 MB to 40 receivers, 20 % loss, 16 Mbit/s",
         figure: "wire bytes",
         ours: "campanile",
         peers: &[("udpcast", "udpcast's"), ("uftp", "UFTP's")],
@@ -164,7 +164,7 @@ const HEADLINES: [Headline; 15] = [
     Headline {
         what: "The same file: bytes on the wire",
         comparison: "Files beside NORM",
-        scene: "5 MB to 40 receivers at 20 % loss and 16 Mbit/s",
+        scene: "5 MB to 40 receivers, 20 % loss, 16 Mbit/s",
         figure: "wire bytes",
         ours: "campanile fec=128",
         peers: &[("norm, blocks of 128", "NORM's")],
@@ -172,7 +172,7 @@ const HEADLINES: [Headline; 15] = [
     Headline {
         what: "A gigabyte from file to file on two machines, nothing lost: goodput",
         comparison: "A gigabyte, as fast as it goes",
-        scene: "1000 MB to 2 receivers at no loss and no rate",
+        scene: "1000 MB to 2 receivers, no loss, no fixed rate",
         figure: "goodput, Mbit/s",
         ours: "campanile",
         peers: &[("udpcast", "udpcast's"), ("uftp", "UFTP's"), ("norm, blocks of 64", "NORM's")],
@@ -259,7 +259,10 @@ const HEADLINES: [Headline; 15] = [
         scene: "",
         figure: "encode",
         ours: "",
-        peers: &[("raptorq", "raptorq's"), ("the best of the three", "that of the fastest of three crates")],
+        peers: &[
+            ("raptorq", "raptorq's"),
+            ("the fastest of the three", "that of the fastest of three crates"),
+        ],
     },
 ];
 

@@ -81,7 +81,7 @@ fn render(environment: &Environment, results: &[Rates], rounds: usize) -> String
         let raptorq = peers.iter().find(|rates| rates.name == "raptorq").expect("raptorq takes part");
         ratio("raptorq", Bound::AtLeast(2.0), of(raptorq).to_vec());
         let best = |round| peers.iter().map(|rates| of(rates)[round]).fold(0.0, f64::max);
-        ratio("the best of the three", Bound::AtLeast(1.2), (0..rounds).map(best).collect());
+        ratio("the fastest of the three", Bound::AtLeast(1.2), (0..rounds).map(best).collect());
     }
     text += "\nIn GB of data symbols a second:\n\n| code | what | median | quartiles | range |\n|---|---|---|---|---|\n";
     for (rates, (what, of)) in results.iter().flat_map(|rates| WORKS.map(|work| (rates, work))) {

@@ -35,7 +35,11 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
             Scene { receivers, bytes: if series.is_quick { SCENE.bytes / 20 } else { SCENE.bytes }, ..SCENE };
         let bench = Bench::new(tools.clone(), scene)?;
         let turns = series.turns(&scene.title(), &ALL.map(|one| one.name), |at| bench.measure(&ALL[at]))?;
-        text += &format!("### {}\n\n{}\n", scene.title(), turns.table(&[("seconds to the last", SECONDS)]));
+        text += &format!(
+            "### {}\n\n{}\n",
+            scene.title(),
+            turns.table(&[("seconds to the last receiver", SECONDS)])
+        );
         all.push(turns);
     }
     text += &environment.table();

@@ -46,7 +46,7 @@ fn targets(text: &mut String, results: &[RowResult], memory: &[MemoryResult]) {
 fn ratios(text: &mut String, result: &RowResult) {
     let row = result.row;
     let _ = write!(text, "\n### {}\n\n", row.title);
-    let _ = writeln!(text, "In {}, as ratios to `{}`.\n", row.metric.unit(), row.reference);
+    let _ = writeln!(text, "Ratios to `{}`, of {}.\n", row.reference, figure_of(row.metric));
     text.push_str("| server | median | quartiles | range | rounds | server CPU a packet, median |\n");
     text.push_str("|---|---|---|---|---|---|\n");
     for &contestant in row.contestants.iter().filter(|&&contestant| contestant != row.reference) {
@@ -93,12 +93,15 @@ fn cpu(sample: &Sample) -> f64 {
 }
 
 fn subject(result: &RowResult) -> String {
-    let what = match result.row.metric {
+    format!("{}: {}", result.row.title, figure_of(result.row.metric))
+}
+
+fn figure_of(metric: Metric) -> &'static str {
+    match metric {
         Metric::PacketsPerSecond => "packets a second",
         Metric::ServerTimePerPacket => "time a packet",
         Metric::RoundTripMedian => "p50",
-    };
-    format!("{}: {what}", result.row.title)
+    }
 }
 
 /// Median, quartiles and range as cells.
@@ -113,7 +116,7 @@ fn number(value: f64) -> String {
 }
 
 fn rounds(ratio: Ratio) -> String {
-    let disturbed = if ratio.disturbed { ", disturbed ones among them" } else { "" };
+    let disturbed = if ratio.disturbed { ", some disturbed" } else { "" };
     format!("{}{disturbed}", ratio.rounds)
 }
 

@@ -64,7 +64,7 @@ fn compare(tools: &Tools, series: &Series) -> Result<String, Box<dyn Error>> {
     let targets = wanted.iter().flat_map(|&(peer, wire, time)| {
         [
             target(peer, ("wire bytes", |sample| sample.wire), wire),
-            target(peer, ("time to the last", |sample| sample.seconds), time),
+            target(peer, ("time to the last receiver", |sample| sample.seconds), time),
         ]
     });
     Ok(format!(
@@ -77,10 +77,10 @@ fn compare(tools: &Tools, series: &Series) -> Result<String, Box<dyn Error>> {
 
 /// The columns of a table of file transfers.
 pub(crate) const FIGURES: [(&str, Of<Sample>); 4] = [
-    ("bytes on the wire a byte of the file", |sample| sample.wire),
-    ("seconds to the last", |sample| sample.seconds),
-    ("seconds of the sender's processor", |sample| sample.sender_cpu),
-    ("seconds of a receiver's processor", |sample| sample.receiver_cpu),
+    ("bytes on the wire for each byte of the file", |sample| sample.wire),
+    ("seconds to the last receiver", |sample| sample.seconds),
+    ("seconds of the sender's processor time", |sample| sample.sender_cpu),
+    ("seconds of a receiver's processor time", |sample| sample.receiver_cpu),
 ];
 
 /// The scenes without peers.
@@ -97,8 +97,8 @@ fn ours(tools: &Tools) -> Result<String, Box<dyn Error>> {
     let (long_bound, short_bound) = (Bound::AtMost(150.0), Bound::AtMost(1.0));
     Ok(format!(
         "\n### campanile alone\n\n| what | target | value | result |\n|---|---|---|---|\n\
-         | {}: seconds to the last | {long_bound} | {:.1}, {:.3} bytes on the wire a byte | {} |\n\
-         | {}, {SHORT_ROUNDS} times: all finish; seconds to the last beyond sending it once, median | {short_bound} | {:.2}, range {:.2} .. {:.2} | {} |\n",
+         | {}: seconds to the last receiver | {long_bound} | {:.1}, {:.3} bytes on the wire for each byte | {} |\n\
+         | {}, {SHORT_ROUNDS} times: all finish; seconds to the last receiver beyond those to send the file once, median | {short_bound} | {:.2}, range {:.2} .. {:.2} | {} |\n",
         LONG.title(),
         long.seconds,
         long.wire,

@@ -65,9 +65,9 @@ fn render(turns: &Turns<Sample>) -> String {
     }
     let figures = [
         goodput,
-        ("bytes on the wire a byte of the file", |sample| sample.wire),
-        ("seconds of the sender's processor a GB", |sample| sample.sender_cpu),
-        ("seconds of a receiver's processor a GB", |sample| sample.receiver_cpu),
+        ("bytes on the wire for each byte of the file", |sample| sample.wire),
+        ("seconds of the sender's processor time for each GB", |sample| sample.sender_cpu),
+        ("seconds of a receiver's processor time for each GB", |sample| sample.receiver_cpu),
     ];
     format!("### {}\n\n{}\n{}", SCENE.title(), turns.targets(&targets), turns.table(&figures))
 }

@@ -59,7 +59,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
         text += &turns.table(&[
             ("messages a second", |sample| sample.per_second),
             ("messages missing", |sample| sample.missing),
-            ("seconds of both processors for a million", |sample| sample.cpu),
+            ("seconds of both processors for a million messages", |sample| sample.cpu),
         ]);
         text += "\n";
     }

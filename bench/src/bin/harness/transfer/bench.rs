@@ -35,10 +35,12 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn title(&self) -> String {
         let Scene { bytes, receivers, loss, rate_kbit } = *self;
+        let plural = if receivers == 1 { "" } else { "s" };
         let loss = if loss == 0 { "no loss".to_owned() } else { format!("{} % loss", loss / 10) };
-        let rate = rate_kbit
-            .map_or("no rate".to_owned(), |rate_kbit| format!("{} Mbit/s", f64::from(rate_kbit) / 1000.0));
-        format!("{} MB to {receivers} receivers at {loss} and {rate}", bytes / 1_000_000)
+        let rate = rate_kbit.map_or("no fixed rate".to_owned(), |rate_kbit| {
+            format!("{} Mbit/s", f64::from(rate_kbit) / 1000.0)
+        });
+        format!("{} MB to {receivers} receiver{plural}, {loss}, {rate}", bytes / 1_000_000)
     }
 }
 

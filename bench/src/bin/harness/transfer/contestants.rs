@@ -68,7 +68,7 @@ pub(crate) const UDPCAST: Contestant = Contestant {
 
 /// Ours as a stream that receivers discard.
 pub(crate) const CAMPANILE_NOWHERE: Contestant = Contestant {
-    name: "campanile --stream into nothing",
+    name: "campanile --stream to /dev/null",
     keeps_nothing: true,
     receive: |node, tools, _| {
         let mut command = nowhere(node);
@@ -89,7 +89,7 @@ pub(crate) const CAMPANILE_NOWHERE: Contestant = Contestant {
 
 /// udpcast, with receivers that discard the data.
 pub(crate) const UDPCAST_NOWHERE: Contestant = Contestant {
-    name: "udpcast into nothing",
+    name: "udpcast to /dev/null",
     keeps_nothing: true,
     receive: |node, _, _| {
         let mut command = nowhere(node);
