@@ -48,16 +48,16 @@ fn is_whole(row: &str) -> bool {
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/soak.md");
 const WRONG: &str = "; **";
 const TABLE: &str = "\
-| seed | complete | seconds | sent, times the file | what the seed drew |
+| seed | complete | seconds | sent, in file sizes | what the seed drew |
 |---|---|---|---|---|
 ";
 
 const HEAD: &str = "\
 # Soak
 
-Seeded transfers of 5 MB by `campanile send` to 3 to 10 `campanile recv` on a network of namespaces at 40 Mbit/s, through loss,
-bursts, disorder, receivers that are killed or come late, senders that pause or are started again. A run is right if every
-receiver ends with the right file, or says by its exit code that it has none, and the sender ends. This page is written by
-`cargo soak`; `cargo soak --seed N` runs one seed again.
+Transfers of 5 MB by `campanile send` to 3 to 10 `campanile recv` in a network of namespaces at 40 Mbit/s. A seed decides what happens
+in each: random loss, delayed and duplicated packets, receivers that start late, hear nothing for a while, or are killed and restarted,
+and a sender that pauses or restarts. A run is right if the sender ends, and every receiver ends with the right file or says by its
+exit code that it has none. `cargo soak` writes this page; `cargo soak --seed N` runs one seed again.
 
 ";

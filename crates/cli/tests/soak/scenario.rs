@@ -100,10 +100,10 @@ impl fmt::Display for Scenario {
             .count();
         let killed = count(|what| matches!(what, Happening::Kill(_)));
         write!(f, "seed {}: {} receivers", self.seed, self.receivers.len())?;
-        write!(f, ", loss to {}.{} %", worst / 10, worst % 10)?;
+        write!(f, ", loss up to {}.{} %", worst / 10, worst % 10)?;
         for (count, what) in [
-            (late - killed, "late"),
-            (killed, "killed"),
+            (late - killed, "starting late"),
+            (killed, "killed and restarted"),
             (count(|what| matches!(what, Happening::Deaf(_))), "deaf for a while"),
         ] {
             if count > 0 {
@@ -112,13 +112,13 @@ impl fmt::Display for Scenario {
         }
         let Disorder { late, twice } = self.disorder;
         if late + twice > 0 {
-            write!(f, ", {late} of 1000 packets late and {twice} twice")?;
+            write!(f, ", {late} of 1000 packets delayed and {twice} duplicated")?;
         }
         if count(|what| *what == Happening::Pause) > 0 {
             f.write_str(", the sender pauses")?;
         }
         if count(|what| *what == Happening::RestartSender) > 0 {
-            f.write_str(", the sender is started again")?;
+            f.write_str(", the sender restarts")?;
         }
         Ok(())
     }
