@@ -75,10 +75,10 @@ fn compiler() -> io::Result<String> {
 pub(crate) const WORKS: [(&str, &str); 6] = [
     ("large", "messages of 1344 bytes"),
     ("small", "messages of 100 bytes"),
-    ("grouped", "messages of 1344 bytes, of which parity can be asked for"),
-    ("grouped-small", "messages of 100 bytes, of which parity can be asked for"),
+    ("grouped", "messages of 1344 bytes, with parity on demand"),
+    ("grouped-small", "messages of 100 bytes, with parity on demand"),
     ("file", "a file"),
-    ("lossy", "a file of which every twentieth packet is lost, and repaired"),
+    ("lossy", "a file, with every twentieth packet lost and repaired"),
 ];
 
 /// The processors that the table is of.
@@ -89,10 +89,10 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/instructions
 const HEAD: &str = "\
 # What a packet costs, in instructions
 
-Instructions that the state machines execute for a data packet, as Callgrind counts them: publishing, sending, receiving, delivering,
-and no system call. Packets are full ones, for an MTU of 1500; 14 messages of 100 bytes share one. No parity is sent: what its code
-costs depends on the processor ([benchmarks](benchmarks.md)). `cargo instructions` writes this page anew, and `cargo test` fails where
-a count strays from it by more than 5 %.
+The instructions that the state machines execute for one data packet, as Callgrind counts them, for publishing, sending, receiving and
+delivering it, without system calls. Packets are full ones, for an MTU of 1500; 14 messages of 100 bytes share one. No parity is sent:
+the cost of its code depends on the processor ([benchmarks](benchmarks.md)). `cargo instructions` writes this page; `cargo test` fails
+if a count differs from it by more than 5 %.
 
 | what is sent | source | receiver | together |
 |---|---|---|---|

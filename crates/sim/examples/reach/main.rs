@@ -150,7 +150,7 @@ impl Reached {
     fn speed(&self, transfer: &Transfer, seconds: f64) -> String {
         let resident = match peak_resident() {
             Some(kib) => format!("{} MB", kib / 1000),
-            None => "not told by this system".into(),
+            None => "not known on this system".into(),
         };
         format!(
             "| {} | {} | {seconds:.1} s | {} KB | {resident} |",
@@ -229,7 +229,7 @@ impl Stopwatch {
 fn machine() -> String {
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    model.map_or("machine that does not tell its name".into(), |(_, name)| name.to_string())
+    model.map_or("an unnamed machine".into(), |(_, name)| name.to_string())
 }
 
 /// The most memory that this process ever had in use, in KiB, where the system tells.
@@ -238,7 +238,7 @@ fn peak_resident() -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok())
 }
 
-const HEAD: &str = "| transfer | receivers | loss down / up | k | repair | seeds | wire / useful | over ideal | last receiver over \
-                    ideal | NAKs a group, first half | second half |\n|---|---|---|---|---|---|---|---|---|---|---|";
-const SPEED_HEAD: &str = "| transfer | receivers | time of the run | heap of a receiver at most | memory of the process so far at \
-                          most |\n|---|---|---|---|---|";
+const HEAD: &str = "| transfer | receivers | loss down / up | k | repair | seeds | wire / useful | wire over ideal | last receiver \
+                    over ideal | NAKs a group, first half | second half |\n|---|---|---|---|---|---|---|---|---|---|---|";
+const SPEED_HEAD: &str = "| transfer | receivers | processor time | most heap of one receiver | peak memory of the process so far |\n\
+                          |---|---|---|---|---|";
