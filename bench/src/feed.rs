@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_feed_that_arrives_is_told_whole() {
+    fn a_feed_that_arrives_is_reported_as_complete() {
         let words = ["5", "32", "100000"].map(str::to_owned);
         let plan = Plan::parse(&words).expect("a plan");
         let mut tally = Tally::new(plan);

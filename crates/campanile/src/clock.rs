@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_neither_runs_back_nor_over() {
+    fn time_does_not_run_backwards_or_overflow() {
         let (early, late) = (Instant::from_ns(5), Instant::from_ns(9));
         assert_eq!(late.since(early), Duration::from_nanos(4));
         assert_eq!(early.since(late), Duration::ZERO);

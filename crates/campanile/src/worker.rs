@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_ends_the_whole_run_and_is_told() {
+    fn an_error_ends_the_whole_run_and_is_returned() {
         let failing: Job = Box::new(|_, _| Err(io::ErrorKind::NotConnected.into()));
         let mut workers = workers(vec![patient(), failing, patient()]).expect("three workers start");
         assert!(workers.wait(Duration::from_secs(60)));
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_the_whole_run_and_is_told() {
+    fn a_panic_ends_the_whole_run_and_is_returned() {
         let failing: Job = Box::new(|_, _| panic!("a test wants to see this"));
         let workers = workers(vec![failing, patient()]).expect("two workers start");
         let error = workers.join().expect_err("one worker panicked");

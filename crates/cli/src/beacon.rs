@@ -104,7 +104,7 @@ mod tests {
 
     /// A command line on Windows cannot be that long.
     #[test]
-    fn a_text_that_no_datagram_holds_is_to_be_shorter() {
+    fn a_text_too_long_for_a_datagram_gets_a_hint() {
         let told = error(BeaconError::Size { asked: 70_032, least: 70_032, most: 65_507 }).to_string();
         assert!(told.contains("takes 70032 bytes, and there is room for 65507"), "{told}");
         assert!(told.ends_with("; shorten --text"), "{told}");

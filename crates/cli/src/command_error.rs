@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_and_what_to_do_stand_in_one_line() {
+    fn an_error_and_its_hint_are_one_line() {
         let error = CommandError::bad_input("port 5000 is in use").hint("choose another");
         assert_eq!(error.to_string(), "port 5000 is in use; choose another");
     }

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pace_that_is_not_known_is_not_told() {
+    fn an_unknown_pace_is_not_shown() {
         assert_eq!(pace(0.0, Duration::ZERO), "");
         assert_eq!(pace(2_500_000.0, Duration::from_secs(30)), ", 2.50 MB/s, 30s left");
     }

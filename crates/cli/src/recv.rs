@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_is_told_once_it_is_long() {
+    fn a_long_silence_is_reported() {
         let mut silence = Silence::of(&Options::default());
         assert_eq!(silence.note(LONG), None);
         let note = silence.note(LONG * 2).expect("it is long");

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_is_told_now_and_then_for_how_many() {
+    fn a_note_says_now_and_then_how_many_receivers_are_missing() {
         let mut awaited = Awaited::new(Some(3), &Options::default());
         assert!(!awaited.are_there(2) && awaited.note(2).is_none(), "it has just begun");
         awaited.due = Instant::now();

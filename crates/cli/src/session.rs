@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_says_the_mode() {
+    fn the_mode_follows_from_what_is_sent() {
         let options = |kind: Kind, mode: Option<&str>| {
             let settings = mode.map(|mode| ("mode".to_owned(), mode.to_owned())).into_iter().collect();
             let arguments = SessionArguments { group: None, interfaces: Vec::new(), settings, config: None };

@@ -193,7 +193,7 @@ fn addresses_of_the_link_are_enough() {
 
 /// What keeps a session from its beginning, or leaves something out, is told in a line, whatever the names are.
 #[test]
-fn what_cannot_be_sent_is_told_in_a_line() {
+fn a_failure_to_send_is_one_line() {
     let Some(network) = network(1) else { return };
     let node = &network.nodes()[0];
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -310,7 +310,7 @@ fn a_session_has_eight_interfaces_at_most() {
 
 /// Source-specific: two sources are wished, and a third one is not heard.
 #[test]
-fn of_several_sources_those_that_are_wished_are_heard() {
+fn of_several_sources_only_the_chosen_ones_are_heard() {
     let Some(network) = network(4) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let nodes = network.nodes();

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_told_for_one_family_is_that_of_the_other() {
+    fn an_index_given_for_one_family_is_that_of_the_other() {
         let v4: IpAddr = Ipv4Addr::LOCALHOST.into();
         let v6: IpAddr = "::1".parse().expect("literal");
         let told = [(None, v6, "lo"), (Some(3), v4, "eth"), (Some(1), v4, "lo"), (None, v4, "numberless")];

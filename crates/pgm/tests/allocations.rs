@@ -241,7 +241,7 @@ fn with_repairs() {
 }
 
 #[test]
-fn with_parity_asked_for() {
+fn with_parity_on_demand() {
     let parity = ParityConfig { group: 32, pro_active: ProActive::Off, on_demand: true };
     let mut bench = Bench::new(config(Some(parity)), Consumer::default(), 10);
     bench.assert_allocates_nothing_once_warm();
@@ -249,7 +249,7 @@ fn with_parity_asked_for() {
 }
 
 #[test]
-fn with_parity_unasked() {
+fn with_pro_active_parity() {
     let parity =
         ParityConfig { group: 64, pro_active: ProActive::Adaptive { target_percent: 70 }, on_demand: true };
     let mut bench = Bench::new(config(Some(parity)), Consumer::default(), 20);

@@ -139,7 +139,7 @@ fn heard_of_trains(is_merging: bool, loss: Loss) -> Option<Vec<usize>> {
 }
 
 #[test]
-fn links_merge_what_arrives_if_they_are_told() {
+fn links_merge_what_arrives_if_configured() {
     let Some(apart) = heard_of_trains(false, Loss::default()) else { return };
     assert_eq!(apart, vec![100; 400]);
     let Some(merged) = heard_of_trains(true, Loss::default()) else { return };

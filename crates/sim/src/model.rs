@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_drawn_is_like_the_closed_form() {
+    fn draws_agree_with_the_closed_form() {
         for (k, loss, tolerance) in [(1, 0.05, 0.1), (32, 0.2, 0.03)] {
             let drawn = transmissions_drawn(1000, k, &[Loss::independent(loss); 40], &mut Rng::new(1));
             assert!((drawn - transmissions(k, 40, loss)).abs() < tolerance, "k {k}, loss {loss}: {drawn}");

@@ -49,7 +49,7 @@ fn concealed(options: &Options) -> Misdelivery {
 }
 
 #[test]
-fn a_loss_that_is_not_told() {
+fn a_loss_that_is_not_reported() {
     let mut options = Case { mode: Mode::Selective, kind: Kind::Stream, ..case() }.options();
     let source = &mut options.sources[0];
     (source.keeps_all, source.config.window.size) = (false, WindowSize::Packets(64));
@@ -59,7 +59,7 @@ fn a_loss_that_is_not_told() {
 }
 
 #[test]
-fn a_message_that_is_too_long_and_not_told() {
+fn a_message_that_is_too_long_and_not_reported() {
     // Many messages end in the packet that they begin in, or none does.
     for (kind, message_len) in
         [(Kind::Packed, 500), (Kind::Packed, 3000), (Kind::Apdu, 500), (Kind::Apdu, 3000)]
@@ -84,7 +84,7 @@ fn joined_late(join: Join, kind: Kind, mode: Mode) -> Options {
 }
 
 #[test]
-fn a_share_for_who_joins_late_that_is_not_what_was_promised() {
+fn a_late_receiver_that_gets_another_share_than_promised() {
     let [none, share, all] = [Join::None, Join::Share(10), Join::All];
     for kind in [Kind::File, Kind::Packed, Kind::Stream] {
         for mode in [Mode::Selective, Mode::Both] {
@@ -121,7 +121,7 @@ fn an_implosion() {
 }
 
 #[test]
-fn chatter_of_who_lost_nothing() {
+fn chatter_of_a_receiver_that_lost_nothing() {
     assert!(matches!(broken(&Case { loss: 0.0, ..case() }, Canary::Chatter), Promise::Silence { .. }));
 }
 
@@ -150,7 +150,7 @@ fn a_machine_that_spins() {
 }
 
 #[test]
-fn an_end_that_is_not_told() {
+fn an_end_that_is_not_reported() {
     let mut options = case().options();
     options.faults.push((Time(20_000_000), Fault::Abort(0, false)));
     pgm::run(&options, None).expect("without the canary all is well");

@@ -77,14 +77,14 @@ fn forty_receivers_come_close_to_the_closed_form() {
 }
 
 #[test]
-fn who_asks_packet_by_packet_hears_of_who_asks_for_others() {
+fn receivers_that_ask_for_single_packets_hear_of_each_other() {
     let case = Case { groups: 8, upstream_loss: 0.2, mode: Mode::Selective, ..Case::default() };
     let measured = case.measure().expect("every promise is kept");
     assert!(measured.naks_per_group <= 120.0, "{} NAKs a group", measured.naks_per_group);
 }
 
 #[test]
-fn who_asks_for_parity_knows_how_long_a_round_trip_is() {
+fn receivers_that_ask_for_parity_know_the_round_trip_time() {
     for seed in [4, 6] {
         let case =
             Case { receivers: 200, groups: 16, loss: 0.1, upstream_loss: 0.1, seed, ..Case::default() };
@@ -95,7 +95,7 @@ fn who_asks_for_parity_knows_how_long_a_round_trip_is() {
 }
 
 #[test]
-fn who_joins_late_does_not_make_the_others_late() {
+fn a_late_receiver_does_not_make_the_others_late() {
     for mode in [Mode::OnDemand, Mode::Both] {
         let (mut late, mut others) = (0.0, 0.0);
         for seed in 1..=8 {

@@ -23,14 +23,14 @@ fn promises_are_kept_in_the_second_half_of_the_worlds() {
 
 /// Receivers that return together after seconds without a connection to a slow source.
 #[test]
-fn many_who_lack_the_same_groups_do_not_overwhelm_the_source() {
+fn many_receivers_that_lack_the_same_groups_do_not_overwhelm_the_source() {
     run(2691..2692);
     run(189978..189979);
 }
 
 /// A slow source of long packets: requests for repairs that come while a packet waits for the rate are confirmed meanwhile.
 #[test]
-fn who_asks_a_source_of_long_packets_is_confirmed_in_time() {
+fn a_source_of_long_packets_confirms_naks_in_time() {
     run(355331..355332);
     run(390245..390246);
 }
@@ -99,7 +99,7 @@ fn what_was_not_asked_for_is_not_given_up() {
 
 /// A group is short, parity is not offered on demand, and a receiver that lacks the whole group also asks for what it left out.
 #[test]
-fn parity_does_not_follow_what_a_short_group_left_out() {
+fn parity_does_not_follow_what_a_short_group_leaves_out() {
     run(183607..183608);
 }
 

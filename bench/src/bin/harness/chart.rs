@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_greater_value_stands_higher_and_all_stand_inside() {
+    fn greater_values_are_drawn_higher_and_all_inside_the_chart() {
         for scale in [Scale::Linear, Scale::Log] {
             let spreads = [3.0, 40.0, 7000.0].map(|value| Spread::of([value]).expect("there is one"));
             let axis = Axis::over(scale, spreads.iter());

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_was_started_by_a_child_ends_too() {
+    fn what_a_child_started_ends_too() {
         let mut shell = Command::new("sh");
         shell.args(["-c", "sleep 1000 & echo $!; wait"]).stdout(Stdio::piped());
         let mut shell = shell.spawn().expect("there is a shell");

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_stands_before_its_unit() {
+    fn a_rate_is_found_before_its_unit() {
         let iperf = "[  1] 0.0000-2.0000 sec  42.2 MBytes   177 Mbits/sec  691772/0   345885 pps\n[  1] Sent 691774 datagrams";
         assert_eq!(word_before("pps", iperf).ok(), Some(345_885.0));
         let sockperf = "sockperf: Summary: Message Rate is 317006 [msg/sec]\nsockperf: Summary: BandWidth is 19.349 MBps";

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_of_the_whole_is_of_these_results() {
+    fn the_summaries_match_the_results() {
         let pages = Pages::read().expect("the repository has them");
         let anew = pages.clone().with_overview().expect("they have markers");
         assert!(anew == pages, "to be written by `cargo run --manifest-path bench/Cargo.toml -- overview`");

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_to_the_end_of_numbers_is_only_loss() {
+    fn a_jump_to_the_last_number_counts_as_loss_only() {
         let mut arrivals = Arrivals::new(0);
         assert_eq!(arrivals.take(u64::MAX), Arrival::Next { missing: u64::MAX - 1 });
         assert_eq!(arrivals.take(0), Arrival::Duplicate);

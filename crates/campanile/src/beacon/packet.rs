@@ -54,7 +54,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_bytes_are_those_of_the_drawing() {
+    fn the_bytes_match_the_drawing() {
         let head = Head { started_ns: 1, sequence: 2, sent_ns: 0x0102_0304_0506_0708 };
         let bytes = b"CAMPBCN1\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\x01\x02\x03\x04\x05\x06\x07\x08";
         assert_eq!(head.to_bytes(), *bytes);

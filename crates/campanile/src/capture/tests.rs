@@ -334,7 +334,7 @@ fn a_train_is_cut_as_its_receivers_hear_it() {
 }
 
 #[test]
-fn what_is_no_capture_or_ends_early_says_so() {
+fn a_file_that_is_no_capture_or_ends_early_is_an_error() {
     let whole = captured("zmq_3");
     assert!(matches!(frames(b"").1, Some(CaptureError::NotACapture)));
     assert!(matches!(frames(b"PK\x03\x04 and more").1, Some(CaptureError::NotACapture)));
@@ -348,7 +348,7 @@ fn what_is_no_capture_or_ends_early_says_so() {
 }
 
 #[test]
-fn blocks_that_contradict_themselves_say_so() {
+fn contradictory_blocks_are_errors() {
     let corrupt = |file: &[u8]| match frames(file).1 {
         Some(CaptureError::Corrupt(corruption)) => corruption,
         other => panic!("{other:?}"),

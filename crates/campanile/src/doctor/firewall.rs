@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_answer_queries_is_forgotten() {
+    fn rules_that_keep_queries_or_reports_away_are_noticed() {
         let membership = |way: &str, policy: &str, rules: &str, group: &str| {
             let findings = all(way, policy, rules, Some(group), Some("one"));
             findings.into_iter().find(|finding| finding.check == MEMBERSHIP).expect("it has a group")
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_mends_it_names_the_chain() {
+    fn the_fix_names_the_chain() {
         let finding = found("accept", "udp dport 5000 drop");
         assert_eq!(finding.evidence, "inet own way: a rule drops them: udp dport 5000 drop");
         assert_eq!(finding.fix.as_deref(), Some("nft insert rule inet own way udp dport 5000 accept"));
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_nft_does_not_show_are_told_of() {
+    fn rules_that_nft_does_not_show_are_reported() {
         let packet =
             Packet { kind: Kind::Udp { port: 5000 }, to: None, interface: None, direction: Direction::In };
         let planted = Planted::new(&[("proc/net/ip_tables_names", "filter\nmangle\n")]);

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_is_missing_another_or_right() {
+    fn a_route_is_missing_elsewhere_or_right() {
         let found = |group: &str, named, chosen: Result<&str, io::ErrorKind>| {
             let group = group.parse().expect("a literal address");
             way(group, named, chosen.map(str::to_owned).map_err(io::Error::from), Some("g".to_owned()))

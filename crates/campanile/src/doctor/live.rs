@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_counted_meanwhile_is_told() {
+    fn what_the_system_counts_during_the_test_is_reported() {
         let counts = |packets: u32, filtered: u32, fragments: u32| {
             let files = [
                 ("proc/net/dev", format!(" e: 9 {packets} 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n")),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_group_from_being_joined_is_told_how_to_mend() {
+    fn a_failed_join_says_how_to_mend_it() {
         let fix = |error: std::io::Error| {
             let group = "239.192.7.1:7125".parse().expect("a literal address");
             not_joined(&BeaconError::Socket { group, interface: None, error }, group).fix.unwrap_or_default()

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_are_told_with_their_count() {
+    fn drops_are_reported_with_their_count() {
         let planted = Planted::new(&[]);
         let tree = planted.tree();
         let none =
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_are_told_by_their_way() {
+    fn fragments_are_reported_for_each_direction() {
         let planted = Planted::new(&[
             ("proc/net/snmp", "Ip: ReasmReqds ReasmFails FragOKs FragCreates\nIp: 20 3 2 6\n"),
             ("proc/net/snmp6", "Ip6ReasmReqds 4\nIp6ReasmFails 1\nIp6FragOKs 1\nIp6FragCreates 2\n"),

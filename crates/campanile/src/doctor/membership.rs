@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn who_joined_for_some_sources_is_told_with_them() {
+    fn a_membership_for_some_sources_is_reported_with_them() {
         let bits = format!("{:08X}", u32::from_ne_bytes([239, 192, 7, 1]));
         let igmp = format!("4\te         :     2      V3\n\t\t\t\t{bits}     1 0:0\t0\n");
         let found = |mcfilter: &str| {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn who_forced_an_old_version_is_told() {
+    fn a_forced_old_version_is_reported() {
         let found = |forced: &str| {
             let files = [
                 ("proc/net/igmp", "4\te         :     1      V2\n"),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_ipv6_are_told_too() {
+    fn groups_of_ipv6_are_reported_too() {
         let file = "1    lo              ff020000000000000000000000000001     1 0000000C 0\n\
                     4    e               ff150000000000000000000000000007     1 00000004 0\n";
         let planted = Planted::new(&[("proc/net/igmp6", file)]);

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_to_a_group_is_no_echo_server() {
+    fn a_socket_of_a_group_is_no_echo_server() {
         let planted = Planted::new(&[("proc/net/udp", HEAD)]);
         let found = |group: Option<&str>| {
             let group = group.map(|group| group.parse().expect("a literal address"));

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_others_had_is_told() {
+    fn time_taken_by_others_is_reported() {
         let found = |steal_ns| stolen(Some(Times { steal_ns, all_ns: 1000, ..Times::default() }));
         assert_eq!((found(9).severity, found(20).severity), (Severity::Fine, Severity::Notice));
         assert!(found(20).evidence.starts_with("2.00 % "));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wakes_up_late_most_of_the_time_is_told() {
+    fn mostly_late_wake_ups_are_reported() {
         let planted = Planted::new(&[
             ("sys/devices/system/cpu/cpu0/cpuidle/state0/latency", "1\n"),
             ("sys/devices/system/cpu/cpu0/cpuidle/state0/disable", "0\n"),

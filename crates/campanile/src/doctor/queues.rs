@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_that_may_have_more_queues_is_told_to() {
+    fn a_card_that_may_have_more_queues_gets_a_hint() {
         let of = |now, max| Setting { now, max };
         let fix = |files: &[(&str, &str)], channels| {
             steering(Planted::new(files).tree(), "e", &[0, 1, 2, 3], Some(channels)).fix.unwrap_or_default()

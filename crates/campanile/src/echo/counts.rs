@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_stand_at_their_own_places() {
+    fn each_cause_has_its_own_place() {
         for (index, cause) in Cause::ALL.into_iter().enumerate() {
             assert_eq!(cause as usize, index, "{}", cause.name());
         }

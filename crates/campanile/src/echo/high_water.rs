@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_pushed_out_starts_anew() {
+    fn a_source_that_was_pushed_out_starts_again() {
         let mut table = HighWater::new();
         let sources = [0, 1, 2].map(|upper| upper * SETS as u64 + 7);
         for (start, source) in sources.into_iter().enumerate() {

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_another_map_are_none() {
+    fn bytes_of_another_map_are_refused() {
         assert!(BlockMap::from_bytes(vec![0xff, 0x03], 10).is_some_and(|map| map.is_whole()));
         for (bytes, blocks) in [(vec![0xff, 0x04], 10), (vec![0], 10), (vec![0, 0, 0], 10), (vec![], 1)] {
             assert_eq!(BlockMap::from_bytes(bytes, blocks), None);

@@ -84,7 +84,7 @@ mod tests {
     use crate::files::scratch::Scratch;
 
     #[test]
-    fn it_is_what_is_collected_at_once() {
+    fn it_collects_the_same_as_a_call_that_waits() {
         let scratch = Scratch::new();
         let paths = vec![scratch.file("tree/a", &[1; 1000]), scratch.file("b", b"bytes")];
         let collecting = Collecting::start(paths.clone()).expect("there are threads");

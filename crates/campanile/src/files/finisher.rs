@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_given_up_leaves_work_undone() {
+    fn a_finisher_that_is_dropped_leaves_work_undone() {
         let fixture = Fixture::new();
         // A sparse file, too long to wait for its hash.
         let path = fixture.scratch.file("in/long", b"");

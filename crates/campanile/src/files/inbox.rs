@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_way_when_it_is_to() {
+    fn a_file_is_replaced_if_that_is_allowed() {
         let fixture = Fixture::new(true);
         fixture.put("a", b"old");
         assert_eq!(fixture.place(&["a"]), [Ok(())]);
@@ -542,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_for_nothing_goes_again() {
+    fn directories_that_were_made_for_nothing_are_removed() {
         let scratch = Scratch::new();
         let open =
             |name: &str| Inbox::open(&scratch.path().join(name), false).expect("a directory of our own");

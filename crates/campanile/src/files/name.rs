@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_the_directory_is_none() {
+    fn paths_out_of_the_directory_are_no_names() {
         for text in ["", "/", "/etc/passwd", "a//b", "a/", "//server/share"] {
             assert_eq!(refused(text), NameError::Empty, "{text:?}");
         }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_windows_or_a_terminal_takes_otherwise_is_none() {
+    fn what_windows_or_a_terminal_reads_differently_is_no_name() {
         for text in ["nul", "NUL.txt", "a/con", "aux .x", "COM1", "lpt9.log", "com¹", "CONIN$", "prn.tar.gz"]
         {
             assert_eq!(refused(text), NameError::Device, "{text:?}");

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_below_their_names() {
+    fn numbers_are_found_below_their_names() {
         let text = "Udp: InDatagrams NoPorts RcvbufErrors\nUdp: 7 8 9\nUdpLite: InDatagrams\nUdpLite: 1\n";
         assert_eq!(snmp_counter(text, "Udp", "RcvbufErrors"), Some(9));
         assert_eq!(snmp_counter(text, "UdpLite", "InDatagrams"), Some(1));

@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_stands_after_its_key() {
+    fn a_value_is_found_after_its_key() {
         let text = "processor\t: 0\nmodel\t\t: 1\nmodel name\t: A fast one\n";
         assert_eq!(value(text, "model name"), Some("A fast one"));
         assert_eq!(value(text, "model"), Some("1"));

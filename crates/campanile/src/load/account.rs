@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn each_loss_stands_where_it_was_counted() {
+    fn each_loss_is_listed_where_it_was_counted() {
         let counts = counts(1000, 700, 1, 40);
         let server = share(880, 800, 100, &counts);
         let system = Counters { interface_receive_dropped: Some(9), ..Counters::default() };

@@ -304,7 +304,7 @@ fn a_measurement_that_is_over_at_once_sends_all_the_same() {
 }
 
 #[test]
-fn who_says_nothing_in_the_warm_up_either_does_not_reply() {
+fn silence_in_the_warm_up_and_after_it_is_no_reply() {
     let silent = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
     let target = silent.local_addr().expect("it is bound");
     let (warm_up, duration, timeout) =
@@ -315,7 +315,7 @@ fn who_says_nothing_in_the_warm_up_either_does_not_reply() {
 }
 
 #[test]
-fn who_is_late_for_all_of_the_measurement_says_so() {
+fn a_run_that_is_late_for_all_of_the_measurement_is_an_error() {
     let server = server();
     let (pace, warm_up, timeout) =
         (Pace::Rate(Pace::RATE_MAX), Duration::from_millis(500), Duration::from_millis(100));

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_happened_is_told() {
+    fn only_what_happened_is_listed() {
         let mut counts = Counts::default();
         counts.set(Counter::Lost, 3);
         assert_eq!(serde_json::to_string(&counts).unwrap(), r#"{"lost":3}"#);

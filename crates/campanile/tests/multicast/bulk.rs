@@ -278,7 +278,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn who_takes_nothing_for_a_while_loses_nothing() {
+fn an_application_that_takes_nothing_for_a_while_loses_nothing() {
     let mut options = options();
     options.set("nak-retries", "10").unwrap();
     let profile = Profile::new(ContentKind::Files);

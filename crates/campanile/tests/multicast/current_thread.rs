@@ -28,7 +28,7 @@ fn numbers(next: &mut dyn FnMut(Duration) -> Option<Received>) -> (Vec<u32>, End
 }
 
 #[test]
-fn who_listens_late_gets_what_it_missed() {
+fn a_late_subscriber_gets_what_it_missed() {
     let options = lossy();
     let mut subscriber = current_thread::Subscriber::start(&options).expect("loopback has groups");
     let publisher = Publisher::start(&options).expect("the port is free");
@@ -50,7 +50,7 @@ fn who_listens_late_gets_what_it_missed() {
 }
 
 #[test]
-fn who_is_late_takes_no_source_for_gone() {
+fn a_subscriber_that_looks_seldom_takes_no_source_for_gone() {
     let mut options = options();
     options.set("expiry", "2s").expect("an option");
     options.set("ambient", "200ms").expect("an option");
@@ -124,7 +124,7 @@ fn an_abort_leaves_at_once() {
 }
 
 #[test]
-fn a_port_is_one_publishers_alone() {
+fn a_port_belongs_to_one_publisher() {
     let options = options();
     let first = current_thread::Publisher::start(&options).expect("the port is free");
     let is_taken = |error| matches!(error, StartError::Socket(SocketError::PortTaken { .. }));
@@ -136,7 +136,7 @@ fn a_port_is_one_publishers_alone() {
 }
 
 #[test]
-fn who_leaves_a_source_hears_no_more_of_it() {
+fn a_subscriber_that_leaves_a_source_hears_no_more_of_it() {
     let options = options();
     let mut subscriber = current_thread::Subscriber::start(&options).expect("loopback has groups");
     let mut publisher = current_thread::Publisher::start(&options).expect("the port is free");

@@ -45,7 +45,7 @@ fn say(options: &Options, messages: usize) -> Publisher {
 }
 
 #[test]
-fn what_is_lost_for_good_is_told_and_the_rest_comes() {
+fn a_loss_for_good_is_reported_and_the_rest_arrives() {
     let options = forgetful("continue");
     let subscriber = Subscriber::start(&options).expect("loopback has groups");
     let _publisher = say(&options, 500);
@@ -70,7 +70,7 @@ fn a_loss_ends_a_session_where_it_must_be_whole() {
 }
 
 #[test]
-fn an_abort_is_told_with_its_reason() {
+fn an_abort_is_reported_with_its_reason() {
     let options = options();
     let subscriber = Subscriber::start(&options).expect("loopback has groups");
     let publisher = Publisher::start(&options).expect("the port is free");

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::group::options;
 
 #[test]
-fn a_file_that_is_cut_while_it_is_sent_is_told_of() {
+fn a_file_that_is_cut_while_it_is_sent_is_an_error() {
     let dir = tempfile::tempdir().expect("there is room");
     let path = dir.path().join("file");
     fs::write(&path, vec![7; 2_000_000]).expect("there is room");
@@ -81,7 +81,7 @@ fn a_receiver_that_nobody_asks_writes_on() {
 }
 
 #[test]
-fn who_is_dropped_keeps_what_has_come_and_who_leaves_says_so() {
+fn a_dropped_receiver_keeps_what_has_come_and_one_that_leaves_says_so() {
     let dir = tempfile::tempdir().expect("there is room");
     let path = dir.path().join("file");
     fs::write(&path, vec![7; 30_000_000]).expect("there is room");

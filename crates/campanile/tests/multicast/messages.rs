@@ -86,7 +86,7 @@ fn messages_in_packets_of_their_own_arrive_too() {
 }
 
 #[test]
-fn the_format_of_zeromq_bears_no_profile() {
+fn the_format_of_zeromq_carries_no_profile() {
     let mut options = options();
     options.set("mode", "zmq").expect("an option");
     options.set("inject-loss", "5%").expect("an option");
@@ -94,7 +94,7 @@ fn the_format_of_zeromq_bears_no_profile() {
 }
 
 #[test]
-fn only_the_sources_that_are_wished_are_heard() {
+fn only_the_chosen_sources_are_heard() {
     let mut options = options();
     options.set("source", "127.0.0.2").expect("an option");
     let deaf = Subscriber::start(&options).expect("loopback has groups");
@@ -135,7 +135,7 @@ fn parts_stay_together() {
 }
 
 #[test]
-fn a_full_queue_is_told_and_a_long_message_too() {
+fn a_full_queue_and_a_long_message_are_reported() {
     let mut options = options();
     options.set("rate", "100kbit").expect("an option");
     options.set("window", "100k").expect("an option");
@@ -149,7 +149,7 @@ fn a_full_queue_is_told_and_a_long_message_too() {
 }
 
 #[test]
-fn a_session_of_another_kind_is_told_and_left() {
+fn a_session_of_another_kind_is_reported_and_left() {
     let mut options = options();
     let subscriber = Subscriber::start(&options).expect("loopback has groups");
     options.mode = Mode::Stream;
@@ -186,7 +186,7 @@ fn a_session_is_written_down() {
 }
 
 #[test]
-fn who_does_not_listen_holds_nobody_up() {
+fn a_subscriber_that_does_not_listen_holds_nobody_up() {
     let mut options = options();
     options.set("receive-queue", "2").expect("an option");
     let idle = Subscriber::start(&options).expect("loopback has groups");

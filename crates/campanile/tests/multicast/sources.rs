@@ -86,7 +86,7 @@ fn sources_of_one_process_share_a_port() {
 }
 
 #[test]
-fn sources_of_one_process_go_by_raw_ip_each_by_itself() {
+fn sources_of_one_process_have_raw_sockets_of_their_own() {
     let mut options = lossy();
     options.set("carrier", "raw").expect("an option");
     match Publisher::start(&options) {
@@ -154,7 +154,7 @@ fn sources_that_start_and_end_at_once_find_the_port() {
 }
 
 #[test]
-fn a_source_that_cannot_be_leaves_the_others_in_peace() {
+fn a_source_that_cannot_start_does_not_disturb_the_others() {
     let options = options();
     let first = Publisher::start(&options).expect("the port is free");
     let mut wrong = options.clone();
@@ -170,7 +170,7 @@ fn a_source_that_cannot_be_leaves_the_others_in_peace() {
 }
 
 #[test]
-fn another_program_on_the_port_is_told_of() {
+fn another_program_on_the_port_is_reported() {
     let options = options();
     let unicast = options.network.unicast_port.expect("it was set");
     let _other = UdpSocket::bind(("127.0.0.1", unicast)).expect("the port is free");

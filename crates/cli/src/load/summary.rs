@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_stand_in_their_order() {
+    fn percentiles_are_shown_in_order() {
         let latency = Latency {
             min_ns: 10_000,
             mean_ns: 20_000,
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_told_by_classes_of_distance() {
+    fn reordering_is_shown_by_classes_of_distance() {
         let reordered = Reordered { replies: 9, distance_max: 300, by_distance: [4, 3, 0, 0, 0, 0, 0, 2] };
         let expected = "9 replies, by distance: 1: 4, 2-3: 3, 128 and more: 2 (at most 300)";
         assert_eq!(Order(&reordered).to_string(), expected);

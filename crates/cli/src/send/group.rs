@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_waited_for_and_has_not_come_is_told() {
+    fn receivers_that_have_not_come_are_counted() {
         let all = [listener(1, Standing::Complete, 200, 0)];
         let told = |wanted: usize| Group::new(all.iter(), wanted, 3).to_string();
         assert!(told(3).starts_with("  1 of 3 receivers complete, 2 not here yet\n"), "{}", told(3));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_on_and_says_nothing_is_told() {
+    fn receivers_that_fall_silent_are_marked() {
         let long_ago = Instant::now().checked_sub(Duration::from_secs(30)).expect("it runs for longer");
         let [silent, complete] = [Standing::Joined, Standing::Complete]
             .map(|standing| Listener { heard_at: long_ago, ..listener(1, standing, 9, 0) });

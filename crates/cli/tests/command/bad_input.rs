@@ -246,6 +246,6 @@ fn no_command_at_all() {
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_told_before_anything_is_read() {
+fn a_missing_interface_is_reported_before_anything_is_read() {
     is_refused("send --interface nowhere no-such-file", "no interface nowhere", "see --interface");
 }

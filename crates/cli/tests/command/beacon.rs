@@ -45,7 +45,7 @@ fn all_that_is_sent_is_heard_in_order() {
 }
 
 #[test]
-fn any_text_is_said_and_shown() {
+fn any_text_is_sent_and_shown() {
     let group = format!("239.192.71.11:{}", free_port());
     let mut listener = Running::start(&format!(
         "beacon listen --group {group} --interface 127.0.0.1 --count 1 --duration 60"

@@ -117,7 +117,7 @@ fn an_interface_that_is_down_is_a_fault() {
 
 /// A sender makes packets that leave whole; what has none to go by is cut.
 #[test]
-fn packets_that_were_cut_are_told() {
+fn packets_that_were_cut_are_reported() {
     let check = "fragments, way out";
     // More than what a session begins with.
     let enough = "test $(cat /sys/class/net/one/statistics/tx_bytes) -gt 30000";
@@ -130,7 +130,7 @@ fn packets_that_were_cut_are_told() {
 }
 
 #[test]
-fn a_group_without_a_way_is_a_fault_and_another_way_a_warning() {
+fn a_group_without_a_route_is_a_fault_and_a_route_elsewhere_a_warning() {
     is_found("true", "way to the group", "fine", "is reached by one");
     is_found("true", "reach", "notice", "programs that set no TTL send to 239.192.7.1 with 1");
     let (check, fault) = ("way to the group", "fault");
@@ -192,7 +192,7 @@ const JOINED: &str = "ip addr add 198.51.100.1/24 dev two && \
                       until ip maddress show dev two | grep -q 239.192.7.1; do sleep 0.01; done";
 
 #[test]
-fn who_listens_is_told() {
+fn listeners_are_reported() {
     is_found("true", "membership", "warning", "239.192.7.1 is not among them");
     is_found("true", "sockets on the port", "warning", "no socket has port 5000");
     is_found(JOINED, "membership", "warning", "239.192.7.1 is not among them; two listens to it");
@@ -210,7 +210,7 @@ fn who_listens_is_told() {
 
 /// A namespace that was entered without its `/sys`.
 #[test]
-fn the_files_of_another_namespace_are_not_told_as_its_own() {
+fn the_files_of_another_namespace_are_not_taken_for_our_own() {
     let outside = "umount /sys && ip link set one name other";
     let arguments = "--interface other --group 239.192.7.1";
     let Some(found) = is_found_of(arguments, outside, "interface", "unknown", "/sys shows other interfaces")
@@ -276,7 +276,7 @@ fn rules_on_other_ways_are_told_apart() {
 }
 
 #[test]
-fn whose_the_port_is_is_told() {
+fn the_owner_of_a_port_is_named() {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
     let port = socket.local_addr().expect("it is bound").port();
     let finished = run(&format!("doctor --port {port}"));
@@ -402,7 +402,7 @@ fn an_interface_that_is_not_there_is_named_with_those_that_are() {
 }
 
 #[test]
-fn a_group_too_many_is_told_with_its_limit() {
+fn a_group_too_many_is_reported_with_the_limit() {
     let group = "--group 239.192.7.1 --interface one --listen --duration 0.2";
     let limit = "sysctl -q -w net.ipv4.igmp_max_memberships=0";
     if let Some(found) = is_found_of(group, limit, "live test", "fault", "no socket for 239.192.7.1:7125") {
@@ -421,7 +421,7 @@ fn an_interface_is_named_by_its_address_or_number_too() {
 }
 
 #[test]
-fn a_ring_without_memory_is_told() {
+fn a_ring_without_memory_is_reported() {
     let limit = Command::new("sh").args(["-c", "ulimit -H -l"]).output();
     let limit = limit.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
     if limit.trim() != "unlimited" && limit.trim().parse().is_ok_and(|kib: u64| kib < 8192) {

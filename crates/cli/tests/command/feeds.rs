@@ -70,7 +70,7 @@ fn what_is_before_a_line_that_is_too_long_arrives() {
 const KILLS: usize = 10;
 
 #[test]
-fn a_stream_that_begins_anew_is_heard_by_who_stays() {
+fn a_stream_that_begins_again_is_heard_by_a_receiver_that_stays() {
     let (mut stays, goes, mut second) = (0..KILLS).find_map(|_| begin_anew()).expect("a port comes free");
     second.say("second", &mut stays);
     let gone = goes.finish();
@@ -123,7 +123,7 @@ fn a_stream_without_its_beginning_is_not_everything() {
 }
 
 #[test]
-fn a_transfer_goes_on_where_nobody_reads_how_it_goes() {
+fn a_transfer_goes_on_when_nobody_reads_its_output() {
     let place = place();
     let mut receiver = Running::start(&format!("recv --lines {place}"));
     let send = format!("send --lines {place} --rate 20mbit --set linger=1min --receivers 1");
@@ -158,7 +158,7 @@ fn zeromq_is_not_taken_for_lines() {
 }
 
 #[test]
-fn who_sends_to_nobody_is_told_so() {
+fn a_sender_without_receivers_is_told_so() {
     let sent = run_with(&format!("send --lines {} --set linger=100ms", place()), b"a line\n");
     let told = String::from_utf8_lossy(&sent.stderr);
     assert!(told.starts_with("note: no receiver has reported") && told.lines().count() == 1, "{told}");

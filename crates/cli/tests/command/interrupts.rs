@@ -133,7 +133,7 @@ fn talk(kind: &str) -> (Running, ChildStdin, Running) {
 }
 
 #[test]
-fn who_stops_listening_says_so() {
+fn an_interrupted_receiver_of_a_feed_says_so() {
     for kind in ["--lines", "--stream", "--zmq"] {
         let (mut sender, _input, receiver) = talk(kind);
         if !receiver.interrupt() {
@@ -155,7 +155,7 @@ fn who_stops_listening_says_so() {
 }
 
 #[test]
-fn who_stops_sending_ends_the_session() {
+fn an_interrupted_sender_of_a_feed_ends_the_session() {
     for kind in ["--lines", "--stream", "--zmq"] {
         let (sender, _input, receiver) = talk(kind);
         if !sender.interrupt() {

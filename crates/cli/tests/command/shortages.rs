@@ -19,7 +19,7 @@ fn run_behind(commands: &str, arguments: &str) -> Option<Finished> {
 }
 
 #[test]
-fn who_may_open_few_files_is_told_of_the_limit() {
+fn a_limit_on_open_files_is_named() {
     let port = free_port();
     let group = format!("239.192.71.20:{port}");
     for arguments in [
@@ -41,7 +41,7 @@ const FEW_FILES: &str = "; raise the limit on open files (Linux: ulimit -n)\n";
 
 /// Where a session or a file begins without enough of them depends on how many there are. One receiver that cannot go on ends it for all.
 #[test]
-fn a_demo_that_lacks_files_for_its_files_is_told_so() {
+fn a_demo_that_cannot_open_enough_files_says_so() {
     let limited = |limit: usize| {
         let begun = Instant::now();
         run_behind(&format!("ulimit -n {limit} &&"), "demo").map(|finished| (finished, begun.elapsed()))
@@ -74,7 +74,7 @@ fn a_loopback_that_is_down_is_named() {
 
 /// How much a program takes before it has memory for packets depends on much: among limits that are near each other one is it.
 #[test]
-fn who_has_no_memory_for_packets_is_told_so() {
+fn missing_memory_for_packets_is_reported() {
     let arguments = format!("echo {} 1 --bind 127.0.0.1 --duration 0.01", free_port());
     let told = "error: no I/O on core 0: out of memory; free memory, or raise the limits";
     let mut is_told = false;

@@ -148,7 +148,7 @@ fn files_come_through_loss_to_all() {
 }
 
 #[test]
-fn who_was_killed_keeps_what_it_has() {
+fn a_killed_receiver_keeps_what_it_has() {
     let scratch = Scratch::new();
     let bytes = content(3, 2_000_000);
     let file = scratch.file("file.bin", &bytes);
@@ -179,7 +179,7 @@ fn who_was_killed_keeps_what_it_has() {
 }
 
 #[test]
-fn who_joins_late_gets_all_of_it() {
+fn a_late_receiver_gets_all_of_it() {
     let scratch = Scratch::new();
     let bytes = content(4, 400_000);
     let file = scratch.file("file.bin", &bytes);
@@ -430,7 +430,7 @@ fn a_directory_that_cannot_be_is_bad_input() {
 }
 
 #[test]
-fn an_interrupted_sender_tells_and_an_interrupted_receiver_keeps() {
+fn an_interrupted_sender_says_so_and_an_interrupted_receiver_keeps_its_packets() {
     let scratch = Scratch::new();
     let file = scratch.file("file.bin", &content(8, 3_000_000));
     let session = Session::new();

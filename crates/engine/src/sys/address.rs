@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv4_wears_ipv6_on_a_dual_socket() {
+    fn ipv4_addresses_are_mapped_on_a_dual_stack_socket() {
         assert_eq!(round_trip("192.0.2.1:5000", true), "192.0.2.1:5000".parse().expect("a literal address"));
     }
 

@@ -52,7 +52,7 @@ fn a_zero_length_datagram_is_mirrored() {
 }
 
 #[test]
-fn a_datagram_larger_than_the_buffer_is_said_to_be_truncated() {
+fn a_datagram_larger_than_the_buffer_is_reported_as_truncated() {
     on_each_backend(|backend| {
         let config = Config { backend, buffer_len: 1024, ..Config::default() };
         let (mut host, peer) = (Host::with(&config, &udp::UdpConfig::new(local())), peer());
@@ -137,7 +137,7 @@ fn a_wildcard_socket_answers_from_the_address_that_was_asked() {
 }
 
 #[test]
-fn an_icmp_error_is_said_and_does_not_deafen_the_socket() {
+fn an_icmp_error_is_reported_and_does_not_stop_receiving() {
     on_each_backend(|backend| {
         // Nobody else binds that address: the port stays closed when it has been let go.
         let closed =
@@ -187,7 +187,7 @@ fn more_datagrams_than_buffers_wait_and_all_arrive_in_order() {
 
 /// Nothing is left to receive into until the replies have left, and nothing else ends the wait.
 #[test]
-fn a_mirror_with_every_buffer_on_its_way_back_goes_on_hearing() {
+fn a_mirror_with_every_buffer_on_its_way_back_goes_on_receiving() {
     on_each_backend(|backend| {
         let config = Config { backend, receive_buffers: 4, ..Config::default() };
         let (mut host, peer) = (Host::with(&config, &udp::UdpConfig::new(local())), peer());
@@ -223,7 +223,7 @@ fn more_sends_than_one_batch_leave_in_order() {
 }
 
 #[test]
-fn a_refused_send_is_said_and_the_others_leave() {
+fn a_refused_send_is_reported_and_the_others_leave() {
     on_each_backend(|backend| {
         let (mut host, peer) = (Host::new(backend), peer());
         let to = Some(peer.local_addr().expect("bound"));

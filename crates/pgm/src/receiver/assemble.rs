@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_late_finds_the_next_message() {
+    fn a_late_receiver_finds_the_next_message() {
         let mut rig = Rig::new(Framing::Packed);
         assert_eq!(rig.packed(b"\xff\xffrest of something"), []);
         assert_eq!(rig.packed(b"\0\x03end\x02\0x"), whole(&[b"x"]));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_what_comes() {
+    fn a_stream_is_delivered_as_it_comes() {
         let mut rig = Rig::new(Framing::Stream);
         assert_eq!(rig.packed(b"ab"), [(b"ab".to_vec(), true)]);
         assert_eq!(rig.packed(b""), []);

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_elsewhere_helps() {
+    fn packets_that_the_application_kept_help() {
         let data = [(&b"ab"[..], None), (b"cd", None), (b"ef", None), (b"g", None)];
         let hold = hold(&data, &[0, 1, 2, 3]);
         let mut recovery = Recovery::default();

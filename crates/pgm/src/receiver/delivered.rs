@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn one_group_is_remembered_and_no_more_than_so_much_of_it() {
+    fn one_group_is_remembered_and_too_many_pieces_are_noticed() {
         let (mut delivered, mut lent, mut messages) =
             (Delivered::default(), Lent::default(), Messages::default());
         for key in [1, 2] {

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_repair_of_a_round_tells_how_quick_it_is() {
+    fn the_first_repair_of_a_round_shows_how_quick_repairs_are() {
         let mut heard = Heard::default();
         assert_eq!(heard.answered(7, Instant(5)), None);
         heard.note(7, 3, Instant(100), 10);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn repairs_of_the_same_follow_each_other() {
+    fn repairs_of_the_same_group_are_timed() {
         let mut heard = Heard::default();
         assert_eq!(
             [(7, 100), (7, 103), (8, 104), (7, 106), (7, 107)]

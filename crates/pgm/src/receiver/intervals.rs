@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_back_off_that_is_configured_longer_than_any_spread_is_no_harm() {
+    fn a_configured_back_off_longer_than_any_spread_does_no_harm() {
         let backoff = std::time::Duration::from_secs(1);
         let mut intervals = Intervals::new(&NakConfig { backoff, ..NakConfig::default() });
         (0..9).for_each(|_| intervals.heard(None, Confirmation::Needless(Round::First)));
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn follows_what_is_measured_both_ways() {
+    fn follows_what_is_measured_up_and_down() {
         let mut intervals = Intervals::new(&NakConfig::default());
         (0..40).for_each(|_| intervals.confirmed(Some(4 * MS), 0));
         assert!((4 * MS..5 * MS).contains(&intervals.confirmation_ns(0)), "{}", intervals.confirmation_ns(0));
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lacks_most_asks_first() {
+    fn the_receiver_that_lacks_most_asks_first() {
         let mut intervals = Intervals::new(&NakConfig::default());
         (0..60).for_each(|_| intervals.confirmed(Some(4 * MS), 0));
         (0..60).for_each(|_| intervals.heard(Some(20), Confirmation::New(Round::First)));
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn the_spread_follows_the_number_of_those_who_ask() {
+    fn the_spread_follows_the_number_of_receivers_that_ask() {
         let mut intervals = Intervals::new(&NakConfig::default());
         (0..200).for_each(|_| intervals.heard(None, Confirmation::New(Round::First)));
         assert_eq!(intervals.spreads_ns[0], SPREAD_MIN_NS);

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_was_let_go_of_is_lent_again() {
+    fn memory_that_was_dropped_is_lent_again() {
         let mut lent = Lent::default();
         let mut first = messages(&["first"]);
         first.append(b"seco");

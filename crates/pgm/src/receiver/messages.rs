@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_whole_is_no_message_and_goes_on_elsewhere() {
+    fn an_incomplete_message_is_not_counted_and_continues_elsewhere() {
         let mut messages = Messages::default();
         messages.append(b"..on");
         messages.append(b"e.");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_one() {
+    fn a_stream_is_one_message() {
         let mut messages = Messages::default();
         messages.stream(b"");
         assert!(messages.is_empty());

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_later_does_not_keep_others_waiting() {
+    fn packets_that_join_later_do_not_delay_the_others() {
         let mut waiting = Waiting::EMPTY;
         waiting.add(0b1, Instant(0), 10);
         waiting.add(0b10, Instant(4), 10);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_cut_short_for_those_who_have_waited_a_while() {
+    fn a_wait_is_cut_short_for_packets_that_have_waited_a_while() {
         let mut waiting = Waiting::EMPTY;
         assert!(!waiting.cut_short(Instant(50), 0), "nobody waits");
         waiting.add(0b1, Instant(0), 100);

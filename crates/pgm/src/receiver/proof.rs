@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_bears_loss_and_disorder_but_no_jump() {
+    fn a_run_tolerates_loss_and_reordering_but_no_jump() {
         let mut run = Run::default();
         for sqn in
             [u32::MAX - 20, u32::MAX - 18, u32::MAX - 12, u32::MAX - 13, u32::MAX - 12, u32::MAX - 4, 2]

@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_range_is_told_exactly() {
+    fn a_lost_range_is_reported_exactly() {
         let mut window = window(0);
         arrive(&mut window, [0, 3, 4, 70, 200]);
         window.advance_trail(position(2), |_| {});
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lead_that_only_an_spm_told_can_be_taken_back() {
+    fn a_lead_that_only_an_spm_gave_can_be_taken_back() {
         let mut window = window(0);
         arrive(&mut window, [0]);
         window.set_spm_lead(position(1000));

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_does_not_draw_it_up() {
+    fn chance_does_not_raise_the_estimate() {
         for (percent, median) in [(5, 3.0), (20, 15.5), (30, 27.0)] {
             let mut rng = Rng::new(12);
             let mut adapt = Adapt::new(50, true, 64, 100);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_old_groups_does_not_count() {
+    fn requests_for_old_groups_do_not_count() {
         let mut adapt = Adapt::new(50, true, 64, 100);
         adapt.judged = 7;
         adapt.asked(6, 60, 9);

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_some() {
+    fn a_bounded_number_of_requests_waits() {
         let mut confirmations = Confirmations::new(40, 8);
         let noted = (0..40).filter(|&sqn| confirmations.note(Instant(100), &request(&[Seq(sqn)]))).count();
         assert_eq!(noted, CAPACITY);

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_late_is_answered_once_however_much_it_lacks() {
+    fn a_late_receiver_is_answered_once_however_much_it_lacks() {
         let mut repairs = Repairs::new(10, 1 << 20, 64);
         let mut ask = |now| (0..8192).filter(|&i| repairs.ask_data(Instant(now), i)).count();
         assert_eq!((ask(100), ask(900)), (8192, 0));
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_much_leaves_the_others_their_turns() {
+    fn a_receiver_that_asks_for_much_leaves_the_others_their_turns() {
         let mut repairs = Repairs::new(10, 4096, 64);
         let mut now = Instant(1);
         (0..1000).for_each(|position| assert!(repairs.ask_data(now, position)));

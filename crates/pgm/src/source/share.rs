@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn both_get_what_is_theirs() {
+    fn both_get_their_share() {
         for percent in [1, 20, 80, 99] {
             let (repairs, data) = send(&mut Share::new(percent), 100_000);
             let got = 100.0 * repairs as f64 / (repairs + data) as f64;

@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_without_end_is_answered_all_the_same() {
+    fn endless_naks_are_confirmed_and_answered() {
         let mut source = source();
         (1..3000).for_each(|ms| pass(&mut source, ms, ms > 1000));
         let stats = source.stats();
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_while_a_long_packet_waits_is_confirmed_before_it() {
+    fn a_nak_is_confirmed_before_a_long_packet_that_waits() {
         let mut source = of_packets(8972, None, 40);
         (1..4000).for_each(|ms| pass(&mut source, ms, false));
         let (sent, sqn) = (source.stats().odata, source.window().trail());
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_the_same_without_end_does_not_keep_others_waiting() {
+    fn endless_naks_for_the_same_do_not_keep_other_receivers_waiting() {
         let mut source = in_groups();
         let greedy = |source: &mut Source, ms: u64| {
             if ms.is_multiple_of(5) {
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_late_does_not_keep_others_waiting() {
+    fn a_late_receiver_does_not_keep_others_waiting() {
         let mut source = in_groups();
         let all: Vec<Seq> = (0..32).map(|group| Seq(8 * group + 7)).collect();
         ask(&mut source, 12_000, NakList::new(&all).unwrap(), true);
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_late_does_not_keep_others_waiting_for_single_packets() {
+    fn a_late_receiver_does_not_keep_others_waiting_for_single_packets() {
         let mut source = with_parity(None, 512);
         (1..12_000).for_each(|ms| pass(&mut source, ms, false));
         let all: Vec<Seq> = (0..350).map(Seq).collect();

@@ -63,7 +63,7 @@ fn late(front: Duration, has: impl FnOnce(&mut ReceiverRig)) -> (ReceiverRig, u6
 }
 
 #[test]
-fn who_comes_late_asks_for_the_front_first() {
+fn a_late_receiver_asks_for_the_front_first() {
     let nothing = |_: &mut ReceiverRig| {};
     assert_eq!(late(Duration::ZERO, nothing).1, 200, "all is asked for at once");
     assert_eq!(late(Duration::from_millis(2), nothing).1, 200, "after a moment, too");
@@ -82,7 +82,7 @@ fn who_comes_late_asks_for_the_front_first() {
 }
 
 #[test]
-fn losses_are_told_range_by_range() {
+fn losses_are_reported_range_by_range() {
     let mut rig = ReceiverRig::synchronised(config());
     for sqn in [0, 3, 4, 200] {
         rig.odata(sqn, &[sqn as u8]);
@@ -259,7 +259,7 @@ fn a_short_group_says_its_size() {
 }
 
 #[test]
-fn a_file_is_completed_by_who_has_half_of_it() {
+fn a_receiver_that_has_half_of_a_file_completes_it() {
     let parity = Some(ParityConfig { group: 16, pro_active: ProActive::Off, on_demand: true });
     let kept = Kept::Elsewhere { groups: 4 };
     let size = WindowSize::Packets(1 << 12);

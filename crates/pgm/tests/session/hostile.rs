@@ -47,7 +47,7 @@ fn naks_that_never_end_do_not_keep_us_from_asking() {
 }
 
 #[test]
-fn nor_do_those_for_parity() {
+fn naks_for_parity_that_never_end_do_not_keep_us_from_asking() {
     let parity = Some(ParityPrm::new(8, false, true).unwrap());
     let mut rig = ReceiverRig::new(apdus());
     (0..2).for_each(|_| rig.spm_with(0, u32::MAX, SpmOptions { parity, ..SpmOptions::default() }));
@@ -62,7 +62,7 @@ fn nor_do_those_for_parity() {
 }
 
 #[test]
-fn who_speaks_seldom_is_heard_among_hundreds_who_speak_once() {
+fn a_source_that_sends_seldom_is_heard_among_hundreds_that_send_once() {
     let mut rig = ReceiverRig::new(apdus());
     for second in 1..3 {
         rig.spm(0, u32::MAX);
@@ -114,7 +114,7 @@ fn hear(rig: &mut ReceiverRig, body: Body<'_>) -> usize {
 }
 
 #[test]
-fn a_forger_who_goes_on_gets_a_few_times_his_bytes() {
+fn a_forger_that_continues_gets_a_few_times_its_bytes() {
     let spm: fn(&mut ReceiverRig, u32) -> usize = |rig, nth| hear(rig, Body::Spm(spm_at_victim(nth, None)));
     let data = |rig: &mut ReceiverRig, nth| {
         let head = DataHead::new(DataKind::Original, Seq(100_000 + nth), Seq(0));

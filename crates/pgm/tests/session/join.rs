@@ -59,7 +59,7 @@ fn nothing_of_the_window() {
 }
 
 #[test]
-fn who_wants_no_history_gets_none() {
+fn a_receiver_that_wants_no_history_gets_none() {
     assert_eq!(joined(Join::All, JoinWish::Recent, None), from(40));
 }
 
@@ -83,7 +83,7 @@ fn joined_before_the_first_spm(group: u8) -> ReceiverRig {
 }
 
 #[test]
-fn a_group_that_was_short_before_parity_was_heard_of_is_short_afterwards() {
+fn a_group_that_was_short_before_parity_was_known_is_short_afterwards() {
     let mut rig = ReceiverRig::new(ReceiverConfig { join: JoinWish::Recent, ..apdus() });
     rig.odata(0, &[0]);
     rig.odata(1, &[1]);
@@ -110,7 +110,7 @@ fn parity_is_ignored_before_an_spm_says_how_long_groups_are() {
 }
 
 #[test]
-fn what_was_delivered_before_parity_was_heard_of_does_not_help_to_decode() {
+fn packets_delivered_before_parity_was_known_do_not_help_to_decode() {
     for group in [4, 64, 128] {
         let mut rig = joined_before_the_first_spm(group);
         let naks = rig.run_ms(500);

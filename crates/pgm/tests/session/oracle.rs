@@ -124,7 +124,7 @@ proptest! {
 
     /// With so small a window and so few retries that packets are lost for good.
     #[test]
-    fn what_is_lost_is_told_exactly(draw in draws()) {
+    fn losses_are_reported_exactly(draw in draws()) {
         let draw = Draw { framing: Framing::Apdu, parity: None, loss_percent: 20 + draw.loss_percent, ..draw };
         let window = WindowConfig {
             size: WindowSize::Packets(8),

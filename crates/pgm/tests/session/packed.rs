@@ -85,7 +85,7 @@ fn unpaced(framing: Framing) -> SourceConfig {
 }
 
 #[test]
-fn packets_in_a_row_leave_where_they_lie() {
+fn packets_in_a_row_are_sent_from_where_they_are() {
     for framing in [Framing::Stream, Framing::Apdu] {
         let trains = trains(unpaced(framing), 100);
         let [first, rest @ ..] = &trains[..] else { panic!("trains") };

@@ -93,7 +93,7 @@ fn the_back_off_before_an_spmr_differs_from_receiver_to_receiver() {
 }
 
 #[test]
-fn who_hears_an_spmr_waits_and_who_hears_an_spm_needs_none() {
+fn a_receiver_that_hears_an_spmr_waits_and_one_that_hears_an_spm_asks_for_none() {
     let nak = NakConfig { spmr: Duration::from_millis(100), ..NakConfig::default() };
     let mut rig = ReceiverRig::new(with_nak(nak));
     rig.odata(5, b"5");
@@ -277,7 +277,7 @@ fn a_reset_ends_the_session() {
 }
 
 #[test]
-fn a_reset_beside_the_end_waits_for_what_is_missing() {
+fn a_reset_with_the_end_waits_for_what_is_missing() {
     let mut rig = ReceiverRig::lacking_one(apdus());
     let reset = Reset::new(false, 7).unwrap();
     rig.spm_with(0, 3, SpmOptions { fin: true, reset: Some(reset), ..SpmOptions::default() });
@@ -303,7 +303,7 @@ fn the_end_waits_for_what_is_missing() {
 }
 
 #[test]
-fn who_falls_silent_is_given_up() {
+fn a_source_that_falls_silent_is_given_up() {
     let config = ReceiverConfig { expiry: Duration::from_secs(5), ..apdus() };
     let mut rig = ReceiverRig::synchronised(config);
     rig.run_ms(4_000);
@@ -350,7 +350,7 @@ fn forge(rig: &mut ReceiverRig, sqn: u32) {
 }
 
 #[test]
-fn a_forger_who_is_heard_first_yields_to_who_shows_a_run_of_packets() {
+fn a_forger_that_is_heard_first_yields_to_a_source_that_shows_a_run_of_packets() {
     let mut rig = ReceiverRig::new(apdus());
     for sqn in 0..9 {
         forge(&mut rig, 7 + 1000 * sqn);
@@ -390,7 +390,7 @@ fn a_source_that_is_heard_at_two_addresses_keeps_its_session() {
 }
 
 #[test]
-fn who_has_shown_a_run_of_packets_is_not_deposed_by_another() {
+fn a_source_that_has_shown_a_run_of_packets_keeps_its_session() {
     let mut rig = ReceiverRig::synchronised(apdus());
     (0..9).for_each(|sqn| rig.odata(sqn, b"true"));
     (9..40).for_each(|sqn| forge(&mut rig, sqn));

@@ -53,7 +53,7 @@ fn a_stalled_window_takes_nothing_more_and_repairs_it_later() {
 }
 
 #[test]
-fn who_gives_up_the_oldest_gives_up_whole_groups() {
+fn the_oldest_data_are_given_up_by_whole_groups() {
     let limits = Limits { packets: 4, ..Limits::default() };
     let consumer = Consumer::Ordered { framing: Framing::Apdu, on_loss: OnLoss::Continue, slow: Slow::Lose };
     let mut rig = ReceiverRig::new(ReceiverConfig { limits, consumer, ..apdus() });
@@ -91,7 +91,7 @@ fn parity_of_what_is_new_makes_room_for_itself() {
 }
 
 #[test]
-fn what_finds_no_room_tells_how_long_its_group_is() {
+fn a_packet_without_room_still_tells_how_long_its_group_is() {
     let curr_tgsize = NonZeroU32::new(2);
     let options = DataOptions { curr_tgsize, ..DataOptions::default() };
     let of_parity = DataContent::Parity { group: None, var_pktlen: false, fragment: None };
@@ -109,7 +109,7 @@ fn what_finds_no_room_tells_how_long_its_group_is() {
 }
 
 #[test]
-fn what_finds_no_room_is_not_asked_for_because_another_receiver_asks_for_it() {
+fn data_without_room_are_not_asked_for_because_another_receiver_asks() {
     let (mut rig, options) = small_of_groups();
     (1..4).for_each(|sqn| rig.odata(sqn, &[sqn as u8; 1000]));
     rig.spm_with(0, 11, options);
@@ -123,7 +123,7 @@ fn what_finds_no_room_is_not_asked_for_because_another_receiver_asks_for_it() {
 }
 
 #[test]
-fn what_found_no_room_is_not_asked_for_until_there_is() {
+fn data_without_room_are_not_asked_for_until_there_is_room() {
     let (mut rig, options) = small_of_groups();
     rig.spm_with(0, 11, options);
     let naks = rig.run_ms(30);
@@ -164,7 +164,7 @@ fn impatient() -> NakConfig {
 }
 
 #[test]
-fn what_the_driver_has_no_room_for_is_not_lost() {
+fn data_that_the_driver_has_no_room_for_are_not_lost() {
     let config = ReceiverConfig { consumer: Consumer::Bulk, nak: impatient(), ..apdus() };
     let mut rig = ReceiverRig::synchronised(config);
     (0..300).for_each(|sqn| rig.odata(sqn, &[sqn as u8; 1000]));
@@ -182,7 +182,7 @@ fn what_the_driver_has_no_room_for_is_not_lost() {
 }
 
 #[test]
-fn what_is_confirmed_may_be_waited_for_without_end() {
+fn confirmed_data_may_be_awaited_without_end() {
     for (data_retries, is_given_up) in [(NakConfig::WITHOUT_END, false), (3, true)] {
         let nak = NakConfig { data_retries, ..NakConfig::default() };
         let mut rig = ReceiverRig::lacking_one(ReceiverConfig { nak, ..apdus() });
@@ -197,7 +197,7 @@ fn what_is_confirmed_may_be_waited_for_without_end() {
 }
 
 #[test]
-fn what_a_stalled_window_has_no_room_for_is_not_lost() {
+fn data_that_a_stalled_window_has_no_room_for_are_not_lost() {
     let limits = Limits { bytes: 200_000, ..Limits::default() };
     let mut rig = ReceiverRig::synchronised(ReceiverConfig { limits, nak: impatient(), ..apdus() });
     rig.receiver.pause(tsi()).unwrap();
@@ -283,7 +283,7 @@ fn what_the_source_gives_up_meanwhile_is_lost() {
 }
 
 #[test]
-fn a_message_that_is_too_long_is_told_where_it_begins() {
+fn a_message_that_is_too_long_is_reported_where_it_begins() {
     for on_loss in [OnLoss::Continue, OnLoss::Stop] {
         let consumer = Consumer::Ordered { framing: Framing::Packed, on_loss, slow: Slow::Stall };
         let limits = Limits { message_len: 3, ..Limits::default() };
@@ -303,7 +303,7 @@ fn a_message_that_is_too_long_is_told_where_it_begins() {
 }
 
 #[test]
-fn what_is_given_up_is_told_after_the_rest_of_a_packet() {
+fn a_loss_is_reported_after_the_rest_of_a_packet() {
     let consumer =
         Consumer::Ordered { framing: Framing::Packed, on_loss: OnLoss::Continue, slow: Slow::Lose };
     let limits = Limits { packets: 8, message_len: 3, ..Limits::default() };

@@ -57,7 +57,7 @@ fn time_pushes_the_window_on_and_a_full_one_takes_no_more() {
 }
 
 #[test]
-fn who_was_refused_is_told_when_there_is_room() {
+fn after_a_refusal_an_event_says_when_there_is_room() {
     let mut rig = SourceRig::new(with_window(16, Advance::Data));
     rig.publish(8);
     assert_eq!(rig.source.publish(rig.now, b"more"), Err(PublishError::Full), "half of a window may wait");
@@ -76,7 +76,7 @@ fn a_list_is_confirmed_as_a_list_and_answered_packet_by_packet() {
 
 /// OpenPGM's receivers lose their way where a packet without options comes after a fragment (`WindowConfig::join_in_data`).
 #[test]
-fn each_data_packet_has_an_option_if_that_is_wished() {
+fn each_data_packet_has_an_option_if_configured() {
     for (join, says) in [(Join::All, "join 0"), (Join::None, "join 1")] {
         let window = WindowConfig { join, join_in_data: true, ..WindowConfig::default() };
         let mut rig = SourceRig::new(SourceConfig { window, ..apdu_source() });
@@ -205,7 +205,7 @@ fn router_alert_is_for_spms_confirmations_and_repairs() {
 }
 
 #[test]
-fn a_reset_ends_sending_at_once_and_is_told_through_the_linger() {
+fn a_reset_ends_sending_at_once_and_is_announced_through_the_linger() {
     let mut config = apdu_source();
     config.spm.heartbeat_min = Duration::from_millis(50);
     config.spm.linger = Duration::from_secs(1);
@@ -305,7 +305,7 @@ fn ask_for_one_of_the_first_group(rig: &mut SourceRig) -> Vec<Sent> {
 }
 
 #[test]
-fn who_asks_for_a_packet_of_a_group_that_is_not_complete_is_sent_the_packet() {
+fn a_nak_for_a_packet_of_an_incomplete_group_is_answered_with_the_packet() {
     let mut rig = SourceRig::having_sent(with_parity(ProActive::Off), 6);
     rig.nak(&[5]);
     let sent = rig.run_ms(20);
@@ -323,7 +323,7 @@ fn a_nak_for_parity_is_confirmed_as_one() {
 }
 
 #[test]
-fn parity_on_demand_follows_the_data_and_the_parity_unasked() {
+fn parity_on_demand_follows_the_data_and_the_pro_active_parity() {
     let mut rig = SourceRig::having_sent(with_parity(ProActive::Fixed(1)), 2);
     assert_eq!(ask_for_one_of_the_first_group(&mut rig), [], "the group is not complete");
     rig.publish(2);
@@ -371,7 +371,7 @@ fn a_short_group_of_full_packets_fills_its_parity_and_has_one_run_of_it() {
 }
 
 #[test]
-fn who_lacks_a_whole_group_is_sent_the_data() {
+fn a_receiver_that_lacks_a_whole_group_is_sent_the_data() {
     let mut rig = SourceRig::having_sent(with_parity(ProActive::Off), 4);
     let sqns = [Seq(3)];
     rig.hear(Body::Nak(Nak::new(request(&sqns, true))));
@@ -391,7 +391,7 @@ fn a_group_left_short_is_closed_when_nothing_follows() {
 }
 
 #[test]
-fn what_a_short_group_left_out_is_taken_off_what_is_asked_for() {
+fn what_a_short_group_leaves_out_is_subtracted_from_requests() {
     let mut rig = SourceRig::having_sent(with_parity(ProActive::Off), 6);
     rig.source.flush(rig.now);
     rig.run_ms(1);
@@ -416,7 +416,7 @@ fn there_are_no_heartbeats_between_packets_that_the_rate_holds_back() {
 }
 
 #[test]
-fn what_a_short_group_left_out_does_not_leave_the_window_as_packets_do() {
+fn what_a_short_group_leaves_out_does_not_leave_the_window_packet_by_packet() {
     let mut config = with_parity(ProActive::Off);
     config.window = WindowConfig { advance: Advance::Time(Duration::from_millis(50)), ..config.window };
     config.spm.heartbeat_min = Duration::from_millis(20);
@@ -473,7 +473,7 @@ fn odata(sent: &[Sent]) -> usize {
 }
 
 #[test]
-fn parity_does_not_follow_what_a_short_group_left_out() {
+fn parity_does_not_follow_what_a_short_group_leaves_out() {
     let pro_active = ProActive::Adaptive { target_percent: 90 };
     let parity = Some(ParityConfig { group: 32, pro_active, on_demand: false });
     let follows = |asked: u32| {

@@ -432,7 +432,7 @@ mod tests {
 
     /// A stream in groups of four, of which the second has one packet.
     #[test]
-    fn what_a_short_group_left_out_is_lost_only_to_who_did_not_hear_how_short_it_is() {
+    fn what_a_short_group_leaves_out_is_lost_only_to_receivers_that_did_not_hear_its_length() {
         let content = Rc::new(Content::new(Kind::Stream, 700, 0, &mut Rng::new(3)));
         let mut record = Record::new(Rc::clone(&content), 0, 4, 100);
         (0..5).chain([8]).for_each(|sqn| record.push(sqn, if sqn == 8 { 200 } else { 100 }));

@@ -200,7 +200,7 @@ fn another_session_goes_on_where_one_was_killed() {
 }
 
 #[test]
-fn what_is_complete_and_not_finished_is_kept_for_another_session() {
+fn complete_contents_without_names_are_kept_for_another_session() {
     let leave_session = |receiver: &Receiver, incoming: IncomingSession| incoming.leave(&receiver.inbox);
     let leave_jobs = |receiver: &Receiver, mut incoming: IncomingSession| {
         while let Some((_, job)) = incoming.next_job(&receiver.inbox) {
@@ -224,7 +224,7 @@ fn what_is_complete_and_not_finished_is_kept_for_another_session() {
 }
 
 #[test]
-fn who_has_the_files_needs_the_manifest_alone() {
+fn a_receiver_that_has_the_files_needs_only_the_manifest() {
     let scratch = Scratch::new();
     let sent = Sent::of(&scratch, &FILES, 20);
     let receiver = Receiver::new(&scratch);
@@ -238,7 +238,7 @@ fn who_has_the_files_needs_the_manifest_alone() {
 }
 
 #[test]
-fn what_comes_while_files_are_looked_at_goes_its_way() {
+fn packets_that_come_while_files_are_checked_are_kept() {
     let scratch = Scratch::new();
     let sent = Sent::of(&scratch, &FILES, 20);
     let head = sent.packets.len() as u64 - 3;

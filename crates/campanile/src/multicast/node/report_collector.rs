@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_not_answered() {
+    fn a_report_that_cannot_be_passed_on_is_not_answered() {
         let (mut collector, arrival) = (ReportCollector::new(session(), COOKIE), arrival());
         assert_eq!(take(&mut collector, &arrival, &report(1).emit(session()), false), None);
         assert_eq!((collector.put_off, receipt(&mut collector)), (1, None));

@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_final_standing_is_told_until_it_is_known() {
+    fn a_final_standing_is_reported_until_there_is_a_receipt() {
         let (mut reporter, source) = reporter();
         reporter.set(Instant::ZERO, TSI, progress(Standing::Complete));
         let said = report(&mut reporter, Instant(10_000_000_000));

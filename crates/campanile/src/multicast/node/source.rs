@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repair_that_was_lost_goes_again_as_soon_as_is_said() {
+    fn repairs_follow_the_options() {
         let mut options = Options::default();
         let nowhere = LocalInterface { index: 0, address: std::net::Ipv4Addr::LOCALHOST.into() };
         let repair = |options: &Options| {

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_says_all_that_is_taken() {
+    fn a_refusal_lists_everything_that_is_accepted() {
         let refused = |name: &str, value: &str| Options::default().set(name, value).unwrap_err().to_string();
         for (name, value, takes) in [
             ("groups", "239.192.7.2,192.0.2.1", "give addresses of groups"),

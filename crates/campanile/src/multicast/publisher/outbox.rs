@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn who_aborts_does_not_finish() {
+    fn a_finish_after_an_abort_has_no_effect() {
         let node = waker();
         let (sender, mut receiver) = of_packets(3);
         sender.abort(&node);
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn who_finds_no_room_wakes_the_node() {
+    fn a_full_outbox_wakes_the_node() {
         let mut engine = Engine::new(&Config::default()).expect("some backend works");
         let waker = engine.waker();
         let (sender, mut receiver) = of_packets(1);
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_room_is_told_of_it_and_of_the_end() {
+    fn waiting_for_room_ends_with_room_or_with_the_node() {
         let waker = waker();
         let (sender, mut receiver) = of_packets(1);
         let sender = Arc::new(sender);

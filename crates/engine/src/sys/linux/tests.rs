@@ -43,7 +43,7 @@ fn forbid_with(call: libc::c_long, error: libc::c_int) {
 }
 
 #[test]
-fn a_forbidden_io_uring_is_replaced_and_the_reason_said() {
+fn a_forbidden_io_uring_is_replaced_and_the_reason_given() {
     thread::spawn(|| {
         forbid(libc::SYS_io_uring_setup);
         let mut engine = Engine::new(&config(Choice::Uring)).expect("epoll is there");
@@ -262,7 +262,7 @@ fn waiting(socket: &udp::UdpSocket) -> usize {
 }
 
 #[test]
-fn a_meter_tells_of_a_full_buffer_that_nobody_has_read() {
+fn a_meter_shows_drops_of_a_full_buffer_that_nobody_has_read() {
     let config = udp::UdpConfig::new("127.0.0.1:0".parse().expect("a literal address"));
     let full = udp::bind(&config).expect("loopback has a free port");
     let meter = udp::DropMeter::new(&full).expect("there are handles");

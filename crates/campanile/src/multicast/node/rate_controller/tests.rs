@@ -193,7 +193,7 @@ fn the_start_is_not_paid_for_twice() {
 }
 
 #[test]
-fn who_stalls_is_not_overrun() {
+fn a_receiver_that_stalls_is_not_overrun() {
     // Other programs have its processor for 30 of 100 milliseconds, in which far more is sent than its socket holds.
     let stalls: fn(f64) -> bool = |seconds| seconds % 0.1 < 0.03;
     // At the greater rate, more leaves between two reports than a socket holds, too.
@@ -205,7 +205,7 @@ fn who_stalls_is_not_overrun() {
 }
 
 #[test]
-fn who_reads_slowly_is_not_overrun() {
+fn a_slow_reader_is_not_overrun() {
     let slow = Path { reads: 40e6, room: 4e6, ..WIDE };
     let outcome = World::of(&[WIDE, slow], 4).run();
     assert!((0.85..=1.05).contains(&outcome.reached), "{outcome:?}");
@@ -224,7 +224,7 @@ fn what_is_lost_is_repaired_while_the_window_holds_it() {
 }
 
 #[test]
-fn who_reads_slowly_holds_the_source_within_its_window() {
+fn a_slow_reader_holds_the_source_within_its_window() {
     let slow = Path { reads: 40e6, room: 64e6, loss: 0.001, ..WIDE };
     let outcome = World { window: WINDOW, ..World::of(&[WIDE, slow], 5) }.run();
     assert_eq!((outcome.gone, outcome.overrun), (0, 0.0), "{outcome:?}");
@@ -232,7 +232,7 @@ fn who_reads_slowly_holds_the_source_within_its_window() {
 }
 
 #[test]
-fn who_has_no_room_gets_what_the_floor_lets_through() {
+fn a_receiver_without_room_gets_what_the_floor_lets_through() {
     let stuck = Path { reads: 0.0, room: 1e6, ..WIDE };
     let outcome = World { window: 1 << 14, ..World::of(&[stuck], 5) }.run();
     assert!((0.9..=1.1).contains(&(outcome.goodput / 125e3)), "{outcome:?}");
@@ -265,7 +265,7 @@ fn without_reports_it_falls_to_the_floor() {
 }
 
 #[test]
-fn who_reports_the_same_again_and_again_does_not_keep_up_the_rate() {
+fn repeated_equal_reports_do_not_keep_up_the_rate() {
     let mut controller = RateController::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
     let mut sent = Sent::default();
     for step in 0..100_000 {
@@ -297,7 +297,7 @@ fn receivers_that_are_forged_take_bounded_memory() {
 }
 
 #[test]
-fn a_rate_that_falls_for_a_loss_is_told_once() {
+fn a_rate_that_falls_after_a_loss_is_reported_once() {
     let mut controller = RateController::new(Instant(0), 1000..=10_000_000, 500_000, PACKET, 1 << 40);
     let mut told = Vec::new();
     for (step, heard) in [(1, 100), (2, 200), (3, 400), (4, 700), (5, 1000)] {

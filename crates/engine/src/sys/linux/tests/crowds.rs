@@ -125,7 +125,7 @@ fn what_goes_to_a_group_leaves_as_its_socket_says() {
 }
 
 #[test]
-fn broadcast_is_sent_by_who_may_and_known_for_what_it_is() {
+fn broadcast_is_sent_only_if_configured_and_received_as_such() {
     on_two_cables(|backend| {
         let everyone = address("10.1.0.255");
         let any = udp::UdpConfig::new(SocketAddr::new(address("0.0.0.0"), PORT));

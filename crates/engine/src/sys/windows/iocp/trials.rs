@@ -111,7 +111,7 @@ fn what_one_socket_has_posted_makes_room_for_others() {
 }
 
 #[test]
-fn a_truncated_datagram_is_said_once_whether_it_waited_or_not() {
+fn a_truncated_datagram_is_reported_once_whether_it_waited_or_not() {
     let mut rig = Rig::new(4, 64);
     let (_, peer) = rig.add();
     // More than is posted: the later ones end their receives at once.
