@@ -7,8 +7,8 @@
 //!
 //! Each of them is run by a thread with an engine, and connected to the application by bounded queues; publishers that share an address
 //! and port share the thread. Repair goes on whatever the application does; what the application does not take in time waits, and holds
-//! up what follows. Those of [`here`] have no thread and run in their caller's: messages arrive sooner, but repair waits for the
-//! caller.
+//! up what follows. Those of [`current_thread`] have no thread and run in their caller's: messages arrive sooner, but repair waits for
+//! the caller.
 //!
 //! ```no_run
 //! use std::time::Duration;
