@@ -25,4 +25,4 @@ pub use link::{Link, Loss};
 pub use network::{Counters, Destination, Medium, PartyId};
 pub use rng::{Chance, Rng};
 pub use time::{Clock, Time};
-pub use world::{Log, Party, Path, Seat, Step, Transmit, World};
+pub use world::{Attachment, Log, Party, Path, Step, Transmit, World};

@@ -50,9 +50,9 @@ pub struct Transmit {
     pub len: usize,
 }
 
-/// A party's place in the world: its links and its clock.
+/// A party's attachment to the network: its links, and its clock.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Seat {
+pub struct Attachment {
     /// The link from the party to the medium.
     pub up: Link,
     /// The link from the medium to the party.
@@ -112,12 +112,12 @@ impl<P: Party> World<P> {
     }
 
     /// Adds a party. It first acts in a step of its own, so that all parties that were added before that step receive what it sends.
-    pub fn join(&mut self, seat: Seat, party: P) -> PartyId {
-        self.network.connect(seat.up, seat.down);
+    pub fn join(&mut self, attachment: Attachment, party: P) -> PartyId {
+        self.network.connect(attachment.up, attachment.down);
         let id = PartyId(self.members.len() as u32);
         self.members.push(Member {
             party: Some(party),
-            seat,
+            attachment,
             paused: false,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
@@ -168,8 +168,8 @@ impl<P: Party> World<P> {
         self.now
     }
 
-    /// Number of seats.
-    pub fn seats(&self) -> u32 {
+    /// How many parties have joined, those that were removed included.
+    pub fn parties(&self) -> u32 {
         self.members.len() as u32
     }
 
@@ -182,7 +182,7 @@ impl<P: Party> World<P> {
     /// crashed.
     pub fn command<R>(&mut self, id: PartyId, call: impl FnOnce(&mut P, Time) -> R) -> Option<R> {
         let member = &mut self.members[id.0 as usize];
-        let now = member.seat.clock.local(self.now);
+        let now = member.attachment.clock.local(self.now);
         let result = member.party.as_mut().map(|party| call(party, now));
         self.settle(id);
         result
@@ -199,7 +199,7 @@ impl<P: Party> World<P> {
         counters.lost == 0 && counters.disturbed == 0
     }
 
-    /// Removes a party, which sends nothing any more, and returns it. Its seat stays, for [`revive`](Self::revive).
+    /// Removes a party, which sends nothing any more, and returns it. Its attachment stays, for [`revive`](Self::revive).
     pub fn crash(&mut self, id: PartyId) -> Option<P> {
         let member = &mut self.members[id.0 as usize];
         member.paused = false;
@@ -209,7 +209,7 @@ impl<P: Party> World<P> {
         member.party.take()
     }
 
-    /// Puts a new party in a seat, in place of the one before.
+    /// Attaches a new party in place of the one before.
     pub fn revive(&mut self, id: PartyId, party: P) {
         self.crash(id);
         self.members[id.0 as usize].party = Some(party);
@@ -236,7 +236,7 @@ impl<P: Party> World<P> {
 
     /// Ends all partitions.
     pub fn heal(&mut self) {
-        (0..self.seats()).for_each(|party| self.network.set_side(PartyId(party), 0));
+        (0..self.parties()).for_each(|party| self.network.set_side(PartyId(party), 0));
     }
 
     /// Changes the links of a party.
@@ -262,7 +262,7 @@ impl<P: Party> World<P> {
             return Step::Quiet;
         };
         let (bytes, path) = self.network.packets.packet(packet);
-        if member.paused || !member.seat.moderation.is_zero() {
+        if member.paused || !member.attachment.moderation.is_zero() {
             let len = bytes.len();
             if member.inbox_bytes + len > INBOX {
                 self.network.packets.release(packet);
@@ -270,13 +270,15 @@ impl<P: Party> World<P> {
                 return Step::Quiet;
             }
             if member.inbox.is_empty() && !member.paused {
-                self.network.queue.push(self.now + member.seat.moderation, Event::Drain { party: id.0 });
+                self.network
+                    .queue
+                    .push(self.now + member.attachment.moderation, Event::Drain { party: id.0 });
             }
             member.inbox.push_back(packet);
             member.inbox_bytes += len;
             return Step::Quiet;
         }
-        party.handle_train(member.seat.clock.local(self.now), path, bytes.len(), bytes);
+        party.handle_train(member.attachment.clock.local(self.now), path, bytes.len(), bytes);
         self.network.packets.release(packet);
         self.network.counters_mut(id).received += 1;
         self.settle(id);
@@ -295,7 +297,7 @@ impl<P: Party> World<P> {
         let member = &mut self.members[id.0 as usize];
         let Some(party) = &mut member.party else { return Step::Quiet };
         member.timer = Time::NEVER;
-        let now = member.seat.clock.local(self.now);
+        let now = member.attachment.clock.local(self.now);
         let due = party.poll_timeout().is_some_and(|deadline| deadline <= now);
         if due {
             self.network.trace.note(self.now, Happening::TimedOut, id.0);
@@ -313,7 +315,7 @@ impl<P: Party> World<P> {
             if member.paused {
                 return step;
             }
-            let now = member.seat.clock.local(self.now);
+            let now = member.attachment.clock.local(self.now);
             let Some((path, stride, count)) = member.take_train(&mut self.network.packets, &mut self.train)
             else {
                 return step;
@@ -334,7 +336,7 @@ impl<P: Party> World<P> {
         if member.paused {
             return;
         }
-        let now = member.seat.clock.local(self.now);
+        let now = member.attachment.clock.local(self.now);
         while let Some(transmit) = party.poll_transmit(now, &mut self.transmit_buf) {
             for packet in self.transmit_buf[..transmit.len].chunks(transmit.stride.max(1)) {
                 if let Some(log) = self.log {
@@ -344,8 +346,9 @@ impl<P: Party> World<P> {
             }
         }
         // An event is added only for a deadline earlier than the planned one; a later one is noticed when the planned event comes.
-        let deadline =
-            party.poll_timeout().map_or(Time::NEVER, |local| member.seat.clock.world(local).max(self.now));
+        let deadline = party
+            .poll_timeout()
+            .map_or(Time::NEVER, |local| member.attachment.clock.world(local).max(self.now));
         if deadline < member.timer {
             member.timer = deadline;
             self.network.queue.push(deadline, Event::Timer { party: id.0 });
@@ -358,11 +361,11 @@ const TRAIN: usize = 65_536;
 /// The most bytes that wait for a party, as in a socket's receive buffer.
 const INBOX: usize = 256 * 1024;
 
-/// A seat and the party in it.
+/// A party and its attachment.
 #[derive(Debug)]
 struct Member<P> {
     party: Option<P>,
-    seat: Seat,
+    attachment: Attachment,
     paused: bool,
     inbox: VecDeque<u32>,
     inbox_bytes: usize,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use campanile_sim::{
-    Chance, Clock, Destination, Link, Loss, Medium, Party, PartyId, Path, Seat, Step, Time, Transmit, World,
+    Attachment, Chance, Clock, Destination, Link, Loss, Medium, Party, PartyId, Path, Step, Time, Transmit,
+    World,
 };
 
 const GROUP: u32 = 0;
@@ -80,11 +81,11 @@ impl Party for Counter {
     }
 }
 
-fn world(medium: Medium, seed: u64, speaker: Counter, seats: &[Seat]) -> World<Counter> {
+fn world(medium: Medium, seed: u64, speaker: Counter, attachments: &[Attachment]) -> World<Counter> {
     let mut world = World::new(medium, seed);
-    world.join(Seat::default(), speaker);
-    for seat in seats {
-        let id = world.join(*seat, Counter::listener());
+    world.join(Attachment::default(), speaker);
+    for attachment in attachments {
+        let id = world.join(*attachment, Counter::listener());
         world.join_group(id, GROUP);
     }
     world
@@ -97,8 +98,8 @@ fn run(world: &mut World<Counter>) {
     assert_eq!(world.in_flight(), 0, "buffers are given back");
 }
 
-fn seat(down: Link) -> Seat {
-    Seat { down, ..Seat::default() }
+fn attachment(down: Link) -> Attachment {
+    Attachment { down, ..Attachment::default() }
 }
 
 fn rough_link() -> Link {
@@ -114,8 +115,8 @@ fn rough_link() -> Link {
 
 #[test]
 fn everything_arrives_after_the_delay() {
-    let seats = [seat(Link::delay(2 * MILLISECOND)), seat(Link::delay(5 * MILLISECOND))];
-    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 50), &seats);
+    let attachments = [attachment(Link::delay(2 * MILLISECOND)), attachment(Link::delay(5 * MILLISECOND))];
+    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 50), &attachments);
     run(&mut world);
     for (id, delay) in [(1, 2), (2, 5)] {
         let expected: Vec<(Time, u32)> =
@@ -130,8 +131,12 @@ fn everything_arrives_after_the_delay() {
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| {
-        let mut world =
-            world(Medium::default(), seed, Counter::speaker(MILLISECOND, 500), &[seat(rough_link()); 9]);
+        let mut world = world(
+            Medium::default(),
+            seed,
+            Counter::speaker(MILLISECOND, 500),
+            &[attachment(rough_link()); 9],
+        );
         run(&mut world);
         world.trace_hash()
     };
@@ -148,9 +153,9 @@ fn losses_of_the_senders_link_are_common_and_of_the_receivers_own() {
     let lossy = Link { loss: Loss::independent(0.2), ..Link::default() };
     let missing = |up: Link, down: Link| {
         let mut world = World::new(Medium::default(), 5);
-        world.join(Seat { up, ..Seat::default() }, Counter::speaker(MILLISECOND, 2000));
+        world.join(Attachment { up, ..Attachment::default() }, Counter::speaker(MILLISECOND, 2000));
         for _ in 0..2 {
-            let id = world.join(seat(down), Counter::listener());
+            let id = world.join(attachment(down), Counter::listener());
             world.join_group(id, GROUP);
         }
         run(&mut world);
@@ -169,7 +174,8 @@ fn losses_of_the_senders_link_are_common_and_of_the_receivers_own() {
 
 #[test]
 fn a_rough_link_disturbs_and_says_so() {
-    let mut world = world(Medium::default(), 3, Counter::speaker(MILLISECOND, 5000), &[seat(rough_link())]);
+    let mut world =
+        world(Medium::default(), 3, Counter::speaker(MILLISECOND, 5000), &[attachment(rough_link())]);
     run(&mut world);
     let heard = world.party(PartyId(1)).unwrap().numbers();
     let mut sorted = heard.clone();
@@ -187,8 +193,12 @@ fn a_rough_link_disturbs_and_says_so() {
 #[test]
 fn the_medium_carries_its_rate_and_no_more() {
     let medium = Medium { rate: Some(1_050_000), queue: 20_000, overhead: 50 };
-    let mut world =
-        world(medium, 1, Counter { train: 30, ..Counter::speaker(MILLISECOND, 30) }, &[Seat::default()]);
+    let mut world = world(
+        medium,
+        1,
+        Counter { train: 30, ..Counter::speaker(MILLISECOND, 30) },
+        &[Attachment::default()],
+    );
     run(&mut world);
     let heard = &world.party(PartyId(1)).unwrap().heard;
     // 19 packets of 1050 bytes fit the queue; one leaves each millisecond.
@@ -199,7 +209,8 @@ fn the_medium_carries_its_rate_and_no_more() {
 
 #[test]
 fn a_partition_cuts_and_its_end_heals() {
-    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 100), &[Seat::default(); 2]);
+    let mut world =
+        world(Medium::default(), 1, Counter::speaker(MILLISECOND, 100), &[Attachment::default(); 2]);
     world.set_alarm(Time::START + 20 * MILLISECOND + MILLISECOND / 2, 1);
     world.set_alarm(Time::START + 60 * MILLISECOND + MILLISECOND / 2, 2);
     while let Some(step) = world.step() {
@@ -217,7 +228,7 @@ fn a_partition_cuts_and_its_end_heals() {
 
 #[test]
 fn a_pause_delays_and_hands_over_trains() {
-    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 400), &[Seat::default()]);
+    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 400), &[Attachment::default()]);
     world.set_alarm(Time(10_500_000), 1);
     world.set_alarm(Time(30_500_000), 2);
     while let Some(step) = world.step() {
@@ -235,7 +246,7 @@ fn a_pause_delays_and_hands_over_trains() {
 
 #[test]
 fn a_long_pause_overflows_the_inbox() {
-    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 400), &[Seat::default()]);
+    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 400), &[Attachment::default()]);
     world.pause(PartyId(1));
     world.set_alarm(Time(600_000_000), 1);
     while let Some(step) = world.step() {
@@ -249,7 +260,7 @@ fn a_long_pause_overflows_the_inbox() {
 
 #[test]
 fn a_paused_speaker_is_silent_and_a_crashed_one_for_good() {
-    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 30), &[Seat::default()]);
+    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 30), &[Attachment::default()]);
     for (alarm, at) in [(1, 4_500_000), (2, 9_500_000), (3, 19_200_000), (4, 40_000_000)] {
         world.set_alarm(Time(at), alarm);
     }
@@ -275,8 +286,8 @@ fn a_paused_speaker_is_silent_and_a_crashed_one_for_good() {
 
 #[test]
 fn moderation_collects_trains() {
-    let seats = [Seat { moderation: 5 * MILLISECOND, ..Seat::default() }];
-    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 60), &seats);
+    let attachments = [Attachment { moderation: 5 * MILLISECOND, ..Attachment::default() }];
+    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 60), &attachments);
     run(&mut world);
     let listener = world.party(PartyId(1)).unwrap();
     assert_eq!(listener.numbers(), (0..60).collect::<Vec<u32>>());
@@ -285,11 +296,11 @@ fn moderation_collects_trains() {
 
 #[test]
 fn parties_live_by_their_own_clocks() {
-    let fast = Seat { clock: Clock { offset: 1_000, drift_ppb: 100_000_000 }, ..Seat::default() };
+    let fast = Attachment { clock: Clock { offset: 1_000, drift_ppb: 100_000_000 }, ..Attachment::default() };
     let mut world = World::new(Medium::default(), 1);
     world.join(fast, Counter { next: Some(Time(1_000)), ..Counter::speaker(11 * MILLISECOND, 3) });
     let listener = world.join(fast, Counter::listener());
-    let straight = world.join(Seat::default(), Counter::listener());
+    let straight = world.join(Attachment::default(), Counter::listener());
     world.join_group(listener, GROUP);
     world.join_group(straight, GROUP);
     run(&mut world);
@@ -300,7 +311,8 @@ fn parties_live_by_their_own_clocks() {
 
 #[test]
 fn answers_go_to_one_party() {
-    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 300), &[Seat::default(); 3]);
+    let mut world =
+        world(Medium::default(), 1, Counter::speaker(MILLISECOND, 300), &[Attachment::default(); 3]);
     world.command(PartyId(2), |party, _| party.answers = true);
     run(&mut world);
     assert_eq!(world.party(PartyId(0)).unwrap().numbers(), [u32::MAX; 3]);
@@ -310,7 +322,7 @@ fn answers_go_to_one_party() {
 
 #[test]
 fn membership_begins_and_ends() {
-    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 30), &[Seat::default()]);
+    let mut world = world(Medium::default(), 1, Counter::speaker(MILLISECOND, 30), &[Attachment::default()]);
     world.leave_group(PartyId(1), GROUP);
     world.set_alarm(Time(9_500_000), 1);
     world.set_alarm(Time(14_500_000), 2);
@@ -328,7 +340,7 @@ fn membership_begins_and_ends() {
 #[test]
 fn warm_a_copy_allocates_nothing() {
     let mut world =
-        world(Medium::default(), 1, Counter::speaker(MILLISECOND, 2000), &[seat(rough_link()); 50]);
+        world(Medium::default(), 1, Counter::speaker(MILLISECOND, 2000), &[attachment(rough_link()); 50]);
     for id in 1..51 {
         world.command(PartyId(id), |party, _| {
             party.heard.reserve(4000);

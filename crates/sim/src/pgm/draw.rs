@@ -15,7 +15,7 @@ use super::options::{
     Fault, Feed, HostileOptions, Naps, Options, ROOMY_BYTES, ROOMY_PACKETS, ReceiverOptions, SourceOptions,
     group_len,
 };
-use crate::{Chance, Clock, Link, Loss, Medium, PartyId, Rng, Seat, Time};
+use crate::{Attachment, Chance, Clock, Link, Loss, Medium, PartyId, Rng, Time};
 
 impl Options {
     /// Options drawn from a seed: mostly small worlds with a lot of trouble.
@@ -139,7 +139,7 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     let clock = draw_clock(rng);
     SourceOptions {
         config,
-        seat: Seat { clock, ..Seat::default() },
+        attachment: Attachment { clock, ..Attachment::default() },
         bytes,
         longest,
         feed,
@@ -200,11 +200,11 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     let down = trouble.link(rng);
     let up = if trouble.upstream { trouble.link(rng) } else { Link::delay(trouble.delay) };
     let moderation = Duration::from_micros(rng.pick(&[0, 0, 0, 200, 2_000]));
-    let seat = Seat { up, down, clock: draw_clock(rng), moderation };
+    let attachment = Attachment { up, down, clock: draw_clock(rng), moderation };
     let joins = if late { Time(rng.between(1, 1_000_000_000)) } else { Time::START };
     ReceiverOptions {
         config,
-        seat,
+        attachment,
         joins,
         has_percent: rng.pick(&[0, 0, 30, 90]),
         disk: Duration::ZERO,

@@ -88,7 +88,7 @@ fn missed(options: &Options) -> Duration {
 
 /// How often an ideal source sends each packet, in groups of `k`.
 fn transmissions(options: &Options, k: u32, packets: usize) -> f64 {
-    let losses: Vec<Loss> = options.receivers.iter().map(|receiver| receiver.seat.down.loss).collect();
+    let losses: Vec<Loss> = options.receivers.iter().map(|receiver| receiver.attachment.down.loss).collect();
     if losses.iter().any(|loss| matches!(loss, Loss::Bursts { .. })) {
         let groups = packets.div_ceil(k as usize).max(1);
         return model::transmissions_drawn(groups, k, &losses, &mut Rng::new(options.seed));
@@ -98,7 +98,7 @@ fn transmissions(options: &Options, k: u32, packets: usize) -> f64 {
 
 /// The share of packets lost on the worst path.
 fn loss(options: &Options) -> f64 {
-    let shares = options.receivers.iter().map(|receiver| receiver.seat.down.loss.share());
+    let shares = options.receivers.iter().map(|receiver| receiver.attachment.down.loss.share());
     shares.fold(0.0, f64::max)
 }
 

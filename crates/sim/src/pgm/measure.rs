@@ -16,7 +16,7 @@ use super::options::{Feed, Options, ReceiverOptions, SourceOptions};
 use super::scenario;
 use super::summary::Summary;
 use super::violation::Violation;
-use crate::{Link, Loss, Medium, PartyId, Rng, Seat, Time, model};
+use crate::{Attachment, Link, Loss, Medium, PartyId, Rng, Time, model};
 
 /// A transfer to receivers that are all alike.
 #[derive(Clone, Copy, Debug)]
@@ -152,10 +152,10 @@ impl Case {
         };
         let tsdu_len = Source::new(Instant::ZERO, config.clone()).map_or(0, |source| source.tsdu_len());
         let bytes = tsdu_len * self.k as usize * self.groups as usize;
-        let seat = Seat { down: lossy(self.upstream_loss), ..Seat::default() };
+        let attachment = Attachment { down: lossy(self.upstream_loss), ..Attachment::default() };
         let source = SourceOptions {
             config,
-            seat,
+            attachment,
             bytes,
             longest: 1000,
             feed: Feed::AtOnce,
@@ -168,11 +168,14 @@ impl Case {
             config.seed = rng.next_u64();
             config.consumer = consumer(self.kind);
             let delayed = Link::delay(DELAY);
-            let seat =
-                Seat { up: delayed, down: Link { delay: DELAY, ..lossy(self.loss) }, ..Seat::default() };
+            let attachment = Attachment {
+                up: delayed,
+                down: Link { delay: DELAY, ..lossy(self.loss) },
+                ..Attachment::default()
+            };
             ReceiverOptions {
                 config,
-                seat,
+                attachment,
                 joins: Time::START,
                 has_percent: 0,
                 disk: Duration::ZERO,

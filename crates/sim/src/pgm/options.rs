@@ -7,7 +7,7 @@ use campanile_pgm::receiver::{Consumer, ReceiverConfig, Slow};
 use campanile_pgm::source::{Join, SourceConfig};
 
 use super::content::Kind;
-use crate::{Link, Loss, Medium, Seat, Time};
+use crate::{Attachment, Link, Loss, Medium, Time};
 
 /// Everything that determines a run: the same options make the same run.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub struct SourceOptions {
     /// The machine's own configuration.
     pub config: SourceConfig,
     /// Its place on the network.
-    pub seat: Seat,
+    pub attachment: Attachment,
     /// About how many bytes it publishes.
     pub bytes: usize,
     /// The length of its longest message.
@@ -67,7 +67,7 @@ pub struct ReceiverOptions {
     /// The machine's own configuration.
     pub config: ReceiverConfig,
     /// Its place on the network.
-    pub seat: Seat,
+    pub attachment: Attachment,
     /// When it joins the group.
     pub joins: Time,
     /// For a file: about how many percent of the packets it has already.
@@ -217,7 +217,7 @@ impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}: {:?}, medium {:?}", self.seed, self.kind, self.medium)?;
         for source in &self.sources {
-            let SourceOptions { config, bytes, longest, feed, disk, keeps_all, seat } = source;
+            let SourceOptions { config, bytes, longest, feed, disk, keeps_all, attachment } = source;
             let rate = config.pace.bytes_per_second;
             write!(
                 f,
@@ -228,15 +228,15 @@ impl fmt::Display for Options {
             writeln!(
                 f,
                 "keeps all: {keeps_all}, {:?}, {:?}, {:?}",
-                config.window, config.parity, seat.clock
+                config.window, config.parity, attachment.clock
             )?;
         }
         for (number, receiver) in self.receivers.iter().enumerate() {
-            let ReceiverOptions { config, seat, joins, has_percent, disk, naps } = receiver;
+            let ReceiverOptions { config, attachment, joins, has_percent, disk, naps } = receiver;
             write!(f, "receiver {number}: joins at {joins} ({:?}), has {has_percent} %, ", config.join)?;
             write!(f, "disk {disk:?}, {} groups, ", config.limits.groups)?;
-            write!(f, "down {}, up {}, ", Shown(&seat.down), Shown(&seat.up))?;
-            write!(f, "moderation {:?}, {:?}", seat.moderation, seat.clock)?;
+            write!(f, "down {}, up {}, ", Shown(&attachment.down), Shown(&attachment.up))?;
+            write!(f, "moderation {:?}, {:?}", attachment.moderation, attachment.clock)?;
             match naps {
                 Some(naps) => writeln!(f, ", {naps:?}, {:?}, {:?}", config.consumer, config.limits)?,
                 None => writeln!(f)?,

@@ -18,7 +18,7 @@ use super::receiver_node::{ReceiverNode, Records};
 use super::source_node::SourceNode;
 use super::summary::Summary;
 use super::violation::{Promise, Violation};
-use crate::{Log, PartyId, Rng, Seat, Step, Time, World};
+use crate::{Attachment, Log, PartyId, Rng, Step, Time, World};
 
 /// Runs a world and judges it.
 ///
@@ -75,10 +75,10 @@ impl<'a> Scenario<'a> {
             let mut source = source.clone();
             source.config.endpoint.nla = address::of_party(id);
             source.config.endpoint.group = address::of_group(GROUP);
-            let now = source.seat.clock.local(Time::START);
+            let now = source.attachment.clock.local(Time::START);
             let node = SourceNode::new(now, &source, content, canary);
             records.push((source.config.endpoint.session.tsi, Rc::clone(node.record())));
-            world.join(source.seat, Node::Source(Box::new(node)));
+            world.join(source.attachment, Node::Source(Box::new(node)));
         }
         let mut scenario = Self {
             options,
@@ -101,7 +101,7 @@ impl<'a> Scenario<'a> {
     fn seat_receivers(&mut self) {
         for (number, receiver) in (0..).zip(&self.options.receivers) {
             let node = self.receiver(number);
-            let id = self.world.join(receiver.seat, node);
+            let id = self.world.join(receiver.attachment, node);
             self.world.join_group(id, GROUP);
             if receiver.joins > Time::START {
                 self.world.crash(id);
@@ -112,9 +112,9 @@ impl<'a> Scenario<'a> {
 
     fn seat_hostile(&mut self) {
         let Some(hostile) = self.options.hostile else { return };
-        let victims = self.world.seats();
+        let victims = self.world.parties();
         let node = Hostile::new(self.rng.next_u64(), hostile.packets, hostile.interval, GROUP, victims);
-        let id = self.world.join(Seat::default(), Node::Hostile(Box::new(node)));
+        let id = self.world.join(Attachment::default(), Node::Hostile(Box::new(node)));
         self.world.join_group(id, GROUP);
     }
 
@@ -182,7 +182,7 @@ impl<'a> Scenario<'a> {
         let promise = match self.world.party(id).and_then(Node::broken) {
             Some(promise) => promise.clone(),
             // In one moment, each packet of a train may arrive at each party, and some answers as well.
-            None if self.pulse.1 > 10_000 + 1000 * self.world.seats() => Promise::Progress,
+            None if self.pulse.1 > 10_000 + 1000 * self.world.parties() => Promise::Progress,
             None => return Ok(()),
         };
         Err(Violation { at: now, party: id, promise })
@@ -231,7 +231,7 @@ impl<'a> Scenario<'a> {
     fn judge_receiver(&self, id: PartyId, number: u32, node: &ReceiverNode) -> Result<(), Violation> {
         let receiver = &self.options.receivers[number as usize];
         let (open, lost) = (node.open(), node.given_up());
-        let done_at = node.done_at().map_or(self.world.now(), |at| receiver.seat.clock.world(at));
+        let done_at = node.done_at().map_or(self.world.now(), |at| receiver.attachment.clock.world(at));
         let late = done_at - self.due;
         let owed = self.options.is_owed_everything(number) && !node.is_hijacked();
         // A receiver that joins when everything was sent may lose all but one of the last SPMs.

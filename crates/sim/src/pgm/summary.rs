@@ -64,7 +64,7 @@ impl Summary {
             memory: 0,
             forged: [0; 16],
         };
-        let last = PartyId(world.seats() - 1);
+        let last = PartyId(world.parties() - 1);
         if let Some(Node::Hostile(hostile)) = world.party(last) {
             summary.forged = *hostile.forged();
         }
@@ -90,7 +90,7 @@ impl Summary {
                 summary.given_up += u64::from(node.given_up());
                 summary.memory = summary.memory.max(node.memory());
                 if let Some(done) = node.done_at() {
-                    let done = receiver.seat.clock.world(done);
+                    let done = receiver.attachment.clock.world(done);
                     summary.done[number] = Some(done);
                     summary.complete += 1;
                     summary.last_done = summary.last_done.max(done);
