@@ -42,7 +42,7 @@ impl Collecting {
     /// The system has no thread for it.
     pub fn start(paths: Vec<PathBuf>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let (teller, offering) = mpsc::sync_channel(1);
+        let (sender, offering) = mpsc::sync_channel(1);
         let ours = Arc::clone(&shared);
         let thread = DiskThread::start("file-collector", move || {
             let found = Found::below(&paths);
@@ -51,7 +51,7 @@ impl Collecting {
                 found.hashed(&ours.meter)
             });
             // This fails if nobody waits for the offering any more.
-            let _ = teller.send(offering);
+            let _ = sender.send(offering);
         })?;
         Ok(Self { shared, offering, _thread: thread })
     }

@@ -20,7 +20,7 @@ use super::thread::DiskThread;
 /// Does the slow work on whole contents, one after the other, while others are still being written.
 #[derive(Debug)]
 pub(crate) struct Finisher {
-    jobs: SyncSender<(Ticket, Job)>,
+    jobs: SyncSender<(JobTarget, Job)>,
     verdicts: Receiver<Verdict>,
     /// The jobs without a verdict yet, in order: for each, the content that it finishes, if it finishes one.
     pending: VecDeque<Option<Digest>>,
@@ -31,7 +31,7 @@ pub(crate) struct Finisher {
 
 /// The content that a job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
+pub(crate) struct JobTarget {
     /// The number of its session.
     pub(crate) session: u64,
     /// Its place among the contents of the session.
@@ -61,7 +61,7 @@ pub(crate) struct Filled {
 /// What became of a job.
 #[derive(Debug)]
 pub(crate) struct Verdict {
-    pub(crate) ticket: Ticket,
+    pub(crate) target: JobTarget,
     pub(crate) finding: Result<Finding, FileError>,
 }
 
@@ -159,10 +159,10 @@ impl Finisher {
     /// Starts the thread. The meter counts what it reads to hash.
     pub(crate) fn start(inbox: Arc<Inbox>, meter: Arc<Meter>) -> io::Result<Self> {
         let (jobs, work) = mpsc::sync_channel(JOBS);
-        let (teller, verdicts) = async_channel::bounded(JOBS);
+        let (sender, verdicts) = async_channel::bounded(JOBS);
         let thread_meter = Arc::clone(&meter);
         let thread =
-            DiskThread::start("file-finisher", move || work_off(&work, &teller, &inbox, &thread_meter))?;
+            DiskThread::start("file-finisher", move || work_off(&work, &sender, &inbox, &thread_meter))?;
         Ok(Self { jobs, verdicts, pending: VecDeque::new(), meter, _thread: thread })
     }
 
@@ -177,9 +177,9 @@ impl Finisher {
     }
 
     /// Queues a job; there must be room.
-    pub(crate) fn put(&mut self, ticket: Ticket, job: Job) {
+    pub(crate) fn put(&mut self, target: JobTarget, job: Job) {
         self.pending.push_back(job.finishes());
-        self.jobs.send((ticket, job)).expect("the thread ends behind its queue");
+        self.jobs.send((target, job)).expect("the thread ends behind its queue");
     }
 
     /// The next verdict; waits for ever if there is no job.
@@ -200,18 +200,23 @@ impl Drop for Finisher {
 }
 
 /// Does jobs until there will be no more. Once the meter has stopped, they are given up.
-fn work_off(work: &mpsc::Receiver<(Ticket, Job)>, teller: &Sender<Verdict>, inbox: &Inbox, meter: &Meter) {
+fn work_off(
+    work: &mpsc::Receiver<(JobTarget, Job)>,
+    verdicts: &Sender<Verdict>,
+    inbox: &Inbox,
+    meter: &Meter,
+) {
     let mut not_before = Instant::now();
     while let Ok(first) = work.recv() {
-        let (tickets, jobs): (Vec<_>, Vec<_>) = gather(first, work, not_before).into_iter().unzip();
+        let (targets, jobs): (Vec<_>, Vec<_>) = gather(first, work, not_before).into_iter().unzip();
         if meter.is_stopped() {
             jobs.into_iter().for_each(Job::leave);
             continue;
         }
         let begun = Instant::now();
-        for (ticket, finding) in tickets.into_iter().zip(Job::run(jobs, inbox, meter)) {
+        for (target, finding) in targets.into_iter().zip(Job::run(jobs, inbox, meter)) {
             // The receiving end may be gone.
-            let _ = teller.send_blocking(Verdict { ticket, finding });
+            let _ = verdicts.send_blocking(Verdict { target, finding });
         }
         not_before = Instant::now() + (begun.elapsed() * GATHERING).min(GATHERING_MAX);
     }
@@ -219,10 +224,10 @@ fn work_off(work: &mpsc::Receiver<(Ticket, Job)>, teller: &Sender<Verdict>, inbo
 
 /// Collects the jobs that wait. Jobs that finish contents are collected until `not_before`, to be done together.
 fn gather(
-    first: (Ticket, Job),
-    work: &mpsc::Receiver<(Ticket, Job)>,
+    first: (JobTarget, Job),
+    work: &mpsc::Receiver<(JobTarget, Job)>,
     not_before: Instant,
-) -> Vec<(Ticket, Job)> {
+) -> Vec<(JobTarget, Job)> {
     let mut gathered = vec![first];
     while gathered.len() < JOBS {
         let waits = matches!(gathered.last(), Some((_, Job::Finish(_))));
@@ -293,8 +298,8 @@ mod tests {
         Job::run(vec![job], &fixture.inbox, &Meter::default()).remove(0).expect("readable")
     }
 
-    fn ticket(content: usize) -> Ticket {
-        Ticket { session: 1, content }
+    fn target(content: usize) -> JobTarget {
+        JobTarget { session: 1, content }
     }
 
     #[test]
@@ -302,21 +307,21 @@ mod tests {
         let fixture = Fixture::new();
         fixture.scratch.file("in/there", b"content");
         let mut finisher = fixture.finisher();
-        finisher.put(ticket(0), Job::Look(vec![entry("there", b"content")]));
-        finisher.put(ticket(1), Job::Look(vec![entry("there", b"content"), entry("too", b"content")]));
-        finisher.put(ticket(2), Job::Look(vec![entry("there", b"another")]));
+        finisher.put(target(0), Job::Look(vec![entry("there", b"content")]));
+        finisher.put(target(1), Job::Look(vec![entry("there", b"content"), entry("too", b"content")]));
+        finisher.put(target(2), Job::Look(vec![entry("there", b"another")]));
         let mut missing = fixture.filled(b"x", 0, b"x");
         if let Job::Finish(filled) = &mut missing {
             filled.paths.remove().expect("both are there");
         }
-        finisher.put(ticket(3), missing);
-        finisher.put(ticket(4), fixture.filled(b"content", 3, b"content"));
+        finisher.put(target(3), missing);
+        finisher.put(target(4), fixture.filled(b"content", 3, b"content"));
         assert!(finisher.finishes(&Digest::of(b"content")) && !finisher.finishes(&Digest::of(b"another")));
         let mut findings = Vec::new();
         while !finisher.pending.is_empty() {
-            let Verdict { ticket, finding } = wait(finisher.verdict(), Duration::MAX).expect("it comes");
+            let Verdict { target, finding } = wait(finisher.verdict(), Duration::MAX).expect("it comes");
             finisher.taken();
-            assert_eq!(ticket.content, findings.len());
+            assert_eq!(target.content, findings.len());
             findings.push(finding);
         }
         use Finding::{Looked, Right};
@@ -363,7 +368,7 @@ mod tests {
         let mut finisher = fixture.finisher();
         while finisher.has_room() {
             let long = Entry { size: 1 << 42, ..entry("long", b"") };
-            finisher.put(ticket(0), Job::Look(vec![long]));
+            finisher.put(target(0), Job::Look(vec![long]));
         }
         while finisher.meter.bytes() == 0 {
             std::thread::yield_now();

@@ -17,20 +17,20 @@ use crate::multicast::{BulkPublisher, BulkSent, Supplier};
 pub(crate) struct Reader {
     // Dropped first: the session's end wakes the thread, wherever it waits.
     publisher: BulkPublisher,
-    told: Receiver<Told>,
+    events: Receiver<ReaderEvent>,
     _thread: DiskThread,
 }
 
 /// What the thread reports: an event of the session, which it has already served, or why it cannot go on.
-pub(crate) type Told = Result<BulkSent, FileError>;
+pub(crate) type ReaderEvent = Result<BulkSent, FileError>;
 
 impl Reader {
     /// Starts to read for a session.
     pub(crate) fn start(publisher: BulkPublisher, reading: Reading) -> io::Result<Self> {
-        let (teller, told) = mpsc::sync_channel(EVENTS);
-        let work = Work { supplier: publisher.supplier(), reading, teller };
+        let (sender, events) = mpsc::sync_channel(EVENTS);
+        let work = Work { supplier: publisher.supplier(), reading, events: sender };
         let thread = DiskThread::start("file-reader", || work.run())?;
-        Ok(Self { publisher, told, _thread: thread })
+        Ok(Self { publisher, events, _thread: thread })
     }
 
     pub(crate) fn publisher(&self) -> &BulkPublisher {
@@ -38,8 +38,8 @@ impl Reader {
     }
 
     /// What happened next; `None` if nothing did within `timeout`, or there will be no more.
-    pub(crate) fn next(&self, timeout: Duration) -> Option<Told> {
-        self.told.recv_timeout(timeout).ok()
+    pub(crate) fn next(&self, timeout: Duration) -> Option<ReaderEvent> {
+        self.events.recv_timeout(timeout).ok()
     }
 }
 
@@ -47,7 +47,7 @@ impl Reader {
 struct Work {
     supplier: Supplier,
     reading: Reading,
-    teller: SyncSender<Told>,
+    events: SyncSender<ReaderEvent>,
 }
 
 impl Work {
@@ -63,7 +63,7 @@ impl Work {
             if served.is_err() {
                 self.supplier.abort(UNREADABLE);
             }
-            if self.teller.send(served.map(|()| event)).is_err() {
+            if self.events.send(served.map(|()| event)).is_err() {
                 return;
             }
         }

@@ -17,7 +17,7 @@ use super::manifest::Manifest;
 use super::meter::Meter;
 use super::name::FileName;
 use super::thread::DiskThread;
-use super::writer::{Leave, Told, Writer};
+use super::writer::{Leave, Writer, WriterEvent};
 use crate::multicast::{BulkSubscriber, Counts, EndCause, Options, StartError, Tsi};
 
 /// Receives the files of a group into a directory.
@@ -40,7 +40,7 @@ use crate::multicast::{BulkSubscriber, Counts, EndCause, Options, StartError, Ts
 pub struct FileReceiver {
     // The thread ends when one of these is dropped.
     orders: Sender<Leave>,
-    told: Receiver<Told>,
+    events: Receiver<WriterEvent>,
     _thread: DiskThread,
     subscriber: Arc<BulkSubscriber>,
     meter: Arc<Meter>,
@@ -183,14 +183,14 @@ impl FileReceiver {
             }
         };
         let (orders, taken) = async_channel::bounded(1);
-        let (teller, told) = mpsc::sync_channel(EVENTS);
+        let (sender, events) = mpsc::sync_channel(EVENTS);
         let meter = Arc::new(Meter::default());
-        let writer = Writer::new(Arc::clone(&subscriber), inbox, Arc::clone(&meter), taken, teller);
+        let writer = Writer::new(Arc::clone(&subscriber), inbox, Arc::clone(&meter), taken, sender);
         let thread = writer.and_then(|writer| DiskThread::start("file-writer", || writer.run()));
         let thread = thread.map_err(|error| ReceiveStartError::Network(StartError::Engine(error)))?;
         Ok(Self {
             orders,
-            told,
+            events,
             _thread: thread,
             subscriber,
             meter,
@@ -205,13 +205,13 @@ impl FileReceiver {
     /// # Errors
     /// What keeps it from going on.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<ReceiveEvent>, ReceiveError> {
-        let told = match self.told.recv_timeout(timeout) {
-            Ok(told) => told,
+        let event = match self.events.recv_timeout(timeout) {
+            Ok(event) => event,
             Err(RecvTimeoutError::Timeout) => return Ok(None),
             Err(RecvTimeoutError::Disconnected) => return Err(ReceiveError::Network(OVER.to_owned())),
         };
-        match told {
-            Told::Event(event) => {
+        match event {
+            WriterEvent::Received(event) => {
                 match event {
                     ReceiveEvent::Complete { tsi } | ReceiveEvent::Incomplete { tsi, .. } => {
                         self.progress.remove(&tsi);
@@ -223,17 +223,17 @@ impl FileReceiver {
                 }
                 return Ok(Some(event));
             }
-            Told::Progress(tsi, progress) => {
+            WriterEvent::Progress(tsi, progress) => {
                 self.progress.insert(tsi, progress);
             }
-            Told::Owed(tsi) => {
+            WriterEvent::Owed(tsi) => {
                 self.owed.insert(tsi);
             }
-            Told::Left => {
+            WriterEvent::Left => {
                 self.progress.clear();
                 self.is_leaving = false;
             }
-            Told::Failed(error) => {
+            WriterEvent::Failed(error) => {
                 self.progress.clear();
                 return Err(error);
             }

@@ -13,7 +13,7 @@ use async_channel::Receiver;
 use super::contents::{IncomingContents, Outcome};
 use super::digest::Digest;
 use super::error::FileError;
-use super::finisher::{Finisher, Ticket, Verdict};
+use super::finisher::{Finisher, JobTarget, Verdict};
 use super::inbox::Inbox;
 use super::incoming::{IncomingError, IncomingSession};
 use super::layout::Layout;
@@ -36,7 +36,7 @@ pub(super) struct Writer {
     /// How many sessions have begun, which numbers them.
     begun: u64,
     orders: Receiver<Leave>,
-    teller: SyncSender<Told>,
+    events: SyncSender<WriterEvent>,
     /// Nobody receives events any more, or the network has failed.
     is_over: bool,
 }
@@ -47,8 +47,8 @@ pub(super) struct Leave;
 
 /// What is reported to the application.
 #[derive(Debug)]
-pub(super) enum Told {
-    Event(ReceiveEvent),
+pub(super) enum WriterEvent {
+    Received(ReceiveEvent),
     /// How far a session is.
     Progress(Tsi, ReceiveProgress),
     /// A session is over here, and its source has yet to acknowledge that.
@@ -59,7 +59,7 @@ pub(super) enum Told {
 }
 
 /// What came from other queues than the node's.
-enum Aside {
+enum OtherInput {
     /// An order; `None` when there will be no more.
     Order(Option<Leave>),
     Verdict(Verdict),
@@ -91,7 +91,7 @@ impl Writer {
         inbox: Inbox,
         meter: Arc<Meter>,
         orders: Receiver<Leave>,
-        teller: SyncSender<Told>,
+        events: SyncSender<WriterEvent>,
     ) -> io::Result<Self> {
         let inbox = Arc::new(inbox);
         Ok(Self {
@@ -101,7 +101,7 @@ impl Writer {
             inbox,
             begun: 0,
             orders,
-            teller,
+            events,
             is_over: false,
         })
     }
@@ -109,51 +109,53 @@ impl Writer {
     /// Goes on until it is over.
     pub(super) fn run(mut self) {
         while !self.is_over {
-            let handled = match self.subscriber.next_or(self.aside(), Duration::MAX) {
+            let handled = match self.subscriber.next_or(self.other_input(), Duration::MAX) {
                 Some(First::Event(Some(event))) => self.handle(event),
-                Some(First::Other(Aside::Verdict(verdict))) => self.judge(verdict),
-                Some(First::Other(Aside::Order(Some(Leave)))) => {
+                Some(First::Other(OtherInput::Verdict(verdict))) => self.judge(verdict),
+                Some(First::Other(OtherInput::Order(Some(Leave)))) => {
                     self.end_all(Standing::Left);
-                    self.tell(Told::Left);
+                    self.emit(WriterEvent::Left);
                     Ok(())
                 }
-                Some(First::Event(None) | First::Other(Aside::Order(None))) | None => return,
+                Some(First::Event(None) | First::Other(OtherInput::Order(None))) | None => return,
             };
             if let Err(error) = handled {
                 self.end_all(Standing::Failed);
-                self.tell(Told::Failed(ReceiveError::File(error)));
+                self.emit(WriterEvent::Failed(ReceiveError::File(error)));
             }
         }
     }
 
     /// What comes next from the other queues. Orders go first.
-    async fn aside(&self) -> Aside {
+    async fn other_input(&self) -> OtherInput {
         let (mut order, mut verdict) = (pin!(self.orders.recv()), pin!(self.finisher.verdict()));
         std::future::poll_fn(|context| match order.as_mut().poll(context) {
-            Poll::Ready(order) => Poll::Ready(Aside::Order(order.ok())),
-            Poll::Pending => verdict.as_mut().poll(context).map(Aside::Verdict),
+            Poll::Ready(order) => Poll::Ready(OtherInput::Order(order.ok())),
+            Poll::Pending => verdict.as_mut().poll(context).map(OtherInput::Verdict),
         })
         .await
     }
 
-    fn tell(&mut self, told: Told) {
-        self.is_over |= self.teller.send(told).is_err();
+    fn emit(&mut self, event: WriterEvent) {
+        self.is_over |= self.events.send(event).is_err();
     }
 
     fn handle(&mut self, event: BulkReceived) -> Result<(), FileError> {
         match event {
             BulkReceived::Start { tsi, source, .. } => {
                 self.begin(tsi);
-                self.tell(Told::Event(ReceiveEvent::Found { tsi, source }));
+                self.emit(WriterEvent::Received(ReceiveEvent::Found { tsi, source }));
             }
             BulkReceived::Packets(batch) => self.take(&batch)?,
             BulkReceived::Need { tsi, first, count } => self.give(tsi, first, count),
             // Another session may bring it: what matters is what is missing at the end.
             BulkReceived::Lost { .. } => {}
-            BulkReceived::Acknowledged { tsi } => self.tell(Told::Event(ReceiveEvent::Acknowledged { tsi })),
+            BulkReceived::Acknowledged { tsi } => {
+                self.emit(WriterEvent::Received(ReceiveEvent::Acknowledged { tsi }))
+            }
             BulkReceived::End { tsi, cause } => self.end(tsi, cause),
             BulkReceived::Failed(why) => {
-                self.tell(Told::Failed(ReceiveError::Network(why)));
+                self.emit(WriterEvent::Failed(ReceiveError::Network(why)));
                 self.is_over = true;
             }
         }
@@ -161,14 +163,14 @@ impl Writer {
     }
 
     /// Takes a verdict of the finisher.
-    fn judge(&mut self, Verdict { ticket, finding }: Verdict) -> Result<(), FileError> {
+    fn judge(&mut self, Verdict { target, finding }: Verdict) -> Result<(), FileError> {
         self.finisher.taken();
         // Its session may be gone.
-        let found = self.sessions.iter_mut().find(|(_, session)| session.number == ticket.session);
+        let found = self.sessions.iter_mut().find(|(_, session)| session.number == target.session);
         if let Some((&tsi, session)) = found
             && let Some(incoming) = &mut session.incoming
         {
-            incoming.judge(ticket.content, finding?, &self.inbox)?;
+            incoming.judge(target.content, finding?, &self.inbox)?;
             self.advance(tsi)?;
             self.end_at_last(tsi);
         }
@@ -183,7 +185,7 @@ impl Writer {
             while self.finisher.has_room()
                 && let Some((content, job)) = incoming.next_job(&self.inbox)
             {
-                self.finisher.put(Ticket { session: session.number, content }, job);
+                self.finisher.put(JobTarget { session: session.number, content }, job);
             }
         }
     }
@@ -285,7 +287,7 @@ impl Writer {
         session.report_at = Instant::now() + REPORT_EVERY;
         let progress = session.progress;
         session.report(tsi, &self.subscriber);
-        self.tell(Told::Progress(tsi, progress));
+        self.emit(WriterEvent::Progress(tsi, progress));
         Ok(())
     }
 
@@ -300,8 +302,8 @@ impl Writer {
         }
         let manifest = incoming.contents().map(|contents| contents.manifest().clone());
         if let Some(manifest) = manifest {
-            self.tell(Told::Progress(tsi, progress));
-            self.tell(Told::Event(ReceiveEvent::Begun { tsi, manifest, progress }));
+            self.emit(WriterEvent::Progress(tsi, progress));
+            self.emit(WriterEvent::Received(ReceiveEvent::Begun { tsi, manifest, progress }));
         }
         Ok(())
     }
@@ -313,17 +315,17 @@ impl Writer {
             let outcome = incoming.outcome();
             let Some(contents) = incoming.contents() else { return };
             if let Some(outcome) = outcome {
-                let event = told(tsi, contents.manifest(), outcome);
-                self.tell(Told::Event(event));
+                let event = outcome_event(tsi, contents.manifest(), outcome);
+                self.emit(WriterEvent::Received(event));
                 continue;
             }
             if contents.is_complete() {
                 session.standing = Standing::Complete;
                 session.incoming = None;
                 if session.report(tsi, &self.subscriber) {
-                    self.tell(Told::Owed(tsi));
+                    self.emit(WriterEvent::Owed(tsi));
                 }
-                self.tell(Told::Event(ReceiveEvent::Complete { tsi }));
+                self.emit(WriterEvent::Received(ReceiveEvent::Complete { tsi }));
             } else if contents.is_settled() {
                 self.drop_session(tsi, Incomplete::Files);
             }
@@ -378,9 +380,9 @@ impl Writer {
         self.subscriber.leave(tsi);
         let missing = session.progress.total.saturating_sub(session.progress.had);
         if is_owed {
-            self.tell(Told::Owed(tsi));
+            self.emit(WriterEvent::Owed(tsi));
         }
-        self.tell(Told::Event(ReceiveEvent::Incomplete { tsi, why, missing }));
+        self.emit(WriterEvent::Received(ReceiveEvent::Incomplete { tsi, why, missing }));
     }
 
     /// Leaves all sessions.
@@ -396,7 +398,7 @@ impl Writer {
                 self.subscriber.leave(tsi);
             }
         }
-        owed.into_iter().for_each(|tsi| self.tell(Told::Owed(tsi)));
+        owed.into_iter().for_each(|tsi| self.emit(WriterEvent::Owed(tsi)));
     }
 
     /// Leaves a session that is at fault; an error of a file is passed on.
@@ -451,7 +453,7 @@ impl Session {
     }
 }
 
-fn told(tsi: Tsi, manifest: &Manifest, outcome: Outcome) -> ReceiveEvent {
+fn outcome_event(tsi: Tsi, manifest: &Manifest, outcome: Outcome) -> ReceiveEvent {
     let name = |file: usize| manifest.entries()[file].name.clone();
     match outcome {
         Outcome::Placed { file } => ReceiveEvent::Placed { tsi, name: name(file) },
