@@ -48,7 +48,7 @@ use crate::host::{Counters, Environment};
 use crate::worker::{Board, Stopper, WorkerError, WorkerSpec, Workers};
 use latency::Timings;
 use plan::Plan;
-use prober::{Asker, Found, Prober};
+use prober::{Found, ProbeSocket, Prober};
 use report::Findings;
 use watch::Watch;
 
@@ -93,8 +93,9 @@ struct Before {
 impl Before {
     fn look(config: &LoadConfig) -> Result<Self, LoadError> {
         let no_socket = |error| LoadError::Socket { target: config.target, error };
-        let asker = config.probe.then(|| Asker::new(config.target)).transpose().map_err(no_socket)?;
-        let found = asker.map(Prober::start).transpose().map_err(LoadError::Watch)?;
+        let probe_socket =
+            config.probe.then(|| ProbeSocket::new(config.target)).transpose().map_err(no_socket)?;
+        let found = probe_socket.map(Prober::start).transpose().map_err(LoadError::Watch)?;
         let environment = Environment::read(config.target);
         let (server_kind, prober) = match found {
             None => (ServerKind::NotAsked, None),

@@ -18,7 +18,7 @@ pub(super) struct Prober {
     first: Account,
     latest: Arc<Mutex<Account>>,
     stop: Sender<()>,
-    thread: JoinHandle<Asker>,
+    thread: JoinHandle<ProbeSocket>,
 }
 
 /// What the answer to a first ask shows of a server.
@@ -41,7 +41,7 @@ pub(super) struct Span {
 
 /// The socket that asks for the server's account.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct ProbeSocket {
     socket: UdpSocket,
     nonce: u64,
     cookie: u64,
@@ -63,8 +63,8 @@ impl Prober {
     ///
     /// # Errors
     /// The socket fails, or the system starts no thread.
-    pub(super) fn start(mut asker: Asker) -> io::Result<Found> {
-        let first = match asker.ask_patiently()? {
+    pub(super) fn start(mut socket: ProbeSocket) -> io::Result<Found> {
+        let first = match socket.ask_patiently()? {
             Answer::Account(account) => *account,
             Answer::Mirror => return Ok(Found::Mirror),
             Answer::Silent => return Ok(Found::Silent),
@@ -73,7 +73,7 @@ impl Prober {
         let (stop, stopped) = channel();
         let told = Arc::clone(&latest);
         let thread = thread::Builder::new().name("probe".to_owned());
-        let thread = thread.spawn(move || asker.watch(&told, &stopped))?;
+        let thread = thread.spawn(move || socket.watch(&told, &stopped))?;
         Ok(Found::Campanile(Box::new(Self { first, latest, stop, thread })))
     }
 
@@ -87,13 +87,13 @@ impl Prober {
     pub(super) fn finish(self: Box<Self>) -> Option<Span> {
         // This fails only if the thread has ended already.
         let _ = self.stop.send(());
-        let mut asker = self.thread.join().ok()?;
-        let Ok(Answer::Account(last)) = asker.ask_patiently() else { return None };
+        let mut socket = self.thread.join().ok()?;
+        let Ok(Answer::Account(last)) = socket.ask_patiently() else { return None };
         (last.uptime_ns >= self.first.uptime_ns).then_some(Span { first: self.first, last: *last })
     }
 }
 
-impl Asker {
+impl ProbeSocket {
     pub(super) fn new(target: SocketAddr) -> io::Result<Self> {
         let every =
             if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn begin(target: SocketAddr) -> io::Result<Found> {
-        Prober::start(Asker::new(target)?)
+        Prober::start(ProbeSocket::new(target)?)
     }
 
     fn cpu_ns(prober: &Prober) -> u64 {
