@@ -95,16 +95,16 @@ pub(super) struct Departure {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum To {
     /// To a destination of the state machine.
-    There(Destination),
+    Destination(Destination),
     /// Back to where a datagram came from.
-    Back(SocketId, SocketAddr),
+    Peer(SocketId, SocketAddr),
 }
 
 impl Departure {
     /// What a state machine sends.
     pub(super) fn of(transmit: &campanile_pgm::Transmit) -> Self {
         let campanile_pgm::Transmit { to, ttl, tos, router_alert, apart, stride, len } = *transmit;
-        Departure { to: To::There(to), ttl, tos, router_alert, apart, stride, len, lent: None }
+        Departure { to: To::Destination(to), ttl, tos, router_alert, apart, stride, len, lent: None }
     }
 
     /// A datagram of our own.

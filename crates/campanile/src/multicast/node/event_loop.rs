@@ -303,8 +303,8 @@ fn send(engine: &mut Engine, hosted: &mut Hosted, buffers: &mut SharedBuffers, n
         let router_alert = departure.router_alert && hosted.sockets.alerts();
         let transmit = Transmit { to: None, from: None, ttl, tos, router_alert, stride, len };
         match to {
-            To::Back(socket, to) => queue(slot, socket, &Transmit { to: Some(to), ..transmit }, lent.clone()),
-            To::There(destination) => {
+            To::Peer(socket, to) => queue(slot, socket, &Transmit { to: Some(to), ..transmit }, lent.clone()),
+            To::Destination(destination) => {
                 let ttl = ttl.or(hosted.sockets.ttl(destination));
                 let transmit = Transmit { ttl, ..transmit };
                 // The same train for all interfaces, or one datagram for each of them.

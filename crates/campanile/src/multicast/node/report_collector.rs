@@ -84,7 +84,7 @@ impl ReportCollector {
             interval: interval.min(self.interval()),
             receivers: self.known.len() as u32,
         };
-        self.receipts.push_back((To::Back(arrival.socket, arrival.path.from), receipt));
+        self.receipts.push_back((To::Peer(arrival.socket, arrival.path.from), receipt));
         true
     }
 
@@ -98,7 +98,7 @@ impl ReportCollector {
             receivers: self.known.len() as u32,
         };
         if self.receipts.len() < RECEIPTS_MAX {
-            self.receipts.push_back((To::There(Destination::Group(group)), request));
+            self.receipts.push_back((To::Destination(Destination::Group(group)), request));
         }
     }
 

@@ -203,7 +203,7 @@ impl Reporter {
         let to = Destination::Host { nla: source.address, interface: source.interface };
         self.sent += 1;
         self.next = self.earliest();
-        Some(Departure::datagram(To::There(to), packet.len()))
+        Some(Departure::datagram(To::Destination(to), packet.len()))
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {
