@@ -112,12 +112,12 @@ fn pace(bytes_per_second: f64, left: Duration) -> String {
 const FORM: &str = "[{bar:30}] {percent:>3} % of {decimal_total_bytes}{pace}{msg}";
 
 /// A periodic timer.
-pub(crate) struct Every {
+pub(crate) struct Ticker {
     interval: Duration,
     due: Instant,
 }
 
-impl Every {
+impl Ticker {
     pub(crate) fn new(interval: Duration) -> Self {
         Self { interval, due: Instant::now() + interval }
     }

@@ -16,7 +16,7 @@ use super::{Arguments, Silence};
 use crate::command_error::CommandError;
 use crate::figures::Things;
 use crate::interrupt::Interrupt;
-use crate::progress::{Every, Printer};
+use crate::progress::{Printer, Ticker};
 use crate::{file_error, session};
 
 /// Receives files into a directory, and reports the progress.
@@ -77,7 +77,7 @@ impl Ending {
 
 impl Run {
     fn serve(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
-        let mut second = Every::new(Duration::from_secs(1));
+        let mut second = Ticker::new(Duration::from_secs(1));
         let mut ending: Option<Ending> = None;
         loop {
             let event = match self.receiver.next(TICK) {

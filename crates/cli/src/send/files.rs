@@ -16,7 +16,7 @@ use super::{Arguments, Awaited, NOBODY};
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
-use crate::progress::{Every, Printer};
+use crate::progress::{Printer, Ticker};
 use crate::system_error::{self, shortage};
 use crate::{output, session};
 
@@ -88,8 +88,8 @@ impl Run {
 
     /// Sends until the session is over; returns whether Ctrl-C ended it.
     fn send(&mut self, interrupt: &Interrupt) -> Result<bool, CommandError> {
-        let mut second = Every::new(Duration::from_secs(1));
-        let mut glance = Every::new(GLANCE);
+        let mut second = Ticker::new(Duration::from_secs(1));
+        let mut glance = Ticker::new(GLANCE);
         let mut is_interrupted = false;
         loop {
             let event = self.sender.next(TICK).map_err(send_error)?;
