@@ -207,6 +207,8 @@ fn a_failure_to_send_is_one_line() {
     tells("echo 1 > file && ln -s file link", "link is left out: it is a link");
     tells("echo 1 > \"$(printf 'a\\nb')\"", "a\\nb cannot go by this name on every system");
     tells("rm a*; ip route del 224.0.0.0/4 dev eth0", "the system has no route to 239.192.7.1 (");
+    let unnumbered = "ip -4 address flush dev eth0; ip route add 224.0.0.0/4 dev lo";
+    tells(unnumbered, "the system's route to 239.192.7.1 has no address to send from: name an interface");
 }
 
 /// A group of a link is another one on each, and heard on all of them.

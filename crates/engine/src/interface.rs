@@ -73,7 +73,11 @@ impl Interface {
                 let socket = std::net::UdpSocket::bind(any)?;
                 // Nothing is sent: the system only says which way it would go.
                 socket.connect((group, 9)).map_err(|error| InterfaceError::NoWay(group, error))?;
-                Interface::Address(socket.local_addr()?.ip()).resolve()?
+                let own = socket.local_addr()?.ip();
+                if own.is_unspecified() {
+                    return Err(InterfaceError::NoSource(group).into());
+                }
+                Interface::Address(own).resolve()?
             }
         };
         let asked = match interface {
@@ -218,6 +222,8 @@ pub enum InterfaceError {
     },
     /// The system has no route to the group.
     NoWay(IpAddr, io::Error),
+    /// The system's route to the group leads over an interface without an address that others could answer, such as loopback.
+    NoSource(IpAddr),
     /// The group is link-local, a different one on each link, so an interface must be named.
     Needed(IpAddr),
     /// It has no IPv4 address, and an IPv4 group needs one.
@@ -240,6 +246,9 @@ impl fmt::Display for InterfaceError {
             }
             Self::NoWay(group, error) => {
                 write!(f, "the system has no route to {group} ({error}): name an interface, or add a route")
+            }
+            Self::NoSource(group) => {
+                write!(f, "the system's route to {group} has no address to send from: name an interface")
             }
             Self::Needed(group) => {
                 write!(f, "group {group} is another one on each link: an interface has to be named")
