@@ -10,7 +10,7 @@ use campanile::beacon::{BeaconError, PORT};
 use clap::Subcommand;
 
 use crate::command_error::CommandError;
-use crate::system_error::{cure, shortage};
+use crate::system_error::{self, cure, shortage};
 
 /// Send numbered datagrams to a multicast group, or listen to them.
 ///
@@ -65,14 +65,11 @@ fn error(error: BeaconError) -> CommandError {
             CommandError::bad_input(error)
                 .hint("name each interface once, and a port that no other program has for itself")
         }
-        BeaconError::Socket { error: why, .. } if let Some(cure) = cure(why) => {
-            CommandError::failed(error).hint(cure)
-        }
-        BeaconError::Socket { interface: Some(_), .. } => {
+        BeaconError::Socket { interface: Some(_), error: why, .. } if cure(why).is_none() => {
             CommandError::bad_input(error).hint("give one of this machine's interfaces")
         }
-        BeaconError::Socket { interface: None, .. } => {
-            CommandError::failed(error).hint("see that an interface is up, or name one with --interface")
+        BeaconError::Socket { error: why, .. } => {
+            system_error::socket(&error, why, "see that an interface is up, or name one with --interface")
         }
         BeaconError::Send { .. } => CommandError::failed(error)
             .hint("name an interface that leads there with --interface, or add a route"),

@@ -10,7 +10,7 @@ use campanile::multicast::{self, KEYS, Mode, OptionError, Options, Side, SocketE
 
 use crate::arguments;
 use crate::command_error::CommandError;
-use crate::system_error::{cure, shortage};
+use crate::system_error::{self, shortage};
 
 /// Where a session is, and how it is to be.
 #[derive(Debug, clap::Args)]
@@ -193,7 +193,7 @@ pub(crate) fn start_error(error: &StartError) -> CommandError {
                 .hint(format!("run `{grant}` as root, or use carrier=udp, which everybody may"))
         }
         StartError::Socket(SocketError::PortTaken { .. }) => {
-            CommandError::failed(error).hint("see --group and --set unicast-port")
+            CommandError::bad_input(error).hint("see --group and --set unicast-port")
         }
         // The system says the same of much else.
         StartError::Socket(SocketError::Join { error: why, .. })
@@ -202,7 +202,7 @@ pub(crate) fn start_error(error: &StartError) -> CommandError {
             CommandError::bad_input(error).hint("give senders and groups that are all of IPv4, or all of IPv6")
         }
         StartError::Socket(SocketError::Bind { error: why, .. } | SocketError::Join { error: why, .. }) => {
-            CommandError::failed(error).hint(cure(why).unwrap_or("see --interface and --group"))
+            system_error::socket(error, why, "see --interface and --group")
         }
         StartError::Diagnostics(..) => {
             CommandError::failed(error).hint("name a directory that can be written to")

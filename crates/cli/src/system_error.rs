@@ -1,5 +1,6 @@
 //! What to do when the system refuses a socket, a thread, or anything else that a run needs at its start.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 
 use campanile::{Shortage, WorkerError};
@@ -16,6 +17,14 @@ pub(crate) fn cure(error: &io::Error) -> Option<&'static str> {
         ErrorKind::AddrNotAvailable => Some("give an address that this machine has"),
         _ => None,
     })
+}
+
+/// A socket that cannot be bound or joined: bad input where another argument helps, such as a free port.
+pub(crate) fn socket(message: impl fmt::Display, error: &io::Error, otherwise: &str) -> CommandError {
+    match (shortage(error), cure(error)) {
+        (None, Some(cure)) => CommandError::bad_input(message).hint(cure),
+        (shortage, _) => CommandError::failed(message).hint(shortage.unwrap_or(otherwise)),
+    }
 }
 
 /// What to do about a shortage of a system resource, whatever it was for.
