@@ -185,6 +185,7 @@ mod tests {
             ("burst", "0", "give auto, or a time"),
             ("advance", "never", "give data, or a time"),
             ("late-join", "101%", "give a share up to 100%"),
+            ("message-max", "23", "give 24 bytes or more"),
         ] {
             let told = refused(name, value);
             assert!(told.starts_with(&format!("'{value}' for {name}: {takes}")), "{told}");

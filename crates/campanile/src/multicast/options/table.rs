@@ -15,6 +15,7 @@ use super::values::{
 };
 use super::{Carrier, MTU_MIN, Mode, Options, PARITY, Rate};
 use crate::amount::{bytes, show_bytes, show_time};
+use crate::multicast::profile::Profile;
 
 /// Every option.
 pub const KEYS: &[Key] = &[
@@ -481,7 +482,10 @@ pub const KEYS: &[Key] = &[
         doc: "The longest message that is accepted",
         side: Side::Receiving,
         set: |options, text| {
-            options.receiving.limits.message_len = bytes(text)? as usize;
+            let len = bytes(text)? as usize;
+            // A session's profile is its first message.
+            options.receiving.limits.message_len =
+                Some(len).filter(|&len| len >= Profile::LEN).ok_or("give 24 bytes or more")?;
             Ok(())
         },
         show: |options| show_bytes(options.receiving.limits.message_len as u64),
