@@ -483,10 +483,14 @@ impl Peer {
             (Delivery::TooLong { position, len }, _) => {
                 Event::TooLong { tsi, sqn: Window::seq(position), len }
             }
+            (Delivery::Unreadable { position }, Sink::Ordered(ordered)) => {
+                Event::Unreadable { tsi, sqn: Window::seq(position), payload: ordered.unreadable() }
+            }
             (Delivery::Stalled, _) => Event::Stalled { tsi },
             (Delivery::Resumed, _) => Event::Resumed { tsi },
             (Delivery::End(cause), _) => Event::End { tsi, cause },
-            (Delivery::Messages, Sink::Bulk(_)) | (Delivery::Packets, Sink::Ordered(_)) => return None,
+            (Delivery::Messages | Delivery::Unreadable { .. }, Sink::Bulk(_))
+            | (Delivery::Packets, Sink::Ordered(_)) => return None,
         })
     }
 }

@@ -63,7 +63,7 @@ pub enum Received {
         tsi: Tsi,
         /// The message.
         bytes: Bytes,
-        /// Whether the message goes on in the next one.
+        /// Whether the message goes on in the next one of this source.
         more: bool,
     },
     /// The next bytes of a stream.

@@ -6,8 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use campanile::multicast::{
-    ContentKind, Counter, EndCause, Foreign, Mode, Options, PublishError, Published, Publisher, Received,
-    Seq, Subscriber,
+    ContentKind, Counter, EndCause, Foreign, Mode, Options, ProfileError, PublishError, Published, Publisher,
+    Received, Seq, Subscriber,
 };
 
 use super::ending::finish;
@@ -150,20 +150,28 @@ fn a_full_queue_and_a_long_message_are_reported() {
 
 #[test]
 fn a_session_of_another_kind_is_reported_and_left() {
-    let mut options = options();
-    let subscriber = Subscriber::start(&options).expect("loopback has groups");
-    options.mode = Mode::Stream;
-    let publisher = Publisher::start(&options).expect("the port is free");
-    publisher.publish(&[1; 3000]).expect("in time");
-    let why = loop {
-        match subscriber.next(PATIENCE).expect("a session goes on") {
-            Received::Start { .. } => {}
-            Received::Foreign { why, .. } => break why,
-            other => panic!("{other:?}"),
-        }
-    };
-    // What begins a stream is not a message, so that the framing may be what is seen first.
-    assert!(matches!(why, Foreign::Content(ContentKind::Stream) | Foreign::Profile(_)), "{why:?}");
+    for (sent, heard, expected) in [
+        (Mode::Stream, Mode::Messages, Foreign::Content(ContentKind::Stream)),
+        (Mode::Stream, Mode::Zmq, Foreign::Content(ContentKind::Stream)),
+        (Mode::Apdu, Mode::Stream, Foreign::Content(ContentKind::Apdu)),
+        (Mode::Messages, Mode::Stream, Foreign::Profile(ProfileError::None)),
+        (Mode::Zmq, Mode::Stream, Foreign::Profile(ProfileError::None)),
+    ] {
+        let options = options();
+        let of = |mode: Mode| Options { mode, ..options.clone() };
+        let subscriber = Subscriber::start(&of(heard)).expect("loopback has groups");
+        let publisher = Publisher::start(&of(sent)).expect("the port is free");
+        publisher.publish(b"short").expect("in time");
+        publisher.finish();
+        let why = loop {
+            match subscriber.next(PATIENCE).expect("a session goes on") {
+                Received::Start { .. } => {}
+                Received::Foreign { why, .. } => break why,
+                other => panic!("{sent:?} heard as {heard:?}: {other:?}"),
+            }
+        };
+        assert_eq!(why, expected, "{sent:?} heard as {heard:?}");
+    }
 }
 
 #[test]

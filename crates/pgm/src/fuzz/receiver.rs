@@ -162,7 +162,10 @@ impl Stories {
             Event::End { tsi, .. } => {
                 assert!(self.0.remove(&tsi).is_some(), "a source ends once, after it started");
             }
-            Event::TooLong { tsi, .. } | Event::Stalled { tsi } | Event::Resumed { tsi } => {
+            Event::TooLong { tsi, .. }
+            | Event::Unreadable { tsi, .. }
+            | Event::Stalled { tsi }
+            | Event::Resumed { tsi } => {
                 self.of(tsi);
                 assert!(!is_bulk);
             }

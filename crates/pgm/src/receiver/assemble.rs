@@ -27,6 +27,8 @@ pub(super) enum Read {
     Whole,
     /// Up to a message that is longer than allowed and is skipped: the position of the packet in which it begins, and its length.
     TooLong { begun_at: u64, len: u64 },
+    /// Up to where it does not fit the framing.
+    Unreadable { position: u64 },
 }
 
 impl Assembly {
@@ -84,7 +86,7 @@ impl Assembly {
         let Some((offset, frames)) = split.filter(is_possible) else {
             stats.framing_errors += 1;
             self.lose_track(messages);
-            return Read::Whole;
+            return Read::Unreadable { position };
         };
         if !self.synchronised && offset == NO_MESSAGE {
             return Read::Whole;
@@ -119,7 +121,7 @@ impl Assembly {
                 Err(FrameError::Empty) => {
                     stats.framing_errors += 1;
                     self.lose_track(messages);
-                    return Read::Whole;
+                    return Read::Unreadable { position };
                 }
             };
             let there = unread.len() - header.len;
@@ -203,6 +205,7 @@ mod tests {
         messages: Messages,
         stats: ReceiverStats,
         position: u64,
+        unreadable: Vec<u64>,
         too_long: Vec<(u64, u64)>,
     }
 
@@ -213,17 +216,21 @@ mod tests {
                 messages: Messages::default(),
                 stats: ReceiverStats::default(),
                 position: 0,
+                unreadable: Vec::new(),
                 too_long: Vec::new(),
             }
         }
 
         /// Reads the next packet; what is whole goes to other memory than what is not.
         fn packet(&mut self, payload: &[u8], fragment: Option<Fragment>) -> Vec<(Vec<u8>, bool)> {
-            let Rig { assembly, messages, stats, position, too_long } = self;
+            let Rig { assembly, messages, stats, position, unreadable, too_long } = self;
             let mut read = assembly.read(*position, Tsdu { payload, fragment }, messages, stats);
             while let Read::TooLong { begun_at, len } = read {
                 too_long.push((begun_at, len));
                 read = assembly.read_on(messages, stats);
+            }
+            if let Read::Unreadable { position } = read {
+                unreadable.push(position);
             }
             *position += 1;
             let mut next = Messages::default();
@@ -277,17 +284,18 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_counted_and_passed_over() {
+    fn nonsense_is_told_and_passed_over() {
         let mut rig = Rig::new(Framing::Packed);
         assert_eq!(rig.packed(b"\0"), []);
         assert_eq!(rig.packed(b"\0\x09short"), []);
         assert_eq!(rig.packed(b"\0\0\0\0"), [], "a frame without flags");
         assert_eq!(rig.packed(b"\0\0\x2a\0too long"), []);
         assert_eq!((rig.stats.framing_errors, rig.stats.messages_too_long), (3, 1));
-        assert_eq!(rig.too_long, [(3, 41)]);
+        assert_eq!((&rig.unreadable[..], &rig.too_long[..]), (&[0, 1, 2][..], &[(3, 41)][..]));
         assert_eq!(rig.packed(b"\0\0\x02\0x"), whole(&[b"x"]));
         assert_eq!(rig.packed(b"\0\x05"), [], "the offset may be that of the end, but not beyond it");
         assert_eq!(rig.packed(b"\0\0"), []);
+        assert_eq!(rig.unreadable[3..], [5]);
     }
 
     #[test]

@@ -68,6 +68,16 @@ pub enum Event<'a> {
         /// Its length in bytes, as the source states it.
         len: u64,
     },
+    /// A packet is not laid out in the configured framing ([`crate::Framing`]): what it brings behind the messages that were
+    /// delivered is lost. What follows it is delivered.
+    Unreadable {
+        /// The source.
+        tsi: Tsi,
+        /// The packet.
+        sqn: Seq,
+        /// Its payload; empty if it had a message that was too long before the fault.
+        payload: &'a [u8],
+    },
     /// The application does not keep up with a source, and its window is full.
     Stalled {
         /// The source.

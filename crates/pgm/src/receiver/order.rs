@@ -41,6 +41,8 @@ pub(super) struct Ordered {
     told: Option<Arc<Messages>>,
     /// What was found after the messages, and is to be reported after them.
     next: Option<Delivery>,
+    /// The payload of the packet that is reported next as one that does not fit the framing.
+    unreadable: Vec<u8>,
     /// What was given up because the application did not keep up, and is still to be reported.
     skipped: Option<Range<u64>>,
 }
@@ -64,6 +66,10 @@ pub(super) enum Delivery {
         position: u64,
         len: u64,
     },
+    /// A packet does not fit the framing.
+    Unreadable {
+        position: u64,
+    },
     Stalled,
     Resumed,
     End(EndCause),
@@ -84,6 +90,7 @@ impl Ordered {
             delivered: Delivered::default(),
             told: None,
             next: None,
+            unreadable: Vec::new(),
             skipped: None,
         }
     }
@@ -128,24 +135,38 @@ impl Ordered {
     /// Reads the packet at a position.
     fn read(&mut self, position: u64, tsdu: Tsdu<'_>, stats: &mut ReceiverStats) {
         let read = self.assembly.read(position, tsdu, &mut self.messages, stats);
-        self.note(read);
+        self.note(read, tsdu.payload);
     }
 
     /// Reads the rest of a packet after a message that is too long. Packets that were given up come after it.
     fn read_on(&mut self, stats: &mut ReceiverStats) {
         let read = self.assembly.read_on(&mut self.messages, stats);
-        self.note(read);
+        self.note(read, &[]);
         if !self.is_halfway && self.skipped.is_some() {
             self.assembly.interrupt(&mut self.messages);
         }
     }
 
-    fn note(&mut self, read: Read) {
+    /// Notes how far a packet was read, of which this payload is still there.
+    fn note(&mut self, read: Read, payload: &[u8]) {
         self.is_halfway = false;
-        if let Read::TooLong { begun_at, len } = read {
-            self.is_halfway = true;
-            self.next = Some(Delivery::TooLong { position: begun_at, len });
+        match read {
+            Read::Whole => {}
+            Read::TooLong { begun_at, len } => {
+                self.is_halfway = true;
+                self.next = Some(Delivery::TooLong { position: begun_at, len });
+            }
+            Read::Unreadable { position } => {
+                self.unreadable.clear();
+                self.unreadable.extend_from_slice(payload);
+                self.next = Some(Delivery::Unreadable { position });
+            }
         }
+    }
+
+    /// The payload of the packet that is reported as [`Delivery::Unreadable`].
+    pub(super) fn unreadable(&self) -> &[u8] {
+        &self.unreadable
     }
 
     /// Reads a packet of a group that may have to be decoded, and remembers where in the messages it is. False when the messages do

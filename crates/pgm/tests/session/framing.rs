@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use campanile_pgm::Framing;
-use campanile_pgm::receiver::{Consumer, OnLoss, ReceiverConfig, Slow};
+use campanile_pgm::receiver::{Consumer, EndCause, Limits, OnLoss, ReceiverConfig, Slow};
 use campanile_pgm::source::{PublishError, SourceConfig};
 use campanile_pgm::wire::Body;
 
+use crate::rig::{ReceiverRig, apdus};
 use crate::world::{Told, World, endpoint, random_loss};
 
 fn world(framing: Framing) -> World {
@@ -59,6 +60,33 @@ fn a_message_that_lost_a_packet_is_left_out_and_the_next_one_found() {
         world.run_ms(120_000);
         assert!(world.told[0].contains(&Told::Lost(3, 3)), "{framing:?}");
         assert!(world.messages(0).iter().eq([&messages[0], &messages[2]]), "{framing:?}");
+    }
+}
+
+#[test]
+fn a_packet_that_does_not_fit_the_framing_is_told_between_what_does() {
+    let message = |bytes: &[u8]| Told::Message(bytes.to_vec());
+    let unreadable = |sqn: u32, payload: &[u8]| Told::Unreadable(sqn, payload.to_vec());
+    let told = [
+        unreadable(0, b"raw bytes"),
+        message(b"a"),
+        message(b"b"),
+        unreadable(2, b"\0\0\x02\0b\0"),
+        Told::TooLong(3, 5),
+        unreadable(3, b""),
+        message(b"c"),
+    ];
+    for (on_loss, count) in [(OnLoss::Continue, told.len()), (OnLoss::Stop, 1)] {
+        let consumer = Consumer::Ordered { framing: Framing::Packed, on_loss, slow: Slow::Stall };
+        let limits = Limits { message_len: 3, ..Limits::default() };
+        let mut rig = ReceiverRig::synchronised(ReceiverConfig { consumer, limits, ..apdus() });
+        rig.odata(0, b"raw bytes");
+        rig.odata(1, b"\0\0\x02\0a");
+        rig.odata(2, b"\0\0\x02\0b\0");
+        rig.odata(3, b"\0\0\x06\0long!\0");
+        rig.odata(4, b"\0\0\x02\0c");
+        let stopped = (on_loss == OnLoss::Stop).then_some(Told::End(EndCause::Loss));
+        assert_eq!(rig.told(), told[..count].iter().cloned().chain(stopped).collect::<Vec<_>>());
     }
 }
 

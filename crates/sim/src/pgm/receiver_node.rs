@@ -407,6 +407,8 @@ impl Tally {
             Event::Lost { .. } | Event::TooLong { .. } if self.canary == Some(Canary::Conceal) => Ok(()),
             Event::Lost { first, last, .. } => session.lost(first.0, last.0),
             Event::TooLong { sqn, len, .. } => session.too_long(sqn.0, len, message_len),
+            // No source sends such packets.
+            Event::Unreadable { .. } => Err(Misdelivery::Content),
             Event::Stalled { .. } => session.stall(),
             Event::Resumed { .. } => session.go_on(),
             Event::End { .. } if self.canary == Some(Canary::Undead) => Ok(()),
@@ -469,6 +471,7 @@ fn tsi_of(event: &Event<'_>) -> Tsi {
         | Event::Need { tsi, .. }
         | Event::Lost { tsi, .. }
         | Event::TooLong { tsi, .. }
+        | Event::Unreadable { tsi, .. }
         | Event::Stalled { tsi }
         | Event::Resumed { tsi }
         | Event::End { tsi, .. } => tsi,

@@ -117,10 +117,32 @@ impl OrderedSink {
                 Some(taken)
             }
             Err(why) => {
-                session.front = Front::Foreign;
-                self.leaving.push(tsi);
-                self.put(tsi, Received::Foreign { tsi, why });
+                self.refuse(tsi, why);
                 None
+            }
+        }
+    }
+
+    /// Leaves a session that is not what this subscriber is configured for.
+    fn refuse(&mut self, tsi: Tsi, why: Foreign) {
+        if let Some(session) = self.sessions.get_mut(&tsi) {
+            session.front = Front::Foreign;
+        }
+        self.leaving.push(tsi);
+        self.put(tsi, Received::Foreign { tsi, why });
+    }
+
+    /// A packet does not fit the framing: the first one of a session of another kind, or one that brings nothing.
+    fn unreadable(&mut self, tsi: Tsi, sqn: Seq, payload: &[u8]) {
+        let front = self.sessions.get(&tsi).map(|session| &session.front);
+        match (front, Profile::parse(payload)) {
+            (Some(Front::Foreign), _) => {}
+            (Some(Front::Awaited(_)), Ok(Profile { content, .. })) if !is_of(content, self.mode) => {
+                self.refuse(tsi, Foreign::Content(content));
+            }
+            _ => {
+                self.lose(tsi);
+                self.put(tsi, Received::Lost { tsi, first: sqn, last: sqn });
             }
         }
     }
@@ -171,7 +193,17 @@ impl OrderedSink {
         let standing = if cause == EndCause::Fin && !lost { Standing::Complete } else { Standing::Failed };
         self.tell(tsi, standing);
         let session = self.sessions.remove(&tsi);
-        self.put(tsi, Received::End { tsi, cause });
+        let front = session.as_ref().map(|session| &session.front);
+        // Bytes that are too few for a profile, and no more will come.
+        let is_foreign = matches!(front, Some(Front::Awaited(so_far)) if !so_far.is_empty());
+        self.put(
+            tsi,
+            if is_foreign {
+                Received::Foreign { tsi, why: Foreign::Profile(ProfileError::None) }
+            } else {
+                Received::End { tsi, cause }
+            },
+        );
         // If nothing was reported, nothing will be acknowledged.
         if !matches!(session, Some(Session { front: Front::Known(_), .. })) {
             self.delivery.close(tsi);
@@ -223,6 +255,7 @@ impl Sink for OrderedSink {
                 self.lose(tsi);
                 (tsi, Received::TooLong { tsi, sqn, len })
             }
+            Event::Unreadable { tsi, sqn, payload } => return self.unreadable(tsi, sqn, payload),
             Event::Stalled { tsi } => (tsi, Received::Stalled { tsi }),
             Event::Resumed { tsi } => (tsi, Received::Resumed { tsi }),
             Event::End { tsi, cause } => return self.end(tsi, cause),
