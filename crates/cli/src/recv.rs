@@ -3,6 +3,7 @@
 mod events;
 mod files;
 mod messages;
+mod parts;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The reports of `campanile recv`.
+//! The events of `campanile recv`.
 
 use std::fmt;
 use std::path::Path;
@@ -191,6 +191,128 @@ impl Event for Finished {
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "finished after {:.1} s: {}", self.seconds, Packets(&self.counts))
+    }
+}
+
+/// Messages are listened for.
+#[derive(Serialize)]
+pub(super) struct Listening {
+    group: String,
+}
+
+impl Event for Listening {
+    const NAME: &'static str = "started";
+}
+
+impl Listening {
+    pub(super) fn to(options: &Options) -> Self {
+        Self { group: options.network.group.to_string() }
+    }
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "listening to {}", self.group)
+    }
+}
+
+/// A session's messages follow.
+#[derive(Serialize)]
+pub(super) struct Joined {
+    pub(super) session: String,
+    pub(super) source: String,
+    /// Packets before the first one that is heard, if the number of the first that was sent is known.
+    pub(super) missed: Option<u32>,
+}
+
+impl Event for Joined {
+    const NAME: &'static str = "found";
+}
+
+impl fmt::Display for Joined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, source, missed } = self;
+        write!(f, "session {session} from {source} ")?;
+        match missed {
+            None | Some(0) => f.write_str("begins"),
+            Some(missed) => {
+                write!(f, "had already begun: {} missing", Things(u64::from(*missed), "packet"))
+            }
+        }
+    }
+}
+
+/// Packets of a session cannot be had any more.
+#[derive(Serialize)]
+pub(super) struct Lost {
+    pub(super) session: String,
+    pub(super) packets: u64,
+}
+
+impl Event for Lost {
+    const NAME: &'static str = "lost";
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session {} lost {} for good", self.session, Things(self.packets, "packet"))
+    }
+}
+
+/// A message is longer than allowed, and left out.
+#[derive(Serialize)]
+pub(super) struct TooLong {
+    pub(super) session: String,
+    pub(super) bytes: u64,
+}
+
+impl Event for TooLong {
+    const NAME: &'static str = "too_long";
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, bytes } = self;
+        let bytes = Things(*bytes, "byte");
+        write!(f, "session {session} has a message of {bytes}, which is longer than allowed: see message-max")
+    }
+}
+
+/// A session brings what this command does not receive.
+#[derive(Serialize)]
+pub(super) struct Unheard {
+    pub(super) session: String,
+    pub(super) why: String,
+}
+
+impl Event for Unheard {
+    const NAME: &'static str = "not_heard";
+}
+
+impl fmt::Display for Unheard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session {} is not heard: {}", self.session, self.why)
+    }
+}
+
+/// A session is over.
+#[derive(Serialize)]
+pub(super) struct Ended {
+    pub(super) session: String,
+    /// Why it ended early, if it did.
+    pub(super) why: Option<&'static str>,
+}
+
+impl Event for Ended {
+    const NAME: &'static str = "ended";
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why {
+            Some(why) => write!(f, "session {} ended early: {why}", self.session),
+            None => write!(f, "session {} ended", self.session),
+        }
     }
 }
 

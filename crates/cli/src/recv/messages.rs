@@ -8,20 +8,21 @@ use std::time::{Duration, Instant};
 
 use campanile::multicast::{Bytes, ContentKind, EndCause, Foreign, Options, Received, Seq, Subscriber, Tsi};
 
-use super::events::{Heard, Message};
+use super::events::{Ended, Heard, Joined, Listening, Lost, Message, TooLong, Unheard};
+use super::parts::{Parts, Whole};
 use super::{Arguments, Silence};
 use crate::command_error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::progress::Event;
 use crate::session::{self, Kind};
-use crate::{figures::Count, output};
+use crate::{figures::Things, output};
 
 /// Writes what is received to standard output, until the session is over.
 pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Result<(), CommandError> {
     let subscriber = Subscriber::start(options).map_err(|error| session::start_error(&error))?;
     session::opened()?;
     let interrupt = Interrupt::new()?;
-    let run = Run {
+    let mut run = Run {
         subscriber,
         kind,
         out: BufWriter::new(io::stdout()),
@@ -32,11 +33,13 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         silence: Some(Silence::of(options)),
         live: BTreeMap::new(),
         waiting: BTreeSet::new(),
-        message: Vec::new(),
+        message_max: options.receiving.limits.message_len as u64,
         messages: 0,
         bytes: 0,
+        lost: 0,
         flaw: None,
     };
+    run.event(&Listening::to(options))?;
     run.serve(arguments.wait, &interrupt)
 }
 
@@ -55,19 +58,22 @@ struct Run {
     live: BTreeMap<Tsi, Live>,
     /// Streams that wait for the present one to end.
     waiting: BTreeSet<Tsi>,
-    /// The parts of an incomplete message.
-    message: Vec<Bytes>,
+    /// The longest message that is accepted, in bytes.
+    message_max: u64,
     /// Messages written.
     messages: u64,
     bytes: u64,
+    /// Packets lost for good.
+    lost: u64,
     /// Why something is missing, if it is.
     flaw: Option<String>,
 }
 
 /// A session that is being received.
-#[derive(Clone, Copy)]
 struct Live {
     source: IpAddr,
+    /// What has come of its present message.
+    parts: Parts<Bytes>,
     /// Whether this receiver reports to its source.
     is_told: bool,
 }
@@ -170,11 +176,13 @@ impl Run {
 
     fn handle(&mut self, event: Received) -> Result<Next, CommandError> {
         match event {
-            Received::Start { tsi, source, first } => return Ok(self.begin(tsi, source, first)),
+            Received::Start { tsi, source, first } => return self.begin(tsi, source, first),
             Received::Message { tsi, bytes, more } => {
-                self.message.push(bytes);
-                if !more {
-                    self.write_message(tsi)?;
+                let parts = self.live.get_mut(&tsi).map(|live| &mut live.parts);
+                match parts.and_then(|parts| parts.take(bytes, more, self.message_max)) {
+                    Some(Whole::Message(parts)) => self.write_message(tsi, &parts)?,
+                    Some(Whole::TooLong(len)) => self.leave_out(tsi, len)?,
+                    None => {}
                 }
             }
             Received::Bytes { bytes, .. } => {
@@ -182,24 +190,22 @@ impl Run {
                 self.out.write_all(&bytes)?;
             }
             Received::Lost { tsi, first, last } => {
-                let count = Count(u64::from(last.distance_from(first)) + 1);
-                self.message.clear();
-                self.flaw = Some(format!("session {tsi} lost {count} packets for good"));
-                output::note(format_args!("session {tsi} lost {count} packets for good"));
+                self.cut(tsi);
+                let packets = u64::from(last.distance_from(first)) + 1;
+                self.lost += packets;
+                self.tell(&Lost { session: tsi.to_string(), packets })?;
+                self.flaw = Some(format!("{} lost for good", Things(self.lost, "packet")));
             }
             Received::TooLong { tsi, len, .. } => {
-                let flaw =
-                    format!("session {tsi} has a message of {len} bytes, longer than message-max allows");
-                self.message.clear();
-                output::note(&flaw);
-                self.flaw = Some(flaw);
+                self.cut(tsi);
+                self.leave_out(tsi, len)?;
             }
             Received::Stalled { .. } | Received::Resumed { .. } => {}
             Received::Foreign { tsi, why } => {
                 self.live.remove(&tsi);
-                output::note(format_args!("session {tsi} is not heard: {why}{}", taken_by(why)));
+                self.tell(&Unheard { session: tsi.to_string(), why: format!("{why}{}", taken_by(why)) })?;
             }
-            Received::End { tsi, cause } => return Ok(self.end(tsi, cause)),
+            Received::End { tsi, cause } => return self.end(tsi, cause),
             Received::Acknowledged { .. } if self.live.is_empty() && !self.stays => return Ok(Next::Over),
             Received::Acknowledged { .. } => {}
             Received::Failed(why) => {
@@ -210,7 +216,20 @@ impl Run {
         Ok(Next::More)
     }
 
-    fn begin(&mut self, tsi: Tsi, source: IpAddr, first: Seq) -> Next {
+    /// Writes an event, if the output is JSON.
+    fn event<T: Event>(&mut self, event: &T) -> Result<(), CommandError> {
+        if self.json { output::write_event(&mut self.out, T::NAME, event) } else { Ok(()) }
+    }
+
+    /// Writes an event if the output is JSON, and a note otherwise.
+    fn tell<T: Event>(&mut self, event: &T) -> Result<(), CommandError> {
+        if !self.json {
+            output::note(event);
+        }
+        self.event(event)
+    }
+
+    fn begin(&mut self, tsi: Tsi, source: IpAddr, first: Seq) -> Result<Next, CommandError> {
         self.silence = None;
         let other = self.live.iter().next().filter(|_| self.kind == Kind::Stream);
         match other.map(|(&other, live)| (other, live.source == source)) {
@@ -218,10 +237,10 @@ impl Run {
             Some((other, true)) => {
                 self.live.remove(&other);
                 self.subscriber.leave(other);
-                self.note_flaw(format!("session {other} ended early: its sender restarted"));
+                self.ended(other, Some("its sender restarted"))?;
                 if !self.stays {
                     self.subscriber.leave(tsi);
-                    return Next::Over;
+                    return Ok(Next::Over);
                 }
             }
             Some((_, false)) => {
@@ -231,44 +250,68 @@ impl Run {
                 if self.stays && self.waiting.len() < WAITING_MAX {
                     self.waiting.insert(tsi);
                 }
-                return Next::More;
+                return Ok(Next::More);
             }
             None => {}
         }
-        let is_late = first.0 != 0 && !self.is_foreign;
-        self.live.insert(tsi, Live { source, is_told: first.0 == 0 && !self.is_foreign });
+        let missed = (!self.is_foreign).then_some(first.0);
+        self.live.insert(tsi, Live { source, parts: Parts::default(), is_told: missed == Some(0) });
+        let joined = Joined { session: tsi.to_string(), source: source.to_string(), missed };
+        let is_late = missed.is_some_and(|missed| missed > 0);
         if is_late && self.kind == Kind::Stream && !self.stays {
             self.flaw = Some(format!("session {tsi} had already begun: its beginning is missing"));
-        } else if is_late {
-            output::note(format_args!("session {tsi} from {source} had already begun"));
+        } else if is_late && !self.json {
+            output::note(&joined);
         }
-        Next::More
+        self.event(&joined)?;
+        Ok(Next::More)
     }
 
-    /// Records that something is missing: it is reported at once with `--stay`, otherwise at the end.
-    fn note_flaw(&mut self, flaw: String) {
-        if self.stays {
-            output::note(&flaw);
+    /// Drops what has come of a session's present message: the rest of it is lost.
+    fn cut(&mut self, tsi: Tsi) {
+        if let Some(live) = self.live.get_mut(&tsi) {
+            live.parts = Parts::default();
         }
-        self.flaw = Some(flaw);
     }
 
-    fn end(&mut self, tsi: Tsi, cause: EndCause) -> Next {
+    /// Reports that a message is too long to be written.
+    fn leave_out(&mut self, tsi: Tsi, bytes: u64) -> Result<(), CommandError> {
+        let flaw = TooLong { session: tsi.to_string(), bytes };
+        self.tell(&flaw)?;
+        self.flaw = Some(flaw.to_string());
+        Ok(())
+    }
+
+    /// Reports that a session is over. If that is early (`why`), something is missing: it is reported at once with `--stay`, otherwise
+    /// at the end.
+    fn ended(&mut self, tsi: Tsi, why: Option<&'static str>) -> Result<(), CommandError> {
+        let ended = Ended { session: tsi.to_string(), why };
+        self.event(&ended)?;
+        if why.is_some() {
+            if self.stays && !self.json {
+                output::note(&ended);
+            }
+            self.flaw = Some(ended.to_string());
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, tsi: Tsi, cause: EndCause) -> Result<Next, CommandError> {
         let live = self.live.remove(&tsi);
-        let why = match cause {
-            EndCause::Fin => None,
-            EndCause::Reset(_) => Some("its sender broke it off"),
-            EndCause::Expired => Some("its sender fell silent"),
-            EndCause::Loss => Some("packets were lost for good"),
-        };
-        if let Some(why) = why.filter(|_| live.is_some()) {
-            self.note_flaw(format!("session {tsi} ended early: {why}"));
+        if live.is_some() {
+            let why = match cause {
+                EndCause::Fin => None,
+                EndCause::Reset(_) => Some("its sender broke it off"),
+                EndCause::Expired => Some("its sender fell silent"),
+                EndCause::Loss => Some("packets were lost for good"),
+            };
+            self.ended(tsi, why)?;
         }
         if self.live.is_empty() {
             // The first of them that is heard comes next, and the others wait again.
             mem::take(&mut self.waiting).into_iter().for_each(|tsi| self.subscriber.rejoin(tsi));
         }
-        match live {
+        Ok(match live {
             Some(live) if !self.stays && self.live.is_empty() => {
                 if live.is_told {
                     Next::Known
@@ -277,16 +320,15 @@ impl Run {
                 }
             }
             _ => Next::More,
-        }
+        })
     }
 
     /// Writes a message as a line, with tabs between its parts.
-    fn write_message(&mut self, tsi: Tsi) -> Result<(), CommandError> {
-        let parts = mem::take(&mut self.message);
+    fn write_message(&mut self, tsi: Tsi, parts: &[Bytes]) -> Result<(), CommandError> {
         self.messages += 1;
         self.bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         if self.json {
-            return output::write_event(&mut self.out, "message", &Message::new(tsi, &parts));
+            return output::write_event(&mut self.out, "message", &Message::new(tsi, parts));
         }
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {

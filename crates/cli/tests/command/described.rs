@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::process::{Finished, Running, run};
+use super::process::{Finished, Running, run, run_with};
 use super::transfers::{Session, events};
 
 const PAGE: &str = include_str!("../../../../docs/multicast.md");
@@ -49,5 +49,21 @@ fn every_event_has_its_row() {
     has(&sent, &["started", "receiver", "progress", "sent_once", "finished"]);
     has(&free, &["found", "begun", "progress", "placed", "complete", "finished"]);
     has(&taken, &["failed", "incomplete"]);
-    described("recv", &run(&format!("recv {place} --lines --wait 0.1")));
+}
+
+#[test]
+fn every_event_of_messages_has_its_row() {
+    let folder = tempfile::tempdir().expect("a new folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "of another kind").expect("there is room");
+    let Session(place) = Session::new();
+    let mut receiver = Running::start(&format!("recv {place} --lines --set message-max=30"));
+    assert_eq!(receiver.json()["event"], "started");
+    described("send", &run(&format!("send {place} --rate 5mbit --set linger=50ms {}", file.display())));
+    let input = b"one\nthat is longer than thirty bytes\ntwo\n";
+    let sent = run_with(&format!("send {place} --lines --rate 5mbit --receivers 1"), input).into();
+    assert_eq!(described("send", &sent).last().map(String::as_str), Some("finished"));
+    let heard = described("recv", &receiver.finish());
+    assert_eq!(heard, ["found", "not_heard", "found", "message", "too_long", "message", "ended", "finished"]);
+    assert_eq!(described("recv", &run(&format!("recv {place} --lines --wait 0.1"))), ["started", "finished"]);
 }

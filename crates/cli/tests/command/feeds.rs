@@ -5,9 +5,12 @@ use std::iter;
 use std::process::ChildStdin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
+
+use campanile::multicast::{Options, Publisher};
 
 use super::process::{Finished, Running, run_with};
-use super::transfers::Session;
+use super::transfers::{Session, events};
 
 /// Where a session is, for people.
 fn place() -> String {
@@ -100,6 +103,16 @@ fn begin_anew() -> Option<(Running, Running, Feed)> {
 }
 
 #[test]
+fn a_port_belongs_to_one_sender() {
+    let send = format!("send --lines {}", place());
+    let mut first = Feed::start(&send);
+    first.sender.next_line().expect("it has begun");
+    let second = Finished::from(run_with(&send, b""));
+    assert_eq!(second.code, Some(2), "{second:?}");
+    assert!(second.stderr.contains(" is taken: "), "{second:?}");
+}
+
+#[test]
 fn a_stream_without_its_beginning_is_not_everything() {
     let place = place();
     let mut first = Running::start(&format!("recv --stream {place}"));
@@ -155,6 +168,40 @@ fn zeromq_is_not_taken_for_lines() {
         "{heard:?}"
     );
     assert!(!heard.stdout.contains("a line") && sent.code == Some(0), "{heard:?} {sent:?}");
+}
+
+#[test]
+fn messages_that_two_senders_bring_part_by_part_are_not_mixed() {
+    let Session(place) = Session::new();
+    let mut receiver = Running::start(&format!("recv --zmq --stay --wait 1 {place}"));
+    assert_eq!(receiver.json()["event"], "started");
+    let words: Vec<&str> = place.split([' ', '=']).collect();
+    let [_, group, _, _, unicast, _, interface, _] = words[..] else { panic!("{place}") };
+    let publishers = ["a", "b"].map(|name| {
+        let mut options = Options::default();
+        for (key, value) in
+            [("mode", "zmq"), ("group", group), ("unicast-port", unicast), ("interface", interface)]
+        {
+            options.set(key, value).expect("it is an option");
+        }
+        (name, Publisher::start(&options).expect("there are sockets"))
+    });
+    for part in 1..=3 {
+        for (name, publisher) in &publishers {
+            let bytes = format!("{name}{part}");
+            let said = if part < 3 {
+                publisher.publish_part(bytes.as_bytes())
+            } else {
+                publisher.publish(bytes.as_bytes())
+            };
+            said.and_then(|()| publisher.flush()).expect("there is room");
+            thread::sleep(Duration::from_millis(30));
+        }
+    }
+    let heard: Vec<_> = events(&receiver.finish()).into_iter().map(|event| event["parts"].clone()).collect();
+    for parts in [["a1", "a2", "a3"], ["b1", "b2", "b3"]] {
+        assert!(heard.contains(&serde_json::json!(parts)), "{heard:?}");
+    }
 }
 
 #[test]
