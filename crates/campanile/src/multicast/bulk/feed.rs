@@ -30,16 +30,16 @@ pub(super) struct BulkFeed {
     events: EventSender<BulkSent>,
     commands: Receiver<Command>,
     /// Where used buffers go.
-    home: Sender<Vec<u8>>,
+    recycle: Sender<Vec<u8>>,
 }
 
 impl BulkFeed {
     pub(super) fn new(
         events: EventSender<BulkSent>,
         commands: Receiver<Command>,
-        home: Sender<Vec<u8>>,
+        recycle: Sender<Vec<u8>>,
     ) -> Self {
-        BulkFeed { events, commands, home }
+        BulkFeed { events, commands, recycle }
     }
 }
 
@@ -51,7 +51,7 @@ impl Feed for BulkFeed {
                     // A range that was not asked for is the application's mistake, and does no harm.
                     let _ = machine.supply(now, &range, &mut bytes);
                     bytes.clear();
-                    let _ = self.home.try_send(bytes);
+                    let _ = self.recycle.try_send(bytes);
                 }
                 Command::Finish => machine.finish(now),
                 Command::Linger(linger) => machine.set_linger(now, linger),

@@ -26,10 +26,10 @@ pub(super) struct BulkSink {
     events: EventSender<BulkReceived>,
     commands: Receiver<Command>,
     /// Where used buffers of commands go.
-    home: Sender<Vec<u8>>,
+    recycle: Sender<Vec<u8>>,
     /// The channel through which the memory of dropped batches comes back; each batch has a sender.
-    batch_home: Sender<Packets>,
-    came_back: Receiver<Packets>,
+    recycle_batch: Sender<Packets>,
+    recycled: Receiver<Packets>,
     /// Memory that came back.
     spare: Vec<Packets>,
 }
@@ -38,23 +38,23 @@ impl BulkSink {
     pub(super) fn new(
         events: EventSender<BulkReceived>,
         commands: Receiver<Command>,
-        home: Sender<Vec<u8>>,
+        recycle: Sender<Vec<u8>>,
     ) -> Self {
-        let (batch_home, came_back) = async_channel::bounded(BUFFERS);
-        BulkSink { events, commands, home, batch_home, came_back, spare: Vec::new() }
+        let (recycle_batch, recycled) = async_channel::bounded(BUFFERS);
+        BulkSink { events, commands, recycle, recycle_batch, recycled, spare: Vec::new() }
     }
 
     /// Makes a batch of the packets without copying them, and gives the machine other memory for the next ones.
     fn batch(&mut self, tsi: Tsi, packets: &mut Packets) -> Batch {
         // The memory that came back last is the likeliest to be in the cache.
-        while let Ok(used) = self.came_back.try_recv() {
+        while let Ok(used) = self.recycled.try_recv() {
             if self.spare.len() < BUFFERS {
                 self.spare.push(used);
             }
         }
         let unused = self.spare.pop().unwrap_or_default();
         let packets = std::mem::replace(packets, unused);
-        Batch { tsi, packets, home: self.batch_home.clone() }
+        Batch { tsi, packets, recycle: self.recycle_batch.clone() }
     }
 }
 
@@ -69,7 +69,7 @@ impl Sink for BulkSink {
                 Command::Supply { tsi, first, stride, mut bytes } => {
                     let _ = machine.supply(now, tsi, first, stride, &bytes);
                     bytes.clear();
-                    let _ = self.home.try_send(bytes);
+                    let _ = self.recycle.try_send(bytes);
                 }
                 Command::Report(tsi, progress) => reporter.set(now, tsi, progress),
                 Command::Leave(tsi) => {
