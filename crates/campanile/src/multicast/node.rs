@@ -6,10 +6,12 @@
 
 mod event_loop;
 mod local;
+mod loss_injector;
 pub(super) mod rate_controller;
 pub(super) mod receiver;
 pub(super) mod report_collector;
 pub(super) mod reporter;
+mod runs;
 mod shared_buffers;
 pub(super) mod source;
 mod table;

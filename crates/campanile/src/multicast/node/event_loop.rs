@@ -11,14 +11,15 @@ use campanile_engine::{Config, Engine, Event, SocketId, Train, Transmit, Transmi
 use campanile_pgm::Instant;
 use campanile_pgm::source::ConfigError;
 
+use super::loss_injector::LossInjector;
+use super::runs::runs;
 use super::shared_buffers::SharedBuffers;
 use super::{Arrival, Departure, Driver, StartError, To};
 use crate::clock::Clock;
 use crate::multicast::counts::{CountBoard, Counter, Counts};
 use crate::multicast::diagnostics::{DiagnosticsLog, Entry};
-use crate::multicast::options::{InjectedLoss, Options};
+use crate::multicast::options::Options;
 use crate::multicast::sockets::{BoundSockets, SessionSockets};
-use crate::random::{self, Rng};
 
 /// A request of another thread to a node's thread.
 pub(super) enum Request {
@@ -35,7 +36,7 @@ pub(super) type Make = Box<dyn FnOnce(Instant) -> Result<Box<dyn Driver>, Config
 pub(super) struct Registration {
     number: u64,
     group: SocketAddr,
-    loss: Loss,
+    loss: LossInjector,
     log: Option<DiagnosticsLog>,
     board: Arc<CountBoard>,
 }
@@ -48,7 +49,7 @@ impl Registration {
         board: Arc<CountBoard>,
     ) -> Result<Self, StartError> {
         let log = DiagnosticsLog::open(options, role)?;
-        let loss = Loss::new(options.network.injected_loss);
+        let loss = LossInjector::new(options.network.injected_loss);
         Ok(Registration { number, group: options.network.group, loss, log, board })
     }
 }
@@ -275,7 +276,7 @@ impl EventLoop {
         counts.set(Counter::Turns, stats.polls);
         counts.set(Counter::KernelDrops, stats.dropped.kernel);
         counts.set(Counter::SendErrors, stats.dropped.send);
-        counts.set(Counter::Injected, registration.loss.dropped);
+        counts.set(Counter::Injected, registration.loss.dropped());
         counts
     }
 
@@ -366,80 +367,16 @@ fn take(drivers: &mut [Hosted], now: Instant, train: &Train<'_>) {
 impl Hosted {
     fn take(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
         let Registration { loss, .. } = &mut *self.registration;
-        if loss.share == 0.0 {
-            self.driver.handle_train(now, arrival, stride, bytes);
-        } else {
+        if loss.is_on() {
             for run in runs(stride, bytes, |_| loss.keeps()) {
                 self.driver.handle_train(now, arrival, stride, run);
             }
+        } else {
+            self.driver.handle_train(now, arrival, stride, bytes);
         }
         self.driver.settle(now);
     }
 }
 
-/// The longest pieces of a train of which every datagram is kept.
-pub(super) fn runs<'a>(
-    stride: usize,
-    bytes: &'a [u8],
-    mut keeps: impl FnMut(&'a [u8]) -> bool,
-) -> impl Iterator<Item = &'a [u8]> {
-    let stride = stride.max(1);
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let (mut start, mut end) = (at, at);
-        while at < bytes.len() {
-            let next = (at + stride).min(bytes.len());
-            let is_kept = keeps(&bytes[at..next]);
-            at = next;
-            if is_kept {
-                end = next;
-            } else if end > start {
-                return Some(&bytes[start..end]);
-            } else {
-                (start, end) = (next, next);
-            }
-        }
-        (end > start).then(|| &bytes[start..end])
-    })
-}
-
-/// Drops datagrams on purpose.
-struct Loss {
-    share: f64,
-    rng: Rng,
-    dropped: u64,
-}
-
-impl Loss {
-    fn new(options: InjectedLoss) -> Self {
-        let seed = if options.seed == 0 { random::word() } else { options.seed };
-        Loss { share: options.share, rng: Rng::new(seed), dropped: 0 }
-    }
-
-    fn keeps(&mut self) -> bool {
-        let drops = self.rng.happens(self.share);
-        self.dropped += u64::from(drops);
-        !drops
-    }
-}
-
 /// How much later everything else is done while no transmit buffer is free.
 const STARVED: Duration = Duration::from_millis(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_leave_out_what_is_not_kept() {
-        let cut = |keep: &str| {
-            let mut keep = keep.chars();
-            let bytes = b"aabbccdde";
-            runs(2, bytes, |_| keep.next() == Some('1')).map(<[u8]>::to_vec).collect::<Vec<_>>()
-        };
-        assert_eq!(cut("11111"), [b"aabbccdde".to_vec()]);
-        assert_eq!(cut("00000"), Vec::<Vec<u8>>::new());
-        assert_eq!(cut("01101"), [b"bbcc".to_vec(), b"e".to_vec()]);
-        assert_eq!(cut("10010"), [b"aa".to_vec(), b"dd".to_vec()]);
-    }
-}

@@ -8,8 +8,8 @@ use campanile_pgm::receiver::{Consumer, Event, Receiver, ReceiverConfig};
 use campanile_pgm::wire::PrivateType;
 use campanile_pgm::{Instant, Tsi};
 
-use super::event_loop::runs;
 use super::reporter::Reporter;
+use super::runs::runs;
 use super::{Arrival, Departure, Driver};
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diagnostics::SourceEntry;

@@ -11,9 +11,9 @@ use campanile_pgm::source::{WindowConfig, WindowSize};
 use campanile_pgm::wire::{HeaderView, PrivateType, Session};
 use campanile_pgm::{Framing, Gsi, Tsi};
 
-use super::event_loop::runs;
 use super::rate_controller::{Feedback, RateController, Sent};
 use super::report_collector::ReportCollector;
+use super::runs::runs;
 use super::{Arrival, Departure, Driver, StartError};
 use crate::multicast::counts::{Counter, Counts};
 use crate::multicast::diagnostics::SourceEntry;
