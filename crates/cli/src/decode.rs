@@ -23,8 +23,8 @@ use piped::Piped;
 /// Show the PGM packets of a capture, one per line, and what is wrong with them.
 ///
 /// Reads pcap and pcapng with Ethernet, Linux cooked, loopback or raw IP frames. PGM is recognised as IP protocol 113, and in UDP on
-/// any port that has carried a packet with a correct checksum. What receivers of Campanile report, and the receipts for that, are
-/// shown and counted separately.
+/// any port that has carried a packet with a correct checksum. The reports of Campanile's receivers, and their receipts, are shown and
+/// counted separately.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {

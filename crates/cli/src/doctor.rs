@@ -14,7 +14,7 @@ use crate::{arguments, output};
 
 /// Look for what keeps datagrams away from this machine, or makes them slow.
 ///
-/// Each finding has its evidence, what it costs, a command that mends it and one that shows whether it did. Nothing is changed.
+/// Each finding has its evidence, its cost, a command that fixes it, and one that verifies the fix. Nothing is changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {

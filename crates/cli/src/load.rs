@@ -31,7 +31,7 @@ use verdict::Verdict;
 /// Each socket keeps a window of packets in flight and sends the next one when one was answered or given up: the server sets the
 /// pace. With --rate the clock does: packets are due at even intervals however the server is doing, and latency counts from when a
 /// packet was due. Any server that sends packets back unchanged will do. A Campanile server is also asked for its counters, ten times
-/// a second: they tell in which direction packets were lost.
+/// a second: they show in which direction packets were lost.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {
@@ -67,7 +67,7 @@ pub(crate) struct Arguments {
     /// Measure this many times, 1 to 1000, and report the spread
     #[arg(long, value_name = "TIMES", value_parser = arguments::repeats, default_value_t = 1)]
     repeat: usize,
-    /// Spin between packets instead of sleeping: the least lag of --rate, for all of each core
+    /// Spin between packets instead of sleeping: --rate then lags least, but takes all of each core
     #[arg(long, requires = "rate")]
     spin: bool,
     /// I/O backend: auto, epoll or uring (Linux), iocp (Windows)

@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// Receive one session after another [default: end with the first one]
     #[arg(long)]
     stay: bool,
-    /// Give up when nothing has come for this long, such as 30s [default: wait for ever]
+    /// Give up when nothing has come for this long, such as 30s [default: wait forever]
     #[arg(long, value_name = "TIME", value_parser = amount::time)]
     wait: Option<Duration>,
     /// Print JSON, one value per line

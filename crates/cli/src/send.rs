@@ -19,8 +19,8 @@ use crate::session::{self, Kind, KindArguments, SessionArguments};
 
 /// Send files, lines or a stream to many machines at once.
 ///
-/// Everything is sent once, and what receivers miss is repaired. A receiver of files that joins late, or was killed and started
-/// again, gets the rest. A directory is sent with everything in it, except links.
+/// Everything is sent once, and what receivers miss is repaired. A receiver of files that joins late, or was killed and restarted,
+/// gets the rest. A directory is sent with everything in it, except links.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = session::reference(EXAMPLES, Side::Sending), after_help = EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct Arguments {

@@ -2,7 +2,7 @@
 //!
 //! A single forged packet can make two echo servers answer each other without end, if they answer everything (CVE-2024-2169): one that
 //! arrives at server A with server B's address as its source. The classic packet says nothing of its direction, so A's reply looks like
-//! a request to B, and B's reply like a request to A, for ever. The guard makes such a loop die out.
+//! a request to B, and B's reply like a request to A, forever. The guard makes such a loop die out.
 //!
 //! # Why loops die out
 //!

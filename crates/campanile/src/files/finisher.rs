@@ -182,7 +182,7 @@ impl Finisher {
         self.jobs.send((target, job)).expect("the thread ends behind its queue");
     }
 
-    /// The next verdict; waits for ever if there is no job.
+    /// The next verdict; waits forever if there is no job.
     pub(crate) async fn verdict(&self) -> Verdict {
         self.verdicts.recv().await.expect("the thread ends behind its queue")
     }
