@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_counts_is_no_account() {
+    fn impossible_counts_are_no_account() {
         let good = written(Probe::Account { nonce: 7, account: account() });
         for word in 0..Account::WORDS {
             let mut bad = good.clone();

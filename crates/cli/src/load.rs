@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_its_port_is_told_to_leave_it_out() {
+    fn a_host_with_its_port_gets_a_hint() {
         for host in ["127.0.0.1:5000", "udp://127.0.0.1", "[::1]:5000"] {
             let told = resolve(host, 5000).expect_err("it is no host").to_string();
             assert!(told.ends_with("alone, without scheme and port, and the port behind it"), "{told}");

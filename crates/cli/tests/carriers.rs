@@ -47,7 +47,7 @@ fn goes(nodes: &[Node], folder: &Path, options: &[&str], hearing: &[&str]) {
 }
 
 #[test]
-fn a_file_goes_every_way() {
+fn a_file_goes_over_every_carrier() {
     let Some(network) = network(2) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -237,7 +237,7 @@ fn a_beacon_of_a_link_is_heard_whatever_the_interface() {
 
 /// Of two streams the first one is heard, and then the other one as far as it still goes on.
 #[test]
-fn a_stream_of_another_host_is_heard_behind_the_first() {
+fn a_stream_of_another_host_is_heard_after_the_first() {
     let Some(network) = network(3) else { return };
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let place = "--group 239.192.7.1:7500 --interface eth0 --stream";

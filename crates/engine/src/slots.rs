@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_an_answer() {
+    fn a_full_table_takes_no_more() {
         let mut slots = Slots::new();
         for _ in 0..Slots::<()>::LIMIT {
             assert!(slots.insert(()).is_some());

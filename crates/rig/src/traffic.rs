@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_plan_is() {
+    fn a_plan_gives_each_message_its_parts() {
         let plan = Traffic::new(&[1, 4], true);
         assert_eq!(plan.message(0), [[0]]);
         assert_eq!(plan.message(1), [[7, 8, 9, 10]]);

@@ -37,13 +37,13 @@ fn a_source_of_long_packets_confirms_naks_in_time() {
 
 /// A late joiner whose repairs come at once, but mostly repeat what it has: its waits stay as short as the source is fast.
 #[test]
-fn who_hears_repairs_that_do_not_help_asks_again_soon() {
+fn a_receiver_that_hears_repairs_that_do_not_help_asks_again_soon() {
     run(11634..11635);
 }
 
 /// Receivers that join late and hear the forger first.
 #[test]
-fn who_hears_a_forger_first_gets_everything_all_the_same() {
+fn a_receiver_that_hears_a_forger_first_gets_everything() {
     run(934..935);
     run(2934..2935);
     run(7871..7872);
@@ -52,35 +52,35 @@ fn who_hears_a_forger_first_gets_everything_all_the_same() {
 
 /// A source gives up everything sent so far, of which the last is a short group, and continues; a receiver gives up half of it.
 #[test]
-fn what_no_packet_ever_was_is_not_told_lost() {
+fn what_was_never_a_packet_is_not_reported_lost() {
     run(2357..2358);
     run(4389..4390);
 }
 
-/// Receivers that hear short groups before the first SPM tells them how long groups are.
+/// Receivers that hear short groups before the first SPM says how long groups are.
 #[test]
-fn who_joins_without_an_spm_knows_short_groups() {
+fn a_receiver_that_joins_without_an_spm_knows_short_groups() {
     run(6698..6699);
     run(6860..6861);
 }
 
 /// A receiver whose memory holds less than a group hears others ask for groups that it has no room for.
 #[test]
-fn who_has_no_room_does_not_keep_the_source_from_repairing_for_others() {
+fn a_receiver_without_room_does_not_keep_the_source_from_repairing_for_others() {
     run(29330..29331);
     run(114333..114334);
 }
 
-/// Every packet that tells how short a group is gets lost before the window leaves the group behind.
+/// Every packet that says how short a group is gets lost, until the group has left the window.
 #[test]
-fn what_a_short_group_left_out_is_lost_to_who_cannot_know() {
+fn what_a_short_group_leaves_out_is_lost_to_receivers_that_cannot_know() {
     run(14271..14272);
     run(18204..18205);
 }
 
 /// Small messages in packets of their own, a slow source, and loss: most of what it sends is heads and confirmations.
 #[test]
-fn who_waits_for_a_slow_source_is_given_the_time() {
+fn receivers_of_a_slow_source_are_given_the_time() {
     run(10304..10305);
     run(73223..73224);
 }
@@ -91,7 +91,7 @@ fn bursts_of_loss_are_given_the_time() {
     run(139806..139807);
 }
 
-/// Parity stands in for packets that were not asked for, and the source cannot be heard for seconds.
+/// Parity replaces packets that were not asked for, and the source cannot be heard for seconds.
 #[test]
 fn what_was_not_asked_for_is_not_given_up() {
     run(108334..108335);
@@ -105,13 +105,13 @@ fn parity_does_not_follow_what_a_short_group_leaves_out() {
 
 /// An application falls asleep before the first SPM says where delivery begins, and its window fills meanwhile.
 #[test]
-fn who_sleeps_before_the_start_is_told_what_is_lost() {
+fn an_application_that_sleeps_before_the_start_hears_what_is_lost() {
     run(78294..78295);
 }
 
 /// A receiver joins when everything was sent, and only one of eight SPMs reaches it.
 #[test]
-fn who_hears_of_a_source_once_need_not_know_its_session() {
+fn a_receiver_that_hears_a_source_once_need_not_know_its_session() {
     run(323862..323863);
 }
 
@@ -122,9 +122,9 @@ fn a_forged_spm_does_not_set_all_receivers_asking() {
     assert!(summary.upstream < 2_000, "{} packets from receivers", summary.upstream);
 }
 
-/// A receiver joins when all is said, and hears a forger first, and of the source fewer than the five SPMs that prove it.
+/// A receiver joins when everything was sent, hears a forger first, and then fewer of the source's SPMs than the five that prove it.
 #[test]
-fn who_hears_a_forger_first_and_the_source_hardly_need_not_know_its_session() {
+fn a_receiver_that_hears_a_forger_first_and_little_of_the_source_need_not_know_its_session() {
     run(638468..638469);
 }
 

@@ -115,7 +115,7 @@ fn a_listener_without_a_choice_hears_loopback_too() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn wrong_groups_and_interfaces_are_refused() {
     let unicast = "127.0.0.1:7125".parse().expect("a literal address");
     let opened = Listener::open(&ListenerConfig { group: unicast, interfaces: Vec::new() });
     assert!(matches!(opened, Err(BeaconError::NotAGroup(_))));

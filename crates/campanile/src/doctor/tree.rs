@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_mounted_last_says_whether_it_can_be_written() {
+    fn the_last_mount_decides_whether_it_can_be_written() {
         let is_read_only = |mounts: &str| {
             Planted::new(&[("proc/self/mounts", mounts)]).tree().is_mounted_read_only("/proc/sys")
         };

@@ -113,7 +113,7 @@ fn a_forged_packet_is_answered_once_by_each() {
 }
 
 #[test]
-fn trains_cut_anew_on_each_trip_die_out() {
+fn trains_cut_differently_on_each_trip_die_out() {
     for (count, trips_max) in [(1, 3), (100, 200), (10_000, 200)] {
         let end = Ring::new(1, FAST).run(forged(count), Cut::Random, trips_max);
         assert!(end.replies <= 2 * 64 * count, "{end:?} of {count}");

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_holder_of_the_cookie_is_told() {
+    fn only_the_holder_of_the_cookie_gets_the_account() {
         let (responder, socket) = (responder(), socket());
         let at = |minute: u64| Instant::from_ns(minute * MINUTE_NS + 1);
         let Probe::Cookie { nonce: 3, cookie } = responder.probe(&asked(socket, "192.0.2.1:4000", 0), at(7))

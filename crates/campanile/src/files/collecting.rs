@@ -84,7 +84,7 @@ mod tests {
     use crate::files::scratch::Scratch;
 
     #[test]
-    fn it_collects_the_same_as_a_call_that_waits() {
+    fn collecting_finds_the_same_as_a_call_that_waits() {
         let scratch = Scratch::new();
         let paths = vec![scratch.file("tree/a", &[1; 1000]), scratch.file("b", b"bytes")];
         let collecting = Collecting::start(paths.clone()).expect("there are threads");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_given_up() {
+    fn collecting_can_be_given_up() {
         let scratch = Scratch::new();
         // A sparse file, too long to wait for its hash.
         let path = scratch.file("long", b"");

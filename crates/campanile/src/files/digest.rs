@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn in_pieces_it_is_the_same() {
+    fn a_hash_in_pieces_is_the_same() {
         let bytes: Vec<u8> = (0..Hashing::PIECE * 2 + 7).map(|at| (at % 251) as u8).collect();
         let (meter, mut hashing) = (Meter::default(), Hashing::default());
         hashing.take(&bytes[..5]);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_when_nobody_waits() {
+    fn hashing_ends_when_nobody_waits() {
         let meter = Meter::default();
         meter.stop();
         // A reader without an end.

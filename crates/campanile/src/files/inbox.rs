@@ -566,7 +566,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_behind_is_swept() {
+    fn leftovers_are_removed() {
         let fixture = Fixture::new(false);
         let temporary = fixture.inbox.temporary("spool");
         fs::write(&temporary, b"left").expect("there is room");

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_is_no_longer_what_it_was() {
+    fn a_file_that_was_cut_counts_as_changed() {
         let scratch = Scratch::new();
         let path = scratch.file("a", &[7; 100]);
         let offering = Offering::collect(std::slice::from_ref(&path)).expect("it can be sent");

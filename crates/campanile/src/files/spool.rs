@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_its_bound() {
+    fn a_spool_has_its_bound() {
         let scratch = Scratch::new();
         let mut spool = Spool::new(scratch.path().join("spool"));
         let most = Spool::PACKETS_MAX as u64;

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_queue_took_is_known_here() {
+    fn losses_in_full_queues_are_counted_here() {
         let system = Counters {
             send_discarded: Some(30),
             send_buffer_errors: Some(25),

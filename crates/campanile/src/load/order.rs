@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_behind_a_later_one_has_a_distance() {
+    fn a_reply_after_a_later_one_has_a_distance() {
         let mut latest = Latest::default();
         let distances: Vec<_> = [0, 3, 1, 2, 4, 4].into_iter().filter_map(|seq| latest.note(seq)).collect();
         assert_eq!(distances, [2, 1]);

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_shows_itself_and_silence_is_none() {
+    fn a_mirror_is_told_from_silence() {
         let mirror = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
         let target = mirror.local_addr().expect("it is bound");
         let thread = thread::spawn(move || {

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reply_is_told_for_what_it_is() {
+    fn each_kind_of_reply_is_recognized() {
         let mut ring = ring();
         assert_eq!(ring.receive(0, at(0), at(0)), Reply::Foreign, "nothing was sent");
         (0..3).for_each(|seq| assert_eq!(ring.send(at(seq * 10)), seq));

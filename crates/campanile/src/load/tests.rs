@@ -96,7 +96,7 @@ fn the_largest_datagram_of_ipv6_comes_back_too() {
 }
 
 #[test]
-fn a_classic_server_is_as_good() {
+fn a_classic_server_is_measured_as_well() {
     let (address, thread) = classic(|_, packet| (1, packet.to_vec()));
     let report = run(&gentle(address)).expect("the server answers");
     end(address, thread);

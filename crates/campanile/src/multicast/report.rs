@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_none() {
+    fn damaged_and_foreign_packets_are_no_reports() {
         let good = report(Standing::Joined).emit(session());
         for at in 0..good.len() {
             let mut bad = good;

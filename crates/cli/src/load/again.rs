@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_says_all_that_it_was_told() {
+    fn a_command_to_repeat_has_all_its_arguments() {
         let plain = "campanile load ::1 5000 64 --window 32";
         assert_eq!(parsed("campanile load ::1 5000").to_string(), plain);
         let commands = [

@@ -265,7 +265,7 @@ mod tests {
     use campanile::multicast::{ReceiverId, Seq};
 
     #[test]
-    fn who_is_complete_lacks_no_packets() {
+    fn a_complete_receiver_lacks_no_packets() {
         let said = |standing| {
             let report = Report {
                 cookie: 7,

@@ -58,7 +58,7 @@ fn windows_and_sockets_out_of_range() {
 }
 
 #[test]
-fn groups_that_are_none() {
+fn addresses_that_are_no_groups() {
     is_refused("doctor --group 192.0.2.1", "'192.0.2.1'", "give a multicast address");
     is_refused("doctor --port 0", "'0'", "give a port from 1 to 65535");
 }
@@ -104,7 +104,7 @@ fn standard_input_is_no_file() {
 }
 
 #[test]
-fn times_and_sizes_that_are_none() {
+fn impossible_times_and_sizes() {
     for option in ["--duration", "--stats-interval"] {
         is_refused(&format!("echo 5000 {option} 0"), option, "give a time above 0");
     }
@@ -117,7 +117,7 @@ fn times_and_sizes_that_are_none() {
 }
 
 #[test]
-fn datagrams_that_do_not_hold_what_is_said() {
+fn datagrams_too_short_for_their_text() {
     is_refused(
         "beacon send --size 40",
         "datagrams of 40 bytes: possible are 59 to 65507",

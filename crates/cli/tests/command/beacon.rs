@@ -96,7 +96,7 @@ fn an_interrupt_ends_both_with_a_summary() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_its_reason() {
+fn bad_values_are_refused_with_the_reason() {
     for (arguments, words) in [
         ("send --group 10.0.0.1", "give a multicast group"),
         ("send --size 31 --count 1 --interface 127.0.0.1", "possible are 59 to 65507"),

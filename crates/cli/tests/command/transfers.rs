@@ -512,7 +512,7 @@ fn one_session_after_another_has_a_time_of_its_own() {
 
 /// Who will never have everything is not waited for, and costs no linger.
 #[test]
-fn a_sender_ends_when_nobody_goes_on() {
+fn a_sender_ends_when_no_receiver_is_active() {
     let scratch = Scratch::new();
     let file = scratch.file("file.bin", &content(11, 300_000));
     let session = Session::new();

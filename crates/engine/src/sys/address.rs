@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_none() {
+    fn other_bytes_are_no_address() {
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[0; NAME_LEN]), None);
         assert_eq!(read(&AF_INET.to_ne_bytes()), None);

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_told_and_passed_over() {
+    fn nonsense_is_reported_and_passed_over() {
         let mut rig = Rig::new(Framing::Packed);
         assert_eq!(rig.packed(b"\0"), []);
         assert_eq!(rig.packed(b"\0\x09short"), []);

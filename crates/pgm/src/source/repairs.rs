@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_ask_for_of_a_long_run_does_not_wait_for_all_before_it() {
+    fn requests_within_a_long_run_do_not_wait_for_all_before_them() {
         let mut repairs = Repairs::new(10, 4096, 64);
         (0..1000).for_each(|position| assert!(repairs.ask_data(Instant(1), position)));
         repairs.hasten(63);

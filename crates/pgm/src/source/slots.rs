@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_elsewhere_is_another_train() {
+    fn packets_elsewhere_in_memory_are_another_train() {
         let mut rig = Rig::new(8);
         rig.put(&[b"ab"]);
         rig.memory = BytesMut::with_capacity(1000);

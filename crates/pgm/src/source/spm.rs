@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beat_decays_and_starts_anew() {
+    fn the_beat_decays_and_restarts() {
         let ms = Duration::from_millis;
         let config = SpmConfig { heartbeat_min: ms(5), heartbeat_max: ms(30), ..SpmConfig::default() };
         let mut heartbeat = Heartbeat::new(&config);

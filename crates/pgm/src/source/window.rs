@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_window_trails_its_lead_by_one_even_behind_holes() {
+    fn an_empty_window_trails_its_lead_by_one_even_after_holes() {
         let mut window = window(16, 8, 100);
         append(&mut window, 1);
         send_all(&mut window, Instant(1));

@@ -105,7 +105,7 @@ fn of_groups() -> ReceiverRig {
 }
 
 #[test]
-fn a_session_ends_behind_a_group_that_is_past_repair() {
+fn a_session_ends_after_a_group_that_is_past_repair() {
     let mut rig = of_groups();
     rig.odata(0, &[0]);
     rig.odata(1, &[1]);
@@ -196,7 +196,7 @@ fn with_parity() -> ReceiverRig {
 }
 
 #[test]
-fn what_is_there_already_may_be_all_that_parity_lacked() {
+fn packets_that_were_there_already_may_make_a_group_decodable() {
     let mut rig = of_groups();
     hear_parity(&mut rig);
     rig.receiver.have(rig.now, tsi(), Seq(1), Seq(1)).unwrap();
@@ -206,7 +206,7 @@ fn what_is_there_already_may_be_all_that_parity_lacked() {
 }
 
 #[test]
-fn what_was_handed_over_is_handed_back_to_decode_with() {
+fn packets_are_handed_back_for_decoding() {
     let mut rig = with_parity();
     assert_eq!(rig.told(), [], "a need is told once");
     rig.receiver.supply(rig.now, tsi(), Seq(0), 2, b"??bb").unwrap();

@@ -64,7 +64,7 @@ fn a_message_that_lost_a_packet_is_left_out_and_the_next_one_found() {
 }
 
 #[test]
-fn a_packet_that_does_not_fit_the_framing_is_told_between_what_does() {
+fn a_packet_that_does_not_fit_the_framing_is_reported_between_those_that_do() {
     let message = |bytes: &[u8]| Told::Message(bytes.to_vec());
     let unreadable = |sqn: u32, payload: &[u8]| Told::Unreadable(sqn, payload.to_vec());
     let told = [

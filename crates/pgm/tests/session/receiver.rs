@@ -122,7 +122,7 @@ fn a_gap_goes_from_nak_to_confirmation_to_data() {
 }
 
 #[test]
-fn an_unconfirmed_nak_is_repeated_and_an_unanswered_one_begins_anew() {
+fn an_unconfirmed_nak_is_repeated_and_an_unanswered_one_begins_again() {
     let nak = NakConfig { repeat: Duration::from_millis(50), ..NakConfig::default() };
     let mut rig = ReceiverRig::lacking_one(with_nak(nak));
     let naks = rig.run_ms(1_000);

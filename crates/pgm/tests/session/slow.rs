@@ -226,7 +226,7 @@ fn fill(rig: &mut ReceiverRig, sqn: u32) -> u64 {
 }
 
 #[test]
-fn behind_a_gap_there_is_room_for_what_the_window_keeps() {
+fn after_a_gap_there_is_room_for_what_the_window_keeps() {
     let limits =
         [Limits { packets: 50, ..Limits::default() }, Limits { bytes: 100_000, ..Limits::default() }];
     for limits in limits {

@@ -272,7 +272,7 @@ fn the_end_is_in_every_spm_after_it_and_naks_prolong_the_linger() {
 }
 
 #[test]
-fn a_linger_that_is_changed_begins_anew() {
+fn a_changed_linger_begins_again() {
     let mut config = apdu_source();
     config.spm.linger = Duration::from_secs(30);
     let mut rig = SourceRig::having_sent(config, 4);
@@ -430,7 +430,7 @@ fn what_a_short_group_leaves_out_does_not_leave_the_window_packet_by_packet() {
 }
 
 #[test]
-fn each_interface_is_told_its_own_address() {
+fn each_interface_gets_its_own_address() {
     let mut config = apdu_source();
     let further: IpAddr = "10.0.0.99".parse().unwrap();
     config.further = vec![further];

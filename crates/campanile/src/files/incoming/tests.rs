@@ -178,7 +178,7 @@ fn packets_in_reverse_wait_for_the_manifest() {
 }
 
 #[test]
-fn another_session_goes_on_where_one_was_killed() {
+fn another_session_continues_where_one_was_killed() {
     let scratch = Scratch::new();
     let sent = Sent::of(&scratch, &FILES, 20);
     let receiver = Receiver::new(&scratch);

@@ -94,7 +94,7 @@ fn named(cable: &str) -> Option<Interface> {
 }
 
 #[test]
-fn what_goes_to_a_group_leaves_as_its_socket_says() {
+fn packets_to_a_group_leave_as_their_socket_is_configured() {
     on_two_cables(|backend| {
         let group = address("239.192.7.1");
         // What leaves by an interface is looped back as if it had arrived there. A raw socket hears it with its IP header.
