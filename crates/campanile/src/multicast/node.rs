@@ -46,11 +46,11 @@ pub(super) trait Driver {
     fn handle_commands(&mut self, now: Instant);
     /// Does what is due at this time.
     fn handle_timeout(&mut self, now: Instant);
-    /// Takes the machine's events after a train. The application gets them when the driver is next served, once for all trains of a
+    /// Takes the machine's events after a train. The application gets them at the next exchange with it, once for all trains of a
     /// turn: waking it costs more than handling a train.
-    fn settle(&mut self, now: Instant);
-    /// Hands events to the application, as far as it has room for them.
-    fn serve(&mut self, now: Instant);
+    fn take_events(&mut self, now: Instant);
+    /// Hands events to the application, as far as it has room for them, and takes what it has for the machine.
+    fn exchange(&mut self, now: Instant);
     /// The next train to send.
     fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure>;
     /// When [`Driver::handle_timeout`] is due.

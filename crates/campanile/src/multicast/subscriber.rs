@@ -310,11 +310,11 @@ mod tests {
                 source.publish(now, b"a message").expect("the window has room");
                 while let Some(transmit) = source.poll_transmit(now, &mut buffer) {
                     driver.handle_train(now, &arrival, transmit.stride, &buffer[..transmit.len]);
-                    driver.settle(now);
+                    driver.take_events(now);
                 }
             }
             assert_eq!(wakes.0.load(Ordering::SeqCst), turn - 1, "what comes is gathered");
-            driver.serve(now);
+            driver.exchange(now);
             assert_eq!(wakes.0.load(Ordering::SeqCst), turn, "and handed over at once");
         }
         let told = std::iter::from_fn(|| match events.poll(None, &node) {

@@ -63,7 +63,7 @@ impl Feed for BulkFeed {
         }
     }
 
-    fn serve(&mut self, _now: Instant, machine: &mut Source) {
+    fn exchange(&mut self, _now: Instant, machine: &mut Source) {
         while self.events.is_ready() {
             let Some(event) = machine.poll_event() else { return };
             self.events.put(match event {

@@ -96,7 +96,7 @@ impl Sink for BulkSink {
         self.events.gather(event);
     }
 
-    fn pause(&mut self, _now: Instant, _machine: &mut receiver::Receiver, _reporter: &mut Reporter) {
+    fn flush(&mut self, _now: Instant, _machine: &mut receiver::Receiver, _reporter: &mut Reporter) {
         self.events.hand_over();
     }
 

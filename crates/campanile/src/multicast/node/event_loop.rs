@@ -123,7 +123,7 @@ impl EventLoop {
         let earlier = deadline.into_iter().chain(until).min();
         self.wait(earlier)?;
         let now = self.now();
-        self.drivers.iter_mut().for_each(|hosted| hosted.driver.serve(now));
+        self.drivers.iter_mut().for_each(|hosted| hosted.driver.exchange(now));
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl EventLoop {
         for Hosted { driver, .. } in &mut self.drivers {
             driver.handle_timeout(now);
             driver.handle_commands(now);
-            driver.serve(now);
+            driver.exchange(now);
         }
         let is_starved = self.transmit(now);
         for at in 0..self.drivers.len() {
@@ -374,7 +374,7 @@ impl Hosted {
         } else {
             self.driver.handle_train(now, arrival, stride, bytes);
         }
-        self.driver.settle(now);
+        self.driver.take_events(now);
     }
 }
 

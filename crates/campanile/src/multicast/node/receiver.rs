@@ -25,8 +25,8 @@ pub(crate) trait Sink {
     fn is_ready(&mut self) -> bool;
     /// Takes an event; there must be room for it.
     fn take(&mut self, event: Event<'_>);
-    /// Called when there are no more events in this turn, or no more room.
-    fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter);
+    /// Hands over what it has taken: there are no more events in this turn, or there is no more room.
+    fn flush(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter);
     /// A source has acknowledged a final standing.
     fn acknowledge(&mut self, tsi: Tsi);
     /// Room on the way to the application, in bytes.
@@ -124,7 +124,7 @@ impl<S: Sink> Driver for ReceiverDriver<S> {
         self.machine.handle_timeout(now);
     }
 
-    fn settle(&mut self, _now: Instant) {
+    fn take_events(&mut self, _now: Instant) {
         while self.sink.is_ready() {
             if let Some(tsi) = self.acknowledged.pop() {
                 self.sink.acknowledge(tsi);
@@ -138,9 +138,9 @@ impl<S: Sink> Driver for ReceiverDriver<S> {
         }
     }
 
-    fn serve(&mut self, now: Instant) {
-        self.settle(now);
-        self.sink.pause(now, &mut self.machine, &mut self.reporter);
+    fn exchange(&mut self, now: Instant) {
+        self.take_events(now);
+        self.sink.flush(now, &mut self.machine, &mut self.reporter);
     }
 
     fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure> {

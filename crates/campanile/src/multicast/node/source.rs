@@ -26,8 +26,8 @@ use crate::random;
 pub(crate) trait Feed {
     /// Handles the application's commands.
     fn handle_commands(&mut self, now: Instant, machine: &mut Source);
-    /// Hands events to the application, as far as it has room for them.
-    fn serve(&mut self, now: Instant, machine: &mut Source);
+    /// Hands events to the application, as far as it has room for them, and takes what it has for the machine.
+    fn exchange(&mut self, now: Instant, machine: &mut Source);
     /// Whether the application has room for a report.
     fn is_ready(&mut self) -> bool;
     /// Hands a report to the application, which must be ready.
@@ -163,12 +163,12 @@ impl<F: Feed> Driver for SourceDriver<F> {
     }
 
     /// A source receives rarely, and what it receives may have made room.
-    fn settle(&mut self, now: Instant) {
-        self.serve(now);
+    fn take_events(&mut self, now: Instant) {
+        self.exchange(now);
     }
 
-    fn serve(&mut self, now: Instant) {
-        self.feed.serve(now, &mut self.machine);
+    fn exchange(&mut self, now: Instant) {
+        self.feed.exchange(now, &mut self.machine);
     }
 
     fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Departure> {
@@ -179,7 +179,7 @@ impl<F: Feed> Driver for SourceDriver<F> {
             return Some(departure);
         }
         // There may be an event to be answered before there is more to send, or the application may have more data.
-        self.feed.serve(now, &mut self.machine);
+        self.feed.exchange(now, &mut self.machine);
         self.poll_machine(now, buffer)
     }
 

@@ -82,7 +82,7 @@ impl Feed for MessageFeed {
         self.feed(now, machine);
     }
 
-    fn serve(&mut self, now: Instant, machine: &mut Source) {
+    fn exchange(&mut self, now: Instant, machine: &mut Source) {
         self.events.hand_over();
         // Does not wait for the application to take events: only the last of these is for it.
         while let Some(event) = machine.poll_event() {
@@ -145,17 +145,17 @@ mod tests {
         let mut sent = 0;
         while feed.poll_timeout().is_none() {
             sender.try_send(&[7; 500], false, &node).expect("room");
-            feed.serve(now, &mut machine);
+            feed.exchange(now, &mut machine);
             sent += 1;
             while machine.poll_transmit(now, &mut buffer).is_some() {}
         }
         let packets = machine.stats().odata;
         assert_eq!(packets, sent - 1, "the last one stays");
         sender.try_send(&[7; 500], false, &node).expect("room");
-        feed.serve(now, &mut machine);
+        feed.exchange(now, &mut machine);
         assert!(machine.is_drained());
         now = feed.poll_timeout().expect("the packet waits for its time");
-        feed.serve(now, &mut machine);
+        feed.exchange(now, &mut machine);
         assert_eq!(feed.poll_timeout(), None);
         while machine.poll_transmit(now, &mut buffer).is_some() {}
         let stats = machine.stats();

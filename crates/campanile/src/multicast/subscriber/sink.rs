@@ -265,7 +265,7 @@ impl Sink for OrderedSink {
         self.put(tsi, event);
     }
 
-    fn pause(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter) {
+    fn flush(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter) {
         self.delivery.hand_over();
         for tsi in self.leaving.drain(..) {
             // The machine reports no end of a session that it was told to leave.
