@@ -4,6 +4,7 @@
 //! and port. Bounded queues connect it to the application. It is a thread, so that repair goes on whatever the application does, or it
 //! is run by the application's calls ([`LocalNode`]).
 
+mod error;
 mod event_loop;
 mod local;
 mod loss_injector;
@@ -16,10 +17,8 @@ mod shared_buffers;
 pub(super) mod source;
 mod table;
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -29,12 +28,13 @@ use campanile_engine::{SocketId, Waker, privilege};
 use campanile_pgm::source::ConfigError;
 use campanile_pgm::{Destination, Instant};
 
+pub use self::error::StartError;
 use self::event_loop::{EventLoop, Make, Registration, Request};
 pub(super) use self::local::LocalNode;
 use super::counts::{CountBoard, Counts};
 use super::diagnostics::SourceEntry;
 use super::options::Options;
-use super::sockets::{self, BoundSockets, LocalInterface, SocketError};
+use super::sockets::{self, BoundSockets, LocalInterface};
 
 /// What a node runs for one session endpoint: a state machine, its queues to the application, and what else belongs to it.
 pub(super) trait Driver {
@@ -265,40 +265,3 @@ fn gone() -> io::Error {
 
 /// How many drivers were made, which numbers them.
 static DRIVERS: AtomicU64 = AtomicU64::new(0);
-
-/// Why a publisher or subscriber was not started.
-#[derive(Debug)]
-pub enum StartError {
-    /// The options contradict each other or the protocol.
-    Config(ConfigError),
-    /// There are no sockets.
-    Socket(SocketError),
-    /// The system is short of threads or memory, or has no backend for I/O.
-    Engine(io::Error),
-    /// The directory for diagnostics cannot be written to.
-    Diagnostics(PathBuf, io::Error),
-    /// The rate is to be found automatically, but the receivers do not report.
-    NoReports,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Config(error) => error.fmt(f),
-            StartError::Socket(error) => error.fmt(f),
-            StartError::Engine(error) => write!(f, "no I/O for a multicast session: {error}"),
-            StartError::NoReports => f.write_str("a rate cannot be found among receivers that do not report"),
-            StartError::Diagnostics(directory, error) => {
-                write!(f, "diagnostics cannot be written to {}: {error}", directory.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<SocketError> for StartError {
-    fn from(error: SocketError) -> Self {
-        StartError::Socket(error)
-    }
-}
