@@ -60,8 +60,9 @@ fn drops(tree: &Tree, interface: &str) -> Finding {
     if damaged == 0 && dropped == 0 && sent == 0 {
         return Finding::new(check, Severity::Fine, format!("{interface} dropped nothing"));
     }
-    let arrived = format!("{interface} dropped {dropped} on arrival, took {damaged} for damaged or too long");
-    Finding::new(check, Severity::Notice, format!("{arrived}, and dropped {sent} on their way out"))
+    let arrived =
+        format!("{interface} dropped {dropped} on arrival, discarded {damaged} as damaged or too long");
+    Finding::new(check, Severity::Notice, format!("{arrived}, and dropped {sent} on sending"))
         .costs("packets were lost before any socket saw them")
         .fix(format!(
             "# the same MTU at both ends, and a longer queue where the card has one: ethtool -G {interface} rx NUMBER"
@@ -120,19 +121,19 @@ struct OffloadCheck {
 const OFFLOADS: [OffloadCheck; 3] = [
     // Consecutive datagrams of one sender can go through the stack together.
     OffloadCheck {
-        check: "merging of what arrives",
+        check: "generic receive offload",
         name: "rx-gro",
         shown: "generic-receive-offload",
         cost: "each datagram goes through the stack by itself: a stream of them costs up to twice the processor time",
     },
     OffloadCheck {
-        check: "cutting of what leaves",
+        check: "UDP segmentation offload",
         name: "tx-udp-segmentation",
         shown: "tx-udp-segmentation",
         cost: "trains are cut into datagrams by the processor, before the interface sees them",
     },
     OffloadCheck {
-        check: "checksums of what arrives",
+        check: "receive checksum offload",
         name: "rx-checksum",
         shown: "rx-checksumming",
         cost: "the processor computes the checksum of each datagram",
@@ -150,7 +151,7 @@ impl OffloadCheck {
             (false, false) => Finding::new(
                 check,
                 Severity::Fine,
-                format!("{name} is off for {interface}, which has no other way"),
+                format!("{name} is off for {interface}, which cannot turn it on"),
             ),
             (false, true) => Finding::new(check, Severity::Notice, format!("{name} is off for {interface}"))
                 .costs(cost)
@@ -174,7 +175,7 @@ mod tests {
         assert_eq!(found("9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0").severity, Severity::Fine);
         assert_eq!(
             found("9 9 1 2 3 0 0 0 9 9 4 5 0 0 0 0").evidence,
-            "eth0 dropped 5 on arrival, took 1 for damaged or too long, and dropped 9 on their way out"
+            "eth0 dropped 5 on arrival, discarded 1 as damaged or too long, and dropped 9 on sending"
         );
         assert_eq!(found("9 9").severity, Severity::Unknown);
     }
@@ -208,7 +209,7 @@ mod tests {
             OFFLOADS[0].examine(&[offload], "e").severity
         };
         assert_eq!((severity(true, true), severity(false, true)), (Severity::Fine, Severity::Notice));
-        assert_eq!(severity(false, false), Severity::Fine, "nobody can mend it");
+        assert_eq!(severity(false, false), Severity::Fine, "it cannot be turned on");
         assert_eq!(OFFLOADS[0].examine(&[], "e").severity, Severity::Unknown);
     }
 }

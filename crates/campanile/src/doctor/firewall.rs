@@ -27,15 +27,19 @@ pub(super) fn examine(
             Packet { kind: Kind::Udp { port }, to: group, interface, direction: Direction::In },
         ),
         None => vec![
-            Finding::new(IN, Severity::Unknown, "the rules cannot be read: no nft, or no right to")
-                .verify("sudo nft list ruleset"),
+            Finding::new(
+                IN,
+                Severity::Unknown,
+                "the rules cannot be read: there is no nft, or no permission",
+            )
+            .verify("sudo nft list ruleset"),
         ],
     }
 }
 
 const IN: &str = "firewall";
-const OUT: &str = "firewall, way out";
-const ON: &str = "firewall, way on";
+const OUT: &str = "firewall, output";
+const ON: &str = "firewall, forwarding";
 const MEMBERSHIP: &str = "firewall, membership";
 
 /// The rules, as the filter's own program prints them.
@@ -196,11 +200,11 @@ fn told(check: &'static str, outcome: Outcome<'_>, packet: &Packet<'_>, chain: &
     Finding::new(check, severity, format!("{table} {name}: {evidence}"))
         .costs(match (check, packet.direction) {
             (MEMBERSHIP, _) => {
-                "routers and switches are not told that a group is heard here, or forget it after minutes"
+                "routers and switches do not learn that a group is heard here, or forget it after minutes"
             }
             (_, Direction::In) => "no program here sees what is dropped",
-            (_, Direction::Out) => "what programs here send of it does not leave",
-            (_, Direction::Forward) => "whoever is behind this machine does not hear what is dropped",
+            (_, Direction::Out) => "what programs here send does not leave",
+            (_, Direction::Forward) => "machines behind this one do not receive what is dropped",
         })
         .fix(format!("nft insert rule {table} {name} {rule} accept"))
         .verify(format!("nft list chain {table} {name}"))

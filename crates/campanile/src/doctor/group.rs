@@ -61,7 +61,7 @@ fn way(
     chosen: io::Result<String>,
     likely: Option<String>,
 ) -> Finding {
-    let check = "way to the group";
+    let check = "route to the group";
     // IPv6 looks multicast routes up in the table `local` first.
     let route = |by: &str| match group {
         IpAddr::V4(_) => format!("ip route replace {group} dev {by}"),
@@ -81,7 +81,7 @@ fn way(
                         .to_owned()
                 }
                 Some(by) => format!("{}  # or name it: campanile beacon send --interface {by}", route(by)),
-                None => "# no interface that is up does multicast: ip link".to_owned(),
+                None => "# no interface that is up supports multicast: ip link".to_owned(),
             };
             Finding::new(check, Severity::Fault, evidence)
                 .costs("nothing is sent to the group unless an interface is named")

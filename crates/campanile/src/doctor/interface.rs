@@ -46,7 +46,7 @@ pub(super) fn foreign_files(tree: &Tree, interface: &str) -> Option<Finding> {
     };
     let again = format!("campanile doctor --interface {interface}");
     let finding = Finding::new("interface", Severity::Unknown, evidence)
-        .costs("it is of another network namespace or of none, and was not looked at for this interface")
+        .costs("it belongs to another network namespace or to none, and was not used for this interface")
         .fix(format!("unshare --mount sh -c 'mount -t sysfs sysfs /sys && {again}'"))
         .verify("ls /sys/class/net");
     Some(finding)
@@ -75,23 +75,23 @@ fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
     let Some(flags) = tree.flags(interface) else {
         let known = tree.names("sys/class/net").join(", ");
         return Finding::new(check, Severity::Fault, format!("there is no {interface} (there are: {known})"))
-            .costs("nothing comes or goes by it")
-            .fix("# name one that there is")
+            .costs("nothing is received or sent by it")
+            .fix("# name an interface that exists")
             .verify("ip link");
     };
     let show = format!("ip link show dev {interface}");
     let fault = |evidence: &str| Finding::new(check, Severity::Fault, format!("{interface} {evidence}"));
-    let nothing_moves = "nothing comes or goes by it";
+    let nothing_moves = "nothing is received or sent by it";
     if flags & UP == 0 {
         return fault("is down").costs(nothing_moves).fix(format!("ip link set {interface} up")).verify(show);
     }
     if word("carrier").as_deref() == Some("0") {
-        let fix = "# see to its cable, or to the other end";
+        let fix = "# check its cable and the other end";
         return fault("is up, and has no link").costs(nothing_moves).fix(fix).verify(show);
     }
     // Loopback carries groups if it is named, although it lacks the flag.
     if for_group && flags & (MULTICAST | LOOPBACK) == 0 {
-        return fault("does not do multicast")
+        return fault("does not support multicast")
             .costs("no group is sent or heard by it")
             .fix(format!("ip link set {interface} multicast on"))
             .verify(show);
@@ -125,11 +125,11 @@ fn address(all: &[(String, IpAddr)], interface: &str, group: IpAddr) -> Finding 
         None => (
             Severity::Fault,
             format!("{interface} has no address of {family}"),
-            "programs cannot send or join by it, and switches may not heed who says a group without one",
+            "programs cannot send or join by it, and switches may ignore membership reports without one",
         ),
         Some(address) if is_link_local(address) => (
             Severity::Notice,
-            format!("{interface} has {address}, and none that is of more than the link"),
+            format!("{interface} has {address}, and none beyond link scope"),
             "what is sent by it crosses no router, whatever the TTL",
         ),
         Some(address) => return Finding::new(check, Severity::Fine, format!("{interface} has {address}")),
@@ -153,10 +153,10 @@ fn reverse_path(tree: &Tree, interface: &str) -> Finding {
     );
     let (cost, lower) = match mode {
         0 => return Finding::new(check, Severity::Fine, evidence),
-        1 => ("a sender whose way back leads by another interface is not heard", 2),
+        1 => ("a sender to which the route leads through another interface is not heard", 2),
         // Drops may have been counted before the filter was loose.
         _ if dropped == 0 => return Finding::new(check, Severity::Fine, evidence),
-        _ => ("a sender to which there is no way back at all is not heard", 0),
+        _ => ("a sender to which there is no route at all is not heard", 0),
     };
     let severity = if dropped > 0 && mode == 1 { Severity::Warning } else { Severity::Notice };
     Finding::new(check, severity, evidence)
@@ -175,7 +175,7 @@ pub(super) fn loopback(tree: &Tree) -> Option<Finding> {
         return Some(Finding::new(check, Severity::Fine, "lo is up"));
     }
     let finding = Finding::new(check, Severity::Warning, "lo is down")
-        .costs("programs of this machine do not reach each other, by none of its addresses")
+        .costs("programs of this machine cannot reach each other, by any of its addresses")
         .fix("ip link set lo up")
         .verify("ip link show dev lo");
     Some(finding)

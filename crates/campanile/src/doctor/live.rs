@@ -107,7 +107,7 @@ impl Heard {
                 let (named, others) = (interface.unwrap_or_default(), names.join(", "));
                 let evidence = format!("{nothing} by {named}, but {elsewhere} datagrams came by {others}");
                 return Finding::new(CHECK, Severity::Fault, evidence)
-                    .costs("who listens on this interface hears nothing: the sender is behind another one")
+                    .costs("programs that listen on this interface hear nothing: the sender is behind another one")
                     .fix(format!(
                         "campanile beacon listen --group {group} --interface {other}  # and so in the program"
                     ));
@@ -162,7 +162,7 @@ impl Counts {
         Self {
             arrived: device.map(|device| device.received),
             ended: [
-                ("the interface dropped or took for damaged", device.map(|device| device.not_received())),
+                ("the interface dropped or discarded as damaged", device.map(|device| device.not_received())),
                 ("the reverse path filter dropped", snmp_counter(&more, "TcpExt", "IPReversePathFilter")),
                 ("had a wrong header", both("Ip", "InHdrErrors")),
                 ("had a wrong checksum", both("Udp", "InCsumErrors")),

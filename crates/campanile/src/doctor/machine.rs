@@ -57,10 +57,14 @@ fn checksums(counters: &Counters) -> Finding {
     match counters.checksum_errors {
         None => Finding::unknown(check),
         Some(0) => Finding::new(check, Severity::Fine, "no datagram had a wrong one since the start"),
-        Some(count) => Finding::new(check, Severity::Notice, format!("{count} datagrams had a wrong one since the start"))
-            .costs("they were thrown away")
-            .fix("# see to cables and cards, and to what rewrites packets on the way, such as a tunnel or a translator")
-            .verify("nstat -az UdpInCsumErrors Udp6InCsumErrors"),
+        Some(count) => Finding::new(
+            check,
+            Severity::Notice,
+            format!("{count} datagrams had a wrong one since the start"),
+        )
+        .costs("they were dropped")
+        .fix("# check cables and cards, and whatever rewrites packets on the way, such as a tunnel or NAT")
+        .verify("nstat -az UdpInCsumErrors Udp6InCsumErrors"),
     }
 }
 
@@ -121,7 +125,7 @@ fn fragments(tree: &Tree) -> Finding {
 
 /// Packets that were longer than the MTU on their way out.
 fn cut(tree: &Tree) -> Finding {
-    let check = "fragments, way out";
+    let check = "fragments sent";
     match of_ip(tree, "FragOKs").zip(of_ip(tree, "FragCreates")) {
         None => Finding::unknown(check),
         Some((0, _)) => Finding::new(check, Severity::Fine, "no packet was cut"),
@@ -153,11 +157,11 @@ fn backend(tree: &Tree) -> Finding {
     let Some(fallback) = engine.fallback() else { return Finding::new(check, Severity::Fine, "available") };
     let is_disabled = tree.number("proc/sys/kernel/io_uring_disabled").is_some_and(|level| level != 0);
     Finding::new(check, Severity::Notice, fallback.to_string())
-        .costs("nothing as long as --backend uring is not asked for: the other backend serves")
+        .costs("nothing, unless --backend uring is asked for: the other backend is used")
         .fix(if is_disabled {
             "sysctl -w kernel.io_uring_disabled=0"
         } else if fallback.reason.contains("ulimit -l") {
-            "ulimit -l 8192  # KiB, in the shell that starts it; more than its hard limit takes root, or LimitMEMLOCK=8M of a service"
+            "ulimit -l 8192  # KiB, in the shell that starts it; beyond its hard limit as root, or with LimitMEMLOCK=8M in a service"
         } else {
             "# in a container, a seccomp profile that allows io_uring_setup, io_uring_enter and io_uring_register"
         })

@@ -60,7 +60,7 @@ pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>, if_unheard:
     if drops > 0 {
         return Finding::new(check, Severity::Warning, evidence)
             .costs("these datagrams are lost")
-            .fix("# for this program more receive buffer (--recv-buffer 4m), more cores, or less to receive")
+            .fix("# give this program more receive buffer (--recv-buffer 4m), more cores, or less to receive")
             .verify(show);
     }
     Finding::new(check, Severity::Fine, evidence)
@@ -297,6 +297,6 @@ mod tests {
             are_rivals(&bound, &programs)
         };
         assert!(owned(71, 88) && !owned(71, 71));
-        assert!(!are_rivals(&bound, &BTreeMap::new()), "nobody tells whose they are");
+        assert!(!are_rivals(&bound, &BTreeMap::new()), "their owners are not known");
     }
 }

@@ -66,7 +66,7 @@ fn load(before: &Processors, after: &Processors, packets: u64, watched: Duration
         return Finding::new(check, Severity::Fine, evidence);
     }
     Finding::new(check, Severity::Notice, evidence)
-        .costs("one processor receives nearly all that it can, and more is lost while the others have time")
+        .costs("one processor receives nearly all that it can, and more is lost while the others have time to spare")
         .fix("# more queues, or RPS: campanile doctor --interface NAME says how; what comes from one port stays on one processor")
         .verify("awk '/^cpu[0-9]/ { print $1, $7 + $8 }' /proc/stat  # twice: hundredths of a second in interrupts")
 }
@@ -82,7 +82,7 @@ const PACKETS_MIN: u64 = 1000;
 
 /// Whether a waiting thread wakes up in time.
 fn waking(tree: &Tree, mut late: Vec<Duration>) -> Finding {
-    let check = "waking up";
+    let check = "wake-up delay";
     late.sort_unstable();
     let Some((median, worst)) = late.get(late.len() / 2).zip(late.last()) else {
         return Finding::unknown(check);
@@ -101,9 +101,9 @@ fn waking(tree: &Tree, mut late: Vec<Duration>) -> Finding {
         return Finding::new(check, Severity::Fine, evidence);
     }
     Finding::new(check, Severity::Notice, evidence)
-        .costs("what waits for a packet or a timer goes on that much later: longer round trips, an uneven pace")
+        .costs("whatever waits for a packet or a timer continues that much later: longer round trips, an uneven pace")
         .fix("# less else to do for these processors (see top), and a kernel with high-resolution timers (without highres=off)")
-        .verify("campanile doctor | grep 'waking up'")
+        .verify("campanile doctor | grep 'wake-up delay'")
 }
 
 /// How long the first processor takes to leave the deepest idle state that is enabled.

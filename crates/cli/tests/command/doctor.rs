@@ -107,7 +107,7 @@ fn an_interface_that_is_down_is_a_fault() {
     is_found("true", "interface", "fine", "one is up");
     is_mended("ip link set one down", "interface", "fault", "one is down");
     is_found("ip link set two down", "interface", "fault", "one is up, and has no link");
-    is_mended("ip link set one multicast off", "interface", "fault", "one does not do multicast");
+    is_mended("ip link set one multicast off", "interface", "fault", "one does not support multicast");
     let bridge = "ip link add bridge type bridge && ip link set one master bridge";
     is_found(bridge, "interface", "fault", "one is a part of another interface");
     is_found("true", "address", "fine", "one has 192.0.2.1");
@@ -118,7 +118,7 @@ fn an_interface_that_is_down_is_a_fault() {
 /// A sender makes packets that leave whole; what has none to go by is cut.
 #[test]
 fn packets_that_were_cut_are_reported() {
-    let check = "fragments, way out";
+    let check = "fragments sent";
     // More than what a session begins with.
     let enough = "test $(cat /sys/class/net/one/statistics/tx_bytes) -gt 30000";
     let send = "$0 send --group 239.192.7.1:7500 --interface one \"$0\" > /dev/null 2>&1 &";
@@ -131,9 +131,9 @@ fn packets_that_were_cut_are_reported() {
 
 #[test]
 fn a_group_without_a_route_is_a_fault_and_a_route_elsewhere_a_warning() {
-    is_found("true", "way to the group", "fine", "is reached by one");
+    is_found("true", "route to the group", "fine", "is reached by one");
     is_found("true", "reach", "notice", "programs that set no TTL send to 239.192.7.1 with 1");
-    let (check, fault) = ("way to the group", "fault");
+    let (check, fault) = ("route to the group", "fault");
     is_mended("ip route del 239.0.0.0/8", check, fault, "there is no route to 239.192.7.1");
     is_mended("ip route replace prohibit 239.0.0.0/8", check, fault, "nothing can be sent to 239.192.7.1: ");
     let other = "ip addr add 198.51.100.1/24 dev two && ip route replace 239.192.7.1 dev two";
@@ -259,7 +259,7 @@ fn a_rule_in_the_way_is_a_fault() {
 #[test]
 fn rules_on_other_ways_are_told_apart() {
     let Some(out) = with_rule("inet output priority 0", "udp dport 5000 drop") else { return };
-    is_mended(&out, "firewall, way out", "warning", "a rule drops them");
+    is_mended(&out, "firewall, output", "warning", "a rule drops them");
     is_found(&out, "firewall", "fine", "no rule is in the way");
     let silent = "ip input priority 0; policy drop";
     let Some(silent) = with_rule(silent, "udp dport 5000 accept") else { return };
@@ -297,9 +297,9 @@ fn what_an_interface_could_do_is_noticed() {
         return;
     }
     for (name, check) in [
-        ("rx-gro", "merging of what arrives"),
-        ("tx-udp-segmentation", "cutting of what leaves"),
-        ("rx-checksum", "checksums of what arrives"),
+        ("rx-gro", "generic receive offload"),
+        ("tx-udp-segmentation", "UDP segmentation offload"),
+        ("rx-checksum", "receive checksum offload"),
     ] {
         let saying = format!("{name} is off for one");
         is_mended(&format!("ethtool -K one {name} off > /dev/null"), check, "notice", &saying);
@@ -364,7 +364,7 @@ fn a_live_test_says_what_kept_it_away() {
     let other = sender("true", "--group 239.192.7.1:7126");
     is_found_of(one, &other, "live test", "fault", ", found no socket of their group and port ");
     let long = sender("ip -n there link set two mtu 9000", "--size 3000");
-    is_found_of(one, &long, "live test", "fault", ", the interface dropped or took for damaged ");
+    is_found_of(one, &long, "live test", "fault", ", the interface dropped or discarded as damaged ");
     is_found_of(one, &long, "drops of the interface", "notice", "one dropped ");
     let ingress = "netdev ingress device one priority 0";
     let Some(tail) = with_rule(ingress, "ip frag-off & 0x1fff != 0 drop") else { return };
@@ -439,7 +439,8 @@ fn a_ring_without_memory_is_reported() {
 fn every_finding_has_a_line_and_its_severity() {
     let finished = run("doctor");
     assert!([Some(0), Some(1), Some(3)].contains(&finished.code), "{finished:?}");
-    for check in ["largest receive buffer", "full receive buffers", "io_uring", "fragments", "waking up"] {
+    for check in ["largest receive buffer", "full receive buffers", "io_uring", "fragments", "wake-up delay"]
+    {
         assert!(finished.stdout.contains(&format!(" {check}: ")), "{check}: {finished:?}");
     }
 }
