@@ -126,6 +126,7 @@ fn a_forged_spm_does_not_set_all_receivers_asking() {
 #[test]
 fn a_receiver_that_hears_a_forger_first_and_little_of_the_source_need_not_know_its_session() {
     run(638468..638469);
+    run(443611..443612);
 }
 
 /// A source reads a group of two packets in 20 ms, and some receivers ask for hundreds of groups at once.

@@ -369,6 +369,23 @@ fn a_forger_that_is_heard_first_yields_to_a_source_that_shows_a_run_of_packets()
 }
 
 #[test]
+fn five_spms_are_enough_for_the_session_of_a_forger() {
+    let mut rig = ReceiverRig::new(apdus());
+    forge(&mut rig, 7);
+    for sqn in 100..105 {
+        assert_eq!(rig.told(), []);
+        let window = WindowState::Known(Window::new(Seq(0), Seq(u32::MAX)).unwrap());
+        rig.hear(Body::Spm(Spm {
+            sqn: Seq(sqn),
+            window,
+            path: endpoint().nla,
+            options: SpmOptions::default(),
+        }));
+    }
+    assert_eq!(rig.told(), [Told::Start(0)]);
+}
+
+#[test]
 fn a_source_that_is_heard_at_two_addresses_keeps_its_session() {
     let mut rig = ReceiverRig::new(apdus());
     for sqn in 0..40_u32 {
