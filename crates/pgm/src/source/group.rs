@@ -27,7 +27,7 @@ pub(super) struct Group {
     was_asked: bool,
     /// Whether the present round of repair sends a few packets more than requested.
     spare: bool,
-    /// Whether every symbol, parity and data, has been sent for repair.
+    /// Whether all parity was sent, so that symbols are sent again.
     is_used_up: bool,
     /// Rounds of repair that were begun since then.
     rounds_again: u8,
@@ -96,9 +96,16 @@ impl Group {
     /// A second round shows that repairs get lost. When nothing else is to be sent (`is_idle`), a few spare packets are added: each
     /// further round would cost more time than they do.
     ///
-    /// Once every symbol was sent, it is not known which of them a receiver still lacks: each round sends twice as many as the one before,
-    /// so that there are few rounds in which it receives only what it has.
-    pub(super) fn ask(&mut self, now: Instant, lacking: u8, is_idle: bool, eliminate_ns: u64) -> bool {
+    /// Once all parity was sent, symbols are sent again, and a receiver has some of them: see [`Self::again`]. Each second round sends twice
+    /// as many, since fewer may arrive than that reckons with.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        lacking: u8,
+        is_idle: bool,
+        group_len: u8,
+        eliminate_ns: u64,
+    ) -> bool {
         let recent = self.recent.count(now, eliminate_ns);
         let was_asked = std::mem::replace(&mut self.was_asked, true);
         if recent == 0 && self.pending == 0 {
@@ -106,14 +113,23 @@ impl Group {
             self.rounds_again = self.rounds_again.saturating_add(u8::from(self.is_used_up));
         }
         let spare = if self.spare { 1 + lacking / 4 } else { 0 };
-        // Once the parity is used up the data are sent again. It is not known which of them a receiver lacks, so the rest of the data
-        // is sent.
-        let lacking = lacking.max(self.count.saturating_sub(self.next_symbol));
-        let lacking = lacking.saturating_mul(1 << self.rounds_again.saturating_sub(1).min(7));
+        let lacking = if self.is_used_up { self.again(lacking, group_len) } else { lacking };
+        let lacking = lacking.saturating_mul(1 << (self.rounds_again / 2).min(7));
         let more = lacking.saturating_add(spare).saturating_sub(recent);
         let grows = more > self.pending;
         self.pending = self.pending.max(more);
         grows
+    }
+
+    /// How many of the symbols that were sent before to send for a receiver that lacks `lacking` of them: so many that it probably gets as
+    /// many that it does not have, but no more than the group's data.
+    ///
+    /// It has got some share of all symbols. It lacks the others, and is taken to get the same share of what is sent again.
+    fn again(&self, lacking: u8, group_len: u8) -> u8 {
+        let symbols = u32::from(self.count) + u32::from(self.symbols(group_len) - group_len);
+        let there = u32::from(self.count.saturating_sub(lacking).max(1));
+        let again = u32::from(lacking) * symbols * symbols / (there * (symbols - there));
+        again.min(self.count.into()) as u8
     }
 
     /// How many parity packets the group needs in all when a receiver lacks `lacking` more: these, and those that were sent, except
@@ -159,9 +175,9 @@ impl Group {
     }
 
     fn advance_past(&mut self, symbol: u8, group_len: u8) {
-        // The data are the last symbols of all.
-        self.is_used_up |= symbol + 1 == self.count;
-        self.next_symbol = if symbol + 1 == self.symbols(group_len) { 0 } else { symbol + 1 };
+        let is_last = symbol + 1 == self.symbols(group_len);
+        self.is_used_up |= is_last;
+        self.next_symbol = if is_last { 0 } else { symbol + 1 };
     }
 
     /// The symbol that [`Self::take_symbol`] takes.
@@ -184,49 +200,60 @@ mod tests {
     #[test]
     fn naks_of_a_round_ask_for_the_greatest_lack_once() {
         let mut group = group(4);
-        assert!(group.ask(Instant(100), 2, false, ELIMINATE));
+        assert!(group.ask(Instant(100), 2, false, 4, ELIMINATE));
         assert!(
-            !group.ask(Instant(101), 2, false, ELIMINATE) && !group.ask(Instant(102), 1, false, ELIMINATE)
+            !group.ask(Instant(101), 2, false, 4, ELIMINATE)
+                && !group.ask(Instant(102), 1, false, 4, ELIMINATE)
         );
-        assert!(group.ask(Instant(103), 3, false, ELIMINATE));
+        assert!(group.ask(Instant(103), 3, false, 4, ELIMINATE));
         assert_eq!(group.pending, 3);
         (0..3).for_each(|_| {
             group.take_symbol(Instant(104), 4, ELIMINATE);
         });
-        assert!(!group.ask(Instant(109), 3, false, ELIMINATE), "it was answered already");
-        assert!(group.ask(Instant(109), 4, false, ELIMINATE));
+        assert!(!group.ask(Instant(109), 3, false, 4, ELIMINATE), "it was answered already");
+        assert!(group.ask(Instant(109), 4, false, 4, ELIMINATE));
         assert_eq!((group.pending, group.demand(Instant(109), 4, 4, ELIMINATE)), (1, 4));
     }
 
     #[test]
     fn a_later_nak_begins_a_round() {
         let mut group = group(4);
-        group.ask(Instant(100), 2, false, ELIMINATE);
+        group.ask(Instant(100), 2, false, 4, ELIMINATE);
         group.take_symbol(Instant(100), 4, ELIMINATE);
-        assert!(!group.ask(Instant(110), 1, false, ELIMINATE), "one is still pending");
+        assert!(!group.ask(Instant(110), 1, false, 4, ELIMINATE), "one is still pending");
         group.take_symbol(Instant(110), 4, ELIMINATE);
-        assert!(!group.ask(Instant(111), 1, false, ELIMINATE), "it was just sent");
-        assert!(group.ask(Instant(120), 1, false, ELIMINATE));
+        assert!(!group.ask(Instant(111), 1, false, 4, ELIMINATE), "it was just sent");
+        assert!(group.ask(Instant(120), 1, false, 4, ELIMINATE));
         assert_eq!(group.pending, 1);
     }
 
     #[test]
-    fn when_the_parity_is_used_up_all_data_are_sent_again() {
-        let mut group = group(3);
-        group.next_symbol = 0;
-        assert!(group.ask(Instant(100), 1, false, ELIMINATE));
-        assert_eq!(group.pending, 3);
-        let taken: Vec<u8> = (0..3).map(|_| group.take_symbol(Instant(104), 4, ELIMINATE)).collect();
+    fn when_the_parity_is_used_up_the_data_are_sent_again() {
+        let mut group = Group { next_symbol: 254, pending: 1, ..group(3) };
+        group.take_symbol(Instant(0), 4, ELIMINATE);
+        assert!(group.ask(Instant(100), 1, false, 4, ELIMINATE));
+        let taken: Vec<u8> =
+            (0..group.pending).map(|_| group.take_symbol(Instant(104), 4, ELIMINATE)).collect();
         assert_eq!(taken, [0, 1, 2]);
-        assert!(group.ask(Instant(200), 1, false, ELIMINATE));
-        assert_eq!((group.pending, group.take_symbol(Instant(104), 4, ELIMINATE)), (1, 4));
     }
 
     #[test]
-    fn once_all_was_sent_each_round_sends_twice_as_many() {
-        let mut group = Group { next_symbol: 3, ..group(4) };
+    fn what_is_sent_again_is_as_much_as_probably_helps() {
+        let group = Group { is_used_up: true, ..Group { count: 128, ..Group::new(0, 128) } };
+        let pending = |lacking| {
+            let mut group = group.clone();
+            group.ask(Instant(100), lacking, false, 128, ELIMINATE);
+            group.pending
+        };
+        // Who has half of the symbols gets half of what is sent, and half of that is new.
+        assert_eq!([1, 2, 8, 127].map(pending), [4, 8, 32, 128]);
+    }
+
+    #[test]
+    fn each_second_round_of_what_is_sent_again_is_twice_as_long() {
+        let mut group = Group { is_used_up: true, ..group(4) };
         let mut round = |at: u64| {
-            assert!(group.ask(Instant(at), 1, false, ELIMINATE));
+            assert!(group.ask(Instant(at), 1, false, 4, ELIMINATE));
             let sent = group.pending;
             (0..sent).for_each(|_| {
                 group.take_symbol(Instant(at), 4, ELIMINATE);
@@ -234,20 +261,20 @@ mod tests {
             sent
         };
         let sent: Vec<u8> = (1..=10).map(|at| round(100 * at)).collect();
-        assert_eq!(sent, [1, 1, 2, 4, 8, 16, 32, 64, 128, 128]);
+        assert_eq!(sent, [4, 8, 8, 16, 16, 32, 32, 64, 64, 128]);
     }
 
     #[test]
     fn when_idle_later_rounds_take_more_along() {
         let mut group = Group { count: 16, ..Group::new(0, 16) };
-        group.ask(Instant(100), 4, true, ELIMINATE);
+        group.ask(Instant(100), 4, true, 4, ELIMINATE);
         assert_eq!(group.pending, 4, "not in the first round");
         (0..4).for_each(|_| {
             group.take_symbol(Instant(104), 16, ELIMINATE);
         });
-        group.ask(Instant(200), 4, true, ELIMINATE);
+        group.ask(Instant(200), 4, true, 4, ELIMINATE);
         assert_eq!(group.pending, 6);
-        group.ask(Instant(201), 3, true, ELIMINATE);
+        group.ask(Instant(201), 3, true, 4, ELIMINATE);
         assert_eq!(group.pending, 6);
     }
 

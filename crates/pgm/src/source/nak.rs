@@ -143,9 +143,10 @@ impl Source {
     /// Schedules this much parity of a group; false when it is scheduled already, or there is no room.
     fn ask_parity(&mut self, now: Instant, group: u64, lacking: u8) -> bool {
         let is_idle = self.is_drained();
+        let group_len = self.window.group_len();
         let Some(state) = self.window.group_mut(group) else { return false };
         let was_pending = state.pending > 0;
-        if !state.ask(now, lacking, is_idle, self.eliminate_ns) {
+        if !state.ask(now, lacking, is_idle, group_len, self.eliminate_ns) {
             return false;
         }
         let finds_room = was_pending || self.repairs.ask_group(group);
