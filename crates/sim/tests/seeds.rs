@@ -135,6 +135,12 @@ fn what_a_slow_disk_has_confirmed_is_waited_for() {
     run(415604..415605);
 }
 
+/// Two receivers whose windows hold half a group are sent everything once more, each for itself, and meanwhile the others wait.
+#[test]
+fn who_has_little_room_takes_the_time_of_the_others() {
+    run(636613..636614);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);
