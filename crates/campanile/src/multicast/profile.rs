@@ -69,7 +69,8 @@ impl Profile {
     pub fn parse(bytes: &[u8]) -> Result<Self, ProfileError> {
         let bytes: &[u8; Self::LEN] = bytes.first_chunk().ok_or(ProfileError::None)?;
         if bytes[..8] != MAGIC {
-            return Err(ProfileError::None);
+            let is_packed = bytes[..4] == PACKED && bytes[4..12] == MAGIC;
+            return Err(if is_packed { ProfileError::Packed } else { ProfileError::None });
         }
         let [version, content, hash, cipher] = [bytes[8], bytes[9], bytes[10], bytes[11]];
         if version != VERSION {
@@ -125,6 +126,8 @@ impl Profile {
 pub enum ProfileError {
     /// The bytes do not begin with a profile.
     None,
+    /// The profile is the first of packed messages, which are read as something else here.
+    Packed,
     /// Another version of the profile.
     Version(u8),
     /// Content of an unknown kind.
@@ -150,6 +153,7 @@ impl fmt::Display for ProfileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ProfileError::None => f.write_str("it brings something else, or is not of campanile"),
+            ProfileError::Packed => f.write_str("it brings messages"),
             ProfileError::Version(version) => {
                 write!(f, "it is of version {version}; this is version {VERSION}")
             }
@@ -164,6 +168,10 @@ impl std::error::Error for ProfileError {}
 
 /// No text and no usual file begins with these bytes.
 const MAGIC: [u8; 8] = *b"\x93Cmpnle\n";
+
+/// What is before the first of packed messages ([`campanile_pgm::Framing::Packed`]) if that is a profile: the offset of its frame, and the
+/// frame's header.
+const PACKED: [u8; 4] = [0, 0, Profile::LEN as u8 + 1, 0];
 
 const VERSION: u8 = 1;
 
@@ -194,5 +202,7 @@ mod tests {
         assert_eq!(with(10, 2), Err(ProfileError::Hash(2)));
         assert_eq!(with(11, 1), Err(ProfileError::Cipher(1)));
         assert_eq!(Profile::parse(&bytes[..23]), Err(ProfileError::None));
+        let packed = [&[0, 0, 25, 0][..], &bytes].concat();
+        assert_eq!(Profile::parse(&packed[..24]), Err(ProfileError::Packed));
     }
 }

@@ -154,7 +154,7 @@ fn a_session_of_another_kind_is_reported_and_left() {
         (Mode::Stream, Mode::Messages, Foreign::Content(ContentKind::Stream)),
         (Mode::Stream, Mode::Zmq, Foreign::Content(ContentKind::Stream)),
         (Mode::Apdu, Mode::Stream, Foreign::Content(ContentKind::Apdu)),
-        (Mode::Messages, Mode::Stream, Foreign::Profile(ProfileError::None)),
+        (Mode::Messages, Mode::Stream, Foreign::Profile(ProfileError::Packed)),
         (Mode::Zmq, Mode::Stream, Foreign::Profile(ProfileError::None)),
     ] {
         let options = options();

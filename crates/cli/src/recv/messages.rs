@@ -6,7 +6,9 @@ use std::mem;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use campanile::multicast::{Bytes, ContentKind, EndCause, Foreign, Options, Received, Seq, Subscriber, Tsi};
+use campanile::multicast::{
+    Bytes, ContentKind, EndCause, Foreign, Options, ProfileError, Received, Seq, Subscriber, Tsi,
+};
 
 use super::events::{Ended, Heard, Joined, Listening, Lost, Message, TooLong, Unheard};
 use super::parts::{Parts, Whole};
@@ -343,6 +345,7 @@ impl Run {
 /// Which command receives a session that this one cannot.
 fn taken_by(why: Foreign) -> &'static str {
     match why {
+        Foreign::Profile(ProfileError::Packed) => taken_by(Foreign::Content(ContentKind::Messages)),
         Foreign::Profile(_) => "",
         Foreign::Content(ContentKind::Files) => "; receive them with --into",
         Foreign::Content(ContentKind::Messages) => "; receive them with --lines",
