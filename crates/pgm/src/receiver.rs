@@ -396,7 +396,7 @@ impl Receiver {
         self.peers.remove(at);
         let mut peer = Peer::new(now, packet.session, path, rival.first, &self.shared);
         peer.proof = rival.proof();
-        // The run that it has shown is more than a single packet.
+        // The rival has shown a run, which is more than a single packet.
         peer.packets_heard = 1;
         if let Some((last, size)) = rival.short_group {
             peer.note_short_group(peer.window.position(last), size);

@@ -135,9 +135,9 @@ fn what_a_slow_disk_has_confirmed_is_waited_for() {
     run(415604..415605);
 }
 
-/// Two receivers whose windows hold half a group are sent everything once more, each for itself, and meanwhile the others wait.
+/// Everything is sent once more for each of two receivers whose windows hold half a group, and the others wait meanwhile.
 #[test]
-fn who_has_little_room_takes_the_time_of_the_others() {
+fn receivers_with_little_room_take_the_time_of_the_others() {
     run(636613..636614);
 }
 

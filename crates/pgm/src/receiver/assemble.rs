@@ -27,7 +27,7 @@ pub(super) enum Read {
     Whole,
     /// Up to a message that is longer than allowed and is skipped: the position of the packet in which it begins, and its length.
     TooLong { begun_at: u64, len: u64 },
-    /// Up to where it does not fit the framing.
+    /// Up to the place where it does not fit the framing.
     Unreadable { position: u64 },
 }
 

@@ -68,8 +68,8 @@ pub enum Event<'a> {
         /// Its length in bytes, as the source states it.
         len: u64,
     },
-    /// A packet is not laid out in the configured framing ([`crate::Framing`]): what it brings behind the messages that were
-    /// delivered is lost. What follows it is delivered.
+    /// A packet is not laid out in the configured framing ([`crate::Framing`]). What it contains after the delivered messages is lost;
+    /// the packets that follow are delivered.
     Unreadable {
         /// The source.
         tsi: Tsi,

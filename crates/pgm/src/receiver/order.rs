@@ -147,7 +147,7 @@ impl Ordered {
         }
     }
 
-    /// Notes how far a packet was read, of which this payload is still there.
+    /// Records how far a packet was read; `payload` is the packet's, if it is still at hand.
     fn note(&mut self, read: Read, payload: &[u8]) {
         self.is_halfway = false;
         match read {

@@ -268,8 +268,8 @@ impl Peer {
     }
 
     /// An SPM is in sequence if its number is greater than that of the last one (§6.2). A number far ahead must be confirmed by
-    /// others: otherwise a single forged SPM would make all true ones look old. One not so far ahead does so for a short time: a run of
-    /// SPMs that look old is taken for the true ones.
+    /// others: otherwise a single forged SPM would make all true ones look old. A forged SPM that is less far ahead does so only for a
+    /// short time: a run of SPMs that look old is taken for the true ones.
     fn is_in_sequence(&mut self, spm: &Spm) -> bool {
         let Some(last) = self.spm_sqn else {
             self.spm_sqn = Some(SPM_ORIGIN + u64::from(spm.sqn.0));
@@ -415,7 +415,7 @@ impl Peer {
 /// Steps ahead that are accepted at once: of data, and of SPM numbers.
 pub(super) const HORIZON: u64 = 1 << 16;
 const SPM_HORIZON: u64 = 1 << 10;
-/// What SPM numbers are counted from, so that the count can also go back.
+/// Added to the first SPM number, so that the count can also go back.
 const SPM_ORIGIN: u64 = 1 << 62;
 /// How many steps a run of SPMs that look old must have to be taken for the true ones.
 const OLD_STEPS: u8 = 3;

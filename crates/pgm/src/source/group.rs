@@ -96,8 +96,8 @@ impl Group {
     /// A second round shows that repairs get lost. When nothing else is to be sent (`is_idle`), a few spare packets are added: each
     /// further round would cost more time than they do.
     ///
-    /// Once all parity was sent, symbols are sent again, and a receiver has some of them: see [`Self::again`]. Each second round sends twice
-    /// as many, since fewer may arrive than that reckons with.
+    /// Once all parity was sent, symbols are sent again, some of which a receiver already has: see [`Self::again`]. Every second round
+    /// sends twice as many, since fewer may arrive than estimated there.
     pub(super) fn ask(
         &mut self,
         now: Instant,
@@ -121,10 +121,10 @@ impl Group {
         grows
     }
 
-    /// How many of the symbols that were sent before to send for a receiver that lacks `lacking` of them: so many that it probably gets as
-    /// many that it does not have, but no more than the group's data.
+    /// How many symbols to send again for a receiver that lacks `lacking`: as many as it takes, on average, until it has received
+    /// `lacking` symbols that it does not have, but at most as many as the group has data.
     ///
-    /// It has got some share of all symbols. It lacks the others, and is taken to get the same share of what is sent again.
+    /// The receiver has received some share of all symbols so far, and is expected to receive the same share of those sent again.
     fn again(&self, lacking: u8, group_len: u8) -> u8 {
         let symbols = u32::from(self.count) + u32::from(self.symbols(group_len) - group_len);
         let there = u32::from(self.count.saturating_sub(lacking).max(1));
@@ -245,7 +245,7 @@ mod tests {
             group.ask(Instant(100), lacking, false, 128, ELIMINATE);
             group.pending
         };
-        // Who has half of the symbols gets half of what is sent, and half of that is new.
+        // A receiver that has half of the symbols gets half of those sent again, and half of these are new.
         assert_eq!([1, 2, 8, 127].map(pending), [4, 8, 32, 128]);
     }
 

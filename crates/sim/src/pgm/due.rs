@@ -49,7 +49,7 @@ fn sent_bytes(options: &Options, config: &SourceConfig, content: &Content) -> f6
     };
     let repairs = transmissions(options, k, packets as usize) - 1.0;
     let confirmation = CONFIRMATION + f64::from(config.pace.overhead);
-    // A receiver that does not keep up has no room for what is sent meanwhile: everything is sent again, for each of them at another time.
+    // Receivers that do not keep up have no room for what is sent meanwhile: for each of them, everything is sent again once.
     let again = options.receivers.iter().filter(|receiver| !receiver.keeps_up()).count() as f64;
     packets * (packet * (1.0 + again) + unasked * parity + repairs * (repair + confirmation))
 }
