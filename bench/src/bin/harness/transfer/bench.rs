@@ -13,6 +13,7 @@ use campanile_rig::{Ended, Loss, Network, Process};
 use serde::{Deserialize, Serialize};
 use tempfile::{NamedTempFile, TempDir};
 
+use super::PACKET;
 use super::contestants::{Contestant, Tools};
 use crate::content;
 use crate::links::cut_trains;
@@ -146,9 +147,15 @@ impl Bench {
     /// Processor seconds of a program that only sends this many full packets at the rate, in the same network.
     pub(crate) fn floor(&self, packets: f64) -> Result<f64, Box<dyn Error>> {
         let sender = self.network.nodes().first().ok_or("there is no sender")?;
-        let rate = f64::from(self.scene.rate_kbit.unwrap_or(0)) * 1000.0 / (1500.0 * 8.0);
+        let rate = f64::from(self.scene.rate_kbit.unwrap_or(0)) * 1000.0 / (PACKET * 8.0);
         let mut command = sender.command(&self.tools.feed);
-        command.args(["send", "raw", &format!("{packets:.0}"), "1472", &format!("{rate:.0}")]);
+        command.args([
+            "send",
+            "raw",
+            &format!("{packets:.0}"),
+            &format!("{:.0}", PACKET - 28.0),
+            &format!("{rate:.0}"),
+        ]);
         let before = ended_children();
         let mut process = Process::start("raw sender", &mut command)?;
         process.line(Duration::from_secs(300), |line| line == "sent").ok_or("the raw sender does not end")?;
