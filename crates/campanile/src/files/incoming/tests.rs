@@ -385,7 +385,7 @@ fn strangers_are_refused() {
     assert_eq!(receiver.refusal(&messages), Refusal::Content(ContentKind::Messages));
     let mut lines = good();
     lines.packets = vec![[&[0, 0, 25, 0], &Profile::new(ContentKind::Messages).emit()[..]].concat()];
-    assert_eq!(receiver.refusal(&lines), Refusal::Profile(ProfileError::None), "though its head is short");
+    assert_eq!(receiver.refusal(&lines), Refusal::Profile(ProfileError::Packed), "though its head is short");
     let mut long = good();
     long.packets[0][Profile::LEN] = 0xff;
     assert_eq!(receiver.refusal(&long), Refusal::Manifest(ManifestError::Long));
