@@ -251,7 +251,7 @@ fn check_measured(
     }
     if counts.answered == 0 {
         let cause = counts.last_failure();
-        return Err(LoadError::NoReply { target, sent: counts.sent, cause });
+        return Err(LoadError::NoReply { target, sent: counts.sent, odd: counts.odd, cause });
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use campanile::load::{Load, LoadConfig, LoadError, LoadReport, Number, Pace};
+use campanile::load::{Load, LoadConfig, LoadError, LoadReport, Number, OddReplies, Pace};
 use campanile::{Choice, amount};
 use serde::Serialize;
 
@@ -224,8 +224,16 @@ pub(crate) fn error(error: LoadError) -> CommandError {
             .hint("give the address of one server; campanile beacon measures what a group hears"),
         LoadError::Refused { target, answered: 0 } => CommandError::failed(&error)
             .hint(format!("start a server there: campanile echo {}", target.port())),
-        LoadError::NoReply { .. } => CommandError::failed(error)
-            .hint("see that a server runs there, and that no firewall stands between"),
+        LoadError::NoReply { odd, .. } => {
+            let hint = match *odd {
+                OddReplies { late: 1.., .. } => "wait longer for each, with --timeout",
+                OddReplies { foreign: 1.., .. } => {
+                    "give the port of a server that sends packets back unchanged"
+                }
+                _ => "see that a server runs there, and that no firewall stands between",
+            };
+            CommandError::failed(error).hint(hint)
+        }
         LoadError::Late => CommandError::failed(error).hint(LESS),
         LoadError::Socket { target, error: why } => {
             let hint = unconnected(*target, why);

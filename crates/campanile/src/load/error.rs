@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use super::Number;
+use super::{Number, OddReplies};
 use crate::worker::WorkerError;
 
 /// Why there is no report.
@@ -44,12 +44,14 @@ pub enum LoadError {
     Unmeasured,
     /// The time to be measured was over before its first packet was sent: this client was too slow.
     Late,
-    /// Nothing came back.
+    /// No packet was answered in time.
     NoReply {
         /// The server.
         target: SocketAddr,
         /// Packets sent.
         sent: u64,
+        /// What came back all the same: too late, or not as it was sent.
+        odd: OddReplies,
         /// The last failure that the system reported, if any.
         cause: Option<io::Error>,
     },
@@ -73,11 +75,17 @@ impl fmt::Display for LoadError {
             }
             Self::Unmeasured => f.write_str("ended before the measurement began"),
             Self::Late => f.write_str("nothing was sent in the time that is measured"),
-            Self::NoReply { target, sent, cause: None } => {
-                write!(f, "no reply from {target} to {sent} packets")
+            Self::NoReply { target, sent, odd: OddReplies { late, foreign, .. }, .. }
+                if late + foreign > 0 =>
+            {
+                write!(
+                    f,
+                    "no good reply from {target} to {sent} packets, but {late} late and {foreign} foreign ones"
+                )
             }
-            Self::NoReply { target, sent, cause: Some(cause) } => {
-                write!(f, "no reply from {target} to {sent} packets: {cause}")
+            Self::NoReply { target, sent, cause, .. } => {
+                write!(f, "no reply from {target} to {sent} packets")?;
+                cause.iter().try_for_each(|cause| write!(f, ": {cause}"))
             }
             Self::Worker(error) => error.fmt(f),
         }

@@ -171,6 +171,32 @@ fn a_silent_server_is_no_success() {
 }
 
 #[test]
+fn replies_that_are_late_or_foreign_are_told_from_none() {
+    let no_reply = |load: Load, is_enough: fn(OddReplies) -> bool| {
+        while !is_enough(load.progress().odd) {
+            thread::yield_now();
+        }
+        load.stopper().stop();
+        load.join().expect_err("none was good").to_string()
+    };
+    let duration = Duration::from_secs(3600);
+    // Each packet is answered when the next one comes, a second later.
+    let mut held = Vec::new();
+    let (address, thread) =
+        classic(move |index, packet| (index.min(1), std::mem::replace(&mut held, packet.to_vec())));
+    let (pace, timeout) = (Pace::Rate(1), Duration::from_millis(50));
+    let config = LoadConfig { pace, duration, timeout, sockets: 1, ..gentle(address) };
+    let told = no_reply(Load::start(&config).expect("it starts"), |odd| odd.late > 0);
+    end(address, thread);
+    assert!(told.starts_with("no good reply ") && told.ends_with(" and 0 foreign ones"), "{told}");
+    let (address, thread) = classic(|_, packet| (1, [packet, b"!"].concat()));
+    let config = LoadConfig { duration, timeout: Duration::from_millis(50), ..gentle(address) };
+    let told = no_reply(Load::start(&config).expect("it starts"), |odd| odd.foreign > 0);
+    end(address, thread);
+    assert!(told.contains(" packets, but 0 late and "), "{told}");
+}
+
+#[test]
 fn a_stop_in_the_warm_up_measures_nothing() {
     let server = server();
     let config = LoadConfig { warm_up: Duration::from_secs(3600), ..gentle(server.description().address) };
