@@ -120,7 +120,9 @@ impl Load {
     pub fn start(config: &LoadConfig) -> Result<Self, LoadError> {
         config.check()?;
         let cores = cores::or_all(&config.cores).map_err(LoadError::Cores)?;
-        let config = LoadConfig { cores, ..config.clone() };
+        // An IPv4 address in IPv6 form is one of IPv4: that decides about headers, interface and loopback.
+        let mut config = LoadConfig { cores, ..config.clone() };
+        config.target.set_ip(config.target.ip().to_canonical());
         let before = Before::look(&config)?;
         let plan = Plan::new(&config, before.clock);
         let (send_timings, timings) = channel();

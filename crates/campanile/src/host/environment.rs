@@ -72,7 +72,10 @@ impl Environment {
             mtu: mtu.and_then(|mtu| mtu.parse().ok()),
             // An interface without a speed says -1.
             speed_mbps: speed.and_then(|speed| speed.parse().ok()),
-            loopback: target.ip().is_loopback() || source == Some(target.ip()),
+            // What is sent to no address in particular comes to this machine.
+            loopback: target.ip().is_loopback()
+                || target.ip().is_unspecified()
+                || source == Some(target.ip()),
         }
     }
 }
@@ -115,7 +118,9 @@ mod tests {
 
     #[test]
     fn loopback_is_known_as_such() {
-        let environment = Environment::read("127.0.0.1:9".parse().expect("a literal address"));
+        let read = |target: &str| Environment::read(target.parse().expect("a literal address"));
+        assert!(read("0.0.0.0:9").loopback && read("[::]:9").loopback && !read("192.0.2.1:9").loopback);
+        let environment = read("127.0.0.1:9");
         assert!(environment.loopback);
         assert_eq!(environment.source, Some("127.0.0.1".parse().expect("a literal address")));
         let offloads = environment.offloads.as_ref();

@@ -103,6 +103,16 @@ fn a_classic_server_is_measured_as_well() {
     assert_eq!((report.sent.packets, report.lost), (report.received.packets, 0));
 }
 
+#[test]
+fn an_ipv4_address_in_ipv6_form_is_one_of_ipv4() {
+    let server = server();
+    let target = server.description().address;
+    let IpAddr::V4(ip) = target.ip() else { panic!("it listens on {target}") };
+    let mapped = SocketAddr::new(ip.to_ipv6_mapped().into(), target.port());
+    let report = run(&gentle(mapped)).expect("the server answers");
+    assert_eq!((report.target, report.environment.loopback), (target, true));
+}
+
 /// Runs a load until it has seen what a test is about.
 fn run_until(config: &LoadConfig, is_enough: impl Fn(&Load) -> bool) -> LoadReport {
     let config = LoadConfig { duration: Duration::from_secs(3600), ..config.clone() };
