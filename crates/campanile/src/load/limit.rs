@@ -64,6 +64,13 @@ pub enum Limit {
         /// The system gave less than was asked for.
         is_short: bool,
     },
+    /// A place without a limit of its own here counted the loss: a filter, a backlog, an interface, or a rule of the server.
+    Place {
+        /// Where most packets ended.
+        place: Place,
+        /// How many.
+        packets: u64,
+    },
     /// The interface's speed.
     Wire {
         /// How much of it was used in one direction, headers included.
@@ -92,13 +99,19 @@ const LOSS: f64 = 0.001;
 /// So does a loss in a closed loop whose packets, until they were given up, held more than this share of the window.
 const HELD: f64 = 0.1;
 
+/// Places that refuse packets, however little else there is to do.
+const REFUSALS: [Place; 4] = [Place::OwnSend, Place::OwnInterfaceOut, Place::ServerRules, Place::ServerSend];
+/// Places, beside sockets, where packets find no room because nobody takes them away in time.
+const OVERRUNS: [Place; 2] = [Place::OwnBacklog, Place::OwnInterfaceIn];
+
 impl Limit {
     /// The first of these limits that the evidence shows. Their order matters: what a server refuses comes before how busy it is, and
     /// packets lost at an unknown place come last.
     pub(super) fn find(report: &LoadReport) -> Self {
         let (account, server, cost) = (&report.account, report.server.as_ref(), &report.cost);
         let matters = |packets: u64| matters(report, packets);
-        let source_limit = server.map_or(0, |server| server.dropped.of(Cause::SourceLimit));
+        // What others sent at the same time may have been dropped too.
+        let source_limit = server.map_or(0, |server| server.dropped.of(Cause::SourceLimit)).min(report.lost);
         let server_busy = server.map_or(0.0, |server| server.busiest_percent);
         let busy = cost.busy_percent.unwrap_or(0.0);
         let machine = cost.machine_busy_percent.unwrap_or(0.0);
@@ -117,6 +130,9 @@ impl Limit {
         }
         if matters(queue) || matters(report.waits) && !is_content {
             return Self::WayOut { dropped: queue, waits: report.waits };
+        }
+        if let Some(refusal) = Self::place(report, &REFUSALS) {
+            return refusal;
         }
         // Where the server is on this machine too, neither of the two could have another processor.
         if report.environment.loopback && is_full(machine) {
@@ -140,6 +156,9 @@ impl Limit {
             let is_short = report.receive_buffer < report.receive_buffer_asked;
             return Self::ClientBuffer { dropped: here, is_short };
         }
+        if let Some(overrun) = Self::place(report, &OVERRUNS) {
+            return overrun;
+        }
         if used_percent >= BUSY {
             return Self::Wire { used_percent };
         }
@@ -147,6 +166,13 @@ impl Limit {
             return Self::Path { lost };
         }
         Self::left(report, is_full)
+    }
+
+    /// Where most packets ended of those that ended at these places, if that matters.
+    fn place(report: &LoadReport, places: &[Place]) -> Option<Self> {
+        let counted = places.iter().map(|&place| (report.account.at(place), place));
+        let (packets, place) = counted.max_by_key(|(packets, _)| *packets)?;
+        matters(report, packets).then_some(Self::Place { place, packets })
     }
 
     /// The limit where nothing was lost and no thread was busy.
@@ -296,6 +322,29 @@ mod tests {
         assert_eq!(Limit::find(&waiting), Limit::Nothing, "it waited, and was not late");
         waiting.spoiled.push(Spoiled::Rate { asked: 2000.0, achieved: 1000.0 });
         assert_eq!(Limit::find(&waiting), Limit::WayOut { dropped: 0, waits: 40 });
+    }
+
+    #[test]
+    fn a_place_that_counts_the_loss_is_named() {
+        for place in REFUSALS.into_iter().chain(OVERRUNS) {
+            let mut dropping = report(Pace::Rate(1000), 900, 0, 1);
+            let entry = |place, packets| Entry { place, packets };
+            dropping.account.entries = vec![entry(Place::WayUp, 3), entry(place, 97)];
+            assert_eq!(Limit::find(&dropping), Limit::Place { place, packets: 97 });
+            dropping.lost = 100;
+            dropping.cost.machine_busy_percent = Some(99.0);
+            let is_named = matches!(Limit::find(&dropping), Limit::Place { .. });
+            assert_eq!(is_named, REFUSALS.contains(&place), "a busy machine overruns, and does not refuse");
+        }
+    }
+
+    #[test]
+    fn what_a_server_dropped_of_others_limits_nobody_else() {
+        let mut alone = report(Pace::Rate(1000), 900, 0, 1);
+        alone.server.iter_mut().for_each(|server| server.dropped.set(Cause::SourceLimit, 5000));
+        assert_eq!(Limit::find(&alone), Limit::Path { lost: 100 }, "none is lost");
+        alone.lost = 100;
+        assert_eq!(Limit::find(&alone), Limit::SourceLimit { dropped: 100 });
     }
 
     /// 32 in flight for a second: two packets that are waited for that long hold less than a tenth of the window, four hold more.

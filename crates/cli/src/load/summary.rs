@@ -118,13 +118,14 @@ impl fmt::Display for Account<'_> {
             write!(f, " - {} too many", Count(*surplus))?;
         }
         for entry in entries {
-            write!(f, "\n{:>11} {}", Count(entry.packets), place(entry.place))?;
+            write!(f, "\n{:>11} {}", Count(entry.packets), told(entry.place))?;
         }
         Ok(())
     }
 }
 
-fn place(place: Place) -> &'static str {
+/// What became of packets at a place, to be read after their number.
+pub(super) fn told(place: Place) -> &'static str {
     match place {
         Place::OwnSend => "this system refused to send",
         Place::OwnQueue => "found the queue of the interface here full",

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use campanile::load::{Limit, LoadReport};
+use campanile::load::{Limit, LoadReport, Place};
 
 use super::Arguments;
+use super::summary::told;
 use crate::figures::{Count, Memory, Things};
 
 /// The last lines of a report.
@@ -82,6 +83,9 @@ impl Verdict<'_> {
                 Memory(self.report.receive_buffer),
                 Count(dropped)
             ),
+            Limit::Place { place, packets } => {
+                format!("loss, most of it at one place: {} {}", Things(packets, "packet"), told(place))
+            }
             Limit::Wire { used_percent } => {
                 format!("the wire: {used_percent:.0} % of the interface's speed, headers included")
             }
@@ -118,6 +122,7 @@ impl Verdict<'_> {
                 here("here", "top".to_owned(), "shows what else runs; stop it, and measure again".to_owned())
             }
             Limit::Machine { .. } => self.other_machine().into_iter().chain(self.trains()).collect(),
+            Limit::Place { place, .. } => self.at_place(place),
             Limit::Wire { .. } => self.larger_packets(),
             Limit::WayOut { .. } => {
                 self.lower_rate("a little less than what came through: nothing finds it full, or waits")
@@ -134,6 +139,29 @@ impl Verdict<'_> {
             ),
             Limit::Window { .. } => self.wider_window(),
             Limit::ClientLag | Limit::Nothing => self.another_rate(),
+        }
+    }
+
+    /// What to do about packets that end at a place.
+    fn at_place(&self, place: Place) -> Vec<Advice> {
+        let doctor = format!("campanile doctor --port {}", self.report.target.port());
+        match place {
+            Place::OwnSend => here("here as root", doctor, "tells whether a firewall drops them".to_owned()),
+            Place::ServerSend => {
+                let gain = "tells whether a firewall drops the replies".to_owned();
+                vec![Advice { place: "on the server as root", command: doctor, gain }]
+            }
+            Place::ServerRules => self.on_server("--stats-interval 1", "shows which rule it is".to_owned()),
+            Place::OwnBacklog => here(
+                "here as root, then again",
+                "sysctl -w net.core.netdev_max_backlog=10000".to_owned(),
+                "longer bursts find room".to_owned(),
+            ),
+            _ => here(
+                "here",
+                format!("ip -s -s link show dev {}", self.interface()),
+                "tells why the interface dropped them".to_owned(),
+            ),
         }
     }
 

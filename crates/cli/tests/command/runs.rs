@@ -149,6 +149,23 @@ fn loss_is_split_into_there_and_back() {
     );
 }
 
+/// A filter refuses every sixteenth packet of a socket, by its number.
+#[test]
+fn packets_that_the_system_refuses_are_a_limit() {
+    let filter = "nft add table inet f && \
+                  nft 'add chain inet f output { type filter hook output priority 0; }' && \
+                  nft add rule inet f output udp dport 5000 udp length 208 '@th,64,8 & 0x0f == 0' drop";
+    let Some(report) = report_behind(filter, "--rate 200 --timeout 2") else { return };
+    let entry = &report["books"]["entries"][0];
+    assert_eq!(
+        (&entry["place"], &report["books"]["unexplained"]),
+        (&"own_send".into(), &0.into()),
+        "{report}"
+    );
+    let limit = serde_json::json!({"what": "place", "place": "own_send", "packets": entry["packets"]});
+    assert_eq!(report["limit"], limit, "{report}");
+}
+
 /// An interface of 2 Mbit/s with a short queue is told to send 8.
 #[test]
 fn a_full_queue_is_known_and_named() {
