@@ -18,7 +18,7 @@ pub(super) struct Prober {
     first: Account,
     latest: Arc<Mutex<Account>>,
     stop: Sender<()>,
-    thread: JoinHandle<ProbeSocket>,
+    thread: JoinHandle<Option<ProbeSocket>>,
 }
 
 /// What the answer to a first ask shows of a server.
@@ -85,11 +85,12 @@ impl Prober {
 
     /// Asks once more and stops; `None` if the server no longer answers, or was restarted meanwhile.
     pub(super) fn finish(self: Box<Self>) -> Option<Span> {
+        let latest = self.progress().last;
         // This fails only if the thread has ended already.
         let _ = self.stop.send(());
-        let mut socket = self.thread.join().ok()?;
+        let mut socket = self.thread.join().ok()??;
         let Ok(Answer::Account(last)) = socket.ask_patiently() else { return None };
-        (last.uptime_ns >= self.first.uptime_ns).then_some(Span { first: self.first, last: *last })
+        (last.uptime_ns >= latest.uptime_ns).then_some(Span { first: self.first, last: *last })
     }
 }
 
@@ -154,14 +155,18 @@ impl ProbeSocket {
         let _ = self.socket.send(&datagram[..len]);
     }
 
-    /// Asks until it is stopped.
-    fn watch(mut self, latest: &Mutex<Account>, stop: &Receiver<()>) -> Self {
+    /// Asks until it is stopped; `None` if the server was restarted meanwhile: it counts from zero again.
+    fn watch(mut self, latest: &Mutex<Account>, stop: &Receiver<()>) -> Option<Self> {
         while stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
             if let Ok(Answer::Account(account)) = self.ask(EVERY) {
-                *latest.lock().unwrap_or_else(PoisonError::into_inner) = *account;
+                let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+                if account.uptime_ns < latest.uptime_ns {
+                    return None;
+                }
+                *latest = *account;
             }
         }
-        self
+        Some(self)
     }
 }
 
@@ -200,6 +205,32 @@ mod tests {
         assert_eq!(counts.received.packets - counts.probes.asked, sent);
         assert_eq!(counts.replied.packets - counts.probes.answered, sent);
         assert!(counts.cpu_ns > 0 && last.uptime_ns > first.uptime_ns, "{counts:?}");
+    }
+
+    /// It has run longer since than before.
+    #[test]
+    fn a_server_that_was_restarted_has_no_account() {
+        let server = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+        let target = server.local_addr().expect("it is bound");
+        let (told, answers) = channel();
+        let thread = thread::spawn(move || {
+            for uptime_ns in [5, 6, 1, 9] {
+                let mut ask = [0; 300];
+                let (len, from) = server.recv_from(&mut ask).expect("an ask comes, or the end");
+                let Some(Probe::Ask { nonce, .. }) = Probe::read(&ask[..len]) else { return };
+                let account = Account { uptime_ns, workers: 1, ..Account::default() };
+                let mut datagram = [0; Probe::LEN];
+                let len = Probe::Account { nonce, account }.write(&mut datagram);
+                server.send_to(&datagram[..len], from).expect("sent");
+                told.send(()).expect("the test waits for it");
+            }
+        });
+        let Ok(Found::Campanile(prober)) = begin(target) else { panic!("it keeps an account") };
+        assert_eq!(answers.iter().take(3).count(), 3);
+        assert!(prober.finish().is_none());
+        let end = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+        end.send_to(&[], target).expect("sent");
+        thread.join().expect("the server does not panic");
     }
 
     fn begin(target: SocketAddr) -> io::Result<Found> {
