@@ -123,7 +123,8 @@ impl LoadReport {
         let sent = counts.rates(counts.sent, config.payload);
         let timings = &histograms.timings;
         let (round_trip, send_lag) = (timings.from_send.latency(), timings.send_lag.latency());
-        let judge = |rate| Spoiled::judge(rate as f64, sent.packets_per_second, send_lag, round_trip);
+        let train = counts.rates(config.train as u64, config.payload).packets_per_second;
+        let judge = |rate| Spoiled::judge(rate as f64, sent.packets_per_second, train, send_lag, round_trip);
         let active = config.warm_up + histograms.lasted;
         let mut report = Self {
             target: config.target,

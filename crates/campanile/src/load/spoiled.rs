@@ -30,15 +30,17 @@ impl Spoiled {
     /// The timer of an idle system is this late too.
     const LAG_MIN_NS: u64 = 100_000;
 
-    /// What spoils a run at the rate `asked`, if anything does.
+    /// What spoils a run at the rate `asked`, if anything does. A train more or less, which is `train` packets a second, depends on
+    /// when a measurement begins and ends.
     pub(crate) fn judge(
         asked: f64,
         achieved: f64,
+        train: f64,
         lag: Option<Latency>,
         from_send: Option<Latency>,
     ) -> Vec<Self> {
         let mut reasons = Vec::new();
-        if achieved < asked * Self::RATE_MIN {
+        if achieved + train < asked * Self::RATE_MIN {
             reasons.push(Self::Rate { asked, achieved });
         }
         if let (Some(lag), Some(from_send)) = (lag, from_send) {
@@ -62,14 +64,19 @@ mod tests {
 
     #[test]
     fn a_run_as_asked_is_not_spoiled() {
-        assert_eq!(Spoiled::judge(1000.0, 995.0, p99(400_000), p99(900_000)), []);
-        assert_eq!(Spoiled::judge(1000.0, 1000.0, p99(90_000), p99(30_000)), [], "a timer's own lateness");
+        assert_eq!(Spoiled::judge(1000.0, 995.0, 1.0, p99(400_000), p99(900_000)), []);
+        assert_eq!(
+            Spoiled::judge(1000.0, 1000.0, 1.0, p99(90_000), p99(30_000)),
+            [],
+            "a timer's own lateness"
+        );
+        assert_eq!(Spoiled::judge(1000.0, 960.0, 64.0, None, None), [], "15 trains of 64 in a second");
     }
 
     #[test]
     fn too_little_and_too_late_are_named() {
         let rate = Spoiled::Rate { asked: 1000.0, achieved: 900.0 };
         let lag = Spoiled::Lag { lag_p99_ns: 600_000, from_send_p99_ns: 900_000 };
-        assert_eq!(Spoiled::judge(1000.0, 900.0, p99(600_000), p99(900_000)), [rate, lag]);
+        assert_eq!(Spoiled::judge(1000.0, 900.0, 64.0, p99(600_000), p99(900_000)), [rate, lag]);
     }
 }
