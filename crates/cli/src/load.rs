@@ -104,17 +104,34 @@ client's own lag.";
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = arguments.config()?;
     let log = arguments.histogram.as_deref().map(Log::open).transpose()?;
+    let mut runs = Vec::new();
+    let ended = measure(arguments, &config, &mut runs);
+    if runs.is_empty() {
+        return ended;
+    }
+    // The runs measured before a failure are still valid.
+    if let Some(log) = log {
+        log.write(&runs)?;
+    }
+    let concluded = conclude(arguments, &runs);
+    ended.and(concluded)
+}
+
+/// Measures as often as was asked, or up to Ctrl-C.
+fn measure(
+    arguments: &Arguments,
+    config: &LoadConfig,
+    runs: &mut Vec<LoadReport>,
+) -> Result<(), CommandError> {
     let interrupt = Interrupt::new()?;
-    let mut runs: Vec<LoadReport> = Vec::new();
     while runs.len() < arguments.repeat && !interrupt.is_pressed() {
-        let mut load = Load::start(&config).map_err(error)?;
+        let mut load = Load::start(config).map_err(error)?;
         interrupt.stops(load.stopper());
         if !arguments.json {
             output::line(Started(&load))?;
             live::follow(&mut load)?;
         }
         let report = match load.join() {
-            // The runs measured before are still valid.
             Err(LoadError::Unmeasured) if !runs.is_empty() => break,
             joined => joined.map_err(error)?,
         };
@@ -124,10 +141,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         }
         runs.push(report);
     }
-    if let Some(log) = log {
-        log.write(&runs)?;
-    }
-    conclude(arguments, &runs)
+    Ok(())
 }
 
 /// Reports what concerns all runs, after the last one.

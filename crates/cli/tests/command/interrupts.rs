@@ -62,6 +62,28 @@ fn runs_before_it_are_reported() {
     assert!(finished.stdout.contains("\nround trip  p99 median "), "{finished:?}");
 }
 
+/// A server that ends in the middle of many runs.
+#[test]
+fn runs_before_a_failure_are_reported() {
+    let mut server = Server::start("");
+    let folder = tempfile::tempdir().expect("a new folder");
+    let log = folder.path().join("of-the-runs.hlog");
+    let port = server.port;
+    let many = "--repeat 1000 --window 4 --timeout 1";
+    let mut load =
+        Running::start(&format!("load 127.0.0.1 {port} 64 1 0.2 {many} --histogram {}", log.display()));
+    let is_start = |line: &str| line.starts_with("load on ");
+    assert!(is_start(&load.line()));
+    until(|| is_start(&load.line()));
+    server.process.kill();
+    let finished = load.finish();
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.starts_with("error: n"), "nothing listens, or no reply: {finished:?}");
+    assert!(finished.stdout.contains(" of 1000 runs\npackets/s   median "), "{finished:?}");
+    let written = std::fs::read_to_string(&log).expect("the log is there");
+    assert!(written.contains("Tag=send,"), "{written}");
+}
+
 #[test]
 fn the_second_one_does_not_wait() {
     let silent = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
