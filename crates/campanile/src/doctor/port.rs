@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::tree::Tree;
 use super::{Finding, Severity};
 
 /// A socket of `/proc/net/udp`.
 struct Bound {
-    /// As it is there: in hexadecimal, each four bytes as a word in the machine's byte order.
-    address: String,
+    address: IpAddr,
     /// It receives only from one peer.
     is_connected: bool,
     drops: u64,
@@ -33,10 +32,12 @@ pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>, if_unheard:
         .collect();
     let show = format!("ss -ulpmn 'sport = :{port}'");
     let drops: u64 = bound.iter().map(|socket| socket.drops).fold(0, u64::saturating_add);
+    let is_private = bound.iter().all(|socket| socket.address.is_loopback());
+    let on = if is_private { " on loopback" } else { "" };
     let evidence = match bound.len() {
         0 => return no_socket(check, port, group).at_most(if_unheard).verify(show),
-        1 => format!("1 socket has port {port}; {drops} datagrams found it full"),
-        count => format!("{count} sockets have port {port}; {drops} datagrams found them full"),
+        1 => format!("1 socket{on} has port {port}; {drops} datagrams found it full"),
+        count => format!("{count} sockets{on} have port {port}; {drops} datagrams found them full"),
     };
     let programs = programs(tree, &bound);
     let told: Vec<String> = programs.values().map(Program::to_string).collect();
@@ -61,6 +62,12 @@ pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>, if_unheard:
         return Finding::new(check, Severity::Warning, evidence)
             .costs("these datagrams are lost")
             .fix("# give this program more receive buffer (--recv-buffer 4m), more cores, or less to receive")
+            .verify(show);
+    }
+    if is_private {
+        return Finding::new(check, Severity::Notice, evidence)
+            .costs("other machines are not heard")
+            .fix("# if they are to be heard, have the program bind an address that they reach, or 0.0.0.0 or [::]")
             .verify(show);
     }
     Finding::new(check, Severity::Fine, evidence)
@@ -93,43 +100,38 @@ impl Bound {
         }
         let number = |at: usize| words.get(at)?.parse().ok();
         let is_connected = words.get(2)?.rsplit_once(':')?.1 != "0000";
-        let address = address.to_owned();
-        Some(Self { address, is_connected, drops: number(12)?, uid: number(7)?, inode: number(9)? })
+        Some(Self {
+            address: read_address(address)?,
+            is_connected,
+            drops: number(12)?,
+            uid: number(7)?,
+            inode: number(9)?,
+        })
     }
 
     /// Whether it receives what is sent to a group, if it has joined.
     fn hears(&self, group: IpAddr) -> bool {
-        let of_group = match group {
-            IpAddr::V4(group) => hexadecimal(&group.octets()),
-            IpAddr::V6(group) => hexadecimal(&group.octets()),
-        };
         // An IPv6 wildcard socket receives IPv4 too.
-        let is_of_family = group.is_ipv4() || self.address.len() > 8;
-        !self.is_connected && (self.address == of_group || self.is_any() && is_of_family)
-    }
-
-    fn is_any(&self) -> bool {
-        self.address.bytes().all(|digit| digit == b'0')
-    }
-
-    /// Whether it is bound to a group, so that it gets its own copy of each datagram.
-    fn is_of_group(&self) -> bool {
-        let word = self.address.get(..8).and_then(|word| u32::from_str_radix(word, 16).ok());
-        let first = word.map_or(0, |word| word.to_ne_bytes()[0]);
-        if self.address.len() > 8 { first == 0xff } else { (224..240).contains(&first) }
+        let is_of_family = group.is_ipv4() || self.address.is_ipv6();
+        !self.is_connected && (self.address == group || self.address.is_unspecified() && is_of_family)
     }
 
     /// Whether a datagram to one address may be for either of them.
     fn meets(&self, other: &Self) -> bool {
-        self.address == other.address || self.is_any() || other.is_any()
+        self.address == other.address || self.address.is_unspecified() || other.address.is_unspecified()
     }
 }
 
-/// An address as it is written in the system's file.
-fn hexadecimal(octets: &[u8]) -> String {
-    let word =
-        |octets: &[u8]| u32::from_ne_bytes(octets.try_into().expect("an address is of words of four bytes"));
-    octets.chunks(4).map(|octets| format!("{:08X}", word(octets))).collect()
+/// An address as it is in the system's file: in hexadecimal, each four bytes as a word in the machine's byte order.
+fn read_address(text: &str) -> Option<IpAddr> {
+    let word = |at: usize| Some(u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    match text.len() {
+        8 => Some(Ipv4Addr::from(word(0)?).into()),
+        _ => {
+            let words: [[u8; 4]; 4] = [word(0)?, word(8)?, word(16)?, word(24)?];
+            Some(Ipv6Addr::from(*words.as_flattened().first_chunk()?).to_canonical())
+        }
+    }
 }
 
 /// A program that has sockets.
@@ -175,7 +177,8 @@ fn are_rivals(bound: &[Bound], programs: &BTreeMap<u32, Program>) -> bool {
     };
     let alone: Vec<(&Bound, Vec<u32>)> = bound
         .iter()
-        .filter(|socket| !socket.is_of_group())
+        // Each socket of a group gets its own copy.
+        .filter(|socket| !socket.address.is_multicast())
         .take(SOCKETS_MAX)
         .map(|socket| (socket, owners(socket)))
         .collect();
@@ -200,6 +203,12 @@ mod tests {
     const HEAD: &str =
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
     const ANY: &str = "00000000";
+
+    /// An address as it is written in the system's file.
+    fn hexadecimal(octets: &[u8]) -> String {
+        let word = |word: &[u8; 4]| format!("{:08X}", u32::from_ne_bytes(*word));
+        octets.as_chunks().0.iter().map(word).collect()
+    }
 
     fn line(address: &str, port: u16, uid: u32, drops: u32) -> String {
         let inode = uid + 90;
@@ -251,7 +260,7 @@ mod tests {
             sockets(planted.tree(), 5000, Some(group.parse().expect("a literal address")), Severity::Notice)
                 .severity
         };
-        let word = |bytes: [u8; 4]| hexadecimal(&bytes);
+        let word = |octets: [u8; 4]| hexadecimal(&octets);
         let any = ANY.repeat(4);
         for address in [ANY, &word([239, 192, 7, 1]), &any] {
             assert_eq!(severity(address, "239.192.7.1"), Severity::Fine, "{address}");
@@ -271,8 +280,8 @@ mod tests {
 
     #[test]
     fn owners_are_rivals_where_one_datagram_is_for_both() {
-        let words = |bytes: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(bytes));
-        let (one, two, group) = (words([127, 0, 0, 1]), words([127, 0, 0, 2]), words([239, 192, 7, 1]));
+        let [one, two, group] =
+            [[192, 0, 2, 1], [192, 0, 2, 2], [239, 192, 7, 1]].map(|octets| hexadecimal(&octets));
         let both =
             |first: &str, second: &str| found(&[line(first, 5000, 0, 0), line(second, 5000, 7, 0)]).severity;
         assert_eq!((both(ANY, ANY), both(&one, ANY)), (Severity::Warning, Severity::Warning));
@@ -280,9 +289,31 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_on_loopback_is_noticed() {
+        let on = |address: IpAddr| {
+            let octets = match address {
+                IpAddr::V4(v4) => v4.octets().to_vec(),
+                IpAddr::V6(v6) => v6.octets().to_vec(),
+            };
+            Bound::read(&line(&hexadecimal(&octets), 5000, 0, 0), 5000).expect("a line").address
+        };
+        for text in ["127.0.0.1", "192.0.2.7", "::1", "2001:db8::7", "0.0.0.0", "::"] {
+            let address = text.parse().expect("a literal address");
+            assert_eq!(on(address), address);
+        }
+        let mapped = "::ffff:127.0.0.1".parse().expect("a literal address");
+        assert_eq!(on(mapped), Ipv4Addr::LOCALHOST);
+        let alone = found(&[line(&hexadecimal(&[127, 0, 0, 1]), 5000, 0, 0)]);
+        assert_eq!(alone.evidence, "1 socket on loopback has port 5000; 0 datagrams found it full");
+        assert_eq!(alone.severity, Severity::Notice);
+        let both = found(&[line(&hexadecimal(&[127, 0, 0, 1]), 5000, 0, 0), line(ANY, 5000, 0, 0)]);
+        assert_eq!(both.severity, Severity::Fine);
+    }
+
+    #[test]
     fn sockets_of_two_programs_are_rivals_and_those_of_one_are_not() {
         let bound = [90, 91].map(|inode| Bound {
-            address: ANY.to_owned(),
+            address: Ipv4Addr::UNSPECIFIED.into(),
             is_connected: false,
             drops: 0,
             uid: 0,

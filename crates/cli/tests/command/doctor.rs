@@ -206,6 +206,14 @@ fn listeners_are_reported() {
                 until grep -q :1388 /proc/net/udp; do sleep 0.01; done";
     is_found(echo, "sockets on the port", "warning", "none is bound to 239.192.7.1");
     is_found_of("--port 5000", echo, "sockets on the port", "fine", "1 socket has port 5000");
+    let private = echo.replace("192.0.2.1", "127.0.0.1");
+    is_found_of(
+        "--port 5000",
+        &private,
+        "sockets on the port",
+        "notice",
+        "1 socket on loopback has port 5000",
+    );
 }
 
 /// A namespace that was entered without its `/sys`.
