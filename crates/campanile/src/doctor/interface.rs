@@ -18,7 +18,7 @@ pub(super) fn examine(
 ) -> Vec<Finding> {
     let mut findings = vec![foreign.unwrap_or_else(|| link(tree, interface, group.is_some()))];
     if let Some(group) = group {
-        findings.push(address(&addresses(), interface, group.ip()));
+        findings.push(address(tree, &addresses(), interface, group.ip()));
         // IPv6 has no reverse path filter.
         findings.extend(group.is_ipv4().then(|| reverse_path(tree, interface)));
     }
@@ -105,15 +105,19 @@ fn link(tree: &Tree, interface: &str, for_group: bool) -> Finding {
     }
     let mtu = tree.number(&format!("sys/class/net/{interface}/mtu")).unwrap_or(0);
     // Without options: the header of IP, and 8 bytes of UDP.
-    let (v4, v6) = (mtu.min(65_535).saturating_sub(20 + 8), mtu.saturating_sub(40 + 8));
+    let v4 = mtu.min(65_535).saturating_sub(20 + 8);
+    let v6 = if mtu < MTU_MIN_V6 { "none".to_owned() } else { (mtu - 40 - 8).to_string() };
     let evidence = format!(
         "{interface} is up, packets of up to {mtu} bytes: datagrams of {v4} over IPv4, {v6} over IPv6"
     );
     Finding::new(check, Severity::Fine, evidence)
 }
 
+/// With a lower MTU an interface has no IPv6 (RFC 8200 section 5).
+const MTU_MIN_V6: u64 = 1280;
+
 /// A sender needs an address of the group's family, and so does a receiver that joins by address.
-fn address(all: &[(String, IpAddr)], interface: &str, group: IpAddr) -> Finding {
+fn address(tree: &Tree, all: &[(String, IpAddr)], interface: &str, group: IpAddr) -> Finding {
     let check = "address";
     let family = if group.is_ipv4() { "IPv4" } else { "IPv6" };
     let is_link_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
@@ -134,9 +138,18 @@ fn address(all: &[(String, IpAddr)], interface: &str, group: IpAddr) -> Finding 
         ),
         Some(address) => return Finding::new(check, Severity::Fine, format!("{interface} has {address}")),
     };
+    let off = format!("net/ipv6/conf/{interface}/disable_ipv6");
+    let mtu = tree.number(&format!("sys/class/net/{interface}/mtu"));
+    let fix = if group.is_ipv6() && tree.number(&format!("proc/sys/{off}")) == Some(1) {
+        format!("sysctl -w {off}=0")
+    } else if group.is_ipv6() && mtu.is_some_and(|mtu| mtu < MTU_MIN_V6) {
+        format!("ip link set {interface} mtu {MTU_MIN_V6}  # with less there is no IPv6")
+    } else {
+        format!("# one of its network: ip address add ADDRESS/BITS dev {interface}")
+    };
     Finding::new(check, severity, evidence)
         .costs(cost)
-        .fix(format!("# one of its network: ip address add ADDRESS/BITS dev {interface}"))
+        .fix(fix)
         .verify(format!("ip address show dev {interface}"))
 }
 
@@ -203,6 +216,7 @@ mod tests {
             link(Planted::new(&files).tree(), "e", true).evidence
         };
         assert!(evidence("1500\n").ends_with(" 1500 bytes: datagrams of 1472 over IPv4, 1452 over IPv6"));
+        assert!(evidence("1279\n").ends_with(": datagrams of 1251 over IPv4, none over IPv6"));
         assert!(evidence("65536\n").ends_with(": datagrams of 65507 over IPv4, 65488 over IPv6"));
         let gone = link(Planted::new(&[("sys/class/net/e/flags", "0x1003")]).tree(), "f", true);
         assert!(gone.evidence == "there is no f (there are: e)" && gone.severity == Severity::Fault);
@@ -245,8 +259,11 @@ mod tests {
             [("e", "192.0.2.1"), ("e", "fe80::1"), ("g", "fe80::2"), ("g", "fd00::2")]
                 .map(|(name, address)| (name.to_owned(), address.parse().expect("a literal address")))
                 .into();
-        let found =
-            |interface, group: &str| address(&all, interface, group.parse().expect("a literal address"));
+        let planted =
+            Planted::new(&[("proc/sys/net/ipv6/conf/f/disable_ipv6", "1"), ("sys/class/net/h/mtu", "576")]);
+        let found = |interface, group: &str| {
+            address(planted.tree(), &all, interface, group.parse().expect("a literal address"))
+        };
         assert_eq!(found("e", "239.192.7.1").evidence, "e has 192.0.2.1");
         assert_eq!(found("g", "ff15::7").evidence, "g has fd00::2");
         assert_eq!(found("e", "ff15::7").severity, Severity::Notice);
@@ -254,6 +271,10 @@ mod tests {
             (found("f", "239.192.7.1").severity, found("g", "239.192.7.1").severity),
             (Severity::Fault, Severity::Fault)
         );
+        let fix = |interface, group| found(interface, group).fix.unwrap_or_default();
+        assert_eq!(fix("f", "ff15::7"), "sysctl -w net/ipv6/conf/f/disable_ipv6=0");
+        assert!(fix("h", "ff15::7").starts_with("ip link set h mtu 1280 "));
+        assert!(fix("f", "239.192.7.1").starts_with("# one of its network: "));
     }
 
     #[test]

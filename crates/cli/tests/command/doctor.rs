@@ -216,6 +216,20 @@ fn listeners_are_reported() {
     );
 }
 
+/// What turned it off is mended, and an address can be given.
+#[test]
+fn an_interface_without_ipv6_is_told_why() {
+    let v6 = "--interface one --group ff15::7";
+    for off in ["echo 1 > /proc/sys/net/ipv6/conf/one/disable_ipv6", "ip link set one mtu 1000"] {
+        let Some(found) = is_found_of(v6, off, "address", "fault", "one has no address of IPv6") else {
+            return;
+        };
+        let fix = found["fix"].as_str().unwrap_or_else(|| panic!("{found}"));
+        let mended = format!("{off} && {{ {fix}\n}} > /dev/null && ip addr add fd99::1/64 dev one nodad");
+        is_found_of(v6, &mended, "address", "fine", "one has fd99::1");
+    }
+}
+
 /// A namespace that was entered without its `/sys`.
 #[test]
 fn the_files_of_another_namespace_are_not_taken_for_our_own() {
