@@ -180,6 +180,7 @@ fn told(check: &'static str, outcome: Outcome<'_>, packet: &Packet<'_>, chain: &
         Outcome::PerhapsDropped(rule) => {
             (Severity::Notice, format!("a rule drops those that match it: {rule}"))
         }
+        Outcome::Redirected(rule) => (Severity::Notice, format!("a rule sends them elsewhere: {rule}")),
         Outcome::Only(rule) => {
             (Severity::Notice, format!("nothing passes but what reaches this rule: {rule}"))
         }
@@ -202,7 +203,7 @@ fn told(check: &'static str, outcome: Outcome<'_>, packet: &Packet<'_>, chain: &
             (MEMBERSHIP, _) => {
                 "routers and switches do not learn that a group is heard here, or forget it after minutes"
             }
-            (_, Direction::In) => "no program here sees what is dropped",
+            (_, Direction::In) => "no program on this port sees them",
             (_, Direction::Out) => "what programs here send does not leave",
             (_, Direction::Forward) => "machines behind this one do not receive what is dropped",
         })
@@ -255,6 +256,9 @@ mod tests {
             ("iifname \"one\" jump called", Severity::Warning),
             ("ip saddr 192.0.2.7 accept\nudp dport 5000 drop", Severity::Warning),
             ("ip saddr 192.0.2.7 drop", Severity::Notice),
+            ("udp dport 5000 redirect to :6000", Severity::Notice),
+            ("iifname \"one\" udp dport 5000 dnat ip to 192.0.2.7:5000", Severity::Notice),
+            ("udp dport 5001 redirect to :6000", Severity::Fine),
             ("fib saddr . mark . iif oif missing drop", Severity::Notice),
             ("ip saddr 192.0.2.7 jump taken", Severity::Notice),
             ("udp dport 5000 accept\nudp dport 5000 drop", Severity::Fine),

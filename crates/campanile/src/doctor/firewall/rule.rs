@@ -46,6 +46,8 @@ pub(super) struct Rule<'t> {
 pub(super) enum Verdict<'t> {
     Accept,
     Drop,
+    /// Gives them another address or port.
+    Redirect,
     /// Calls another chain, then goes on with this one.
     Jump(&'t str),
     /// Continues in another chain, without the rest of this one.
@@ -84,7 +86,11 @@ fn verdict<'w, 't>(words: &'w [&'t str]) -> Option<(Verdict<'t>, &'w [&'t str])>
         [before @ .., "return"] => Some((Verdict::Return, before)),
         [before @ .., "jump", chain] => Some((Verdict::Jump(chain), before)),
         [before @ .., "goto", chain] => Some((Verdict::Goto(chain), before)),
-        _ => None,
+        _ => {
+            // Where to follows the word.
+            let at = words.iter().position(|word| ["redirect", "dnat", "tproxy"].contains(word))?;
+            Some((Verdict::Redirect, &words[..at]))
+        }
     }
 }
 

@@ -9,6 +9,8 @@ pub(super) enum Outcome<'t> {
     Passed,
     /// The rule drops some, perhaps: its conditions do not name them.
     PerhapsDropped(&'t str),
+    /// The rule gives them another address or port, or those that match its other conditions.
+    Redirected(&'t str),
     /// They are dropped, except those that the rule accepts.
     Only(&'t str),
     /// They are dropped, unless a rule accepts them that is not specific to them.
@@ -96,6 +98,12 @@ impl<'t> Walk<'_, 't> {
                 }
                 Verdict::Accept => self.some_accepted(line, &rule),
                 Verdict::Drop => self.some_dropped(line, &rule, reach),
+                // Where they are sent is not looked into.
+                Verdict::Redirect if met == Reach::All => {
+                    self.note(Outcome::Redirected(line.text));
+                    return true;
+                }
+                Verdict::Redirect => self.note(Outcome::Redirected(line.text)),
                 Verdict::Jump(name) | Verdict::Goto(name) => {
                     let called = self.chains.get(&(chain.table, name)).filter(|_| depth > 0);
                     if called.is_some_and(|called| self.chain(called, met, depth - 1)) {
