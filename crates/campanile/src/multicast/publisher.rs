@@ -5,6 +5,7 @@ mod outbox;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_channel::Sender;
@@ -240,6 +241,11 @@ impl Publisher {
     /// Waits for the next event; `None` when the session is over and all events were taken.
     pub async fn recv(&self) -> Option<Published> {
         self.events.recv(self.node.waker()).await
+    }
+
+    /// The next event, if there is one already.
+    pub(super) fn poll(&self) -> Poll<Option<Published>> {
+        self.events.poll(None, self.node.waker())
     }
 
     /// The counters.

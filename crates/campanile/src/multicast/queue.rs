@@ -61,7 +61,7 @@ pub(super) fn events<T: EventBatch>(len_max: usize, weight_max: usize) -> (Event
         weight: AtomicUsize::new(0),
     });
     let sender = EventSender {
-        gathered: Gathered { batches: VecDeque::new(), len: 0, weight: 0 },
+        gathered: Gathered { batches: VecDeque::new(), len: 0, weight: 0, is_last: false },
         was_refused: false,
         shared: Arc::clone(&shared),
         len_max,
@@ -121,6 +121,8 @@ struct Gathered<T> {
     /// The events in the batches, and their bytes.
     len: usize,
     weight: usize,
+    /// No more will come.
+    is_last: bool,
 }
 
 /// With this many events gathered, they are handed over before the turn's end, so that the application can begin.
@@ -162,8 +164,18 @@ impl<T: EventBatch> EventSender<T> {
         self.hand_over();
     }
 
+    /// Gives the last event to the application: those that are put later are dropped.
+    pub(super) fn put_last(&mut self, event: T) {
+        self.gather(event);
+        self.gathered.is_last = true;
+        self.hand_over();
+    }
+
     /// As [`EventSender::put`], but the application gets it only when [`EventSender::hand_over`] is called.
     pub(super) fn gather(&mut self, event: T) {
+        if self.gathered.is_last {
+            return;
+        }
         self.gathered.len += event.len();
         self.gathered.weight += event.weight();
         self.gathered.batches.push_back(event);
@@ -191,10 +203,12 @@ impl<T: EventBatch> EventSender<T> {
         waiting.into_iter().for_each(TaskWaker::wake);
     }
 
-    /// Replaces everything that was not handed over yet by one last event, and closes the queue.
+    /// Replaces everything that was not handed over yet by one last event, unless there was a last one, and closes the queue.
     pub(super) fn end_with(&mut self, event: T) {
-        self.forget();
-        self.gather(event);
+        if !self.gathered.is_last {
+            self.forget();
+            self.gather(event);
+        }
         self.close();
     }
 
@@ -318,6 +332,7 @@ impl<T> Shared<T> {
         self.len.fetch_add(mem::take(&mut gathered.len), Ordering::SeqCst);
         self.weight.fetch_add(mem::take(&mut gathered.weight), Ordering::SeqCst);
         handed.events.append(&mut gathered.batches);
+        handed.is_closed |= gathered.is_last;
     }
 
     /// Locks what was handed over, unless the application holds the lock: then it will wake the node.
@@ -436,6 +451,23 @@ mod tests {
         sender.end_with(3);
         assert_eq!(receiver.next(Duration::MAX, &waker), Some(1));
         assert_eq!(receiver.next(Duration::MAX, &waker), Some(3));
+        assert_eq!(receiver.next(Duration::MAX, &waker), None);
+    }
+
+    #[test]
+    fn nothing_comes_after_the_last_event() {
+        let engine = Engine::new(&Config::default()).unwrap();
+        let waker = engine.waker();
+        let (mut sender, receiver) = events(10, 100);
+        let application = receiver.shared.lock();
+        sender.put(1);
+        sender.put_last(2);
+        sender.put(3);
+        drop(application);
+        sender.hand_over();
+        sender.end_with(4);
+        assert_eq!(receiver.next(Duration::MAX, &waker), Some(1));
+        assert_eq!(receiver.next(Duration::MAX, &waker), Some(2));
         assert_eq!(receiver.next(Duration::MAX, &waker), None);
     }
 

@@ -47,6 +47,7 @@ fn publish(
         }
         let Some(event) = publisher.next(Duration::from_millis(20)) else { continue };
         if serve(publisher, event, content, receivers, &mut complete) {
+            assert_eq!(publisher.next(Duration::MAX), None, "nothing comes after the end");
             return complete.len();
         }
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use campanile::multicast::{
-    Counter, EndCause, Publisher, Received, SocketError, StartError, Subscriber, current_thread,
+    Counter, EndCause, Published, Publisher, Received, SocketError, StartError, Subscriber, current_thread,
 };
 
 use super::ending::finish;
@@ -107,6 +107,18 @@ fn a_wait_repairs() {
         publisher.run_until(Instant::now() + Duration::from_millis(1));
     }
     assert!(publisher.counts().of(Counter::RdataSent) > 0, "{:?}", publisher.counts());
+}
+
+#[test]
+fn an_event_that_is_there_is_not_waited_for() {
+    let mut publisher = current_thread::Publisher::start(&options()).expect("the port is free");
+    publisher.finish();
+    publisher.set_linger(Duration::ZERO);
+    // The session ends meanwhile, and after that nothing is ever due.
+    publisher.run_until(Instant::now() + Duration::from_millis(100));
+    let asked_at = Instant::now();
+    assert_eq!(publisher.next(PATIENCE), Some(Published::Finished));
+    assert!(asked_at.elapsed() < PATIENCE);
 }
 
 #[test]

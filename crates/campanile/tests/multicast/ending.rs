@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use campanile::multicast::{Published, Standing};
 
-use super::kinds::Speaks;
+use super::group::options;
+use super::kinds::{Kind, Speaks};
 
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -28,5 +29,18 @@ pub(crate) fn finish(publisher: &mut dyn Speaks, is_heard: impl Fn() -> bool) ->
             Some(Published::Failed(error)) => panic!("{error}"),
             Some(Published::Report { .. }) | None => {}
         }
+    }
+}
+
+#[test]
+fn nothing_comes_after_the_end() {
+    for kind in [Kind::Thread, Kind::CurrentThread] {
+        kind.speak(&options(), |publisher| {
+            publisher.publish(b"for nobody").expect("in time");
+            finish(publisher, || true);
+            let asked_at = Instant::now();
+            assert_eq!(publisher.next(PATIENCE), None);
+            assert!(asked_at.elapsed() < PATIENCE, "{kind:?}: nobody waits for what will not come");
+        });
     }
 }

@@ -66,12 +66,12 @@ impl Feed for BulkFeed {
     fn exchange(&mut self, _now: Instant, machine: &mut Source) {
         while self.events.is_ready() {
             let Some(event) = machine.poll_event() else { return };
-            self.events.put(match event {
-                SourceEvent::Need(range) => BulkSent::Need(range),
-                SourceEvent::Drained => BulkSent::Drained,
-                SourceEvent::Finished => BulkSent::Finished,
-                SourceEvent::Writable => continue,
-            });
+            match event {
+                SourceEvent::Need(range) => self.events.put(BulkSent::Need(range)),
+                SourceEvent::Drained => self.events.put(BulkSent::Drained),
+                SourceEvent::Finished => self.events.put_last(BulkSent::Finished),
+                SourceEvent::Writable => {}
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! A publisher that runs in its caller's thread.
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use campanile_pgm::Tsi;
@@ -133,13 +134,18 @@ impl Publisher {
     /// Runs the node, at least one turn, until there is an event; `None` if there is none within `timeout`, or the session is over and
     /// all events were taken.
     pub fn next(&mut self, timeout: Duration) -> Option<Published> {
+        if let Poll::Ready(next) = self.publisher.poll() {
+            self.node.turn_now();
+            return next;
+        }
         let until = Instant::now().checked_add(timeout);
         loop {
             self.node.turn(until);
-            let next = self.publisher.try_next();
-            let is_late = || until.is_some_and(|until| until <= Instant::now());
-            if next.is_some() || self.node.is_over() || is_late() {
+            if let Poll::Ready(next) = self.publisher.poll() {
                 return next;
+            }
+            if until.is_some_and(|until| until <= Instant::now()) {
+                return None;
             }
         }
     }

@@ -88,7 +88,7 @@ impl Feed for MessageFeed {
         while let Some(event) = machine.poll_event() {
             match event {
                 SourceEvent::Writable => self.is_full = false,
-                SourceEvent::Finished => self.events.put(Published::Finished),
+                SourceEvent::Finished => self.events.put_last(Published::Finished),
                 SourceEvent::Drained | SourceEvent::Need(_) => {}
             }
         }
