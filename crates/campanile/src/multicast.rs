@@ -52,6 +52,7 @@ mod queue;
 mod report;
 mod sockets;
 mod subscriber;
+mod waiting;
 
 pub use bulk::{Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Offer, Progress};
 pub(crate) use bulk::{First, Supplier};

@@ -10,6 +10,7 @@ use futures_sink::Sink;
 
 use super::publisher::{PublishError, Published, Publisher};
 use super::subscriber::{Received, SessionChannel, Subscriber};
+use super::waiting::{Place, Waiter};
 
 /// A publisher as a sink of messages, or of a stream's bytes.
 ///
@@ -93,13 +94,17 @@ impl Sink<Vec<u8>> for PublisherSink {
 
 /// A subscriber as a stream of what it receives. It ends when the subscriber cannot go on.
 #[derive(Debug)]
-pub struct SubscriberStream(Subscriber);
+pub struct SubscriberStream {
+    subscriber: Subscriber,
+    /// Where the task waits that polls it.
+    place: Place,
+}
 
 impl Subscriber {
     /// The subscriber as a stream.
     #[must_use]
     pub fn into_stream(self) -> SubscriberStream {
-        SubscriberStream(self)
+        SubscriberStream { subscriber: self, place: Place::default() }
     }
 }
 
@@ -107,27 +112,32 @@ impl SubscriberStream {
     /// The subscriber itself.
     #[must_use]
     pub fn subscriber(&self) -> &Subscriber {
-        &self.0
+        &self.subscriber
     }
 }
 
 impl Stream for SubscriberStream {
     type Item = Received;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
-        self.0.poll(Some(context.waker()))
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
+        let SubscriberStream { subscriber, place } = &mut *self;
+        subscriber.poll(Some(Waiter { place, waker: context.waker() }))
     }
 }
 
 /// A session's channel as a stream of what comes of its source. It ends when nothing more will.
 #[derive(Debug)]
-pub struct SessionStream(SessionChannel);
+pub struct SessionStream {
+    channel: SessionChannel,
+    /// Where the task waits that polls it.
+    place: Place,
+}
 
 impl SessionChannel {
     /// The channel as a stream.
     #[must_use]
     pub fn into_stream(self) -> SessionStream {
-        SessionStream(self)
+        SessionStream { channel: self, place: Place::default() }
     }
 }
 
@@ -135,15 +145,16 @@ impl SessionStream {
     /// The channel itself.
     #[must_use]
     pub fn channel(&self) -> &SessionChannel {
-        &self.0
+        &self.channel
     }
 }
 
 impl Stream for SessionStream {
     type Item = Received;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
-        self.0.poll(context)
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
+        let SessionStream { channel, place } = &mut *self;
+        channel.poll(Waiter { place, waker: context.waker() })
     }
 }
 

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use campanile_engine::Waker;
 
+use super::waiting::{HeldPlace, Waiter, WaitingTasks};
+
 /// An event in a queue, which may hold much memory.
 pub(super) trait Weight {
     /// Bytes that it holds; 0 where only the number of events has to be bounded.
@@ -54,7 +56,11 @@ impl<T: Weight> EventBatch for T {
 /// A queue of events from a node. It is full with `len_max` events, or with events of `weight_max` bytes or more.
 pub(super) fn events<T: EventBatch>(len_max: usize, weight_max: usize) -> (EventSender<T>, EventReceiver<T>) {
     let shared = Arc::new(Shared {
-        handed: Mutex::new(Handed { events: VecDeque::new(), is_closed: false, waiting: Vec::new() }),
+        handed: Mutex::new(Handed {
+            events: VecDeque::new(),
+            is_closed: false,
+            waiting: WaitingTasks::default(),
+        }),
         taken: Mutex::new(Taken { events: VecDeque::new(), len: 0, weight: 0 }),
         is_blocked: AtomicBool::new(false),
         len: AtomicUsize::new(0),
@@ -90,7 +96,7 @@ struct Handed<T> {
     /// No more will come.
     is_closed: bool,
     /// The tasks that wait for an event.
-    waiting: Vec<TaskWaker>,
+    waiting: WaitingTasks,
 }
 
 /// What the application has taken.
@@ -198,9 +204,9 @@ impl<T: EventBatch> EventSender<T> {
                 return;
             };
             self.shared.take_in(&mut handed, &mut self.gathered);
-            mem::take(&mut handed.waiting)
+            handed.waiting.take()
         };
-        waiting.into_iter().for_each(TaskWaker::wake);
+        waiting.for_each(TaskWaker::wake);
     }
 
     /// Replaces everything that was not handed over yet by one last event, unless there was a last one, and closes the queue.
@@ -230,9 +236,9 @@ impl<T> EventSender<T> {
             let mut handed = self.shared.lock();
             self.shared.take_in(&mut handed, &mut self.gathered);
             handed.is_closed = true;
-            mem::take(&mut handed.waiting)
+            handed.waiting.take()
         };
-        waiting.into_iter().for_each(TaskWaker::wake);
+        waiting.for_each(TaskWaker::wake);
     }
 }
 
@@ -262,14 +268,15 @@ impl<T: EventBatch> EventReceiver<T> {
 
     /// Waits for the next event; `None` if there will be no more.
     pub(super) async fn recv(&self, node: &Waker) -> Option<T::Event> {
-        poll_fn(|context| self.poll(Some(context.waker()), node)).await
+        let mut place = HeldPlace::new(|place| self.shared.lock().waiting.leave(place));
+        poll_fn(|context| self.poll(Some(place.waiter(context)), node)).await
     }
 
-    /// The next event, if there is one; if there is none yet, `waiting` is woken for the next.
-    pub(super) fn poll(&self, waiting: Option<&TaskWaker>, node: &Waker) -> Poll<Option<T::Event>> {
+    /// The next event, if there is one; if there is none yet, the waiter is woken for the next.
+    pub(super) fn poll(&self, waiter: Option<Waiter<'_>>, node: &Waker) -> Poll<Option<T::Event>> {
         let mut taken = self.shared.taken.lock().expect("nothing panics at a queue");
         if taken.events.is_empty() {
-            let is_closed = self.take_all(&mut taken.events, waiting, node);
+            let is_closed = self.take_all(&mut taken.events, waiter, node);
             if taken.events.is_empty() {
                 return if is_closed { Poll::Ready(None) } else { Poll::Pending };
             }
@@ -285,16 +292,15 @@ impl<T: EventBatch> EventReceiver<T> {
     }
 
     /// Takes everything that was handed over into `taken`, which is empty; returns whether no more will come.
-    fn take_all(&self, taken: &mut VecDeque<T>, waiting: Option<&TaskWaker>, node: &Waker) -> bool {
+    fn take_all(&self, taken: &mut VecDeque<T>, waiter: Option<Waiter<'_>>, node: &Waker) -> bool {
         let mut handed = self.shared.lock();
         mem::swap(&mut handed.events, taken);
         let is_closed = handed.is_closed;
-        if let Some(waker) = waiting
+        if let Some(waiter) = waiter
             && taken.is_empty()
             && !is_closed
-            && !handed.waiting.iter().any(|other| other.will_wake(waker))
         {
-            handed.waiting.push(waker.clone());
+            handed.waiting.enter(waiter);
         }
         drop(handed);
         // Checked after the lock is released, so that a node that found it held is noticed.
@@ -469,6 +475,40 @@ mod tests {
         assert_eq!(receiver.next(Duration::MAX, &waker), Some(1));
         assert_eq!(receiver.next(Duration::MAX, &waker), Some(2));
         assert_eq!(receiver.next(Duration::MAX, &waker), None);
+    }
+
+    /// A task that counts how often it is woken.
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn one_that_gives_up_waiting_leaves_nothing_behind() {
+        let engine = Engine::new(&Config::default()).unwrap();
+        let waker = engine.waker();
+        let (mut sender, receiver) = events(1, 100);
+        (0..100).for_each(|_| assert_eq!(receiver.next(Duration::from_nanos(1), &waker), None));
+        assert_eq!(receiver.shared.lock().waiting.take().count(), 0);
+
+        // Of two futures of one task, one gives up, and the other is still woken.
+        let task = Arc::new(Task::default());
+        let task_waker = TaskWaker::from(Arc::clone(&task));
+        let mut context = Context::from_waker(&task_waker);
+        let mut patient = pin!(receiver.recv(&waker));
+        let mut other = Box::pin(receiver.recv(&waker));
+        assert!(
+            patient.as_mut().poll(&mut context).is_pending()
+                && other.as_mut().poll(&mut context).is_pending()
+        );
+        drop(other);
+        sender.put(7);
+        assert_eq!(task.0.load(Ordering::SeqCst), 1);
+        assert_eq!(patient.poll(&mut context), Poll::Ready(Some(7)));
     }
 
     #[test]

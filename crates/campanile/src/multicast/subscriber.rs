@@ -6,7 +6,7 @@ mod sessions;
 mod sink;
 
 use std::net::IpAddr;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_channel::Sender;
@@ -26,6 +26,7 @@ use super::profile::{ContentKind, ProfileError};
 use super::queue::{self, EventReceiver, Weight};
 use super::report::ReceiverId;
 use super::sockets::BoundSockets;
+use super::waiting::Waiter;
 
 /// Receives messages, or streams of bytes, of all sources of a group.
 ///
@@ -186,9 +187,9 @@ impl Subscriber {
         self.events.recv(self.node.waker()).await
     }
 
-    /// The next event, if there is one already; if not, `waiting` is woken for it.
-    pub(super) fn poll(&self, waiting: Option<&Waker>) -> Poll<Option<Received>> {
-        self.events.poll(waiting, self.node.waker())
+    /// The next event, if there is one already; if not, the waiter is woken for it.
+    pub(super) fn poll(&self, waiter: Option<Waiter<'_>>) -> Poll<Option<Received>> {
+        self.events.poll(waiter, self.node.waker())
     }
 
     /// Leaves a source. Its packets are ignored until it has been silent for the option `expiry`, at least a minute.
@@ -251,7 +252,7 @@ const COMMANDS: usize = 64;
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
+    use std::task::{Wake, Waker};
 
     use campanile_engine::{Cast, Config, Engine, Path, udp};
     use campanile_pgm::source::{Endpoint, Pace, Source, SourceConfig};
@@ -261,6 +262,7 @@ mod tests {
     use super::*;
     use crate::multicast::node::{Arrival, Driver};
     use crate::multicast::options::Mode;
+    use crate::multicast::waiting::Place;
 
     /// Counts how often it is woken.
     #[derive(Default)]
@@ -302,10 +304,10 @@ mod tests {
         let mut driver = make(0);
         let mut source = source(now, &options);
         let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
+        let (mut place, waker) = (Place::default(), Waker::from(Arc::clone(&wakes)));
         let mut buffer = vec![0; 65_536];
         for turn in 1..4 {
-            while events.poll(Some(&waker), &node).is_ready() {}
+            while events.poll(Some(Waiter { place: &mut place, waker: &waker }), &node).is_ready() {}
             for _ in 0..5 {
                 source.publish(now, b"a message").expect("the window has room");
                 while let Some(transmit) = source.poll_transmit(now, &mut buffer) {

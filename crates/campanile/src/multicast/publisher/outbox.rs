@@ -12,6 +12,8 @@ use campanile_engine::Waker;
 use campanile_pgm::source::{Packed, Packer};
 use campanile_pgm::wire::Reset;
 
+use crate::multicast::waiting::{HeldPlace, Waiter, WaitingTasks};
+
 /// What the node takes next from the application.
 #[derive(Debug)]
 pub(super) enum Next<'a> {
@@ -49,8 +51,8 @@ pub(super) fn outbox<'a>(
 ) -> (OutboxSender, OutboxReceiver) {
     let packets_max = (BYTES / packer.tsdu_len()).max(1);
     first.into_iter().for_each(|message| packer.put(message, false));
-    let open =
-        Open { packer, messages: 0, is_flushed: false, end: None, is_closed: false, waiting: Vec::new() };
+    let waiting = WaitingTasks::default();
+    let open = Open { packer, messages: 0, is_flushed: false, end: None, is_closed: false, waiting };
     let shared = Arc::new(Shared { len_max, packets_max, open: Mutex::new(open) });
     let receiver = OutboxReceiver {
         shared: Arc::clone(&shared),
@@ -99,7 +101,7 @@ struct Open {
     end: Option<End>,
     is_closed: bool,
     /// The tasks that wait for room.
-    waiting: Vec<TaskWaker>,
+    waiting: WaitingTasks,
 }
 
 /// Bytes of packets at which an outbox is full: few enough to be still in the processor's cache when the node sends them.
@@ -116,8 +118,9 @@ impl OutboxSender {
 
     /// Publishes a message, or a part of one, once there is room.
     pub(super) async fn send(&self, message: &[u8], more: bool, node: &Waker) -> Result<(), SendError> {
+        let mut place = HeldPlace::new(|place| self.shared.lock().waiting.leave(place));
         poll_fn(|context| {
-            let done = self.pack(message, more, Some(context.waker()));
+            let done = self.pack(message, more, Some(place.waiter(context)));
             node.wake();
             match done {
                 Err(SendError::Full) => Poll::Pending,
@@ -156,27 +159,25 @@ impl OutboxSender {
             open.end = open.end.or(end.filter(|_| !open.is_closed));
             open.close()
         };
-        waiting.into_iter().for_each(TaskWaker::wake);
+        waiting.for_each(TaskWaker::wake);
         node.wake();
     }
 
-    /// Packs a message; if there is no room, `waiting` is woken when there may be some.
+    /// Packs a message; if there is no room, the waiter is woken when there may be some.
     pub(super) fn pack(
         &self,
         message: &[u8],
         more: bool,
-        waiting: Option<&TaskWaker>,
+        waiter: Option<Waiter<'_>>,
     ) -> Result<(), SendError> {
         let mut open = self.shared.lock();
-        let Open { packer, messages, is_closed, waiting: others, .. } = &mut *open;
+        let Open { packer, messages, is_closed, waiting, .. } = &mut *open;
         if *is_closed {
             return Err(SendError::Closed);
         }
         if *messages >= self.shared.len_max || packer.filled() >= self.shared.packets_max {
-            if let Some(waker) = waiting
-                && !others.iter().any(|other| other.will_wake(waker))
-            {
-                others.push(waker.clone());
+            if let Some(waiter) = waiter {
+                waiting.enter(waiter);
             }
             return Err(SendError::Full);
         }
@@ -225,16 +226,16 @@ impl OutboxReceiver {
             }
             self.is_open = packer.is_open();
             packer.give(&mut self.taken);
-            mem::take(waiting)
+            waiting.take()
         };
-        waiting.into_iter().for_each(TaskWaker::wake);
+        waiting.for_each(TaskWaker::wake);
     }
 }
 
 impl Drop for OutboxReceiver {
     fn drop(&mut self) {
         let waiting = self.shared.lock().close();
-        waiting.into_iter().for_each(TaskWaker::wake);
+        waiting.for_each(TaskWaker::wake);
     }
 }
 
@@ -246,9 +247,9 @@ impl Shared {
 
 impl Open {
     /// Closes it; returns the tasks that wait for room in vain.
-    fn close(&mut self) -> Vec<TaskWaker> {
+    fn close(&mut self) -> impl Iterator<Item = TaskWaker> + use<> {
         self.is_closed = true;
-        mem::take(&mut self.waiting)
+        self.waiting.take()
     }
 }
 
@@ -365,6 +366,17 @@ mod tests {
         assert_eq!(heard(&mut receiver, true).concat(), heavy);
         sender.try_send(b"", false, &node).expect("room again");
         assert_eq!(heard(&mut receiver, true).len(), 1);
+    }
+
+    #[test]
+    fn one_that_gives_up_waiting_leaves_nothing_behind() {
+        let node = waker();
+        let (sender, _receiver) = of_packets(1);
+        sender.try_send(b"", false, &node).expect("room");
+        (0..100).for_each(|_| {
+            assert_eq!(wait(sender.send(b"x", false, &node), Duration::from_nanos(1)), None);
+        });
+        assert_eq!(sender.shared.lock().waiting.take().count(), 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 #[cfg(feature = "futures")]
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_channel::Sender;
@@ -16,6 +16,8 @@ use crate::multicast::counts::Counts;
 use crate::multicast::node::{Node, StartError};
 use crate::multicast::options::Options;
 use crate::multicast::queue::{self, EventReceiver};
+#[cfg(feature = "futures")]
+use crate::multicast::waiting::Waiter;
 
 /// Receives messages, or streams of bytes, of all sources of a group, each source's through a [`SessionChannel`] of its own.
 ///
@@ -120,8 +122,8 @@ impl SessionChannel {
 
     /// As [`SessionChannel::recv`], for a caller that polls.
     #[cfg(feature = "futures")]
-    pub(in crate::multicast) fn poll(&self, context: &Context<'_>) -> Poll<Option<Received>> {
-        self.found.events.poll(Some(context.waker()), &self.waker)
+    pub(in crate::multicast) fn poll(&self, waiter: Waiter<'_>) -> Poll<Option<Received>> {
+        self.found.events.poll(Some(waiter), &self.waker)
     }
 }
 
