@@ -2,6 +2,8 @@
 
 mod bytes;
 mod delivery;
+#[cfg(test)]
+mod rig;
 mod sessions;
 mod sink;
 
@@ -254,13 +256,10 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
 
-    use campanile_engine::{Cast, Config, Engine, Path, udp};
-    use campanile_pgm::source::{Endpoint, Pace, Source, SourceConfig};
-    use campanile_pgm::wire::Session;
-    use campanile_pgm::{Framing, Gsi, Instant};
+    use campanile_engine::{Config, Engine};
 
+    use super::rig::Rig;
     use super::*;
-    use crate::multicast::node::{Arrival, Driver};
     use crate::multicast::options::Mode;
     use crate::multicast::waiting::Place;
 
@@ -274,49 +273,18 @@ mod tests {
         }
     }
 
-    /// A source of packed messages, without a profile.
-    fn source(now: Instant, options: &Options) -> Source {
-        let tsi = Tsi { gsi: Gsi([1; 6]), port: 1 };
-        let session = Session { tsi, destination_port: options.data_port() };
-        let nla = "10.0.0.1".parse().expect("a literal address");
-        let config = SourceConfig::new(Endpoint { session, group: options.network.group.ip(), nla });
-        let pace = Pace { bytes_per_second: 1_000_000_000, ..config.pace };
-        Source::new(now, SourceConfig { framing: Framing::Packed, pace, ..config }).expect("it is right")
-    }
-
     #[test]
     fn an_application_is_woken_once_a_turn() {
-        let mut options = Options::new("239.192.0.1:7500".parse().expect("a literal address"));
-        options.mode = Mode::Zmq;
-        let mut engine = Engine::new(&Config::default()).expect("some backend works");
-        let local = "127.0.0.1:0".parse().expect("a literal address");
-        let socket = udp::bind(&udp::UdpConfig::new(local)).expect("loopback binds");
-        let socket = engine.add(socket).expect("a bound socket is accepted");
-        let node = engine.waker();
-        let from = "10.0.0.1:7500".parse().expect("a literal address");
-        let to = options.network.group.ip();
-        let arrival =
-            Arrival { socket, path: Path { from, to, cast: Cast::Multicast, interface: 1, tos: 0 } };
-
-        let now = Instant(1_000_000_000);
-        let (delivery, events) = shared_queue(&options);
-        let (make, _commands) = prepare(&options, delivery);
-        let mut driver = make(0);
-        let mut source = source(now, &options);
+        let node = Engine::new(&Config::default()).expect("some backend works").waker();
+        let (delivery, events) = shared_queue(&Options::default());
+        let mut rig = Rig::new(Mode::Zmq, delivery);
         let wakes = Arc::new(Wakes::default());
         let (mut place, waker) = (Place::default(), Waker::from(Arc::clone(&wakes)));
-        let mut buffer = vec![0; 65_536];
         for turn in 1..4 {
             while events.poll(Some(Waiter { place: &mut place, waker: &waker }), &node).is_ready() {}
-            for _ in 0..5 {
-                source.publish(now, b"a message").expect("the window has room");
-                while let Some(transmit) = source.poll_transmit(now, &mut buffer) {
-                    driver.handle_train(now, &arrival, transmit.stride, &buffer[..transmit.len]);
-                    driver.take_events(now);
-                }
-            }
+            (0..5).for_each(|_| rig.tell(b"a message"));
             assert_eq!(wakes.0.load(Ordering::SeqCst), turn - 1, "what comes is gathered");
-            driver.exchange(now);
+            rig.turn();
             assert_eq!(wakes.0.load(Ordering::SeqCst), turn, "and handed over at once");
         }
         let told = std::iter::from_fn(|| match events.poll(None, &node) {

@@ -122,6 +122,7 @@ impl<S: Sink> Driver for ReceiverDriver<S> {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.machine.handle_timeout(now);
+        self.reporter.handle_timeout(now);
     }
 
     fn take_events(&mut self, _now: Instant) {

@@ -146,6 +146,11 @@ impl Reporter {
         }
     }
 
+    /// Whether a source may still acknowledge what was reported to it.
+    pub(crate) fn awaits_receipt(&self, tsi: Tsi) -> bool {
+        self.sources.get(&tsi).is_some_and(|source| source.progress.is_some() && !source.is_known)
+    }
+
     /// Takes a receipt. Returns the source if it has just acknowledged the final standing.
     pub(super) fn take(&mut self, now: Instant, from: IpAddr, datagram: &[u8]) -> Option<Tsi> {
         let (session, receipt) = Receipt::parse(datagram)?;
@@ -180,6 +185,19 @@ impl Reporter {
         source.due = now + source.interval;
         self.next = self.next.min(source.due);
         None
+    }
+
+    /// Gives up sources that have acknowledged none of many final reports: they are gone.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if now < self.next {
+            return;
+        }
+        let is_gone = |source: &&mut ReportedSource| {
+            source.due <= now && source.unanswered >= FINAL_TRIES && !source.is_joined()
+        };
+        for source in self.sources.values_mut().filter(is_gone) {
+            (source.is_known, source.due) = (true, Instant::FAR_FUTURE);
+        }
     }
 
     /// The next report to send. For a source, `look` returns for how many bytes there is room, and the first packet that is needed.
@@ -247,12 +265,8 @@ impl ReportedSource {
     fn reported(&mut self, now: Instant, jitter_ns: u64) {
         self.due = (now + self.interval).plus_nanos(jitter_ns);
         self.unanswered += 1;
-        let is_final = !self.is_joined();
-        if is_final && self.unanswered == FINAL_TRIES {
-            // The source is gone.
-            (self.is_known, self.due) = (true, Instant::FAR_FUTURE);
-        } else if self.unanswered >= PATIENCE {
-            let most = if is_final { AGAIN_MAX } else { INTERVAL_MAX };
+        if self.unanswered >= PATIENCE {
+            let most = if self.is_joined() { INTERVAL_MAX } else { AGAIN_MAX };
             self.interval = (self.interval * 2).min(most);
         }
     }
@@ -289,6 +303,7 @@ mod tests {
         let mut said = Vec::new();
         while reporter.poll_timeout() <= until {
             let now = reporter.poll_timeout();
+            reporter.handle_timeout(now);
             let mut buffer = [0; 512];
             if let Some(departure) = reporter.poll_transmit(now, &mut buffer, |_| (HEADROOM, None)) {
                 said.push((now, Report::parse(&buffer[..departure.len]).unwrap().1));
@@ -368,6 +383,8 @@ mod tests {
     fn a_source_that_has_gone_is_given_up() {
         let (mut reporter, _) = reporter();
         reporter.set(Instant::ZERO, TSI, progress(Standing::Failed));
+        assert!(reporter.awaits_receipt(TSI));
         assert_eq!(report(&mut reporter, Instant(u64::MAX - 1)).len(), 24);
+        assert!(!reporter.awaits_receipt(TSI));
     }
 }

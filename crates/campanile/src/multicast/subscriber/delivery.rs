@@ -57,20 +57,19 @@ impl SourceQueues {
 
     fn is_ready(&mut self) -> bool {
         let mut is_ready = self.found.is_ready();
-        self.queues.retain_mut(|queue| {
-            if queue.sender.is_deserted() {
-                return false;
-            }
+        for queue in &mut self.queues {
             let has_room = queue.sender.is_ready();
             is_ready &= has_room || queue.is_over;
-            // Until it has handed over what it holds, it is still needed.
-            !(queue.is_over && queue.sender.is_handed_over())
-        });
+        }
         is_ready
     }
 
     fn put(&mut self, tsi: Tsi, event: Delivered) {
         if let Delivered::Event(Received::Start { source, first, .. }) = event {
+            // A session that was given up may begin again.
+            if let Some(before) = self.queue(tsi) {
+                before.is_over = true;
+            }
             let (sender, events) = queue::events(self.len, self.weight_max);
             self.queues.push(Queue { tsi, sender, is_over: false });
             self.found.gather(FoundSource { tsi, source, first, events });
@@ -79,9 +78,19 @@ impl SourceQueues {
         }
     }
 
+    /// Hands over what was put, and closes the queues into which nothing more will be put.
     fn hand_over(&mut self) {
         self.found.hand_over();
-        self.queues.iter_mut().for_each(|queue| queue.sender.hand_over());
+        self.queues.retain_mut(|queue| {
+            queue.sender.hand_over();
+            !(queue.is_over && queue.sender.is_handed_over())
+        });
+    }
+
+    /// Removes the queues whose other ends are gone; returns their sources, except those of which nothing more would have come.
+    fn take_deserted(&mut self) -> Vec<Tsi> {
+        let deserted = self.queues.extract_if(.., |queue| queue.sender.is_deserted());
+        deserted.filter(|queue| !queue.is_over).map(|queue| queue.tsi).collect()
     }
 
     /// The queue of a source; an earlier one that is over may still be there, too.
@@ -115,7 +124,15 @@ impl Delivery {
         }
     }
 
-    /// Notes that nothing more will come of a source.
+    /// The sources whose queues the application has dropped, each once.
+    pub(super) fn take_deserted(&mut self) -> Vec<Tsi> {
+        match self {
+            Delivery::Shared(_) => Vec::new(),
+            Delivery::PerSource(queues) => queues.take_deserted(),
+        }
+    }
+
+    /// Notes that nothing more will come of a source: its queue is closed once all was handed over.
     pub(super) fn close(&mut self, tsi: Tsi) {
         if let Delivery::PerSource(queues) = self
             && let Some(queue) = queues.queue(tsi)

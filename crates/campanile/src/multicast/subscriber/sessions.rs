@@ -5,13 +5,11 @@ use std::net::IpAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-use async_channel::Sender;
 use campanile_engine::Waker;
 use campanile_pgm::{Seq, Tsi};
 
 use super::Received;
 use super::delivery::{Delivery, FoundSource, SourceQueues};
-use super::sink::Command;
 use crate::multicast::counts::Counts;
 use crate::multicast::node::{Node, StartError};
 use crate::multicast::options::Options;
@@ -32,7 +30,6 @@ use crate::multicast::waiting::Waiter;
 #[derive(Debug)]
 pub struct SessionSubscriber {
     found: EventReceiver<FoundSource>,
-    commands: Sender<Command>,
     node: Node,
 }
 
@@ -47,8 +44,8 @@ impl SessionSubscriber {
         let (sender, found) = queue::events(receiving.limits.sources.max(1), 1);
         let delivery =
             Delivery::PerSource(SourceQueues::new(sender, receiving.queue, receiving.limits.bytes));
-        let (node, commands) = super::listen(options, delivery)?;
-        Ok(SessionSubscriber { found, commands, node })
+        let (node, _) = super::listen(options, delivery)?;
+        Ok(SessionSubscriber { found, node })
     }
 
     /// The channel of the next source; `None` if none is found within `timeout`, or no more will be.
@@ -73,8 +70,7 @@ impl SessionSubscriber {
     }
 
     fn channel(&self, found: FoundSource) -> SessionChannel {
-        let (commands, waker) = (self.commands.clone(), self.node.waker().clone());
-        SessionChannel { found, commands, waker }
+        SessionChannel { found, node: WakeOnDrop(self.node.waker().clone()) }
     }
 }
 
@@ -82,8 +78,18 @@ impl SessionSubscriber {
 #[derive(Debug)]
 pub struct SessionChannel {
     found: FoundSource,
-    commands: Sender<Command>,
-    waker: Waker,
+    // Dropped last: the node then finds the queue deserted, and leaves the session.
+    node: WakeOnDrop,
+}
+
+/// Wakes a node when it is dropped.
+#[derive(Debug)]
+struct WakeOnDrop(Waker);
+
+impl Drop for WakeOnDrop {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
 }
 
 impl SessionChannel {
@@ -107,7 +113,7 @@ impl SessionChannel {
 
     /// The next event; `None` if there is none within `timeout`, or there will be no more.
     pub fn next(&self, timeout: Duration) -> Option<Received> {
-        self.found.events.next(timeout, &self.waker)
+        self.found.events.next(timeout, &self.node.0)
     }
 
     /// What has come, if anything has.
@@ -117,20 +123,96 @@ impl SessionChannel {
 
     /// Waits for the next event; `None` if there will be no more.
     pub async fn recv(&self) -> Option<Received> {
-        self.found.events.recv(&self.waker).await
+        self.found.events.recv(&self.node.0).await
     }
 
     /// As [`SessionChannel::recv`], for a caller that polls.
     #[cfg(feature = "futures")]
     pub(in crate::multicast) fn poll(&self, waiter: Waiter<'_>) -> Poll<Option<Received>> {
-        self.found.events.poll(Some(waiter), &self.waker)
+        self.found.events.poll(Some(waiter), &self.node.0)
     }
 }
 
-impl Drop for SessionChannel {
-    fn drop(&mut self) {
-        // This fails only if the node is gone.
-        let _ = self.commands.send_blocking(Command::Leave(self.found.tsi));
-        self.waker.wake();
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use campanile_engine::{Config, Engine};
+    use campanile_pgm::receiver::EndCause;
+
+    use super::*;
+    use crate::multicast::options::Mode;
+    use crate::multicast::profile::{ContentKind, Profile};
+    use crate::multicast::subscriber::rig::Rig;
+
+    /// A source of messages, and the channels of its sessions.
+    struct Sessions {
+        rig: Rig,
+        found: EventReceiver<FoundSource>,
+        node: Waker,
+    }
+
+    impl Sessions {
+        fn new() -> Self {
+            let (sender, found) = queue::events(8, 1);
+            let delivery = Delivery::PerSource(SourceQueues::new(sender, 1000, 1 << 20));
+            let node = Engine::new(&Config::default()).expect("some backend works").waker();
+            Sessions { rig: Rig::new(Mode::Messages, delivery), found, node }
+        }
+
+        /// The channel of a session that is found within the next turns.
+        fn accept(&mut self) -> SessionChannel {
+            loop {
+                if let Poll::Ready(Some(found)) = self.found.poll(None, &self.node) {
+                    return SessionChannel { found, node: WakeOnDrop(self.node.clone()) };
+                }
+                self.rig.pass();
+            }
+        }
+    }
+
+    /// What has come through a channel.
+    fn heard(channel: &SessionChannel) -> Vec<Received> {
+        std::iter::from_fn(|| channel.try_next()).collect()
+    }
+
+    fn has_ended(heard: &[Received]) -> bool {
+        heard.iter().any(|event| matches!(event, Received::End { cause: EndCause::Expired, .. }))
+    }
+
+    #[test]
+    fn a_channel_ends_though_its_source_is_gone() {
+        let mut sessions = Sessions::new();
+        sessions.rig.say(&Profile::new(ContentKind::Messages).emit());
+        let channel = sessions.accept();
+        let mut told = Vec::new();
+        // The source acknowledges nothing any more.
+        loop {
+            match channel.found.events.poll(None, &sessions.node) {
+                Poll::Pending => sessions.rig.pass(),
+                Poll::Ready(Some(event)) => told.push(event),
+                Poll::Ready(None) => break,
+            }
+        }
+        assert!(has_ended(&told), "{told:?}");
+    }
+
+    #[test]
+    fn a_session_that_begins_again_has_a_channel_of_its_own() {
+        let mut sessions = Sessions::new();
+        sessions.rig.say(&Profile::new(ContentKind::Messages).emit());
+        let first = sessions.accept();
+        while !has_ended(&heard(&first)) {
+            sessions.rig.pass();
+        }
+        sessions.rig.say(b"again");
+        let second = sessions.accept();
+        drop(first);
+        sessions.rig.turn();
+        sessions.rig.say(b"and again");
+        let told = heard(&second);
+        let is_last =
+            |event: &Received| matches!(event, Received::Message { bytes, .. } if bytes == b"and again");
+        assert!(told.last().is_some_and(is_last), "{told:?}");
     }
 }

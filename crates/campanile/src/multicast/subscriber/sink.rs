@@ -38,6 +38,8 @@ pub(super) struct OrderedSink {
     leaving: Vec<Tsi>,
     /// Progress to report to sources, likewise.
     progress: Vec<(Tsi, Progress)>,
+    /// Sessions that have ended, and whose sources may still acknowledge that.
+    ended: Vec<Tsi>,
 }
 
 /// What is known of a session.
@@ -70,6 +72,7 @@ impl OrderedSink {
             settled: None,
             leaving: Vec::new(),
             progress: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -77,6 +80,7 @@ impl OrderedSink {
         // Only a subscriber that receives from the first packet on is sure to see the profile.
         let front = if first == Seq(0) { Front::Awaited(Vec::new()) } else { Front::None };
         self.sessions.insert(tsi, Session { front, lost: false });
+        self.ended.retain(|ended| *ended != tsi);
         self.settled = None;
     }
 
@@ -204,10 +208,14 @@ impl OrderedSink {
                 Received::End { tsi, cause }
             },
         );
-        // If nothing was reported, nothing will be acknowledged.
-        if !matches!(session, Some(Session { front: Front::Known(_), .. })) {
-            self.delivery.close(tsi);
-        }
+        self.ended.push(tsi);
+    }
+
+    fn leave(&mut self, tsi: Tsi, machine: &mut Receiver) {
+        self.tell(tsi, Standing::Left);
+        self.sessions.remove(&tsi);
+        // The session may have ended by itself.
+        let _ = machine.leave(tsi);
     }
 
     fn lose(&mut self, tsi: Tsi) {
@@ -222,14 +230,15 @@ impl OrderedSink {
 
 impl Sink for OrderedSink {
     fn handle_commands(&mut self, _now: Instant, machine: &mut Receiver, _reporter: &mut Reporter) {
+        for tsi in self.delivery.take_deserted() {
+            // What has ended may have begun again, which nobody wants to leave.
+            if self.sessions.contains_key(&tsi) {
+                self.leave(tsi, machine);
+            }
+        }
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Leave(tsi) => {
-                    self.tell(tsi, Standing::Left);
-                    self.sessions.remove(&tsi);
-                    // The session may have ended by itself.
-                    let _ = machine.leave(tsi);
-                }
+                Command::Leave(tsi) => self.leave(tsi, machine),
                 Command::Rejoin(tsi) => machine.rejoin(tsi),
             }
         }
@@ -266,7 +275,6 @@ impl Sink for OrderedSink {
     }
 
     fn flush(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter) {
-        self.delivery.hand_over();
         for tsi in self.leaving.drain(..) {
             // The machine reports no end of a session that it was told to leave.
             self.sessions.remove(&tsi);
@@ -276,6 +284,15 @@ impl Sink for OrderedSink {
         for (tsi, progress) in self.progress.drain(..) {
             reporter.set(now, tsi, progress);
         }
+        let delivery = &mut self.delivery;
+        self.ended.retain(|tsi| {
+            let awaits_receipt = reporter.awaits_receipt(*tsi);
+            if !awaits_receipt {
+                delivery.close(*tsi);
+            }
+            awaits_receipt
+        });
+        delivery.hand_over();
     }
 
     fn acknowledge(&mut self, tsi: Tsi) {
