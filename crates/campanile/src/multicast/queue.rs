@@ -53,8 +53,10 @@ impl<T: Weight> EventBatch for T {
     }
 }
 
-/// A queue of events from a node. It is full with `len_max` events, or with events of `weight_max` bytes or more.
+/// A queue of events from a node. It is full with `len_max` events, or with events of `weight_max` bytes or more; there is always room
+/// for one.
 pub(super) fn events<T: EventBatch>(len_max: usize, weight_max: usize) -> (EventSender<T>, EventReceiver<T>) {
+    let (len_max, weight_max) = (len_max.max(1), weight_max.max(1));
     let shared = Arc::new(Shared {
         handed: Mutex::new(Handed {
             events: VecDeque::new(),
@@ -444,6 +446,18 @@ mod tests {
         assert!(!sender.is_ready());
         assert_eq!(sender.room(), 0);
         assert_eq!(receiver.next(Duration::ZERO, &waker), Some(70));
+        assert!(sender.is_ready());
+    }
+
+    #[test]
+    fn any_queue_has_room_for_one() {
+        let engine = Engine::new(&Config::default()).unwrap();
+        let waker = engine.waker();
+        let (mut sender, receiver) = events(0, 0);
+        assert!(sender.is_ready());
+        sender.put(7);
+        assert!(!sender.is_ready());
+        assert_eq!(receiver.next(Duration::ZERO, &waker), Some(7));
         assert!(sender.is_ready());
     }
 

@@ -247,6 +247,9 @@ pub(crate) fn config(
 ) -> Result<SourceConfig, StartError> {
     let mtu = sockets::mtu(options, interfaces)?;
     let sending = &options.sending;
+    if matches!(sending.rate, Rate::Auto { floor_bps, ceiling_bps } if floor_bps > ceiling_bps) {
+        return Err(StartError::Config(ConfigError::Rate));
+    }
     let endpoint = Endpoint { session, group: options.network.group.ip(), nla: interfaces[0].address };
     let defaults = SourceConfig::new(endpoint);
     Ok(SourceConfig {
@@ -256,7 +259,7 @@ pub(crate) fn config(
         packet_len: mtu.saturating_sub(options.overhead()).into(),
         framing: options.mode.framing(),
         pace: Pace {
-            bytes_per_second: (sending.rate.initial_bps() / 8).max(1),
+            bytes_per_second: sending.rate.initial_bps() / 8,
             overhead: options.overhead(),
             burst: sending.burst.unwrap_or(BURST),
         },
@@ -354,6 +357,8 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
 
     #[test]
@@ -363,12 +368,26 @@ mod tests {
         assert_eq!(file_burst(Rate::AUTO), BURST, "what may become fast keeps to short ones");
     }
 
+    const NOWHERE: LocalInterface = LocalInterface { index: 0, address: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+
+    #[test]
+    fn what_is_no_rate_is_refused() {
+        for (floor_bps, ceiling_bps) in [(2, 1), (u64::MAX, 0), (0, 0), (7, 7)] {
+            let mut options = Options::default();
+            options.sending.rate = Rate::Auto { floor_bps, ceiling_bps };
+            let is_refused = match config(&options, Session::default(), &[NOWHERE]) {
+                Ok(config) => Source::new(Instant::ZERO, config).is_err(),
+                Err(_) => true,
+            };
+            assert!(is_refused, "from {floor_bps} to {ceiling_bps}");
+        }
+    }
+
     #[test]
     fn repairs_follow_the_options() {
         let mut options = Options::default();
-        let nowhere = LocalInterface { index: 0, address: std::net::Ipv4Addr::LOCALHOST.into() };
         let repair = |options: &Options| {
-            config(options, Session::default(), &[nowhere]).expect("it has a length").repair
+            config(options, Session::default(), &[NOWHERE]).expect("it has a length").repair
         };
         assert_eq!(repair(&options), RepairConfig { share_percent: 50, ..RepairConfig::default() });
         options.set("nak-elimination", "700us").expect("an option");

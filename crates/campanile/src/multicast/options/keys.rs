@@ -194,6 +194,14 @@ mod tests {
     }
 
     #[test]
+    fn parity_that_is_off_stays_off() {
+        let off = Options::from_toml("fec = \"off\"\nfec-ahead = \"off\"\nfec-on-demand = true\n").unwrap();
+        assert_eq!(off.sending.parity, None);
+        let told = Options::from_toml("fec = \"off\"\nfec-ahead = 3\n").unwrap_err().to_string();
+        assert_eq!(told, "'3' for fec-ahead: give off, since fec is off");
+    }
+
+    #[test]
     fn toml_says_the_same_as_a_command_line() {
         let text = "rate = \"16mbit\"\ngroup = \"239.1.2.3:7000\"\nttl = 3\nfec = 32\nfec-on-demand = true\n\
                     source = [\"10.0.0.1\", \"10.0.0.2\"]\npreset = \"lan\"\nwindow = \"10s\"\n";

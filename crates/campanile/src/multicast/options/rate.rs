@@ -26,7 +26,7 @@ impl Rate {
     pub fn initial_bps(self) -> u64 {
         match self {
             Rate::Fixed(rate_bps) => rate_bps,
-            Rate::Auto { floor_bps, ceiling_bps } => START_BPS.clamp(floor_bps, ceiling_bps),
+            Rate::Auto { floor_bps, ceiling_bps } => START_BPS.max(floor_bps).min(ceiling_bps),
         }
     }
 

@@ -2,18 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use campanile_engine::Interface;
 use campanile_pgm::receiver::{JoinWish, OnLoss, Slow};
-use campanile_pgm::source::{Advance, Join, ParityConfig};
+use campanile_pgm::source::{Advance, Join, ProActive};
 
 use super::keys::{Key, PRESET, Side};
 use super::values::{
     all, choice, list, number, percent, pro_active, show_choice, show_list, show_pro_active, show_switch,
     show_window, switch, time, window,
 };
-use super::{Carrier, MTU_MIN, Mode, Options, PARITY, Rate};
+use super::{Carrier, MTU_MIN, Mode, PARITY, Rate};
 use crate::amount::{bytes, show_bytes, show_time};
 use crate::multicast::profile::Profile;
 
@@ -283,7 +282,7 @@ pub const KEYS: &[Key] = &[
             if !group.is_power_of_two() {
                 return Err(takes);
             }
-            options.parity().group = group;
+            options.sending.parity.get_or_insert(PARITY).group = group;
             Ok(())
         },
         show: |options| {
@@ -296,7 +295,11 @@ pub const KEYS: &[Key] = &[
         doc: "Pro-active parity for each group (files: 30%): this many packets, or as many as leave this share of groups without a NAK",
         side: Side::Sending,
         set: |options, text| {
-            options.parity().pro_active = pro_active(text)?;
+            match (&mut options.sending.parity, pro_active(text)?) {
+                (Some(parity), pro_active) => parity.pro_active = pro_active,
+                (None, ProActive::Off) => {}
+                (None, _) => return Err("give off, since fec is off"),
+            }
             Ok(())
         },
         show: |options| show_pro_active(options.sending.parity),
@@ -307,7 +310,9 @@ pub const KEYS: &[Key] = &[
         doc: "Whether repairs are sent as parity packets where possible",
         side: Side::Sending,
         set: |options, text| {
-            options.parity().on_demand = switch(text)?;
+            let on_demand = switch(text)?;
+            // Without parity, nothing is sent as parity in any case.
+            options.sending.parity.iter_mut().for_each(|parity| parity.on_demand = on_demand);
             Ok(())
         },
         show: |options| show_switch(options.sending.parity.is_some_and(|parity| parity.on_demand)),
@@ -554,7 +559,7 @@ pub const KEYS: &[Key] = &[
         doc: "How often counters are written",
         side: Side::Both,
         set: |options, text| {
-            options.diagnostics.interval = time(text)?.max(Duration::from_millis(10));
+            options.diagnostics.interval = time(text)?;
             Ok(())
         },
         show: |options| show_time(options.diagnostics.interval),
@@ -564,13 +569,6 @@ pub const KEYS: &[Key] = &[
 const GROUPS: &str = "give addresses of groups, such as 239.192.7.2";
 
 const HOSTS: &str = "give addresses of hosts, such as 192.0.2.1";
-
-impl Options {
-    /// The parity to change; the default one if there was none.
-    fn parity(&mut self) -> &mut ParityConfig {
-        self.sending.parity.get_or_insert(PARITY)
-    }
-}
 
 /// The names of the choices.
 const MODES: &[(&str, Mode)] = &[

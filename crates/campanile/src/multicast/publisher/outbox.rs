@@ -42,8 +42,8 @@ pub(super) enum SendError {
     Closed,
 }
 
-/// The two ends of an outbox that begins with the messages `first`. It has room for `len_max` messages, or [`BYTES`] bytes and one more
-/// message, each time until the node takes them; as much again may be with the node.
+/// The two ends of an outbox that begins with the messages `first`. It has room for `len_max` messages, at least one, or [`BYTES`] bytes
+/// and one more message, each time until the node takes them; as much again may be with the node.
 pub(super) fn outbox<'a>(
     mut packer: Packer,
     len_max: usize,
@@ -53,7 +53,7 @@ pub(super) fn outbox<'a>(
     first.into_iter().for_each(|message| packer.put(message, false));
     let waiting = WaitingTasks::default();
     let open = Open { packer, messages: 0, is_flushed: false, end: None, is_closed: false, waiting };
-    let shared = Arc::new(Shared { len_max, packets_max, open: Mutex::new(open) });
+    let shared = Arc::new(Shared { len_max: len_max.max(1), packets_max, open: Mutex::new(open) });
     let receiver = OutboxReceiver {
         shared: Arc::clone(&shared),
         taken: Packed::default(),
@@ -359,6 +359,8 @@ mod tests {
     #[test]
     fn a_heavy_outbox_is_full_and_one_message_fits_always() {
         let node = waker();
+        let (sender, _receiver) = of_packets(0);
+        sender.try_send(b"", false, &node).expect("there is room for one");
         let (sender, mut receiver) = of_packets(100);
         let heavy = vec![7; 3 * BYTES];
         sender.try_send(&heavy, false, &node).expect("an empty outbox takes anything");
