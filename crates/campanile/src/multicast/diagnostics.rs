@@ -80,7 +80,7 @@ impl DiagnosticsLog {
             file.write_entries(&to_write);
         };
         let writer = thread::Builder::new().name("diagnostics".to_owned()).spawn(write).map_err(refused)?;
-        let interval = options.diagnostics.interval;
+        let interval = options.diagnostics.interval.max(INTERVAL_MIN);
         Ok(Some(DiagnosticsLog { entries: Some(entries), writer: Some(writer), interval, missed: 0 }))
     }
 
@@ -145,20 +145,19 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Opens the file again, and removes the partial line that a failed write may have left.
-    fn reopen(&self) -> io::Result<File> {
+    /// Opens the file again, and removes the partial line that a failed write may have left. To make room on a full disk somebody may
+    /// have deleted the file, which then begins anew.
+    fn reopen(&mut self) -> io::Result<File> {
         let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        self.len = self.len.min(file.metadata()?.len());
         file.set_len(self.len)?;
         Ok(file)
     }
 
-    /// Moves each file one number up; the last one is removed.
+    /// Moves each file one number up, over the last one. A single file begins anew.
     fn rotate(&mut self) -> io::Result<()> {
         self.file = None;
         let numbered = |number: usize| self.path.with_extension(format!("{number}.jsonl"));
-        if self.files == 1 {
-            fs::remove_file(&self.path)?;
-        }
         for number in (1..self.files).rev() {
             let from = if number == 1 { self.path.clone() } else { numbered(number - 1) };
             if from.exists() {
@@ -172,6 +171,8 @@ impl RotatingFile {
 
 /// The most entries that wait to be written.
 const WAITING: usize = 16;
+/// The shortest time between two entries.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
@@ -238,6 +239,23 @@ mod tests {
         let lost =
             |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["counts"]["lost"].clone();
         assert_eq!(text.lines().map(lost).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn a_file_that_was_deleted_begins_anew() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("test.jsonl");
+        let mut log = RotatingFile::open(path.clone(), 300, 1).unwrap();
+        log.write(&entry(1)).unwrap();
+        // As after a write that failed, on a disk that was then cleared.
+        log.file = None;
+        fs::remove_file(&path).unwrap();
+        for lost in 2..=5 {
+            log.write(&entry(lost)).unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            let last: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(last["counts"]["lost"], lost, "a file holds one line");
+        }
     }
 
     #[test]

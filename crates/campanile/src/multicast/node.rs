@@ -229,12 +229,12 @@ impl NodeThread {
         Ok(Node { thread: Some(self), number, waker, counts })
     }
 
-    /// Removes a driver, and waits until that is done.
+    /// Removes a driver, and waits until that is done and its log is written.
     fn remove(&self, number: u64) {
         let (answer, answered) = mpsc::sync_channel(1);
         self.run(Request::Remove(number, answer));
         // A thread that has ended has no drivers.
-        let _ = answered.recv();
+        drop(answered.recv());
     }
 
     fn run(&self, request: Request) {

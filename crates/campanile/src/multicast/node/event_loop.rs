@@ -25,8 +25,8 @@ use crate::multicast::sockets::{BoundSockets, SessionSockets};
 pub(super) enum Request {
     /// Add a driver, with its sockets.
     Add(Box<Registration>, BoundSockets, Make, SyncSender<Result<(), StartError>>),
-    /// Remove the driver of this number.
-    Remove(u64, SyncSender<()>),
+    /// Remove the driver of this number. Whoever asks for that gets its log, and waits for the disk instead of the node.
+    Remove(u64, SyncSender<Option<DiagnosticsLog>>),
 }
 
 /// Makes a driver.
@@ -185,8 +185,7 @@ impl EventLoop {
                     let _ = answer.send(self.add(registration, sockets, make));
                 }
                 Request::Remove(number, answer) => {
-                    self.remove(number);
-                    let _ = answer.send(());
+                    let _ = answer.send(self.remove(number));
                 }
             }
         }
@@ -207,12 +206,11 @@ impl EventLoop {
         Ok(())
     }
 
-    fn remove(&mut self, number: u64) {
-        let Some(at) = self.drivers.iter().position(|hosted| hosted.registration.number == number) else {
-            return;
-        };
+    /// Removes a driver; returns its log, which is complete.
+    fn remove(&mut self, number: u64) -> Option<DiagnosticsLog> {
+        let at = self.drivers.iter().position(|hosted| hosted.registration.number == number)?;
         self.write_log(self.now(), at);
-        self.drivers.remove(at);
+        self.drivers.remove(at).registration.log
     }
 
     /// Sends what there is to send. Returns whether there may be more than there are buffers for.
