@@ -29,7 +29,8 @@ use super::sockets::{self, LocalInterface};
 /// # Order of calls
 ///
 /// Call [`Publisher::publish`] and the like, from any thread; then [`Publisher::finish`], and [`Publisher::next`] until it returns
-/// [`Published::Finished`]. Repair goes on all that time in the node's thread. Dropping a publisher ends it at once.
+/// [`Published::Finished`]. Repair goes on all that time in the node's thread. Dropping a publisher ends it at once. Only whole messages
+/// may come from several threads at a time: the parts of messages, and the bytes of a stream, would be mixed.
 ///
 /// # Bounds
 ///
@@ -49,7 +50,8 @@ pub struct Publisher {
 /// An event of a publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Published {
-    /// A receiver reports. Reports are dropped if the application does not take its events in time.
+    /// A receiver reports. A report for which there is no room, as the application does not take its events, is not acknowledged: the
+    /// receiver repeats it.
     Report {
         /// Its address.
         from: IpAddr,
@@ -155,7 +157,7 @@ impl Publisher {
         self.try_send_piece(part, true)
     }
 
-    /// As [`Publisher::publish_part`], once there is room.
+    /// As [`Publisher::publish_part`], once there is room. If the future is dropped before that, nothing was published.
     ///
     /// # Errors
     ///
@@ -178,7 +180,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Publishes a message, or bytes of a stream, once there is room.
+    /// Publishes a message, or bytes of a stream, once there is room. If the future is dropped before that, nothing of a message was
+    /// published, but perhaps the first bytes of a stream's.
     ///
     /// # Errors
     ///
@@ -238,7 +241,7 @@ impl Publisher {
         self.next(Duration::ZERO)
     }
 
-    /// Waits for the next event; `None` when the session is over and all events were taken.
+    /// Waits for the next event; `None` when the session is over and all events were taken. Dropping the future loses no event.
     pub async fn recv(&self) -> Option<Published> {
         self.events.recv(self.node.waker()).await
     }

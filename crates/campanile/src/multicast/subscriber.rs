@@ -184,7 +184,7 @@ impl Subscriber {
         self.next(Duration::ZERO)
     }
 
-    /// Waits for the next event; `None` if there will be no more.
+    /// Waits for the next event; `None` if there will be no more. Dropping the future loses no event.
     pub async fn recv(&self) -> Option<Received> {
         self.events.recv(self.node.waker()).await
     }

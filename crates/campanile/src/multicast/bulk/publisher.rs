@@ -84,7 +84,7 @@ impl BulkPublisher {
         self.next(Duration::ZERO)
     }
 
-    /// Waits for the next event; `None` when the session is over and all events were taken.
+    /// Waits for the next event; `None` when the session is over and all events were taken. Dropping the future loses no event.
     pub async fn recv(&self) -> Option<BulkSent> {
         self.supplier.events.recv(self.node.waker()).await
     }

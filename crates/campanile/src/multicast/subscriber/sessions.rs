@@ -26,7 +26,9 @@ use crate::multicast::waiting::Waiter;
 ///
 /// # Bounds
 ///
-/// Each channel holds as much as the queue of a [`super::Subscriber`]. A full one that is not read holds up the others, too.
+/// Each channel holds as much as the queue of a [`super::Subscriber`]. A full one that is not read holds up the others, too; so do as
+/// many channels that are not accepted as the option `sources` allows, whether their sessions go on or not. Drop those that are not
+/// wanted.
 #[derive(Debug)]
 pub struct SessionSubscriber {
     found: EventReceiver<FoundSource>,
@@ -58,7 +60,7 @@ impl SessionSubscriber {
         self.accept(Duration::ZERO)
     }
 
-    /// Waits for the next source and returns its channel; `None` if no more will be found.
+    /// Waits for the next source and returns its channel; `None` if no more will be found. Dropping the future loses no source.
     pub async fn accepted(&self) -> Option<SessionChannel> {
         self.found.recv(self.node.waker()).await.map(|found| self.channel(found))
     }
@@ -121,7 +123,7 @@ impl SessionChannel {
         self.next(Duration::ZERO)
     }
 
-    /// Waits for the next event; `None` if there will be no more.
+    /// Waits for the next event; `None` if there will be no more. Dropping the future loses no event.
     pub async fn recv(&self) -> Option<Received> {
         self.found.events.recv(&self.node.0).await
     }
