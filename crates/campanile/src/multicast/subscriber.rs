@@ -221,7 +221,7 @@ impl Subscriber {
 fn shared_queue(options: &Options) -> (Delivery, EventReceiver<Delivered>) {
     let receiving = &options.receiving;
     let (sender, events) = queue::events(receiving.queue, receiving.limits.bytes);
-    (Delivery::Shared(sender), events)
+    (Delivery::shared(sender), events)
 }
 
 /// Starts the node of a subscriber.

@@ -42,7 +42,7 @@ fn hear(channel: &SessionChannel) -> u8 {
                 count += 1;
             }
             Some(Received::End { cause, .. }) => assert_eq!((cause, count), (EndCause::Fin, MESSAGES)),
-            Some(Received::Acknowledged { .. }) => {}
+            Some(Received::Acknowledged { .. } | Received::Stalled { .. } | Received::Resumed { .. }) => {}
             Some(other) => panic!("{other:?}"),
             None => return said.expect("something was said"),
         }
@@ -82,6 +82,19 @@ fn a_channel_that_is_dropped_leaves_its_session() {
     assert_eq!(hear(&channel), 7);
     drop(subscriber);
     assert_eq!(channel.next(PATIENCE), None);
+}
+
+#[test]
+fn a_channel_that_is_not_read_holds_up_no_other() {
+    let mut options = options();
+    options.set("receive-queue", "10").expect("an option");
+    let subscriber = SessionSubscriber::start(&options).expect("loopback has groups");
+    let _first = say(&options, 1);
+    let unread = subscriber.accept(PATIENCE).expect("it is found");
+    let _second = say(&options, 2);
+    assert_eq!(hear(&subscriber.accept(PATIENCE).expect("it is found")), 2);
+    // It was held, and goes on.
+    assert_eq!(hear(&unread), 1);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What a subscriber is told besides messages: losses, ends, and sources that come and go.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use campanile::multicast::{EndCause, Options, Publisher, Received, Subscriber};
+use campanile::multicast::{Counter, EndCause, Options, Publisher, Received, Subscriber};
 
 use super::group::options;
 
@@ -67,6 +68,61 @@ fn a_loss_ends_a_session_where_it_must_be_whole() {
     let subscriber = Subscriber::start(&options).expect("loopback has groups");
     let _publisher = say(&options, 500);
     assert_eq!(hear(&subscriber).0, EndCause::Loss);
+}
+
+/// A group whose subscribers have room for little, and do this when they do not keep up.
+fn narrow(slow: &str) -> Options {
+    let mut options = options();
+    for (name, value) in
+        [("slow", slow), ("memory", "100k"), ("receive-queue", "2"), ("fec", "off"), ("mode", "apdu")]
+    {
+        options.set(name, value).expect("an option");
+    }
+    options
+}
+
+/// Waits until a subscriber that does not listen has counted something.
+fn await_count(subscriber: &Subscriber, counter: Counter) {
+    let deadline = Instant::now() + PATIENCE;
+    while subscriber.counts().of(counter) == 0 {
+        assert!(Instant::now() < deadline, "{:?}", subscriber.counts());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn one_that_does_not_keep_up_is_told_so_and_gets_all() {
+    let options = narrow("stall");
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let _publisher = say(&options, 500);
+    await_count(&subscriber, Counter::DroppedFull);
+    let (mut messages, mut told) = (0, Vec::new());
+    loop {
+        match subscriber.next(PATIENCE).expect("a session ends") {
+            Received::Message { .. } => messages += 1,
+            Received::Stalled { .. } => told.push("stalled"),
+            Received::Resumed { .. } => told.push("resumed"),
+            Received::End { cause, .. } => break assert_eq!(cause, EndCause::Fin),
+            other => assert!(matches!(other, Received::Start { .. }), "{other:?}"),
+        }
+    }
+    assert_eq!(messages, 500);
+    assert_eq!(told[..2], ["stalled", "resumed"], "{told:?}");
+}
+
+#[test]
+fn one_that_does_not_keep_up_may_lose_the_oldest() {
+    let options = narrow("lose");
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let _publisher = say(&options, 500);
+    await_count(&subscriber, Counter::Lost);
+    let (cause, messages, lost) = hear(&subscriber);
+    assert_eq!(cause, EndCause::Fin);
+    // Packet 0 bears the profile, and each of the others one message.
+    let is_lost = |number: u32| lost.contains(&(number + 1));
+    assert!(messages.is_sorted() && !lost.is_empty(), "{messages:?} came, {lost:?} were lost");
+    assert!((0..500).all(|number| messages.contains(&number) != is_lost(number)));
+    assert_eq!(messages.last(), Some(&499), "the latest are there");
 }
 
 #[test]

@@ -79,7 +79,7 @@ impl Sink for BulkSink {
         }
     }
 
-    fn is_ready(&mut self) -> bool {
+    fn is_ready(&mut self, _machine: &mut receiver::Receiver) -> bool {
         self.events.is_ready()
     }
 
@@ -104,7 +104,7 @@ impl Sink for BulkSink {
         self.events.gather(BulkReceived::Acknowledged { tsi });
     }
 
-    fn headroom(&self) -> usize {
+    fn headroom(&self, _tsi: &Tsi) -> usize {
         self.events.room()
     }
 

@@ -21,16 +21,16 @@ use crate::random;
 pub(crate) trait Sink {
     /// Handles the application's commands.
     fn handle_commands(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter);
-    /// Whether there is room for an event.
-    fn is_ready(&mut self) -> bool;
+    /// Whether there is room for the machine's next event. A sink may pause sources, so that there is.
+    fn is_ready(&mut self, machine: &mut Receiver) -> bool;
     /// Takes an event; there must be room for it.
     fn take(&mut self, event: Event<'_>);
     /// Hands over what it has taken: there are no more events in this turn, or there is no more room.
     fn flush(&mut self, now: Instant, machine: &mut Receiver, reporter: &mut Reporter);
     /// A source has acknowledged a final standing.
     fn acknowledge(&mut self, tsi: Tsi);
-    /// Room on the way to the application, in bytes.
-    fn headroom(&self) -> usize;
+    /// Room on a source's way to the application, in bytes.
+    fn headroom(&self, tsi: &Tsi) -> usize;
     /// Tells the application that the node cannot go on.
     fn fail(&mut self, error: &io::Error);
 }
@@ -126,7 +126,7 @@ impl<S: Sink> Driver for ReceiverDriver<S> {
     }
 
     fn take_events(&mut self, _now: Instant) {
-        while self.sink.is_ready() {
+        while self.sink.is_ready(&mut self.machine) {
             if let Some(tsi) = self.acknowledged.pop() {
                 self.sink.acknowledge(tsi);
                 continue;
@@ -149,7 +149,7 @@ impl<S: Sink> Driver for ReceiverDriver<S> {
             return Some(Departure::of(&transmit));
         }
         let look = |tsi: &Tsi| {
-            let headroom = self.machine.room(tsi, self.sink.headroom());
+            let headroom = self.machine.room(tsi, self.sink.headroom(tsi));
             (headroom.unwrap_or(0) as u64, self.machine.needs(tsi))
         };
         self.reporter.poll_transmit(now, buffer, look)

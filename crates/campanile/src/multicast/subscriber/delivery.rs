@@ -1,7 +1,11 @@
 //! The queues for what is delivered: one for all sources, or one for each.
+//!
+//! While a queue is full, its sources are paused: the machine then does with their data what the option `slow` says, and delivers only
+//! events that come once for each source, for which there is always room.
 
 use std::net::IpAddr;
 
+use campanile_pgm::receiver::Receiver;
 use campanile_pgm::{Seq, Tsi};
 
 use super::Received;
@@ -12,9 +16,17 @@ use crate::multicast::queue::{self, EventReceiver, EventSender, Weight};
 #[derive(Debug)]
 pub(super) enum Delivery {
     /// All sources in one queue.
-    Shared(EventSender<Delivered>),
+    Shared(SharedQueue),
     /// A queue for each source.
     PerSource(SourceQueues),
+}
+
+/// A queue of all sources.
+#[derive(Debug)]
+pub(super) struct SharedQueue {
+    sender: EventSender<Delivered>,
+    /// Whether its sources are paused; `None` if that is to be looked at, since one has begun.
+    is_paused: Option<bool>,
 }
 
 /// A queue for each source, and one through which these queues are handed over.
@@ -45,8 +57,20 @@ impl Weight for FoundSource {
 struct Queue {
     tsi: Tsi,
     sender: EventSender<Delivered>,
+    /// Whether its source is paused; `None` if it has just begun.
+    is_paused: Option<bool>,
     /// Nothing more will be put into it.
     is_over: bool,
+}
+
+impl SharedQueue {
+    fn pause_if_full(&mut self, machine: &mut Receiver) {
+        let is_full = !self.sender.is_ready();
+        if self.is_paused.replace(is_full) != Some(is_full) {
+            let sources: Vec<Tsi> = machine.sources().collect();
+            sources.into_iter().for_each(|tsi| set_paused(machine, tsi, is_full));
+        }
+    }
 }
 
 impl SourceQueues {
@@ -55,13 +79,13 @@ impl SourceQueues {
         SourceQueues { found, queues: Vec::new(), len, weight_max }
     }
 
-    fn is_ready(&mut self) -> bool {
-        let mut is_ready = self.found.is_ready();
-        for queue in &mut self.queues {
-            let has_room = queue.sender.is_ready();
-            is_ready &= has_room || queue.is_over;
+    fn pause_full(&mut self, machine: &mut Receiver) {
+        for queue in self.queues.iter_mut().filter(|queue| !queue.is_over) {
+            let is_full = !queue.sender.is_ready();
+            if queue.is_paused.replace(is_full) != Some(is_full) {
+                set_paused(machine, queue.tsi, is_full);
+            }
         }
-        is_ready
     }
 
     fn put(&mut self, tsi: Tsi, event: Delivered) {
@@ -71,7 +95,7 @@ impl SourceQueues {
                 before.is_over = true;
             }
             let (sender, events) = queue::events(self.len, self.weight_max);
-            self.queues.push(Queue { tsi, sender, is_over: false });
+            self.queues.push(Queue { tsi, sender, is_paused: None, is_over: false });
             self.found.gather(FoundSource { tsi, source, first, events });
         } else if let Some(queue) = self.queue(tsi) {
             queue.sender.gather(event);
@@ -100,18 +124,34 @@ impl SourceQueues {
 }
 
 impl Delivery {
-    /// Whether there is room for an event of any source.
-    pub(super) fn is_ready(&mut self) -> bool {
+    pub(super) fn shared(sender: EventSender<Delivered>) -> Self {
+        Delivery::Shared(SharedQueue { sender, is_paused: None })
+    }
+
+    /// Pauses the sources whose queues are full, and resumes the others. Returns whether there is room for what the machine delivers
+    /// then.
+    pub(super) fn is_ready(&mut self, machine: &mut Receiver) -> bool {
         match self {
-            Delivery::Shared(sender) => sender.is_ready(),
-            Delivery::PerSource(queues) => queues.is_ready(),
+            Delivery::Shared(queue) => {
+                queue.pause_if_full(machine);
+                true
+            }
+            Delivery::PerSource(queues) => {
+                queues.pause_full(machine);
+                queues.found.is_ready()
+            }
         }
     }
 
     /// Puts an event of a source into its queue, to be handed over later.
     pub(super) fn put(&mut self, tsi: Tsi, event: Delivered) {
         match self {
-            Delivery::Shared(sender) => sender.gather(event),
+            Delivery::Shared(queue) => {
+                if matches!(event, Delivered::Event(Received::Start { .. })) {
+                    queue.is_paused = None;
+                }
+                queue.sender.gather(event);
+            }
             Delivery::PerSource(queues) => queues.put(tsi, event),
         }
     }
@@ -119,7 +159,7 @@ impl Delivery {
     /// Hands over the events that were put.
     pub(super) fn hand_over(&mut self) {
         match self {
-            Delivery::Shared(sender) => sender.hand_over(),
+            Delivery::Shared(queue) => queue.sender.hand_over(),
             Delivery::PerSource(queues) => queues.hand_over(),
         }
     }
@@ -141,12 +181,13 @@ impl Delivery {
         }
     }
 
-    /// The room that is left, in bytes.
-    pub(super) fn room(&self) -> usize {
+    /// The room that is left for a source, in bytes.
+    pub(super) fn room(&self, tsi: &Tsi) -> usize {
         match self {
-            Delivery::Shared(sender) => sender.room(),
+            Delivery::Shared(queue) => queue.sender.room(),
             Delivery::PerSource(SourceQueues { queues, weight_max, .. }) => {
-                queues.iter().map(|queue| queue.sender.room()).min().unwrap_or(*weight_max)
+                let queue = queues.iter().rev().find(|queue| queue.tsi == *tsi);
+                queue.map_or(*weight_max, |queue| queue.sender.room())
             }
         }
     }
@@ -155,10 +196,15 @@ impl Delivery {
     pub(super) fn fail(&mut self, why: &str) {
         let failed = || Delivered::Event(Received::Failed(why.to_owned()));
         match self {
-            Delivery::Shared(sender) => sender.end_with(failed()),
+            Delivery::Shared(queue) => queue.sender.end_with(failed()),
             Delivery::PerSource(queues) => {
                 queues.queues.iter_mut().for_each(|queue| queue.sender.end_with(failed()));
             }
         }
     }
+}
+
+/// Pauses or resumes a source, unless its session has ended meanwhile.
+fn set_paused(machine: &mut Receiver, tsi: Tsi, is_paused: bool) {
+    let _ = if is_paused { machine.pause(tsi) } else { machine.resume(tsi) };
 }

@@ -26,9 +26,9 @@ use crate::multicast::waiting::Waiter;
 ///
 /// # Bounds
 ///
-/// Each channel holds as much as the queue of a [`super::Subscriber`]. A full one that is not read holds up the others, too; so do as
-/// many channels that are not accepted as the option `sources` allows, whether their sessions go on or not. Drop those that are not
-/// wanted.
+/// Each channel holds as much as the queue of a [`super::Subscriber`]. A full one that is not read holds up its own session alone. But
+/// as many channels that are not accepted as the option `sources` allows hold up all, whether their sessions go on or not: accept all,
+/// and drop those that are not wanted.
 #[derive(Debug)]
 pub struct SessionSubscriber {
     found: EventReceiver<FoundSource>,

@@ -244,8 +244,8 @@ impl Sink for OrderedSink {
         }
     }
 
-    fn is_ready(&mut self) -> bool {
-        self.delivery.is_ready()
+    fn is_ready(&mut self, machine: &mut Receiver) -> bool {
+        self.delivery.is_ready(machine)
     }
 
     fn take(&mut self, event: Event<'_>) {
@@ -300,8 +300,8 @@ impl Sink for OrderedSink {
         self.delivery.close(tsi);
     }
 
-    fn headroom(&self) -> usize {
-        self.delivery.room()
+    fn headroom(&self, tsi: &Tsi) -> usize {
+        self.delivery.room(tsi)
     }
 
     fn fail(&mut self, error: &io::Error) {
