@@ -8,6 +8,7 @@ mod command {
     mod doctor;
     mod feeds;
     mod interrupts;
+    mod places;
     mod process;
     mod reference;
     mod runs;

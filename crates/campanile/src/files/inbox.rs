@@ -86,28 +86,24 @@ impl Inbox {
         self.staging.join(format!("{name}{TEMPORARY}"))
     }
 
-    /// Whether a file may be there already, judged by its name and size alone.
-    pub(crate) fn may_have(&self, entry: &Entry) -> Result<bool, FileError> {
-        let path = self.target(entry);
-        match fs::symlink_metadata(&path) {
-            Ok(metadata) => {
-                Ok(metadata.is_file() && metadata.len() == entry.size && !self.way_is_barred(entry))
-            }
-            // Which of the two errors it is depends on the system if a file is where a directory should be.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Ok(false)
-            }
-            Err(error) => Err(FileAction::Open.of(&path)(error)),
-        }
+    /// Whether a file may be there already, judged by its name and size alone. What keeps the system from looking shows when the file
+    /// is to get its name.
+    pub(crate) fn may_have(&self, entry: &Entry) -> bool {
+        let is_such = |metadata: fs::Metadata| metadata.is_file() && metadata.len() == entry.size;
+        fs::symlink_metadata(self.target(entry)).is_ok_and(is_such) && !self.way_is_barred(entry)
     }
 
-    /// Whether a file is there already, with the right contents: if the size is right, it is read and hashed.
+    /// Whether a file is there already, with the right contents: if the size is right, it is read and hashed. One that may not be read
+    /// is not known to be right.
     pub(crate) fn has(&self, entry: &Entry, meter: &Meter) -> Result<bool, FileError> {
-        if !self.may_have(entry)? {
+        if !self.may_have(entry) {
             return Ok(false);
         }
         let path = self.target(entry);
-        let mut file = File::open(&path).map_err(FileAction::Open.of(&path))?;
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+            opened => opened.map_err(FileAction::Open.of(&path))?,
+        };
         let mut hashing = Hashing::default();
         hashing.read(&mut file, meter).map_err(FileAction::Read.of(&path))?;
         Ok(hashing.end() == (entry.digest, entry.size))
@@ -138,7 +134,7 @@ impl Inbox {
     /// Makes empty files.
     pub(crate) fn place_empty(&self, entries: &[&Entry]) -> Vec<Result<(), FileError>> {
         let prepare = |(index, entry): (usize, &&Entry)| {
-            if self.may_have(entry)? {
+            if self.may_have(entry) {
                 return Ok(None);
             }
             let path = self.temporary(&format!("empty-{index}"));

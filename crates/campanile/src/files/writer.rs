@@ -389,6 +389,8 @@ impl Writer {
     fn end_all(&mut self, standing: Standing) {
         let mut owed = Vec::new();
         for (&tsi, session) in &mut self.sessions {
+            // A session that ends before its manifest is used has not been looked at, and its source has to know, too.
+            session.look();
             if let Some(incoming) = session.incoming.take() {
                 incoming.leave(&self.inbox);
                 session.standing = standing;

@@ -11,20 +11,20 @@ use tempfile::TempDir;
 use super::process::{Finished, Running, run, run_in_namespaces, run_with};
 
 /// A directory of a test's own.
-struct Scratch(TempDir);
+pub(super) struct Scratch(pub(super) TempDir);
 
 impl Scratch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         Self(directory.expect("the build's directory can be written"))
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         let path = self.0.path().join(name);
         path.to_str().filter(|path| !path.contains(' ')).expect("a path that stands in a command").to_owned()
     }
 
-    fn file(&self, name: &str, bytes: &[u8]) -> String {
+    pub(super) fn file(&self, name: &str, bytes: &[u8]) -> String {
         fs::write(self.0.path().join(name), bytes).expect("there is room");
         self.path(name)
     }
