@@ -137,9 +137,8 @@ impl Inbox {
             if self.may_have(entry) {
                 return Ok(None);
             }
-            let path = self.temporary(&format!("empty-{index}"));
-            File::create(&path).map_err(FileAction::Create.of(&path))?;
-            self.ready(path, entry).map(Some)
+            let make = |path: &Path| File::create(path).map(drop);
+            self.ready_temporary(&format!("empty-{index}"), entry, make).map(Some)
         };
         let mut prepared: Vec<Prepared> = entries.iter().enumerate().map(prepare).collect();
         sync(prepared.iter_mut());
@@ -183,9 +182,20 @@ impl Inbox {
 
     /// A copy of a content, ready for a name.
     fn ready_copy(&self, content: &Path, index: usize, entry: &Entry) -> Result<Ready, FileError> {
-        let copy = self.temporary(&format!("copy-{index}-{}", entry.digest));
-        fs::copy(content, &copy).map_err(FileAction::Write.of(&copy))?;
-        self.ready(copy, entry)
+        let make = |path: &Path| fs::copy(content, path).map(drop);
+        self.ready_temporary(&format!("copy-{index}-{}", entry.digest), entry, make)
+    }
+
+    /// Makes a temporary file and prepares it; removes it if that fails.
+    fn ready_temporary(
+        &self,
+        name: &str,
+        entry: &Entry,
+        make: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<Ready, FileError> {
+        let path = self.temporary(name);
+        let made = make(&path).map_err(FileAction::Write.of(&path));
+        made.and_then(|()| self.ready(path.clone(), entry)).inspect_err(|_| _ = fs::remove_file(&path))
     }
 
     /// Prepares a file: sets its time and mode, and makes the directories on the way to its name.
@@ -400,6 +410,12 @@ mod tests {
             fs::read(self.scratch.path().join("in").join(name)).ok()
         }
 
+        /// What is in `.campanile`.
+        fn staged(&self) -> Vec<String> {
+            let names = fs::read_dir(&self.inbox.staging).expect("it is there");
+            names.map(|entry| entry.expect("readable").file_name().display().to_string()).collect()
+        }
+
         fn put(&self, name: &str, bytes: &[u8]) {
             self.scratch.file(&format!("in/{name}"), bytes);
         }
@@ -529,9 +545,11 @@ mod tests {
         let empty = Entry { size: 0, digest: Digest::of(b""), ..entry("empty/one") };
         let other = Entry { name: FileName::parse("other").expect("a name"), ..empty.clone() };
         fixture.put("taken", b"somebody's");
-        let taken = Entry { name: FileName::parse("taken").expect("a name"), ..empty.clone() };
-        let placed = fixture.inbox.place_empty(&[&empty, &taken, &other]);
-        assert_eq!(placed.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+        let [taken, below] = ["taken", "taken/below"]
+            .map(|name| Entry { name: FileName::parse(name).expect("a name"), ..empty.clone() });
+        let placed = fixture.inbox.place_empty(&[&empty, &taken, &below, &other]);
+        assert_eq!(placed.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false, true]);
+        assert_eq!(fixture.staged(), ["lock"], "nothing is left of what has no name");
         assert_eq!(fixture.content("empty/one").as_deref(), Some(&b""[..]));
         assert_eq!(fixture.content("other").as_deref(), Some(&b""[..]));
         assert!(fixture.inbox.place_empty(&[&empty])[0].is_ok(), "it is there already");
