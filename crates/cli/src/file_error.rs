@@ -24,6 +24,9 @@ pub(crate) fn cure(error: &FileError) -> &'static str {
         ErrorKind::NotADirectory => {
             "something else stands where a directory should be: move it away and run it again; what was received is kept"
         }
+        ErrorKind::IsADirectory => {
+            "a directory has that name: move it away and run it again; what was received is kept"
+        }
         ErrorKind::NotFound => {
             "something removed it: run it again, and leave what is in the directory alone meanwhile"
         }
