@@ -76,13 +76,21 @@ impl Ending {
 }
 
 impl Run {
+    /// Receives until the run ends; however that is, the senders are told, and there is a summary.
     fn serve(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
+        let end = self.receive(wait, interrupt);
+        self.receiver.leave();
+        self.part(LEAVE);
+        end.and(self.summary())
+    }
+
+    fn receive(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
         let mut second = Ticker::new(Duration::from_secs(1));
         let mut ending: Option<Ending> = None;
         loop {
             let event = match self.receiver.next(TICK) {
                 Ok(event) => event,
-                Err(error) => return self.give_up(error),
+                Err(error) => return Err(self.give_up(error)),
             };
             let is_known = ending.as_ref().is_some_and(|end| end.is_known_by(event.as_ref()));
             if let Some(event) = event {
@@ -99,17 +107,12 @@ impl Run {
                 self.printer.note(&note);
             }
             match ending.take() {
-                Some(end) if is_known || silence > PATIENCE || interrupt.is_pressed() => {
-                    self.summary()?;
-                    return end.result;
-                }
+                Some(end) if is_known || silence > PATIENCE || interrupt.is_pressed() => return end.result,
                 None if interrupt.is_pressed() => {
-                    self.leave()?;
                     let error = CommandError::incomplete("interrupted").hint(AGAIN);
                     return if self.stays { Ok(()) } else { Err(error) };
                 }
                 None if wait.is_some_and(|wait| silence > wait) => {
-                    self.leave()?;
                     let message = format!("nothing came for {:.1} s", silence.as_secs_f64());
                     let hint = self.silence.as_ref().map_or_else(|| AGAIN.to_owned(), Silence::hint);
                     return Err(CommandError::incomplete(message).hint(hint));
@@ -204,30 +207,19 @@ impl Run {
         Ok(())
     }
 
-    /// Ends the run after an error, and reports it to the senders.
-    fn give_up(&mut self, error: ReceiveError) -> Result<(), CommandError> {
+    /// Lets the senders know of an error, if that is possible; returns how the run ends with it.
+    fn give_up(&mut self, error: ReceiveError) -> CommandError {
         if let ReceiveError::File(_) = error {
-            // Only the first error is reported.
-            let _ = self.part(PATIENCE);
+            self.part(PATIENCE);
         }
-        self.summary()?;
-        Err(receive_error(error))
-    }
-
-    /// Leaves the sessions early, and reports that to the senders.
-    fn leave(&mut self) -> Result<(), CommandError> {
-        self.receiver.leave();
-        self.part(LEAVE)?;
-        self.summary()
+        receive_error(error)
     }
 
     /// Continues until the senders know how the sessions ended here, at most for `patience`.
-    fn part(&mut self, patience: Duration) -> Result<(), CommandError> {
+    fn part(&mut self, patience: Duration) {
         let until = Instant::now() + patience;
-        while self.receiver.is_owing() && Instant::now() < until {
-            self.receiver.next(TICK).map_err(receive_error)?;
-        }
-        Ok(())
+        // Only the first error is reported.
+        while self.receiver.is_owing() && Instant::now() < until && self.receiver.next(TICK).is_ok() {}
     }
 
     fn summary(&mut self) -> Result<(), CommandError> {

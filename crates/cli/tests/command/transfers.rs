@@ -527,6 +527,27 @@ fn a_sender_ends_when_no_receiver_is_active() {
     assert_eq!(codes, [Some(0), Some(3)]);
 }
 
+/// A receiver of one session hears another one meanwhile, whose sender has an address of its own.
+#[test]
+fn a_sender_is_told_when_a_receiver_ends_with_another_session() {
+    let scratch = Scratch::new();
+    let (long, short) = (scratch.file("long", &content(15, 3_000_000)), scratch.file("short", b"short"));
+    let directory = scratch.path("");
+    let prepare = format!(
+        "ip link set lo up && ip addr add 192.0.2.1/32 dev lo && ip addr add 192.0.2.2/32 dev lo && cd {directory}"
+    );
+    let send = "timeout 120 \"$0\" send --receivers 1 --interface";
+    let script = format!(
+        "\"$0\" recv --interface lo --into in > recv.out & receiver=$!
+         {send} 192.0.2.1 --rate 100kbit {long} > long.out & long=$!
+         until grep -q '^receiver ' long.out; do sleep 0.1; done
+         {send} 192.0.2.2 --rate 20mbit {short} > short.out; echo short $?
+         wait $receiver; echo receiver $?; wait $long; echo long $?; grep -o ': left,' long.out"
+    );
+    let Some(finished) = run_in_namespaces(&prepare, &script) else { return };
+    assert_eq!(finished.stdout, "short 0\nreceiver 0\nlong 3\n: left,\n", "{finished:?}");
+}
+
 /// Who left and comes again is waited for again.
 #[test]
 fn a_receiver_may_leave_and_come_again() {
