@@ -118,8 +118,11 @@ impl Run {
 
     /// Begins to read once all expected receivers have reported.
     fn begin(&mut self, kind: Kind) -> Result<(), CommandError> {
-        let there = self.receivers.len();
+        let is_there = |report: &Report| !report.standing.is_final();
+        let there = self.receivers.values().filter(|(_, report)| is_there(report)).count();
         if self.awaited.are_there(there) {
+            // Who has left already misses nothing.
+            self.receivers.retain(|_, (_, report)| is_there(report));
             let input = read_apart(kind, Arc::clone(&self.publisher), Arc::clone(&self.read));
             self.input = Some(input.map_err(system_error::thread)?);
         } else if let Some(note) = self.awaited.note(there) {

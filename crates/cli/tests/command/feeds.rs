@@ -10,7 +10,7 @@ use std::time::Duration;
 use campanile::multicast::{Options, Publisher};
 
 use super::process::{Finished, Running, run_with};
-use super::transfers::{Session, events};
+use super::transfers::{Session, events, next};
 
 /// Where a session is, for people.
 fn place() -> String {
@@ -210,4 +210,30 @@ fn a_sender_without_receivers_is_told_so() {
     let told = String::from_utf8_lossy(&sent.stderr);
     assert!(told.starts_with("note: no receiver has reported") && told.lines().count() == 1, "{told}");
     assert_eq!(sent.status.code(), Some(0), "receivers need not report");
+}
+
+/// Who joined and left is not one of those that are waited for.
+#[test]
+fn a_feed_begins_once_enough_receivers_are_there_at_the_same_time() {
+    let Session(place) = Session::new();
+    let mut gone = Running::start(&format!("recv --lines {place}"));
+    assert_eq!(gone.json()["event"], "started");
+    let send = format!("send --lines {place} --rate 20mbit --receivers 2 --set linger=1min");
+    let (mut sender, mut input) = Running::start_with_input(&send);
+    writeln!(input, "a line").expect("the sender reads");
+    drop(input);
+    next(&mut sender, "receiver");
+    if !gone.interrupt() {
+        eprintln!("skipped: there is no `kill` here");
+        return;
+    }
+    assert_eq!(gone.finish().code, Some(3));
+    while next(&mut sender, "receiver")["standing"] != "left" {}
+    let receivers = [(), ()].map(|()| Running::start(&format!("recv --lines {place}")));
+    for receiver in receivers {
+        let heard = receiver.finish();
+        assert!(heard.code == Some(0) && heard.stdout.contains("a line"), "{heard:?}");
+    }
+    let sent = sender.finish();
+    assert_eq!(sent.code, Some(0), "{sent:?}");
 }
