@@ -1,7 +1,6 @@
 //! The progress of a transfer: lines and a bar for people, one JSON value per line for scripts.
 
 use std::fmt;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use console::Term;
@@ -26,7 +25,8 @@ pub(crate) struct Printer {
 
 impl Printer {
     pub(crate) fn new(json: bool) -> Self {
-        let is_shown = !json && std::io::stderr().is_terminal();
+        // Without a terminal, or on one that cannot move its cursor (TERM=dumb), there is no bar.
+        let is_shown = !json && !ProgressDrawTarget::stderr().is_hidden();
         // The bar is hidden until the transfer begins.
         let bar = || ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         Self { json, bar: is_shown.then(bar) }

@@ -10,13 +10,18 @@ use super::transfers::Session;
 
 /// Starts the program with a terminal of its own; what that gets comes as output. `None` where there is no `script`.
 fn on_a_terminal(arguments: &str) -> Option<Running> {
+    on_a_terminal_of("xterm", arguments)
+}
+
+/// The same with a terminal of this type.
+fn on_a_terminal_of(kind: &str, arguments: &str) -> Option<Running> {
     if !has("script", &["--version"]) {
         return None;
     }
     let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_campanile"));
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--flush", "--command", &command, "/dev/null"]);
-    Some(Running::spawn(script.env_remove("COLUMNS").stdin(Stdio::null())))
+    Some(Running::spawn(script.env_remove("COLUMNS").env("TERM", kind).stdin(Stdio::null())))
 }
 
 #[test]
@@ -39,6 +44,24 @@ fn a_bar_comes_with_the_first_file_and_goes_with_the_last() {
     assert!(!first.contains("0/0") && first.contains("% of 50"), "{received:?}");
     assert!(bars.iter().all(|bar| bar.contains("% of 50")), "{received:?}");
     assert!(last.starts_with("finished after ") && !last.contains("% of"), "{received:?}");
+}
+
+/// It has no place for a bar, so receivers have their lines as in a pipe.
+#[test]
+fn a_terminal_that_cannot_move_its_cursor_shows_lines() {
+    let scratch =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's directory can be written");
+    let [file, into] = ["file.bin", "in"].map(|name| scratch.path().join(name).display().to_string());
+    fs::write(&file, vec![7; 500_000]).expect("there is room");
+    let Session(place) = Session::new();
+    let people = place.replace(" --json", "");
+    // Slow enough for the receiver to report that it receives.
+    let send = format!("send {people} --rate 1mbit --receivers 1 --set linger=500ms {file}");
+    let Some(sender) = on_a_terminal_of("dumb", &send) else { return };
+    let received = run(&format!("recv {place} --into {into}"));
+    let sent = sender.finish();
+    assert_eq!((sent.code, received.code), (Some(0), Some(0)), "{sent:?} {received:?}");
+    assert!(sent.stdout.contains(": receiving, ") && !sent.stdout.contains('\x1b'), "{sent:?}");
 }
 
 #[test]
