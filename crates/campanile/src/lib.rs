@@ -33,5 +33,5 @@ pub mod utc;
 mod worker;
 
 pub use campanile_engine::udp::{Shard, UnknownShard};
-pub use campanile_engine::{Choice, Interface, Shortage, UnknownBackend};
+pub use campanile_engine::{Choice, Interface, Shortage, UnknownBackend, hangup};
 pub use worker::{Stopper, WorkerError};

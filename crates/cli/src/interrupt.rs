@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use campanile::Stopper;
+use campanile::{Stopper, hangup};
 
 use crate::command_error::CommandError;
 use crate::system_error::shortage;
@@ -24,8 +24,9 @@ struct State {
 }
 
 impl Interrupt {
-    /// Catches Ctrl-C from now on. A process can do that only once.
+    /// Catches Ctrl-C from now on. A process can do that only once. What `nohup` made ignored stays ignored.
     pub(crate) fn new() -> Result<Self, CommandError> {
+        let outlives_terminal = hangup::is_ignored();
         let shared = Arc::new(Mutex::new(State::default()));
         let state = Arc::clone(&shared);
         ctrlc::set_handler(move || {
@@ -37,6 +38,10 @@ impl Interrupt {
             state.running.iter().for_each(Stopper::stop);
         })
         .map_err(uncaught)?;
+        if outlives_terminal {
+            // It is now caught as all requests to end are.
+            hangup::ignore();
+        }
         Ok(Self(shared))
     }
 

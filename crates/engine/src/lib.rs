@@ -31,7 +31,7 @@
 //! each of them can do. The engine knows no protocol above UDP.
 //!
 //! Other calls that differ from system to system are here too, so that no other crate needs to know which one it runs on:
-//! [`cpu`], [`interface`], [`multicast`], [`card`], [`offload`], [`privilege`], [`mode`], [`storage`].
+//! [`cpu`], [`interface`], [`multicast`], [`card`], [`offload`], [`privilege`], [`mode`], [`storage`], [`hangup`].
 //!
 //! To read the code, begin with `core` (what a backend and its engine share), then `sys/linux/uring.rs`, whose module documentation
 //! follows a buffer through the kernel and back. All memory that a kernel may touch is one allocation (`pool`), and the token of a
@@ -43,6 +43,7 @@ mod core;
 pub mod cpu;
 mod engine;
 mod event;
+pub mod hangup;
 pub mod interface;
 pub mod mode;
 pub mod multicast;

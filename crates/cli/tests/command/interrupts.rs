@@ -2,10 +2,11 @@
 
 use std::io::Write;
 use std::net::UdpSocket;
-use std::process::ChildStdin;
+use std::process::{ChildStdin, Command};
 use std::thread;
+use std::time::Duration;
 
-use campanile_rig::free_port;
+use campanile_rig::{free_port, has};
 
 use super::decode;
 use super::process::{Running, Server, until};
@@ -23,6 +24,32 @@ fn a_server_stops_with_a_summary() {
     let finished = server.finish();
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
     assert!(finished.stdout.ends_with("stopped: 0 packets received, 0 sent back\n"), "{finished:?}");
+}
+
+/// `nohup` makes its command ignore SIGHUP.
+#[test]
+fn a_server_that_ignores_the_end_of_its_terminal_goes_on() {
+    if !has("sh", &["-c", ":"]) {
+        return;
+    }
+    let port = free_port();
+    let server = format!("trap '' HUP; exec \"$0\" echo {port} 1 --bind 127.0.0.1 --duration 300");
+    let mut command = Command::new("sh");
+    let mut server = Running::spawn(command.args(["-c", &server, env!("CARGO_BIN_EXE_campanile")]));
+    assert!(server.line().starts_with("echo on "));
+    assert!(server.signal("-HUP"));
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port of the system's choice");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a time above 0");
+    // For a second, in which one that was told to end would do so.
+    for number in 0..20_u8 {
+        socket.send_to(&[number], ("127.0.0.1", port)).expect("it is loopback");
+        let mut reply = [0; 2];
+        assert_eq!(socket.recv(&mut reply).ok(), Some(1), "it has ended");
+        assert_eq!(reply[0], number);
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(server.interrupt());
+    assert_eq!(server.finish().code, Some(0));
 }
 
 #[test]

@@ -124,8 +124,13 @@ impl Running {
 
     /// Presses Ctrl-C, where a test can do that: with the command `kill`.
     pub(super) fn interrupt(&self) -> bool {
+        self.signal("-INT")
+    }
+
+    /// Sends it a signal in the same way.
+    pub(super) fn signal(&self, signal: &str) -> bool {
         let mut kill = Command::new("kill");
-        let kill = kill.args(["-INT", &self.child().id().to_string()]).stderr(Stdio::null()).status();
+        let kill = kill.args([signal, &self.child().id().to_string()]).stderr(Stdio::null()).status();
         kill.is_ok_and(|status| status.success())
     }
 
