@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use campanile_engine::multicast;
+
 use super::tree::Tree;
 use super::{Finding, Severity, interface, membership};
 
@@ -68,6 +70,13 @@ fn way(
         IpAddr::V6(_) => format!("ip -6 route replace multicast {group} dev {by} table local"),
     };
     let get = format!("ip route get {group}");
+    if multicast::is_link_local(group) {
+        let by = interface_option(interface.or(likely.as_deref()).or(Some("NAME")));
+        return Finding::new(check, Severity::Notice, format!("{group} is another group on each link"))
+            .costs("programs that name no interface cannot send to it")
+            .fix(format!("campanile beacon send --group {group}{by}  # and so in the program"))
+            .verify(format!("campanile doctor --listen --group {group}{by}"));
+    }
     match (chosen, interface) {
         (Err(error), _) => {
             let evidence = if error.kind() == io::ErrorKind::NetworkUnreachable {
@@ -194,6 +203,9 @@ mod tests {
             (v4(Some("e"), Ok("e")).severity, v4(None, Ok("f")).severity),
             (Severity::Fine, Severity::Fine)
         );
+        let of_link = found("ff12::7", Some("e"), Err(io::ErrorKind::InvalidInput));
+        assert_eq!(of_link.evidence, "ff12::7 is another group on each link");
+        assert!(of_link.fix.is_some_and(|fix| fix.contains(" --group ff12::7 --interface e  # ")));
         let v6 = found("ff15::7", Some("e"), Ok("f")).fix;
         assert!(
             v6.is_some_and(|fix| fix.starts_with("ip -6 route replace multicast ff15::7 dev e table local "))

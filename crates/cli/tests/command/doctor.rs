@@ -143,6 +143,8 @@ fn a_group_without_a_route_is_a_fault_and_a_route_elsewhere_a_warning() {
     let v6 = "ip addr add fd99::1/64 dev one nodad && ip addr add fd99:1::1/64 dev two nodad && \
               ip -6 route replace multicast ff15::7 dev two table local";
     is_mended_of("--interface one --group ff15::7", v6, check, "warning", "by two, not by one");
+    let of_link = "--interface one --group ff12::7";
+    is_found_of(of_link, v6, check, "notice", "ff12::7 is another group on each link");
     // An address of a link is one too, once nobody else turns out to have it.
     let link = "until ip -6 address show dev one | grep -q 'scope link *$'; do sleep 0.05; done && ip link set two down";
     is_found_of("--interface one --group ff15::7", link, "address", "notice", "one has fe80::");
