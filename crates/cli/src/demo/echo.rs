@@ -41,7 +41,12 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
 fn start_error(error: EchoError) -> CommandError {
     match &error {
         EchoError::Worker(worker) => system_error::worker(worker),
-        EchoError::Bind { error: why, .. } | EchoError::Cores(why) => {
+        EchoError::Bind { error: why, .. } => {
+            let missing = "see that loopback is up and has that address (Linux: ip address show lo)";
+            let hint = system_error::shortage(why).unwrap_or(missing);
+            CommandError::failed(error).hint(hint)
+        }
+        EchoError::Cores(why) => {
             let hint = system_error::shortage(why);
             CommandError::failed(error).hint_if(hint)
         }

@@ -165,7 +165,8 @@ fn receive_all(receiver: &mut FileReceiver, end: &End) -> Result<(), CommandErro
     if is_complete || end.has_come() {
         Ok(())
     } else {
-        Err(CommandError::failed("a receiver waited in vain"))
+        let doctor = "see what `campanile doctor --group 239.192.7.1 --interface 127.0.0.1` finds";
+        Err(CommandError::failed("a receiver waited in vain").hint(doctor))
     }
 }
 

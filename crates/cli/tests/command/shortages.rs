@@ -62,10 +62,14 @@ fn a_demo_that_cannot_open_enough_files_says_so() {
 
 #[test]
 fn a_loopback_that_is_down_is_named() {
-    for (address, command) in
-        [("127.0.0.1", "load 127.0.0.1 5000"), ("::1", "load ::1 5000"), ("127.0.0.1", "demo")]
-    {
-        let Some(finished) = run_in_namespaces("true", &format!("exec \"$0\" {command}")) else { return };
+    let bare = "ip link set lo up && ip address del 127.0.0.1/8 dev lo";
+    for (prepare, address, command) in [
+        ("true", "127.0.0.1", "load 127.0.0.1 5000"),
+        ("true", "::1", "load ::1 5000"),
+        ("true", "127.0.0.1", "demo"),
+        (bare, "127.0.0.1", "demo"),
+    ] {
+        let Some(finished) = run_in_namespaces(prepare, &format!("exec \"$0\" {command}")) else { return };
         assert_eq!(finished.code, Some(1), "{finished:?}");
         let told = "; see that loopback is up and has that address";
         assert!(finished.stderr.contains(address) && finished.stderr.contains(told), "{finished:?}");
