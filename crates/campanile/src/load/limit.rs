@@ -120,8 +120,11 @@ impl Limit {
         let lost = account.at(Place::WayUp) + account.at(Place::WayDown) + account.unexplained;
         let used_percent = report.wire_used_percent().unwrap_or(0.0);
         let is_behind = report.spoiled.iter().any(|reason| matches!(reason, Spoiled::Rate { .. }));
-        // An open loop that lost nothing and was not late reached all it was asked for. A worker that spins is always busy.
-        let is_content = report.rate.is_some() && report.spoiled.is_empty() && !matters(report.lost);
+        // An open loop that was not late sent all it was asked for, and what others lose of that is not for want of processors here. A
+        // worker that spins is always busy.
+        let overrun: u64 = here + OVERRUNS.map(|place| account.at(place)).iter().sum::<u64>();
+        let lost_here = if report.environment.loopback { report.lost } else { overrun };
+        let is_content = report.rate.is_some() && report.spoiled.is_empty() && !matters(lost_here);
         let is_full = |percent: f64| percent >= BUSY && !report.spin && !is_content;
         let whole_machine = Self::Machine { busy_percent: machine, others_percent: report.others_percent() };
 
@@ -145,12 +148,12 @@ impl Limit {
         if busy >= BUSY && (!report.spin || is_behind) {
             return Self::ClientCpu { busy_percent: busy };
         }
-        if is_full(machine) {
-            return whole_machine;
-        }
         if matters(at_server) {
             let bytes = server.map_or(0, |server| server.receive_buffer);
             return Self::ServerBuffer { dropped: at_server, bytes };
+        }
+        if is_full(machine) {
+            return whole_machine;
         }
         if matters(here) {
             let is_short = report.receive_buffer < report.receive_buffer_asked;
@@ -296,6 +299,14 @@ mod tests {
                 .for_each(|server| server.busiest_percent = 95.0 * f64::from(u8::from(loopback)));
             Limit::find(&report)
         };
+        let mut elsewhere = report(Pace::Rate(1000), 900, 0, 1);
+        (elsewhere.lost, elsewhere.cost.machine_busy_percent) = (100, Some(99.0));
+        assert_eq!(Limit::find(&elsewhere), Limit::Path { lost: 100 }, "it was sent on time");
+        elsewhere.spoiled.push(Spoiled::Rate { asked: 2000.0, achieved: 1000.0 });
+        assert!(matches!(Limit::find(&elsewhere), Limit::Machine { .. }));
+        let mut at_server = report(Pace::Window(8), 900, 90, 1);
+        at_server.cost.machine_busy_percent = Some(99.0);
+        assert!(matches!(Limit::find(&at_server), Limit::ServerBuffer { .. }), "the server's own");
         let closed = Pace::Window(8);
         assert_eq!(full(99.0, 60.0, false, closed), Limit::Processor { core: 3, busy_percent: 99.0 });
         assert!(matches!(full(99.0, 98.0, false, closed), Limit::Machine { busy_percent: 98.0, .. }));
@@ -367,6 +378,12 @@ mod tests {
         assert_eq!((report.wire_bytes(), report.wire_used_percent()), (130, None));
         (report.environment.speed_mbps, report.sent.packets_per_second) = (Some(1), 912.0);
         assert!(matches!(Limit::find(&report), Limit::Wire { used_percent } if used_percent > 94.0));
+        report.sent.packets_per_second = 2000.0;
+        assert_eq!(
+            (report.wire_used_percent(), Limit::find(&report)),
+            (None, Limit::Nothing),
+            "no wire takes that"
+        );
         report.payload = 1472;
         assert_eq!(report.wire_bytes(), 1538, "the largest frame");
         report.payload = 1473;

@@ -199,14 +199,18 @@ impl LoadReport {
         busy * (1.0 - own_ns / busy_ns.max(1) as f64).max(0.0)
     }
 
-    /// How much of the interface's speed was used in the busier direction, in percent; `None` where the speed is not known.
+    /// How much of the interface's speed was used in the busier direction, in percent; `None` where the speed is not known. A virtual
+    /// interface states one, and takes more: that is no speed.
     #[must_use]
     pub fn wire_used_percent(&self) -> Option<f64> {
         let speed_bps = self.environment.speed_mbps.filter(|_| !self.environment.loopback)? as f64 * 1e6;
-        Some(self.sent.packets_per_second * self.wire_bytes() as f64 * 8.0 * 100.0 / speed_bps)
+        let percent = self.sent.packets_per_second * self.wire_bytes() as f64 * 8.0 * 100.0 / speed_bps;
+        (percent < USED_MAX).then_some(percent)
     }
 }
 
+/// In percent; what frames take on a wire is not known better than to a tenth.
+const USED_MAX: f64 = 110.0;
 /// The least MTU of a link for IPv4 (RFC 791 section 3.2).
 const MTU_MIN: usize = 68;
 /// The payload of a frame is padded to 46 bytes (IEEE 802.3).
