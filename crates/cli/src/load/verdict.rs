@@ -110,10 +110,12 @@ impl Verdict<'_> {
             }
             Limit::ServerCpu { busy_percent, mean_percent } => self.more_server(busy_percent, mean_percent),
             Limit::ServerBuffer { bytes, .. } => {
-                let option = format!("--recv-buffer {}", (bytes.max(1 << 16) * 8).min(1 << 30));
-                let gain =
-                    "bursts eight times as long find room; it says what to do if the system gives less";
-                self.on_server(&option, gain.to_owned())
+                let larger = (bytes.max(1 << 16) * 8).min(1 << 30);
+                let gain = format!(
+                    "bursts {} times as long find room; it says what to do if the system gives less",
+                    larger / bytes.max(1)
+                );
+                self.on_server(&format!("--recv-buffer {larger}"), gain)
             }
             Limit::ClientBuffer { is_short, .. } => self.more_room(is_short),
             Limit::ClientCpu { .. } => self.more_client(),
@@ -127,11 +129,7 @@ impl Verdict<'_> {
             Limit::WayOut { .. } => {
                 self.lower_rate("a little less than what came through: nothing finds it full, or waits")
             }
-            Limit::Path { .. } => here(
-                "at both ends",
-                "ip -s -s link".to_owned(),
-                "tells what the interfaces dropped".to_owned(),
-            ),
+            Limit::Path { .. } => self.between(),
             Limit::ClientLag if !self.report.spin => here(
                 "here",
                 Arguments { spin: true, ..self.again() }.to_string(),
@@ -142,14 +140,22 @@ impl Verdict<'_> {
         }
     }
 
+    /// What to do about packets that are lost where nothing counts them.
+    fn between(&self) -> Vec<Advice> {
+        let command = "ip -s -s link".to_owned();
+        let gain = "tells what the interfaces dropped".to_owned();
+        vec![
+            Advice { place: "at both ends", command, gain },
+            self.firewall("on the server as root", "tells whether a firewall drops some"),
+        ]
+    }
+
     /// What to do about packets that end at a place.
     fn at_place(&self, place: Place) -> Vec<Advice> {
-        let doctor = format!("campanile doctor --port {}", self.report.target.port());
         match place {
-            Place::OwnSend => here("here as root", doctor, "tells whether a firewall drops them".to_owned()),
+            Place::OwnSend => vec![self.firewall("here as root", "tells whether a firewall drops them")],
             Place::ServerSend => {
-                let gain = "tells whether a firewall drops the replies".to_owned();
-                vec![Advice { place: "on the server as root", command: doctor, gain }]
+                vec![self.firewall("on the server as root", "tells whether a firewall drops the replies")]
             }
             Place::ServerRules => self.on_server("--stats-interval 1", "shows which rule it is".to_owned()),
             Place::OwnBacklog => here(
@@ -163,6 +169,12 @@ impl Verdict<'_> {
                 "tells why the interface dropped them".to_owned(),
             ),
         }
+    }
+
+    /// What looks for rules against the server's port.
+    fn firewall(&self, place: &'static str, gain: &str) -> Advice {
+        let command = format!("campanile doctor --port {}", self.report.target.port());
+        Advice { place, command, gain: gain.to_owned() }
     }
 
     fn interface(&self) -> &str {
