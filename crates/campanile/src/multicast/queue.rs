@@ -220,9 +220,17 @@ impl<T: EventBatch> EventSender<T> {
         self.close();
     }
 
+    /// Whether it holds twice as many events as make it full.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.len() / 2 >= self.len_max && !self.is_deserted()
+    }
+
     fn has_room(&self) -> bool {
-        let len = self.gathered.len + self.shared.len.load(Ordering::SeqCst);
-        len < self.len_max && self.room() > 0 || self.is_deserted()
+        self.len() < self.len_max && self.room() > 0 || self.is_deserted()
+    }
+
+    fn len(&self) -> usize {
+        self.gathered.len + self.shared.len.load(Ordering::SeqCst)
     }
 
     fn forget(&mut self) {

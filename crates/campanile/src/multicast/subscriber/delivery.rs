@@ -1,7 +1,8 @@
 //! The queues for what is delivered: one for all sources, or one for each.
 //!
 //! While a queue is full, its sources are paused: the machine then does with their data what the option `slow` says, and delivers only
-//! events that come once for each source, for which there is always room.
+//! events that come once for each source. There is room for these, but not for those of sessions without end: forged ones may begin and
+//! end all the time.
 
 use std::net::IpAddr;
 
@@ -134,7 +135,7 @@ impl Delivery {
         match self {
             Delivery::Shared(queue) => {
                 queue.pause_if_full(machine);
-                true
+                !queue.sender.is_overfull()
             }
             Delivery::PerSource(queues) => {
                 queues.pause_full(machine);
@@ -207,4 +208,29 @@ impl Delivery {
 /// Pauses or resumes a source, unless its session has ended meanwhile.
 fn set_paused(machine: &mut Receiver, tsi: Tsi, is_paused: bool) {
     let _ = if is_paused { machine.pause(tsi) } else { machine.resume(tsi) };
+}
+
+#[cfg(test)]
+mod tests {
+    use campanile_pgm::Gsi;
+    use campanile_pgm::receiver::ReceiverConfig;
+
+    use super::*;
+
+    #[test]
+    fn sessions_without_end_do_not_fill_the_queue_of_all() {
+        let (sender, events) = queue::events(8, 1000);
+        let mut delivery = Delivery::shared(sender);
+        let mut machine = Receiver::new(ReceiverConfig::new(7500));
+        let mut begun = 0;
+        while delivery.is_ready(&mut machine) && begun < 100 {
+            let tsi = Tsi { gsi: Gsi([0; 6]), port: begun };
+            let source = IpAddr::from([127, 0, 0, 1]);
+            delivery.put(tsi, Delivered::Event(Received::Start { tsi, source, first: Seq(0) }));
+            begun += 1;
+        }
+        assert_eq!(begun, 16, "half of them beyond what data may fill");
+        drop(events);
+        assert!(delivery.is_ready(&mut machine), "nobody is there to read them");
+    }
 }
