@@ -23,6 +23,8 @@ impl SocketId {
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     places: Vec<Place<T>>,
+    /// Counts the calls of [`Slots::in_turn`].
+    turn: usize,
 }
 
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl<T> Slots<T> {
     pub(crate) const LIMIT: usize = 4096;
 
     pub(crate) fn new() -> Self {
-        Self { places: Vec::new() }
+        Self { places: Vec::new(), turn: 0 }
     }
 
     /// Puts a value into the first free place; `None` when all are taken.
@@ -84,6 +86,13 @@ impl<T> Slots<T> {
         self.places.len()
     }
 
+    /// Every place ever used, beginning with another one each time: what there is too little of goes to another socket first.
+    pub(crate) fn in_turn(&mut self) -> impl Iterator<Item = usize> + use<T> {
+        self.turn = self.turn.wrapping_add(1);
+        let (turn, places) = (self.turn, self.places());
+        (0..places).map(move |place| turn.wrapping_add(place) % places)
+    }
+
     /// The id and value at a place, if one is there.
     pub(crate) fn at_mut(&mut self, index: usize) -> Option<(SocketId, &mut T)> {
         let place = self.places.get_mut(index)?;
@@ -107,6 +116,15 @@ mod tests {
         assert_eq!(slots.remove(first), None);
         assert_eq!(slots.get(second), Some(&'b'));
         assert_eq!(SocketId::from_bits(second.to_bits()), second);
+    }
+
+    #[test]
+    fn each_place_is_the_first_in_its_turn() {
+        let mut slots = Slots::new();
+        "abc".chars().for_each(|value| assert!(slots.insert(value).is_some()));
+        let turns: Vec<Vec<usize>> = (0..4).map(|_| slots.in_turn().collect()).collect();
+        assert_eq!(turns, [[1, 2, 0], [2, 0, 1], [0, 1, 2], [1, 2, 0]]);
+        assert_eq!(Slots::<()>::new().in_turn().count(), 0);
     }
 
     #[test]

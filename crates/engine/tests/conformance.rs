@@ -9,5 +9,6 @@ mod conformance {
     pub(crate) mod lifetime;
     pub(crate) mod rig;
     pub(crate) mod trains;
+    pub(crate) mod turns;
     pub(crate) mod waiting;
 }

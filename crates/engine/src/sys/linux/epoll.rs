@@ -78,6 +78,8 @@ impl Epoll {
     }
 
     pub(super) fn add(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
+        // There may be too many sockets now to try those that are not registered.
+        self.resume_watching()?;
         let state =
             SocketState { socket, drops: 0, watched: false, readable: true, blocked: false, batch: BATCH };
         let id = self.sockets.insert(state).ok_or(io::ErrorKind::QuotaExceeded)?;
@@ -235,7 +237,7 @@ impl Epoll {
     }
 
     fn receive_all(&mut self, core: &mut Core) {
-        for place in 0..self.sockets.places() {
+        for place in self.sockets.in_turn() {
             let Some((id, state)) = self.sockets.at_mut(place) else { continue };
             if state.readable {
                 self.inbound.receive(core, id, state);

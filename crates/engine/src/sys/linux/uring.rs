@@ -205,7 +205,8 @@ impl Uring {
         if self.provided.lent() == 0 {
             return Ok(());
         }
-        for place in 0..self.sockets.places() {
+        // A receive that finds data takes buffers at once.
+        for place in self.sockets.in_turn() {
             let Some((id, state)) = self.sockets.at_mut(place) else { continue };
             if state.armed {
                 continue;

@@ -54,8 +54,6 @@ pub(crate) struct Iocp {
     open: usize,
     /// Receive buffers in some socket's `posted`.
     lent: usize,
-    /// Counts the polls, to be fair among sockets.
-    turn: usize,
     /// There is more to receive without waiting.
     has_more: bool,
     /// The doorbell rang, and this has not been returned to the engine yet.
@@ -100,7 +98,6 @@ impl Iocp {
             system,
             open: 0,
             lent: 0,
-            turn: 0,
             has_more: false,
             rang: false,
         };
@@ -206,10 +203,8 @@ impl Iocp {
 
     /// Posts receives with the buffers that are free.
     fn arm(&mut self, core: &mut Core) {
-        let (share, places) = (self.share(core), self.sockets.places());
-        // Another socket has the first choice of the buffers each time.
-        self.turn = self.turn.wrapping_add(1);
-        for place in (0..places).map(|place| place.wrapping_add(self.turn) % places) {
+        let share = self.share(core);
+        for place in self.sockets.in_turn() {
             let Some((id, state)) = self.sockets.at_mut(place) else { continue };
             // A posted receive brings what the probe saw.
             state.readable &= state.posted.is_empty();
