@@ -87,7 +87,10 @@ impl Backend {
             drop_counter: true,
             send_options: true,
             router_alert: true,
-            fine_deadlines: true,
+            fine_deadlines: match self {
+                Self::Epoll(epoll) => epoll.is_fine(),
+                Self::Uring(_) => true,
+            },
         }
     }
 

@@ -36,8 +36,8 @@ pub(crate) struct Epoll {
     inbound: Inbound,
     outbound: Outbound,
     ready: Box<[libc::epoll_event; BATCH]>,
-    /// `epoll_pwait2` exists (Linux 5.11); without it waits are whole milliseconds.
-    has_pwait2: bool,
+    /// `epoll_pwait2` may be called (Linux 5.11); without it waits are whole milliseconds.
+    is_fine: bool,
     /// Polls since the last one that waited.
     busy_polls: u32,
 }
@@ -63,15 +63,17 @@ impl Epoll {
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: the call above made this descriptor, and nothing else knows it.
         let poller = unsafe { OwnedFd::from_raw_fd(fd) };
-        let epoll = Self {
+        let mut epoll = Self {
             poller,
             sockets: Slots::new(),
             inbound: Inbound::new(),
             outbound: Outbound::new(),
             ready: Box::new([libc::epoll_event { events: 0, u64: 0 }; BATCH]),
-            has_pwait2: true,
+            is_fine: false,
             busy_polls: 0,
         };
+        // An old kernel does not know the call, and a container may forbid it (EPERM). Nothing is watched yet, so no edge is missed.
+        epoll.is_fine = epoll.wait_fine(Some(Duration::ZERO)).is_ok();
         // Each ring is an edge, so the doorbell need not be reset.
         epoll.control(libc::EPOLL_CTL_ADD, doorbell.fd(), RECEIVE, WAKE)?;
         Ok(epoll)
@@ -97,6 +99,11 @@ impl Epoll {
 
     pub(super) fn socket(&self, id: SocketId) -> Option<&UdpSocket> {
         self.sockets.get(id).map(|state| &state.socket)
+    }
+
+    /// Waits end less than a millisecond after their deadline.
+    pub(super) fn is_fine(&self) -> bool {
+        self.is_fine
     }
 
     pub(super) fn lent(&self) -> usize {
@@ -184,7 +191,8 @@ impl Epoll {
 
     /// Waits for the poller and notes what it reports; returns whether the doorbell rang.
     fn wait(&mut self, wait: Option<Duration>) -> io::Result<bool> {
-        let count = match self.epoll_wait(wait) {
+        let waited = if self.is_fine { self.wait_fine(wait) } else { self.wait_coarse(wait) };
+        let count = match waited {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             Err(error) => return Err(error),
@@ -209,21 +217,21 @@ impl Epoll {
         Ok(rang)
     }
 
-    fn epoll_wait(&mut self, wait: Option<Duration>) -> io::Result<usize> {
+    fn wait_fine(&mut self, wait: Option<Duration>) -> io::Result<usize> {
         let (events, len) = (self.ready.as_mut_ptr(), BATCH as libc::c_int);
         let poller = self.poller.as_raw_fd();
-        if self.has_pwait2 {
-            let limit = wait.map(timespec);
-            let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-            // SAFETY: `events` has room for `len` events; `limit` is null or points at a local; no signal mask is given.
-            let count = unsafe {
-                libc::syscall(libc::SYS_epoll_pwait2, poller, events, len, limit, std::ptr::null::<u8>(), 0)
-            };
-            match check(count as libc::c_int) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.has_pwait2 = false,
-                other => return other.map(|count| count as usize),
-            }
-        }
+        let limit = wait.map(timespec);
+        let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: `events` has room for `len` events; `limit` is null or points at a local; no signal mask is given.
+        let count = unsafe {
+            libc::syscall(libc::SYS_epoll_pwait2, poller, events, len, limit, std::ptr::null::<u8>(), 0)
+        };
+        check(count as libc::c_int).map(|count| count as usize)
+    }
+
+    fn wait_coarse(&mut self, wait: Option<Duration>) -> io::Result<usize> {
+        let (events, len) = (self.ready.as_mut_ptr(), BATCH as libc::c_int);
+        let poller = self.poller.as_raw_fd();
         // Rounded up: a wait that ends early would turn into a spin.
         let limit = wait.map_or(-1, |wait| wait.as_nanos().div_ceil(1_000_000).min(1 << 30) as libc::c_int);
         // SAFETY: `events` has room for `len` events.
