@@ -226,6 +226,36 @@ fn a_full_socket_buffer_holds_sends_back_and_loses_none() {
 }
 
 #[test]
+fn a_closed_socket_gives_its_port_up_before_its_packets_have_left() {
+    for backend in [Choice::Epoll, Choice::Uring] {
+        in_a_namespace(move || {
+            // Packets of 1000 bytes leave it one a minute.
+            let link = "qdisc add dev lo root tbf rate 128bit burst 1100 limit 4mb";
+            if !run("tc", link).is_ok_and(|success| success) {
+                println!("skipped: this kernel has no token bucket (tc qdisc tbf)");
+                return;
+            }
+            let local = "127.0.0.1:0".parse().expect("a literal address");
+            let small = udp::UdpConfig { send_buffer: Some(4096), ..udp::UdpConfig::new(local) };
+            for polls in 0..3 {
+                let mut engine = Engine::new(&config(backend)).expect("a backend works");
+                let socket = udp::bind(&small).expect("loopback binds");
+                let own = socket.local_addr();
+                let id = engine.add(socket).expect("accepted");
+                while let Some(slot) = engine.transmit_slot() {
+                    slot.send(id, &Transmit::datagram(Some(own), 1000));
+                }
+                (0..polls).for_each(|_| engine.poll(Some(Instant::now())).expect("polls"));
+                engine.close(id);
+                assert!(engine.stats().blocked > 0, "{:?}", engine.stats());
+                let again = udp::bind(&udp::UdpConfig { bind: own, ..small.clone() });
+                assert!(again.is_ok(), "after {polls} polls: {again:?}");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_port_is_divided_by_the_processor_that_the_packet_arrives_on() {
     let cpus = crate::cpu::allowed().expect("the system tells");
     let config = udp::UdpConfig::new("127.0.0.1:0".parse().expect("a literal address"));

@@ -146,12 +146,15 @@ impl Uring {
     }
 
     pub(super) fn close(&mut self, core: &mut Core, id: SocketId) {
-        let target = Token { operation: Operation::Receive, subject: id.to_bits() };
         let flushed = self.issue(core).and_then(|()| self.ring.enter(0, None));
         self.collect(core);
-        if flushed.is_ok() && self.sockets.get(id).is_some_and(|state| state.armed) {
-            let cancel = CancelBuilder::user_data(target.to_bits());
-            // Waits until the receive is gone. It does not matter if it has just ended by itself.
+        // A send that found no room has queued a poll for it.
+        let flushed = flushed.and_then(|()| self.ring.enter(0, None));
+        let busy = self.sockets.get(id).filter(|state| state.armed || state.blocked);
+        if let (Some(state), Ok(())) = (busy, flushed) {
+            // The receive, and the poll for room: an operation in the kernel would keep the port taken.
+            let cancel = CancelBuilder::fd(Fd(state.socket.inner().as_raw_fd())).all();
+            // Waits until they are gone. It does not matter if they have just ended by themselves.
             let _ = self.ring.inner.submitter().register_sync_cancel(None, cancel);
             let _ = self.ring.enter(0, None);
             self.collect(core);
