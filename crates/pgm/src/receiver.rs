@@ -23,6 +23,7 @@ mod lent;
 mod messages;
 mod nak;
 mod order;
+mod over;
 mod packet_repair;
 mod packets;
 mod peer;
@@ -253,7 +254,7 @@ impl Receiver {
     }
 
     /// Leaves a source: its state is dropped, and its packets are ignored until it has been silent for the configuration's `expiry`,
-    /// but at least for a minute. Only the last 64 sources that were left, or whose sessions ended, are remembered.
+    /// but at least for a minute. Only the last 4096 sources that were left, or whose sessions ended, are remembered.
     ///
     /// # Errors
     ///

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::config::Limits;
 use super::event::{CommandError, EndCause};
+use super::over::Over;
 use super::peer::Peer;
 use crate::{Instant, Tsi};
 
@@ -15,9 +16,8 @@ pub(super) struct Peers {
     index: BTreeMap<Tsi, usize>,
     /// The source that was looked up last: packets of one source come in runs.
     latest: Option<(Tsi, usize)>,
-    /// Sessions that are over, until they have been silent for long enough. Each with the time when that is, counted from its last
-    /// packet; [`Instant::ZERO`] before a packet came after the end.
-    over: VecDeque<(Tsi, Instant)>,
+    /// Sessions that are over.
+    over: Over,
     /// Peers that may have an event.
     ready: VecDeque<usize>,
     /// Peers that may have something to send.
@@ -35,7 +35,7 @@ impl Peers {
             free: Vec::new(),
             index: BTreeMap::new(),
             latest: None,
-            over: VecDeque::new(),
+            over: Over::default(),
             ready: VecDeque::new(),
             sending: VecDeque::new(),
             limit: limits.sources.max(1),
@@ -119,28 +119,18 @@ impl Peers {
         let tsi = peer.session.tsi;
         self.remove(at);
         if cause != EndCause::Expired {
-            if self.over.len() == OVER_MAX {
-                self.over.pop_front();
-            }
-            self.over.push_back((tsi, Instant::ZERO));
+            self.over.add(tsi);
         }
     }
 
     /// Whether a session is over for us; if so, it is remembered until `until`.
     pub(super) fn is_over(&mut self, tsi: Tsi, until: Instant, now: Instant) -> bool {
-        let Some(at) = self.over.iter().position(|(over, _)| *over == tsi) else { return false };
-        let forgotten = self.over[at].1 != Instant::ZERO && self.over[at].1 <= now;
-        if forgotten {
-            self.over.remove(at);
-        } else {
-            self.over[at].1 = until;
-        }
-        !forgotten
+        self.over.contains(tsi, until, now)
     }
 
     /// Forgets that a session is over for us.
     pub(super) fn reopen(&mut self, tsi: Tsi) {
-        self.over.retain(|(over, _)| *over != tsi);
+        self.over.forget(tsi);
     }
 
     /// Queues a peer that may have something to report or to send.
@@ -191,7 +181,5 @@ impl Peers {
     }
 }
 
-/// The number of ended sessions that are remembered.
-const OVER_MAX: usize = 64;
 /// The number of removed TSIs that are remembered: as many as come between two SPMs in a flood of a thousand forged sources a second.
 const MADE_ROOM_MAX: usize = 1024;

@@ -303,6 +303,25 @@ fn the_end_waits_for_what_is_missing() {
 }
 
 #[test]
+fn hundreds_of_sessions_end_once_though_their_sources_linger() {
+    let mut rig = ReceiverRig::new(apdus());
+    let window = WindowState::Known(Window::new(Seq(0), Seq(0)).unwrap());
+    let options = SpmOptions { fin: true, ..SpmOptions::default() };
+    let head = DataHead::new(DataKind::Original, Seq(0), Seq(0));
+    let mut ends = 0;
+    for sqn in 0..3 {
+        for port in 0..500 {
+            let (tsi, nla) = (Tsi { gsi: tsi().gsi, port }, endpoint().nla);
+            rig.hear_from(tsi, nla, Body::Data(Data { head, payload: b"once" }));
+            rig.hear_from(tsi, nla, Body::Spm(Spm { sqn: Seq(sqn), window, path: nla, options }));
+            ends += rig.told().iter().filter(|told| matches!(told, Told::End(EndCause::Fin))).count();
+        }
+        rig.run_ms(1_000);
+    }
+    assert_eq!(ends, 500);
+}
+
+#[test]
 fn a_source_that_falls_silent_is_given_up() {
     let config = ReceiverConfig { expiry: Duration::from_secs(5), ..apdus() };
     let mut rig = ReceiverRig::synchronised(config);
