@@ -296,9 +296,19 @@ fn protocol(options: &Options) -> Option<u8> {
 fn group_sockets(options: &Options, interfaces: &[LocalInterface]) -> Result<Vec<UdpSocket>, SocketError> {
     let Network { group, groups, .. } = &options.network;
     let mut group_sockets = Vec::new();
-    for group in iter::once(group.ip()).chain(groups.iter().copied()) {
-        let heard = sockets_of_group(options, group, interfaces);
-        let group = SocketAddr::new(group, options.network.group.port());
+    let mut known = Vec::new();
+    for ip in iter::once(group.ip()).chain(groups.iter().copied()) {
+        if known.contains(&ip) {
+            continue;
+        }
+        known.push(ip);
+        // What is asked of a source goes by the sockets of the first group's family.
+        let heard = if ip.is_ipv4() == group.is_ipv4() {
+            sockets_of_group(options, ip, interfaces)
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "groups are of different families"))
+        };
+        let group = SocketAddr::new(ip, group.port());
         group_sockets.extend(heard.map_err(|error| SocketError::Join { group, error })?);
     }
     Ok(group_sockets)

@@ -208,6 +208,27 @@ fn a_subscriber_hears_several_groups_and_no_other() {
 }
 
 #[test]
+fn a_group_that_is_named_twice_is_one() {
+    let mut options = options();
+    options.set("groups", &options.network.group.ip().to_string()).expect("an option");
+    let subscriber = Subscriber::start(&options).expect("loopback has groups");
+    let hearing = [thread::spawn(move || (hear(&subscriber, 1), subscriber))];
+    let publisher = Publisher::start(&options).expect("the port is free");
+    say(&publisher, 1, &hearing);
+    let [hearing] = hearing;
+    let counts = hearing.join().expect("no panic").1.counts();
+    assert!(counts.of(Counter::Duplicates) < counts.of(Counter::OdataReceived) / 4, "{counts:?}");
+}
+
+#[test]
+fn groups_of_two_families_are_refused() {
+    let mut options = options();
+    options.set("groups", "ff15::7").expect("an option");
+    let error = Subscriber::start(&options).expect_err("no NAK would reach a source there");
+    assert!(matches!(error, StartError::Socket(SocketError::Join { .. })), "{error}");
+}
+
+#[test]
 fn an_interface_that_is_named_twice_is_one() {
     let mut options = options();
     options.set("interface", "127.0.0.1,127.0.0.1").expect("an option");
