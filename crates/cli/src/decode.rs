@@ -100,7 +100,10 @@ fn decode(
         printer.began = printer.began.or(frame.time);
         let Some(datagram) = Datagram::of_frame(&frame) else { continue };
         for datagram in datagram.train() {
-            let Some(verdict) = classifier.classify(&datagram) else { continue };
+            let Some(verdict) = classifier.classify(&datagram) else {
+                counts.unknown_parts += u64::from(datagram.missing > 0 || datagram.is_fragment);
+                continue;
+            };
             counts.add(&verdict);
             printer.packet(&frame, &datagram, &verdict)?;
         }
@@ -109,6 +112,12 @@ fn decode(
     if counts.unknown_links > 0 {
         let frames = Things(counts.unknown_links, "frame");
         output::note(format_args!("{frames} left out, of a link type that is not read"));
+    }
+    if counts.unknown_parts > 0 {
+        let parts = Things(counts.unknown_parts, "datagram");
+        output::note(format_args!(
+            "{parts} left out, of which a frame holds only a part; with --port they are shown"
+        ));
     }
     ended.map_err(|error| CommandError::failed(format!("{}: {error}", arguments.name())))?;
     if counts.broken > 0 {
@@ -148,6 +157,9 @@ struct Counts {
     receipts: u64,
     #[serde(skip)]
     unknown_links: u64,
+    /// Datagrams that are not whole, so that their checksum does not tell whether they are PGM.
+    #[serde(skip)]
+    unknown_parts: u64,
 }
 
 impl Counts {

@@ -90,6 +90,26 @@ fn a_port_that_is_named_is_pgm() {
     assert!(named.stdout.contains("wrong checksum"), "{named:?}");
 }
 
+/// Every frame cut to 60 bytes, as by `tcpdump -s 60`.
+#[test]
+fn what_was_not_captured_whole_is_left_out_aloud() {
+    let (file, mut cut, mut at) = (capture(), capture()[..24].to_vec(), 24);
+    while at < file.len() {
+        let len = u32::from_le_bytes(file[at + 8..at + 12].try_into().expect("four bytes"));
+        cut.extend(&file[at..at + 8]);
+        cut.extend([len.min(60), len].map(u32::to_le_bytes).concat());
+        cut.extend(&file[at + 16..at + 16 + len.min(60) as usize]);
+        at += 16 + len as usize;
+    }
+    let finished = piped("decode -", &cut);
+    assert_eq!(finished.stdout, "0 PGM packets in 36 frames, 0 broken\n", "{finished:?}");
+    let note =
+        "note: 30 datagrams left out, of which a frame holds only a part; with --port they are shown\n";
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), note));
+    let named = piped("decode - --port 5555", &cut);
+    assert!(named.stdout.ends_with("30 PGM packets in 36 frames, 30 broken\n"), "{named:?}");
+}
+
 #[test]
 fn a_capture_that_ends_early_shows_what_there_was() {
     let file = capture();
