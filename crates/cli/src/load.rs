@@ -272,8 +272,8 @@ fn unconnected(target: SocketAddr, why: &io::Error) -> &'static str {
         }
         // Only connecting to a broadcast address is not permitted.
         ErrorKind::PermissionDenied => "give the address of one server, and not one for all of a network",
-        // The errors of Linux and of Windows when ports are exhausted.
-        ErrorKind::WouldBlock | ErrorKind::AddrNotAvailable => {
+        // The errors of Linux and of Windows when ports are exhausted, for connecting and for binding.
+        ErrorKind::WouldBlock | ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => {
             "give fewer --sockets: the system has no more ports"
         }
         _ => system_error::shortage(why).unwrap_or("see that there is a way to that address"),

@@ -76,6 +76,18 @@ fn a_loopback_that_is_down_is_named() {
     }
 }
 
+#[test]
+fn missing_ports_are_named() {
+    let few = "ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range='40000 40010'";
+    let load = "exec \"$0\" load 127.0.0.1 5000 64 1 1 --sockets 64";
+    let Some(finished) = run_in_namespaces(few, load) else { return };
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(
+        finished.stderr.ends_with("; give fewer --sockets: the system has no more ports\n"),
+        "{finished:?}"
+    );
+}
+
 /// How much a program takes before it has memory for packets depends on much: among limits that are near each other one is it.
 #[test]
 fn missing_memory_for_packets_is_reported() {
