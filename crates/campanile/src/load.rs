@@ -209,7 +209,7 @@ impl Load {
         let Self { workers, boards, timings, before, config, backend, receive_buffer, .. } = self;
         let ended = workers.join();
         let counts = read(&boards);
-        check_measured(&config, ended, &counts)?;
+        check_measured(&config, before.server_kind, ended, &counts)?;
         let all = timings.try_iter().reduce(|mut sum, timings| {
             sum.add(&timings);
             sum
@@ -239,6 +239,7 @@ impl Load {
 /// Refuses a run that has nothing to report.
 fn check_measured(
     config: &LoadConfig,
+    server_kind: ServerKind,
     ended: Result<(), WorkerError>,
     counts: &LoadCounts,
 ) -> Result<(), LoadError> {
@@ -253,7 +254,8 @@ fn check_measured(
     }
     if counts.answered == 0 {
         let cause = counts.last_failure();
-        return Err(LoadError::NoReply { target, sent: counts.sent, odd: counts.odd, cause });
+        let LoadCounts { sent, odd, .. } = *counts;
+        return Err(LoadError::NoReply { target, sent, odd, server_kind, cause });
     }
     Ok(())
 }

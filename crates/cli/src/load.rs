@@ -13,7 +13,7 @@ use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use campanile::load::{Load, LoadConfig, LoadError, LoadReport, Number, OddReplies, Pace};
+use campanile::load::{Load, LoadConfig, LoadError, LoadReport, Number, OddReplies, Pace, ServerKind};
 use campanile::{Choice, amount};
 use serde::Serialize;
 
@@ -238,14 +238,8 @@ pub(crate) fn error(error: LoadError) -> CommandError {
             .hint("give the address of one server; campanile beacon measures what a group hears"),
         LoadError::Refused { target, answered: 0 } => CommandError::failed(&error)
             .hint(format!("start a server there: campanile echo {}", target.port())),
-        LoadError::NoReply { odd, .. } => {
-            let hint = match *odd {
-                OddReplies { late: 1.., .. } => "wait longer for each, with --timeout",
-                OddReplies { foreign: 1.., .. } => {
-                    "give the port of a server that sends packets back unchanged"
-                }
-                _ => "see that a server runs there, and that no firewall stands between",
-            };
+        LoadError::NoReply { odd, server_kind, .. } => {
+            let hint = unanswered(*odd, *server_kind);
             CommandError::failed(error).hint(hint)
         }
         LoadError::Late => CommandError::failed(error).hint(LESS),
@@ -261,6 +255,18 @@ pub(crate) fn error(error: LoadError) -> CommandError {
         LoadError::Refused { .. } | LoadError::Unmeasured | LoadError::Cores(_) => {
             CommandError::failed(error)
         }
+    }
+}
+
+/// What to do when no packet is answered in time.
+fn unanswered(odd: OddReplies, server_kind: ServerKind) -> &'static str {
+    match (odd, server_kind) {
+        (OddReplies { late: 1.., .. }, _) => "wait longer for each, with --timeout",
+        (OddReplies { foreign: 1.., .. }, _) => "give the port of a server that sends packets back unchanged",
+        (_, ServerKind::Campanile | ServerKind::Mirror) => {
+            "a server there answers probes of 256 bytes: see what keeps these packets away, such as another MTU at one end"
+        }
+        _ => "see that a server runs there, and that no firewall stands between",
     }
 }
 
@@ -308,6 +314,17 @@ mod tests {
     fn one_run_of_several_is_not_the_run() {
         let told = [which(1, 1), which(1, 3), which(2, 3)];
         assert_eq!(told, ["the run is", "1 of 3 runs is", "2 of 3 runs are"]);
+    }
+
+    #[test]
+    fn a_server_that_answers_probes_is_there() {
+        let hint = |late, foreign, server_kind| {
+            unanswered(OddReplies { late, foreign, ..OddReplies::default() }, server_kind)
+        };
+        assert!(hint(0, 0, ServerKind::Silent).starts_with("see that a server runs there"));
+        assert!(hint(0, 0, ServerKind::Mirror).starts_with("a server there answers probes"));
+        assert!(hint(3, 4, ServerKind::Mirror).ends_with("--timeout"));
+        assert!(hint(0, 4, ServerKind::NotAsked).ends_with("unchanged"));
     }
 
     #[test]

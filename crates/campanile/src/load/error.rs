@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use super::{Number, OddReplies};
+use super::{Number, OddReplies, ServerKind};
 use crate::worker::WorkerError;
 
 /// Why there is no report.
@@ -52,6 +52,8 @@ pub enum LoadError {
         sent: u64,
         /// What came back all the same: too late, or not as it was sent.
         odd: OddReplies,
+        /// What answered the probes.
+        server_kind: ServerKind,
         /// The last failure that the system reported, if any.
         cause: Option<io::Error>,
     },

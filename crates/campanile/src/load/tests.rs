@@ -180,6 +180,17 @@ fn a_silent_server_is_no_success() {
     assert!(matches!(error, LoadError::NoReply { sent: 8.., cause: None, .. }), "{error}");
 }
 
+/// As of a network that loses what is longer than a probe.
+#[test]
+fn a_server_that_answers_probes_alone_is_known_to_be_there() {
+    let (address, thread) = classic(|_, packet| (usize::from(packet.len() == 256), packet.to_vec()));
+    let timeout = Duration::from_millis(50);
+    let config = LoadConfig { payload: 300, probe: true, timeout, ..gentle(address) };
+    let error = run(&config).expect_err("no packet is answered");
+    end(address, thread);
+    assert!(matches!(error, LoadError::NoReply { server_kind: ServerKind::Mirror, .. }), "{error}");
+}
+
 #[test]
 fn replies_that_are_late_or_foreign_are_told_from_none() {
     let no_reply = |load: Load, is_enough: fn(OddReplies) -> bool| {
