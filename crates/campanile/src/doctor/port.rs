@@ -116,9 +116,10 @@ impl Bound {
         !self.is_connected && (self.address == group || self.address.is_unspecified() && is_of_family)
     }
 
-    /// Whether a datagram to one address may be for either of them.
+    /// Whether a datagram to one address may be for either of them. A socket of IPv6 beside one of IPv4 mostly hears IPv6 alone.
     fn meets(&self, other: &Self) -> bool {
-        self.address == other.address || self.address.is_unspecified() || other.address.is_unspecified()
+        let is_any = self.address.is_unspecified() || other.address.is_unspecified();
+        self.address == other.address || is_any && self.address.is_ipv4() == other.address.is_ipv4()
     }
 }
 
@@ -286,6 +287,13 @@ mod tests {
             |first: &str, second: &str| found(&[line(first, 5000, 0, 0), line(second, 5000, 7, 0)]).severity;
         assert_eq!((both(ANY, ANY), both(&one, ANY)), (Severity::Warning, Severity::Warning));
         assert_eq!((both(&one, &two), both(&group, &group)), (Severity::Fine, Severity::Fine));
+        let files = [
+            ("proc/net/udp", format!("{HEAD}{}", line(ANY, 5000, 0, 0))),
+            ("proc/net/udp6", format!("{HEAD}{}", line(&ANY.repeat(4), 5000, 7, 0))),
+        ];
+        let planted = Planted::new(&files.each_ref().map(|(path, text)| (*path, text.as_str())));
+        let found = sockets(planted.tree(), 5000, None, Severity::Warning);
+        assert_eq!(found.severity, Severity::Fine, "each has its family");
     }
 
     #[test]
