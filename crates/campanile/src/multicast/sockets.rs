@@ -237,10 +237,11 @@ pub(super) fn interfaces(options: &Options) -> Result<Vec<LocalInterface>, Socke
     if named.is_empty() {
         return Ok(vec![local_interface(options, None)?]);
     }
-    let mut interfaces = Vec::new();
+    let mut interfaces: Vec<LocalInterface> = Vec::new();
     for interface in named {
         let local = local_interface(options, Some(interface))?;
-        if !interfaces.contains(&local) {
+        // One may be named by several of its addresses.
+        if interfaces.iter().all(|known| known.index != local.index) {
             interfaces.push(local);
         }
     }
