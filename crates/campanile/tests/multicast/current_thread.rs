@@ -136,6 +136,23 @@ fn an_abort_leaves_at_once() {
 }
 
 #[test]
+fn a_cut_says_that_more_was_to_come() {
+    let options = options();
+    let hearing = Kind::CurrentThread.hear(&options, numbers);
+    let mut publisher = current_thread::Publisher::start(&options).expect("the port is free");
+    publisher.publish(&7_u32.to_be_bytes()).expect("in time");
+    publisher.cut(9);
+    let deadline = Instant::now() + PATIENCE;
+    while !hearing.is_finished() {
+        assert!(Instant::now() < deadline, "{:?}", publisher.counts());
+        publisher.run_until(Instant::now() + Duration::from_millis(1));
+    }
+    let (heard, cause) = hearing.join().expect("it did not panic");
+    let EndCause::Reset(reset) = cause else { panic!("{cause:?}") };
+    assert_eq!((heard, reset.code(), reset.no_repair()), (vec![7], 9, false));
+}
+
+#[test]
 fn a_port_belongs_to_one_publisher() {
     let options = options();
     let first = current_thread::Publisher::start(&options).expect("the port is free");
@@ -170,5 +187,13 @@ fn a_subscriber_that_leaves_a_source_hears_no_more_of_it() {
         // That it has left may be acknowledged.
         let next = subscriber.try_next();
         assert!(matches!(next, None | Some(Received::Acknowledged { .. })), "{next:?}");
+    }
+    subscriber.rejoin(tsi);
+    publisher.publish(b"heard again").expect("in time");
+    let is_awaited =
+        |next: &Received| matches!(next, Received::Message { bytes, .. } if bytes == b"heard again");
+    while !subscriber.try_next().is_some_and(|next| is_awaited(&next)) {
+        assert!(Instant::now() < deadline, "{:?}", subscriber.counts());
+        publisher.run_until(Instant::now());
     }
 }

@@ -101,6 +101,13 @@ impl Publisher {
         self.node.turn_now();
     }
 
+    /// Ends a session that is incomplete: as [`Publisher::finish`], but receivers are told that more was meant to come, with a reason
+    /// chosen by the application, from 0 to 63; a greater one counts as 63.
+    pub fn cut(&mut self, reason: u8) {
+        self.publisher.cut(reason);
+        self.node.turn_now();
+    }
+
     /// Ends the session now: what waits is not sent. Receivers are told so, with a reason chosen by the application, from 0 to 63; a
     /// greater one counts as 63.
     pub fn abort(&mut self, reason: u8) {

@@ -75,6 +75,12 @@ impl Subscriber {
         self.node.turn_now();
     }
 
+    /// Accepts a source again that was left. If its session goes on, it is found as if for the first time.
+    pub fn rejoin(&mut self, tsi: Tsi) {
+        self.subscriber.rejoin(tsi);
+        self.node.turn_now();
+    }
+
     /// The counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
