@@ -220,9 +220,9 @@ impl<T: EventBatch> EventSender<T> {
         self.close();
     }
 
-    /// Whether it holds twice as many events as make it full.
-    pub(super) fn is_overfull(&self) -> bool {
-        self.len() / 2 >= self.len_max && !self.is_deserted()
+    /// With how many events it is full.
+    pub(super) fn len_max(&self) -> usize {
+        self.len_max
     }
 
     fn has_room(&self) -> bool {

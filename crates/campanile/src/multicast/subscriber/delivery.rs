@@ -28,6 +28,8 @@ pub(super) struct SharedQueue {
     sender: EventSender<Delivered>,
     /// Whether its sources are paused; `None` if that is to be looked at, since one has begun.
     is_paused: Option<bool>,
+    /// How many events it has taken although it was full.
+    beyond: usize,
 }
 
 /// A queue for each source, and one through which these queues are handed over.
@@ -67,6 +69,9 @@ struct Queue {
 impl SharedQueue {
     fn pause_if_full(&mut self, machine: &mut Receiver) {
         let is_full = !self.sender.is_ready();
+        if !is_full {
+            self.beyond = 0;
+        }
         if self.is_paused.replace(is_full) != Some(is_full) {
             let sources: Vec<Tsi> = machine.sources().collect();
             sources.into_iter().for_each(|tsi| set_paused(machine, tsi, is_full));
@@ -126,7 +131,7 @@ impl SourceQueues {
 
 impl Delivery {
     pub(super) fn shared(sender: EventSender<Delivered>) -> Self {
-        Delivery::Shared(SharedQueue { sender, is_paused: None })
+        Delivery::Shared(SharedQueue { sender, is_paused: None, beyond: 0 })
     }
 
     /// Pauses the sources whose queues are full, and resumes the others. Returns whether there is room for what the machine delivers
@@ -135,7 +140,7 @@ impl Delivery {
         match self {
             Delivery::Shared(queue) => {
                 queue.pause_if_full(machine);
-                !queue.sender.is_overfull()
+                queue.beyond < queue.sender.len_max()
             }
             Delivery::PerSource(queues) => {
                 queues.pause_full(machine);
@@ -148,6 +153,7 @@ impl Delivery {
     pub(super) fn put(&mut self, tsi: Tsi, event: Delivered) {
         match self {
             Delivery::Shared(queue) => {
+                queue.beyond += usize::from(queue.is_paused == Some(true));
                 if matches!(event, Delivered::Event(Received::Start { .. })) {
                     queue.is_paused = None;
                 }
