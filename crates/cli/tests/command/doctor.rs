@@ -309,7 +309,7 @@ fn the_owner_of_a_port_is_named() {
     let is_told = if std::env::consts::OS == "linux" {
         line.ends_with(&format!(" ({})", std::process::id()))
     } else {
-        line.starts_with("unknown ") || line.contains(": 1 socket has ")
+        line.starts_with("unknown ") || line.contains(": 1 socket on loopback has ")
     };
     assert!(is_told, "{finished:?}");
 }
