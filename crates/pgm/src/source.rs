@@ -509,6 +509,7 @@ impl Source {
             self.heartbeat.spm_due = true;
         }
     }
+            self.schedule_advance();
 
     /// Whether groups may be closed early. That leaves holes in the sequence numbers, which are not allowed where a packet's number
     /// determines its place in the data (those kept elsewhere), nor within an APDU.
@@ -519,17 +520,16 @@ impl Source {
     fn advance_with_time(&mut self, now: Instant) {
         if let Advance::Time(age) = self.config.window.advance {
             self.window.advance_to_age(Instant(now.0.saturating_sub(nanos(age))));
-            self.schedule_advance(now);
+            self.schedule_advance();
         }
     }
 
-    /// Sets the timer for the oldest group. One that is old enough but must stay, because it is not complete or not sent yet, is
-    /// checked again a little later: its age alone would set the timer to the past.
-    fn schedule_advance(&mut self, now: Instant) {
+    /// Sets the timer for the oldest groups, once they are complete and sent: until then they stay, however old they are.
+    fn schedule_advance(&mut self) {
         if let (Advance::Time(age), Some(sent_at)) =
             (self.config.window.advance, self.window.oldest_sent_at())
         {
-            self.timers.set(Timer::Advance, (sent_at + age).max(now + ADVANCE_AGAIN));
+            self.timers.set(Timer::Advance, sent_at + age);
         }
     }
 
@@ -581,8 +581,6 @@ impl Source {
     }
 }
 
-/// How soon a group that is old enough, but cannot be given up yet, is checked again.
-const ADVANCE_AGAIN: Duration = Duration::from_millis(1);
 /// Far below the half of the sequence space that a window may span (RFC 3208 §3.3).
 const OFFER_PACKETS_MAX: u64 = 1 << 30;
 

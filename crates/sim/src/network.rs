@@ -49,6 +49,8 @@ pub struct Counters {
     pub sent_bytes: u64,
     /// Handed to the party.
     pub received: u64,
+    /// Deadlines of the party that it was called for.
+    pub timeouts: u64,
     /// Sent to the party and lost: on a link, on the medium, to a partition, or by overflow of its own queue.
     pub lost: u64,
     /// Duplicates and packets out of order that the network made for the party.

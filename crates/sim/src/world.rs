@@ -301,6 +301,7 @@ impl<P: Party> World<P> {
         let due = party.poll_timeout().is_some_and(|deadline| deadline <= now);
         if due {
             self.network.trace.note(self.now, Happening::TimedOut, id.0);
+            self.network.counters_mut(id).timeouts += 1;
             party.handle_timeout(now);
         }
         self.settle(id);

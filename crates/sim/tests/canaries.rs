@@ -158,6 +158,11 @@ fn a_machine_that_spins() {
 }
 
 #[test]
+fn a_machine_that_does_not_rest() {
+    assert!(matches!(broken(&case(), Canary::Restless), Promise::Rest { .. }));
+}
+
+#[test]
 fn an_end_that_is_not_reported() {
     let mut options = case().options();
     options.faults.push((Time(20_000_000), Fault::Abort(0, false)));

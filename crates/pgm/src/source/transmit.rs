@@ -182,7 +182,7 @@ impl Source {
         }
         self.stats.payload_bytes += train.payload_len as u64;
         self.restart_heartbeat(now);
-        self.schedule_advance(now);
+        self.schedule_advance();
         self.check_drained(now);
         self.finish_train(&train, false)
     }

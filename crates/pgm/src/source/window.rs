@@ -271,10 +271,10 @@ impl Window {
         }
     }
 
-    /// When the oldest step of groups was sent, or all groups if there are fewer.
+    /// When the oldest step of groups was sent, or all groups if there are fewer; `None` while one of them is not complete or not sent.
     pub(super) fn oldest_sent_at(&self) -> Option<Instant> {
-        let group = self.groups.get(self.step - 1).or(self.groups.back())?;
-        (self.lead.is_some() && group.sent_at != Instant::FAR_FUTURE).then_some(group.sent_at)
+        let last = self.step.min(self.groups.len()).checked_sub(1)?;
+        self.is_sent(self.first_group + last as u64).then_some(self.groups[last].sent_at)
     }
 
     fn advance(&mut self) -> bool {

@@ -66,6 +66,22 @@ fn after_a_refusal_an_event_says_when_there_is_room() {
 }
 
 #[test]
+fn an_idle_source_is_left_alone_whatever_the_age_of_its_data() {
+    let by_time = with_window(16, Advance::Time(Duration::from_millis(50)));
+    let parity = ParityConfig { group: 4, pro_active: ProActive::Off, on_demand: true };
+    for parity in [None, Some(parity)] {
+        let mut rig = SourceRig::having_sent(SourceConfig { parity, ..by_time.clone() }, 2);
+        let mut calls = 0;
+        let end = rig.now + Duration::from_secs(5);
+        while let Some(at) = rig.source.poll_timeout().filter(|&at| at <= end) {
+            rig.run_ms(at.since(rig.now).as_millis() as u64 + 1);
+            calls += 1;
+        }
+        assert!(calls < 10, "{calls} calls in five seconds, and nothing to do");
+    }
+}
+
+#[test]
 fn a_list_is_confirmed_as_a_list_and_answered_packet_by_packet() {
     let mut rig = SourceRig::having_sent(apdu_source(), 8);
     rig.nak(&[1, 4, 5]);

@@ -33,4 +33,6 @@ pub enum Canary {
     Lavish,
     /// A receiver always asks to be called at once.
     Spin,
+    /// A receiver asks to be called each millisecond.
+    Restless,
 }

@@ -203,6 +203,9 @@ impl<'a> Scenario<'a> {
     /// Checks what can only be checked at the end.
     fn judge(&self) -> Result<(), Violation> {
         let sources = self.options.sources.len() as u32;
+        for id in (0..sources + self.options.receivers.len() as u32).map(PartyId) {
+            self.judge_rest(id)?;
+        }
         for id in (0..sources).map(PartyId) {
             if let Some(Node::Source(source)) = self.world.party(id) {
                 self.judge_source(id, source)?;
@@ -224,6 +227,18 @@ impl<'a> Scenario<'a> {
         let (naks, sent) = (source.naks(), self.world.counters(id).sent);
         if naks > NAKS_FREE + sent && self.options.hostile.is_none() {
             return self.broken(id, Promise::Naks { naks, sent });
+        }
+        Ok(())
+    }
+
+    /// Checks that the deadlines of a machine follow from the packets that it sends and receives, but for a few in each second.
+    fn judge_rest(&self, id: PartyId) -> Result<(), Violation> {
+        let counters = self.world.counters(id);
+        let seconds = (self.world.now() - Time::START).as_secs();
+        let (timeouts, bound) =
+            (counters.timeouts, TIMEOUTS_FREE * (1 + seconds) + 2 * (counters.sent + counters.received));
+        if timeouts > bound {
+            return self.broken(id, Promise::Rest { timeouts, bound });
         }
         Ok(())
     }
@@ -262,6 +277,10 @@ impl<'a> Scenario<'a> {
         Err(Violation { at: self.world.now(), party, promise })
     }
 }
+
+/// Deadlines that a machine may have in each second, however little it sends and receives: a source whose rate holds packets back
+/// looks with each heartbeat whether one is due.
+const TIMEOUTS_FREE: u64 = 250;
 
 /// NAKs that a source may get, however little it sends.
 const NAKS_FREE: u64 = 50;

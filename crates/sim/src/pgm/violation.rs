@@ -81,6 +81,13 @@ pub enum Promise {
         /// Bytes that may be in use.
         bound: u64,
     },
+    /// A machine that has nothing to do asks to be called seldom.
+    Rest {
+        /// How often it was called because it had asked for that.
+        timeouts: u64,
+        /// How often it may be.
+        bound: u64,
+    },
     /// Time advances: a machine does not ask to be called again at once without end.
     Progress,
 }
@@ -100,6 +107,9 @@ impl fmt::Display for Violation {
             }
             Promise::Ending { open } => write!(f, "{open} sessions have no end, though their source has"),
             Promise::Memory { used, bound } => write!(f, "{used} bytes of memory where {bound} are allowed"),
+            Promise::Rest { timeouts, bound } => {
+                write!(f, "asks to be called {timeouts} times where {bound} are allowed")
+            }
             Promise::Progress => f.write_str("is called again and again without end"),
         }
     }
