@@ -111,8 +111,8 @@ pub struct Source {
 /// Events that wait for [`Source::poll_event`].
 #[derive(Debug, Default, Clone, Copy)]
 struct Signals {
-    /// A publish was refused because there was no room.
-    refused: bool,
+    /// A publish was refused because there was no room for this many new packets.
+    refused: Option<u64>,
     drained: bool,
     finished: bool,
 }
@@ -378,8 +378,11 @@ impl Source {
         {
             return Some(SourceEvent::Need(range));
         }
-        if self.signals.refused && self.waiting() <= self.queue_max() / 2 {
-            self.signals.refused = false;
+        if let Some(packets) = self.signals.refused
+            && self.waiting() <= self.queue_max() / 2
+            && self.may_take(packets)
+        {
+            self.signals.refused = None;
             return Some(SourceEvent::Writable);
         }
         if std::mem::take(&mut self.signals.drained) {

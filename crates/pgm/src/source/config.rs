@@ -176,12 +176,13 @@ impl SourceConfig {
         usize::try_from(packets).ok()
     }
 
-    /// The number of packets in a group: in a transmission group, or in the steps in which a window without parity advances.
+    /// The number of packets in a group: in a transmission group, or in the steps in which a window without parity advances. An
+    /// incomplete one stays in the window, so it is no longer than the part of the window in which packets do not wait.
     fn group_len(&self, packets: usize) -> u8 {
         if let Some(parity) = &self.parity {
             return parity.group;
         }
-        let increment = packets * usize::from(self.window.increment_percent) / 100;
+        let increment = (packets * usize::from(self.window.increment_percent) / 100).min(packets / 2);
         let steps: [u8; 7] = [64, 32, 16, 8, 4, 2, 1];
         steps.into_iter().find(|&step| usize::from(step) <= increment).unwrap_or(1)
     }

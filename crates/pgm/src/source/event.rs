@@ -6,7 +6,7 @@ use std::ops::Range;
 pub enum SourceEvent {
     /// These bytes of what was offered are needed: [`super::Source::supply`] them.
     Need(Range<u64>),
-    /// There is room again after [`PublishError::Full`].
+    /// There is room again for what [`PublishError::Full`] refused.
     Writable,
     /// Everything that was published was sent.
     Drained,

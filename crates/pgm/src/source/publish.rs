@@ -58,7 +58,7 @@ impl Source {
         let packets = self.packer.packets_for(bytes.len());
         // The packet that is being filled had room when it was begun.
         if packets > 0 {
-            self.make_room(packets + u64::from(self.packer.is_open()))?;
+            self.make_room(packets)?;
         }
         self.packer.put(bytes, more);
         if self.packer.filled() > 0 {
@@ -76,16 +76,21 @@ impl Source {
         }
     }
 
-    /// Makes room in the window for this many more packets.
+    /// Makes room in the window for this many new packets, and for the one that is being filled.
     fn make_room(&mut self, packets: u64) -> Result<(), PublishError> {
-        let may_advance = self.config.window.advance == Advance::Data;
-        let has_room = self.window.waiting() + packets <= self.queue_max()
-            && (self.window.room() >= packets || may_advance && self.window.make_room(packets));
-        if has_room {
+        let in_window = packets + u64::from(self.packer.is_open());
+        if self.may_take(packets) && self.window.make_room(in_window) {
             return Ok(());
         }
-        self.signals.refused = true;
+        self.signals.refused = Some(packets);
         Err(PublishError::Full)
+    }
+
+    /// Whether this many new packets may wait, and new data may push out what they have no room beside.
+    pub(super) fn may_take(&self, packets: u64) -> bool {
+        let in_window = packets + u64::from(self.packer.is_open());
+        self.waiting() + packets <= self.queue_max()
+            && (self.window.room() >= in_window || self.config.window.advance == Advance::Data)
     }
 
     /// Moves what was packed here into the window, which has room for it.

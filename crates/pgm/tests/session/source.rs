@@ -66,6 +66,44 @@ fn after_a_refusal_an_event_says_when_there_is_room() {
 }
 
 #[test]
+fn an_event_says_that_there_is_room_only_when_what_was_refused_fits() {
+    let mut rig = SourceRig::having_sent(with_window(16, Advance::Time(Duration::from_secs(1))), 8);
+    rig.publish(8);
+    rig.run_ms(100);
+    assert_eq!(rig.source.publish(rig.now, b"more"), Err(PublishError::Full));
+    rig.events.clear();
+    rig.run_ms(700);
+    assert_eq!(rig.events, [], "the window is full, though nothing waits");
+    rig.run_ms(400);
+    assert_eq!(rig.events, [SourceEvent::Writable]);
+
+    let mut rig = SourceRig::new(with_window(16, Advance::Data));
+    let longest = vec![7; rig.source.message_len_max() as usize];
+    rig.publish(1);
+    assert_eq!(rig.source.publish(rig.now, &longest), Err(PublishError::Full));
+    assert_eq!(rig.source.poll_event(), None, "one waits, and the message takes all the room for waiting");
+    rig.run_ms(1000);
+    assert_eq!(rig.source.publish(rig.now, &longest), Ok(()));
+}
+
+#[test]
+fn the_longest_message_fits_whatever_was_sent_before() {
+    for (packets, increment_percent) in [(2, 100), (4, 100), (7, 60), (100, 100)] {
+        let size = WindowSize::Packets(packets);
+        let window = WindowConfig { size, increment_percent, ..WindowConfig::default() };
+        for before in 0..2 * packets {
+            let mut rig = SourceRig::new(SourceConfig { window, ..apdu_source() });
+            for _ in 0..before {
+                rig.publish(1);
+                rig.run_ms(10);
+            }
+            let longest = vec![7; rig.source.message_len_max() as usize];
+            assert_eq!(rig.source.publish(rig.now, &longest), Ok(()), "{packets} after {before}");
+        }
+    }
+}
+
+#[test]
 fn an_idle_source_is_left_alone_whatever_the_age_of_its_data() {
     let by_time = with_window(16, Advance::Time(Duration::from_millis(50)));
     let parity = ParityConfig { group: 4, pro_active: ProActive::Off, on_demand: true };
