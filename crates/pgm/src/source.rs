@@ -312,7 +312,7 @@ impl Source {
     pub fn set_linger(&mut self, now: Instant, linger: Duration) {
         self.config.spm.linger = linger;
         if let Phase::Lingering { latest, .. } = &mut self.phase {
-            *latest = (*latest).min(now + linger.saturating_mul(LINGER_MOST));
+            *latest = now + linger.saturating_mul(LINGER_MOST);
             self.timers.set(Timer::Linger, now + linger);
         }
     }
@@ -509,10 +509,10 @@ impl Source {
         if self.closes_groups() && self.waiting() == 0 && self.window.is_group_open() {
             self.window.close_group();
             self.group_completed(now);
+            self.schedule_advance();
             self.heartbeat.spm_due = true;
         }
     }
-            self.schedule_advance();
 
     /// Whether groups may be closed early. That leaves holes in the sequence numbers, which are not allowed where a packet's number
     /// determines its place in the data (those kept elsewhere), nor within an APDU.

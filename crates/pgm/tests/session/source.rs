@@ -345,6 +345,20 @@ fn a_changed_linger_begins_again() {
     assert_eq!(rig.events.last(), Some(&SourceEvent::Finished));
 }
 
+#[test]
+fn naks_do_not_shorten_a_linger_that_was_made_longer() {
+    let mut config = apdu_source();
+    config.spm.linger = Duration::from_millis(500);
+    let mut rig = SourceRig::having_sent(config, 4);
+    rig.source.finish(rig.now);
+    rig.run_ms(100);
+    rig.source.set_linger(rig.now, Duration::from_secs(60));
+    rig.run_ms(10_000);
+    rig.nak(&[3]);
+    rig.run_ms(50_000);
+    assert!(!rig.events.contains(&SourceEvent::Finished));
+}
+
 /// A source of groups of four, with so much parity unasked, and more on demand.
 fn with_parity(pro_active: ProActive) -> SourceConfig {
     let mut config = apdu_source();
