@@ -29,6 +29,7 @@ pub struct Engine {
     waker: Waker,
     /// Requests of other threads that have not been reported yet.
     asked: Asked,
+    capabilities: Capabilities,
     fallback: Option<Fallback>,
     /// Rings and ports belong to the thread that made them.
     _one_thread: PhantomData<*const ()>,
@@ -43,8 +44,9 @@ impl Engine {
         config.check()?;
         let core = Core::new(config)?;
         let (backend, doorbell, fallback) = Backend::new(config, &core)?;
-        let waker = Waker::new(doorbell);
-        Ok(Self { backend, core, waker, asked: Asked::default(), fallback, _one_thread: PhantomData })
+        let capabilities = backend.capabilities()?;
+        let (waker, asked) = (Waker::new(doorbell), Asked::default());
+        Ok(Self { backend, core, waker, asked, capabilities, fallback, _one_thread: PhantomData })
     }
 
     /// The backend at work.
@@ -62,7 +64,7 @@ impl Engine {
     /// What the backend can do here.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
-        self.backend.capabilities()
+        self.capabilities
     }
 
     /// A handle for other threads.

@@ -78,20 +78,21 @@ impl Backend {
         }
     }
 
-    pub(crate) fn capabilities(&self) -> Capabilities {
-        let features = options::probe();
-        Capabilities {
+    /// Finds out what this system can do.
+    pub(crate) fn capabilities(&self) -> io::Result<Capabilities> {
+        let features = options::probe()?;
+        Ok(Capabilities {
             receive_trains: features.receive_trains,
             segments: features.segments,
             timestamps: true,
-            drop_counter: true,
+            drop_counter: features.drop_counter,
             send_options: true,
             router_alert: true,
             fine_deadlines: match self {
                 Self::Epoll(epoll) => epoll.is_fine(),
                 Self::Uring(_) => true,
             },
-        }
+        })
     }
 
     pub(crate) fn add(&mut self, core: &mut Core, socket: UdpSocket) -> io::Result<SocketId> {

@@ -17,25 +17,31 @@ pub(crate) struct Features {
     pub(crate) receive_trains: bool,
     /// The most datagrams in one send.
     pub(crate) segments: usize,
+    /// Some systems that take the place of a kernel count no drops.
+    pub(crate) drop_counter: bool,
 }
 
 /// The limit of every kernel that has UDP_SEGMENT (later ones take 128); what GRO joins never exceeds it.
 const SEGMENTS: usize = 64;
 
 /// What sockets can do on this system.
-pub(super) fn probe() -> Features {
-    let Ok(socket) = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)) else {
-        return Features { receive_trains: false, segments: 1 };
-    };
-    Features {
+pub(super) fn probe() -> io::Result<Features> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    Ok(Features {
         receive_trains: set(&socket, libc::SOL_UDP, libc::UDP_GRO, 1).is_ok(),
         segments: segments(&socket),
-    }
+        drop_counter: counts_drops(&socket),
+    })
 }
 
 fn segments(socket: &Socket) -> usize {
     let has_gso = set(socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok();
     if has_gso { SEGMENTS } else { 1 }
+}
+
+/// Makes received packets tell how many were dropped before them.
+fn counts_drops(socket: &Socket) -> bool {
+    set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1).is_ok()
 }
 
 /// Sets what must be set before the bind, and finds out what the socket can do.
@@ -59,7 +65,6 @@ pub(crate) fn prepare(socket: &Socket, config: &UdpConfig) -> io::Result<Feature
         // program.
         socket.set_reuse_port(true)?;
     }
-    set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
     if config.timestamps {
         set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
     }
@@ -67,7 +72,7 @@ pub(crate) fn prepare(socket: &Socket, config: &UdpConfig) -> io::Result<Feature
     // A train that comes in must be able to go out.
     let receive_trains =
         config.trains && segments > 1 && set(socket, libc::SOL_UDP, libc::UDP_GRO, 1).is_ok();
-    Ok(Features { receive_trains, segments })
+    Ok(Features { receive_trains, segments, drop_counter: counts_drops(socket) })
 }
 
 const IPV6_MULTICAST_ALL: libc::c_int = 29;

@@ -25,15 +25,39 @@ fn forbid(call: libc::c_long) {
 }
 
 fn forbid_with(call: libc::c_long, error: libc::c_int) {
-    const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    refuse(&[(NUMBER, call as u32)], error);
+}
+
+/// Makes a socket option unknown, as it is on some systems that take the place of a kernel.
+fn forbid_option(level: libc::c_int, option: libc::c_int) {
+    let call =
+        [(NUMBER, libc::SYS_setsockopt as u32), (argument(1), level as u32), (argument(2), option as u32)];
+    refuse(&call, libc::ENOPROTOOPT);
+}
+
+/// Where a filter finds the number of a system call (seccomp(2)).
+const NUMBER: u32 = 0;
+
+/// Where it finds the lower half of an argument, which numbers fit into.
+fn argument(index: u32) -> u32 {
+    16 + 8 * index + if cfg!(target_endian = "big") { 4 } else { 0 }
+}
+
+/// Makes the system calls fail in which there is each of these words at its place.
+fn refuse(call: &[(u32, u32)], error: libc::c_int) {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    let mut program = [
-        libc::sock_filter { code: LOAD_NUMBER, jt: 0, jf: 0, k: 0 },
-        libc::sock_filter { code: IF_EQUAL, jt: 0, jf: 1, k: call as u32 },
-        libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: libc::SECCOMP_RET_ERRNO | error as u32 },
-        libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW },
-    ];
+    let mut program = Vec::new();
+    for (index, &(place, word)) in call.iter().enumerate() {
+        // The comparisons that follow are two instructions each, and then comes the refusal.
+        let to_the_end = 2 * (call.len() - 1 - index) + 1;
+        program.push(libc::sock_filter { code: LOAD, jt: 0, jf: 0, k: place });
+        program.push(libc::sock_filter { code: IF_EQUAL, jt: 0, jf: to_the_end as u8, k: word });
+    }
+    let refusal = libc::SECCOMP_RET_ERRNO | error as u32;
+    program.push(libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: refusal });
+    program.push(libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW });
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: takes numbers alone.
     check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).expect("allowed to anyone");
@@ -72,6 +96,32 @@ fn a_kernel_without_fine_waits_still_waits_long_enough() {
         .join()
         .expect("the assertions hold");
     }
+}
+
+#[test]
+fn a_system_that_counts_no_drops_says_so() {
+    for backend in [Choice::Epoll, Choice::Uring] {
+        thread::spawn(move || {
+            forbid_option(libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
+            let mut engine = Engine::new(&config(backend)).expect("a backend works");
+            assert!(!engine.capabilities().drop_counter);
+            mirror_one(&mut engine);
+        })
+        .join()
+        .expect("the assertions hold");
+    }
+}
+
+#[test]
+fn what_an_engine_can_do_does_not_depend_on_free_handles() {
+    thread::spawn(|| {
+        let engine = Engine::new(&config(Choice::Epoll)).expect("epoll is there");
+        let before = engine.capabilities();
+        forbid_with(libc::SYS_socket, libc::EMFILE);
+        assert_eq!(engine.capabilities(), before);
+    })
+    .join()
+    .expect("the assertions hold");
 }
 
 fn mirror_one(engine: &mut Engine) {

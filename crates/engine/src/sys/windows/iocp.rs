@@ -112,8 +112,8 @@ impl Iocp {
     }
 
     /// Received datagrams are not joined: Windows does it without telling their size on some machines.
-    pub(crate) fn capabilities(&self) -> Capabilities {
-        Capabilities {
+    pub(crate) fn capabilities(&self) -> io::Result<Capabilities> {
+        Ok(Capabilities {
             receive_trains: false,
             segments: self.system.segments,
             timestamps: false,
@@ -121,7 +121,7 @@ impl Iocp {
             send_options: self.system.send_options,
             router_alert: false,
             fine_deadlines: self.port.is_fine(),
-        }
+        })
     }
 
     pub(crate) fn add(&mut self, core: &mut Core, socket: UdpSocket) -> io::Result<SocketId> {
