@@ -96,6 +96,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_cannot_be_sent_is_refused_before_anything_is_hashed() {
+        let scratch = Scratch::new();
+        let (long, ours) = (scratch.file("long", &[1; 1000]), scratch.file(".campanile", b""));
+        let same = scratch.file("another/Long", b"");
+        for refused in [ours, same] {
+            let collecting = Collecting::start(vec![long.clone(), refused]).expect("there are threads");
+            collecting.next(Duration::MAX).expect_err("it cannot be sent");
+            assert_eq!(collecting.progress().hashed, 0);
+        }
+    }
+
+    #[test]
     fn collecting_can_be_given_up() {
         let scratch = Scratch::new();
         // A sparse file, too long to wait for its hash.

@@ -80,7 +80,7 @@ impl Manifest {
             return Err(ManifestError::Count(entries.len()));
         }
         check_sizes(&entries)?;
-        check_collisions(&entries)?;
+        check_collisions(&entries.iter().map(|entry| &entry.name).collect::<Vec<_>>())?;
         let bits = |entry: &&Entry| entry.mode.is_some_and(|mode| mode > MODE_BITS);
         if let Some(entry) = entries.iter().find(bits) {
             return Err(ManifestError::Mode(entry.name.to_string()));
@@ -199,18 +199,19 @@ fn check_sizes(entries: &[Entry]) -> Result<(), ManifestError> {
     Ok(())
 }
 
-fn check_collisions(entries: &[Entry]) -> Result<(), ManifestError> {
+/// Whether two names are equal on some system, or one is a file's and also another's directory.
+pub(super) fn check_collisions(names: &[&FileName]) -> Result<(), ManifestError> {
     let mut files = HashSet::new();
-    let folded: Vec<String> = entries.iter().map(|entry| entry.name.folded()).collect();
-    for (entry, folded) in entries.iter().zip(&folded) {
+    let folded: Vec<String> = names.iter().map(|name| name.folded()).collect();
+    for (name, folded) in names.iter().zip(&folded) {
         if !files.insert(folded.as_str()) {
-            return Err(ManifestError::Collision(entry.name.to_string()));
+            return Err(ManifestError::Collision(name.to_string()));
         }
     }
-    for (entry, folded) in entries.iter().zip(&folded) {
+    for (name, folded) in names.iter().zip(&folded) {
         let mut dirs = folded.match_indices('/').map(|(at, _)| &folded[..at]);
         if dirs.any(|dir| files.contains(dir)) {
-            return Err(ManifestError::Collision(entry.name.to_string()));
+            return Err(ManifestError::Collision(name.to_string()));
         }
     }
     Ok(())

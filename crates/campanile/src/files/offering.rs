@@ -11,7 +11,7 @@ use campanile_engine::mode;
 
 use super::digest::Hashing;
 use super::error::{FileAction, FileError};
-use super::manifest::{Entry, Manifest, ManifestError};
+use super::manifest::{Entry, Manifest, ManifestError, check_collisions};
 use super::meter::Meter;
 use super::name::{FileName, NameError};
 
@@ -97,12 +97,12 @@ impl Offering {
 /// Files found, in the order in which they are sent.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    files: Vec<(PathBuf, String)>,
+    files: Vec<(PathBuf, FileName)>,
     skipped: Vec<PathBuf>,
 }
 
 impl Found {
-    /// The files that these paths lead to.
+    /// The files that these paths lead to. Their names are checked here: hashing them may take long.
     pub(super) fn below(paths: &[PathBuf]) -> Result<Self, OfferingError> {
         let mut found = Self::default();
         for path in paths {
@@ -110,6 +110,8 @@ impl Found {
             let name = own_name(path)?;
             found.add(path.clone(), name, metadata.file_type())?;
         }
+        let names: Vec<&FileName> = found.files.iter().map(|(_, name)| name).collect();
+        check_collisions(&names).map_err(OfferingError::Manifest)?;
         Ok(found)
     }
 
@@ -140,12 +142,13 @@ impl Found {
         let mut waiting = vec![(path, name, kind)];
         while let Some((path, name, kind)) = waiting.pop() {
             if kind.is_file() {
+                let name = checked(&path, &name)?;
                 self.files.push((path, name));
                 if self.files.len() > Manifest::FILES_MAX {
                     return Err(OfferingError::Manifest(ManifestError::Count(self.files.len())));
                 }
             } else if kind.is_dir() {
-                FileName::parse(&name).map_err(|rule| OfferingError::Name(path.clone(), rule))?;
+                checked(&path, &name)?;
                 let mut inside = listed(&path, &name)?;
                 if inside.is_empty() {
                     self.skipped.push(path);
@@ -187,8 +190,11 @@ fn text(path: &Path, name: &OsStr) -> Result<String, OfferingError> {
     name.to_str().map(str::to_owned).ok_or_else(refused)
 }
 
-fn hashed(path: PathBuf, name: String, meter: &Meter) -> Result<(Entry, Original), OfferingError> {
-    let name = FileName::parse(&name).map_err(|rule| OfferingError::Name(path.clone(), rule))?;
+fn checked(path: &Path, name: &str) -> Result<FileName, OfferingError> {
+    FileName::parse(name).map_err(|rule| OfferingError::Name(path.to_owned(), rule))
+}
+
+fn hashed(path: PathBuf, name: FileName, meter: &Meter) -> Result<(Entry, Original), OfferingError> {
     let mut file = File::open(&path).map_err(FileAction::Open.of(&path))?;
     // Read before the contents, so that a later change shows in the time.
     let metadata = file.metadata().map_err(FileAction::Open.of(&path))?;
