@@ -7,7 +7,7 @@ mod parts;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use campanile::amount;
 use campanile::multicast::{Options, Side};
@@ -89,6 +89,34 @@ impl Silence {
     }
 }
 
+/// The time since something last came, without that in which this process was stopped or its output was not taken.
+struct Lull {
+    heard: Instant,
+    /// When this was last asked for.
+    looked: Instant,
+}
+
+impl Lull {
+    fn begin() -> Self {
+        let now = Instant::now();
+        Self { heard: now, looked: now }
+    }
+
+    /// How long it has lasted. To be asked for at least every second.
+    fn lasting(&mut self) -> Duration {
+        let now = Instant::now();
+        let since = now - self.looked;
+        if since > STOPPED {
+            self.heard += since;
+        }
+        self.looked = now;
+        now - self.heard
+    }
+}
+
+/// A run that does not look around for so long was stopped.
+const STOPPED: Duration = Duration::from_secs(1);
+
 /// How long a silence is worth a note.
 const LONG: Duration = Duration::from_secs(15);
 
@@ -109,6 +137,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_was_stopped_has_not_waited() {
+        let ago = |seconds: u64| Instant::now() - Duration::from_secs(seconds);
+        let mut lull = Lull { heard: ago(30), looked: ago(20) };
+        let lasting = lull.lasting().as_secs();
+        assert!((10..20).contains(&lasting), "{lasting} s");
+        let mut lull = Lull { heard: ago(30), looked: Instant::now() };
+        assert!(lull.lasting() >= Duration::from_secs(30));
+    }
 
     #[test]
     fn a_long_silence_is_reported() {

@@ -12,7 +12,7 @@ use campanile::files::{
 use campanile::multicast::{EndCause, Options, Tsi};
 
 use super::events::{Begun, Complete, Failed, Finished, Found, Missed, Placed, Receiving, Started};
-use super::{Arguments, Silence};
+use super::{Arguments, Lull, Silence};
 use crate::command_error::CommandError;
 use crate::figures::Things;
 use crate::interrupt::Interrupt;
@@ -25,13 +25,12 @@ pub(super) fn run(arguments: &Arguments, into: &Path, options: &Options) -> Resu
     let receiver = FileReceiver::start(options, &config).map_err(start_error)?;
     session::opened()?;
     let interrupt = Interrupt::new()?;
-    let now = Instant::now();
     let mut run = Run {
         receiver,
         printer: Printer::new(arguments.json),
         stays: arguments.stay,
-        started: now,
-        heard: now,
+        started: Instant::now(),
+        lull: Lull::begin(),
         had: 0,
         hashed: 0,
         silence: Some(Silence::of(options)),
@@ -48,8 +47,8 @@ struct Run {
     printer: Printer,
     stays: bool,
     started: Instant,
-    /// When something was last received or hashed, and how much of both there was then.
-    heard: Instant,
+    /// Since something was last received or hashed, and how much of both there was then.
+    lull: Lull,
     had: u64,
     hashed: u64,
     /// Until something is heard.
@@ -94,7 +93,7 @@ impl Run {
             };
             let is_known = ending.as_ref().is_some_and(|end| end.is_known_by(event.as_ref()));
             if let Some(event) = event {
-                self.heard = Instant::now();
+                self.lull = Lull::begin();
                 let end = self.handle(event)?;
                 ending = ending.or(end);
             }
@@ -102,7 +101,7 @@ impl Run {
             if self.printer.is_json() && second.is_due() {
                 self.progress()?;
             }
-            let silence = self.heard.elapsed();
+            let silence = self.lull.lasting();
             if let Some(note) = self.silence.as_mut().and_then(|quiet| quiet.note(silence)) {
                 self.printer.note(&note);
             }
@@ -194,7 +193,7 @@ impl Run {
             }
         }
         if (had, hashed) != (self.had, self.hashed) {
-            (self.had, self.hashed, self.heard) = (had, hashed, Instant::now());
+            (self.had, self.hashed, self.lull) = (had, hashed, Lull::begin());
         }
     }
 

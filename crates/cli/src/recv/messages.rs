@@ -12,7 +12,7 @@ use campanile::multicast::{
 
 use super::events::{Ended, Heard, Joined, Listening, Lost, Message, TooLong, Unheard};
 use super::parts::{Parts, Whole};
-use super::{Arguments, Silence};
+use super::{Arguments, Lull, Silence};
 use crate::command_error::CommandError;
 use crate::interrupt::Interrupt;
 use crate::progress::Event;
@@ -101,18 +101,18 @@ impl Run {
     }
 
     fn listen(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
-        let mut heard = Instant::now();
+        let mut lull = Lull::begin();
         let mut ending = false;
         loop {
             if let Some(event) = self.next()? {
-                heard = Instant::now();
+                lull = Lull::begin();
                 match self.handle(event)? {
                     Next::More => {}
                     Next::Known => ending = true,
                     Next::Over => return Ok(()),
                 }
             }
-            let silence = heard.elapsed();
+            let silence = lull.lasting();
             if let Some(note) = self.silence.as_mut().and_then(|quiet| quiet.note(silence)) {
                 output::note(note);
             }

@@ -1,5 +1,6 @@
 //! Ctrl-C: the first ends the run with its report, the second ends the process.
 
+use std::fs;
 use std::io::Write;
 use std::net::UdpSocket;
 use std::process::{ChildStdin, Command};
@@ -7,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use campanile_rig::{free_port, has};
+use serde_json::Value;
 
 use super::decode;
 use super::process::{Running, Server, until};
@@ -107,7 +109,7 @@ fn runs_before_a_failure_are_reported() {
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stderr.starts_with("error: n"), "nothing listens, or no reply: {finished:?}");
     assert!(finished.stdout.contains(" of 1000 runs\npackets/s   median "), "{finished:?}");
-    let written = std::fs::read_to_string(&log).expect("the log is there");
+    let written = fs::read_to_string(&log).expect("the log is there");
     assert!(written.contains("Tag=send,"), "{written}");
 }
 
@@ -246,4 +248,31 @@ fn a_second_one_ends_a_sender_that_lingers() {
         until(|| sender.has_ended().is_some() || !sender.interrupt());
         assert_eq!(sender.finish().code, Some(130), "{kind}");
     }
+}
+
+/// Stopped for longer than it would wait, and than a source may be silent.
+#[test]
+fn a_receiver_that_was_stopped_goes_on() {
+    let scratch =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's directory can be written");
+    let [file, into] = ["file.bin", "in"].map(|name| scratch.path().join(name).display().to_string());
+    fs::write(&file, vec![7; 3_000_000]).expect("there is room");
+    let Session(place) = Session::new();
+    let mut receiver = Running::start(&format!("recv {place} --into {into} --wait 10 --set expiry=10s"));
+    let mut sender = Running::start(&format!("send {place} --rate 1mbit --receivers 1 {file}"));
+    next(&mut receiver, "begun");
+    if !receiver.signal("-STOP") {
+        eprintln!("skipped: there is no `kill` here");
+        return;
+    }
+    thread::sleep(Duration::from_secs(12));
+    assert!(receiver.signal("-CONT"));
+    // It reports again, and so was not given up.
+    let had = |progress: &Value| progress["had"].as_u64();
+    let before = had(&next(&mut receiver, "progress"));
+    while had(&next(&mut receiver, "progress")) <= before {}
+    assert!(receiver.interrupt());
+    let received = receiver.finish();
+    assert!(received.stderr.starts_with("error: interrupted; "), "{received:?}");
+    sender.kill();
 }

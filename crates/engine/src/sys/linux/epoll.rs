@@ -191,11 +191,12 @@ impl Epoll {
 
     /// Waits for the poller and notes what it reports; returns whether the doorbell rang.
     fn wait(&mut self, wait: Option<Duration>) -> io::Result<bool> {
-        let waited = if self.is_fine { self.wait_fine(wait) } else { self.wait_coarse(wait) };
-        let count = match waited {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            Err(error) => return Err(error),
+        let count = match self.epoll_wait(wait) {
+            // Also when a process was stopped and goes on: what came meanwhile is received before anything that is due is done.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.epoll_wait(Some(Duration::ZERO))?
+            }
+            waited => waited?,
         };
         let mut rang = false;
         for at in 0..count {
@@ -215,6 +216,10 @@ impl Epoll {
             }
         }
         Ok(rang)
+    }
+
+    fn epoll_wait(&mut self, wait: Option<Duration>) -> io::Result<usize> {
+        if self.is_fine { self.wait_fine(wait) } else { self.wait_coarse(wait) }
     }
 
     fn wait_fine(&mut self, wait: Option<Duration>) -> io::Result<usize> {
