@@ -89,33 +89,29 @@ impl Silence {
     }
 }
 
-/// The time since something last came, without that in which this process was stopped or its output was not taken.
+/// The time since something last came, without that in which this process was stopped.
 struct Lull {
-    heard: Instant,
+    lasting: Duration,
     /// When this was last asked for.
     looked: Instant,
 }
 
 impl Lull {
     fn begin() -> Self {
-        let now = Instant::now();
-        Self { heard: now, looked: now }
+        Self { lasting: Duration::ZERO, looked: Instant::now() }
     }
 
-    /// How long it has lasted. To be asked for at least every second.
+    /// How long it has lasted. To be asked for several times a second.
     fn lasting(&mut self) -> Duration {
         let now = Instant::now();
-        let since = now - self.looked;
-        if since > STOPPED {
-            self.heard += since;
-        }
+        self.lasting += (now - self.looked).min(RUNNING);
         self.looked = now;
-        now - self.heard
+        self.lasting
     }
 }
 
-/// A run that does not look around for so long was stopped.
-const STOPPED: Duration = Duration::from_secs(1);
+/// The longest time between two looks of a process that runs; what goes beyond it, it was stopped.
+const RUNNING: Duration = Duration::from_secs(1);
 
 /// How long a silence is worth a note.
 const LONG: Duration = Duration::from_secs(15);
@@ -140,12 +136,9 @@ mod tests {
 
     #[test]
     fn a_process_that_was_stopped_has_not_waited() {
-        let ago = |seconds: u64| Instant::now() - Duration::from_secs(seconds);
-        let mut lull = Lull { heard: ago(30), looked: ago(20) };
-        let lasting = lull.lasting().as_secs();
-        assert!((10..20).contains(&lasting), "{lasting} s");
-        let mut lull = Lull { heard: ago(30), looked: Instant::now() };
-        assert!(lull.lasting() >= Duration::from_secs(30));
+        let looked = Instant::now() - Duration::from_secs(20);
+        let mut lull = Lull { lasting: Duration::from_secs(10), looked };
+        assert_eq!(lull.lasting(), Duration::from_secs(10) + RUNNING);
     }
 
     #[test]

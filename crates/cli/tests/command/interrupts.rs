@@ -8,7 +8,6 @@ use std::thread;
 use std::time::Duration;
 
 use campanile_rig::{free_port, has};
-use serde_json::Value;
 
 use super::decode;
 use super::process::{Running, Server, until};
@@ -258,21 +257,17 @@ fn a_receiver_that_was_stopped_goes_on() {
     let [file, into] = ["file.bin", "in"].map(|name| scratch.path().join(name).display().to_string());
     fs::write(&file, vec![7; 3_000_000]).expect("there is room");
     let Session(place) = Session::new();
-    let mut receiver = Running::start(&format!("recv {place} --into {into} --wait 10 --set expiry=10s"));
-    let mut sender = Running::start(&format!("send {place} --rate 1mbit --receivers 1 {file}"));
+    let mut receiver = Running::start(&format!("recv {place} --into {into} --wait 5 --set expiry=5s"));
+    let _sender = Running::start(&format!("send {place} --rate 1mbit --receivers 1 {file}"));
     next(&mut receiver, "begun");
     if !receiver.signal("-STOP") {
         eprintln!("skipped: there is no `kill` here");
         return;
     }
-    thread::sleep(Duration::from_secs(12));
+    thread::sleep(Duration::from_secs(6));
     assert!(receiver.signal("-CONT"));
-    // It reports again, and so was not given up.
-    let had = |progress: &Value| progress["had"].as_u64();
-    let before = had(&next(&mut receiver, "progress"));
-    while had(&next(&mut receiver, "progress")) <= before {}
-    assert!(receiver.interrupt());
-    let received = receiver.finish();
-    assert!(received.stderr.starts_with("error: interrupted; "), "{received:?}");
-    sender.kill();
+    // Its progress goes on: neither did it give up, nor was the source given up.
+    let mut had = || next(&mut receiver, "progress")["had"].as_u64();
+    let before = had();
+    until(|| had() > before);
 }
