@@ -72,6 +72,14 @@ pub struct ReceiveProgress {
     pub block_len: usize,
 }
 
+impl ReceiveProgress {
+    /// Whether all packets are there: what is left is to check the files and to give them their names.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.total > 0 && self.had == self.total
+    }
+}
+
 /// What happened to a receiver.
 #[derive(Debug)]
 pub enum ReceiveEvent {

@@ -271,7 +271,12 @@ impl Writer {
     fn advance(&mut self, tsi: Tsi) -> Result<(), FileError> {
         self.feed();
         let Some(session) = self.sessions.get_mut(&tsi) else { return Ok(()) };
+        let was_whole = session.progress.is_whole();
         session.look();
+        if session.progress.is_whole() && !was_whole {
+            // Nothing more may come that would be followed by a report.
+            session.report_at = Instant::now();
+        }
         let contents = session.contents();
         // Until it is known what is there already, nothing else is reported.
         if contents.is_some_and(|contents| !contents.is_looking()) {

@@ -80,6 +80,29 @@ fn a_receiver_that_nobody_asks_writes_on() {
     assert!(!receiver.is_owing(), "it was told nothing yet");
 }
 
+/// Storing them may take long, and nothing comes meanwhile.
+#[test]
+fn files_that_have_come_are_reported_before_they_are_stored() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let path = dir.path().join("file");
+    fs::write(&path, vec![7; 20_000]).expect("there is room");
+    let options = options();
+    let mut receiver = receiver(&options, &dir);
+    let offering = Offering::collect(&[path]).expect("it can be sent");
+    let _sender = FileSender::start(&options, offering, Some(1)).expect("loopback has groups");
+    let deadline = Instant::now() + Duration::from_secs(300);
+    let mut was_whole = false;
+    loop {
+        assert!(Instant::now() < deadline, "it does not come");
+        let event = receiver.next(Duration::from_secs(1)).expect("there is room");
+        was_whole |= receiver.progress().any(|(_, progress)| progress.is_whole());
+        if matches!(event, Some(ReceiveEvent::Complete { .. })) {
+            break;
+        }
+    }
+    assert!(was_whole);
+}
+
 #[test]
 fn a_dropped_receiver_keeps_what_has_come_and_one_that_leaves_says_so() {
     let dir = tempfile::tempdir().expect("there is room");

@@ -176,12 +176,15 @@ impl Run {
         Ok(None)
     }
 
-    /// Updates the display and the time of the last progress in receiving and hashing.
+    /// Updates the display and the time of the last progress in receiving, hashing and storing.
     fn look(&mut self) {
         let (mut had, hashed) = (0, self.receiver.hashed());
         let is_hashing = hashed != self.hashed;
+        let mut is_finishing = false;
         for (tsi, progress) in self.receiver.progress() {
             had += progress.had;
+            // Everything has come, and a disk may take long to store it.
+            is_finishing |= progress.is_whole();
             // Hashing files that are there already may take long, before anything else is known of the session.
             if self.shown.is_none() && is_hashing && progress.total > 0 {
                 self.shown = Some(tsi);
@@ -192,7 +195,7 @@ impl Run {
                 self.printer.show(bytes(progress), message);
             }
         }
-        if (had, hashed) != (self.had, self.hashed) {
+        if is_finishing || (had, hashed) != (self.had, self.hashed) {
             (self.had, self.hashed, self.lull) = (had, hashed, Lull::begin());
         }
     }
