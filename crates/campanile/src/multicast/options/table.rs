@@ -9,8 +9,8 @@ use campanile_pgm::source::{Advance, Join, ProActive};
 
 use super::keys::{Key, PRESET, Side};
 use super::values::{
-    all, choice, list, number, percent, pro_active, show_choice, show_list, show_pro_active, show_switch,
-    show_window, switch, time, window,
+    all, choice, interval, list, number, percent, pro_active, show_choice, show_list, show_pro_active,
+    show_switch, show_window, switch, time, window,
 };
 use super::{Carrier, MTU_MIN, Mode, PARITY, Rate};
 use crate::amount::{bytes, show_bytes, show_time};
@@ -346,7 +346,7 @@ pub const KEYS: &[Key] = &[
         doc: "How soon after data the first heartbeat SPM follows",
         side: Side::Sending,
         set: |options, text| {
-            options.sending.heartbeat = time(text)?;
+            options.sending.heartbeat = interval(text)?;
             Ok(())
         },
         show: |options| show_time(options.sending.heartbeat),
@@ -357,7 +357,7 @@ pub const KEYS: &[Key] = &[
         doc: "The interval of ambient SPMs, which always announce the window",
         side: Side::Sending,
         set: |options, text| {
-            options.sending.ambient = time(text)?;
+            options.sending.ambient = interval(text)?;
             Ok(())
         },
         show: |options| show_time(options.sending.ambient),
@@ -559,7 +559,7 @@ pub const KEYS: &[Key] = &[
         doc: "How often counters are written",
         side: Side::Both,
         set: |options, text| {
-            options.diagnostics.interval = time(text)?;
+            options.diagnostics.interval = interval(text)?;
             Ok(())
         },
         show: |options| show_time(options.diagnostics.interval),

@@ -16,6 +16,12 @@ pub(super) fn time(text: &str) -> Taken<Duration> {
     amount::time(text).ok().filter(|&time| time <= DAY).ok_or(TAKES)
 }
 
+/// The time between things that are done again and again.
+pub(super) fn interval(text: &str) -> Taken<Duration> {
+    const TAKES: &str = "give a time from 1ms up to 24h, such as 5ms, 2s or 0.5 (seconds)";
+    time(text).ok().filter(|&time| time >= Duration::from_millis(1)).ok_or(TAKES)
+}
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A whole number within bounds.
@@ -130,6 +136,12 @@ mod tests {
     fn times_end_with_the_day() {
         assert_eq!(time("24h"), Ok(DAY));
         assert!(time("25h").is_err());
+    }
+
+    #[test]
+    fn intervals_begin_with_the_millisecond() {
+        assert_eq!(interval("1ms"), Ok(Duration::from_millis(1)));
+        assert!(interval("999us").is_err() && interval("25h").is_err());
     }
 
     #[test]
