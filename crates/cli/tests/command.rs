@@ -7,6 +7,7 @@ mod command {
     mod described;
     mod doctor;
     mod feeds;
+    mod interfaces;
     mod interrupts;
     mod places;
     mod process;

@@ -7,6 +7,7 @@ mod error;
 
 use std::io;
 use std::iter;
+use std::mem;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use campanile_engine::multicast::{self, Membership};
@@ -26,6 +27,8 @@ pub(super) struct BoundSockets {
     group_sockets: Vec<UdpSocket>,
     /// The addresses that the session's packets go to.
     addressing: Addressing,
+    /// What they were made from.
+    options: Box<Options>,
 }
 
 /// A socket to send from.
@@ -77,7 +80,7 @@ impl BoundSockets {
             Ok((SendSocket::New(socket), *local))
         };
         let send_sockets = interfaces.iter().map(send_socket).collect::<Result<_, _>>()?;
-        Ok(BoundSockets { send_sockets, group_sockets: Vec::new(), addressing: Addressing::new(options) })
+        Ok(Self::new(options, send_sockets, Vec::new()))
     }
 
     /// The sockets of a receiver: those bound to the groups, and one on each interface to send from.
@@ -90,7 +93,20 @@ impl BoundSockets {
         let interfaces = interfaces(options)?;
         let send_sockets = interfaces.iter().copied().map(bound).collect::<Result<Vec<_>, _>>()?;
         let group_sockets = group_sockets(options, &interfaces)?;
-        Ok(BoundSockets { send_sockets, group_sockets, addressing: Addressing::new(options) })
+        Ok(Self::new(options, send_sockets, group_sockets))
+    }
+
+    fn new(
+        options: &Options,
+        send_sockets: Vec<(SendSocket, LocalInterface)>,
+        group_sockets: Vec<UdpSocket>,
+    ) -> Self {
+        BoundSockets {
+            send_sockets,
+            group_sockets,
+            addressing: Addressing::new(options),
+            options: Box::new(options.clone()),
+        }
     }
 
     /// Bytes that the smallest receive buffer of the sockets that receive the group holds.
@@ -101,9 +117,11 @@ impl BoundSockets {
 
     /// Adds the sockets to an engine, and their ids to `known`, which has those of the shared ones already.
     pub(super) fn add_to(self, engine: &mut Engine, known: &mut Vec<SocketId>) -> io::Result<SessionSockets> {
+        let mut group_sockets = Vec::with_capacity(self.group_sockets.len());
         for socket in self.group_sockets {
-            known.push(engine.add(socket)?);
+            group_sockets.push(engine.add(socket)?);
         }
+        known.extend(&group_sockets);
         if self.addressing.alerts && !engine.capabilities().router_alert {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -129,7 +147,13 @@ impl BoundSockets {
             };
             send_sockets.push((id, local));
         }
-        Ok(SessionSockets { send_sockets, addressing: self.addressing, ttl })
+        Ok(SessionSockets {
+            send_sockets,
+            group_sockets,
+            addressing: self.addressing,
+            ttl,
+            options: self.options,
+        })
     }
 }
 
@@ -165,12 +189,59 @@ impl Addressing {
 #[derive(Debug)]
 pub(super) struct SessionSockets {
     send_sockets: Vec<(SocketId, LocalInterface)>,
+    /// A receiver's; a source has none.
+    group_sockets: Vec<SocketId>,
     addressing: Addressing,
     /// The session's time to live, if its packets leave from sockets that were made for another session.
     ttl: Option<u8>,
+    options: Box<Options>,
 }
 
 impl SessionSockets {
+    /// Makes sockets anew whose interfaces are not what they were: one that went and came back has another number, and nothing is heard or
+    /// sent there by sockets from before. What cannot be had now is left for the next call.
+    pub(super) fn follow(&mut self, engine: &mut Engine, known: &mut Vec<SocketId>) {
+        let Ok(interfaces) = interfaces(&self.options) else { return };
+        if self.send_sockets.iter().map(|(_, local)| local).eq(&interfaces) {
+            return;
+        }
+        if self.hear_groups() {
+            self.join_again(engine, known);
+        } else {
+            self.bind_again(&interfaces, engine, known);
+        }
+    }
+
+    /// Makes a receiver's sockets anew; it may also have another address now, or the system chooses another interface.
+    fn join_again(&mut self, engine: &mut Engine, known: &mut Vec<SocketId>) {
+        let Ok(bound) = BoundSockets::of_receiver(&self.options) else { return };
+        let Ok(sockets) = bound.add_to(engine, known) else { return };
+        let before = mem::replace(self, sockets);
+        let own = before.send_sockets.iter().map(|(id, _)| id).chain(&before.group_sockets);
+        own.for_each(|id| close(*id, engine, known));
+    }
+
+    /// Makes a source's sockets anew. It keeps its addresses, which its SPMs tell; sources that share a socket share the new one.
+    fn bind_again(&mut self, interfaces: &[LocalInterface], engine: &mut Engine, known: &mut Vec<SocketId>) {
+        for (id, local) in &mut self.send_sockets {
+            let Some(now) = interfaces.iter().find(|now| now.address == local.address) else { continue };
+            // A raw socket takes a privilege that was given up.
+            if now == local || self.options.network.carrier.is_raw() {
+                continue;
+            }
+            close(*id, engine, known);
+            let config = config(&self.options, *now, unicast_port(&self.options));
+            let is_there =
+                |id: &&SocketId| engine.socket(**id).is_some_and(|socket| socket.local_addr() == config.bind);
+            if let Some(shared) = known.iter().find(is_there) {
+                (*id, *local) = (*shared, *now);
+            } else if let Ok(new) = udp::bind_alone(&config).and_then(|socket| engine.add(socket)) {
+                known.push(new);
+                (*id, *local) = (new, *now);
+            }
+        }
+    }
+
     /// The payload of a received datagram: all of it, without the header that raw IPv4 sockets leave in front.
     pub(super) fn payload<'a>(&self, datagram: &'a [u8]) -> &'a [u8] {
         if !self.addressing.has_header {
@@ -179,6 +250,11 @@ impl SessionSockets {
         // The header's length is in its first byte, in words of four bytes (RFC 791 section 3.1).
         let header = datagram.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
         datagram.get(header..).unwrap_or_default()
+    }
+
+    /// Whether they are a receiver's.
+    pub(super) fn hear_groups(&self) -> bool {
+        !self.group_sockets.is_empty()
     }
 
     /// From how many sockets a packet to the group leaves.
@@ -210,6 +286,11 @@ impl SessionSockets {
     pub(super) fn ttl(&self, to: Destination) -> Option<u8> {
         self.ttl.filter(|_| matches!(to, Destination::Group(_)))
     }
+}
+
+fn close(socket: SocketId, engine: &mut Engine, known: &mut Vec<SocketId>) {
+    engine.close(socket);
+    known.retain(|id| *id != socket);
 }
 
 /// An address with the scope that link-local ones need.

@@ -1,6 +1,7 @@
 //! A turn of a node, and the loop of its thread.
 
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -61,6 +62,8 @@ struct Hosted {
     registration: Box<Registration>,
     /// When the log is written next.
     log_at: Instant,
+    /// Whether anything has come since the time for a look at the interfaces.
+    is_heard: bool,
 }
 
 /// The engine and the drivers of a node: owned by its thread, or by a [`LocalNode`](super::LocalNode) without one.
@@ -74,6 +77,10 @@ pub(super) struct EventLoop {
     turn: usize,
     /// Memory for trains that leave by several interfaces.
     buffers: SharedBuffers,
+    /// When the interfaces are looked at next, if something seems to be wrong with them.
+    look_at: Instant,
+    /// Whether the system has refused to send since the last time.
+    is_refused: bool,
 }
 
 impl EventLoop {
@@ -86,6 +93,8 @@ impl EventLoop {
             drivers: Vec::new(),
             turn: 0,
             buffers: SharedBuffers::default(),
+            look_at: Instant::ZERO,
+            is_refused: false,
         })
     }
 
@@ -136,6 +145,10 @@ impl EventLoop {
             driver.exchange(now);
         }
         let is_starved = self.transmit(now);
+        if self.look_at <= now {
+            self.follow_interfaces();
+            self.look_at = now + LOOK;
+        }
         for at in 0..self.drivers.len() {
             if self.drivers[at].log_at <= now {
                 self.write_log(now, at);
@@ -152,8 +165,10 @@ impl EventLoop {
             match event {
                 Event::Train(train) => take(&mut self.drivers, now, &train),
                 Event::Stopped => return Ok(true),
-                // Commands are handled in every turn; the engine counts failures.
-                Event::Woken | Event::Failed(_) | Event::Truncated { .. } => {}
+                // The engine counts them.
+                Event::Failed(_) => self.is_refused = true,
+                // Commands are handled in every turn.
+                Event::Woken | Event::Truncated { .. } => {}
             }
         }
         Ok(false)
@@ -202,7 +217,7 @@ impl EventLoop {
         let driver = make(now).map_err(StartError::Config)?;
         let sockets = sockets.add_to(&mut self.engine, &mut self.sockets).map_err(StartError::Engine)?;
         let log_at = registration.log.as_ref().map_or(Instant::FAR_FUTURE, |log| now + log.interval);
-        self.drivers.push(Hosted { driver, sockets, registration, log_at });
+        self.drivers.push(Hosted { driver, sockets, registration, log_at, is_heard: true });
         Ok(())
     }
 
@@ -225,9 +240,21 @@ impl EventLoop {
         is_starved
     }
 
+    /// Looks at the interfaces of receivers that may hear nothing on one of them, and at all if the system refuses to send. Asking for
+    /// them would hold up the others.
+    fn follow_interfaces(&mut self) {
+        let is_refused = mem::take(&mut self.is_refused);
+        for hosted in &mut self.drivers {
+            let may_be_deaf = !mem::take(&mut hosted.is_heard) || hosted.sockets.count() > 1;
+            if is_refused || may_be_deaf && hosted.sockets.hear_groups() {
+                hosted.sockets.follow(&mut self.engine, &mut self.sockets);
+            }
+        }
+    }
+
     /// When the next turn is due at the latest.
     fn deadline(&self, now: Instant, is_starved: bool) -> Option<std::time::Instant> {
-        let mut due = self.due();
+        let mut due = self.due().min(self.look_at);
         if is_starved {
             // What is due cannot be sent. The engine's wait ends when a buffer becomes free; everything else may be done a little
             // later.
@@ -364,6 +391,7 @@ fn take(drivers: &mut [Hosted], now: Instant, train: &Train<'_>) {
 
 impl Hosted {
     fn take(&mut self, now: Instant, arrival: &Arrival, stride: usize, bytes: &[u8]) {
+        self.is_heard = true;
         let Registration { loss, .. } = &mut *self.registration;
         if loss.is_on() {
             for run in runs(stride, bytes, |_| loss.keeps()) {
@@ -375,6 +403,9 @@ impl Hosted {
         self.driver.take_events(now);
     }
 }
+
+/// How often the interfaces are looked at while something seems to be wrong with them.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How much later everything else is done while no transmit buffer is free.
 const STARVED: Duration = Duration::from_millis(1);
