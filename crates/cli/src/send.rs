@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use campanile::files::FileSender;
-use campanile::multicast::{Options, Side};
+use campanile::multicast::{Counter, Counts, Options, Side};
 
 use crate::arguments;
 use crate::command_error::CommandError;
@@ -90,6 +90,30 @@ impl Awaited {
         Some(format!(
             "receivers so far: {there} of {wanted}; `campanile doctor --group {group}` here and on the other machines looks for \
              what keeps them away"
+        ))
+    }
+}
+
+/// Packets that the system refuses to send, as where an interface has gone.
+struct Refused {
+    group: SocketAddr,
+    is_told: bool,
+}
+
+impl Refused {
+    fn of(options: &Options) -> Self {
+        Self { group: options.network.group, is_told: false }
+    }
+
+    /// What to say of them, once.
+    fn note(&mut self, counts: &Counts) -> Option<String> {
+        if self.is_told || counts.of(Counter::SendErrors) == 0 {
+            return None;
+        }
+        self.is_told = true;
+        Some(format!(
+            "the system refuses to send; `campanile doctor --group {}` here looks for the reason",
+            self.group
         ))
     }
 }

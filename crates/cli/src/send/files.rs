@@ -12,7 +12,7 @@ use campanile::multicast::{Counter, Options};
 
 use super::events::{Drained, Finished, Receiver, Sending, Started};
 use super::group::Group;
-use super::{Arguments, Awaited, NOBODY};
+use super::{Arguments, Awaited, NOBODY, Refused};
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
@@ -44,6 +44,7 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
         printer: Printer::new(arguments.json),
         started: Instant::now(),
         awaited: Awaited::new(arguments.receivers, options),
+        refused: Refused::of(options),
     };
     run.serve(options, arguments.receivers, &interrupt)
 }
@@ -70,6 +71,7 @@ struct Run {
     printer: Printer,
     started: Instant,
     awaited: Awaited,
+    refused: Refused,
 }
 
 impl Run {
@@ -106,6 +108,9 @@ impl Run {
                 self.printer.show(self.sender.progress().sent, || self.message());
             }
             if let Some(note) = self.awaited.note(self.sender.receivers().count()) {
+                self.printer.note(&note);
+            }
+            if let Some(note) = self.refused.note(&self.sender.counts()) {
                 self.printer.note(&note);
             }
             if self.printer.is_json() && second.is_due() {

@@ -13,7 +13,7 @@ use campanile::files::FileSender;
 use campanile::multicast::{Options, PublishError, Published, Publisher, ReceiverId, Report, Standing};
 
 use super::events::{InputFinished, Receiver, Started};
-use super::{Arguments, Awaited, NOBODY};
+use super::{Arguments, Awaited, NOBODY, Refused};
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
@@ -39,6 +39,7 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         failure: None,
         is_foreign: options.mode.is_foreign(),
         awaited: Awaited::new(arguments.receivers, options),
+        refused: Refused::of(options),
         linger: options.sending.linger,
     };
     run.serve(kind, &interrupt)
@@ -58,6 +59,7 @@ struct Run {
     /// Whether receivers are other programs, which do not report.
     is_foreign: bool,
     awaited: Awaited,
+    refused: Refused,
     /// How long repair continues after the end.
     linger: Duration,
 }
@@ -110,6 +112,9 @@ impl Run {
                 // What was read is still sent; the reading thread then finds the session finished.
                 self.printer.note("what was read is still sent and repaired; Ctrl-C again ends it at once");
                 self.end(Ended::Interrupted);
+            }
+            if let Some(note) = self.refused.note(&self.publisher.counts()) {
+                self.printer.note(&note);
             }
             self.look_at_input();
         }

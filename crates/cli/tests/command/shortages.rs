@@ -60,6 +60,25 @@ fn a_demo_that_cannot_open_enough_files_says_so() {
     assert!(all.is_empty() || all.iter().any(of_files), "{all:?}");
 }
 
+/// The sockets are there, and then the interface goes.
+#[test]
+fn a_sender_says_that_the_system_refuses_to_send() {
+    let script = "mkfifo input
+        \"$0\" send --lines --group 239.192.7.1:7500 --interface 127.0.0.1 --set linger=2s < input > out & sender=$!
+        exec 3> input
+        until grep -q 'standard input' out; do sleep 0.1; done
+        ip link set lo down && echo 'a line' >&3
+        exec 3>&-
+        wait $sender";
+    let scratch =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's directory can be written");
+    let prepare = format!("ip link set lo up && cd {}", scratch.path().display());
+    let Some(sent) = run_in_namespaces(&prepare, script) else { return };
+    assert_eq!(sent.code, Some(0), "receivers need not report: {sent:?}");
+    let note = "note: the system refuses to send; `campanile doctor --group 239.192.7.1:7500` here looks for the reason\n";
+    assert!(sent.stderr.contains(note), "{sent:?}");
+}
+
 #[test]
 fn a_loopback_that_is_down_is_named() {
     let bare = "ip link set lo up && ip address del 127.0.0.1/8 dev lo";
