@@ -16,7 +16,7 @@ use super::{Arguments, Awaited, NOBODY, Refused};
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
-use crate::progress::{Printer, Ticker};
+use crate::progress::{Event, Printer, Ticker};
 use crate::system_error::{self, shortage};
 use crate::{output, session};
 
@@ -81,7 +81,8 @@ impl Run {
         wanted: Option<usize>,
         interrupt: &Interrupt,
     ) -> Result<(), CommandError> {
-        self.printer.print(&Started::files(&self.sender, options, wanted))?;
+        let started = Started::files(&self.sender, options, wanted);
+        self.print(&started)?;
         self.printer.begin(0, self.sender.progress().total);
         let sent = self.send(interrupt);
         self.printer.end();
@@ -99,8 +100,8 @@ impl Run {
                 // Receivers that are not done have their lines below the bar, if there is one.
                 Some(SendEvent::Receiver(listener))
                     if self.printer.is_shown() && !listener.report.standing.is_final() => {}
-                Some(SendEvent::Receiver(listener)) => self.printer.print(&Receiver::of(&listener))?,
-                Some(SendEvent::Drained) => self.printer.print(&Drained { seconds: self.seconds() })?,
+                Some(SendEvent::Receiver(listener)) => self.print(&Receiver::of(&listener))?,
+                Some(SendEvent::Drained) => self.print(&Drained { seconds: self.seconds() })?,
                 Some(SendEvent::Finished) => return Ok(is_interrupted),
                 None => {}
             }
@@ -114,7 +115,7 @@ impl Run {
                 self.printer.note(&note);
             }
             if self.printer.is_json() && second.is_due() {
-                self.printer.print(&Sending::new(&self.sender, self.seconds()))?;
+                self.print(&Sending::new(&self.sender, self.seconds()))?;
             }
             if interrupt.is_pressed() && !is_interrupted {
                 is_interrupted = true;
@@ -126,6 +127,16 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Prints an event. A sender that cannot do so ends, and tells its receivers.
+    fn print<T: Event>(&mut self, event: &T) -> Result<(), CommandError> {
+        self.printer.print(event).inspect_err(|_| {
+            self.sender.abort();
+            let until = Instant::now() + LEAVE;
+            let goes_on = |event| !matches!(event, Ok(Some(SendEvent::Finished)) | Err(_));
+            while Instant::now() < until && goes_on(self.sender.next(TICK)) {}
+        })
     }
 
     /// Reports the results; fails if some receiver does not have everything.
@@ -172,6 +183,9 @@ const AGAIN: &str = "send it again: each receiver keeps what it has";
 
 /// How often to check for Ctrl-C and to update the bar.
 const TICK: Duration = Duration::from_millis(100);
+
+/// The longest time that leaving may take.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// How often the display is updated.
 const GLANCE: Duration = Duration::from_millis(200);

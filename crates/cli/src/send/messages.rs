@@ -17,7 +17,7 @@ use super::{Arguments, Awaited, NOBODY, Refused};
 use crate::command_error::CommandError;
 use crate::figures::Count;
 use crate::interrupt::Interrupt;
-use crate::progress::Printer;
+use crate::progress::{Event, Printer};
 use crate::session::{self, Kind};
 use crate::system_error;
 
@@ -185,8 +185,18 @@ impl Run {
         if known.is_some_and(|known| known.is_final() || known == report.standing) {
             Ok(())
         } else {
-            self.printer.print(&Receiver::new(from, &report))
+            self.print(&Receiver::new(from, &report))
         }
+    }
+
+    /// Prints an event. A sender that cannot do so ends, and tells its receivers.
+    fn print<T: Event>(&self, event: &T) -> Result<(), CommandError> {
+        self.printer.print(event).inspect_err(|_| {
+            self.publisher.abort(GONE);
+            let until = Instant::now() + LEAVE;
+            let goes_on = |event| !matches!(event, Some(Published::Finished | Published::Failed(_)));
+            while Instant::now() < until && goes_on(self.publisher.next(TICK)) {}
+        })
     }
 
     /// Shortens the linger once all expected receivers are done: then it only serves those whose receipt was lost.
@@ -292,6 +302,9 @@ const LAST_RECEIPTS: Duration = Duration::from_millis(500);
 
 /// The reason code in OPT_RST when the input was not sent to its end.
 const GONE: u8 = 1;
+
+/// The longest time that leaving may take.
+const LEAVE: Duration = Duration::from_secs(1);
 
 /// How often to check for Ctrl-C and the end of the input.
 const TICK: Duration = Duration::from_millis(20);

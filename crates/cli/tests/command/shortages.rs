@@ -1,5 +1,6 @@
 //! What a system refuses for want of something, or of a right, comes with what to do about that.
 
+use std::fs;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use campanile_rig::free_port;
 
 use super::process::{Finished, Running, run_in_namespaces};
+use super::transfers::{Session, next};
 
 /// Runs the program behind commands of a shell; `None` where limits are not those of Linux.
 fn run_behind(commands: &str, arguments: &str) -> Option<Finished> {
@@ -58,6 +60,25 @@ fn a_demo_that_cannot_open_enough_files_says_so() {
         finished.stdout.contains("One file goes to") && finished.code == Some(1)
     };
     assert!(all.is_empty() || all.iter().any(of_files), "{all:?}");
+}
+
+#[test]
+fn a_sender_whose_report_finds_no_room_tells_its_receivers() {
+    let scratch =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's directory can be written");
+    let [file, into, report] =
+        ["file.bin", "in", "report"].map(|name| scratch.path().join(name).display().to_string());
+    fs::write(&file, vec![7; 3_000_000]).expect("there is room");
+    let Session(place) = Session::new();
+    let mut receiver = Running::start(&format!("recv {place} --into {into}"));
+    assert_eq!(receiver.json()["event"], "started");
+    // A block or two of a file, and no signal where it ends.
+    let few = "trap '' XFSZ; ulimit -f 1;";
+    let sender = format!("send {place} --rate 1mbit --receivers 1 {file} > {report}");
+    let Some(sent) = run_behind(few, &sender) else { return };
+    assert_eq!(sent.code, Some(1), "{sent:?}");
+    assert!(sent.stderr.starts_with("error: cannot write the output: "), "{sent:?}");
+    assert_eq!(next(&mut receiver, "incomplete")["why"], "its sender broke it off");
 }
 
 /// The sockets are there, and then the interface goes.
