@@ -328,9 +328,10 @@ impl RateController {
         let raised = (self.rate * growth).min(send_rate.bytes * share * overshoot).min(self.ceiling);
         self.rate = self.rate.max(raised);
         // If packets come through more slowly than they are sent, a queue fills: the limit is near. And doubling a rate that is not
-        // used finds nothing.
+        // used finds nothing; but during the first round the session may have waited for receivers.
+        let is_first = self.round.sent == Sent::default();
         self.loss_free_rounds = match self.loss_free_rounds {
-            None if share < USED || !is_used => Some(0),
+            None if share < USED || !is_used && !is_first => Some(0),
             rounds => rounds.map(|rounds| rounds + u32::from(send_rate.bytes > self.rate_at_loss)),
         };
     }

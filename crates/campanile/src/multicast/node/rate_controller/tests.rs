@@ -254,6 +254,28 @@ fn a_floor_of_nothing_still_lets_something_through() {
 }
 
 #[test]
+fn a_session_that_waits_for_receivers_starts_as_fast_as_others() {
+    let mut controller = RateController::new(Instant(0), 1000..=100_000_000, 1_500_000, PACKET, 1 << 40);
+    let mut credit = 0.0;
+    let mut packets = 0;
+    // The first packet says what the session is; the others follow after a second.
+    for ms in 0..1200 {
+        let now = Instant(ms * MS);
+        if packets > 0 {
+            let report =
+                Report { headroom: 1 << 40, socket: 1 << 30, ..report(ReceiverId(1), packets as u32) };
+            controller.take(now, &report, Feedback { acked: packets, highest: packets, age: Duration::ZERO });
+        }
+        let rate = controller.rate(now, Sent { packets, bytes: packets * PACKET });
+        credit = if (1..1000).contains(&ms) { 0.0 } else { credit + rate as f64 / 1000.0 };
+        while credit >= PACKET as f64 {
+            (packets, credit) = (packets + 1, credit - PACKET as f64);
+        }
+    }
+    assert!(controller.rate > 50e6 && controller.is_in_slow_start(), "{}", controller.rate);
+}
+
+#[test]
 fn without_reports_it_falls_to_the_floor() {
     let mut controller = RateController::new(Instant(0), 1000..=1_000_000, 500_000, PACKET, 1 << 40);
     let mut now = Instant(0);
