@@ -147,3 +147,9 @@ fn one_seed_one_trace() {
     assert_eq!(trace(4), trace(4));
     assert_ne!(trace(4), trace(5));
 }
+
+/// A forger's parity makes up for packets of a source that does not answer: what is not asked for sets no timers of its own.
+#[test]
+fn packets_that_parity_makes_up_for_wait_as_long_as_those_asked_for() {
+    run(726606..726607);
+}

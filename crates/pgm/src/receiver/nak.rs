@@ -485,8 +485,13 @@ impl Peer {
                 Asked { numbers: 1, is_all: true }
             }
             Repair::Packets(repair) => {
-                // The parity that we have makes up for the other packets. If it is dropped meanwhile, these are asked for later.
-                repair.put_off_beyond(enough, now, self.intervals.repair_ns(repair.retries.data));
+                // The parity that we have makes up for the other packets. If it is dropped meanwhile, these are asked for later: not
+                // before those that are asked for now.
+                let wait_ns = self
+                    .intervals
+                    .repair_ns(repair.retries.data)
+                    .max(self.intervals.confirmation_ns(repair.retries.unanswered_naks()));
+                repair.put_off_beyond(enough, now, wait_ns);
                 let due = repair.backoff & wanted;
                 let mut added = 0;
                 let mut packets = 0;
