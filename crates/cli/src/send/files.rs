@@ -11,7 +11,7 @@ use campanile::files::{
 use campanile::multicast::{Counter, Options};
 
 use super::events::{Drained, Finished, Receiver, Sending, Started};
-use super::group::Group;
+use super::group::{Group, Silent};
 use super::{Arguments, Awaited, NOBODY, Refused};
 use crate::command_error::CommandError;
 use crate::figures::Count;
@@ -45,6 +45,7 @@ pub(super) fn run(arguments: &Arguments, options: &Options) -> Result<(), Comman
         started: Instant::now(),
         awaited: Awaited::new(arguments.receivers, options),
         refused: Refused::of(options),
+        silent: Silent::default(),
     };
     run.serve(options, arguments.receivers, &interrupt)
 }
@@ -72,6 +73,7 @@ struct Run {
     started: Instant,
     awaited: Awaited,
     refused: Refused,
+    silent: Silent,
 }
 
 impl Run {
@@ -107,6 +109,12 @@ impl Run {
             }
             if glance.is_due() {
                 self.printer.show(self.sender.progress().sent, || self.message());
+                if self.awaited.wanted > 0
+                    && !self.printer.is_shown()
+                    && let Some(note) = self.silent.note(self.sender.receivers())
+                {
+                    self.printer.note(&note);
+                }
             }
             if let Some(note) = self.awaited.note(self.sender.receivers().count()) {
                 self.printer.note(&note);

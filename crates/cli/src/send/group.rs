@@ -1,10 +1,11 @@
 //! The state of a session's receivers, for a terminal.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
 use campanile::files::Listener;
-use campanile::multicast::Standing;
+use campanile::multicast::{ReceiverId, Standing};
 
 /// The receivers, one line each while there is room, those with the most still missing first; the rest share one line.
 pub(super) struct Group<'a> {
@@ -30,11 +31,44 @@ impl<'a> Group<'a> {
             // Whole percents, so that the order does not change with every packet.
             (rank, percent(listener), listener.report.receiver)
         });
-        // In a large group reports are rare.
-        let patience =
-            PATIENCE + Duration::from_millis(250) * u32::try_from(listeners.len()).unwrap_or(u32::MAX);
+        let patience = patience(listeners.len());
         Self { listeners, wanted, room: room.max(1), patience }
     }
+}
+
+/// The receivers that have fallen silent, for output that does not show the group.
+#[derive(Default)]
+pub(super) struct Silent {
+    told: HashSet<ReceiverId>,
+}
+
+impl Silent {
+    /// A note of those that fell silent since the last one, if any did.
+    pub(super) fn note<'a>(&mut self, listeners: impl Iterator<Item = &'a Listener>) -> Option<String> {
+        let listeners: Vec<&Listener> = listeners.collect();
+        let patience = LONG.max(patience(listeners.len()));
+        let is_silent = |listener: &&&Listener| {
+            listener.report.standing == Standing::Joined && listener.heard_at.elapsed() > patience
+        };
+        let mut new =
+            listeners.iter().filter(is_silent).filter(|listener| self.told.insert(listener.report.receiver));
+        let first @ Listener { address, report, .. } = new.next()?;
+        let (seconds, percent) = (patience.as_secs(), percent(first));
+        let others = match new.count() {
+            0 => String::new(),
+            others => format!(", and {others} more"),
+        };
+        Some(format!(
+            "no word for {seconds} s from receiver {} at {address}, which has {percent} %{others}; one that was ended goes on where it \
+             was when it is started again",
+            report.receiver
+        ))
+    }
+}
+
+/// How long a receiver that is not done may be silent: in a large group reports are rare.
+fn patience(receivers: usize) -> Duration {
+    PATIENCE + Duration::from_millis(250) * u32::try_from(receivers).unwrap_or(u32::MAX)
 }
 
 impl fmt::Display for Group<'_> {
@@ -107,6 +141,9 @@ impl fmt::Display for Others<'_> {
 /// Several times the interval between a receiver's reports in a small group.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The least silence for a note, which stays, as a line of the group does not.
+const LONG: Duration = Duration::from_secs(15);
+
 fn complete(listeners: &[&Listener]) -> usize {
     let is_complete = |listener: &&&Listener| listener.report.standing == Standing::Complete;
     listeners.iter().filter(is_complete).count()
@@ -121,7 +158,7 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::time::Instant;
 
-    use campanile::multicast::{ReceiverId, Report, Seq};
+    use campanile::multicast::{Report, Seq};
 
     use super::*;
 
@@ -183,6 +220,22 @@ mod tests {
         assert!(!told(&[complete], 3).contains("silent"));
         let many = vec![silent; 200];
         assert!(!told(&many, 3).contains("silent"), "they report more seldom");
+    }
+
+    #[test]
+    fn receivers_that_fall_silent_are_told_of_once() {
+        let heard_at = Instant::now().checked_sub(Duration::from_secs(30)).expect("it runs for longer");
+        let silent = |number| Listener { heard_at, ..listener(number, Standing::Joined, 68, 0) };
+        let complete = Listener { heard_at, ..listener(4, Standing::Complete, 200, 0) };
+        let mut all = vec![listener(1, Standing::Joined, 9, 0), silent(2), complete];
+        let mut notes = Silent::default();
+        let note = notes.note(all.iter()).expect("one is silent");
+        let begin = "no word for 15 s from receiver 00000002 at 127.0.0.1, which has 34 %; ";
+        assert!(note.starts_with(begin), "{note}");
+        assert_eq!(notes.note(all.iter()), None);
+        all.extend([silent(5), silent(6)]);
+        let note = notes.note(all.iter()).expect("two more are silent");
+        assert!(note.contains("00000005 at 127.0.0.1, which has 34 %, and 1 more; "), "{note}");
     }
 
     #[test]
