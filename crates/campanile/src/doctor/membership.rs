@@ -16,12 +16,11 @@ pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, if_unheard: 
     if let Some(limit) = limit {
         evidence += &format!(" (a socket may have {limit})");
     }
-    let joined: Vec<&str> =
-        all.iter().filter(|one| one.is_of(group)).map(|one| one.interface.as_str()).collect();
+    let joined: Vec<&Membership> = all.iter().filter(|one| one.is_of(group)).collect();
     let show = format!("ip maddress show dev {interface}");
-    if joined.contains(&interface) {
+    if let Some(here) = joined.iter().find(|one| one.interface == interface) {
         evidence += &format!(", {group} among them");
-        let sources = sources(tree, group, interface);
+        let sources = sources(tree, group, &here.number);
         if sources.is_empty() {
             return Finding::new(check, Severity::Fine, evidence);
         }
@@ -38,7 +37,7 @@ pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, if_unheard: 
     let (severity, cost) = match joined.first() {
         None => (if_unheard, "the interface does not listen to the group: no program here has joined it"),
         Some(other) => {
-            evidence += &format!("; {other} listens to it");
+            evidence += &format!("; {} listens to it", other.interface);
             let cost = "the group was joined on another interface: what arrives on this one is not heard";
             (Severity::Warning, cost)
         }
@@ -53,11 +52,8 @@ pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, if_unheard: 
 pub(super) fn igmp_version(tree: &Tree, interface: &str) -> Finding {
     let check = "IGMP version";
     let text = tree.text("proc/net/igmp").unwrap_or_default();
-    let head = text
-        .lines()
-        .filter(|line| is_head(line))
-        .find(|line| line.split_whitespace().nth(1) == Some(interface));
-    match head.and_then(|head| head.split_whitespace().find(|word| ["V1", "V2", "V3"].contains(word))) {
+    let own = text.lines().find(|line| head(line).is_some_and(|(_, name)| name == interface));
+    match own.and_then(|line| line.split_whitespace().find(|word| ["V1", "V2", "V3"].contains(word))) {
         None => Finding::unknown(check),
         Some("V3") => Finding::new(check, Severity::Fine, format!("{interface} speaks version 3")),
         Some(version) => {
@@ -100,29 +96,31 @@ pub(super) fn mld_version(tree: &Tree, interface: &str) -> Finding {
 /// What the old versions lack.
 const ANY_SOURCE: &str = "groups cannot be joined for one source alone";
 
-/// The sources that programs named when they joined a group, to hear only them or all but them.
-fn sources(tree: &Tree, group: IpAddr, interface: &str) -> Vec<String> {
+/// The sources that programs named when they joined a group, to hear only them or all but them, on the interface of this number.
+fn sources(tree: &Tree, group: IpAddr, interface_number: &str) -> Vec<String> {
     let (file, of_group) = match group {
         IpAddr::V4(group) => ("proc/net/mcfilter", format!("{:#010x}", group.to_bits())),
         IpAddr::V6(group) => ("proc/net/mcfilter6", format!("{:032x}", group.to_bits())),
     };
-    // A line: number and name of the interface, group, source, how many sockets include it, how many exclude it.
+    // A line: number of the interface, six letters of its name, group, source, how many sockets include it, how many exclude it.
     let text = tree.text(file).unwrap_or_default();
     let source = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, name, to, source, ..] = words[..] else { return None };
+        let [number, _, to, source, ..] = words[..] else { return None };
         let bits = u128::from_str_radix(source.trim_start_matches("0x"), 16).ok()?;
         let address: IpAddr = match group {
             IpAddr::V4(_) => Ipv4Addr::from_bits(bits.try_into().ok()?).into(),
             IpAddr::V6(_) => Ipv6Addr::from_bits(bits).into(),
         };
-        (name == interface && to == of_group).then(|| address.to_string())
+        (number == interface_number && to == of_group).then(|| address.to_string())
     };
     text.lines().filter_map(source).collect()
 }
 
 /// A group that an interface listens to.
 struct Membership {
+    /// The number of the interface.
+    number: String,
     interface: String,
     /// In hexadecimal, as the system's file has it.
     group: String,
@@ -134,13 +132,13 @@ impl Membership {
             let text = tree.text("proc/net/igmp6")?;
             return Some(text.lines().filter_map(Self::read_v6).collect());
         }
-        let (mut all, mut interface) = (Vec::new(), "");
+        let (mut all, mut of) = (Vec::new(), None);
         for line in tree.text("proc/net/igmp")?.lines() {
-            let mut words = line.split_whitespace();
-            if is_head(line) {
-                interface = words.nth(1).unwrap_or_default();
-            } else if let Some(group) = words.next() {
-                all.push(Self { interface: interface.to_owned(), group: group.to_owned() });
+            if let Some(head) = head(line) {
+                of = Some(head);
+            } else if let (Some((number, interface)), Some(group)) = (of, line.split_whitespace().next()) {
+                let [number, interface, group] = [number, interface, group].map(str::to_owned);
+                all.push(Self { number, interface, group });
             }
         }
         Some(all)
@@ -148,8 +146,8 @@ impl Membership {
 
     /// A line: number and name of the interface, group, users, flags, timer.
     fn read_v6(line: &str) -> Option<Self> {
-        let mut words = line.split_whitespace().skip(1).map(str::to_owned);
-        Some(Self { interface: words.next()?, group: words.next()? })
+        let mut words = line.split_whitespace().map(str::to_owned);
+        Some(Self { number: words.next()?, interface: words.next()?, group: words.next()? })
     }
 
     fn is_of(&self, group: IpAddr) -> bool {
@@ -162,9 +160,11 @@ impl Membership {
     }
 }
 
-/// Whether a line of `/proc/net/igmp` is an interface's own; those of its groups follow.
-fn is_head(line: &str) -> bool {
-    line.starts_with(|first: char| first.is_ascii_digit())
+/// The number and the name of an interface in its own line of `/proc/net/igmp`; those of its groups follow.
+fn head(line: &str) -> Option<(&str, &str)> {
+    let (number, rest) = line.split_once('\t').filter(|(number, _)| number.parse::<u32>().is_ok())?;
+    // A long name touches the colon.
+    Some((number, rest.split_once(':')?.0.trim_end()))
 }
 
 #[cfg(test)]
@@ -218,6 +218,21 @@ mod tests {
         let others =
             format!("{head}  4      e 0xefc00702 0xc000024d 1 0\n  5      f 0xefc00701 0xc000024d 1 0\n");
         assert_eq!(found(&others).severity, Severity::Fine);
+    }
+
+    /// In the system's files a long name touches the colon behind it, or is cut off.
+    #[test]
+    fn an_interface_may_have_a_long_name() {
+        let bits = format!("{:08X}", u32::from_ne_bytes([239, 192, 7, 1]));
+        let igmp = format!("4\tbr-0123456789ab:     2      V3\n\t\t\t\t{bits}     1 0:0\t0\n");
+        let mcfilter = "  4 br-012 0xefc00701 0xc000024d      1      0\n";
+        let planted = Planted::new(&[("proc/net/igmp", &igmp), ("proc/net/mcfilter", mcfilter)]);
+        let found = examine(planted.tree(), group("239.192.7.1"), "br-0123456789ab", Severity::Warning);
+        assert_eq!(
+            found.evidence,
+            "br-0123456789ab is a member of 1 group, 239.192.7.1 among them; programs filter sources: 192.0.2.77"
+        );
+        assert_eq!(igmp_version(planted.tree(), "br-0123456789ab").severity, Severity::Fine);
     }
 
     #[test]
