@@ -85,7 +85,7 @@ fn hear(group: SocketAddr, interface: Option<&str>, until: Instant) -> Result<He
         heard.from.get_or_insert(datagram.from);
         *heard.by.entry(datagram.interface.unwrap_or_default()).or_default() += 1;
     }
-    heard.lost = listener.summary().map(|source| source.arrivals.lost).sum();
+    heard.lost = listener.summary().map(|source| source.arrivals.lost).fold(0, u64::saturating_add);
     heard.foreign = listener.foreign();
     heard.overrun = listener.dropped_by_kernel();
     Ok(heard)
@@ -128,7 +128,7 @@ impl Heard {
         if self.lost == 0 {
             return Finding::new(CHECK, Severity::Fine, evidence);
         }
-        let lost = self.lost as f64 * 100.0 / (self.lost + here) as f64;
+        let lost = self.lost as f64 * 100.0 / (self.lost as f64 + here as f64);
         evidence += &format!(
             "; {} were lost ({lost:.1} %), {} of them at the socket",
             self.lost,
@@ -217,6 +217,8 @@ mod tests {
         assert_eq!(whole.evidence, "9 datagrams were heard by e, the first from 192.0.2.2:9");
         let part = told(&Heard { lost: 3, overrun: 1, foreign: 2, ..heard(&[("e", 9)]) }, None);
         assert!(part.evidence.ends_with("3 were lost (25.0 %), 1 of them at the socket"), "{part:?}");
+        let absurd = told(&Heard { lost: u64::MAX, ..heard(&[("e", 9)]) }, None);
+        assert!(absurd.evidence.contains("were lost (100.0 %)"), "numbers may be forged: {absurd:?}");
         let elsewhere = told(&heard(&[("f", 9)]), Some("e"));
         assert!(elsewhere.evidence.ends_with(" by e, but 9 datagrams came by f"), "{elsewhere:?}");
         let nothing = told(&Heard::default(), Some("e"));
