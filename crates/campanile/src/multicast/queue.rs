@@ -278,7 +278,10 @@ impl<T: EventBatch> EventReceiver<T> {
 
     /// Waits for the next event; `None` if there will be no more.
     pub(super) async fn recv(&self, node: &Waker) -> Option<T::Event> {
-        let mut place = HeldPlace::new(|place| self.shared.lock().waiting.leave(place));
+        let mut place = HeldPlace::new(|place| {
+            self.shared.lock().waiting.leave(place);
+            self.released(node);
+        });
         poll_fn(|context| self.poll(Some(place.waiter(context)), node)).await
     }
 
@@ -313,9 +316,7 @@ impl<T: EventBatch> EventReceiver<T> {
             handed.waiting.enter(waiter);
         }
         drop(handed);
-        // Checked after the lock is released, so that a node that found it held is noticed.
-        fence(Ordering::SeqCst);
-        self.unblock(node);
+        self.released(node);
         is_closed
     }
 
@@ -328,6 +329,12 @@ impl<T: EventBatch> EventReceiver<T> {
         if left_len <= self.len_max / 2 && left_weight <= self.weight_max / 2 {
             self.unblock(node);
         }
+    }
+
+    /// Wakes a node that found the lock held which was just released.
+    fn released(&self, node: &Waker) {
+        fence(Ordering::SeqCst);
+        self.unblock(node);
     }
 
     fn unblock(&self, node: &Waker) {
@@ -396,7 +403,7 @@ impl Wake for Unpark {
 
 #[cfg(test)]
 mod tests {
-    use campanile_engine::{Config, Engine};
+    use campanile_engine::{Config, Engine, Event};
 
     use super::*;
 
@@ -531,6 +538,22 @@ mod tests {
         sender.put(7);
         assert_eq!(task.0.load(Ordering::SeqCst), 1);
         assert_eq!(patient.poll(&mut context), Poll::Ready(Some(7)));
+    }
+
+    #[test]
+    fn one_that_gives_up_waiting_wakes_the_node_that_it_refused() {
+        let mut engine = Engine::new(&Config::default()).unwrap();
+        let waker = engine.waker();
+        let (mut sender, receiver) = events(4, 100);
+        let mut waiting = Box::pin(receiver.recv(&waker));
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(TaskWaker::noop())).is_pending());
+        // The node comes while the lock is held to give up the place.
+        let application = receiver.shared.lock();
+        sender.put(1);
+        drop(application);
+        drop(waiting);
+        engine.poll(Some(Instant::now() + Duration::from_secs(60))).unwrap();
+        assert!(matches!(engine.next_event(), Some(Event::Woken)));
     }
 
     #[test]

@@ -118,7 +118,10 @@ impl OutboxSender {
 
     /// Publishes a message, or a part of one, once there is room.
     pub(super) async fn send(&self, message: &[u8], more: bool, node: &Waker) -> Result<(), SendError> {
-        let mut place = HeldPlace::new(|place| self.shared.lock().waiting.leave(place));
+        let mut place = HeldPlace::new(|place| {
+            self.shared.lock().waiting.leave(place);
+            node.wake();
+        });
         poll_fn(|context| {
             let done = self.pack(message, more, Some(place.waiter(context)));
             node.wake();
@@ -255,6 +258,7 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Context;
     use std::thread;
     use std::time::{Duration, Instant};
 
@@ -379,6 +383,27 @@ mod tests {
             assert_eq!(wait(sender.send(b"x", false, &node), Duration::from_nanos(1)), None);
         });
         assert_eq!(sender.shared.lock().waiting.take().count(), 0);
+    }
+
+    #[test]
+    fn one_that_gives_up_waiting_wakes_the_node() {
+        let mut engine = Engine::new(&Config::default()).expect("some backend works");
+        let waker = engine.waker();
+        let (sender, mut receiver) = of_packets(1);
+        sender.try_send(b"", false, &waker).expect("room");
+        let mut waiting = Box::pin(sender.send(b"", false, &waker));
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(TaskWaker::noop())).is_pending());
+        let patience = || Some(Instant::now() + Duration::from_secs(60));
+        engine.poll(patience()).expect("polls");
+        assert!(matches!(engine.next_event(), Some(Event::Woken)));
+        // The node comes while the lock is held to give up the place.
+        let open = sender.shared.lock();
+        assert!(receiver.next(false).is_none());
+        drop(open);
+        drop(waiting);
+        engine.poll(patience()).expect("polls");
+        assert!(matches!(engine.next_event(), Some(Event::Woken)));
+        assert!(receiver.next(false).is_some());
     }
 
     #[test]
