@@ -115,28 +115,28 @@ impl BoundSockets {
         u32::try_from(held).unwrap_or(u32::MAX)
     }
 
-    /// Adds the sockets to an engine, and their ids to `known`, which has those of the shared ones already.
+    /// Adds the sockets to an engine, and their ids to `known`, which has those of the shared ones already. If one cannot be had, none
+    /// is added.
     pub(super) fn add_to(self, engine: &mut Engine, known: &mut Vec<SocketId>) -> io::Result<SessionSockets> {
-        let mut group_sockets = Vec::with_capacity(self.group_sockets.len());
-        for socket in self.group_sockets {
-            group_sockets.push(engine.add(socket)?);
-        }
-        known.extend(&group_sockets);
+        let before = known.len();
+        let added = self.add_each_to(engine, known);
+        added.inspect_err(|_| known.drain(before..).for_each(|socket| engine.close(socket)))
+    }
+
+    fn add_each_to(self, engine: &mut Engine, known: &mut Vec<SocketId>) -> io::Result<SessionSockets> {
         if self.addressing.alerts && !engine.capabilities().router_alert {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "the system gives no packet Router Alert",
             ));
         }
+        let group_sockets = self.group_sockets.into_iter().map(|socket| add(socket, engine, known));
+        let group_sockets = group_sockets.collect::<io::Result<_>>()?;
         let mut send_sockets = Vec::with_capacity(self.send_sockets.len());
         let mut ttl = None;
         for (socket, local) in self.send_sockets {
             let id = match socket {
-                SendSocket::New(socket) => {
-                    let id = engine.add(socket)?;
-                    known.push(id);
-                    id
-                }
+                SendSocket::New(socket) => add(socket, engine, known)?,
                 SendSocket::Shared(address) => {
                     ttl = Some(self.addressing.ttl);
                     let is_there = |id: &&SocketId| {
@@ -235,8 +235,7 @@ impl SessionSockets {
                 |id: &&SocketId| engine.socket(**id).is_some_and(|socket| socket.local_addr() == config.bind);
             if let Some(shared) = known.iter().find(is_there) {
                 (*id, *local) = (*shared, *now);
-            } else if let Ok(new) = udp::bind_alone(&config).and_then(|socket| engine.add(socket)) {
-                known.push(new);
+            } else if let Ok(new) = udp::bind_alone(&config).and_then(|socket| add(socket, engine, known)) {
                 (*id, *local) = (new, *now);
             }
         }
@@ -286,6 +285,10 @@ impl SessionSockets {
     pub(super) fn ttl(&self, to: Destination) -> Option<u8> {
         self.ttl.filter(|_| matches!(to, Destination::Group(_)))
     }
+}
+
+fn add(socket: UdpSocket, engine: &mut Engine, known: &mut Vec<SocketId>) -> io::Result<SocketId> {
+    engine.add(socket).inspect(|id| known.push(*id))
 }
 
 fn close(socket: SocketId, engine: &mut Engine, known: &mut Vec<SocketId>) {
@@ -432,3 +435,27 @@ const MTU: u16 = 1500;
 
 /// The most interfaces of a session: leaves enough transmit buffers for trains on their way.
 const INTERFACES_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use campanile_engine::Config;
+
+    use super::*;
+
+    #[test]
+    fn of_sockets_that_cannot_all_be_had_none_is_kept() {
+        let socket = udp::bind(&UdpConfig::new("127.0.0.1:0".parse().expect("an address")));
+        let socket = socket.expect("loopback binds");
+        let bound = socket.local_addr();
+        let local = LocalInterface { index: 1, address: bound.ip() };
+        // A socket that is to be shared, and is gone.
+        let gone = SendSocket::Shared("127.0.0.1:1".parse().expect("an address"));
+        let sockets = vec![(SendSocket::New(socket), local), (gone, local)];
+        let sockets = BoundSockets::new(&Options::default(), sockets, Vec::new());
+        let (mut engine, mut known) =
+            (Engine::new(&Config::default()).expect("some backend works"), Vec::new());
+        assert!(sockets.add_to(&mut engine, &mut known).is_err());
+        assert!(known.is_empty());
+        assert!(udp::bind(&UdpConfig::new(bound)).is_ok(), "its port is free again");
+    }
+}
