@@ -55,7 +55,7 @@ mod subscriber;
 mod waiting;
 
 pub use bulk::{Batch, BulkPublisher, BulkReceived, BulkSent, BulkSubscriber, Offer, Progress};
-pub(crate) use bulk::{First, Supplier};
+pub(crate) use bulk::{First, PACKETS_MAX as BULK_PACKETS_MAX, Supplier};
 pub use campanile_engine::privilege::drop_raw;
 pub use campanile_pgm::receiver::{EndCause, JoinWish, Limits, NakConfig, OnLoss, Packets, Run, Slow};
 pub use campanile_pgm::source::{Advance, Join, ParityConfig, ProActive, WindowSize};

@@ -16,6 +16,7 @@ use std::ops::Range;
 
 use super::digest::Digest;
 use super::manifest::Manifest;
+use crate::multicast::BULK_PACKETS_MAX;
 
 /// The header of a manifest, between the session's profile and the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +89,7 @@ impl std::error::Error for TooLarge {}
 
 impl Layout {
     /// The most packets of a session.
-    pub(crate) const BLOCKS_MAX: u64 = 1 << 30;
+    pub(crate) const BLOCKS_MAX: u64 = BULK_PACKETS_MAX;
 
     /// Lays out the files of a manifest after a head (profile, length, hash, manifest) of `head_len` bytes, in blocks of `block_len`.
     ///

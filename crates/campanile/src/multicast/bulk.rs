@@ -21,3 +21,6 @@ const EVENTS: usize = 1024;
 const BYTES: usize = 8 << 20;
 /// The most commands that wait for the node.
 const COMMANDS: usize = 64;
+
+/// The most packets of a session: a source's window has 2^24, and takes a group more than there are.
+pub(crate) const PACKETS_MAX: u64 = (1 << 24) - 128;

@@ -360,6 +360,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
+    use crate::multicast::bulk;
 
     #[test]
     fn slow_files_leave_in_trains() {
@@ -380,6 +381,18 @@ mod tests {
                 Err(_) => true,
             };
             assert!(is_refused, "from {floor_bps} to {ceiling_bps}");
+        }
+    }
+
+    #[test]
+    fn the_longest_bulk_session_has_a_source() {
+        for fec in ["off", "2", "64", "128"] {
+            let mut options = Options::default();
+            options.set("fec", fec).expect("an option");
+            let config = |bytes| bulk_config(&options, Session::default(), &[NOWHERE], bytes);
+            let block_len = config(1).expect("it is short").tsdu_len().expect("room") as u64;
+            let longest = config(bulk::PACKETS_MAX * block_len).expect("it is not too long");
+            assert!(longest.message_len_max().is_ok(), "fec {fec}");
         }
     }
 
