@@ -232,15 +232,11 @@ impl Writer {
         }
     }
 
-    /// Fills sessions that had to wait for the finisher.
+    /// Fills sessions that had to wait for the finisher, in the order in which they began: a later one ends those before it.
     fn fill_waiting(&mut self) -> Result<(), FileError> {
-        let waiting: Vec<Tsi> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.found().is_some())
-            .map(|(&tsi, _)| tsi)
-            .collect();
-        for tsi in waiting {
+        let waiting = self.sessions.iter().filter(|(_, session)| session.found().is_some());
+        let waiting: BTreeMap<u64, Tsi> = waiting.map(|(&tsi, session)| (session.number, tsi)).collect();
+        for tsi in waiting.into_values() {
             self.fill(tsi)?;
             self.end_at_last(tsi);
         }
@@ -477,3 +473,69 @@ fn sqn(block: u64) -> Seq {
 
 /// How often progress is reported, to the application and to the node, which sends it on less often.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use campanile_rig::free_port;
+
+    use super::*;
+    use crate::files::digest::Hashing;
+    use crate::files::finisher::{Filled, Job};
+    use crate::files::layout::ManifestHeader;
+    use crate::files::offering::Offering;
+    use crate::files::scratch::Scratch;
+    use crate::multicast::{ContentKind, Gsi, Options, Packets, Profile, wait};
+
+    /// The head of a session that brings this, in one packet.
+    fn head(offering: &Offering) -> Packets {
+        let manifest = offering.manifest().emit().expect("short");
+        let header = ManifestHeader::of(&manifest).emit();
+        let head = [&Profile::new(ContentKind::Files).emit()[..], &header, &manifest].concat();
+        let mut packets = Packets::default();
+        packets.push(Seq(0), &head);
+        packets
+    }
+
+    #[test]
+    fn of_sessions_that_waited_for_the_same_content_the_latest_counts() {
+        let scratch = Scratch::new();
+        let inbox = Inbox::open(&scratch.path().join("in"), false).expect("a directory of our own");
+        let mut options = Options::default();
+        options.network.group.set_port(free_port());
+        options.set("interface", "127.0.0.1").expect("an option");
+        let subscriber = BulkSubscriber::start(&options, scratch.path()).expect("loopback has groups");
+        let (_orders, taken) = async_channel::bounded(1);
+        let (sender, events) = mpsc::sync_channel(16);
+        let writer = Writer::new(Arc::new(subscriber), inbox, Arc::default(), taken, sender);
+        let mut writer = writer.expect("there is a thread");
+
+        // What an earlier session brought of the content is still being finished; it is gone, so that this comes to nothing.
+        let offering = Offering::collect(&[scratch.file("out/file", b"content")]).expect("it can be sent");
+        let entry = offering.manifest().entries()[0].clone();
+        let paths = writer.inbox.partial(&entry.digest, entry.size, 1);
+        let filled = Filled { paths, entries: vec![entry], hashing: Hashing::default() };
+        writer.finisher.put(JobTarget { session: 0, content: 0 }, Job::Finish(Box::new(filled)));
+
+        // Identifiers are drawn at random: the later session may have the smaller one.
+        let [first, second] = [2, 1].map(|port| Tsi { gsi: Gsi([7; 6]), port });
+        for tsi in [first, second] {
+            writer.begin(tsi);
+            let session = writer.sessions.get_mut(&tsi).expect("it has begun");
+            let incoming = session.incoming.as_mut().expect("nothing is complete");
+            assert!(incoming.put(&head(&offering), &writer.inbox).expect("there is room"));
+            writer.fill(tsi).expect("it has to wait");
+        }
+        let verdict = wait(writer.finisher.verdict(), Duration::MAX).expect("no end of time");
+        writer.judge(verdict).expect("the disk has room");
+        assert_eq!(writer.sessions.keys().collect::<Vec<_>>(), [&second]);
+        let is_replaced = |event| match event {
+            WriterEvent::Received(ReceiveEvent::Incomplete { tsi, why, .. }) => {
+                tsi == first && why == Incomplete::Replaced(second)
+            }
+            _ => false,
+        };
+        assert!(events.try_iter().any(is_replaced));
+    }
+}
