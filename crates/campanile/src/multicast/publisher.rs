@@ -50,8 +50,8 @@ pub struct Publisher {
 /// An event of a publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Published {
-    /// A receiver reports. A report for which there is no room, as the application does not take its events, is not acknowledged: the
-    /// receiver repeats it.
+    /// A receiver reports. If the application does not take its events, reports that are not final are dropped; a final one for which
+    /// there is no room is not acknowledged, and so repeated.
     Report {
         /// Its address.
         from: IpAddr,

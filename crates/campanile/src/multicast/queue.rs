@@ -151,6 +151,11 @@ impl<T: EventBatch> EventSender<T> {
         self.has_room()
     }
 
+    /// Whether half of the events that there is room for wait.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.len() >= self.len_max.div_ceil(2)
+    }
+
     /// Whether the application's end is gone.
     pub(super) fn is_deserted(&self) -> bool {
         Arc::strong_count(&self.shared) == 1

@@ -75,7 +75,7 @@ impl Feed for BulkFeed {
         }
     }
 
-    fn is_ready(&mut self) -> bool {
+    fn is_ready(&mut self, _report: &Report) -> bool {
         self.events.is_ready()
     }
 

@@ -28,9 +28,9 @@ pub(crate) trait Feed {
     fn handle_commands(&mut self, now: Instant, machine: &mut Source);
     /// Hands events to the application, as far as it has room for them, and takes what it has for the machine.
     fn exchange(&mut self, now: Instant, machine: &mut Source);
-    /// Whether the application has room for a report.
-    fn is_ready(&mut self) -> bool;
-    /// Hands a report to the application, which must be ready.
+    /// Whether the application has room for a report, or can do without it.
+    fn is_ready(&mut self, report: &Report) -> bool;
+    /// Hands a report to the application, which must be ready for it.
     fn tell(&mut self, from: std::net::IpAddr, report: Report);
     /// When it will have more data for a machine that has nothing to send.
     fn poll_timeout(&self) -> Option<Instant>;
@@ -104,7 +104,7 @@ impl<F: Feed> SourceDriver<F> {
             }
             interval = controller.interval();
         }
-        let can_tell = self.feed.is_ready();
+        let can_tell = self.feed.is_ready(&report);
         if self.reports.answer(arrival, &report, interval, can_tell) {
             self.feed.tell(arrival.path.from.ip(), report);
         }

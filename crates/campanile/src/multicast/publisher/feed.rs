@@ -95,8 +95,9 @@ impl Feed for MessageFeed {
         self.feed(now, machine);
     }
 
-    fn is_ready(&mut self) -> bool {
-        true
+    /// The application can do without a report that is not final, and while it takes none, receivers are to report all the same.
+    fn is_ready(&mut self, report: &Report) -> bool {
+        !report.standing.is_final() || self.events.is_ready()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -104,7 +105,8 @@ impl Feed for MessageFeed {
     }
 
     fn tell(&mut self, from: IpAddr, report: Report) {
-        if self.events.is_ready() {
+        // Half of the queue is kept for those that are final.
+        if report.standing.is_final() || !self.events.is_half_full() {
             self.events.put(Published::Report { from, report });
         }
     }
@@ -119,11 +121,46 @@ mod tests {
     use campanile_engine::{Config, Engine};
     use campanile_pgm::source::{Endpoint, Packer, SourceConfig};
     use campanile_pgm::wire::Session;
-    use campanile_pgm::{Framing, Tsi};
+    use campanile_pgm::{Framing, Seq, Tsi};
 
     use super::*;
     use crate::multicast::publisher::outbox::outbox;
     use crate::multicast::queue;
+    use crate::multicast::report::{ReceiverId, Standing};
+
+    #[test]
+    fn a_final_report_is_acknowledged_only_if_the_application_gets_it() {
+        let node = Engine::new(&Config::default()).expect("some backend works").waker();
+        let (events, taken) = queue::events(2, 1);
+        let (_orders, ordered) = async_channel::bounded(1);
+        let (_sender, receiver) = outbox(Packer::new(Framing::Packed, 1000), 1, None);
+        let mut feed = MessageFeed::new(events, receiver, ordered);
+        let from = IpAddr::from([10, 0, 0, 1]);
+        let [joined, complete] = [Standing::Joined, Standing::Complete].map(|standing| Report {
+            cookie: 1,
+            receiver: ReceiverId(1),
+            standing,
+            had: 0,
+            total: 0,
+            loss: 0,
+            headroom: 0,
+            lead: Seq(0),
+            heard: 0,
+            needs: Seq(0),
+            socket: 0,
+        });
+        for _ in 0..3 {
+            assert!(feed.is_ready(&joined));
+            feed.tell(from, joined);
+        }
+        assert!(feed.is_ready(&complete), "room is kept for it");
+        feed.tell(from, complete);
+        assert!(!feed.is_ready(&complete), "its receiver repeats it");
+        for report in [joined, complete] {
+            assert_eq!(taken.next(Duration::ZERO, &node), Some(Published::Report { from, report }));
+        }
+        assert!(feed.is_ready(&complete));
+    }
 
     #[test]
     fn a_packet_is_filled_until_the_rate_lets_it_leave() {
