@@ -212,10 +212,10 @@ pub(crate) fn bind_prepared(
     socket.set_broadcast(config.broadcast)?;
     multicast::apply(&socket, &config.multicast, v6)?;
     if let Some(bytes) = config.receive_buffer {
-        socket.set_recv_buffer_size(bytes)?;
+        socket.set_recv_buffer_size(bytes.min(BUFFER_MAX))?;
     }
     if let Some(bytes) = config.send_buffer {
-        socket.set_send_buffer_size(bytes)?;
+        socket.set_send_buffer_size(bytes.min(BUFFER_MAX))?;
     }
     let features = sys::prepare(&socket, config)?;
     prepare(&socket)?;
@@ -231,6 +231,9 @@ pub(crate) fn bind_prepared(
     let joined_v6 = RefCell::default();
     Ok(UdpSocket { socket, local, peer: config.connect, granted, features, hears_only: None, joined_v6 })
 }
+
+/// The most bytes of a buffer that a system can be asked for: of a greater number it would see the lower 32 bits.
+const BUFFER_MAX: usize = i32::MAX as usize;
 
 /// How the datagrams of one port are divided among sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -333,6 +333,17 @@ fn a_port_is_divided_by_the_processor_that_the_packet_arrives_on() {
     }
 }
 
+#[test]
+fn a_request_for_more_than_any_buffer_gets_the_most_there_is() {
+    let granted = |bytes| {
+        let address = "127.0.0.1:0".parse().expect("a literal address");
+        let (receive_buffer, send_buffer) = (Some(bytes), Some(bytes));
+        let config = udp::UdpConfig { receive_buffer, send_buffer, ..udp::UdpConfig::new(address) };
+        udp::bind(&config).expect("loopback has a free port").granted()
+    };
+    assert_eq!(granted(1 << 32), granted(1 << 30));
+}
+
 /// Takes all datagrams that wait at a socket and counts them.
 fn waiting(socket: &udp::UdpSocket) -> usize {
     let fd = socket.inner().as_raw_fd();
