@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, SystemTime};
 
-use campanile_engine::offload;
+use campanile_engine::{Interface, offload};
 use serde::Serialize;
 
 use super::text;
@@ -51,7 +51,7 @@ impl Environment {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let source = source(target);
         let processors = text::read("/proc/cpuinfo");
-        let interface = source.and_then(interface_of);
+        let interface = source.and_then(|source| Interface::Address(source).name().ok());
         let told = |what: &str| text::word(format!("/sys/class/net/{}/{what}", interface.as_ref()?));
         let (speed, mtu) = (told("speed"), told("mtu"));
         Self {
@@ -105,12 +105,6 @@ const OFFLOADS: [&str; 8] = [
     "tx-generic-segmentation",
     "tx-udp-segmentation",
 ];
-
-/// The name of the interface that has an address.
-fn interface_of(address: IpAddr) -> Option<String> {
-    let all = if_addrs::get_if_addrs().ok()?;
-    all.into_iter().find(|entry| entry.ip() == address).map(|entry| entry.name)
-}
 
 #[cfg(test)]
 mod tests {
