@@ -122,7 +122,7 @@ pub fn examine(scope: &Scope) -> Vec<Finding> {
     }
     findings.push(watch.end(&tree));
     if tree.is_mounted_read_only("/proc/sys") {
-        findings.iter_mut().for_each(Finding::leave);
+        findings.iter_mut().for_each(Finding::move_to_host);
     }
     findings
 }
@@ -137,7 +137,7 @@ impl Finding {
     }
 
     /// Adapts a command to be run on the host, where settings are not read-only.
-    fn leave(&mut self) {
+    fn move_to_host(&mut self) {
         if let Some(fix) = self.fix.as_mut().filter(|fix| fix.starts_with("sysctl ")) {
             *fix =
                 format!("# /proc/sys is read-only here; on the host: nsenter --net=/proc/PID/ns/net {fix}");

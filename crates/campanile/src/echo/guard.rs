@@ -62,7 +62,7 @@ pub(crate) struct Offer<'a> {
 /// What a guard allows.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    /// Ports whose packets are never answered: the server's own.
+    /// Ports whose packets are never answered: the server's own, and those of other echo servers.
     pub(crate) own_ports: Vec<u16>,
     /// Packets per second for each source; 0 for any number.
     pub(crate) source_limit: u32,

@@ -147,7 +147,7 @@ impl IncomingSession {
         self.profile.as_ref()
     }
 
-    /// The manifest and its layout, before anything was filled.
+    /// How the manifest lays the session out, once it is known and before anything was filled.
     pub(crate) fn found(&self) -> Option<&Layout> {
         match &self.phase {
             Phase::Head(IncomingHead { found: Some((_, layout)), .. }) => Some(layout),

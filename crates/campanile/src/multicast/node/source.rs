@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use campanile_pgm::Instant;
 use campanile_pgm::source::{
-    ConfigError, Endpoint, Join, Kept, Pace, RepairConfig, Source, SourceConfig, SpmConfig,
+    ConfigError, Endpoint, Join, Kept, Pace, RepairConfig, Source, SourceConfig, SpmConfig, WindowConfig,
+    WindowSize,
 };
-use campanile_pgm::source::{WindowConfig, WindowSize};
 use campanile_pgm::wire::{HeaderView, PrivateType, Session};
 use campanile_pgm::{Framing, Gsi, Tsi};
 
