@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::config::JoinWish;
 use super::decode::Group;
 use super::hold::{Extra, Tsdu};
-use super::peer::{HORIZON, Peer, Sink, Timer};
+use super::peer::{Peer, Sink, Timer};
 use super::repair::Repair;
 use super::shared::Shared;
 use super::window::{Place, Window};
@@ -18,8 +18,7 @@ impl Peer {
     pub(super) fn handle_data(&mut self, now: Instant, path: &Path, data: &Data<'_>, shared: &mut Shared) {
         let head = &data.head;
         let (position, trail) = (self.window.position(head.sqn), self.window.position(head.trail));
-        let known = self.window.reference();
-        if !self.data_leap.admit(position.max(trail), known, HORIZON) {
+        if !self.may_reach(position.max(trail)) {
             shared.stats.leaps += 1;
             return;
         }

@@ -211,8 +211,7 @@ impl Peer {
         let lead = self.window.position(edges.lead());
         // Counted back from the lead: taken alone, a trail far behind may be nearer to a position ahead on the circle of numbers.
         let trail = lead + 1 - u64::from(edges.len());
-        let known = self.window.reference();
-        if !self.data_leap.admit(lead, known, HORIZON) {
+        if !self.may_reach(lead) {
             shared.stats.leaps += 1;
             return;
         }
@@ -252,6 +251,13 @@ impl Peer {
             self.repairs_ceased(now, silent_ns);
         }
         self.detect(now, shared);
+    }
+
+    /// Whether a packet may be true that says that there are packets up to a position: if that is far ahead, others must agree. None
+    /// may be so far ahead of what is still to be delivered that sequence numbers do not tell which one comes first.
+    pub(super) fn may_reach(&mut self, position: u64) -> bool {
+        let known = self.window.reference();
+        position < self.window.floor() + SPAN_MAX && self.data_leap.admit(position, known, HORIZON)
     }
 
     fn take_path(&mut self, path: IpAddr) {
@@ -413,8 +419,10 @@ impl Peer {
 }
 
 /// Steps ahead that are accepted at once: of data, and of SPM numbers.
-pub(super) const HORIZON: u64 = 1 << 16;
+const HORIZON: u64 = 1 << 16;
 const SPM_HORIZON: u64 = 1 << 10;
+/// Half of the sequence numbers.
+const SPAN_MAX: u64 = 1 << 31;
 /// Added to the first SPM number, so that the count can also go back.
 const SPM_ORIGIN: u64 = 1 << 62;
 /// How many steps a run of SPMs that look old must have to be taken for the true ones.

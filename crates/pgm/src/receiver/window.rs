@@ -178,10 +178,10 @@ impl Window {
             let end = match self.done.end_of(key) {
                 Some(end) => self.start(end),
                 None if self.blocks.contains(key) && self.wanted(key) == 0 => self.start(key + 1),
-                None if self.floor < self.trail => self.unknown_up_to(key, self.trail),
-                None => return,
+                None if self.blocks.contains(key) => self.trail,
+                None => self.unknown_up_to(key, self.trail),
             };
-            if end == self.floor {
+            if end <= self.floor {
                 return;
             }
             self.raise_floor(end.min(lead + 1), recycle);
@@ -537,6 +537,23 @@ mod tests {
         assert!(window.detect(position(1001)).is_some());
         window.set_spm_lead(position(0));
         assert_eq!((window.lead(), window.detected()), (Some(position(0)), position(1)));
+    }
+
+    #[test]
+    fn the_floor_settles_after_what_is_past_repair() {
+        let mut window = window(0);
+        let settle = |window: &mut Window| {
+            window.settle(&mut |_| {});
+            window.floor() - ORIGIN
+        };
+        arrive(&mut window, [0, 1, 2]);
+        assert_eq!(settle(&mut window), 3);
+        arrive(&mut window, [10, 500]);
+        assert_eq!(settle(&mut window), 3);
+        window.advance_trail(position(5), |_| {});
+        assert_eq!(settle(&mut window), 5);
+        window.advance_trail(position(300), |_| {});
+        assert_eq!(settle(&mut window), 300);
     }
 
     #[test]

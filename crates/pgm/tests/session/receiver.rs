@@ -467,3 +467,15 @@ fn a_true_jump_costs_no_more_than_the_repairs_that_are_allowed() {
     let told = rig.told();
     assert_eq!(told[..2], [message("0"), Told::Lost(1, far)], "{told:?}");
 }
+
+#[test]
+fn a_loss_is_shorter_than_half_of_all_numbers() {
+    let mut rig = ReceiverRig::synchronised(apdus());
+    rig.receiver.pause(tsi()).unwrap();
+    for far in [1_u32 << 30, (1 << 31) - 9, 3 << 30] {
+        (far..far + 4).for_each(|sqn| rig.data(DataKind::Original, sqn, sqn, b"far"));
+    }
+    rig.receiver.resume(tsi()).unwrap();
+    let told = rig.told();
+    assert!(matches!(told[0], Told::Lost(0, last) if last < 1 << 31), "{told:?}");
+}
