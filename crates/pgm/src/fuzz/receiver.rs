@@ -1,6 +1,5 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::choices::Choices;
 use crate::receiver::{Consumer, Event, JoinWish, Limits, NakConfig, OnLoss, Receiver, ReceiverConfig, Slow};
@@ -41,6 +40,8 @@ struct Life {
 /// What was reported about a source since it was found.
 #[derive(Default)]
 struct Story {
+    /// The first packet that may still be needed.
+    needs: Option<Seq>,
     /// The last number reported as lost.
     lost_to: Option<Seq>,
     /// The packets handed over in bulk.
@@ -50,9 +51,17 @@ struct Story {
 impl Life {
     fn step(&mut self, choices: &mut Choices<'_>) {
         let tsi = tsi(choices.u8() % 3);
-        match choices.u8() % 16 {
+        let command = choices.u8();
+        match command % 16 {
+            9 if command >= 64 => self.receive_run(choices, tsi),
             0..10 => self.receive(choices, tsi),
             // Whether a command is refused does not matter here.
+            10 if command >= 192 => {
+                if self.receiver.leave(tsi).is_ok() {
+                    self.stories.0.remove(&tsi);
+                }
+            }
+            11 if command >= 192 => self.receiver.rejoin(tsi),
             10 => _ = self.receiver.pause(tsi),
             11 => _ = self.receiver.resume(tsi),
             12 => {
@@ -68,11 +77,8 @@ impl Life {
     }
 
     fn receive(&mut self, choices: &mut Choices<'_>, tsi: Tsi) {
-        let is_stranger = choices.one_in(16);
-        // Mostly the source's own address, now and then another one.
-        let from = IpAddr::from([10, 0, u8::from(is_stranger), (tsi.port & 0xff) as u8]);
-        let group = IpAddr::from([239, 192, 0, 1]);
-        let path = Path { from, to: group, interface: 1, ecn: choices.u8() % 4 };
+        let path = path(choices, tsi);
+        let [from, group] = [path.from, path.to];
         let mut room = Vec::new();
         let body = match choices.u8() % 16 {
             0 => {
@@ -85,10 +91,24 @@ impl Life {
             6..8 => Body::Ncf(Ncf::new(choices.request(BASE, [from, group], &mut room))),
             _ => Body::Data(choices.data(BASE)),
         };
-        let packet = Packet { session: Session { tsi, destination_port: 7500 }, body };
-        let mut datagram = vec![0; packet.wire_len()];
-        packet.emit(&mut datagram);
+        let datagram = datagram(tsi, body);
         self.receiver.handle_train(self.now, &path, datagram.len(), &datagram);
+    }
+
+    /// Receives a train of packets that are alike and follow each other: much state from little input.
+    fn receive_run(&mut self, choices: &mut Choices<'_>, tsi: Tsi) {
+        let path = path(choices, tsi);
+        let mut data = choices.data(BASE);
+        let (count, step) = (choices.u8(), 1 + u32::from(choices.u8() % 4));
+        let mut train = Vec::new();
+        let mut stride = 0;
+        for _ in 0..count {
+            let datagram = datagram(tsi, Body::Data(data));
+            stride = datagram.len();
+            train.extend(datagram);
+            data.head.sqn += step;
+        }
+        self.receiver.handle_train(self.now, &path, stride, &train);
     }
 
     fn supply(&mut self, choices: &mut Choices<'_>) {
@@ -130,12 +150,35 @@ impl Life {
         panic!("a timeout that is always due");
     }
 
-    fn check_bounds(&self) {
+    fn check_bounds(&mut self) {
+        for (tsi, story) in &mut self.stories.0 {
+            let needs = self.receiver.needs(tsi).expect("a source is known from its start to its end");
+            assert!(story.needs.is_none_or(|before| !needs.precedes(before)), "{needs} was not needed");
+            story.needs = Some(needs);
+            let room = self.receiver.room(tsi, 100).expect("a source that is known");
+            assert!(room <= 100 + self.config.limits.bytes, "{room} bytes of room");
+        }
         let sources = self.receiver.sources().count();
         assert!(sources <= self.config.limits.sources, "{sources} sources");
         let held = self.receiver.held_bytes();
-        assert!(held <= sources * self.config.limits.bytes, "{held} bytes of {sources} sources");
+        // Of the block that is delivered next, everything is kept.
+        let held_max = sources * (self.config.limits.bytes + BLOCK_LEN_MAX);
+        assert!(held <= held_max, "{held} bytes of {sources} sources");
     }
+}
+
+/// The way of a packet of a source: mostly from its own address, now and then from another one.
+fn path(choices: &mut Choices<'_>, tsi: Tsi) -> Path {
+    let is_stranger = choices.one_in(16);
+    let from = IpAddr::from([10, 0, u8::from(is_stranger), (tsi.port & 0xff) as u8]);
+    Path { from, to: IpAddr::from([239, 192, 0, 1]), interface: 1, ecn: choices.u8() % 4 }
+}
+
+fn datagram(tsi: Tsi, body: Body<'_>) -> Vec<u8> {
+    let packet = Packet { session: Session { tsi, destination_port: 7500 }, body };
+    let mut datagram = vec![0; packet.wire_len()];
+    packet.emit(&mut datagram);
+    datagram
 }
 
 fn check_sent(transmit: &Transmit, buffer: &[u8]) {
@@ -192,7 +235,7 @@ impl Stories {
             }
             Event::Lost { tsi, first, last } => {
                 assert!(!last.precedes(first), "{first} to {last}");
-                let Story { lost_to, packets } = self.of(tsi);
+                let Story { lost_to, packets, .. } = self.of(tsi);
                 if is_bulk {
                     assert!(
                         !packets.contains(&first.0) && !packets.contains(&last.0),
@@ -226,12 +269,12 @@ fn config(choices: &mut Choices<'_>) -> ReceiverConfig {
         },
         nak: NakConfig {
             backoff: choices.duration(),
-            repeat: choices.duration().max(MS),
-            rdata: choices.duration().max(MS),
+            repeat: choices.duration(),
+            rdata: choices.duration(),
             ncf_retries: choices.u8(),
             data_retries: choices.u8(),
             outstanding: choices.below(64),
-            spmr: choices.duration().max(MS),
+            spmr: choices.duration(),
         },
         limits: Limits {
             sources: 1 + usize::from(choices.below(4)),
@@ -241,18 +284,17 @@ fn config(choices: &mut Choices<'_>) -> ReceiverConfig {
             groups: 1 + usize::from(choices.below(4)),
             message_len: 1 + usize::from(choices.u8()) * 16,
         },
-        expiry: choices.duration().max(MS),
+        expiry: choices.duration(),
         ..ReceiverConfig::new(7500)
     };
-    // Not drawn from the input, so that the corpus keeps its meaning.
-    ReceiverConfig { front: config.expiry / 2, ..config }
+    ReceiverConfig { front: if choices.flag() { choices.duration() } else { config.expiry / 2 }, ..config }
 }
 
 const START: Instant = Instant(1_000_000_000_000);
 /// The sequence numbers are around this one, near the end of their space.
 const BASE: Seq = Seq(0xffff_ff80);
-/// Intervals of zero would ask for a call without end.
-const MS: Duration = Duration::from_millis(1);
+/// As many payloads as the longest group has packets.
+const BLOCK_LEN_MAX: usize = 128 * 255;
 const ROUNDS_MAX: usize = 8;
 /// More than all NAKs, losses, one-byte messages and packets that one train can cause within the limits.
 const POLLS_MAX: usize = 100_000;
