@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use super::choices::Choices;
 use crate::receiver::{Consumer, Event, JoinWish, Limits, NakConfig, OnLoss, Receiver, ReceiverConfig, Slow};
-use crate::wire::{Body, Nak, Ncf, Packet, Session};
+use crate::wire::{Body, DataContent, Nak, Ncf, Packet, Session};
 use crate::{Framing, Gsi, Instant, Path, Seq, Transmit, Tsi};
 
 /// Runs a receiver by the script in `input`: a configuration, then packets of a few sources, commands, and the passage of time.
@@ -107,6 +107,9 @@ impl Life {
             stride = datagram.len();
             train.extend(datagram);
             data.head.sqn += step;
+            if let DataContent::Source { fragment: Some(fragment) } = &mut data.head.content {
+                fragment.first_sqn += step;
+            }
         }
         self.receiver.handle_train(self.now, &path, stride, &train);
     }
