@@ -244,6 +244,10 @@ impl Stories {
                         !packets.contains(&first.0) && !packets.contains(&last.0),
                         "handed over, then lost"
                     );
+                    // After leaps around the circle, numbers are used again.
+                    if last.distance_from(first) > LEAP {
+                        packets.clear();
+                    }
                 } else {
                     assert!(lost_to.is_none_or(|lost_to| first.follows(lost_to)), "losses are told in order");
                     *lost_to = Some(last);
@@ -298,6 +302,8 @@ const START: Instant = Instant(1_000_000_000_000);
 const BASE: Seq = Seq(0xffff_ff80);
 /// As many payloads as the longest group has packets.
 const BLOCK_LEN_MAX: usize = 128 * 255;
+/// Farther than a source gets in one life without a leap.
+const LEAP: u32 = 1 << 17;
 const ROUNDS_MAX: usize = 8;
 /// More than all NAKs, losses, one-byte messages and packets that one train can cause within the limits.
 const POLLS_MAX: usize = 100_000;
