@@ -17,7 +17,7 @@ pub(crate) struct BlockMap {
 impl BlockMap {
     /// A map in which no block is there.
     pub(crate) fn new(blocks: u64) -> Self {
-        let len = usize::try_from(blocks.div_ceil(8)).expect("a session has less than 2^24 blocks");
+        let len = usize::try_from(blocks.div_ceil(8)).expect("a session has less than 2^30 blocks");
         Self { bits: vec![0; len], blocks, had: 0, front: 0, dirty: 0..0 }
     }
 
@@ -126,7 +126,7 @@ impl BlockMap {
 }
 
 fn place(block: u64) -> usize {
-    usize::try_from(block / 8).expect("a session has less than 2^24 blocks")
+    usize::try_from(block / 8).expect("a session has less than 2^30 blocks")
 }
 
 #[cfg(test)]

@@ -468,7 +468,7 @@ fn outcome_event(tsi: Tsi, manifest: &Manifest, outcome: Outcome) -> ReceiveEven
 }
 
 fn sqn(block: u64) -> Seq {
-    Seq(u32::try_from(block).expect("a session has less than 2^24 blocks"))
+    Seq(u32::try_from(block).expect("a session has less than 2^30 blocks"))
 }
 
 /// How often progress is reported, to the application and to the node, which sends it on less often.

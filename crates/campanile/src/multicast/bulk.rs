@@ -22,5 +22,5 @@ const BYTES: usize = 8 << 20;
 /// The most commands that wait for the node.
 const COMMANDS: usize = 64;
 
-/// The most packets of a session: a source's window has 2^24, and takes a group more than there are.
-pub(crate) const PACKETS_MAX: u64 = (1 << 24) - 128;
+/// The most packets of a session: a source's window has 2^30, and takes a group more than there are.
+pub(crate) const PACKETS_MAX: u64 = (1 << 30) - 128;

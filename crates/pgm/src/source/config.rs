@@ -165,9 +165,12 @@ impl SourceConfig {
             }
         };
         let least = 2 * self.parity.as_ref().map_or(1, |parity| u64::from(parity.group));
-        // Sequence numbers are compared over less than half their space (RFC 3208 §3.3).
         let packets = packets.max(least);
-        if packets > WINDOW_PACKETS_MAX || !(1..=100).contains(&self.window.increment_percent) {
+        let most = match self.window.kept {
+            Kept::Here => KEPT_PACKETS_MAX,
+            Kept::Elsewhere { .. } => WINDOW_PACKETS_MAX,
+        };
+        if packets > most || !(1..=100).contains(&self.window.increment_percent) {
             return None;
         }
         if matches!(self.window.kept, Kept::Elsewhere { groups } if !(3..=64).contains(&groups)) {
@@ -182,9 +185,10 @@ impl SourceConfig {
         if let Some(parity) = &self.parity {
             return parity.group;
         }
-        let increment = (packets * usize::from(self.window.increment_percent) / 100).min(packets / 2);
+        let packets = packets as u64;
+        let increment = (packets * u64::from(self.window.increment_percent) / 100).min(packets / 2);
         let steps: [u8; 7] = [64, 32, 16, 8, 4, 2, 1];
-        steps.into_iter().find(|&step| usize::from(step) <= increment).unwrap_or(1)
+        steps.into_iter().find(|&step| u64::from(step) <= increment).unwrap_or(1)
     }
 }
 
@@ -400,7 +404,8 @@ pub enum ConfigError {
     RepairShare,
     /// An interval of SPMs is zero.
     SpmInterval,
-    /// The window is wider than 2^24 packets, its increment is not from 1 to 100 percent, or it holds too few or too many groups.
+    /// The window is wider than 2^24 packets, or 2^30 whose data are kept elsewhere; its increment is not from 1 to 100 percent; or it
+    /// holds too few or too many groups.
     Window,
     /// The transmission group is no power of 2 from 2 to 128.
     ParityGroup,
@@ -443,7 +448,10 @@ const PACKET_LEN_MAX: usize = 65_507;
 const TSDU_LEN_MIN: usize = 16;
 /// The highest rate in bytes a second: more than any link carries.
 pub(super) const RATE_MAX: u64 = 100_000_000_000_000;
-const WINDOW_PACKETS_MAX: u64 = 1 << 24;
+/// The most packets of a window: sequence numbers are compared over less than half their space (RFC 3208 §3.3).
+const WINDOW_PACKETS_MAX: u64 = 1 << 30;
+/// The most packets of a window that keeps their data.
+const KEPT_PACKETS_MAX: u64 = 1 << 24;
 
 #[cfg(test)]
 mod tests {
@@ -464,11 +472,24 @@ mod tests {
     }
 
     #[test]
+    fn a_window_without_data_may_be_wider() {
+        let packets = |count, kept| {
+            let window = WindowConfig { size: WindowSize::Packets(count), kept, ..WindowConfig::default() };
+            SourceConfig { window, ..config() }.check().map(|derived| derived.packets)
+        };
+        let elsewhere = Kept::Elsewhere { groups: 8 };
+        assert_eq!(packets(1 << 24, Kept::Here), Ok(1 << 24));
+        assert_eq!(packets((1 << 24) + 1, Kept::Here), Err(ConfigError::Window));
+        assert_eq!(packets(1 << 30, elsewhere), Ok(1 << 30));
+        assert_eq!(packets((1 << 30) + 1, elsewhere), Err(ConfigError::Window));
+    }
+
+    #[test]
     fn each_mistake_has_its_name() {
         type Mistake = fn(&mut SourceConfig);
         let parity = ParityConfig { group: 8, pro_active: ProActive::Off, on_demand: true };
         assert_eq!(SourceConfig { parity: Some(parity), ..config() }.check().unwrap().group_len, 8);
-        let mistakes: [(Mistake, ConfigError); 19] = [
+        let mistakes: [(Mistake, ConfigError); 18] = [
             (|c| c.packet_len = 315, ConfigError::PacketLen),
             (|c| c.packet_len = 65_508, ConfigError::PacketLen),
             (|c| c.endpoint.nla = "fe80::1".parse().unwrap(), ConfigError::AddressFamilies),
@@ -479,7 +500,6 @@ mod tests {
             (|c| c.pace.bytes_per_second = 0, ConfigError::Rate),
             (|c| c.repair.share_percent = 101, ConfigError::RepairShare),
             (|c| c.spm.heartbeat_min = Duration::ZERO, ConfigError::SpmInterval),
-            (|c| c.window.size = WindowSize::Packets((1 << 24) + 1), ConfigError::Window),
             (
                 |c| (c.pace.bytes_per_second, c.window.size) = (RATE_MAX, WindowSize::Time(Duration::MAX)),
                 ConfigError::Window,

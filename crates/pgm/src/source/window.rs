@@ -38,7 +38,7 @@ pub(super) struct Window {
 impl Window {
     /// An empty window for `capacity` packets in groups of `group_len`, which advances by `increment_percent`.
     pub(super) fn new(first_sqn: Seq, capacity: usize, group_len: u8, increment_percent: u8) -> Self {
-        let step = capacity * usize::from(increment_percent) / 100 / usize::from(group_len);
+        let step = capacity as u64 * u64::from(increment_percent) / 100 / u64::from(group_len);
         Window {
             first_sqn,
             shift: group_len.trailing_zeros(),
@@ -51,7 +51,7 @@ impl Window {
             short_at_lead: None,
             made: 0,
             sent: 0,
-            step: step.max(1),
+            step: step.max(1) as usize,
         }
     }
 

@@ -42,7 +42,7 @@ impl BulkPublisher {
     ///
     /// # Errors
     ///
-    /// The options are contradictory, the sockets cannot be opened, or the offer is empty or larger than 2^24 packets.
+    /// The options are contradictory, the sockets cannot be opened, or the offer is empty or larger than 2^30 packets.
     pub fn start(options: &Options, offer: Offer) -> Result<Self, StartError> {
         let interfaces = sockets::interfaces(options)?;
         let session = source::session(options);
