@@ -175,7 +175,8 @@ pub struct Limits {
     pub heard_once: usize,
     /// How far a source may be ahead of what was delivered, in packets (in order): from 1 to 2^30.
     pub packets: u32,
-    /// Bytes of payload in memory for each source; the last quarter of them is for repairs.
+    /// Bytes of payload in memory for each source; the last quarter of them is for repairs. The block or group that is delivered next
+    /// is kept whole beyond that.
     pub bytes: usize,
     /// Groups of a source whose parity is in memory at a time (bulk); at least one.
     pub groups: usize,
