@@ -8,7 +8,7 @@ use super::decode::{Group, Supplied};
 use super::event::CommandError;
 use super::order::Delivery;
 use super::packets::{KEPT_MAX, Packets};
-use super::peer::{Peer, Sink};
+use super::peer::{Peer, SPAN_MAX, Sink};
 use super::shared::Shared;
 use super::window::Window;
 use crate::Instant;
@@ -60,7 +60,9 @@ impl Bulk {
     /// Adds lost positions, which the application is then told of.
     pub(super) fn lose(&mut self, range: Range<u64>) {
         match self.lost.back_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
+            Some(last) if last.end == range.start && range.end - last.start < SPAN_MAX => {
+                last.end = range.end
+            }
             _ => self.lost.push_back(range),
         }
     }

@@ -121,6 +121,11 @@ impl Ordered {
         }
     }
 
+    /// Where the range begins that was given up and not told of yet.
+    pub(super) fn skipped_from(&self) -> Option<u64> {
+        self.skipped.as_ref().map(|skipped| skipped.start)
+    }
+
     /// Whether the next packet may be read: there is room for its messages, and nothing has to be reported before them.
     fn may_read(&self) -> bool {
         self.has_room() && self.skipped.is_none() && !self.is_halfway

@@ -254,10 +254,15 @@ impl Peer {
     }
 
     /// Whether a packet may be true that says that there are packets up to a position: if that is far ahead, others must agree. None
-    /// may be so far ahead of what is still to be delivered that sequence numbers do not tell which one comes first.
+    /// may be so far ahead of what is still to be delivered, or reported lost, that sequence numbers do not tell which one comes first.
     pub(super) fn may_reach(&mut self, position: u64) -> bool {
         let known = self.window.reference();
-        position < self.window.floor() + SPAN_MAX && self.data_leap.admit(position, known, HORIZON)
+        let skipped_from = match &self.sink {
+            Sink::Ordered(ordered) => ordered.skipped_from(),
+            Sink::Bulk(_) => None,
+        };
+        position < skipped_from.unwrap_or(self.window.floor()) + SPAN_MAX
+            && self.data_leap.admit(position, known, HORIZON)
     }
 
     fn take_path(&mut self, path: IpAddr) {
@@ -422,7 +427,7 @@ impl Peer {
 const HORIZON: u64 = 1 << 16;
 const SPM_HORIZON: u64 = 1 << 10;
 /// Half of the sequence numbers.
-const SPAN_MAX: u64 = 1 << 31;
+pub(super) const SPAN_MAX: u64 = 1 << 31;
 /// Added to the first SPM number, so that the count can also go back.
 const SPM_ORIGIN: u64 = 1 << 62;
 /// How many steps a run of SPMs that look old must have to be taken for the true ones.
