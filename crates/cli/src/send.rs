@@ -118,7 +118,8 @@ impl Refused {
     }
 }
 
-/// How long receivers may take to appear before a note says that they have not, and the interval of further notes.
+/// How long receivers may take to appear, or be silent, before a note says so, and the interval of further notes of those that have
+/// not come.
 const LONG: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_secs(60);
 

@@ -51,7 +51,7 @@ use self::repairs::Repairs;
 use self::share::Share;
 use self::spm::Heartbeat;
 use self::store::Store;
-use self::window::Window;
+use self::window::{SPAN_MAX, Window};
 use crate::instant::nanos;
 use crate::pacer::Pacer;
 use crate::path::{Path, Transmit};
@@ -261,7 +261,7 @@ impl Source {
         if cache.packets() > 0 {
             return Err(OfferError::Again);
         }
-        if bytes == 0 || bytes.div_ceil(self.packer.tsdu_len() as u64) > OFFER_PACKETS_MAX {
+        if bytes == 0 || bytes.div_ceil(self.packer.tsdu_len() as u64) > SPAN_MAX {
             return Err(OfferError::Size);
         }
         cache.offer(bytes);
@@ -583,9 +583,6 @@ impl Source {
         self.timers.set(Timer::Heartbeat, now + self.heartbeat.beat());
     }
 }
-
-/// Far below the half of the sequence space that a window may span (RFC 3208 §3.3).
-const OFFER_PACKETS_MAX: u64 = 1 << 30;
 
 /// NAKs may prolong a linger up to this many times its configured length.
 const LINGER_MOST: u32 = 10;

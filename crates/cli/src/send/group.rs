@@ -1,4 +1,4 @@
-//! The state of a session's receivers, for a terminal.
+//! The state of a session's receivers, for a terminal, and who has fallen silent, for other output.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use campanile::files::Listener;
 use campanile::multicast::{ReceiverId, Standing};
+
+use super::LONG;
 
 /// The receivers, one line each while there is room, those with the most still missing first; the rest share one line.
 pub(super) struct Group<'a> {
@@ -140,9 +142,6 @@ impl fmt::Display for Others<'_> {
 
 /// Several times the interval between a receiver's reports in a small group.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The least silence for a note, which stays, as a line of the group does not.
-const LONG: Duration = Duration::from_secs(15);
 
 fn complete(listeners: &[&Listener]) -> usize {
     let is_complete = |listener: &&&Listener| listener.report.standing == Standing::Complete;

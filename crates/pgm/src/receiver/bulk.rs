@@ -57,7 +57,8 @@ impl Bulk {
         !self.are_told && !self.packets.is_empty()
     }
 
-    /// Adds lost positions, which the application is then told of.
+    /// Adds lost positions, which the application is then told of: those that follow each other at once, as long as sequence numbers
+    /// tell which comes first.
     pub(super) fn lose(&mut self, range: Range<u64>) {
         match self.lost.back_mut() {
             Some(last) if last.end == range.start && range.end - last.start < SPAN_MAX => {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::pack::Packer;
+use super::window::SPAN_MAX;
 use crate::Seq;
 use crate::framing::{Framing, OFFSET_LEN};
 use crate::wire::{DataHead, Session};
@@ -168,7 +169,7 @@ impl SourceConfig {
         let packets = packets.max(least);
         let most = match self.window.kept {
             Kept::Here => KEPT_PACKETS_MAX,
-            Kept::Elsewhere { .. } => WINDOW_PACKETS_MAX,
+            Kept::Elsewhere { .. } => SPAN_MAX,
         };
         if packets > most || !(1..=100).contains(&self.window.increment_percent) {
             return None;
@@ -448,8 +449,6 @@ const PACKET_LEN_MAX: usize = 65_507;
 const TSDU_LEN_MIN: usize = 16;
 /// The highest rate in bytes a second: more than any link carries.
 pub(super) const RATE_MAX: u64 = 100_000_000_000_000;
-/// The most packets of a window: sequence numbers are compared over less than half their space (RFC 3208 §3.3).
-const WINDOW_PACKETS_MAX: u64 = 1 << 30;
 /// The most packets of a window that keeps their data.
 const KEPT_PACKETS_MAX: u64 = 1 << 24;
 

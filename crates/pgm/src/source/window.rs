@@ -297,7 +297,7 @@ impl Window {
 }
 
 /// The greatest width of a window in positions, far below the half of the sequence space that comparison allows (RFC 3208 §3.3).
-const SPAN_MAX: u64 = 1 << 30;
+pub(super) const SPAN_MAX: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {

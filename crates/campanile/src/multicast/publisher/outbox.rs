@@ -272,6 +272,11 @@ mod tests {
         Engine::new(&Config::default()).expect("some backend works").waker()
     }
 
+    fn expect_woken(engine: &mut Engine) {
+        engine.poll(Some(Instant::now() + Duration::from_secs(60))).expect("polls");
+        assert!(matches!(engine.next_event(), Some(Event::Woken)));
+    }
+
     /// An outbox in which each message is a packet.
     fn of_packets(len_max: usize) -> (OutboxSender, OutboxReceiver) {
         outbox(Packer::new(Framing::Apdu, 1000), len_max, None)
@@ -347,16 +352,13 @@ mod tests {
         let waker = engine.waker();
         let (sender, mut receiver) = of_packets(1);
         sender.try_send(b"", false, &waker).expect("room");
-        let patience = || Some(Instant::now() + Duration::from_secs(60));
-        engine.poll(patience()).expect("polls");
-        assert!(matches!(engine.next_event(), Some(Event::Woken)));
+        expect_woken(&mut engine);
         // The node came while the lock was held.
         let open = sender.shared.lock();
         assert!(receiver.next(false).is_none());
         drop(open);
         assert_eq!(sender.try_send(b"", false, &waker), Err(SendError::Full));
-        engine.poll(patience()).expect("polls");
-        assert!(matches!(engine.next_event(), Some(Event::Woken)));
+        expect_woken(&mut engine);
         assert!(receiver.next(false).is_some());
     }
 
@@ -393,16 +395,13 @@ mod tests {
         sender.try_send(b"", false, &waker).expect("room");
         let mut waiting = Box::pin(sender.send(b"", false, &waker));
         assert!(waiting.as_mut().poll(&mut Context::from_waker(TaskWaker::noop())).is_pending());
-        let patience = || Some(Instant::now() + Duration::from_secs(60));
-        engine.poll(patience()).expect("polls");
-        assert!(matches!(engine.next_event(), Some(Event::Woken)));
+        expect_woken(&mut engine);
         // The node comes while the lock is held to give up the place.
         let open = sender.shared.lock();
         assert!(receiver.next(false).is_none());
         drop(open);
         drop(waiting);
-        engine.poll(patience()).expect("polls");
-        assert!(matches!(engine.next_event(), Some(Event::Woken)));
+        expect_woken(&mut engine);
         assert!(receiver.next(false).is_some());
     }
 
