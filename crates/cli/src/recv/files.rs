@@ -61,41 +61,39 @@ struct Run {
     is_taken: bool,
 }
 
-/// How a run ends, once that is settled; its sender may not know it yet.
-struct Ending {
-    tsi: Tsi,
-    result: Result<(), CommandError>,
-}
-
-impl Ending {
-    /// Whether an event says that the sender knows how the run ended.
-    fn is_known_by(&self, event: Option<&ReceiveEvent>) -> bool {
-        matches!(event, Some(ReceiveEvent::Acknowledged { tsi }) if *tsi == self.tsi)
-    }
-}
+/// How a run ends.
+type Ending = Result<(), CommandError>;
 
 impl Run {
     /// Receives until the run ends; however that is, the senders are told, and there is a summary.
-    fn serve(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
+    fn serve(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Ending {
         let end = self.receive(wait, interrupt);
         self.receiver.leave();
-        self.part(LEAVE);
+        self.part(LEAVE, interrupt);
         end.and(self.summary())
     }
 
-    fn receive(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
+    fn receive(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Ending {
         let mut second = Ticker::new(Duration::from_secs(1));
-        let mut ending: Option<Ending> = None;
         loop {
             let event = match self.receiver.next(TICK) {
                 Ok(event) => event,
-                Err(error) => return Err(self.give_up(error)),
+                Err(error) => {
+                    // What a disk refuses, the senders can still be told.
+                    if let ReceiveError::File(_) = error {
+                        self.part(PATIENCE, interrupt);
+                    }
+                    return Err(receive_error(error));
+                }
             };
-            let is_known = ending.as_ref().is_some_and(|end| end.is_known_by(event.as_ref()));
             if let Some(event) = event {
                 self.lull = Lull::begin();
-                let end = self.handle(event)?;
-                ending = ending.or(end);
+                if let Some(end) = self.handle(event)? {
+                    // Other sessions are left at once; the senders have time to learn how all of them ended here.
+                    self.receiver.leave();
+                    self.part(PATIENCE, interrupt);
+                    return end;
+                }
             }
             self.look();
             if self.printer.is_json() && second.is_due() {
@@ -105,18 +103,14 @@ impl Run {
             if let Some(note) = self.silence.as_mut().and_then(|quiet| quiet.note(silence)) {
                 self.printer.note(&note);
             }
-            match ending.take() {
-                Some(end) if is_known || silence > PATIENCE || interrupt.is_pressed() => return end.result,
-                None if interrupt.is_pressed() => {
-                    let error = CommandError::incomplete("interrupted").hint(AGAIN);
-                    return if self.stays { Ok(()) } else { Err(error) };
-                }
-                None if wait.is_some_and(|wait| silence > wait) => {
-                    let message = format!("nothing came for {:.1} s", silence.as_secs_f64());
-                    let hint = self.silence.as_ref().map_or_else(|| AGAIN.to_owned(), Silence::hint);
-                    return Err(CommandError::incomplete(message).hint(hint));
-                }
-                end => ending = end,
+            if interrupt.is_pressed() {
+                let error = CommandError::incomplete("interrupted").hint(AGAIN);
+                return if self.stays { Ok(()) } else { Err(error) };
+            }
+            if wait.is_some_and(|wait| silence > wait) {
+                let message = format!("nothing came for {:.1} s", silence.as_secs_f64());
+                let hint = self.silence.as_ref().map_or_else(|| AGAIN.to_owned(), Silence::hint);
+                return Err(CommandError::incomplete(message).hint(hint));
             }
         }
     }
@@ -151,7 +145,7 @@ impl Run {
             ReceiveEvent::Complete { tsi } => {
                 let seconds = self.found.remove(&tsi).map_or(0.0, |found| found.elapsed().as_secs_f64());
                 self.printer.print(&Complete { session: tsi.to_string(), seconds })?;
-                return Ok((!self.stays).then_some(Ending { tsi, result: Ok(()) }));
+                return Ok((!self.stays).then_some(Ok(())));
             }
             ReceiveEvent::Incomplete { tsi, why, missing } => {
                 self.found.remove(&tsi);
@@ -165,10 +159,7 @@ impl Run {
                         0 => why.to_string(),
                         _ => format!("{why}; {} missing", Things(missing, "packet")),
                     };
-                    return Ok(Some(Ending {
-                        tsi,
-                        result: Err(CommandError::incomplete(message).hint(self.again())),
-                    }));
+                    return Ok(Some(Err(CommandError::incomplete(message).hint(self.again()))));
                 }
             }
             ReceiveEvent::Acknowledged { .. } => {}
@@ -209,19 +200,12 @@ impl Run {
         Ok(())
     }
 
-    /// Lets the senders know of an error, if that is possible; returns how the run ends with it.
-    fn give_up(&mut self, error: ReceiveError) -> CommandError {
-        if let ReceiveError::File(_) = error {
-            self.part(PATIENCE);
-        }
-        receive_error(error)
-    }
-
-    /// Continues until the senders know how the sessions ended here, at most for `patience`.
-    fn part(&mut self, patience: Duration) {
-        let until = Instant::now() + patience;
+    /// Continues until the senders know how the sessions ended here, at most for `patience`, and for less after Ctrl-C.
+    fn part(&mut self, patience: Duration, interrupt: &Interrupt) {
+        let begun = Instant::now();
+        let patience = || if interrupt.is_pressed() { LEAVE } else { patience };
         // Only the first error is reported.
-        while self.receiver.is_owing() && Instant::now() < until && self.receiver.next(TICK).is_ok() {}
+        while self.receiver.is_owing() && begun.elapsed() < patience() && self.receiver.next(TICK).is_ok() {}
     }
 
     fn summary(&mut self) -> Result<(), CommandError> {

@@ -35,6 +35,7 @@ pub(super) fn run(arguments: &Arguments, kind: Kind, options: &Options) -> Resul
         silence: Some(Silence::of(options)),
         live: BTreeMap::new(),
         waiting: BTreeSet::new(),
+        ended: None,
         message_max: options.receiving.limits.message_len as u64,
         messages: 0,
         bytes: 0,
@@ -60,6 +61,8 @@ struct Run {
     live: BTreeMap<Tsi, Live>,
     /// Streams that wait for the present one to end.
     waiting: BTreeSet<Tsi>,
+    /// The session whose end is that of the run, if its source has to learn how it ended here.
+    ended: Option<Tsi>,
     /// The longest message that is accepted, in bytes.
     message_max: u64,
     /// Messages written.
@@ -84,15 +87,14 @@ struct Live {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     More,
-    /// The session is over, but its source does not know yet how it ended here.
-    Known,
     Over,
 }
 
 impl Run {
     fn serve(mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
         let over = self.listen(wait, interrupt).and(self.out.flush().map_err(CommandError::from));
-        self.leave();
+        let is_over = over.is_ok();
+        self.leave(|| if is_over && !interrupt.is_pressed() { PATIENCE } else { LEAVE });
         over.and(self.summary(interrupt.is_pressed()))?;
         match self.flaw {
             Some(flaw) if !self.stays => Err(CommandError::incomplete(flaw)),
@@ -102,26 +104,19 @@ impl Run {
 
     fn listen(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Result<(), CommandError> {
         let mut lull = Lull::begin();
-        let mut ending = false;
         loop {
             if let Some(event) = self.next()? {
                 lull = Lull::begin();
-                match self.handle(event)? {
-                    Next::More => {}
-                    Next::Known => ending = true,
-                    Next::Over => return Ok(()),
+                if self.handle(event)? == Next::Over {
+                    return Ok(());
                 }
             }
             let silence = lull.lasting();
             if let Some(note) = self.silence.as_mut().and_then(|quiet| quiet.note(silence)) {
                 output::note(note);
             }
-            if ending && silence > PATIENCE {
-                return Ok(());
-            }
             if interrupt.is_pressed() {
-                let is_good = self.stays || ending;
-                return if is_good { Ok(()) } else { Err(CommandError::incomplete("interrupted")) };
+                return if self.stays { Ok(()) } else { Err(CommandError::incomplete("interrupted")) };
             }
             if wait.is_some_and(|wait| silence > wait) {
                 let message = format!("nothing came for {:.1} s", silence.as_secs_f64());
@@ -134,14 +129,14 @@ impl Run {
         }
     }
 
-    /// Leaves all sessions, and reports that to their sources; nothing more is written.
-    fn leave(&mut self) {
+    /// Leaves all sessions, and those that begin meanwhile, until their sources know how they ended here; nothing more is written.
+    fn leave(&mut self, patience: impl Fn() -> Duration) {
         let live = mem::take(&mut self.live);
         live.keys().for_each(|tsi| self.subscriber.leave(*tsi));
         let told = |(tsi, live): (Tsi, Live)| live.is_told.then_some(tsi);
-        let mut owing: BTreeSet<Tsi> = live.into_iter().filter_map(told).collect();
-        let until = Instant::now() + LEAVE;
-        while !owing.is_empty() && Instant::now() < until {
+        let mut owing: BTreeSet<Tsi> = live.into_iter().filter_map(told).chain(self.ended).collect();
+        let begun = Instant::now();
+        while !owing.is_empty() && begun.elapsed() < patience() {
             match self.subscriber.next(TICK) {
                 Some(Received::Acknowledged { tsi }) => _ = owing.remove(&tsi),
                 Some(Received::Start { tsi, .. }) => self.subscriber.leave(tsi),
@@ -202,14 +197,12 @@ impl Run {
                 self.cut(tsi);
                 self.leave_out(tsi, len)?;
             }
-            Received::Stalled { .. } | Received::Resumed { .. } => {}
             Received::Foreign { tsi, why } => {
                 self.live.remove(&tsi);
                 self.tell(&Unheard { session: tsi.to_string(), why: format!("{why}{}", taken_by(why)) })?;
             }
             Received::End { tsi, cause } => return self.end(tsi, cause),
-            Received::Acknowledged { .. } if self.live.is_empty() && !self.stays => return Ok(Next::Over),
-            Received::Acknowledged { .. } => {}
+            Received::Stalled { .. } | Received::Resumed { .. } | Received::Acknowledged { .. } => {}
             Received::Failed(why) => {
                 self.live.clear();
                 return Err(CommandError::failed(format!("the network cannot be used any more: {why}")));
@@ -315,11 +308,8 @@ impl Run {
         }
         Ok(match live {
             Some(live) if !self.stays && self.live.is_empty() => {
-                if live.is_told {
-                    Next::Known
-                } else {
-                    Next::Over
-                }
+                self.ended = live.is_told.then_some(tsi);
+                Next::Over
             }
             _ => Next::More,
         })

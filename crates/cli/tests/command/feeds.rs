@@ -102,6 +102,22 @@ fn begin_anew() -> Option<(Running, Running, Feed)> {
     None
 }
 
+/// The sender is gone before it can say that it knows how its stream ended there.
+#[test]
+fn a_stream_that_begins_after_the_end_of_another_is_not_heard_behind_it() {
+    let place = place();
+    let mut receiver = Running::start(&format!("recv --stream {place}"));
+    let send = format!("send --stream {place} --rate 20mbit --set linger=1ms");
+    let mut first = Feed::start(&send);
+    first.say("first", &mut receiver);
+    let Feed { sender, input } = first;
+    drop(input);
+    assert_eq!(sender.finish().code, Some(0));
+    run_with(&send, b"second\n");
+    let heard = receiver.finish();
+    assert!(!heard.stdout.contains("second"), "two streams are not one: {heard:?}");
+}
+
 #[test]
 fn a_port_belongs_to_one_sender() {
     let send = format!("send --lines {}", place());

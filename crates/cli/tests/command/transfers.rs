@@ -494,6 +494,20 @@ fn a_sender_ends_when_all_that_it_waits_for_are_complete() {
     heard.iter().for_each(|heard| assert_eq!(heard.stdout, b"one\ntwo\n"));
 }
 
+/// The sender is gone before it can say that it knows how its session ended there, and the next one sends for longer than is waited.
+#[test]
+fn a_receiver_that_does_not_stay_ends_with_one_session() {
+    let scratch = Scratch::new();
+    let (one, two) = (scratch.file("one", b"short"), scratch.file("two", &content(16, 1_000_000)));
+    let session = Session::new();
+    let receiver = session.recv(&format!("--into {}", scratch.path("in")));
+    assert_eq!(session.send(&format!("--set linger=1ms {one}")).code, Some(0));
+    let _sender = Running::start(&format!("send {} --rate 1mbit {two}", session.0));
+    let received = receiver.finish();
+    let complete = events(&received).into_iter().filter(|event| event["event"] == "complete").count();
+    assert_eq!((received.code, complete), (Some(0), 1), "{received:?}");
+}
+
 /// Who stays tells of each session how long that took.
 #[test]
 fn one_session_after_another_has_a_time_of_its_own() {
