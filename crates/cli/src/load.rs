@@ -109,12 +109,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     if runs.is_empty() {
         return ended;
     }
-    // The runs measured before a failure are still valid.
-    if let Some(log) = log {
-        log.write(&runs)?;
-    }
+    // The runs measured before a failure are still valid, and reported also if their log cannot be written.
+    let written = log.map_or(Ok(()), |log| log.write(&runs));
     let concluded = conclude(arguments, &runs);
-    ended.and(concluded)
+    ended.and(written).and(concluded)
 }
 
 /// Measures as often as was asked, or up to Ctrl-C.

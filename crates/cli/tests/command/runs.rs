@@ -93,9 +93,12 @@ fn a_log_on_a_full_disk_is_a_failure() {
         return;
     }
     let server = Server::start("");
-    let arguments = format!("load 127.0.0.1 {} 64 1 0.1 --window 4 --histogram /dev/full", server.port);
+    let arguments =
+        format!("load 127.0.0.1 {} 64 1 0.1 --window 4 --histogram /dev/full --json", server.port);
     let load = run(&arguments);
     assert_eq!(load.code, Some(1), "{load:?}");
+    let report: serde_json::Value = serde_json::from_str(&load.stdout).expect("the report is there");
+    assert!(report["received"]["packets"].as_u64() > Some(0), "{report}");
     assert!(load.stderr.starts_with("error: file '/dev/full' cannot be written ("), "{load:?}");
     assert!(load.stderr.ends_with("; make room there, and run it again\n"), "{load:?}");
 }
