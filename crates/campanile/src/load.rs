@@ -139,8 +139,10 @@ impl Load {
             boards.push(Arc::clone(&board));
             let (plan, send_timings) = (plan.for_worker(index), send_timings.clone());
             let job = move |engine, sockets: &[_]| {
-                let timings = run::run(engine, sockets, &plan, &meters, &board)?;
-                send_timings.send(timings).map_err(|_| io::ErrorKind::BrokenPipe.into())
+                let (timings, ended) = run::run(engine, sockets, &plan, &meters, &board);
+                // Nobody takes them of a load that is dropped.
+                let _ = send_timings.send(timings);
+                ended
             };
             specs.push(WorkerSpec { cpu, sockets, job });
         }
@@ -203,18 +205,18 @@ impl Load {
     /// Waits until the load has ended, and returns what it measured.
     ///
     /// # Errors
-    /// Nothing listens at the target, nothing ever came back, nothing was measured because the run was stopped first or the client was
-    /// too late, or a worker failed.
+    /// Nothing listens at the target, or nothing does any more, nothing ever came back, nothing was measured because the run was stopped
+    /// first or the client was too late, or a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
         let Self { workers, boards, timings, before, config, backend, receive_buffer, .. } = self;
         let ended = workers.join();
         let counts = read(&boards);
-        check_measured(&config, before.server_kind, ended, &counts)?;
+        let is_gone = check_measured(&config, before.server_kind, ended, &counts)?;
         let all = timings.try_iter().reduce(|mut sum, timings| {
             sum.add(&timings);
             sum
         });
-        let timings = all.expect("each worker that ended well has sent its own");
+        let timings = all.expect("each worker has sent its own");
         let Before { began, environment, system, watch, server_kind, prober, .. } = before;
         let system = Counters::read(environment.interface.as_deref()).since(&system);
         let lasted = Duration::from_nanos(counts.sending_ns);
@@ -232,22 +234,26 @@ impl Load {
             processors,
             environment,
         };
-        Ok(LoadReport::new(&config, &counts, findings))
+        let report = LoadReport::new(&config, &counts, findings);
+        if is_gone { Err(LoadError::Gone(Box::new(report))) } else { Ok(report) }
     }
 }
 
-/// Refuses a run that has nothing to report.
+/// Refuses a run that has nothing to report; returns whether the server has gone in the middle.
 fn check_measured(
     config: &LoadConfig,
     server_kind: ServerKind,
     ended: Result<(), WorkerError>,
     counts: &LoadCounts,
-) -> Result<(), LoadError> {
+) -> Result<bool, LoadError> {
     let target = config.target;
-    ended.map_err(|error| match error.ended_with().is_some_and(run::is_refusal) {
-        true => LoadError::Refused { target, answered: counts.answered },
-        false => LoadError::Worker(error),
-    })?;
+    let is_gone = match ended {
+        Err(error) if !error.ended_with().is_some_and(run::is_refusal) => {
+            return Err(LoadError::Worker(error));
+        }
+        Err(_) if counts.answered == 0 => return Err(LoadError::Refused(target)),
+        ended => ended.is_err(),
+    };
     if counts.sent == 0 {
         let is_over = u128::from(counts.sending_ns) >= config.duration.as_nanos();
         return Err(if is_over { LoadError::Late } else { LoadError::Unmeasured });
@@ -257,7 +263,7 @@ fn check_measured(
         let LoadCounts { sent, odd, .. } = *counts;
         return Err(LoadError::NoReply { target, sent, odd, server_kind, cause });
     }
-    Ok(())
+    Ok(is_gone)
 }
 
 fn read(boards: &[Arc<LoadBoard>]) -> LoadCounts {

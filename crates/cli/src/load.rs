@@ -129,15 +129,17 @@ fn measure(
             output::line(Started(&load))?;
             live::follow(&mut load)?;
         }
-        let report = match load.join() {
+        let (report, ended) = match load.join() {
             Err(LoadError::Unmeasured) if !runs.is_empty() => break,
-            joined => joined.map_err(error)?,
+            Err(LoadError::Gone(report)) => (LoadReport::clone(&report), Err(error(LoadError::Gone(report)))),
+            joined => (joined.map_err(error)?, Ok(())),
         };
         if !arguments.json {
             output::line(Summary(&report))?;
             output::line(Verdict { report: &report, arguments })?;
         }
         runs.push(report);
+        ended?;
     }
     Ok(())
 }
@@ -234,7 +236,7 @@ pub(crate) fn error(error: LoadError) -> CommandError {
         LoadError::Range { .. } => CommandError::bad_input(error),
         LoadError::Many(_) => CommandError::bad_input(error)
             .hint("give the address of one server; campanile beacon measures what a group hears"),
-        LoadError::Refused { target, answered: 0 } => CommandError::failed(&error)
+        LoadError::Refused(target) => CommandError::failed(&error)
             .hint(format!("start a server there: campanile echo {}", target.port())),
         LoadError::NoReply { odd, server_kind, .. } => {
             let hint = unanswered(*odd, *server_kind);
@@ -250,9 +252,7 @@ pub(crate) fn error(error: LoadError) -> CommandError {
             let hint = system_error::shortage(why);
             CommandError::failed(error).hint_if(hint)
         }
-        LoadError::Refused { .. } | LoadError::Unmeasured | LoadError::Cores(_) => {
-            CommandError::failed(error)
-        }
+        LoadError::Gone(_) | LoadError::Unmeasured | LoadError::Cores(_) => CommandError::failed(error),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use super::{Number, OddReplies, ServerKind};
+use super::{LoadReport, Number, OddReplies, ServerKind};
 use crate::worker::WorkerError;
 
 /// Why there is no report.
@@ -34,12 +34,9 @@ pub enum LoadError {
     /// The system has no means to ask the server, or to watch the processors, during the run.
     Watch(io::Error),
     /// The target's host says that nothing listens on the port.
-    Refused {
-        /// The server.
-        target: SocketAddr,
-        /// Packets that were answered before that.
-        answered: u64,
-    },
+    Refused(SocketAddr),
+    /// It says so after packets were answered: the report is of the time until then.
+    Gone(Box<LoadReport>),
     /// The run was stopped before the measurement began.
     Unmeasured,
     /// The time to be measured was over before its first packet was sent: this client was too slow.
@@ -71,9 +68,9 @@ impl fmt::Display for LoadError {
             Self::Cores(error) => write!(f, "the system does not say which processors it has: {error}"),
             Self::Socket { target, error } => write!(f, "no socket to {target}: {error}"),
             Self::Watch(error) => write!(f, "the run cannot be watched: {error}"),
-            Self::Refused { target, answered: 0 } => write!(f, "nothing listens on {target}"),
-            Self::Refused { target, answered } => {
-                write!(f, "nothing listens on {target} any more, after {answered} replies")
+            Self::Refused(target) => write!(f, "nothing listens on {target}"),
+            Self::Gone(report) => {
+                write!(f, "nothing listens on {} any more, after {:.1} s", report.target, report.seconds)
             }
             Self::Unmeasured => f.write_str("ended before the measurement began"),
             Self::Late => f.write_str("nothing was sent in the time that is measured"),

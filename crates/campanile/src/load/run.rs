@@ -21,32 +21,20 @@ use super::window::Window;
 use crate::clock::Instant;
 use crate::packet::Header;
 
-/// Sends until the plan's time is over or the engine is stopped, then waits for what is in flight.
+/// Sends until the plan's time is over or the engine is stopped, then waits for what is in flight. Returns what it timed, also if an
+/// error ended it.
 pub(super) fn run(
     mut engine: Engine,
     sockets: &[SocketId],
     plan: &Plan,
     meters: &[DropMeter],
     board: &LoadBoard,
-) -> io::Result<Timings> {
+) -> (Timings, io::Result<()>) {
     cpu::wake_on_time();
     let mut worker = Worker::new(sockets, plan);
-    while worker.is_busy() {
-        let progress = worker.send(&mut engine);
-        engine.poll(worker.deadline(progress))?;
-        worker.now = plan.clock.now();
-        while let Some(event) = engine.next_event() {
-            match event {
-                Event::Train(train) => worker.receive(&train),
-                Event::Failed(failure) => worker.fail(&failure)?,
-                Event::Stopped => worker.stop(),
-                Event::Truncated { .. } | Event::Woken => {}
-            }
-        }
-        worker.keep_time();
-        let stats = engine.stats();
-        (worker.counts.dropped_here, worker.counts.waits) = (stats.dropped.kernel, stats.blocked);
-        board.publish(worker.counts.to_words());
+    let ended = worker.measure(&mut engine, board);
+    if ended.is_err() {
+        worker.give_up();
     }
     // The engine learns of drops by the packets that follow, and after the last drops none do.
     let dropped: u64 = meters.iter().filter_map(DropMeter::read).sum();
@@ -55,7 +43,7 @@ pub(super) fn run(
         worker.counts.dropped_here.max(dropped).saturating_mul(datagrams) / trains.max(1);
     worker.counts.cpu_ns = cpu::thread_time().map_or(0, |time| time.as_nanos() as u64);
     board.publish(worker.counts.to_words());
-    Ok(worker.timings)
+    (worker.timings, ended)
 }
 
 /// Whether an error says that nothing listens on the target's port.
@@ -155,6 +143,28 @@ impl<'p> Worker<'p> {
             sending: true,
             sweep_at: start.after(plan.timeout),
         }
+    }
+
+    /// Sends and receives until there is nothing left to wait for.
+    fn measure(&mut self, engine: &mut Engine, board: &LoadBoard) -> io::Result<()> {
+        while self.is_busy() {
+            let progress = self.send(engine);
+            engine.poll(self.deadline(progress))?;
+            self.now = self.plan.clock.now();
+            while let Some(event) = engine.next_event() {
+                match event {
+                    Event::Train(train) => self.receive(&train),
+                    Event::Failed(failure) => self.fail(&failure)?,
+                    Event::Stopped => self.stop(),
+                    Event::Truncated { .. } | Event::Woken => {}
+                }
+            }
+            self.keep_time();
+            let stats = engine.stats();
+            (self.counts.dropped_here, self.counts.waits) = (stats.dropped.kernel, stats.blocked);
+            board.publish(self.counts.to_words());
+        }
+        Ok(())
     }
 
     /// There is something to send or to wait for.
@@ -339,18 +349,24 @@ impl<'p> Worker<'p> {
             self.note_time();
         }
         if self.now >= self.sweep_at {
-            self.sweep();
+            self.sweep(self.now);
         }
     }
 
-    /// Gives up what was not answered in time.
-    fn sweep(&mut self) {
+    /// Sends nothing more, and waits for nothing that is in flight.
+    fn give_up(&mut self) {
+        self.stop();
+        self.sweep(Instant::from_ns(u64::MAX));
+    }
+
+    /// Gives up what has not been answered in time by this moment.
+    fn sweep(&mut self, now: Instant) {
         self.sweep_at = self.now.after(self.plan.timeout);
         let measured_from = self.measured.start;
         for index in 0..self.clients.len() {
             let client = &mut self.clients[index];
             let (lane, start, mut any) = (client.lane, self.start, false);
-            client.flight.expire(self.now, |seq, sent| {
+            client.flight.expire(now, |seq, sent| {
                 let time = self.plan.due(start, lane, seq).unwrap_or(sent);
                 self.counts.lost += u64::from(time >= measured_from);
                 any = true;

@@ -164,11 +164,34 @@ fn an_empty_port_ends_the_run_at_once() {
     let by_itself = load.wait(Duration::ZERO);
     load.stopper().stop();
     match load.join().expect_err("nothing is there") {
-        LoadError::Refused { target, answered: 0 } => assert!(by_itself && target == address),
+        LoadError::Refused(target) => assert!(by_itself && target == address),
         // Not every system reports what the target's host says.
         LoadError::NoReply { target, .. } => assert_eq!(target, address),
         other => panic!("{other}"),
     }
+}
+
+#[test]
+fn a_server_that_goes_in_the_middle_leaves_its_figures() {
+    let server = server();
+    let (duration, timeout) = (Duration::from_secs(3600), Duration::from_millis(500));
+    let config = LoadConfig { duration, timeout, ..gentle(server.description().address) };
+    let mut load = Load::start(&config).expect("it starts");
+    while load.progress().answered == 0 {
+        thread::yield_now();
+    }
+    server.stop();
+    server.join().expect("no worker fails");
+    let before = load.progress().lost;
+    while !load.wait(Duration::from_millis(10)) && load.progress().lost < before + 10 * 8 {}
+    load.stopper().stop();
+    let report = match load.join() {
+        Err(LoadError::Gone(report)) => *report,
+        // Not every system reports what the target's host says.
+        joined => joined.expect("there were replies"),
+    };
+    assert!(report.received.packets > 0, "{report:?}");
+    assert_eq!(report.sent.packets, report.received.packets + report.lost);
 }
 
 #[test]

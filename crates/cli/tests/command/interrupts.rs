@@ -90,6 +90,22 @@ fn runs_before_it_are_reported() {
     assert!(finished.stdout.contains("\nround trip  p99 median "), "{finished:?}");
 }
 
+/// A server that ends in the middle of one. Where the system does not tell that it has gone, the run goes on.
+#[test]
+fn what_was_measured_before_a_failure_is_reported() {
+    let mut server = Server::start("");
+    let port = server.port;
+    let mut load = Running::start(&format!("load 127.0.0.1 {port} 64 1 10 --window 4 --timeout 1"));
+    until(|| load.line().contains(" round trip "));
+    server.process.kill();
+    let finished = load.finish();
+    assert!(finished.stdout.contains("received    "), "{finished:?}");
+    if std::env::consts::OS == "linux" {
+        let told = format!("error: nothing listens on 127.0.0.1:{port} any more, after ");
+        assert!(finished.code == Some(1) && finished.stderr.starts_with(&told), "{finished:?}");
+    }
+}
+
 /// A server that ends in the middle of many runs.
 #[test]
 fn runs_before_a_failure_are_reported() {
