@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use campanile::amount;
 use campanile::multicast::{Options, Side};
+use clap::Arg;
 
 use crate::arguments;
 use crate::command_error::CommandError;
@@ -22,6 +23,7 @@ use crate::session::{self, Kind, KindArguments, SessionArguments};
 /// directory: a run that was stopped, even killed, resumes from there, and so does one whose sender was restarted.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = session::reference(EXAMPLES, Side::Receiving), after_help = EXAMPLES, allow_negative_numbers = true)]
+#[command(arg = stray_word())]
 pub(crate) struct Arguments {
     /// Directory to put the files in, created if it is missing
     #[arg(long, value_name = "DIR", required_unless_present_any = INSTEAD, conflicts_with_all = INSTEAD, value_parser = arguments::path())]
@@ -45,6 +47,12 @@ pub(crate) struct Arguments {
     /// Print JSON, one value per line
     #[arg(long, conflicts_with = "stream")]
     json: bool,
+}
+
+/// A word by itself, which is refused: it is mostly meant as the directory.
+fn stray_word() -> Arg {
+    let refused = |_: &str| Err::<String, _>("give the directory with --into, and only one");
+    Arg::new("DIR").hide(true).value_parser(refused)
 }
 
 /// What is received instead of files.

@@ -154,6 +154,12 @@ fn what_is_refused_leaves_nothing_behind() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+#[test]
+fn a_directory_that_is_not_named_as_one() {
+    is_refused("recv downloads", "'downloads'", "give the directory with --into");
+    is_refused("recv --into downloads more", "'more'", "give the directory with --into, and only one");
+}
+
 /// A number below 0 is a value, and not an option that there is not.
 #[test]
 fn numbers_below_0() {
