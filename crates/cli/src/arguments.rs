@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use campanile::load::Pace;
 use campanile::{Interface, amount, cores};
@@ -73,6 +74,12 @@ pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|path| {
         if path.is_empty() { Err("give the name of a file or directory") } else { Ok(PathBuf::from(path)) }
     })
+}
+
+/// The time between reports. Anything shorter would make a program do nothing but report.
+pub(crate) fn interval(text: &str) -> Result<Duration, &'static str> {
+    let interval = amount::time(text).ok().filter(|&interval| interval >= Duration::from_millis(1));
+    interval.ok_or("give a time from 1ms up to a year, such as 500ms, 1s or 10min")
 }
 
 /// A buffer's size.

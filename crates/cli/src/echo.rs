@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PACKETS", value_parser = arguments::limit, default_value_t = EchoConfig::default().source_limit)]
     source_limit: u32,
     /// Report rates this often, such as 1s [default: only at the end]
-    #[arg(long, value_name = "TIME", value_parser = amount::time)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::interval)]
     stats_interval: Option<Duration>,
     /// Print JSON, one value per line
     #[arg(long)]
