@@ -127,6 +127,11 @@ pub fn examine(scope: &Scope) -> Vec<Finding> {
     findings
 }
 
+/// A count with a noun, given in the singular.
+fn things(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 impl Finding {
     fn new(check: &'static str, severity: Severity, evidence: impl Into<String>) -> Self {
         Self { check, severity, evidence: evidence.into(), cost: "", fix: None, verify: None }

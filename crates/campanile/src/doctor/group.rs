@@ -140,7 +140,7 @@ fn querier(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
             .costs(forgets)
             .fix("# let a switch or a router of this network be the querier of MLD")
             .verify(watch),
-        Some(count) => Finding::new(check, Severity::Fine, format!("{interface} has heard {count} queries")),
+        Some(count) => Finding::new(check, Severity::Fine, format!("queries heard by {interface}: {count}")),
     }
 }
 

@@ -7,7 +7,7 @@ use campanile_engine::interface::Listed;
 
 use super::card::Device;
 use super::tree::{LOOPBACK, MULTICAST, Tree, UP};
-use super::{Finding, Severity};
+use super::{Finding, Severity, things};
 
 /// The interface itself, unless its files are `foreign`, and what the group needs of it.
 pub(super) fn examine(
@@ -161,9 +161,8 @@ fn reverse_path(tree: &Tree, interface: &str) -> Finding {
     let mode = all.max(own);
     let text = tree.text("proc/net/netstat").unwrap_or_default();
     let dropped = crate::host::snmp_counter(&text, "TcpExt", "IPReversePathFilter").unwrap_or(0);
-    let evidence = format!(
-        "rp_filter is {mode} on {interface}; {dropped} packets were dropped for it on all interfaces"
-    );
+    let packets = things(dropped, "packet");
+    let evidence = format!("rp_filter is {mode} on {interface}; {packets} dropped for it on all interfaces");
     let (cost, lower) = match mode {
         0 => return Finding::new(check, Severity::Fine, evidence),
         1 => ("a sender to which the route leads through another interface is not heard", 2),

@@ -9,7 +9,7 @@ use campanile_engine::{Interface, Shortage};
 use super::card::Device;
 use super::group::interface_option;
 use super::tree::Tree;
-use super::{Finding, Severity};
+use super::{Finding, Severity, things};
 use crate::beacon::{BeaconError, Listener, ListenerConfig};
 use crate::host::{snmp_counter, snmp6_counter};
 
@@ -105,7 +105,8 @@ impl Heard {
             let nothing = format!("nothing was heard of {group} within {seconds} s");
             if elsewhere > 0 {
                 let (named, others) = (interface.unwrap_or_default(), names.join(", "));
-                let evidence = format!("{nothing} by {named}, but {elsewhere} datagrams came by {others}");
+                let came = things(elsewhere, "datagram");
+                let evidence = format!("{nothing} by {named}, but {came} came by {others}");
                 return Finding::new(CHECK, Severity::Fault, evidence)
                     .costs("programs that listen on this interface hear nothing: the sender is behind another one")
                     .fix(format!(
@@ -119,7 +120,8 @@ impl Heard {
                 ));
         };
         let mut evidence = format!(
-            "{here} datagrams were heard by {}, the first from {from}",
+            "{} came by {}, the first from {from}",
+            things(here, "datagram"),
             interface.map_or(names.join(", "), str::to_owned)
         );
         if self.foreign > 0 {
@@ -130,7 +132,7 @@ impl Heard {
         }
         let lost = self.lost as f64 * 100.0 / (self.lost as f64 + here as f64);
         evidence += &format!(
-            "; {} were lost ({lost:.1} %), {} of them at the socket",
+            "; {} lost ({lost:.1} %), {} of them at the socket",
             self.lost,
             self.overrun.min(self.lost)
         );
@@ -180,7 +182,7 @@ impl Counts {
             |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?)).filter(|&count| count > 0);
         let arrived = grown(self.arrived, earlier.arrived);
         let mut told = match interface.zip(self.arrived) {
-            Some((name, _)) => format!("{name} received {} packets", arrived.unwrap_or(0)),
+            Some((name, _)) => format!("{name} received {}", things(arrived.unwrap_or(0), "packet")),
             None => "what the system dropped:".to_owned(),
         };
         for ((what, now), (_, then)) in self.ended.iter().zip(&earlier.ended) {
@@ -190,7 +192,7 @@ impl Counts {
         }
         if let Some(count) = grown(self.fragments, earlier.fragments) {
             let whole = grown(self.assembled, earlier.assembled).unwrap_or(0);
-            told += &format!(", {count} fragments made {whole} datagrams");
+            told += &format!(", {} made {}", things(count, "fragment"), things(whole, "datagram"));
         }
         told
     }
@@ -214,11 +216,11 @@ mod tests {
     #[test]
     fn a_group_is_heard_whole_or_in_part_or_elsewhere_or_not() {
         let whole = told(&heard(&[("e", 9)]), Some("e"));
-        assert_eq!(whole.evidence, "9 datagrams were heard by e, the first from 192.0.2.2:9");
+        assert_eq!(whole.evidence, "9 datagrams came by e, the first from 192.0.2.2:9");
         let part = told(&Heard { lost: 3, overrun: 1, foreign: 2, ..heard(&[("e", 9)]) }, None);
-        assert!(part.evidence.ends_with("3 were lost (25.0 %), 1 of them at the socket"), "{part:?}");
+        assert!(part.evidence.ends_with("3 lost (25.0 %), 1 of them at the socket"), "{part:?}");
         let absurd = told(&Heard { lost: u64::MAX, ..heard(&[("e", 9)]) }, None);
-        assert!(absurd.evidence.contains("were lost (100.0 %)"), "numbers may be forged: {absurd:?}");
+        assert!(absurd.evidence.contains(" lost (100.0 %)"), "numbers may be forged: {absurd:?}");
         let elsewhere = told(&heard(&[("f", 9)]), Some("e"));
         assert!(elsewhere.evidence.ends_with(" by e, but 9 datagrams came by f"), "{elsewhere:?}");
         let nothing = told(&Heard::default(), Some("e"));

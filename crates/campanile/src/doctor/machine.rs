@@ -3,7 +3,7 @@
 use campanile_engine::{Choice, Config, Engine};
 
 use super::tree::Tree;
-use super::{Finding, Severity};
+use super::{Finding, Severity, things};
 use crate::host::{Counters, snmp_counter, snmp6_counter};
 
 pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
@@ -45,10 +45,12 @@ fn socket_drops(counters: &Counters) -> Finding {
     match counters.receive_buffer_errors {
         None => Finding::unknown(check),
         Some(0) => Finding::new(check, Severity::Fine, "no datagram found one since the start"),
-        Some(count) => Finding::new(check, Severity::Notice, format!("{count} datagrams since the start"))
-            .costs("programs were too slow for what arrived, or their buffers too small")
-            .fix("campanile echo 5000 --recv-buffer 4m  # or the like for the program that loses")
-            .verify("nstat -az UdpRcvbufErrors Udp6RcvbufErrors"),
+        Some(count) => {
+            Finding::new(check, Severity::Notice, format!("{} since the start", things(count, "datagram")))
+                .costs("programs were too slow for what arrived, or their buffers too small")
+                .fix("campanile echo 5000 --recv-buffer 4m  # or the like for the program that loses")
+                .verify("nstat -az UdpRcvbufErrors Udp6RcvbufErrors")
+        }
     }
 }
 
@@ -60,7 +62,7 @@ fn checksums(counters: &Counters) -> Finding {
         Some(count) => Finding::new(
             check,
             Severity::Notice,
-            format!("{count} datagrams had a wrong one since the start"),
+            format!("{} had a wrong one since the start", things(count, "datagram")),
         )
         .costs("they were dropped")
         .fix("# check cables and cards, and whatever rewrites packets on the way, such as a tunnel or NAT")
@@ -73,19 +75,18 @@ fn backlog(tree: &Tree, counters: &Counters) -> Finding {
     match (counters.backlog_dropped, counters.backlog_squeezed) {
         (None, _) => Finding::unknown(check),
         (Some(0), squeezed) => {
-            let evidence = format!("nothing dropped; budget spent {} times", squeezed.unwrap_or(0));
+            let times = things(squeezed.unwrap_or(0), "time");
+            let evidence = format!("nothing dropped; budget spent {times}");
             Finding::new(check, Severity::Fine, evidence)
         }
-        (Some(dropped), _) => {
-            Finding::new(check, Severity::Notice, format!("{dropped} packets dropped since the start"))
-                .costs("packets were lost before any socket saw them")
-                .fix(set_for_all(
-                    tree,
-                    "proc/sys/net/core/netdev_max_backlog",
-                    "net.core.netdev_max_backlog=10000",
-                ))
-                .verify("awk '{ print $2 }' /proc/net/softnet_stat")
-        }
+        (Some(dropped), _) => Finding::new(
+            check,
+            Severity::Notice,
+            format!("{} dropped since the start", things(dropped, "packet")),
+        )
+        .costs("packets were lost before any socket saw them")
+        .fix(set_for_all(tree, "proc/sys/net/core/netdev_max_backlog", "net.core.netdev_max_backlog=10000"))
+        .verify("awk '{ print $2 }' /proc/net/softnet_stat"),
     }
 }
 
@@ -113,8 +114,8 @@ fn fragments(tree: &Tree) -> Finding {
         None => Finding::unknown(check),
         Some((0, _)) => Finding::new(check, Severity::Fine, "none was lost"),
         Some((failed, arrived)) => {
-            let evidence =
-                format!("reassembly failed {failed} times, of {arrived} fragments since the start");
+            let (times, arrived) = (things(failed, "time"), things(arrived, "fragment"));
+            let evidence = format!("reassembly failed {times}, of {arrived} since the start");
             Finding::new(check, Severity::Notice, evidence)
                 .costs("one lost fragment loses the whole datagram")
                 .fix(FITTING)
@@ -130,7 +131,8 @@ fn cut(tree: &Tree) -> Finding {
         None => Finding::unknown(check),
         Some((0, _)) => Finding::new(check, Severity::Fine, "no packet was cut"),
         Some((cut, made)) => {
-            let evidence = format!("{cut} packets were cut into {made} since the start");
+            let (cut, made) = (things(cut, "packet"), things(made, "fragment"));
+            let evidence = format!("{cut} cut into {made} since the start");
             Finding::new(check, Severity::Notice, evidence)
                 .costs("one lost fragment loses the whole datagram, and switches and filters lose them more easily")
                 .fix(FITTING)
@@ -228,7 +230,7 @@ mod tests {
             ("proc/net/snmp6", "Ip6ReasmReqds 4\nIp6ReasmFails 1\nIp6FragOKs 1\nIp6FragCreates 2\n"),
         ]);
         assert!(fragments(planted.tree()).evidence.starts_with("reassembly failed 4 times, of 24"));
-        assert!(cut(planted.tree()).evidence.starts_with("3 packets were cut into 8 "));
+        assert!(cut(planted.tree()).evidence.starts_with("3 packets cut into 8 fragments "));
         let none = Planted::new(&[("proc/net/snmp", "Ip: FragOKs FragCreates\nIp: 0 0\n")]);
         assert_eq!(cut(none.tree()).severity, Severity::Fine);
         assert_eq!(cut(Planted::new(&[]).tree()).severity, Severity::Unknown);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::tree::Tree;
-use super::{Finding, Severity};
+use super::{Finding, Severity, things};
 
 /// Whether an interface listens to a group; `if_unheard` is how bad it is that none does.
 pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, if_unheard: Severity) -> Finding {
@@ -11,7 +11,7 @@ pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, if_unheard: 
     let group = at.ip();
     let Some(all) = Membership::read_all(tree, group) else { return Finding::unknown(check) };
     let own = all.iter().filter(|one| one.interface == interface).count();
-    let mut evidence = format!("{interface} is a member of {own} group{}", if own == 1 { "" } else { "s" });
+    let mut evidence = format!("{interface} is a member of {}", things(own as u64, "group"));
     let limit = tree.number("proc/sys/net/ipv4/igmp_max_memberships").filter(|_| group.is_ipv4());
     if let Some(limit) = limit {
         evidence += &format!(" (a socket may have {limit})");

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::tree::Tree;
-use super::{Finding, Severity};
+use super::{Finding, Severity, things};
 
 /// A socket of `/proc/net/udp`.
 struct Bound {
@@ -32,12 +32,13 @@ pub(super) fn sockets(tree: &Tree, port: u16, group: Option<IpAddr>, if_unheard:
         .collect();
     let show = format!("ss -ulpmn 'sport = :{port}'");
     let drops: u64 = bound.iter().map(|socket| socket.drops).fold(0, u64::saturating_add);
+    let dropped = things(drops, "datagram");
     let is_private = bound.iter().all(|socket| socket.address.is_loopback());
     let on = if is_private { " on loopback" } else { "" };
     let evidence = match bound.len() {
         0 => return no_socket(check, port, group).at_most(if_unheard).verify(show),
-        1 => format!("1 socket{on} has port {port}; {drops} datagrams found it full"),
-        count => format!("{count} sockets{on} have port {port}; {drops} datagrams found them full"),
+        1 => format!("1 socket{on} has port {port}; {dropped} found it full"),
+        count => format!("{count} sockets{on} have port {port}; {dropped} found them full"),
     };
     let programs = programs(tree, &bound);
     let told: Vec<String> = programs.values().map(Program::to_string).collect();

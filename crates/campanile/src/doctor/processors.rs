@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use campanile_engine::cpu;
 
 use super::tree::Tree;
-use super::{Finding, Severity};
+use super::{Finding, Severity, things};
 use crate::host::{Processors, Times, softnet_sum};
 
 pub(super) fn examine(tree: &Tree) -> Vec<Finding> {
@@ -57,9 +57,10 @@ fn load(before: &Processors, after: &Processors, packets: u64, watched: Duration
     let mean = work / each.len().saturating_sub(1).max(1) as f64;
     let evidence = format!(
         "within {:.1} s processor {hot} spent {:.0} % in interrupts, and the others were at work {mean:.0} %; \
-         {packets} packets came to them",
+         {} came to them",
         watched.as_secs_f64(),
         interrupted(times),
+        things(packets, "packet"),
     );
     // Disks interrupt too, but not for packets.
     if each.len() < 2 || interrupted(times) < HOT || mean > IDLE || packets < PACKETS_MIN {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use campanile_engine::card::{self, Channels, Setting};
 
 use super::tree::{LOOPBACK, Tree};
-use super::{Finding, Severity};
+use super::{Finding, Severity, things};
 
 pub(super) fn examine(tree: &Tree, interface: &str) -> Vec<Finding> {
     let cores = crate::cores::allowed().unwrap_or_default();
@@ -34,8 +34,10 @@ fn steering(tree: &Tree, interface: &str, cores: &[usize], channels: Option<Chan
         let mask = tree.word(&file).unwrap_or_default();
         mask.chars().any(|digit| digit.is_ascii_hexdigit() && digit != '0')
     });
-    let (count, s) = (queues.len(), if queues.len() == 1 { "" } else { "s" });
-    let evidence = format!("{interface} has {count} receive queue{s} for {} processors", cores.len());
+    let count = queues.len();
+    let (receiving, processors) =
+        (things(count as u64, "receive queue"), things(cores.len() as u64, "processor"));
+    let evidence = format!("{interface} has {receiving} for {processors}");
     if count == 0 {
         return Finding::unknown(check);
     }

@@ -126,7 +126,7 @@ fn packets_that_were_cut_are_reported() {
     is_found_of(GROUP, &whole, check, "fine", "no packet was cut");
     let send = "$0 beacon send --group 239.192.7.1:7500 --interface one --size 1472 --count 1";
     let cut = format!("ip link set one mtu 1400 && {send} > /dev/null");
-    is_found_of(GROUP, &cut, check, "notice", " packets were cut into ");
+    is_found_of(GROUP, &cut, check, "notice", "1 packet cut into 2 fragments ");
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn a_live_test_says_what_was_heard() {
     let check = "live test";
     let one = "--group 239.192.7.1 --interface one --listen --duration";
     let whole = sender("true", "");
-    if is_found_of(&format!("{one} 1"), &whole, check, "fine", "were heard by one, the first from 192.0.2.2")
+    if is_found_of(&format!("{one} 1"), &whole, check, "fine", "came by one, the first from 192.0.2.2")
         .is_none()
     {
         return;
@@ -370,7 +370,7 @@ fn a_live_test_says_what_was_heard() {
         "--group ff15::7",
     );
     let one = "--group ff15::7 --interface one --listen --duration 0.5";
-    is_found_of(one, &v6, check, "fine", "were heard by one, the first from [fd99::2]");
+    is_found_of(one, &v6, check, "fine", "came by one, the first from [fd99::2]");
     let lo = "--group 239.192.7.1 --interface lo --listen --duration 1";
     is_found_of(lo, &whole, check, "fault", "within 1 s by lo, but ");
 }
@@ -394,7 +394,7 @@ fn a_live_test_says_what_kept_it_away() {
     let Some(tail) = with_rule(ingress, "ip frag-off & 0x1fff != 0 drop") else { return };
     is_found_of(one, &sender(&tail, "--size 3000"), "live test", "fault", " fragments made 0 datagrams");
     let Some(part) = with_rule(ingress, "udp dport 7125 numgen inc mod 4 == 0 drop") else { return };
-    is_found_of(one, &sender(&part, ""), "live test", "warning", " were lost (2");
+    is_found_of(one, &sender(&part, ""), "live test", "warning", " lost (2");
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn a_live_test_says_why_it_cannot_join() {
     let one = "--group 239.192.7.1 --interface one --listen --duration 0.5";
     let Some(found) = is_found_of(one, &joins, "live test", "fault", "no socket for") else { return };
     let fix = found["fix"].as_str().unwrap_or_else(|| panic!("{found}"));
-    is_found_of(one, &format!("{joins} && {fix} > /dev/null"), "live test", "fine", "were heard by one");
+    is_found_of(one, &format!("{joins} && {fix} > /dev/null"), "live test", "fine", "came by one");
     if std::env::consts::OS != "linux" {
         return;
     }
