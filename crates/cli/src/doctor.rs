@@ -9,6 +9,7 @@ use campanile::doctor::{self, Finding, Scope, Severity};
 use campanile::{Interface, amount, beacon};
 
 use crate::command_error::CommandError;
+use crate::figures::Things;
 use crate::system_error::shortage;
 use crate::{arguments, output};
 
@@ -70,12 +71,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     } else {
         findings.iter().try_for_each(|finding| output::line(Shown(finding)))?;
     }
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    let told = |count, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     match (count(Severity::Fault), count(Severity::Warning)) {
         (0, 0) => Ok(()),
-        (0, warnings) => Err(CommandError::incomplete(told(warnings, "warning"))),
-        (faults, _) => Err(CommandError::failed(told(faults, "fault"))),
+        (0, warnings) => Err(CommandError::incomplete(Things(warnings, "warning"))),
+        (faults, _) => Err(CommandError::failed(Things(faults, "fault"))),
     }
 }
 

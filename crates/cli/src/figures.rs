@@ -77,10 +77,8 @@ pub(crate) struct Memory(pub(crate) usize);
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0 as f64;
-        if self.0 >= 1 << 20 {
-            return write!(f, "{:.1} MiB", bytes / f64::from(1 << 20));
-        }
-        write!(f, "{:.1} KiB", bytes / 1024.0)
+        let (scale, unit) = fitting(bytes, &[(f64::from(1 << 20), "MiB")]).unwrap_or((1024.0, "KiB"));
+        f.pad(&format!("{:.1} {unit}", bytes / scale))
     }
 }
 
@@ -136,7 +134,10 @@ mod tests {
         assert_eq!(Span::from_ns(999).to_string(), "999 ns");
         assert_eq!(Span::from_ns(1_500_000_000).to_string(), "1.5 s");
         assert_eq!(Memory(212_992).to_string(), "208.0 KiB");
-        assert_eq!(Memory(4 << 20).to_string(), "4.0 MiB");
+        assert_eq!(
+            [Memory((1 << 20) - 1), Memory(4 << 20)].map(|size| size.to_string()),
+            ["1.0 MiB", "4.0 MiB"]
+        );
         assert_eq!(Size(999).to_string(), "999 bytes");
         assert_eq!(Size(5_242_880).to_string(), "5.2 MB");
         assert_eq!([Size(999_949), Size(999_950)].map(|size| size.to_string()), ["999.9 kB", "1.0 MB"]);

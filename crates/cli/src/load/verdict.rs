@@ -38,7 +38,8 @@ impl Verdict<'_> {
     fn sentence(&self) -> String {
         match self.report.limit {
             Limit::SourceLimit { dropped } => {
-                format!("the server's limit for one source: it dropped {} packets for it", Count(dropped))
+                let packets = Things(dropped, "packet");
+                format!("the server's limit for one source: it dropped {packets} for it")
             }
             Limit::ServerCpu { busy_percent, mean_percent } if is_uneven(busy_percent, mean_percent) => {
                 format!(
@@ -74,14 +75,14 @@ impl Verdict<'_> {
                 Things(dropped, "packet")
             ),
             Limit::ServerBuffer { dropped, bytes } => format!(
-                "the receive buffer of the server's sockets, {} each: {} packets found it full",
+                "the receive buffer of the server's sockets, {} each: {} found it full",
                 Memory(bytes as usize),
-                Count(dropped)
+                Things(dropped, "packet")
             ),
             Limit::ClientBuffer { dropped, .. } => format!(
-                "the receive buffers of this client's sockets, {} each: {} replies found them full",
+                "the receive buffers of this client's sockets, {} each: {} found them full",
                 Memory(self.report.receive_buffer),
-                Count(dropped)
+                Things(dropped, "packet")
             ),
             Limit::Place { place, packets } => {
                 format!("loss, most of it at one place: {} {}", Things(packets, "packet"), told(place))
@@ -90,7 +91,7 @@ impl Verdict<'_> {
                 format!("the wire: {used_percent:.0} % of the interface's speed, headers included")
             }
             Limit::Path { lost } => {
-                format!("loss that no counter within reach explains: {} packets", Count(lost))
+                format!("loss that no counter within reach explains: {}", Things(lost, "packet"))
             }
             Limit::ClientLag => "this client's own lag, though its processor had time left: something else \
                                  took it, or it slept too long"
