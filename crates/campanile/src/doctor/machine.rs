@@ -90,11 +90,12 @@ fn backlog(tree: &Tree, counters: &Counters) -> Finding {
     }
 }
 
-/// The packet filter's table of connections; `None` where there is none.
+/// The packet filter's table of connections; `None` where there is none that can be full.
 fn tracking(tree: &Tree) -> Option<Finding> {
     let check = "connection tracking";
     let of = |name: &str| tree.number(&format!("proc/sys/net/netfilter/nf_conntrack_{name}"));
-    let (count, max) = of("count").zip(of("max"))?;
+    // A table whose limit is 0 has none.
+    let (count, max) = of("count").zip(of("max").filter(|&max| max > 0))?;
     let evidence = format!("{count} of {max} entries are taken");
     // A full table drops packets of new connections.
     if count < max - max / 10 {
@@ -212,14 +213,16 @@ mod tests {
 
     #[test]
     fn a_table_of_connections_that_is_nearly_full_is_a_warning() {
-        let severity = |count: &str| {
+        let severity = |count: &str, max: &str| {
             let files = [
                 ("proc/sys/net/netfilter/nf_conntrack_count", count),
-                ("proc/sys/net/netfilter/nf_conntrack_max", "1000"),
+                ("proc/sys/net/netfilter/nf_conntrack_max", max),
             ];
             tracking(Planted::new(&files).tree()).map(|finding| finding.severity)
         };
-        assert_eq!((severity("899"), severity("900")), (Some(Severity::Fine), Some(Severity::Warning)));
+        let (fine, warning) = (severity("899", "1000"), severity("900", "1000"));
+        assert_eq!((fine, warning), (Some(Severity::Fine), Some(Severity::Warning)));
+        assert_eq!(severity("900", "0"), None, "it has no limit");
         assert_eq!(tracking(Planted::new(&[]).tree()), None);
     }
 
