@@ -151,8 +151,9 @@ impl Run<'_> {
                         .wrong
                         .push(format!("receiver {number} says that it is complete, and has no file"));
                 }
+                (Some(INCOMPLETE), Ok(_)) => outcome.gave_up += 1,
                 (None, _) => outcome.wrong.push(format!("receiver {number} did not end")),
-                (Some(_), Ok(_)) => outcome.gave_up += 1,
+                (Some(code), Ok(_)) => outcome.wrong.push(format!("receiver {number} ended with {code}")),
             }
             outcome.told.extend(ended.filter(|_| code != Some(0)).as_ref().map(Ended::story));
         }
@@ -167,7 +168,7 @@ impl Run<'_> {
                 let _ = sender.signal("INT");
             }
             let ended = sender.finish(PATIENCE);
-            if ended.code.is_none() || ended.code != Some(0) && !waits {
+            if ended.code != Some(0) && !(waits && ended.code == Some(INCOMPLETE)) {
                 outcome.wrong.push(format!("the sender ended with {:?}", ended.code));
                 outcome.told.push(ended.story());
             }
@@ -176,6 +177,8 @@ impl Run<'_> {
     }
 }
 
+/// The exit code of who does not have everything, or of whose receivers some do not.
+const INCOMPLETE: i32 = 3;
 /// Seconds of silence after which a receiver gives up.
 const WAIT: &str = "20";
 /// How long the last receiver may take: what is lost is asked for again and again, at half the packets lost.
