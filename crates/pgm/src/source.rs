@@ -551,11 +551,16 @@ impl Source {
     /// Whether everything that was published was sent, together with the parity that follows it.
     #[must_use]
     pub fn is_drained(&self) -> bool {
+        !self.has_unsent() && self.owed.is_none()
+    }
+
+    /// Whether packets wait to be sent, or are still to be made from what was offered.
+    fn has_unsent(&self) -> bool {
         let offered = match &self.store {
             Store::Elsewhere(cache) => cache.packets(),
             Store::Here(_) => 0,
         };
-        self.waiting() == 0 && self.window.made() >= offered && self.owed.is_none()
+        self.waiting() > 0 || self.window.made() < offered
     }
 
     /// Takes no more data, and lingers once everything was sent.

@@ -294,7 +294,7 @@ impl Source {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        let has_data = self.waiting() > 0 && !self.phase.is_aborted() && !self.is_held();
+        let has_data = self.has_unsent() && !self.phase.is_aborted() && !self.is_held();
         has_data || self.owed.is_some() || self.repairs.len() > 0
     }
 }

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use campanile_pgm::source::{
-    Advance, Join, ParityConfig, ProActive, PublishError, SourceConfig, SourceEvent, WindowConfig, WindowSize,
+    Advance, Join, Kept, ParityConfig, ProActive, PublishError, SourceConfig, SourceEvent, WindowConfig,
+    WindowSize,
 };
 use campanile_pgm::wire::{Body, Nak, Request, Reset};
 use campanile_pgm::{Destination, Framing, Seq};
@@ -538,6 +539,32 @@ fn data_are_held_back_and_repairs_are_not() {
 
 fn odata(sent: &[Sent]) -> usize {
     sent.iter().filter(|sent| sent.text.starts_with("ODATA")).count()
+}
+
+#[test]
+fn the_rate_alone_holds_back_few_packets_that_are_kept_elsewhere() {
+    let window = WindowConfig {
+        kept: Kept::Elsewhere { groups: 4 },
+        increment_percent: 2,
+        ..with_window(10, Advance::Data).window
+    };
+    let mut rig = SourceRig::new(SourceConfig { window, ..apdu_source() });
+    let (start, packets) = (rig.now, 10);
+    rig.source.offer(rig.now, packets * rig.source.tsdu_len() as u64).unwrap();
+    let mut sent = odata(&rig.run_ms(0));
+    while sent < packets as usize {
+        for event in std::mem::take(&mut rig.events) {
+            let SourceEvent::Need(range) = event else { continue };
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            rig.source.supply(rig.now, &range, &mut bytes).unwrap();
+        }
+        sent += odata(&rig.run_ms(0));
+        if rig.events.is_empty() {
+            rig.now = rig.now.max(rig.source.poll_timeout().unwrap());
+        }
+    }
+    let took = rig.now.since(start);
+    assert!(took < Duration::from_millis(20), "15 KB at 1 MB a second took {took:?}");
 }
 
 #[test]
