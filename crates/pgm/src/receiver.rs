@@ -37,8 +37,6 @@ mod spmr;
 mod stats;
 mod window;
 
-use std::time::Duration;
-
 pub use config::{Consumer, JoinWish, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
 pub use event::{CommandError, EndCause, Event};
 pub use messages::Messages;
@@ -96,7 +94,7 @@ impl Receiver {
     pub fn new(config: ReceiverConfig) -> Self {
         let config = config.bounded();
         Receiver {
-            peers: Peers::new(&config.limits),
+            peers: Peers::new(&config),
             next: Instant::FAR_FUTURE,
             shared: Shared {
                 rng: Rng::new(config.seed),
@@ -370,7 +368,7 @@ impl Receiver {
     fn new_peer(&mut self, now: Instant, path: &Path, packet: &Packet<'_>) -> Option<usize> {
         let stats = &mut self.shared.stats;
         let tsi = &packet.session.tsi;
-        if self.peers.is_over(*tsi, now + self.shared.config.expiry.max(OVER), now) {
+        if self.peers.is_over(*tsi, now) {
             stats.ignored += 1;
             return None;
         }
@@ -497,9 +495,6 @@ impl Peer {
         })
     }
 }
-
-/// The least time that a session that is over must be silent before its TSI counts as new: a lingering source sends seldom.
-const OVER: Duration = Duration::from_secs(60);
 
 /// The number of packets from another address, and the silence of the known one, after which the known one is given up.
 const STRANGER_PACKETS: u8 = 8;

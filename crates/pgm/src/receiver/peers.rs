@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::config::Limits;
+use super::config::ReceiverConfig;
 use super::event::{CommandError, EndCause};
 use super::over::Over;
 use super::peer::Peer;
@@ -29,13 +29,14 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(config: &ReceiverConfig) -> Self {
+        let limits = &config.limits;
         Peers {
             slots: Vec::new(),
             free: Vec::new(),
             index: BTreeMap::new(),
             latest: None,
-            over: Over::default(),
+            over: Over::new(config.expiry),
             ready: VecDeque::new(),
             sending: VecDeque::new(),
             limit: limits.sources.max(1),
@@ -116,16 +117,16 @@ impl Peers {
     /// Removes a peer whose session is over for us. From now on its packets are ignored, unless the session has ended by silence.
     pub(super) fn end(&mut self, at: usize, cause: EndCause) {
         let Some(peer) = self.get(at) else { return };
-        let tsi = peer.session.tsi;
+        let (tsi, heard) = (peer.session.tsi, peer.last_heard);
         self.remove(at);
         if cause != EndCause::Expired {
-            self.over.add(tsi);
+            self.over.add(tsi, heard);
         }
     }
 
-    /// Whether a session is over for us; if so, it is remembered until `until`.
-    pub(super) fn is_over(&mut self, tsi: Tsi, until: Instant, now: Instant) -> bool {
-        self.over.contains(tsi, until, now)
+    /// Whether a session that is heard now is over for us.
+    pub(super) fn is_over(&mut self, tsi: Tsi, now: Instant) -> bool {
+        self.over.contains(tsi, now)
     }
 
     /// Forgets that a session is over for us.

@@ -322,6 +322,23 @@ fn hundreds_of_sessions_end_once_though_their_sources_linger() {
 }
 
 #[test]
+fn a_session_that_is_over_may_begin_again_after_a_silence() {
+    let mut rig = ReceiverRig::synchronised(apdus());
+    rig.odata(0, b"0");
+    rig.spm_with(0, 0, SpmOptions { fin: true, ..SpmOptions::default() });
+    assert_eq!(rig.told(), [message("0"), Told::End(EndCause::Fin)]);
+    for (silence_ms, told) in [(59_000, vec![]), (60_000, vec![Told::Start(1)])] {
+        rig.run_ms(silence_ms);
+        (0..2).for_each(|_| rig.spm(0, 0));
+        assert_eq!(rig.told(), told);
+    }
+    rig.receiver.leave(tsi()).unwrap();
+    rig.run_ms(60_000);
+    (0..2).for_each(|_| rig.spm(0, 0));
+    assert_eq!(rig.told(), [Told::Start(1)], "though nothing was heard since");
+}
+
+#[test]
 fn a_source_that_falls_silent_is_given_up() {
     let config = ReceiverConfig { expiry: Duration::from_secs(5), ..apdus() };
     let mut rig = ReceiverRig::synchronised(config);
