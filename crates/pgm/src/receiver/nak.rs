@@ -261,7 +261,6 @@ impl Peer {
                 next.min(self.window.block(key).map_or(Instant::FAR_FUTURE, |block| block.repair.deadline()));
             at += 1;
         }
-        next = next.min(self.held_back_until(now).unwrap_or(Instant::FAR_FUTURE));
         self.timers.set(Timer::Repair, next);
         self.detect(now, shared);
     }

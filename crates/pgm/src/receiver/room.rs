@@ -127,7 +127,7 @@ impl Peer {
     }
 
     /// How many sequence numbers a NAK may have now: as many as the source has credit for. While there is no room, none, but for one
-    /// now and then that keeps the source from ending its linger.
+    /// now and then that keeps the source from ending its linger. If none, the repair timer ends when that may change.
     pub(super) fn nak_limit(&mut self, now: Instant) -> usize {
         let limit = self.credit.limit(now);
         if limit == 0 {
@@ -136,23 +136,15 @@ impl Peer {
         }
         match self.shortage {
             None => limit,
-            Some(since) if now < since + SHORTAGE_ROUND => 0,
+            Some(since) if now < since + SHORTAGE_ROUND => {
+                self.timers.set_by(Timer::Repair, since + SHORTAGE_ROUND);
+                0
+            }
             Some(_) => {
                 self.shortage = Some(now);
-                self.timers.set_by(Timer::Repair, now + SHORTAGE_ROUND);
                 1
             }
         }
-    }
-
-    /// When the next NAK may be sent in spite of a lack of room or of credit; `None` if nothing waits for that.
-    pub(super) fn held_back_until(&self, now: Instant) -> Option<Instant> {
-        let until = match self.shortage {
-            Some(since) => since + SHORTAGE_ROUND,
-            None if self.credit.limit(now) == 0 => self.credit.next_at(),
-            None => return None,
-        };
-        (until > now && !self.due.is_empty()).then_some(until)
     }
 
     /// Gives up the older half of what is kept to make room for new data.

@@ -211,6 +211,20 @@ fn data_that_a_stalled_window_has_no_room_for_are_not_lost() {
     assert!(rig.run_ms(150)[0].text.starts_with("NAK 11"), "the rest is asked for at once");
 }
 
+#[test]
+fn a_nak_that_finds_no_room_when_it_is_due_leaves_later() {
+    let limits = Limits { bytes: 200_000, ..Limits::default() };
+    let mut rig = ReceiverRig::synchronised(ReceiverConfig { limits, ..apdus() });
+    rig.receiver.pause(tsi()).unwrap();
+    (0..64).chain(128..214).for_each(|sqn| rig.odata(sqn, &[0; 1000]));
+    rig.now = rig.receiver.poll_timeout().unwrap();
+    rig.receiver.handle_timeout(rig.now);
+    // Another receiver's repairs fill what room there is before the NAK is sent.
+    (64..128).for_each(|sqn| rig.data(DataKind::Repair, sqn, 0, &[0; 1000]));
+    assert_eq!(rig.run_ms(400), []);
+    assert_eq!(rig.run_ms(200).len(), 1, "it keeps the source from ending its linger");
+}
+
 /// Sends new packets of 1000 bytes as long as the receiver reports room, and then one more; returns how many found none.
 fn fill(rig: &mut ReceiverRig, sqn: u32) -> u64 {
     let room = |rig: &ReceiverRig| rig.receiver.room(&tsi(), 1 << 30).unwrap();
