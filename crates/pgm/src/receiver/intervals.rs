@@ -160,7 +160,8 @@ impl Intervals {
             // Several asked although one was enough: the spread was too narrow.
             Confirmation::Needless(round) => {
                 let limit = (SPREAD_ROUNDS * self.round_trip_ns())
-                    .clamp(self.backoff_ns, SPREAD_MAX_NS.max(self.backoff_ns));
+                    .clamp(self.backoff_ns, SPREAD_MAX_NS.max(self.backoff_ns))
+                    .max(self.spread_min_ns);
                 let spread_ns = &mut self.spreads_ns[round as usize];
                 *spread_ns = (*spread_ns + *spread_ns / 2 + 1).min(limit);
             }
@@ -379,5 +380,8 @@ mod tests {
         intervals.told(30 * MS);
         (0..200).for_each(|_| intervals.heard(None, Confirmation::New(Round::First)));
         assert_eq!(intervals.spreads_ns[0], 30 * MS);
+        intervals.told(100 * MS);
+        intervals.heard(None, Confirmation::Needless(Round::First));
+        assert_eq!(intervals.spreads_ns[0], 100 * MS, "never shorter than prescribed");
     }
 }
