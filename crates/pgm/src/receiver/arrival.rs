@@ -71,6 +71,8 @@ impl Peer {
         let ends_group = tgsize.is_some_and(|size| size.get() == u32::from(place.index) + 1);
         if self.is_needless(place) {
             shared.stats.duplicates += 1;
+            // What the application already had may be newer than all that was heard.
+            self.window.heard_of(position);
             if ends_group {
                 self.learn_size(place, shared);
             }
