@@ -100,7 +100,7 @@ impl Hold {
 
     /// The bytes of payload.
     pub(super) fn len(&self) -> usize {
-        self.symbols.iter().map(Symbol::len).sum()
+        self.bytes.len()
     }
 
     /// The bytes of memory that remain when the symbols are forgotten.
