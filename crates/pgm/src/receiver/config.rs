@@ -22,7 +22,7 @@ pub struct ReceiverConfig {
     pub nak: NakConfig,
     /// The bounds on what is kept.
     pub limits: Limits,
-    /// How long a source may be silent before it is given up.
+    /// How long a source may be silent before it is given up: from a millisecond to a day.
     pub expiry: Duration,
     /// Type of service of all packets; `None` leaves the socket's.
     pub tos: Option<u8>,
@@ -85,7 +85,7 @@ impl Default for Consumer {
     }
 }
 
-/// What happens when something is lost for good, or a message is too long.
+/// What happens when something is lost for good, or a message is too long, or a packet is not laid out in the framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnLoss {
     /// Delivery continues after the loss.

@@ -20,13 +20,13 @@ pub struct ReceiverStats {
     pub spms: u64,
     /// SPMs that came out of sequence.
     pub spms_old: u64,
-    /// NCFs heard for something that was missing.
+    /// Missing packets, or groups, that NCFs confirmed.
     pub ncfs: u64,
     /// NAKs sent.
     pub naks: u64,
     /// Sequence numbers, or groups, that these asked for.
     pub nak_sqns: u64,
-    /// NAKs that were not sent because another receiver's was confirmed first.
+    /// Packets, or groups, that we did not ask for because another receiver's NAK was confirmed first.
     pub naks_suppressed: u64,
     /// SPMRs sent; the copies to the group and to the source count as one.
     pub spmrs: u64,

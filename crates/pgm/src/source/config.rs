@@ -426,7 +426,9 @@ impl fmt::Display for ConfigError {
             ConfigError::Rate => "rate is zero or absurd",
             ConfigError::RepairShare => "repair share is not from 1 to 100 percent",
             ConfigError::SpmInterval => "SPM interval is zero",
-            ConfigError::Window => "transmit window is empty, or longer than 16777216 packets",
+            ConfigError::Window => {
+                "transmit window is longer than 16777216 packets, or its increment or groups are out of range"
+            }
             ConfigError::ParityGroup => "transmission group is no power of 2 from 2 to 128",
             ConfigError::ParityKinds => {
                 "parity is sent neither ahead nor on demand, or a group would have more than 255 packets with it"

@@ -38,7 +38,7 @@ pub struct SourceStats {
     pub spmrs: u64,
     /// Packets of other sessions, of types that a source does not answer, or received after the session's end.
     pub ignored: u64,
-    /// Received packets marked with congestion experienced.
+    /// Received trains with the ECN mark "congestion experienced".
     pub ecn_ce: u64,
     /// Packets that broke a rule.
     pub malformed: Blame,

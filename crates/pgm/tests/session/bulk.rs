@@ -53,7 +53,10 @@ fn what_is_there_already_shows_how_far_the_source_is() {
     let first_new = 200_000;
     rig.receiver.have(rig.now, tsi(), Seq(0), Seq(first_new - 1)).unwrap();
     (0..first_new + 3).for_each(|sqn| rig.odata(sqn, &[sqn as u8]));
-    assert_eq!((rig.told(), rig.receiver.stats().leaps), ((first_new..first_new + 3).map(packet).collect(), 0));
+    assert_eq!(
+        (rig.told(), rig.receiver.stats().leaps),
+        ((first_new..first_new + 3).map(packet).collect(), 0)
+    );
 }
 
 /// A receiver that finds a session after 200 packets, and how many of them it has asked for after 15 ms, with its first NAK confirmed.
