@@ -1,7 +1,5 @@
 //! Link layers: where in a frame the IP packet begins.
 
-use std::fmt;
-
 /// The number that capture files have for a link layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkType(pub u16);
@@ -10,7 +8,10 @@ impl LinkType {
     /// Whether frames of this type can be read.
     #[must_use]
     pub fn is_known(self) -> bool {
-        self.name().is_some()
+        matches!(
+            self.0,
+            NULL | LOOP | ETHERNET | RAW | RAW_BSD | RAW_OPENBSD | IPV4 | IPV6 | LINUX_SLL | LINUX_SLL2
+        )
     }
 
     /// The IP packet in a frame, possibly followed by padding; `None` if there is none.
@@ -22,25 +23,6 @@ impl LinkType {
             LINUX_SLL => frame.get(16..).filter(|_| is_ip(ether_type(frame, 14))),
             LINUX_SLL2 => frame.get(20..).filter(|_| is_ip(ether_type(frame, 0))),
             _ => None,
-        }
-    }
-
-    fn name(self) -> Option<&'static str> {
-        Some(match self.0 {
-            NULL | LOOP => "loopback",
-            ETHERNET => "Ethernet",
-            RAW | RAW_BSD | RAW_OPENBSD | IPV4 | IPV6 => "raw IP",
-            LINUX_SLL | LINUX_SLL2 => "Linux cooked",
-            _ => return None,
-        })
-    }
-}
-
-impl fmt::Display for LinkType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "link type {}", self.0),
         }
     }
 }

@@ -147,6 +147,17 @@ fn captured(port: u16, datagrams: &[&[u8]]) -> Vec<u8> {
     file
 }
 
+/// Of USB, say.
+#[test]
+fn frames_of_another_link_are_left_out_aloud() {
+    let mut file = captured(7500, &[b"a datagram"]);
+    file[20] = 189;
+    let finished = piped("decode - --port 7500", &file);
+    assert_eq!(finished.stdout, "0 PGM packets in 1 frame, 0 broken\n", "{finished:?}");
+    let note = "note: 1 frame left out, of a link type that is not read\n";
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), note));
+}
+
 #[test]
 fn a_train_is_shown_packet_by_packet() {
     let whole = capture();
