@@ -156,6 +156,7 @@ impl Peer {
             shared.stats.parity_mismatches += 1;
             self.held.bytes -= hold.drop_parity();
             self.window.look_again(key);
+            self.has_room_again();
             self.detect(now, shared);
             return if holds { Ok(()) } else { Err(CommandError::Length) };
         }
@@ -171,6 +172,7 @@ impl Peer {
             block.present |= recovered;
         }
         self.complete(key, shared);
+        self.has_room_again();
         self.detect(now, shared);
         Ok(())
     }

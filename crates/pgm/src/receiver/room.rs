@@ -86,15 +86,15 @@ impl Peer {
     }
 
     /// Handles a packet of a block for which there was no room. The source has sent what we asked for, so the block comes no nearer to
-    /// being given up. NAKs are held back while repairs would be dropped: in bulk while packets wait for the application, in order
-    /// while the application has paused delivery. Otherwise, in order, the next packet always has room and its delivery makes more,
-    /// and only the repair of this block ends until then.
+    /// being given up. NAKs are held back while repairs would be dropped: in bulk while packets wait for the application, or packets
+    /// of a group are awaited from it; in order while it has paused delivery. Otherwise, in order, the next packet always has room and
+    /// its delivery makes more, and only the repair of this block ends until then.
     pub(super) fn refuse(&mut self, now: Instant, key: u64) {
         let retries = self.window.block_mut(key).and_then(|block| block.repair.retries_mut());
         let is_asked_for = retries.is_some();
         retries.into_iter().for_each(Retries::progress);
         let holds_back = match &self.sink {
-            Sink::Bulk(bulk) => bulk.is_waiting(),
+            Sink::Bulk(bulk) => bulk.is_waiting() || bulk.asked_for().is_some(),
             Sink::Ordered(ordered) if is_asked_for && !ordered.is_paused() => {
                 self.put_back(key);
                 false

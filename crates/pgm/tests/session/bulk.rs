@@ -188,6 +188,27 @@ fn an_answer_that_takes_its_time_is_not_taken_for_one_to_a_later_question() {
     assert_eq!(fours.rig.told(), [packet(4)]);
 }
 
+#[test]
+fn groups_without_room_are_seldom_asked_for_while_an_answer_is_awaited() {
+    let mut fours = Fours::new(2);
+    fours.hear(&[1, 2, 3, 5, 6, 7, 9, 10, 11, 12]);
+    [0, 4].into_iter().for_each(|first| fours.hear_parity(first, 0));
+    assert_eq!(fours.rig.told(), [Told::Need(0, 4)]);
+    let mut naks = 0;
+    for _ in 0..2_000 {
+        let sent = fours.rig.run_ms(10);
+        naks += sent.len();
+        sent.iter().for_each(|_| fours.hear_parity(8, 0));
+    }
+    assert!((20..60).contains(&naks), "often enough for the source to stay: {naks}");
+    fours.supply(0, &[0, 1, 2, 3]);
+    assert_eq!(fours.rig.told(), [packet(0), Told::Need(4, 4)]);
+    assert_eq!(fours.rig.run_ms(20).len(), 1, "now there is room");
+    fours.hear_parity(8, 0);
+    fours.supply(4, &[0, 5, 6, 7]);
+    assert_eq!(fours.rig.told(), [packet(4), Told::Need(8, 4)]);
+}
+
 /// It hears the parity of 'aa' and 'bb'.
 fn hear_parity(rig: &mut ReceiverRig) {
     let content = DataContent::Parity { group: None, var_pktlen: false, fragment: None };
