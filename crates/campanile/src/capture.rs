@@ -73,8 +73,10 @@ impl<R: Read> Capture<R> {
     /// It cannot be read, or is neither pcap nor pcapng.
     pub fn open(reader: R) -> Result<Self, CaptureError> {
         let mut source = Source::new(reader);
-        let magic = source.exactly(4)?.ok_or(CaptureError::NotACapture)?;
-        let magic: [u8; 4] = magic.try_into().expect("four bytes were read");
+        let magic = match source.must(4) {
+            Err(CaptureError::CutShort) => return Err(CaptureError::NotACapture),
+            magic => magic?.try_into().expect("four bytes were read"),
+        };
         let format = match pcap::Header::order(magic) {
             Some(order) => Format::Pcap(pcap::Header::read(&mut source, order)?),
             None if magic == pcapng::SECTION_HEADER => Format::Pcapng(pcapng::Section::read(&mut source)?),
