@@ -17,6 +17,7 @@ use crate::command_error::CommandError;
 use crate::figures::Things;
 use crate::interrupt::Interrupt;
 use crate::progress::{Printer, Ticker};
+use crate::system_error::room;
 use crate::{file_error, session};
 
 /// Receives files into a directory, and reports the progress.
@@ -251,6 +252,9 @@ const LEAVE: Duration = Duration::from_secs(1);
 fn start_error(error: ReceiveStartError) -> CommandError {
     match &error {
         ReceiveStartError::Directory(error) => {
+            if let Some(hint) = room(&error.error) {
+                return CommandError::failed(error).hint(hint);
+            }
             let hint = match error.error.kind() {
                 ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::NotFound => {
                     "give a directory with --into"

@@ -30,7 +30,7 @@ impl Scratch {
     }
 
     /// What makes namespaces go into it, with a file system of their own in memory at `disk`.
-    fn with_disk(&self, options: &str) -> String {
+    pub(super) fn with_disk(&self, options: &str) -> String {
         let directory = self.path("");
         format!("ip link set lo up && cd {directory} && mount -t tmpfs -o {options} none disk")
     }
@@ -407,26 +407,6 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
         finished.stdout.lines().filter(|line| line.contains("\"begun\"")).nth(1).expect("it began again");
     let begun: Value = serde_json::from_str(begun).expect("a line of JSON");
     assert!(begun["had"].as_u64() > Some(300), "most of a megabyte was there: {begun}");
-}
-
-#[test]
-fn a_directory_that_may_not_be_written_is_bad_input() {
-    let scratch = Scratch::new();
-    fs::create_dir(scratch.0.path().join("disk")).expect("there is room");
-    let recv = format!("\"$0\" recv {} --into disk/in; echo code $?", Session::new().0);
-    let Some(finished) = run_in_namespaces(&scratch.with_disk("ro"), &recv) else { return };
-    assert_eq!(finished.stdout, "code 2\n", "{finished:?}");
-    assert!(finished.stderr.contains("see that this user may write there"), "{finished:?}");
-}
-
-#[test]
-fn a_directory_that_cannot_be_is_bad_input() {
-    let scratch = Scratch::new();
-    let file = scratch.file("file", b"a file");
-    let refused = run(&format!("recv --into {file}"));
-    assert_eq!(refused.code, Some(2), "{refused:?}");
-    assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
-    assert!(refused.stderr.contains("give a directory with --into"), "{refused:?}");
 }
 
 #[test]
