@@ -16,6 +16,11 @@ pub(crate) trait Event: Serialize + fmt::Display {
     const NAME: &'static str;
 }
 
+/// How a run ended, as the first word of its summary.
+pub(crate) fn ended(interrupted: bool) -> &'static str {
+    if interrupted { "interrupted" } else { "finished" }
+}
+
 /// Prints the progress of a transfer.
 pub(crate) struct Printer {
     json: bool,

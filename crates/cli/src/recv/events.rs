@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::figures::{Count, Size, Things};
 use crate::output::InLine;
-use crate::progress::Event;
+use crate::progress::{Event, ended};
 
 /// Where files are received, and from where.
 #[derive(Serialize)]
@@ -180,6 +180,7 @@ impl fmt::Display for Receiving {
 /// The summary of a run.
 #[derive(Serialize)]
 pub(super) struct Finished {
+    pub(super) interrupted: bool,
     pub(super) seconds: f64,
     pub(super) counts: Counts,
 }
@@ -190,7 +191,7 @@ impl Event for Finished {
 
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "finished after {:.1} s: {}", self.seconds, Packets(&self.counts))
+        write!(f, "{} after {:.1} s: {}", ended(self.interrupted), self.seconds, Packets(&self.counts))
     }
 }
 
@@ -349,8 +350,7 @@ impl Event for Heard {
 impl fmt::Display for Heard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { interrupted, seconds, messages, bytes, counts } = self;
-        let end = if *interrupted { "interrupted" } else { "finished" };
-        write!(f, "{end} after {seconds:.1} s: {}", Size(*bytes))?;
+        write!(f, "{} after {seconds:.1} s: {}", ended(*interrupted), Size(*bytes))?;
         if *messages > 0 {
             write!(f, " in {}", Things(*messages, "message"))?;
         }

@@ -71,7 +71,7 @@ impl Run {
         let end = self.receive(wait, interrupt);
         self.receiver.leave();
         self.part(LEAVE, interrupt);
-        end.and(self.summary())
+        end.and(self.summary(interrupt.is_pressed()))
     }
 
     fn receive(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Ending {
@@ -209,9 +209,10 @@ impl Run {
         while self.receiver.is_owing() && begun.elapsed() < patience() && self.receiver.next(TICK).is_ok() {}
     }
 
-    fn summary(&mut self) -> Result<(), CommandError> {
+    fn summary(&mut self, interrupted: bool) -> Result<(), CommandError> {
         self.printer.end();
-        self.printer.print(&Finished { seconds: self.seconds(), counts: self.receiver.counts() })
+        let (seconds, counts) = (self.seconds(), self.receiver.counts());
+        self.printer.print(&Finished { interrupted, seconds, counts })
     }
 
     /// What to do about missing files.

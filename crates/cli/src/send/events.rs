@@ -8,7 +8,7 @@ use campanile::multicast::{Counter, Counts, Options, Rate, Report, Standing, Tsi
 use serde::Serialize;
 
 use crate::figures::{BitRate, Count, Size, Things};
-use crate::progress::Event;
+use crate::progress::{Event, ended};
 
 /// What is sent, and to which group.
 #[derive(Serialize)]
@@ -205,7 +205,7 @@ impl fmt::Display for Finished {
         let Sending { seconds, total, complete, receivers, counts, .. } = &self.end;
         let sent = counts.of(Counter::BytesSent);
         let times = sent as f64 / (*total).max(1) as f64;
-        let end = if self.interrupted { "interrupted" } else { "finished" };
+        let end = ended(self.interrupted);
         writeln!(f, "{end} after {seconds:.1} s: {} sent, {times:.2} times what was offered", Size(sent))?;
         let data = counts.of(Counter::RdataSent);
         let parity = counts.of(Counter::RdataParitySent) + counts.of(Counter::OdataParitySent);
@@ -246,7 +246,7 @@ impl Event for InputFinished {
 impl fmt::Display for InputFinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seconds, bytes, lines, complete, receivers, counts, is_foreign, .. } = self;
-        let end = if self.interrupted { "interrupted" } else { "finished" };
+        let end = ended(self.interrupted);
         write!(f, "{end} after {seconds:.1} s: {} of standard input", Size(*bytes))?;
         if *lines > 0 {
             write!(f, " in {}", Things(*lines, "line"))?;

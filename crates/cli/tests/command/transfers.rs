@@ -433,6 +433,7 @@ fn an_interrupted_sender_says_so_and_an_interrupted_receiver_keeps_its_packets()
     let received = receiver.finish();
     assert_eq!(received.code, Some(3), "{received:?}");
     assert!(received.stderr.ends_with("run it again: what was received is kept\n"), "{received:?}");
+    assert_eq!(events(&received).pop().expect("a summary")["interrupted"], true);
     let kept = fs::read_dir(scratch.0.path().join("in/.campanile")).expect("it is kept").count();
     assert_eq!(kept, 3, "bytes, map and lock");
 }
