@@ -49,7 +49,7 @@ Examples:
   campanile beacon send --text 'all is well' --every 60
   campanile beacon send --every 0.01 --size 1400 --count 1000 --interface eth0";
 
-/// Sends until everything was sent, or until Ctrl-C.
+/// Sends until everything was sent, or until Ctrl-C; however it ends, it says how many that were.
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let config = BeaconConfig {
         group: arguments.group,
@@ -64,7 +64,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     interrupt::stops(beacon.stopper())?;
     let group = arguments.group;
     let mut count = 0;
-    while let Some(sent) = beacon.send_next().map_err(super::error)? {
+    let ended = loop {
+        let sent = match beacon.send_next() {
+            Ok(Some(sent)) => sent,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(super::error(error)),
+        };
         count += 1;
         let (sequence, time, bytes) = (sent.sequence, sent.time.to_string(), sent.bytes);
         if arguments.json {
@@ -72,12 +77,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         } else {
             output::line(format_args!("{sequence:>6}  {time}  {bytes} bytes to {group}"))?;
         }
-    }
-    if arguments.json {
+    };
+    let told = if arguments.json {
         output::json(&Line::Stopped { sent: count })
     } else {
         output::line(format_args!("stopped: {} sent", Things(count, "datagram")))
-    }
+    };
+    ended.and(told)
 }
 
 #[derive(Serialize)]

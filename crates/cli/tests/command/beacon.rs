@@ -3,7 +3,7 @@
 use campanile_rig::free_port;
 use serde_json::Value;
 
-use super::process::{Running, run};
+use super::process::{Running, run, run_in_namespaces};
 
 /// A listener on loopback that has joined its group.
 fn listening(group: &str, options: &str) -> Running {
@@ -93,6 +93,23 @@ fn an_interrupt_ends_both_with_a_summary() {
     let heard = listener.finish();
     assert_eq!(heard.code, Some(0), "{heard:?}");
     assert_eq!(values(&heard.stdout).last().expect("a summary")["event"], "stopped");
+}
+
+/// The interface goes while it sends.
+#[test]
+fn a_beacon_that_can_send_no_more_says_how_many_were_sent() {
+    let scratch =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's directory can be written");
+    let prepare = format!("ip link set lo up && cd {}", scratch.path().display());
+    let script = "\"$0\" beacon send --interface 127.0.0.1 --every 0.1 --json > out & beacon=$!
+        until [ -s out ]; do sleep 0.05; done
+        ip link set lo down
+        wait $beacon; code=$?; tail -n 1 out; exit $code";
+    let Some(finished) = run_in_namespaces(&prepare, script) else { return };
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.starts_with("error: nothing can be sent to 239.192.7.1:7125: "), "{finished:?}");
+    let last = values(&finished.stdout).pop().expect("a summary");
+    assert!(last["event"] == "stopped" && last["sent"].as_u64() > Some(0), "{last}");
 }
 
 #[test]
