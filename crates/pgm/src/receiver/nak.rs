@@ -54,10 +54,6 @@ impl Peer {
 
     /// Looks for gaps up to a position.
     fn find_gaps(&mut self, now: Instant, known: u64, shared: &mut Shared) {
-        let no_repair = matches!(self.end, Some(super::EndCause::Reset(reset)) if reset.no_repair());
-        if no_repair {
-            return;
-        }
         let limit = match self.sink {
             Sink::Ordered(_) => known.min(self.window.floor() + u64::from(shared.config.limits.packets)),
             Sink::Bulk(_) if self.timers.is_set(Timer::Front) => {
@@ -423,6 +419,10 @@ impl Peer {
         buffer: &mut [u8],
         shared: &mut Shared,
     ) -> Option<Transmit> {
+        // The session is over, whatever is still missing; but the application may have to hear of it first.
+        if self.end.is_some() {
+            return None;
+        }
         if let Some(spmr) = self.transmit_spmr(buffer, shared) {
             return Some(spmr);
         }

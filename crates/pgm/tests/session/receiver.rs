@@ -277,6 +277,19 @@ fn a_reset_ends_the_session() {
 }
 
 #[test]
+fn after_a_reset_nothing_is_asked_for_though_the_end_is_not_told_yet() {
+    for no_repair in [false, true] {
+        let mut rig = ReceiverRig::lacking_one(apdus());
+        rig.receiver.pause(tsi()).unwrap();
+        let reset = Reset::new(no_repair, 7).unwrap();
+        rig.spm_with(0, 4, SpmOptions { reset: Some(reset), ..SpmOptions::default() });
+        assert_eq!((rig.told(), rig.run_ms(1_000)), (vec![], vec![]));
+        rig.receiver.resume(tsi()).unwrap();
+        assert_eq!(rig.told(), [Told::End(EndCause::Reset(reset))]);
+    }
+}
+
+#[test]
 fn a_reset_with_the_end_waits_for_what_is_missing() {
     let mut rig = ReceiverRig::lacking_one(apdus());
     let reset = Reset::new(false, 7).unwrap();

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::time::Duration;
 
 use campanile_pgm::receiver::{Consumer, Limits, NakConfig, OnLoss, ReceiverConfig, Slow};
 use campanile_pgm::wire::{
@@ -185,7 +186,8 @@ fn data_that_the_driver_has_no_room_for_are_not_lost() {
 fn confirmed_data_may_be_awaited_without_end() {
     for (data_retries, is_given_up) in [(NakConfig::WITHOUT_END, false), (3, true)] {
         let nak = NakConfig { data_retries, ..NakConfig::default() };
-        let mut rig = ReceiverRig::lacking_one(ReceiverConfig { nak, ..apdus() });
+        let expiry = Duration::from_secs(3_000);
+        let mut rig = ReceiverRig::lacking_one(ReceiverConfig { nak, expiry, ..apdus() });
         let mut naks = 0;
         for _ in 0..2_000 {
             naks += rig.run_ms(1_000).len();
