@@ -65,7 +65,8 @@ impl Peer {
         let ahead = self.window.lead().map_or(0, |lead| (lead + 1).saturating_sub(self.window.floor()));
         let packets = u64::from(limits.packets).saturating_sub(ahead) as usize;
         let kept = limits.new_bytes().saturating_sub(self.held.bytes);
-        kept.min(packets.saturating_mul(self.payload_len_max)) + if ahead == 0 { taken } else { 0 }
+        let room = kept.min(packets.saturating_mul(self.payload_len_max));
+        if ahead == 0 { room.saturating_add(taken) } else { room }
     }
 
     /// Makes room for a packet by giving up older ones if the application does not keep up and the policy says so. False before it is

@@ -249,6 +249,7 @@ fn after_a_gap_there_is_room_for_what_the_window_keeps() {
         let mut rig = ReceiverRig::synchronised(ReceiverConfig { limits, ..apdus() });
         rig.odata(0, &[0; 1000]);
         assert!(rig.receiver.room(&tsi(), 1 << 30).unwrap() > 1 << 30, "what comes next is taken");
+        assert_eq!(rig.receiver.room(&tsi(), usize::MAX), Some(usize::MAX));
         rig.odata(2, &[0; 1000]);
         assert_eq!(fill(&mut rig, 3), 1);
     }
