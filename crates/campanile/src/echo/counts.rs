@@ -22,7 +22,7 @@ pub struct EchoCounts {
 /// How often a server was asked for its counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Probes {
-    /// Questions.
+    /// Questions, also those that the rules leave without an answer.
     pub asked: u64,
     /// Answers.
     pub answered: u64,

@@ -77,6 +77,8 @@ impl Worker<'_> {
         let offer = Offer { from: path.from, unicast: path.cast == Cast::Unicast, count, head };
         if let Err(cause) = self.guard.admit(&offer, self.now) {
             self.own.dropped.add(cause, count as u64);
+            // It was received, and is none of the packets that a load client counts.
+            self.own.probes.asked += u64::from(matches!(Probe::read(bytes), Some(Probe::Ask { .. })));
             return None;
         }
         if Probe::is_answer(head) {

@@ -7,6 +7,7 @@ use campanile_rig::free_port;
 
 use super::*;
 use crate::packet::Header;
+use crate::probe::Probe;
 
 /// No answer takes this long, however slow the machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -85,6 +86,29 @@ fn a_repeated_packet_is_dropped_and_counted() {
         let counts = server.join().expect("no worker fails").total;
         assert_eq!(counts.dropped.iter().collect::<Vec<_>>(), [(Cause::Repeated, 1)]);
         assert_eq!((counts.received.packets, counts.replied.packets), (3, 2));
+        return;
+    }
+}
+
+/// Who asks subtracts the questions from what the server received, and would take one that is left out for a packet of others.
+#[test]
+fn a_question_that_is_refused_is_counted_too() {
+    loop {
+        let server = EchoServer::start(&loopback()).expect("it starts");
+        let client = client(&server);
+        let mut question = [0; Probe::LEN];
+        Probe::Ask { nonce: 7, cookie: 0 }.write(&mut question);
+        let start = Instant::now();
+        assert!(matches!(Probe::read(&ask(&client, &question)), Some(Probe::Cookie { nonce: 7, .. })));
+        client.send(&question).expect("sent");
+        assert_eq!(ask(&client, &packet(2)), packet(2), "there is no second answer before it");
+        if start.elapsed() > KNOWN {
+            continue;
+        }
+        server.stop();
+        let counts = server.join().expect("no worker fails").total;
+        assert_eq!(counts.dropped.iter().collect::<Vec<_>>(), [(Cause::Repeated, 1)]);
+        assert_eq!((counts.probes, counts.received.packets), (Probes { asked: 2, answered: 1 }, 3));
         return;
     }
 }
