@@ -359,10 +359,13 @@ impl Peer {
         self.ending(self.window.floor())
     }
 
-    /// The end of the session, if it has ended: everything below `reached` was delivered.
+    /// The end of the session, if it has ended: everything below `reached` was delivered. What is complete is so however long the
+    /// source has been silent since.
     pub(super) fn ending(&self, reached: u64) -> Option<Delivery> {
         let finished = self.fin.filter(|&(last, _)| reached > last).map(|(_, cause)| cause);
-        self.end.or(finished).map(Delivery::End)
+        let over =
+            if self.end == Some(EndCause::Expired) { finished.or(self.end) } else { self.end.or(finished) };
+        over.map(Delivery::End)
     }
 }
 

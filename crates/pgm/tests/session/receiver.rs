@@ -366,6 +366,20 @@ fn a_source_that_falls_silent_is_given_up() {
 }
 
 #[test]
+fn a_session_that_is_complete_has_ended_however_long_its_source_is_silent() {
+    for (lead, cause) in [(0, EndCause::Fin), (1, EndCause::Expired)] {
+        let mut rig = ReceiverRig::synchronised(apdus());
+        rig.receiver.pause(tsi()).unwrap();
+        rig.odata(0, b"0");
+        rig.spm_with(0, lead, SpmOptions { fin: true, ..SpmOptions::default() });
+        rig.run_ms(100_000);
+        assert_eq!(rig.told(), []);
+        rig.receiver.resume(tsi()).unwrap();
+        assert_eq!(rig.told(), [message("0"), Told::End(cause)]);
+    }
+}
+
+#[test]
 fn equal_identifiers_with_different_ports_are_two_sources() {
     let mut rig = ReceiverRig::new(apdus());
     let other = Tsi { gsi: tsi().gsi, port: tsi().port + 1 };
