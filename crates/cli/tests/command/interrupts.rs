@@ -95,7 +95,7 @@ fn runs_before_it_are_reported() {
 fn what_was_measured_before_a_failure_is_reported() {
     let mut server = Server::start("");
     let port = server.port;
-    let mut load = Running::start(&format!("load 127.0.0.1 {port} 64 1 10 --window 4 --timeout 1"));
+    let mut load = Running::start(&format!("load 127.0.0.1 {port} 64 1 30 --window 4 --timeout 1"));
     until(|| load.line().contains(" round trip "));
     server.process.kill();
     let finished = load.finish();
