@@ -376,7 +376,9 @@ impl RateController {
         let significance = self.significance();
         self.unsampled =
             self.receivers.values().filter(|receiver| !receiver.is_sampled(significance)).count();
-        if self.receivers.values().any(|receiver| receiver.loses_heavily(significance)) {
+        // A deep probe is over when all links are known: one that is not would look like the next limit. At so low a rate there is time.
+        let is_deep = self.probe.as_ref().is_some_and(LossProbe::is_deep);
+        if !is_deep && self.receivers.values().any(|receiver| receiver.loses_heavily(significance)) {
             self.unsampled = 0;
         }
         // By the present rate and interval, which may have changed since a receiver that reports rarely did so.

@@ -45,6 +45,15 @@ fn a_link_that_loses_almost_half_does_not_hold_the_rate_down() {
 }
 
 #[test]
+fn links_of_a_group_that_lose_a_third_do_not_hold_the_rate_down() {
+    // A trial of a lower rate that ended before all links were known would be followed by the next one.
+    for receivers in [10, 20] {
+        let path = Path { loss: 0.3, capacity: 6e6, queue: 60e3, ..WIDE };
+        expect(&format!("{receivers} receivers"), &World::of(&vec![path; receivers], 12), 0.5, 0.07);
+    }
+}
+
+#[test]
 fn queues_of_any_length_are_not_overrun() {
     for (loss, least) in LOSSES.into_iter().zip([0.9, 0.85, 0.7, 0.7]) {
         for queue in [60e3, 300e3, 3e6] {
