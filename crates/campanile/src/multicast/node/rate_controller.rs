@@ -2,7 +2,8 @@
 //!
 //! A report says which packet a receiver got last, how many it got, and how much headroom its buffers have. This gives two limits. Loss
 //! shows that the path is full: the rate doubles until something is lost (slow start), backs off to a little less than what came
-//! through, and grows again in small steps. The headroom shows that a receiver is behind before anything is lost.
+//! through, and grows again in small steps. The headroom shows that a receiver is behind before anything is lost; it bounds what is sent
+//! of new data, since repairs may be what makes room.
 //!
 //! An overloaded machine may leave a receiver's socket unread for longer than it takes to fill, at a rate that is right otherwise. So
 //! no more is in flight than the socket and the path itself hold.
@@ -228,12 +229,7 @@ impl RateController {
         if self.unsampled == 0 && !self.receivers.is_empty() {
             self.end_round(now, sent);
         }
-        // The headroom of the fullest buffer is spread over the time in which its receiver can report more. Repairs need some rate all
-        // the same: they may be what makes room.
-        let headroom = self.headroom_end.saturating_sub(sent.packets) as f64 * self.packet_len;
-        let horizon = self.interval().as_secs_f64() * HEADROOM_INTERVALS;
-        let rate = self.rate.min((headroom / horizon).max(self.rate * REPAIRS_SHARE));
-        rate.clamp(self.floor, self.ceiling) as u64
+        self.rate.clamp(self.floor, self.ceiling) as u64
     }
 
     /// Whether the rate has backed off since this was last called: that loss may have been congestion, and says nothing about the links.
@@ -446,10 +442,6 @@ const PROBE_DEPTH: f64 = 0.5;
 /// For how many report intervals a socket buffer is to last. With longer intervals it is assumed to last that long, too: otherwise many
 /// receivers, each reporting rarely, would hold the rate down.
 const BUFFER_INTERVALS: f64 = 4.0;
-/// Over how many report intervals the headroom is spread.
-const HEADROOM_INTERVALS: f64 = 2.0;
-/// The part of the rate that is left for repairs when there is no headroom for new data.
-const REPAIRS_SHARE: f64 = 0.25;
 /// The share of the rate that all reports together may take; the same in slow start, which many receivers would otherwise hold up; the
 /// least for all reports in bytes a second; and the bytes of one report.
 const REPORTS_SHARE: f64 = 0.01;
