@@ -460,12 +460,6 @@ impl Source {
         if self.pacer.is_open(now) { now } else { self.pacer.opens_at() }
     }
 
-    /// The sequence number of the packet that is made next.
-    #[must_use]
-    pub fn next_sqn(&self) -> Seq {
-        self.window.next_sqn()
-    }
-
     /// How many packets wait to be sent, including one that is still being filled.
     fn waiting(&self) -> u64 {
         self.window.waiting() + u64::from(self.packer.is_open())

@@ -71,7 +71,7 @@ impl Messages {
     }
 
     /// Forgets the messages, but keeps a bounded part of the memory.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_MAX);
         self.spans.clear();
