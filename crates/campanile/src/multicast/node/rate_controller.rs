@@ -18,7 +18,7 @@
 //! Loss that does not fall with the rate is no congestion, but the link's own: from then on it is expected. Only a probe can show that,
 //! never gradual adaptation, which would bit by bit take congestion for the link's loss. A probe lowers the rate far and keeps it there
 //! for two rounds, so that loss caused by another session on the same path ends, too, once that session has slowed down. Whatever a
-//! probe shows, the loss at its end is the links' own.
+//! probe shows, the loss at its end is the links' own. Slow start goes on after one that shows that it met no more than that.
 //!
 //! Links that lose packets in bursts lose much in one round and nothing in the next, so their loss at a lower rate says little.
 //! Therefore a rate that backed off far below the last limit soon rises again: a limit is believed when loss occurs there twice.
@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use campanile_pgm::Instant;
 
-use self::receiver_state::{PERSISTS, Progress, ReceiverState, Significance};
+use self::receiver_state::{GROWS, PERSISTS, Progress, ReceiverState, Significance};
 use crate::multicast::report::{ReceiverId, Report};
 
 /// Finds the rate of one session. Rates are in bytes a second.
@@ -130,6 +130,8 @@ struct LossProbe {
     rounds: u8,
     /// The rate to go on with if lowering it helped.
     backed_off: f64,
+    /// The loss that ended slow start, if that did.
+    slow_start: Option<f64>,
 }
 
 impl LossProbe {
@@ -270,7 +272,13 @@ impl RateController {
         let excess = excesses.reduce(|most, one| if one.share > most.share { one } else { most });
         match (excess, self.probe.take()) {
             (Some(excess), _) if excess.grows => self.back_off(send_rate.bytes, excess.share, None),
-            (Some(_), Some(probe)) if probe.rounds == PROBE_ROUNDS => self.end_probe(probe.restore),
+            (Some(excess), Some(probe)) if probe.rounds == PROBE_ROUNDS => {
+                self.end_probe(probe.restore);
+                // The rate that ended slow start lost no more than this one: no limit has been found.
+                if probe.slow_start.is_some_and(|loss| loss <= excess.share * GROWS) {
+                    self.loss_free_rounds = None;
+                }
+            }
             (Some(excess), probe) => self.back_off(send_rate.bytes, excess.share, probe),
             (None, Some(probe)) if probe.is_deep() => self.end_probe(probe.backed_off),
             (None, _) => self.increase(send_rate),
@@ -289,7 +297,9 @@ impl RateController {
         if probe.is_none() {
             self.delivered_at_loss = delivered;
         }
-        let mut probe = probe.unwrap_or(LossProbe { restore: rate, excess, rounds: 0, backed_off: 0.0 });
+        let slow_start = self.is_in_slow_start().then_some(excess);
+        let new = LossProbe { restore: rate, excess, rounds: 0, backed_off: 0.0, slow_start };
+        let mut probe = probe.unwrap_or(new);
         // A rate that lost far more than this one is not one to go back to.
         if excess < probe.excess * PERSISTS {
             probe.restore = rate;
@@ -354,7 +364,8 @@ impl RateController {
     /// deviations out.
     fn significance(&self) -> Significance {
         if self.is_in_slow_start() {
-            return SIGNIFICANCE_SLOW_START;
+            let tolerance = TOLERANCE_SLOW_START * (1.0 - self.link_loss());
+            return Significance { tolerance, deviations: DEVIATIONS };
         }
         let least = self.link_loss() * TOLERANCE_OF_LINK_LOSS;
         let tolerance = |tested: f64| tested.clamp(TOLERANCE_MIN, TOLERANCE_MAX).max(least);
@@ -432,10 +443,10 @@ const STEP_OF_LINK_LOSS: f64 = 1.0 / 4.0;
 const TOLERANCE_OF_LINK_LOSS: f64 = 1.0 / 8.0;
 /// How many standard deviations count as chance, with one receiver.
 const DEVIATIONS: f64 = 2.5;
-/// Which loss counts in slow start: a rate beyond the limit then loses a third; a smaller loss is a link's, or caused by
-/// another session that is to give way. So much is tolerated that the bad luck of one of many receivers hardly matters, and the
+/// The loss that is tolerated in slow start, as a share of what links let through: a rate beyond the limit then loses a third; a
+/// smaller loss is a link's, or caused by another session that is to give way. So much is tolerated that the bad luck of one of many receivers hardly matters, and the
 /// reports of many take long: to require more of them would overrun the path for as long.
-const SIGNIFICANCE_SLOW_START: Significance = Significance { tolerance: 0.25, deviations: DEVIATIONS };
+const TOLERANCE_SLOW_START: f64 = 0.25;
 /// The rounds of a probe through which a loss must persist; the part of what came through that is sent from the second one on.
 const PROBE_ROUNDS: u8 = 3;
 const PROBE_DEPTH: f64 = 0.5;

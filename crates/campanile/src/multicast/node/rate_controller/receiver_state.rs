@@ -259,6 +259,6 @@ const HEAVY_LOSS: f64 = 0.1;
 const LUCK: f64 = 4.0;
 /// The part of a loss that must remain if a lower rate does not help, and the factor from which a loss counts as another one.
 pub(super) const PERSISTS: f64 = 0.5;
-const GROWS: f64 = 1.25;
+pub(super) const GROWS: f64 = 1.25;
 /// The most loss that is assumed to be a link's: a link that loses more is full.
 const LINK_LOSS_MAX: f64 = 0.5;
