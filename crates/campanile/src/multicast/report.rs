@@ -49,7 +49,7 @@ impl fmt::Display for ReceiverId {
 pub enum Standing {
     /// It receives.
     Joined,
-    /// It has everything.
+    /// It has everything: files under their names, messages and streams in the queue to its application, or taken from it.
     Complete,
     /// It will never have everything.
     Failed,
