@@ -443,9 +443,9 @@ const STEP_OF_LINK_LOSS: f64 = 1.0 / 4.0;
 const TOLERANCE_OF_LINK_LOSS: f64 = 1.0 / 8.0;
 /// How many standard deviations count as chance, with one receiver.
 const DEVIATIONS: f64 = 2.5;
-/// The loss that is tolerated in slow start, as a share of what links let through: a rate beyond the limit then loses a third; a
-/// smaller loss is a link's, or caused by another session that is to give way. So much is tolerated that the bad luck of one of many receivers hardly matters, and the
-/// reports of many take long: to require more of them would overrun the path for as long.
+/// The loss that is tolerated in slow start, as a share of what links let through: a rate beyond the limit then loses a third; a smaller
+/// loss is a link's, or caused by another session that is to give way. So much is tolerated that the bad luck of one of many receivers
+/// hardly matters, and the reports of many take long: to require more of them would overrun the path for as long.
 const TOLERANCE_SLOW_START: f64 = 0.25;
 /// The rounds of a probe through which a loss must persist; the part of what came through that is sent from the second one on.
 const PROBE_ROUNDS: u8 = 3;
