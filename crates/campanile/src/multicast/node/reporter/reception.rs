@@ -6,15 +6,19 @@ use campanile_pgm::wire::{Body, HEADER_LEN, HeaderView, Packet, PacketType, Wind
 /// Original data that were received.
 #[derive(Debug, Default)]
 pub(super) struct Reception {
-    first: Option<Seq>,
-    last: Seq,
+    /// The highest number received, once there is one.
+    last: Option<Seq>,
     received: u32,
+    /// The highest number that is known to have been sent.
+    reach: Seq,
+    /// How many were sent since the first one that was received.
+    expected: u32,
     /// Sequence numbers in a parity group, once the source has said so.
     group_len: u32,
-    /// A group that ends early, if no packet beyond it has come yet: its first number, and how many it leaves out.
-    short: Option<(Seq, u32)>,
-    /// How many numbers such groups have left out: they are never sent.
-    left_out: u32,
+    /// Whether the group of the highest number ends early, with that: what it leaves out is never sent.
+    is_end: bool,
+    /// Groups whose length is known, and the packets in them.
+    known: (u32, u32),
 }
 
 impl Reception {
@@ -53,36 +57,30 @@ impl Reception {
 
     /// Notes a group that ends early, if `at` is the last packet of a group of `size`.
     fn end_group(&mut self, at: Seq, size: u32) {
-        if self.group_len == 0 || self.first.is_none() {
+        if self.group_len == 0 || self.last.is_none() {
             return;
         }
         let index = at.0 % self.group_len;
-        let is_end = index + 1 == size && size < self.group_len;
-        let is_news = at.0.wrapping_sub(self.last.0) < LEAP;
-        let group = at - index;
-        if is_end && is_news && self.short.is_none_or(|(known, _)| known != group) {
-            self.leave_out();
-            self.short = Some((group, self.group_len - size));
+        let ahead = at.0.wrapping_sub(self.reach.0);
+        if index + 1 == size && size < self.group_len && ahead < LEAP {
+            self.advance(ahead);
+            self.is_end = true;
         }
-    }
-
-    /// Counts what the group that ended early left out.
-    fn leave_out(&mut self) {
-        let (_, count) = self.short.take().unwrap_or_default();
-        self.left_out = self.left_out.saturating_add(count);
     }
 
     /// Counts an original packet.
     fn count_data(&mut self, sqn: Seq) {
-        if self.first.is_none() {
-            (self.first, self.last) = (Some(sqn), sqn);
-        }
-        let ahead = sqn.0.wrapping_sub(self.last.0);
+        let Some(last) = self.last else {
+            (self.last, self.received, self.reach, self.expected) = (Some(sqn), 1, sqn, 1);
+            return;
+        };
+        let ahead = sqn.0.wrapping_sub(last.0);
         // A number far ahead may be forged, and one behind is late or a duplicate.
         if (1..LEAP).contains(&ahead) {
-            self.last = sqn;
-            if self.short.is_some_and(|(group, _)| sqn.0.wrapping_sub(group.0) >= self.group_len) {
-                self.leave_out();
+            self.last = Some(sqn);
+            let ahead = sqn.0.wrapping_sub(self.reach.0);
+            if ahead < LEAP {
+                self.advance(ahead);
             }
         }
         if ahead < LEAP || ahead > LEAP.wrapping_neg() {
@@ -90,9 +88,46 @@ impl Reception {
         }
     }
 
+    /// Counts what was sent up to the number that is this far ahead.
+    fn advance(&mut self, ahead: u32) {
+        if ahead == 0 {
+            return;
+        }
+        let sent = match self.group_len {
+            0 => ahead,
+            len => self.sent_in_groups(len, ahead),
+        };
+        self.expected = self.expected.saturating_add(sent);
+        (self.reach, self.is_end) = (self.reach + ahead, false);
+    }
+
+    /// How many of the next numbers were sent, in groups of this length of which some end early.
+    fn sent_in_groups(&mut self, len: u32, ahead: u32) -> u32 {
+        let begun = self.reach.0 % len + 1;
+        let (groups, end) = ((begun - 1 + ahead) / len, (begun - 1 + ahead) % len + 1);
+        let size = match groups {
+            0 => return ahead,
+            _ if self.is_end => begun,
+            1 => len,
+            _ => self.mean_len().max(begun),
+        };
+        if groups == 1 {
+            let (groups, packets) = self.known;
+            self.known = (groups.saturating_add(1), packets.saturating_add(size));
+        }
+        // Nothing says how long those between were. If all were taken for full, a slow feed's would seem to be mostly lost.
+        size - begun + (groups - 1) * self.mean_len() + end
+    }
+
+    /// The length of a group, on average.
+    fn mean_len(&self) -> u32 {
+        let (groups, packets) = self.known;
+        if groups == 0 { self.group_len } else { packets.div_ceil(groups) }
+    }
+
     /// The highest number received.
     pub(super) fn last(&self) -> Seq {
-        self.last
+        self.last.unwrap_or_default()
     }
 
     /// How many were received, duplicates included, modulo 2^32.
@@ -102,18 +137,13 @@ impl Reception {
 
     /// The share of what was sent that was not received, in 1/65536.
     pub(super) fn loss(&self) -> u16 {
-        if self.first.is_none() {
-            return 0;
-        }
-        let expected = u64::from(self.expected().max(1));
-        let missed = expected.saturating_sub(self.received.into());
-        u16::try_from(missed * 65_536 / expected).unwrap_or(u16::MAX)
+        let missed = u64::from(self.expected.saturating_sub(self.received));
+        u16::try_from(missed * 65_536 / u64::from(self.expected.max(1))).unwrap_or(u16::MAX)
     }
 
     /// How many were sent since the first one that was received.
     pub(super) fn expected(&self) -> u32 {
-        let span = |first: Seq| self.last.0.wrapping_sub(first.0).saturating_add(1);
-        self.first.map_or(0, span).saturating_sub(self.left_out)
+        self.expected
     }
 }
 
@@ -155,5 +185,27 @@ mod tests {
         reception.end_group(Seq(191), 16);
         (192..194).for_each(|sqn| reception.count_data(Seq(sqn)));
         assert_eq!((reception.expected(), reception.received()), (51, 50));
+    }
+
+    #[test]
+    fn groups_of_which_only_the_end_was_heard_are_lost() {
+        let mut reception = Reception { group_len: 64, ..Reception::default() };
+        reception.count_data(Seq(0));
+        (0..4).for_each(|group| reception.end_group(Seq(group * 64), 1));
+        assert_eq!((reception.expected(), reception.received()), (4, 1));
+    }
+
+    #[test]
+    fn groups_of_which_nothing_was_heard_are_as_long_as_others() {
+        let mut reception = Reception { group_len: 64, ..Reception::default() };
+        for group in (0..100).chain(150..250) {
+            (0..2).for_each(|index| reception.count_data(Seq(group * 64 + index)));
+            reception.end_group(Seq(group * 64 + 1), 2);
+        }
+        assert_eq!((reception.expected(), reception.received()), (500, 400));
+
+        let mut full = Reception { group_len: 64, ..Reception::default() };
+        (0..100).chain(300..400).for_each(|sqn| full.count_data(Seq(sqn)));
+        assert_eq!((full.expected(), full.received()), (400, 200));
     }
 }
