@@ -141,6 +141,13 @@ fn receivers_with_little_room_take_the_time_of_the_others() {
     run(636613..636614);
 }
 
+/// Groups of 128 in which there are a few packets: receivers that were cut off ask for all that the groups leave out.
+#[test]
+fn what_short_groups_leave_out_is_asked_for_in_lists() {
+    run(434552..434553);
+    run(907543..907544);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

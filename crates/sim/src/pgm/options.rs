@@ -179,6 +179,11 @@ impl SourceOptions {
         self.bytes.div_ceil(self.group_bytes()) as u32
     }
 
+    /// Whether receivers can ask for parity.
+    pub(crate) fn offers_parity(&self) -> bool {
+        self.config.parity.is_some_and(|parity| parity.on_demand)
+    }
+
     /// The bytes of data in a full group.
     pub(crate) fn group_bytes(&self) -> usize {
         self.config.tsdu_len().unwrap_or(1) * group_len(&self.config) as usize

@@ -40,6 +40,12 @@ impl Record {
         self.starts.len() as u32 - 1
     }
 
+    /// How many sequence numbers short groups left out, the last group included.
+    pub(crate) fn left_out(&self) -> usize {
+        let within = self.starts.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        within + (self.packets().next_multiple_of(self.group_len) - self.packets()) as usize
+    }
+
     /// The offset of the data of the packet with a sequence number; also for the packet to come. `None` when no such packet was
     /// sent.
     pub(crate) fn start(&self, sqn: u32) -> Option<u64> {
@@ -168,6 +174,14 @@ mod tests {
         assert!(skipping.note(&packet(4, &[], &content.bytes()[10..20])));
         assert_eq!([1, 2, 3, 4, 5].map(|sqn| skipping.start(sqn)), [10, 10, 10, 10, 20].map(Some));
         assert!(!skipping.note(&packet(200, &[], &content.bytes()[20..30])));
+    }
+
+    #[test]
+    fn what_short_groups_left_out_is_counted() {
+        let content = Rc::new(Content::new(Kind::Stream, 100, 0, &mut Rng::new(1)));
+        let mut record = Record::new(content, 0, 4, 60);
+        [0, 1, 4, 8, 9].into_iter().for_each(|sqn| record.push(sqn, 10));
+        assert_eq!(record.left_out(), 2 + 3 + 2);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use campanile_pgm::Tsi;
 use campanile_pgm::source::SourceConfig;
+use campanile_pgm::wire::NakList;
 
 use super::address;
 use super::canary::Canary;
@@ -222,10 +223,14 @@ impl<'a> Scenario<'a> {
 
     /// Checks that NAKs do not grow with the number of receivers. A source confirms each new request once (RFC 3208 §5.2), so one NAK
     /// for each confirmation is the price of repair. Receivers sent the others without having heard of each other; they must be fewer
-    /// than the data and repairs that caused them.
+    /// than the data and repairs that caused them, and the numbers that short groups left out: a receiver that has not heard how short
+    /// a group is asks for those, too, in lists where it cannot ask for parity.
     fn judge_source(&self, id: PartyId, source: &SourceNode) -> Result<(), Violation> {
         let (naks, sent) = (source.naks(), self.world.counters(id).sent);
-        if naks > NAKS_FREE + sent && self.options.hostile.is_none() {
+        let asks_in_lists = !self.options.sources[id.0 as usize].offers_parity();
+        let lists = source.record().borrow().left_out().div_ceil(NakList::MAX) * self.options.receivers.len();
+        let bound = NAKS_FREE + sent + if asks_in_lists { lists as u64 } else { 0 };
+        if naks > bound && self.options.hostile.is_none() {
             return self.broken(id, Promise::Naks { naks, sent });
         }
         Ok(())
