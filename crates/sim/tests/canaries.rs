@@ -141,7 +141,7 @@ fn a_receiver_that_asks_too_seldom() {
 
 #[test]
 fn a_receiver_that_asks_too_seldom_beside_some_that_have_little_room() {
-    let options = Options::draw(636613);
+    let options = Options::draw_plain(636613);
     pgm::run(&options, None).expect("without the canary all is well");
     let promise = pgm::run(&options, Some(Canary::Sluggish)).expect_err("the canary is seen").promise;
     assert!(matches!(promise, Promise::Convergence { .. }), "{promise:?}");

@@ -30,6 +30,8 @@ pub(crate) struct Delivery {
     heard: u32,
     /// Packets named as lost.
     pub(crate) lost: u32,
+    /// Whether a message was left out as too long.
+    has_left_out: bool,
     pub(crate) ended: bool,
     /// Whether the application has paused delivery.
     pub(crate) paused: bool,
@@ -83,6 +85,7 @@ impl Delivery {
             is_misled: false,
             heard: 0,
             lost: 0,
+            has_left_out: false,
             ended: false,
             paused: false,
             stalled: false,
@@ -159,8 +162,9 @@ impl Delivery {
         if number >= content.messages() || content.message_start(number) != place || self.part > 0 {
             return Err(Misdelivery::Content);
         }
-        self.delivered = content.message_start(number + 1);
-        self.place = Some(self.delivered);
+        self.has_left_out = true;
+        // Only its beginning need have come: packets that it goes on in may be lost.
+        self.place = Some(content.message_start(number + 1));
         let begins_there = record.start(sqn).is_some_and(|start| start <= place)
             && record.start(sqn.wrapping_add(1)).is_some_and(|end| place < end);
         let is_so_long = content.message(number).len() as u64 == len && len > most as u64;
@@ -244,11 +248,11 @@ impl Delivery {
         complete.then_some(()).ok_or(Misdelivery::EarlyEnd)
     }
 
-    /// The session ended because something was lost, as configured.
+    /// The session ended because something was lost or left out, as configured.
     pub(crate) fn stop(&mut self) -> Result<(), Misdelivery> {
         self.in_turn()?;
         self.ended = true;
-        if self.lost > 0 { Ok(()) } else { Err(Misdelivery::EarlyEnd) }
+        if self.lost > 0 || self.has_left_out { Ok(()) } else { Err(Misdelivery::EarlyEnd) }
     }
 
     /// The window is full because the application takes nothing.
@@ -268,7 +272,7 @@ impl Delivery {
         self.place.is_some() && !self.ended
     }
 
-    /// The session was lost or aborted: it may be found again, and then starts from wherever it is.
+    /// The session was lost, aborted or left: it may be found again, and then starts from wherever it is.
     pub(crate) fn part(&mut self) {
         self.place = None;
         (self.delivered, self.part) = (0, 0);

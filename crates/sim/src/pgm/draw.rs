@@ -21,6 +21,14 @@ impl Options {
     /// Options drawn from a seed: mostly small worlds with a lot of trouble.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
+        let mut options = Self::draw_plain(seed);
+        tune(&mut options, &mut Rng::new(!seed));
+        options
+    }
+
+    /// The world that [`draw`](Self::draw) makes of a seed, before the settings are drawn that most worlds can do without.
+    #[must_use]
+    pub fn draw_plain(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let rng = &mut rng;
         let kind = rng.pick(&[Kind::Packed, Kind::Packed, Kind::Apdu, Kind::Stream, Kind::File]);
@@ -51,6 +59,72 @@ impl Options {
             draw_disks(&mut options, rng);
         }
         options
+    }
+}
+
+/// Draws settings that plain worlds leave as they are, and changes of them in the middle of a session.
+fn tune(options: &mut Options, rng: &mut Rng) {
+    for source in &mut options.sources {
+        tune_source(source, options.kind, rng);
+    }
+    for receiver in &mut options.receivers {
+        tune_receiver(&mut receiver.config, rng);
+    }
+    for (_, fault) in &mut options.faults {
+        if let Fault::Abort(source, false) = *fault {
+            *fault = rng.pick(&[*fault, Fault::CutShort(source)]);
+        }
+    }
+    let source = rng.below(options.sources.len() as u64) as u32;
+    let receiver = rng.below(options.receivers.len() as u64) as u32;
+    if rng.below(3) == 0 {
+        draw_rates(options, source, rng);
+    }
+    let mut for_a_while = |one_in, begins, ends| {
+        if rng.below(one_in) == 0 {
+            let at = Time(rng.below(1_500_000_000));
+            let later = at + Duration::from_millis(rng.between(5, 500));
+            options.faults.extend([(at, begins), (later, ends)]);
+        }
+    };
+    for_a_while(6, Fault::Hold(source), Fault::Release(source));
+    for_a_while(6, Fault::Leave(receiver), Fault::Rejoin(receiver));
+    options.faults.sort_by_key(|&(at, _)| at);
+}
+
+fn tune_source(source: &mut SourceOptions, kind: Kind, rng: &mut Rng) {
+    let config = &mut source.config;
+    let mut millis = |of: &[u64]| Duration::from_millis(rng.pick(of));
+    config.pace.burst = millis(&[0, 2, 2, 10]);
+    // Not as often as a link is idle at which a burst of loss ends: all SPMs after the last data might be lost in one.
+    config.spm.ambient = millis(&[250, 1_000]);
+    config.spm.heartbeat_min = millis(&[5, 5, 20, 100]);
+    config.spm.heartbeat_max = millis(&[200, 5_000]);
+    config.repair.eliminate = millis(&[1, 5, 50]);
+    config.spm.opening = rng.pick(&[1, 1, 3, 8]);
+    config.repair.share_percent = rng.pick(&[20, 50, 80, 100]);
+    source.attachment.moderation = Duration::from_micros(rng.pick(&[0, 0, 500]));
+    source.packs = kind != Kind::File && rng.below(2) == 0;
+}
+
+fn tune_receiver(config: &mut ReceiverConfig, rng: &mut Rng) {
+    if let JoinWish::History { wait } = &mut config.join {
+        *wait = Duration::from_millis(rng.pick(&[20, 250, 1_000]));
+    }
+    if let Consumer::Ordered { on_loss, .. } = &mut config.consumer {
+        *on_loss = rng.pick(&[OnLoss::Continue, OnLoss::Continue, OnLoss::Stop]);
+    }
+    config.front = Duration::from_millis(rng.pick(&[0, 300]));
+    config.nak.outstanding = rng.pick(&[16, 64]);
+    config.limits.message_len = rng.pick(&[500, 64 << 10, 64 << 10]);
+}
+
+/// Changes of a source's rate. The medium carries the highest of them.
+fn draw_rates(options: &mut Options, source: u32, rng: &mut Rng) {
+    let rate = options.sources[source as usize].config.pace.bytes_per_second;
+    for _ in 0..rng.between(1, 3) {
+        let new = rng.pick(&[rate / 4, rate / 2, 2 * rate, 10 * rate]).min(6_000_000);
+        options.faults.push((Time(rng.below(1_500_000_000)), Fault::Rate(source, new)));
     }
 }
 
@@ -144,6 +218,7 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
         longest,
         feed,
         disk: Duration::ZERO,
+        packs: false,
         keeps_all,
     }
 }

@@ -26,8 +26,18 @@ fn said(options: &Options, source: &SourceOptions, content: &Content) -> Duratio
         Feed::AtOnce => Duration::ZERO,
         Feed::Bursts { bytes, every } => every * (source.bytes as u32 / bytes + 1),
     };
-    let seconds = sent_bytes(options, &source.config, content) / source.config.pace.bytes_per_second as f64;
+    let seconds = sent_bytes(options, &source.config, content) / slowest(options, source) as f64;
     fed + 2 * source.disk * source.groups() + Duration::from_secs_f64(BEYOND_IDEAL * seconds)
+}
+
+/// The lowest rate of a source, in bytes a second.
+fn slowest(options: &Options, source: &SourceOptions) -> u64 {
+    let of = |number: u32| std::ptr::eq(&options.sources[number as usize], source);
+    let changed = options.faults.iter().filter_map(|(_, fault)| match *fault {
+        Fault::Rate(number, rate) if of(number) => Some(rate),
+        _ => None,
+    });
+    changed.fold(source.config.pace.bytes_per_second, u64::min)
 }
 
 /// The bytes that an ideal source sends until all receivers have everything, lower layers included. With short packets heads weigh
@@ -68,6 +78,7 @@ fn unasked(options: &Options, parity: &ParityConfig) -> f64 {
 }
 
 /// How long receivers were away in all: what was sent meanwhile is sent again. Receivers that leave and return together miss the same.
+/// And how long sources were held.
 fn missed(options: &Options) -> Duration {
     let joined_late = options.receivers.iter().map(|receiver| receiver.joins - Time::START);
     let mut away: Vec<(Time, Time)> = Vec::new();
@@ -76,11 +87,13 @@ fn missed(options: &Options) -> Duration {
             Fault::Cut(_) => *later == Fault::Heal,
             Fault::Pause(receiver) => *later == Fault::Resume(receiver),
             Fault::Crash(receiver) => *later == Fault::Revive(receiver),
+            Fault::Leave(receiver) => *later == Fault::Rejoin(receiver),
+            Fault::Hold(source) => *later == Fault::Release(source),
             _ => false,
         };
         let end = options.faults[at..].iter().find(|(_, later)| is_end(later));
-        // A receiver that starts again after a crash has lost what it had.
-        let from = if matches!(fault, Fault::Crash(_)) { Time::START } else { from };
+        // A receiver that starts again has lost what it had.
+        let from = if matches!(fault, Fault::Crash(_) | Fault::Leave(_)) { Time::START } else { from };
         away.extend(end.map(|&(to, _)| (from, to)));
     }
     away.sort();

@@ -160,6 +160,7 @@ impl Case {
             longest: 1000,
             feed: Feed::AtOnce,
             disk: Duration::ZERO,
+            packs: false,
             keeps_all: true,
         };
         let mut rng = Rng::new(self.seed);

@@ -43,6 +43,8 @@ pub struct SourceOptions {
     pub feed: Feed,
     /// How long its application takes to supply a group of a file.
     pub disk: Duration,
+    /// Whether its application packs messages itself, as one does on a thread of its own.
+    pub packs: bool,
     /// Whether its window is large enough for everything that it publishes, so that nothing is ever given up.
     pub keeps_all: bool,
 }
@@ -98,7 +100,8 @@ pub struct HostileOptions {
     pub interval: Duration,
 }
 
-/// A fault of a receiver or source; receivers are given by their number among the receivers.
+/// A fault of a receiver or source, or a change that its application makes. Receivers are given by their number among the receivers,
+/// sources by theirs among the sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It ends without sending anything.
@@ -113,14 +116,26 @@ pub enum Fault {
     Cut(u32),
     /// All receivers that were cut off are connected again.
     Heal,
-    /// A source, given by its number among the sources, ends without sending anything.
+    /// A receiver leaves the sources that it knows.
+    Leave(u32),
+    /// It accepts them again.
+    Rejoin(u32),
+    /// A source ends without sending anything.
     Fail(u32),
     /// A source aborts its session; if true, it repairs nothing from then on.
     Abort(u32, bool),
+    /// A source publishes nothing more, and says that its session is incomplete.
+    CutShort(u32),
+    /// A source's rate changes, in bytes a second.
+    Rate(u32, u64),
+    /// A source may send no new data.
+    Hold(u32),
+    /// It may again.
+    Release(u32),
 }
 
 impl Options {
-    /// Whether a receiver must get everything: it joined in time, never crashed, and no window is too small for the time that it may
+    /// Whether a receiver must get everything: it joined in time, never crashed or left, and no window is too small for the time that it may
     /// have been disconnected.
     pub fn is_owed_everything(&self, receiver: u32) -> bool {
         let joins = self.receivers[receiver as usize].joins;
@@ -128,8 +143,9 @@ impl Options {
             let reaches_back = joins == Time::START || source.config.window.join == Join::All;
             source.keeps_all && reaches_back
         };
-        let lives = !self.faults.iter().any(|(_, fault)| *fault == Fault::Crash(receiver));
-        lives
+        let goes = |fault: &Fault| *fault == Fault::Crash(receiver) || *fault == Fault::Leave(receiver);
+        let stays = !self.faults.iter().any(|(_, fault)| goes(fault));
+        stays
             && self.receivers[receiver as usize].keeps_up()
             && self.sources.iter().all(roomy)
             && !self.has_failing_source()
@@ -142,7 +158,10 @@ impl Options {
 
     /// Whether this source ends before it has published everything.
     pub fn is_failing(&self, source: u32) -> bool {
-        let ends = |fault: &Fault| matches!(fault, Fault::Fail(of) | Fault::Abort(of, _) if *of == source);
+        let ends = |fault: &Fault| match fault {
+            Fault::Fail(of) | Fault::Abort(of, _) | Fault::CutShort(of) => *of == source,
+            _ => false,
+        };
         self.faults.iter().any(|(_, fault)| ends(fault))
     }
 
@@ -160,9 +179,11 @@ impl Options {
             | Fault::Revive(hit)
             | Fault::Pause(hit)
             | Fault::Resume(hit)
-            | Fault::Cut(hit) => *hit == receiver,
-            Fault::Heal => false,
-            Fault::Fail(_) | Fault::Abort(..) => true,
+            | Fault::Cut(hit)
+            | Fault::Leave(hit)
+            | Fault::Rejoin(hit) => *hit == receiver,
+            Fault::Heal | Fault::Rate(..) | Fault::Hold(_) | Fault::Release(_) => false,
+            Fault::Fail(_) | Fault::Abort(..) | Fault::CutShort(_) => true,
         };
         let from_the_start = self.receivers[receiver as usize].joins == Time::START;
         let keeps_up = self.receivers[receiver as usize].naps.is_none();
@@ -222,28 +243,30 @@ impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}: {:?}, medium {:?}", self.seed, self.kind, self.medium)?;
         for source in &self.sources {
-            let SourceOptions { config, bytes, longest, feed, disk, keeps_all, attachment } = source;
-            let rate = config.pace.bytes_per_second;
+            let SourceOptions { config, bytes, longest, feed, disk, packs, keeps_all, attachment } = source;
             write!(
                 f,
-                "source {}: {bytes} bytes, messages up to {longest}, {feed:?}, disk {disk:?}, ",
+                "source {}: {bytes} bytes, messages up to {longest}, {feed:?}, disk {disk:?}, packs: {packs}, ",
                 config.endpoint.session.tsi
             )?;
-            write!(f, "{rate} B/s, packets of {}, from {}, ", config.packet_len, config.first_sqn)?;
-            writeln!(
+            write!(
                 f,
-                "keeps all: {keeps_all}, {:?}, {:?}, {:?}",
-                config.window, config.parity, attachment.clock
+                "packets of {}, from {}, keeps all: {keeps_all}, ",
+                config.packet_len, config.first_sqn
             )?;
+            let SourceConfig { pace, window, spm, repair, parity, .. } = config;
+            write!(f, "{pace:?}, {window:?}, {spm:?}, {repair:?}, {parity:?}, ")?;
+            writeln!(f, "moderation {:?}, {:?}", attachment.moderation, attachment.clock)?;
         }
         for (number, receiver) in self.receivers.iter().enumerate() {
             let ReceiverOptions { config, attachment, joins, has_percent, disk, naps } = receiver;
             write!(f, "receiver {number}: joins at {joins} ({:?}), has {has_percent} %, ", config.join)?;
-            write!(f, "disk {disk:?}, {} groups, ", config.limits.groups)?;
+            write!(f, "disk {disk:?}, front {:?}, {} under repair, ", config.front, config.nak.outstanding)?;
+            write!(f, "{:?}, {:?}, ", config.consumer, config.limits)?;
             write!(f, "down {}, up {}, ", Shown(&attachment.down), Shown(&attachment.up))?;
             write!(f, "moderation {:?}, {:?}", attachment.moderation, attachment.clock)?;
             match naps {
-                Some(naps) => writeln!(f, ", {naps:?}, {:?}, {:?}", config.consumer, config.limits)?,
+                Some(naps) => writeln!(f, ", {naps:?}")?,
                 None => writeln!(f)?,
             }
         }

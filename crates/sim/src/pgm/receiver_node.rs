@@ -28,6 +28,8 @@ pub struct ReceiverNode {
     machine: Receiver,
     records: Records,
     sessions: Vec<(Tsi, Delivery)>,
+    /// The sessions that its application has left.
+    left: Vec<Tsi>,
     /// The joining oracles of the sources that are watched for it.
     joinings: Vec<(Tsi, Joining)>,
     has_percent: u8,
@@ -72,6 +74,7 @@ impl ReceiverNode {
             machine,
             records,
             sessions: Vec::new(),
+            left: Vec::new(),
             joinings: joinings.collect(),
             has_percent: options.has_percent,
             disk: options.disk,
@@ -152,7 +155,9 @@ impl ReceiverNode {
             return;
         }
         for packet in bytes.chunks(stride.max(1)) {
-            let Some(tsi) = tsi_of_downstream(packet) else { continue };
+            let Some(tsi) = tsi_of_downstream(packet).filter(|tsi| !self.left.contains(tsi)) else {
+                continue;
+            };
             if let Some(joining) = joining(&mut self.joinings, tsi) {
                 joining.note(now, packet);
             }
@@ -179,6 +184,29 @@ impl ReceiverNode {
             let _ = answer.give(now, &mut self.machine, &mut self.heap);
         }
         self.serve(now);
+    }
+
+    /// The application leaves the sources that the machine knows.
+    pub(crate) fn leave(&mut self) {
+        let known: Vec<Tsi> = self.machine.sources().collect();
+        for tsi in known {
+            let machine = &mut self.machine;
+            self.heap.within(|| machine.leave(tsi)).expect("it is known");
+            if let Some(session) = session(&mut self.sessions, &self.records, tsi) {
+                session.part();
+            }
+            if let Some(joining) = joining(&mut self.joinings, tsi) {
+                joining.forget();
+            }
+            self.left.push(tsi);
+        }
+    }
+
+    /// The application accepts the sources again that it has left.
+    pub(crate) fn rejoin(&mut self) {
+        for tsi in std::mem::take(&mut self.left) {
+            self.machine.rejoin(tsi);
+        }
     }
 
     /// Lets the application fall asleep or wake up when it is time.
@@ -240,6 +268,10 @@ impl ReceiverNode {
                 self.strays += 1;
                 continue;
             };
+            if self.left.contains(&tsi) {
+                self.broken.get_or_insert(Promise::Delivery { tsi, fault: Misdelivery::OutOfTurn });
+                continue;
+            }
             let mut is_promised = true;
             match (joining(&mut self.joinings, tsi), &event) {
                 (Some(joining), Event::Start { first, .. }) => is_promised = joining.begin(now, first.0),

@@ -166,15 +166,33 @@ impl<'a> Scenario<'a> {
             Fault::Resume(receiver) => self.world.resume(id(receiver)),
             Fault::Cut(receiver) => self.world.set_side(id(receiver), 1),
             Fault::Heal => self.world.heal(),
+            Fault::Leave(receiver) => self.tell_receiver(id(receiver), ReceiverNode::leave),
+            Fault::Rejoin(receiver) => self.tell_receiver(id(receiver), ReceiverNode::rejoin),
             Fault::Fail(source) => drop(self.world.crash(PartyId(source))),
             Fault::Abort(source, no_repair) => {
-                self.world.command(PartyId(source), |node, now| {
-                    if let Node::Source(node) = node {
-                        node.abort(now, no_repair);
-                    }
-                });
+                self.tell_source(source, |node, now| node.abort(now, no_repair))
             }
+            Fault::CutShort(source) => self.tell_source(source, SourceNode::cut_short),
+            Fault::Rate(source, rate) => self.tell_source(source, |node, now| node.set_rate(now, rate)),
+            Fault::Hold(source) => self.tell_source(source, SourceNode::hold),
+            Fault::Release(source) => self.tell_source(source, SourceNode::release),
         }
+    }
+
+    fn tell_source(&mut self, source: u32, what: impl FnOnce(&mut SourceNode, Time)) {
+        self.world.command(PartyId(source), |node, now| {
+            if let Node::Source(node) = node {
+                what(node, now);
+            }
+        });
+    }
+
+    fn tell_receiver(&mut self, id: PartyId, what: impl FnOnce(&mut ReceiverNode)) {
+        self.world.command(id, |node, _| {
+            if let Node::Receiver(node) = node {
+                what(node);
+            }
+        });
     }
 
     fn watch(&mut self, id: PartyId) -> Result<(), Violation> {

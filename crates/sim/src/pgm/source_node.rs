@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use campanile_pgm::source::{Join, PublishError, Source, SourceEvent};
+use campanile_pgm::source::{Join, Packed, Packer, PublishError, Source, SourceEvent};
 use campanile_pgm::wire::Reset;
 use campanile_pgm::{Instant, Seq};
 
@@ -36,6 +36,9 @@ pub struct SourceNode {
     /// Bytes that have arrived at the application and were not published yet.
     budget: u64,
     next_burst: Option<Time>,
+    /// The application's own packer, if it has one, and what was packed and not taken yet.
+    packer: Option<Packer>,
+    packed: Packed,
     /// How long it takes to supply what the machine asks for, and what is on its way.
     disk: Duration,
     answers: VecDeque<(Time, Range<u64>)>,
@@ -63,10 +66,8 @@ impl SourceNode {
         let machine = Source::new(Instant(now.0), config.clone()).expect("drawn configurations are valid");
         let pace = config.pace;
         let overhead = u64::from(pace.overhead);
-        // A train is sent in one moment: a burst, or two packets where that is more.
-        let burst = (u128::from(pace.bytes_per_second) * pace.burst.as_nanos() / 1_000_000_000) as u64;
-        let rate =
-            RateOracle::new(pace.bytes_per_second, burst.max(2 * (config.packet_len as u64 + overhead)));
+        let two_packets = 2 * (config.packet_len as u64 + overhead);
+        let rate = RateOracle::new(pace.bytes_per_second, pace.burst, two_packets);
         let (first_sqn, tsdu_len) = (config.first_sqn.0, machine.tsdu_len() as u64);
         let record = Record::new(Rc::clone(&content), first_sqn, group_len(&config), tsdu_len);
         let record = Rc::new(RefCell::new(record));
@@ -82,6 +83,8 @@ impl SourceNode {
             next: 0,
             budget: 0,
             next_burst: Some(now),
+            packer: options.packs.then(|| Packer::new(config.framing, tsdu_len as usize)),
+            packed: Packed::default(),
             disk: options.disk,
             answers: VecDeque::new(),
             blocked: false,
@@ -144,6 +147,28 @@ impl SourceNode {
         self.machine.reset(Instant(now.0), Reset::new(no_repair, ABORTED).expect("a reason below 64"));
     }
 
+    /// The application ends the session before everything was published.
+    pub(crate) fn cut_short(&mut self, now: Time) {
+        self.finished = true;
+        self.next_burst = None;
+        self.machine.cut(Instant(now.0), Reset::new(false, ABORTED).expect("a reason below 64"));
+    }
+
+    /// Changes the rate, in bytes a second.
+    pub(crate) fn set_rate(&mut self, now: Time, bytes_per_second: u64) {
+        self.machine.set_rate(Instant(now.0), bytes_per_second);
+        self.rate.set_rate(now, bytes_per_second);
+    }
+
+    /// Lets no new data be sent until the [`release`](Self::release).
+    pub(crate) fn hold(&mut self, now: Time) {
+        self.machine.set_sent_max(Instant(now.0), self.machine.stats().odata);
+    }
+
+    pub(crate) fn release(&mut self, now: Time) {
+        self.machine.set_sent_max(Instant(now.0), u64::MAX);
+    }
+
     fn note_nak(&mut self, packet: &[u8]) {
         const NAK: u8 = 0x08;
         if let Some(&[a, b, c, d]) = packet.get(16..20)
@@ -171,9 +196,10 @@ impl SourceNode {
                 self.broken.get_or_insert(Promise::Length { len, bound: self.packet_len });
             }
             let times = if self.canary == Some(Canary::Rate) { 2 } else { 1 };
-            if !(0..times).all(|_| self.rate.sent(now, packet.len() as u64 + self.overhead)) {
-                let (sent, bound) = self.rate.fullest();
-                self.broken.get_or_insert(Promise::Rate { sent, bound });
+            for _ in 0..times {
+                if let Err((sent, bound)) = self.rate.sent(now, packet.len() as u64 + self.overhead) {
+                    self.broken.get_or_insert(Promise::Rate { sent, bound });
+                }
             }
             if !self.record.borrow_mut().note(packet) {
                 let sqn =
@@ -231,7 +257,7 @@ impl SourceNode {
 
     /// Publishes what has arrived at the application; returns whether there was anything.
     fn publish(&mut self, now: Time) -> bool {
-        if self.finished || self.blocked || self.budget == 0 {
+        if self.finished || self.blocked || self.budget == 0 && self.packed.is_empty() {
             return false;
         }
         let now = Instant(now.0);
@@ -241,7 +267,7 @@ impl SourceNode {
         }
         let content = Rc::clone(&self.content);
         while let Some(piece) = self.next_piece(&content) {
-            match self.machine.publish(now, piece) {
+            match self.hand_over(now, piece) {
                 Ok(()) => {
                     self.budget = self.budget.saturating_sub(piece.len() as u64 + 1);
                     self.next += if self.content.kind() == Kind::Stream { piece.len() } else { 1 };
@@ -253,7 +279,9 @@ impl SourceNode {
                 Err(error) => panic!("publishing is in order: {error}"),
             }
         }
-        if self.next == self.pieces() {
+        if self.push_rest(now).is_err() {
+            self.blocked = true;
+        } else if self.next == self.pieces() {
             self.finished = true;
             self.next_burst = None;
             self.machine.finish(now);
@@ -261,6 +289,25 @@ impl SourceNode {
             self.machine.flush(now);
         }
         true
+    }
+
+    /// Publishes a piece, by way of the packer if there is one.
+    fn hand_over(&mut self, now: Instant, piece: &[u8]) -> Result<(), PublishError> {
+        let Some(packer) = &mut self.packer else { return self.machine.publish(now, piece) };
+        self.machine.push(now, &mut self.packed)?;
+        packer.put(piece, false);
+        packer.give(&mut self.packed);
+        Ok(())
+    }
+
+    /// Pushes all that is packed, with the packet that is being filled.
+    fn push_rest(&mut self, now: Instant) -> Result<(), PublishError> {
+        let Some(packer) = &mut self.packer else { return Ok(()) };
+        self.machine.push(now, &mut self.packed)?;
+        packer.end_burst();
+        packer.close();
+        packer.give(&mut self.packed);
+        self.machine.push(now, &mut self.packed)
     }
 
     /// What is published next, if it has arrived at the application.

@@ -41,7 +41,7 @@ pub enum Promise {
         /// How long it may be.
         bound: usize,
     },
-    /// A source stays within its rate over any 100 ms.
+    /// Over any time a source stays within its rate and one burst.
     Rate {
         /// What it sent in that time, in bytes.
         sent: u64,
@@ -99,7 +99,7 @@ impl fmt::Display for Violation {
             Promise::Delivery { tsi, fault } => write!(f, "delivery of {tsi} is wrong: {fault:?}"),
             Promise::Framing { sqn } => write!(f, "packet {sqn} does not carry what was published"),
             Promise::Length { len, bound } => write!(f, "a packet of {len} bytes where {bound} are allowed"),
-            Promise::Rate { sent, bound } => write!(f, "{sent} bytes in 100 ms where {bound} are allowed"),
+            Promise::Rate { sent, bound } => write!(f, "sent {sent} bytes where the rate allows {bound}"),
             Promise::Naks { naks, sent } => write!(f, "{naks} NAKs for {sent} packets"),
             Promise::Silence { sent } => write!(f, "lost nothing and sent {sent} packets"),
             Promise::Convergence { open, lost, late } => {
