@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::mem;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -69,9 +70,8 @@ impl Run {
     /// Receives until the run ends; however that is, the senders are told, and there is a summary.
     fn serve(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Ending {
         let end = self.receive(wait, interrupt);
-        self.receiver.leave();
-        self.part(LEAVE, interrupt);
-        end.and(self.summary(interrupt.is_pressed()))
+        let left = self.leave(LEAVE, interrupt);
+        end.and(left).and(self.summary(interrupt.is_pressed()))
     }
 
     fn receive(&mut self, wait: Option<Duration>, interrupt: &Interrupt) -> Ending {
@@ -90,10 +90,9 @@ impl Run {
             if let Some(event) = event {
                 self.lull = Lull::begin();
                 if let Some(end) = self.handle(event)? {
-                    // Other sessions are left at once; the senders have time to learn how all of them ended here.
-                    self.receiver.leave();
-                    self.part(PATIENCE, interrupt);
-                    return end;
+                    // The senders have time to learn how all of their sessions ended here.
+                    let left = self.leave(PATIENCE, interrupt);
+                    return end.and(left);
                 }
             }
             self.look();
@@ -201,6 +200,21 @@ impl Run {
         Ok(())
     }
 
+    /// Leaves the sessions that are not over.
+    fn leave(&mut self, patience: Duration, interrupt: &Interrupt) -> Result<(), CommandError> {
+        let progress: BTreeMap<_, _> = self.receiver.progress().collect();
+        let mut said = Ok(());
+        for tsi in mem::take(&mut self.found).into_keys() {
+            let missing =
+                progress.get(&tsi).map_or(0, |progress| progress.total.saturating_sub(progress.had));
+            let left = Missed { session: tsi.to_string(), why: LEFT.to_owned(), missing };
+            said = said.and(self.printer.print(&left));
+        }
+        self.receiver.leave();
+        self.part(patience, interrupt);
+        said
+    }
+
     /// Continues until the senders know how the sessions ended here, at most for `patience`, and for less after Ctrl-C.
     fn part(&mut self, patience: Duration, interrupt: &Interrupt) {
         let begun = Instant::now();
@@ -238,6 +252,7 @@ fn total(progress: ReceiveProgress) -> u64 {
     progress.total * progress.block_len as u64
 }
 
+const LEFT: &str = "this receiver left it";
 const AGAIN: &str = "run it again: what was received is kept";
 const TAKEN: &str = "run it again with --replace, or once the files that were there are moved away: what was received is kept";
 

@@ -439,6 +439,24 @@ fn an_interrupted_sender_says_so_and_an_interrupted_receiver_keeps_its_packets()
 }
 
 #[test]
+fn a_receiver_says_what_it_leaves() {
+    let scratch = Scratch::new();
+    let file = scratch.file("file.bin", &content(13, 3_000_000));
+    let session = Session::new();
+    let mut receiver = session.recv(&format!("--stay --into {}", scratch.path("in")));
+    let _sender = Running::start(&format!("send {} --rate 1mbit {file}", session.0));
+    let begun = next(&mut receiver, "begun");
+    if !receiver.interrupt() {
+        eprintln!("skipped: there is no `kill` here");
+        return;
+    }
+    let left = next(&mut receiver, "incomplete");
+    assert_eq!((&left["session"], &left["why"]), (&begun["session"], &"this receiver left it".into()));
+    assert!(left["missing"].as_u64() > Some(1000), "{left}");
+    assert_eq!(receiver.finish().code, Some(0));
+}
+
+#[test]
 fn an_interrupted_sender_that_has_sent_all_ends_properly() {
     let scratch = Scratch::new();
     let bytes = content(9, 100_000);
