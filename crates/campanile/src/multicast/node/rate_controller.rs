@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use campanile_pgm::Instant;
 
-use self::receiver_state::{GROWS, PERSISTS, Progress, ReceiverState, Significance};
+use self::receiver_state::{PERSISTS, Progress, ReceiverState, Significance};
 use crate::multicast::report::{ReceiverId, Report};
 
 /// Finds the rate of one session. Rates are in bytes a second.
@@ -124,7 +124,7 @@ struct SendRate {
 struct LossProbe {
     /// The rate to go back to if the loss is the link's.
     restore: f64,
-    /// The latest loss.
+    /// The loss at that rate.
     excess: f64,
     /// Rounds that lost too much.
     rounds: u8,
@@ -138,6 +138,13 @@ impl LossProbe {
     /// Whether the rate is far below what came through.
     fn is_deep(&self) -> bool {
         self.rounds > 1
+    }
+
+    /// Takes the loss at a lower rate. One that lost far more is not one to go back to.
+    fn compare(&mut self, excess: f64) {
+        if excess < self.excess * PERSISTS {
+            (self.restore, self.excess) = (self.backed_off, excess);
+        }
     }
 }
 
@@ -270,17 +277,24 @@ impl RateController {
         let significance = self.significance();
         let excesses = self.receivers.values_mut().filter_map(|receiver| receiver.judge(significance));
         let excess = excesses.reduce(|most, one| if one.share > most.share { one } else { most });
-        match (excess, self.probe.take()) {
+        let mut probe = self.probe.take();
+        if let (Some(excess), Some(probe)) = (excess, &mut probe) {
+            probe.compare(excess.share);
+        }
+        match (excess, probe) {
             (Some(excess), _) if excess.grows => self.back_off(send_rate.bytes, excess.share, None),
             (Some(excess), Some(probe)) if probe.rounds == PROBE_ROUNDS => {
-                self.end_probe(probe.restore);
-                // The rate that ended slow start lost no more than this one: no limit has been found.
-                if probe.slow_start.is_some_and(|loss| loss <= excess.share * GROWS) {
+                self.end_probe(probe.restore, significance);
+                if probe
+                    .slow_start
+                    .is_some_and(|loss| loss - excess.share <= tolerance_slow_start(excess.share))
+                {
+                    // Had the links' loss been known, slow start would have gone on.
                     self.loss_free_rounds = None;
                 }
             }
             (Some(excess), probe) => self.back_off(send_rate.bytes, excess.share, probe),
-            (None, Some(probe)) if probe.is_deep() => self.end_probe(probe.backed_off),
+            (None, Some(probe)) if probe.is_deep() => self.end_probe(probe.backed_off, significance),
             (None, _) => self.increase(send_rate),
         }
         self.round = Round { began: now, sent };
@@ -300,14 +314,10 @@ impl RateController {
         let slow_start = self.is_in_slow_start().then_some(excess);
         let new = LossProbe { restore: rate, excess, rounds: 0, backed_off: 0.0, slow_start };
         let mut probe = probe.unwrap_or(new);
-        // A rate that lost far more than this one is not one to go back to.
-        if excess < probe.excess * PERSISTS {
-            probe.restore = rate;
-        }
         if !probe.is_deep() {
             probe.backed_off = (delivered * BACK_OFF).clamp(self.floor, self.ceiling);
         }
-        (probe.rounds, probe.excess) = (probe.rounds + 1, excess);
+        probe.rounds += 1;
         let part = if probe.is_deep() { PROBE_DEPTH } else { 1.0 };
         self.rate = (probe.backed_off * part).max(self.floor);
         (self.probe, self.has_backed_off) = (Some(probe), true);
@@ -316,8 +326,8 @@ impl RateController {
     }
 
     /// Ends a probe at a rate that overruns no path: what was lost there is the links' own.
-    fn end_probe(&mut self, rate: f64) {
-        self.receivers.values_mut().for_each(ReceiverState::adopt_link_loss);
+    fn end_probe(&mut self, rate: f64, significance: Significance) {
+        self.receivers.values_mut().for_each(|receiver| receiver.adopt_link_loss(significance));
         self.rate = rate;
     }
 
@@ -364,8 +374,12 @@ impl RateController {
     /// deviations out.
     fn significance(&self) -> Significance {
         if self.is_in_slow_start() {
-            let tolerance = TOLERANCE_SLOW_START * (1.0 - self.link_loss());
-            return Significance { tolerance, deviations: DEVIATIONS };
+            let packets = self.rate * SAMPLE_SECONDS_SLOW_START / self.packet_len;
+            return Significance {
+                tolerance: tolerance_slow_start(self.link_loss()),
+                deviations: DEVIATIONS,
+                packets: packets.clamp(SAMPLE_MIN_SLOW_START, SAMPLE_OF_LOSS),
+            };
         }
         let least = self.link_loss() * TOLERANCE_OF_LINK_LOSS;
         let tolerance = |tested: f64| tested.clamp(TOLERANCE_MIN, TOLERANCE_MAX).max(least);
@@ -375,6 +389,7 @@ impl RateController {
                 None => tolerance(self.growth() * TOLERANCE_OF_STEP),
             },
             deviations: DEVIATIONS + (2.0 * (self.receivers.len().max(1) as f64).ln()).sqrt(),
+            packets: SAMPLE_OF_LOSS,
         }
     }
 
@@ -414,6 +429,13 @@ impl RateController {
     }
 }
 
+/// The loss that is tolerated in slow start where links lose so much anyway: a rate beyond the limit then loses a third; a smaller loss
+/// is a link's, or caused by another session that is to give way. So much is tolerated that the bad luck of one of many receivers hardly
+/// matters, and the reports of many take long: to require more of them would overrun the path for as long.
+fn tolerance_slow_start(link_loss: f64) -> f64 {
+    (1.0 - link_loss) / 4.0
+}
+
 /// By how much the rate grows in a round: in slow start it doubles until the first loss, or the first sign of a queue; from then on it
 /// grows a little, so that a limit is exceeded by 1 or 2 %. Beyond the rate that last lost something the step doubles every
 /// `GROWTH_DOUBLES` rounds, so that a limit far away is found within a second.
@@ -443,10 +465,11 @@ const STEP_OF_LINK_LOSS: f64 = 1.0 / 4.0;
 const TOLERANCE_OF_LINK_LOSS: f64 = 1.0 / 8.0;
 /// How many standard deviations count as chance, with one receiver.
 const DEVIATIONS: f64 = 2.5;
-/// The loss that is tolerated in slow start, as a share of what links let through: a rate beyond the limit then loses a third; a smaller
-/// loss is a link's, or caused by another session that is to give way. So much is tolerated that the bad luck of one of many receivers
-/// hardly matters, and the reports of many take long: to require more of them would overrun the path for as long.
-const TOLERANCE_SLOW_START: f64 = 0.25;
+/// How many packets show how much is lost; the seconds of which the packets do in slow start, where the rate doubles, and a rate beyond
+/// the limit loses far more than one within; and how many that are at least.
+const SAMPLE_OF_LOSS: f64 = 192.0;
+const SAMPLE_SECONDS_SLOW_START: f64 = 0.03;
+const SAMPLE_MIN_SLOW_START: f64 = 64.0;
 /// The rounds of a probe through which a loss must persist; the part of what came through that is sent from the second one on.
 const PROBE_ROUNDS: u8 = 3;
 const PROBE_DEPTH: f64 = 0.5;

@@ -53,6 +53,8 @@ pub(super) struct Significance {
     pub(super) tolerance: f64,
     /// How many standard deviations chance may bring.
     pub(super) deviations: f64,
+    /// How many packets show how much is lost.
+    pub(super) packets: f64,
 }
 
 /// A loss that its link does not explain.
@@ -146,7 +148,7 @@ impl ReceiverState {
             let enough =
                 self.variance(sample.loss) * (significance.deviations / significance.tolerance).powi(2);
             let is_over = sample.loss - self.link_loss > self.chance(&sample, significance);
-            sample.packets >= SAMPLE_OF_LOSS && (is_over || is_long || sample.packets >= enough)
+            sample.packets >= significance.packets && (is_over || is_long || sample.packets >= enough)
         })
     }
 
@@ -159,7 +161,7 @@ impl ReceiverState {
     pub(super) fn loses_heavily(&self, significance: Significance) -> bool {
         let known = self.link_loss + self.suspected.unwrap_or(0.0);
         self.sample().is_some_and(|sample| {
-            sample.packets >= SAMPLE_OF_LOSS
+            sample.packets >= significance.packets
                 && sample.loss - known > HEAVY_LOSS + self.chance(&sample, significance)
         })
     }
@@ -167,7 +169,7 @@ impl ReceiverState {
     /// Judges the round: returns the loss beyond its link's, if that is more than chance, or most of the loss that the rate
     /// backed off for.
     pub(super) fn judge(&mut self, significance: Significance) -> Option<ExcessLoss> {
-        let sample = self.sample().filter(RoundSample::is_telling)?;
+        let sample = self.sample().filter(|sample| sample.is_telling(significance))?;
         let (excess, chance) = (sample.loss - self.link_loss, self.chance(&sample, significance));
         // It is raised only by a probe.
         self.link_loss = self.link_loss.min(sample.loss + chance);
@@ -181,9 +183,9 @@ impl ReceiverState {
     }
 
     /// Takes its loss in this round for its link's.
-    pub(super) fn adopt_link_loss(&mut self) {
+    pub(super) fn adopt_link_loss(&mut self, significance: Significance) {
         self.suspected = None;
-        if let Some(sample) = self.sample().filter(RoundSample::is_telling) {
+        if let Some(sample) = self.sample().filter(|sample| sample.is_telling(significance)) {
             self.link_loss = sample.loss.min(LINK_LOSS_MAX);
         }
     }
@@ -239,8 +241,8 @@ impl ReceiverState {
 
 impl RoundSample {
     /// Whether these are enough packets to judge by. Few are enough to show that nothing is lost.
-    fn is_telling(&self) -> bool {
-        self.packets >= if self.loss == 0.0 { SAMPLE } else { SAMPLE_OF_LOSS }
+    fn is_telling(&self, significance: Significance) -> bool {
+        self.packets >= if self.loss == 0.0 { SAMPLE } else { significance.packets }
     }
 }
 
@@ -248,9 +250,8 @@ impl RoundSample {
 const BURST_MAX: f64 = 64.0;
 /// The burst that is assumed of a new receiver.
 const BURST_INITIAL: f64 = 8.0;
-/// How many packets show that nothing is lost, and how many show how much is.
+/// How many packets show that nothing is lost.
 const SAMPLE: f64 = 32.0;
-const SAMPLE_OF_LOSS: f64 = 192.0;
 /// Seconds after which a round is judged by what has been reported.
 const ROUND_MAX: f64 = 0.2;
 /// A loss beyond the link's at which the other receivers are not waited for.
@@ -259,6 +260,6 @@ const HEAVY_LOSS: f64 = 0.1;
 const LUCK: f64 = 4.0;
 /// The part of a loss that must remain if a lower rate does not help, and the factor from which a loss counts as another one.
 pub(super) const PERSISTS: f64 = 0.5;
-pub(super) const GROWS: f64 = 1.25;
+const GROWS: f64 = 1.25;
 /// The most loss that is assumed to be a link's: a link that loses more is full.
 const LINK_LOSS_MAX: f64 = 0.5;
