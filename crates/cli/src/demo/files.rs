@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::UdpSocket;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -37,13 +38,13 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
     output::line(format_args!("  group       {group} on loopback, at {rate}"))?;
 
     let started = Instant::now();
-    let end = End { interrupt: interrupt.clone(), failure: Arc::default() };
-    let receivers: Vec<_> = (1..=RECEIVERS)
-        .map(|number| receive(scratch.path(), number, &options, &end))
-        .collect::<Result<_, _>>()?;
-    let offering = Offering::collect(&[file]).map_err(offering_error)?;
-    let sender = FileSender::start(&options, offering, Some(RECEIVERS)).map_err(start_error)?;
-    let sent = send(sender, &end);
+    let end = End { interrupt: interrupt.clone(), is_over: Arc::default(), failure: Arc::default() };
+    let mut receivers = Vec::new();
+    let sent = transfer(&file, scratch.path(), &options, &end, &mut receivers);
+    if sent.is_err() {
+        end.is_over.store(true, Ordering::Relaxed);
+    }
+    // The directory can be removed once they are over: they have files in it.
     let mut dropped = Vec::new();
     for receiver in receivers {
         let counts = receiver.join().map_err(|_| CommandError::failed("a receiver panicked"))?;
@@ -75,17 +76,34 @@ pub(super) fn run(interrupt: &Interrupt) -> Result<(), CommandError> {
     ))
 }
 
+/// Starts the receivers, and sends them the file. `None` if it ended early.
+fn transfer(
+    file: &Path,
+    scratch: &Path,
+    options: &Options,
+    end: &End,
+    receivers: &mut Vec<JoinHandle<Counts>>,
+) -> Result<Option<(Counts, Instant)>, CommandError> {
+    for number in 1..=RECEIVERS {
+        receivers.push(receive(scratch, number, options, end)?);
+    }
+    let offering = Offering::collect(&[file.to_owned()]).map_err(offering_error)?;
+    send(FileSender::start(options, offering, Some(RECEIVERS)).map_err(start_error)?, end)
+}
+
 /// Reasons to end early.
 #[derive(Clone)]
 struct End {
     interrupt: Interrupt,
+    /// Nothing more is sent.
+    is_over: Arc<AtomicBool>,
     /// The error of the first receiver that failed.
     failure: Arc<OnceLock<CommandError>>,
 }
 
 impl End {
     fn has_come(&self) -> bool {
-        self.interrupt.is_pressed() || self.failure.get().is_some()
+        self.interrupt.is_pressed() || self.is_over.load(Ordering::Relaxed) || self.failure.get().is_some()
     }
 }
 

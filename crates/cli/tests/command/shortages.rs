@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use campanile_rig::free_port;
 
 use super::process::{Finished, Running, run_in_namespaces};
-use super::transfers::{Session, next};
+use super::transfers::{Scratch, Session, next};
 
 /// Runs the program behind commands of a shell; `None` where limits are not those of Linux.
 fn run_behind(commands: &str, arguments: &str) -> Option<Finished> {
@@ -43,15 +43,18 @@ const FEW_FILES: &str = "; raise the limit on open files (Linux: ulimit -n)\n";
 
 /// Where a session or a file begins without enough of them depends on how many there are. One receiver that cannot go on ends it for all.
 #[test]
-fn a_demo_that_cannot_open_enough_files_says_so() {
+fn a_demo_that_cannot_open_enough_files_says_so_and_leaves_none() {
+    let Scratch(scratch) = &Scratch::new();
     let limited = |limit: usize| {
         let begun = Instant::now();
-        run_behind(&format!("ulimit -n {limit} &&"), "demo").map(|finished| (finished, begun.elapsed()))
+        let limits = format!("export TMPDIR={} && ulimit -n {limit} &&", scratch.path().display());
+        run_behind(&limits, "demo").map(|finished| (finished, begun.elapsed()))
     };
     let all: Vec<_> = thread::scope(|scope| {
         let running: Vec<_> = (20..36).step_by(2).map(|limit| scope.spawn(move || limited(limit))).collect();
         running.into_iter().filter_map(|one| one.join().expect("it runs")).collect()
     });
+    assert_eq!(fs::read_dir(scratch.path()).expect("it can be read").count(), 0, "{all:?}");
     for (finished, took) in &all {
         assert!(finished.code == Some(0) || finished.stderr.ends_with(FEW_FILES), "{finished:?}");
         assert!(*took < Duration::from_secs(20), "nobody is waited for: {finished:?}");
