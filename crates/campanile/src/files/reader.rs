@@ -21,7 +21,7 @@ pub(crate) struct Reader {
     _thread: DiskThread,
 }
 
-/// What the thread reports: an event of the session, which it has already served, or why it cannot go on.
+/// What the thread reports: an event of the session, which it has already served, or in place of its end why it was aborted.
 pub(crate) type ReaderEvent = Result<BulkSent, FileError>;
 
 impl Reader {
@@ -53,17 +53,27 @@ struct Work {
 impl Work {
     /// Serves until the session is over, or nobody receives events any more.
     fn run(mut self) {
+        let mut failed = None;
         while let Some(event) = self.supplier.next() {
             let served = match &event {
+                BulkSent::Need(_) | BulkSent::Drained if failed.is_some() => continue,
                 BulkSent::Need(range) => self.supply(range.clone()),
                 // The files were hashed before they were sent: now it is checked that they did not change.
                 BulkSent::Drained => self.reading.is_unchanged(),
                 _ => Ok(()),
             };
-            if served.is_err() {
+            if let Err(error) = served {
                 self.supplier.abort(UNREADABLE);
+                self.supplier.set_linger(FAREWELL);
+                failed = Some(error);
+                continue;
             }
-            if self.events.send(served.map(|()| event)).is_err() {
+            // Not before the end: with the application the session would go, before the receivers have heard why.
+            let told = match event {
+                BulkSent::Finished => failed.take().map_or(Ok(BulkSent::Finished), Err),
+                event => Ok(event),
+            };
+            if self.events.send(told).is_err() {
                 return;
             }
         }
@@ -78,6 +88,9 @@ impl Work {
 
 /// The most events that wait for the application.
 const EVENTS: usize = 1024;
+
+/// How long receivers are told that a file cannot be read: each of them loses some of the SPMs that say so.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The reason that OPT_RST tells receivers (RFC 3208 section 9.8): a file of the session cannot be read any more.
 const UNREADABLE: u8 = 2;

@@ -4,12 +4,12 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use campanile::files::{
-    FileReceiver, FileSender, Offering, ReceiveConfig, ReceiveEvent, SendError, SendEvent,
+    FileReceiver, FileSender, Incomplete, Offering, ReceiveConfig, ReceiveEvent, SendError, SendEvent,
 };
-use campanile::multicast::{Counter, Options, Standing};
+use campanile::multicast::{Counter, EndCause, Options, Standing};
 use tempfile::TempDir;
 
-use super::group::options;
+use super::group::{apart, options};
 
 #[test]
 fn a_file_that_is_cut_while_it_is_sent_is_an_error() {
@@ -37,6 +37,43 @@ fn a_file_that_is_cut_while_it_is_sent_is_an_error() {
     assert!(error.to_string().ends_with("it was changed while it was sent"), "{error}");
     let progress = sender.progress();
     assert!(progress.sent < progress.total, "{progress:?}");
+}
+
+#[test]
+fn receivers_are_told_of_a_file_that_cannot_be_read_though_they_lose_packets() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let path = dir.path().join("file");
+    fs::write(&path, vec![7; 2_000_000]).expect("there is room");
+    let mut options = options();
+    for (name, value) in [("rate", "500kbit"), ("inject-loss", "20%")] {
+        options.set(name, value).expect("an option");
+    }
+    let homes = [0, 1, 2].map(|_| tempfile::tempdir().expect("there is room"));
+    let mut receivers: Vec<FileReceiver> =
+        homes.iter().enumerate().map(|(at, home)| receiver(&apart(&options, at), home)).collect();
+    let offering = Offering::collect(std::slice::from_ref(&path)).expect("it can be sent");
+    let mut sender = FileSender::start(&options, offering, None).expect("loopback has groups");
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while sender.receivers().count() < receivers.len() {
+        assert!(Instant::now() < deadline, "not all of them report");
+        sender.next(Duration::from_secs(1)).expect("it is as it was");
+    }
+    fs::write(&path, b"short").expect("there is room");
+    while sender.next(Duration::from_secs(1)).is_ok() {
+        assert!(Instant::now() < deadline, "nothing is noticed");
+    }
+    // The application has nothing more to wait for.
+    drop(sender);
+    for receiver in &mut receivers {
+        let why = loop {
+            assert!(Instant::now() < deadline, "it waits for more");
+            let event = receiver.next(Duration::from_secs(1)).expect("there is room");
+            if let Some(ReceiveEvent::Incomplete { why, .. }) = event {
+                break why;
+            }
+        };
+        assert!(matches!(why, Incomplete::Ended(EndCause::Reset(_))), "{why}");
+    }
 }
 
 #[test]

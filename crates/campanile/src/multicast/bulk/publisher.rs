@@ -112,7 +112,7 @@ impl BulkPublisher {
 
     /// Changes how long repair goes on after the end; if the session has ended, counted from now.
     pub fn set_linger(&self, linger: Duration) {
-        self.supplier.command(Command::Linger(linger));
+        self.supplier.set_linger(linger);
     }
 
     /// Ends the session now. Receivers are told so, with a reason chosen by the application, from 0 to 63; a greater one counts as 63.
@@ -150,6 +150,11 @@ impl Supplier {
     /// As [`BulkPublisher::buffer`].
     pub(crate) fn buffer(&self) -> Vec<u8> {
         self.spare.try_recv().unwrap_or_default()
+    }
+
+    /// As [`BulkPublisher::set_linger`].
+    pub(crate) fn set_linger(&self, linger: Duration) {
+        self.command(Command::Linger(linger));
     }
 
     /// As [`BulkPublisher::abort`].
