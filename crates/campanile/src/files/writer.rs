@@ -72,7 +72,7 @@ struct Session {
     incoming: Option<IncomingSession>,
     /// Whether the manifest was reported to the application.
     is_begun: bool,
-    /// Why nothing more will come, if it ended while findings were still awaited.
+    /// Why nothing more will come of its source, if so. Findings may still be awaited.
     ended: Option<EndCause>,
     progress: ReceiveProgress,
     cookie: Option<u64>,
@@ -106,8 +106,15 @@ impl Writer {
         })
     }
 
-    /// Goes on until it is over.
+    /// Goes on until it is over, and keeps what is complete then.
     pub(super) fn run(mut self) {
+        self.serve();
+        self.sessions.values().filter_map(|session| session.incoming.as_ref()).for_each(|incoming| {
+            incoming.leave(&self.inbox);
+        });
+    }
+
+    fn serve(&mut self) {
         while !self.is_over {
             let handled = match self.subscriber.next_or(self.other_input(), Duration::MAX) {
                 Some(First::Event(Some(event))) => self.handle(event),
@@ -352,9 +359,9 @@ impl Writer {
 
     fn end(&mut self, tsi: Tsi, cause: EndCause) {
         let Some(session) = self.sessions.get_mut(&tsi) else { return };
+        session.ended = Some(cause);
         if session.is_waiting() {
             // Findings that are awaited may still complete it.
-            session.ended = Some(cause);
             return;
         }
         if session.incoming.is_some() {
@@ -378,7 +385,7 @@ impl Writer {
         }
         session.standing = Standing::Failed;
         let is_owed = session.report(tsi, &self.subscriber);
-        self.subscriber.leave(tsi);
+        session.leave(tsi, &self.subscriber);
         let missing = session.progress.total.saturating_sub(session.progress.had);
         if is_owed {
             self.emit(WriterEvent::Owed(tsi));
@@ -398,7 +405,7 @@ impl Writer {
                 if session.report(tsi, &self.subscriber) {
                     owed.push(tsi);
                 }
-                self.subscriber.leave(tsi);
+                session.leave(tsi, &self.subscriber);
             }
         }
         owed.into_iter().for_each(|tsi| self.emit(WriterEvent::Owed(tsi)));
@@ -429,6 +436,13 @@ impl Session {
     /// Whether a finding may still make it complete.
     fn is_waiting(&self) -> bool {
         self.found().is_some() || self.contents().is_some_and(IncomingContents::is_waiting)
+    }
+
+    /// Leaves the source. One whose session has ended may have begun it again, which is not to be left.
+    fn leave(&self, tsi: Tsi, subscriber: &BulkSubscriber) {
+        if self.ended.is_none() {
+            subscriber.leave(tsi);
+        }
     }
 
     /// Updates the progress.
@@ -475,67 +489,4 @@ fn sqn(block: u64) -> Seq {
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use campanile_rig::free_port;
-
-    use super::*;
-    use crate::files::digest::Hashing;
-    use crate::files::finisher::{Filled, Job};
-    use crate::files::layout::ManifestHeader;
-    use crate::files::offering::Offering;
-    use crate::files::scratch::Scratch;
-    use crate::multicast::{ContentKind, Gsi, Options, Packets, Profile, wait};
-
-    /// The head of a session that brings this, in one packet.
-    fn head(offering: &Offering) -> Packets {
-        let manifest = offering.manifest().emit().expect("short");
-        let header = ManifestHeader::of(&manifest).emit();
-        let head = [&Profile::new(ContentKind::Files).emit()[..], &header, &manifest].concat();
-        let mut packets = Packets::default();
-        packets.push(Seq(0), &head);
-        packets
-    }
-
-    #[test]
-    fn of_sessions_that_waited_for_the_same_content_the_latest_counts() {
-        let scratch = Scratch::new();
-        let inbox = Inbox::open(&scratch.path().join("in"), false).expect("a directory of our own");
-        let mut options = Options::default();
-        options.network.group.set_port(free_port());
-        options.set("interface", "127.0.0.1").expect("an option");
-        let subscriber = BulkSubscriber::start(&options, scratch.path()).expect("loopback has groups");
-        let (_orders, taken) = async_channel::bounded(1);
-        let (sender, events) = mpsc::sync_channel(16);
-        let writer = Writer::new(Arc::new(subscriber), inbox, Arc::default(), taken, sender);
-        let mut writer = writer.expect("there is a thread");
-
-        // What an earlier session brought of the content is still being finished; it is gone, so that this comes to nothing.
-        let offering = Offering::collect(&[scratch.file("out/file", b"content")]).expect("it can be sent");
-        let entry = offering.manifest().entries()[0].clone();
-        let paths = writer.inbox.partial(&entry.digest, entry.size, 1);
-        let filled = Filled { paths, entries: vec![entry], hashing: Hashing::default() };
-        writer.finisher.put(JobTarget { session: 0, content: 0 }, Job::Finish(Box::new(filled)));
-
-        // Identifiers are drawn at random: the later session may have the smaller one.
-        let [first, second] = [2, 1].map(|port| Tsi { gsi: Gsi([7; 6]), port });
-        for tsi in [first, second] {
-            writer.begin(tsi);
-            let session = writer.sessions.get_mut(&tsi).expect("it has begun");
-            let incoming = session.incoming.as_mut().expect("nothing is complete");
-            assert!(incoming.put(&head(&offering), &writer.inbox).expect("there is room"));
-            writer.fill(tsi).expect("it has to wait");
-        }
-        let verdict = wait(writer.finisher.verdict(), Duration::MAX).expect("no end of time");
-        writer.judge(verdict).expect("the disk has room");
-        assert_eq!(writer.sessions.keys().collect::<Vec<_>>(), [&second]);
-        let is_replaced = |event| match event {
-            WriterEvent::Received(ReceiveEvent::Incomplete { tsi, why, .. }) => {
-                tsi == first && why == Incomplete::Replaced(second)
-            }
-            _ => false,
-        };
-        assert!(events.try_iter().any(is_replaced));
-    }
-}
+mod tests;
