@@ -206,8 +206,8 @@ impl Inbox {
             if let Some(modified) = entry.modified {
                 file.set_modified(not_before_1970(modified))?;
             }
-            // A file that is to be read-only stays writable until it has its name, so that a failed attempt can be repeated.
-            mode.map_or(Ok(()), |mode| mode::set(&file, mode | OWNER_WRITES))
+            // Its owner may read and write it until it has its name, so that a failed attempt can be repeated.
+            mode.map_or(Ok(()), |mode| mode::set(&file, mode | OWNER_USES))
         });
         ready.map_err(FileAction::Name.of(&target))?;
         Ok(Ready { from, target, mode })
@@ -217,8 +217,8 @@ impl Inbox {
     fn claim(&self, Ready { from, target, mode }: Ready) -> Result<(), FileError> {
         let claimed = || {
             // Opened before it is moved: afterwards another program may have replaced it.
-            let read_only = mode.filter(|mode| mode & OWNER_WRITES == 0);
-            let file = read_only.map(|mode| Ok::<_, io::Error>((File::open(&from)?, mode))).transpose()?;
+            let lesser = mode.filter(|mode| mode & OWNER_USES != OWNER_USES);
+            let file = lesser.map(|mode| Ok::<_, io::Error>((File::open(&from)?, mode))).transpose()?;
             claim(&from, &target, self.replaces)?;
             file.map_or(Ok(()), |(file, mode)| mode::set(&file, mode))
         };
@@ -287,7 +287,8 @@ impl Drop for Inbox {
 /// The mode of `.campanile`: incomplete contents are for their owner only.
 const PRIVATE: u32 = 0o700;
 
-const OWNER_WRITES: u32 = 0o200;
+/// The mode of a file that its owner may read and write.
+const OWNER_USES: u32 = 0o600;
 
 const LOCK: &str = "lock";
 
@@ -436,22 +437,29 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_may_not_be_written_waits_for_its_name_too() {
-        let fixture = Fixture::new(false);
-        fixture.put("a", b"somebody's");
-        let entry = Entry { mode: Some(0o444), ..entry("a") };
-        let paths = fixture.inbox.partial(&entry.digest, entry.size, 4);
-        let place = || {
-            let mut partial = Partial::open(paths.clone()).expect("it may be written");
-            partial.write(0, CONTENT).expect("there is room");
-            let contents = [(paths.clone(), vec![entry.clone()])];
-            fixture.inbox.place(&contents, &Meter::default()).remove(0).remove(0)
-        };
-        assert!(place().is_err());
-        let target = fixture.inbox.target(&entry);
-        fs::remove_file(&target).expect("it is there");
-        place().expect("the name is free");
-        assert!(fs::metadata(&target).expect("it is there").permissions().readonly());
+    fn a_file_that_may_not_be_used_waits_for_its_name_too() {
+        for mode in [0o444, 0o000] {
+            let fixture = Fixture::new(false);
+            fixture.put("a", b"somebody's");
+            let entry = Entry { mode: Some(mode), ..entry("a") };
+            let paths = fixture.inbox.partial(&entry.digest, entry.size, 4);
+            let place = || {
+                let mut partial = Partial::open(paths.clone()).expect("it may be written");
+                partial.write(0, CONTENT).expect("there is room");
+                let contents = [(paths.clone(), vec![entry.clone()])];
+                fixture.inbox.place(&contents, &Meter::default()).remove(0).remove(0)
+            };
+            assert!(place().is_err());
+            let waiting = fs::metadata(&paths.bytes).expect("it is kept");
+            // An administrator may use any file.
+            assert!(mode::of(&waiting).is_none_or(|mode| mode & 0o600 == 0o600));
+            let target = fixture.inbox.target(&entry);
+            fs::remove_file(&target).expect("it is there");
+            place().expect("the name is free");
+            let placed = fs::metadata(&target).expect("it is there");
+            assert!(placed.permissions().readonly());
+            assert!(mode::of(&placed).is_none_or(|placed| placed == mode));
+        }
     }
 
     #[test]
