@@ -308,6 +308,8 @@ mod tests {
         };
         collides("a", "a");
         collides("README", "readme");
+        collides("straße", "STRAẞE");
+        collides("STRAẞE", "STRASSE");
         collides("a", "A/b");
         collides("Dir/x/y", "dir/X");
     }

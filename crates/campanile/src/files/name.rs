@@ -64,7 +64,7 @@ impl FileName {
     }
 
     /// The name with its case folded, to find names that are equal on a case-insensitive file system. More names are equal by this than
-    /// on any such file system.
+    /// on any such file system, except where one takes two spellings of a character in Unicode for the same.
     pub(crate) fn folded(&self) -> String {
         fold(&self.0)
     }
@@ -144,7 +144,9 @@ fn is_device(part: &str) -> bool {
 const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 
 fn fold(name: &str) -> String {
-    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+    // Only in lower case a capital sharp s has the same capitals as the small one.
+    let lower = name.chars().flat_map(char::to_lowercase);
+    lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
