@@ -72,7 +72,7 @@ impl Reporter {
         let entry = |(tsi, source): (&Tsi, &ReportedSource)| SourceEntry {
             tsi: tsi.to_string(),
             address: source.address,
-            packets: source.reception.received().into(),
+            packets: source.reception.received(),
             loss_percent: Some(loss_percent(source.reception.loss())),
             rate_bps: None,
         };
@@ -242,8 +242,9 @@ impl ReportedSource {
     /// The report to the source; `None` before the application has set its progress.
     fn report(&self, receiver: ReceiverId, held: u32, headroom: u64, needs: Option<Seq>) -> Option<Report> {
         let (progress, reception) = (self.progress?, &self.reception);
+        let narrow = |packets: u64| u32::try_from(packets).unwrap_or(u32::MAX);
         let (had, total) = match progress.total {
-            0 => (reception.received(), reception.expected()),
+            0 => (narrow(reception.received()), narrow(reception.expected())),
             total => (progress.had, total),
         };
         Some(Report {
@@ -255,7 +256,7 @@ impl ReportedSource {
             loss: reception.loss(),
             headroom,
             lead: reception.last(),
-            heard: reception.received(),
+            heard: reception.received() as u32,
             needs: needs.unwrap_or(reception.last().next()),
             socket: held,
         })

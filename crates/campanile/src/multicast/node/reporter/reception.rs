@@ -8,17 +8,18 @@ use campanile_pgm::wire::{Body, HEADER_LEN, HeaderView, Packet, PacketType, Wind
 pub(super) struct Reception {
     /// The highest number received, once there is one.
     last: Option<Seq>,
-    received: u32,
+    /// Packets do not wrap as their numbers do in a feed that goes on for days.
+    received: u64,
     /// The highest number that is known to have been sent.
     reach: Seq,
     /// How many were sent since the first one that was received.
-    expected: u32,
+    expected: u64,
     /// Sequence numbers in a parity group, once the source has said so.
     group_len: u32,
     /// Whether the group of the highest number ends early, with that: what it leaves out is never sent.
     is_end: bool,
     /// Groups whose length is known, and the packets in them.
-    known: (u32, u32),
+    known: (u64, u64),
 }
 
 impl Reception {
@@ -84,7 +85,7 @@ impl Reception {
             }
         }
         if ahead < LEAP || ahead > LEAP.wrapping_neg() {
-            self.received = self.received.wrapping_add(1);
+            self.received += 1;
         }
     }
 
@@ -97,7 +98,7 @@ impl Reception {
             0 => ahead,
             len => self.sent_in_groups(len, ahead),
         };
-        self.expected = self.expected.saturating_add(sent);
+        self.expected += u64::from(sent);
         (self.reach, self.is_end) = (self.reach + ahead, false);
     }
 
@@ -113,7 +114,7 @@ impl Reception {
         };
         if groups == 1 {
             let (groups, packets) = self.known;
-            self.known = (groups.saturating_add(1), packets.saturating_add(size));
+            self.known = (groups + 1, packets + u64::from(size));
         }
         // Nothing says how long those between were. If all were taken for full, a slow feed's would seem to be mostly lost.
         size - begun + (groups - 1) * self.mean_len() + end
@@ -122,7 +123,7 @@ impl Reception {
     /// The length of a group, on average.
     fn mean_len(&self) -> u32 {
         let (groups, packets) = self.known;
-        if groups == 0 { self.group_len } else { packets.div_ceil(groups) }
+        if groups == 0 { self.group_len } else { packets.div_ceil(groups) as u32 }
     }
 
     /// The highest number received.
@@ -130,19 +131,19 @@ impl Reception {
         self.last.unwrap_or_default()
     }
 
-    /// How many were received, duplicates included, modulo 2^32.
-    pub(super) fn received(&self) -> u32 {
+    /// How many were received, duplicates included.
+    pub(super) fn received(&self) -> u64 {
         self.received
     }
 
     /// The share of what was sent that was not received, in 1/65536.
     pub(super) fn loss(&self) -> u16 {
-        let missed = u64::from(self.expected.saturating_sub(self.received));
-        u16::try_from(missed * 65_536 / u64::from(self.expected.max(1))).unwrap_or(u16::MAX)
+        let missed = self.expected.saturating_sub(self.received);
+        u16::try_from(missed * 65_536 / self.expected.max(1)).unwrap_or(u16::MAX)
     }
 
     /// How many were sent since the first one that was received.
-    pub(super) fn expected(&self) -> u32 {
+    pub(super) fn expected(&self) -> u64 {
         self.expected
     }
 }
@@ -166,6 +167,16 @@ mod tests {
         assert_eq!(reception.loss(), (65_536 * 25 / 100) as u16);
         reception.count_data(Seq(1 << 30));
         assert_eq!(reception.loss(), (65_536 * 25 / 100) as u16);
+    }
+
+    #[test]
+    fn loss_outlasts_the_numbers() {
+        // All numbers were sent, and a quarter of them was lost.
+        let (last, reach) = (Some(Seq(u32::MAX)), Seq(u32::MAX));
+        let mut reception =
+            Reception { last, reach, received: 3 << 30, expected: 1 << 32, ..Reception::default() };
+        reception.count_data(Seq(0));
+        assert_eq!((reception.loss(), reception.expected()), (0x3fff, (1 << 32) + 1));
     }
 
     #[test]
