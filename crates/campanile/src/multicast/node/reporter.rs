@@ -88,7 +88,9 @@ impl Reporter {
         // If there is no room, a source that needs no more reports is removed.
         if self.sources.len() >= self.limit.max(1) {
             let spare = |source: &ReportedSource| source.is_known || source.progress.is_none();
-            let gone = self.sources.iter().find(|(_, source)| spare(source)).map(|(tsi, _)| *tsi);
+            let spares = self.sources.iter().filter(|(_, source)| spare(source));
+            // One without progress may have just begun.
+            let gone = spares.max_by_key(|(_, source)| source.is_known).map(|(tsi, _)| *tsi);
             let Some(gone) = gone else { return };
             self.sources.remove(&gone);
         }
@@ -378,6 +380,22 @@ mod tests {
         reporter.set(Instant(10_000_000_000), TSI, progress(Standing::Joined));
         assert_eq!(reporter.take(Instant(10_000_000_000), source, &receipt(&reporter, true)), Some(TSI));
         assert_eq!(report(&mut reporter, Instant(u64::MAX - 1)), []);
+    }
+
+    #[test]
+    fn a_source_that_has_just_begun_stays_for_those_that_need_no_reports() {
+        let source = "10.0.0.1".parse().unwrap();
+        for number in 0..100 {
+            let mut reporter = Reporter::new(ReceiverId(1), 0, 7500, 2);
+            let [begun, next] = [100, 101].map(|port| Tsi { port: port + 2 * number, ..TSI });
+            reporter.begin(TSI, source, 1);
+            reporter.set(Instant::ZERO, TSI, progress(Standing::Complete));
+            reporter.take(Instant::ZERO, source, &receipt(&reporter, true));
+            reporter.begin(begun, source, 1);
+            reporter.begin(next, source, 1);
+            reporter.set(Instant::ZERO, begun, progress(Standing::Joined));
+            assert!(reporter.awaits_receipt(begun), "it is reported to");
+        }
     }
 
     #[test]
