@@ -442,6 +442,8 @@ impl IncomingContents {
         let content = &self.layout.contents()[index];
         self.had -= content.blocks.end - content.blocks.start;
         self.stages[index] = Stage::Wrong;
+        // A file that was deleted takes room on the disk as long as it is open.
+        self.whole.close(index);
         self.failed += content.files.len();
         self.outcomes.extend(content.files.iter().map(|&file| Outcome::Wrong { file }));
     }

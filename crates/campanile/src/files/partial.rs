@@ -259,9 +259,7 @@ mod tests {
         fn open(&self) -> Partial {
             Partial::open(self.paths.clone()).expect("a directory of our own")
         }
-    }
 
-    impl Fixture {
         fn is(&self, content: &[u8]) -> bool {
             std::fs::read(&self.paths.bytes).expect("it is there") == content
         }
