@@ -96,13 +96,14 @@ fn tune_source(source: &mut SourceOptions, kind: Kind, rng: &mut Rng) {
     let config = &mut source.config;
     let mut millis = |of: &[u64]| Duration::from_millis(rng.pick(of));
     config.pace.burst = millis(&[0, 2, 2, 10]);
-    // Not as often as a link is idle at which a burst of loss ends: all SPMs after the last data might be lost in one.
-    config.spm.ambient = millis(&[250, 1_000]);
+    // Where three sources sent SPMs more often, no link would ever be idle, and a burst of loss might last for all of the linger.
+    config.spm.ambient = millis(&[500, 1_000]);
     config.spm.heartbeat_min = millis(&[5, 5, 20, 100]);
-    config.spm.heartbeat_max = millis(&[200, 5_000]);
+    config.spm.heartbeat_max = millis(&[1_000, 5_000]);
     config.repair.eliminate = millis(&[1, 5, 50]);
     config.spm.opening = rng.pick(&[1, 1, 3, 8]);
-    config.repair.share_percent = rng.pick(&[20, 50, 80, 100]);
+    // With a smaller share, repairs that were confirmed may wait longer than receivers do.
+    config.repair.share_percent = rng.pick(&[50, 80, 100]);
     source.attachment.moderation = Duration::from_micros(rng.pick(&[0, 0, 500]));
     source.packs = kind != Kind::File && rng.below(2) == 0;
 }

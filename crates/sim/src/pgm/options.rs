@@ -135,8 +135,8 @@ pub enum Fault {
 }
 
 impl Options {
-    /// Whether a receiver must get everything: it joined in time, never crashed or left, and no window is too small for the time that it may
-    /// have been disconnected.
+    /// Whether a receiver must get everything: it joined in time, never crashed or left, and no window is too small for the time that it
+    /// may have been disconnected.
     pub fn is_owed_everything(&self, receiver: u32) -> bool {
         let joins = self.receivers[receiver as usize].joins;
         let roomy = |source: &SourceOptions| {
