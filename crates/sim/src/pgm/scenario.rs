@@ -279,7 +279,11 @@ impl<'a> Scenario<'a> {
             return self.broken(id, Promise::Convergence { open, lost, late });
         }
         let failed = (0..self.options.sources.len() as u32).filter(|&source| self.options.is_failing(source));
-        let open = failed.filter(|&source| node.is_open(source)).count() as u32;
+        let mut open = failed.filter(|&source| node.is_open(source)).count() as u32;
+        if self.is_over() && !self.options.has_failing_source() && !node.is_hijacked() {
+            // Whatever a receiver missed, it asked until it had it or gave it up, and sources stay that long.
+            open = node.open().saturating_sub(node.unheard());
+        }
         if open > 0 {
             return self.broken(id, Promise::Ending { open });
         }

@@ -69,9 +69,9 @@ pub enum Promise {
         /// How long after the due time the last session ended, or the world did.
         late: Duration,
     },
-    /// The end of a source is reported, whatever its cause.
+    /// The end of a source is reported, whatever its cause, to all that heard it.
     Ending {
-        /// Sessions that began and have no end.
+        /// Sessions that have no end.
         open: u32,
     },
     /// Memory stays within its bound.
