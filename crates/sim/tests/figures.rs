@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use campanile_sim::Time;
-use campanile_sim::pgm::{Case, Mode, figures, run};
+use campanile_sim::pgm::{Case, Fault, Kind, Mode, figures, run};
 
 /// Runs the rows of a table again for these losses.
 ///
@@ -92,6 +92,17 @@ fn receivers_that_ask_for_parity_know_the_round_trip_time() {
         let naks = measured.naks_per_late_group;
         assert!(naks <= 14.0, "seed {seed}: {naks} NAKs a group");
     }
+}
+
+#[test]
+fn a_receiver_learns_to_wait_for_the_repairs_of_a_source_that_became_slow() {
+    let slow =
+        Case { receivers: 1, loss: 0.0, groups: 2, k: 16, bytes_per_second: 50_000, ..Case::default() };
+    let mut options = Case { mode: Mode::Selective, kind: Kind::Packed, ..slow }.options();
+    options.receivers[0].joins = Time(1_000_000_000);
+    options.faults = vec![(Time(1_200_000_000), Fault::Rate(0, 10_000))];
+    let summary = run(&options, None).expect("every promise is kept");
+    assert!(summary.naks <= 150, "{} NAKs for 32 packets", summary.naks);
 }
 
 #[test]

@@ -149,9 +149,9 @@ impl Peer {
         let is_last = index + 1 == block.size();
         block.closed |= is_last && self.parity.is_some_and(|parity| !parity.pro_active);
         if let Repair::Packets(repair) = &mut block.repair
-            && let Some(after_ns) = repair.arrived(bit, now)
+            && let Some(answer) = repair.arrived(bit, now)
         {
-            self.intervals.repaired(after_ns);
+            self.intervals.repaired(answer, repair.retries.data);
         }
         let is_whole = is_bulk && block.missing() == 0;
         let is_quiet = !is_whole && block.repair.is_idle() && block.parity_count() == 0;

@@ -1,7 +1,7 @@
 //! The waiting times of a receiver (RFC 3208 §6.3): they begin with the configured values and follow what is measured.
 
 use super::config::NakConfig;
-use super::heard::{Confirmation, Round};
+use super::heard::{Answer, Confirmation, Round};
 use crate::Instant;
 use crate::instant::nanos;
 use crate::rng::Rng;
@@ -131,14 +131,12 @@ impl Intervals {
         }
     }
 
-    /// Records that the first data came this long after the confirmation.
-    pub(super) fn repaired(&mut self, after_ns: u64) {
-        self.repair.sample(after_ns);
-    }
-
-    /// Records that the first data came after this many repetitions, and it is not known which confirmation they answer.
-    pub(super) fn repaired_at_last(&mut self, retries: u8) {
-        self.repair.missed(retries);
+    /// Records the first data after a confirmation, and after this many repetitions.
+    pub(super) fn repaired(&mut self, answer: Answer, retries: u8) {
+        match answer {
+            Answer::After(ns) => self.repair.sample(ns),
+            Answer::Unclear => self.repair.missed(retries),
+        }
     }
 
     /// Records a confirmation; `asked` is how many packets of a full group it is for.
@@ -315,9 +313,9 @@ mod tests {
         assert!((128 * MS..160 * MS).contains(&intervals.confirmation_ns(0)));
         (0..40).for_each(|_| intervals.confirmed(Some(300 * MS), 0));
         assert!((300 * MS..400 * MS).contains(&intervals.confirmation_ns(0)));
-        (0..40).for_each(|_| intervals.repaired(1000));
+        (0..40).for_each(|_| intervals.repaired(Answer::After(1000), 0));
         assert_eq!(intervals.repair_ns(0), TIMEOUT_MIN_NS);
-        (0..3).for_each(|_| intervals.repaired_at_last(5));
+        (0..3).for_each(|_| intervals.repaired(Answer::Unclear, 5));
         assert_eq!(intervals.repair_ns(0), 8 * TIMEOUT_MIN_NS);
     }
 

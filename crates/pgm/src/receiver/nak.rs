@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::bits::runs;
-use super::heard::{Answer, Confirmation, Round};
+use super::heard::{Confirmation, Round};
 use super::intervals::Lack;
 use super::packet_repair::PacketRepair;
 use super::peer::{Peer, Sink, Timer};
@@ -167,14 +167,10 @@ impl Peer {
     /// Handles a repair of a group, whether we lack something of the group or not. It confirms NAKs as an NCF does, which may have
     /// been lost.
     pub(super) fn repair_heard(&mut self, now: Instant, key: u64) {
-        match self.heard.answered(key, now) {
-            Some(Answer::After(ns)) => self.intervals.repaired(ns),
-            Some(Answer::Unclear) => {
-                let block = self.window.block_mut(key);
-                let retries = block.and_then(|block| block.repair.retries_mut());
-                self.intervals.repaired_at_last(retries.map_or(0, |retries| retries.data));
-            }
-            None => {}
+        if let Some(answer) = self.heard.answered(key, now) {
+            let block = self.window.block_mut(key);
+            let retries = block.and_then(|block| block.repair.retries_mut());
+            self.intervals.repaired(answer, retries.map_or(0, |retries| retries.data));
         }
         if let Some(after_ns) = self.heard.followed(key, now) {
             self.intervals.more_came(after_ns);

@@ -1,5 +1,6 @@
 //! The repair of single packets of a block, each in a state of RFC 3208 §6.3.
 
+use super::heard::Answer;
 use super::repair::Expired;
 use super::retries::{Patience, Retries};
 use crate::Instant;
@@ -161,11 +162,16 @@ impl PacketRepair {
         }
     }
 
-    /// Records that a packet came; returns the nanoseconds since the first confirmation, if the packet was waiting for data.
-    pub(super) fn arrived(&mut self, packet: u128, now: Instant) -> Option<u64> {
+    /// Records that a packet came; returns what it shows about the wait for repairs, if it was under repair. What comes after a wait
+    /// has ended may answer any of the confirmations.
+    pub(super) fn arrived(&mut self, packet: u128, now: Instant) -> Option<Answer> {
         let awaited = self.wait_data.packets() & packet != 0;
+        let is_under_repair = self.all() & packet != 0;
         self.remove(packet);
-        if awaited { self.retries.ncf_at.take().map(|at| now.nanos_since(at)) } else { None }
+        match self.retries.ncf_at.take_if(|_| awaited) {
+            _ if is_under_repair && self.retries.data > 0 => Some(Answer::Unclear),
+            at => at.map(|at| Answer::After(now.nanos_since(at))),
+        }
     }
 
     /// Ends the repair of packets that are there or given up.
@@ -238,6 +244,22 @@ mod tests {
         assert_eq!(repair.wait_data.at, Instant(23));
         repair.remove(0b111);
         assert_eq!((repair.all(), repair.deadline()), (0, Instant::FAR_FUTURE));
+    }
+
+    #[test]
+    fn a_packet_that_comes_late_may_answer_any_confirmation() {
+        let mut repair = PacketRepair::new();
+        repair.back_off(0b111, Instant(1));
+        repair.confirmed(0b111, Instant(2), 5);
+        assert_eq!(repair.arrived(0b1, Instant(4)), Some(Answer::After(2)));
+        assert_eq!(repair.arrived(0b1, Instant(5)), None, "it was there");
+        assert_eq!(
+            repair.expire(Instant(7), Patience { data_retries: 9, ..Patience::LITTLE }, Instant(8)),
+            Expired::Nothing
+        );
+        assert_eq!(repair.arrived(0b10, Instant(9)), Some(Answer::Unclear), "it backs off");
+        repair.confirmed(0b100, Instant(10), 5);
+        assert_eq!(repair.arrived(0b100, Instant(11)), Some(Answer::Unclear), "it was confirmed twice");
     }
 
     #[test]
