@@ -120,11 +120,12 @@ fn tune_receiver(config: &mut ReceiverConfig, rng: &mut Rng) {
     config.limits.message_len = rng.pick(&[500, 64 << 10, 64 << 10]);
 }
 
-/// Changes of a source's rate. The medium carries the highest of them.
+/// Changes of a source's rate. The medium carries the highest of them; at a much lower one than the lowest, confirmed repairs would wait
+/// longer than receivers do.
 fn draw_rates(options: &mut Options, source: u32, rng: &mut Rng) {
     let rate = options.sources[source as usize].config.pace.bytes_per_second;
     for _ in 0..rng.between(1, 3) {
-        let new = rng.pick(&[rate / 4, rate / 2, 2 * rate, 10 * rate]).min(6_000_000);
+        let new = rng.pick(&[rate / 4, rate / 2, 2 * rate, 10 * rate]).clamp(50_000, 6_000_000);
         options.faults.push((Time(rng.below(1_500_000_000)), Fault::Rate(source, new)));
     }
 }

@@ -280,8 +280,9 @@ impl<'a> Scenario<'a> {
         }
         let failed = (0..self.options.sources.len() as u32).filter(|&source| self.options.is_failing(source));
         let mut open = failed.filter(|&source| node.is_open(source)).count() as u32;
-        if self.is_over() && !self.options.has_failing_source() && !node.is_hijacked() {
-            // Whatever a receiver missed, it asked until it had it or gave it up, and sources stay that long.
+        let asks_to_the_end = receiver.keeps_up() && !node.is_hijacked();
+        if self.is_over() && !self.options.has_failing_source() && asks_to_the_end {
+            // Whatever it missed, it asked until it had it or gave it up, and sources stay that long.
             open = node.open().saturating_sub(node.unheard());
         }
         if open > 0 {
