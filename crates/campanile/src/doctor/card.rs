@@ -5,6 +5,7 @@ use campanile_engine::offload::{self, Offload};
 
 use super::tree::Tree;
 use super::{Finding, Severity};
+use crate::host::DeviceCounters;
 
 /// Without `knows_files`, the files in `/sys` are those of other interfaces.
 pub(super) fn examine(tree: &Tree, interface: &str, knows_files: bool) -> Vec<Finding> {
@@ -18,45 +19,16 @@ pub(super) fn examine(tree: &Tree, interface: &str, knows_files: bool) -> Vec<Fi
     findings
 }
 
-/// What a network device has counted, from `/proc/net/dev` of this network namespace.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Device {
-    pub(super) received: u64,
-    received_damaged: u64,
-    received_dropped: u64,
-    sent_damaged: u64,
-    sent_dropped: u64,
-}
-
-impl Device {
-    /// A line: bytes, packets, errors, drops, FIFO errors, frame errors, compressed and multicast packets for receiving; then the same
-    /// kinds for sending.
-    pub(super) fn read(tree: &Tree, interface: &str) -> Option<Self> {
-        let text = tree.text("proc/net/dev")?;
-        let line =
-            text.lines().find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
-        let numbers: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
-        let [_, received, damaged, dropped, no_room, _, _, _, _, _, sent_damaged, sent_dropped, ..] =
-            numbers[..]
-        else {
-            return None;
-        };
-        let received_dropped = dropped.saturating_add(no_room);
-        Some(Self { received, received_damaged: damaged, received_dropped, sent_damaged, sent_dropped })
-    }
-
-    /// Packets that arrived at it and were lost there.
-    pub(super) fn not_received(self) -> u64 {
-        self.received_damaged.saturating_add(self.received_dropped)
-    }
+/// What the interface's device has counted.
+pub(super) fn counters(tree: &Tree, interface: &str) -> Option<DeviceCounters> {
+    DeviceCounters::parse(&tree.text("proc/net/dev")?, interface)
 }
 
 fn drops(tree: &Tree, interface: &str) -> Finding {
     let check = "drops of the interface";
-    let Some(device) = Device::read(tree, interface) else { return Finding::unknown(check) };
-    let Device { received_damaged: damaged, received_dropped: dropped, sent_damaged, sent_dropped, .. } =
-        device;
-    let sent = sent_damaged.saturating_add(sent_dropped);
+    let Some(device) = counters(tree, interface) else { return Finding::unknown(check) };
+    let DeviceCounters { receive_damaged: damaged, receive_dropped: dropped, .. } = device;
+    let sent = device.send_damaged.saturating_add(device.send_dropped);
     if damaged == 0 && dropped == 0 && sent == 0 {
         return Finding::new(check, Severity::Fine, format!("{interface} dropped nothing"));
     }

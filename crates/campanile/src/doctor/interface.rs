@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use campanile_engine::interface::Listed;
 
-use super::card::Device;
+use super::card;
 use super::tree::{LOOPBACK, MULTICAST, Tree, UP};
 use super::{Finding, Severity, things};
 
@@ -33,7 +33,7 @@ pub(super) fn foreign_files(tree: &Tree, interface: &str) -> Option<Finding> {
     let mut files = tree.names("sys/class/net");
     files.retain(|name| tree.flags(name).is_some());
     // Interfaces of two namespaces may have the same names, but their packet counts differ.
-    let received = || Device::read(tree, interface).map_or(0, |device| device.received);
+    let received = || card::counters(tree, interface).map_or(0, |device| device.received);
     let before = received();
     let file = tree.number(&format!("sys/class/net/{interface}/statistics/rx_packets"));
     let is_between = file.is_none_or(|count| (before..=received()).contains(&count));

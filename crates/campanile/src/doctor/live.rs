@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use campanile_engine::{Interface, Shortage};
 
-use super::card::Device;
+use super::card;
 use super::group::interface_option;
 use super::tree::Tree;
 use super::{Finding, Severity, things};
 use crate::beacon::{BeaconError, Listener, ListenerConfig};
-use crate::host::{snmp_counter, snmp6_counter};
+use crate::host::{DeviceCounters, snmp_counter, snmp6_counter};
 
 const CHECK: &str = "live test";
 
@@ -160,11 +160,11 @@ impl Counts {
             let six = snmp6_counter(&v6, &format!("{row}6{name}")).unwrap_or(0);
             four.map(|four| four.saturating_add(six))
         };
-        let device = interface.and_then(|name| Device::read(tree, name));
+        let device = interface.and_then(|name| card::counters(tree, name));
         Self {
             arrived: device.map(|device| device.received),
             ended: [
-                ("the interface dropped or discarded as damaged", device.map(|device| device.not_received())),
+                ("the interface dropped or discarded as damaged", device.map(DeviceCounters::receive_lost)),
                 ("the reverse path filter dropped", snmp_counter(&more, "TcpExt", "IPReversePathFilter")),
                 ("had a wrong header", both("Ip", "InHdrErrors")),
                 ("had a wrong checksum", both("Udp", "InCsumErrors")),
