@@ -145,6 +145,12 @@ fn what_short_groups_leave_out_is_asked_for_in_lists() {
     run_plain([434552, 907543]);
 }
 
+/// A slow source, whose repairs begin at once: each receiver waits for the next packet as long as these are apart.
+#[test]
+fn receivers_wait_for_the_rest_of_a_slow_repair() {
+    run(245913..245914);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

@@ -86,11 +86,10 @@ impl Intervals {
 
     /// The wait for more data once some have come: a group's repair packets follow each other closely.
     pub(super) fn more_ns(&self) -> u64 {
-        let gap_ns = match self.gap.mean_ns() {
+        match self.gap.mean_ns() {
             Some(_) => self.gap.timeout_ns(0),
-            None => 2 * self.round_trip_ns().max(MORE_MIN_NS),
-        };
-        gap_ns.min(self.repair.timeout_ns(0))
+            None => (2 * self.round_trip_ns().max(MORE_MIN_NS)).min(self.repair.timeout_ns(0)),
+        }
     }
 
     /// Records that a packet of a repair came this long after the one before it.
@@ -317,6 +316,19 @@ mod tests {
         assert_eq!(intervals.repair_ns(0), TIMEOUT_MIN_NS);
         (0..3).for_each(|_| intervals.repaired(Answer::Unclear, 5));
         assert_eq!(intervals.repair_ns(0), 8 * TIMEOUT_MIN_NS);
+    }
+
+    #[test]
+    fn more_is_awaited_as_long_as_the_packets_of_a_repair_are_apart() {
+        let mut intervals = Intervals::new(&NakConfig::default());
+        (0..40).for_each(|_| intervals.repaired(Answer::After(MS), 0));
+        assert_eq!(
+            intervals.more_ns(),
+            TIMEOUT_MIN_NS,
+            "no longer than for the first, as long as nothing is known"
+        );
+        (0..40).for_each(|_| intervals.more_came(8 * MS));
+        assert!((8 * MS..9 * MS).contains(&intervals.more_ns()), "{}", intervals.more_ns());
     }
 
     #[test]
