@@ -59,7 +59,7 @@ pub(super) trait Driver {
     fn count(&self, counts: &mut Counts);
     /// What is known of each source.
     fn sources(&self) -> Vec<SourceEntry>;
-    /// Tells the application that the node cannot go on.
+    /// Tells the application that the session cannot go on.
     fn fail(&mut self, error: &io::Error);
 }
 

@@ -60,7 +60,7 @@ pub enum Published {
     },
     /// The session is over, and its linger, too.
     Finished,
-    /// The node cannot go on.
+    /// The session cannot go on, for this reason: its node stopped, or its address is gone.
     Failed(String),
 }
 

@@ -9,11 +9,12 @@ use std::io;
 use std::iter;
 use std::mem;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
 
 use campanile_engine::multicast::{self, Membership};
 use campanile_engine::udp::{self, UdpConfig, UdpSocket};
-use campanile_engine::{Engine, Interface, SocketId};
-use campanile_pgm::Destination;
+use campanile_engine::{Engine, Interface, SocketId, interface};
+use campanile_pgm::{Destination, Instant};
 
 pub use self::error::SocketError;
 use super::options::{MTU_MIN, Network, Options};
@@ -152,6 +153,7 @@ impl BoundSockets {
             group_sockets,
             addressing: self.addressing,
             ttl,
+            moved_at: None,
             options: self.options,
         })
     }
@@ -194,22 +196,33 @@ pub(super) struct SessionSockets {
     addressing: Addressing,
     /// The session's time to live, if its packets leave from sockets that were made for another session.
     ttl: Option<u8>,
+    /// When a source's interface was first seen with another address instead of its own.
+    moved_at: Option<Instant>,
     options: Box<Options>,
 }
 
 impl SessionSockets {
     /// Makes sockets anew whose interfaces are not what they were: one that went and came back has another number, and nothing is heard or
     /// sent there by sockets from before. What cannot be had now is left for the next call.
-    pub(super) fn follow(&mut self, engine: &mut Engine, known: &mut Vec<SocketId>) {
-        let Ok(interfaces) = interfaces(&self.options) else { return };
+    ///
+    /// # Errors
+    /// A source has lost its address to another one.
+    pub(super) fn follow(
+        &mut self,
+        now: Instant,
+        engine: &mut Engine,
+        known: &mut Vec<SocketId>,
+    ) -> io::Result<()> {
+        let Ok(interfaces) = interfaces(&self.options) else { return Ok(()) };
         if self.send_sockets.iter().map(|(_, local)| local).eq(&interfaces) {
-            return;
-        }
-        if self.hear_groups() {
+            self.moved_at = None;
+        } else if self.hear_groups() {
             self.join_again(engine, known);
         } else {
             self.bind_again(&interfaces, engine, known);
+            self.see_address(now, &interfaces)?;
         }
+        Ok(())
     }
 
     /// Makes a receiver's sockets anew; it may also have another address now, or the system chooses another interface.
@@ -239,6 +252,31 @@ impl SessionSockets {
                 (*id, *local) = (new, *now);
             }
         }
+    }
+
+    /// Fails once a source has been without its address for long, while its interface has another one: receivers know a session by its
+    /// source's address. A source on several interfaces goes on with the others.
+    fn see_address(&mut self, now: Instant, interfaces: &[LocalInterface]) -> io::Result<()> {
+        let [(_, local)] = self.send_sockets[..] else { return Ok(()) };
+        let other = interfaces.iter().find(|it| it.index == local.index && it.address != local.address);
+        let is_gone = || {
+            let has_it = |listed: &interface::Listed| listed.addresses.contains(&local.address);
+            interface::list().is_ok_and(|all| !all.iter().any(has_it))
+        };
+        let Some(other) = other.filter(|_| is_gone()) else {
+            self.moved_at = None;
+            return Ok(());
+        };
+        if now.since(*self.moved_at.get_or_insert(now)) < MOVED {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            format!(
+                "{} is no address of this machine any more, and its interface has {}; begin a new session",
+                local.address, other.address
+            ),
+        ))
     }
 
     /// The payload of a received datagram: all of it, without the header that raw IPv4 sockets leave in front.
@@ -348,6 +386,9 @@ pub(super) fn mtu(options: &Options, interfaces: &[LocalInterface]) -> Result<u1
         (None, None) => Ok(MTU),
     }
 }
+
+/// How long a source's address may be replaced: an interface that comes back may have some other one until it has its own again.
+const MOVED: Duration = Duration::from_secs(10);
 
 fn unicast_port(options: &Options) -> u16 {
     options.network.unicast_port.unwrap_or(options.network.group.port())

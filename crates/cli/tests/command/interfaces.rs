@@ -31,3 +31,21 @@ fn an_interface_that_comes_back_is_used_again() {
     let Some(ended) = run_in_namespaces(&prepare, script) else { return };
     assert!(ended.stdout.ends_with("over\n"), "{ended:?}");
 }
+
+/// Receivers know a session by its source's address: one that lost it to another says so, and does not send in vain for ever.
+#[test]
+fn a_source_whose_address_changes_fails() {
+    let scratch =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's directory can be written");
+    let prepare = format!("{PLUG}\ncd {} && plug", scratch.path().display());
+    let script = "(while sleep 0.2; do echo line; done) | \"$0\" send --lines --group 239.192.7.1:7500 \\
+            --interface cable0 > sent 2>&1 & sender=$!
+        sleep 1
+        ip addr del 10.9.8.1/24 dev cable0 && ip addr add 10.9.8.7/24 dev cable0
+        wait $sender
+        echo \"status $?\"
+        cat sent";
+    let Some(ended) = run_in_namespaces(&prepare, script) else { return };
+    let says = "10.9.8.1 is no address of this machine any more, and its interface has 10.9.8.7";
+    assert!(ended.stdout.starts_with("status 1\n") && ended.stdout.contains(says), "{ended:?}");
+}

@@ -146,7 +146,7 @@ impl EventLoop {
         }
         let is_starved = self.transmit(now);
         if self.look_at <= now {
-            self.follow_interfaces();
+            self.follow_interfaces(now);
             self.look_at = now + LOOK;
         }
         for at in 0..self.drivers.len() {
@@ -242,12 +242,13 @@ impl EventLoop {
 
     /// Looks at the interfaces of receivers that may hear nothing on one of them, and at all if the system refuses to send. Asking for
     /// them would hold up the others.
-    fn follow_interfaces(&mut self) {
+    fn follow_interfaces(&mut self, now: Instant) {
         let is_refused = mem::take(&mut self.is_refused);
         for hosted in &mut self.drivers {
             let may_be_deaf = !mem::take(&mut hosted.is_heard) || hosted.sockets.count() > 1;
             if is_refused || may_be_deaf && hosted.sockets.hear_groups() {
-                hosted.sockets.follow(&mut self.engine, &mut self.sockets);
+                let followed = hosted.sockets.follow(now, &mut self.engine, &mut self.sockets);
+                followed.unwrap_or_else(|error| hosted.driver.fail(&error));
             }
         }
     }

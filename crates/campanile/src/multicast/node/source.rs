@@ -34,7 +34,7 @@ pub(crate) trait Feed {
     fn tell(&mut self, from: std::net::IpAddr, report: Report);
     /// When it will have more data for a machine that has nothing to send.
     fn poll_timeout(&self) -> Option<Instant>;
-    /// Tells the application that the node cannot go on.
+    /// Tells the application that the session cannot go on.
     fn fail(&mut self, error: &io::Error);
 }
 
