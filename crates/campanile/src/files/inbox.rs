@@ -252,11 +252,11 @@ impl Inbox {
         })
     }
 
-    /// Removes temporary files that a killed process left behind.
+    /// Removes what a killed process left behind and nobody can go on with: temporary files, and what is not all of a partial.
     fn sweep(&self) -> Result<(), FileError> {
         for entry in fs::read_dir(&self.staging).map_err(FileAction::Open.of(&self.staging))? {
             let path = entry.map_err(FileAction::Read.of(&self.staging))?.path();
-            if is_temporary(&path) {
+            if is_temporary(&path) || PartialPaths::is_half(&path) {
                 fs::remove_file(&path).map_err(FileAction::Remove.of(&path))?;
             }
         }
@@ -457,8 +457,7 @@ mod tests {
             fs::remove_file(&target).expect("it is there");
             place().expect("the name is free");
             let placed = fs::metadata(&target).expect("it is there");
-            assert!(placed.permissions().readonly());
-            assert!(mode::of(&placed).is_none_or(|placed| placed == mode));
+            assert!(placed.permissions().readonly() && mode::of(&placed).is_none_or(|placed| placed == mode));
         }
     }
 
@@ -590,11 +589,12 @@ mod tests {
     #[test]
     fn leftovers_are_removed() {
         let fixture = Fixture::new(false);
-        let temporary = fixture.inbox.temporary("spool");
-        fs::write(&temporary, b"left").expect("there is room");
+        let half = fixture.inbox.partial(&Digest::of(CONTENT), CONTENT.len() as u64, 4).bytes;
+        let left = [fixture.inbox.temporary("spool"), half];
+        left.iter().for_each(|path| fs::write(path, b"left").expect("there is room"));
         let dir = fixture.inbox.dir.clone();
         drop(fixture.inbox);
         let _inbox = Inbox::open(&dir, false).expect("a directory of our own");
-        assert!(!temporary.exists());
+        assert!(left.iter().all(|path| !path.exists()));
     }
 }

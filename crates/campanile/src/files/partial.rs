@@ -1,5 +1,6 @@
 //! A content being received: the bytes that have come, and which blocks they are.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -84,6 +85,16 @@ impl PartialPaths {
     /// Whether there is something to go on with.
     pub(crate) fn exist(&self) -> bool {
         self.map.exists() && self.bytes.exists()
+    }
+
+    /// Whether this is one of a partial's two files, and the other is not there.
+    pub(crate) fn is_half(path: &Path) -> bool {
+        let other = match path.extension().and_then(OsStr::to_str) {
+            Some("part") => "map",
+            Some("map") => "part",
+            _ => return false,
+        };
+        !path.with_extension(other).exists()
     }
 
     /// Removes both. It is no error if one is not there.
@@ -347,6 +358,7 @@ mod tests {
         // As if the process were killed: written, but not marked.
         drop(partial);
         assert!(fixture.paths.exist());
+        assert!([&fixture.paths.bytes, &fixture.paths.map].iter().all(|path| !PartialPaths::is_half(path)));
         let mut partial = fixture.open();
         let runs: Vec<_> = partial.map().runs().collect();
         assert_eq!((runs.len(), &runs[0]), (1, &(1..3)));
