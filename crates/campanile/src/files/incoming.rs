@@ -58,6 +58,8 @@ pub enum Refusal {
     TooLarge(TooLarge),
     /// It sent too much before its manifest was complete.
     Spool,
+    /// Its beginning, with the manifest, can no longer be had.
+    Beginning,
 }
 
 /// Why an incoming session cannot go on.
@@ -313,6 +315,7 @@ impl fmt::Display for Refusal {
             Self::Blocks => f.write_str("the lengths of its packets are wrong"),
             Self::TooLarge(error) => error.fmt(f),
             Self::Spool => f.write_str("too much came before the manifest was complete"),
+            Self::Beginning => f.write_str("its beginning can no longer be had"),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::digest::Digest;
 use super::error::FileError;
 use super::finisher::{Finisher, JobTarget, Verdict};
 use super::inbox::Inbox;
-use super::incoming::{IncomingError, IncomingSession};
+use super::incoming::{IncomingError, IncomingSession, Refusal};
 use super::layout::Layout;
 use super::manifest::Manifest;
 use super::meter::Meter;
@@ -149,9 +149,12 @@ impl Writer {
 
     fn handle(&mut self, event: BulkReceived) -> Result<(), FileError> {
         match event {
-            BulkReceived::Start { tsi, source, .. } => {
+            BulkReceived::Start { tsi, source, first } => {
                 self.begin(tsi);
                 self.emit(WriterEvent::Received(ReceiveEvent::Found { tsi, source }));
+                if first != Seq(0) {
+                    self.drop_session(tsi, Incomplete::Refused(Refusal::Beginning));
+                }
             }
             BulkReceived::Packets(batch) => self.take(&batch)?,
             BulkReceived::Need { tsi, first, count } => self.give(tsi, first, count),

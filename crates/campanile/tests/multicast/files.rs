@@ -4,9 +4,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use campanile::files::{
-    FileReceiver, FileSender, Incomplete, Offering, ReceiveConfig, ReceiveEvent, SendError, SendEvent,
+    FileReceiver, FileSender, Incomplete, Offering, ReceiveConfig, ReceiveEvent, Refusal, SendError,
+    SendEvent,
 };
-use campanile::multicast::{Counter, EndCause, Options, Standing};
+use campanile::multicast::{Counter, EndCause, Options, Publisher, Standing};
 use tempfile::TempDir;
 
 use super::group::{apart, options};
@@ -90,6 +91,29 @@ fn a_sender_that_nobody_asks_reads_on_and_can_be_given_up() {
         std::thread::yield_now();
     }
     drop(sender);
+}
+
+/// All of it would be kept for a manifest that never comes.
+#[test]
+fn a_session_whose_beginning_is_gone_is_refused_at_once() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let mut options = options();
+    options.set("late-join", "0%").expect("an option");
+    let publisher = Publisher::start(&options).expect("loopback has groups");
+    while publisher.counts().of(Counter::OdataSent) == 0 {
+        publisher.publish(b"before").expect("it goes on");
+    }
+    let mut receiver = receiver(&options, &dir);
+    let deadline = Instant::now() + Duration::from_secs(300);
+    let why = loop {
+        assert!(Instant::now() < deadline, "it is kept");
+        publisher.publish(b"and on").expect("it goes on");
+        let event = receiver.next(Duration::from_millis(10)).expect("there is room");
+        if let Some(ReceiveEvent::Incomplete { why, .. }) = event {
+            break why;
+        }
+    };
+    assert_eq!(why, Incomplete::Refused(Refusal::Beginning));
 }
 
 fn receiver(options: &Options, dir: &TempDir) -> FileReceiver {
