@@ -63,7 +63,9 @@ pub(super) fn addresses() -> Vec<(String, IpAddr)> {
 /// An interface that could carry a group, where the system has no route to it.
 pub(super) fn likely(tree: &Tree) -> Option<String> {
     let can = |name: &String| {
-        tree.flags(name).is_some_and(|flags| flags & (UP | MULTICAST | LOOPBACK) == UP | MULTICAST)
+        let is_fit = |flags| flags & (UP | MULTICAST | LOOPBACK) == UP | MULTICAST;
+        // Those of another network namespace are in `/sys` alone.
+        tree.flags(name).is_some_and(is_fit) && card::counters(tree, name).is_some()
     };
     tree.names("sys/class/net").into_iter().find(can)
 }
@@ -245,11 +247,16 @@ mod tests {
         let found = |flags: &[(&str, &str)]| {
             let files: Vec<(String, &str)> =
                 flags.iter().map(|(name, flags)| (format!("sys/class/net/{name}/flags"), *flags)).collect();
-            let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+            let listed =
+                ["b", "c"].map(|name| format!(" {name}: 9 7 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n")).concat();
+            let mut files: Vec<(&str, &str)> =
+                files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+            files.push(("proc/net/dev", &listed));
             likely(Planted::new(&files).tree())
         };
-        assert_eq!(found(&[("a", "0x1002"), ("b", "0x1009"), ("c", "0x1003")]).as_deref(), Some("c"));
-        assert_eq!(found(&[("a", "0x3")]), None);
+        assert_eq!(found(&[("b", "0x1009"), ("c", "0x1003")]).as_deref(), Some("c"));
+        assert_eq!(found(&[("b", "0x1002"), ("c", "0x3")]), None);
+        assert_eq!(found(&[("a", "0x1003")]), None, "it is another namespace's");
     }
 
     #[test]
