@@ -102,6 +102,7 @@ impl Before {
             Some(Found::Campanile(prober)) => (ServerKind::Campanile, Some(prober)),
             Some(Found::Mirror) => (ServerKind::Mirror, None),
             Some(Found::Silent) => (ServerKind::Silent, None),
+            Some(Found::Closed) => return Err(LoadError::Refused(config.target)),
         };
         let system = Counters::read(environment.interface.as_deref());
         let watch = Watch::start(config.warm_up.saturating_add(config.duration)).map_err(LoadError::Watch)?;

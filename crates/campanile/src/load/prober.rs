@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::run::is_refusal;
 use crate::probe::{Account, Probe};
 
 /// A thread that asks ten times a second, from a socket of its own.
@@ -30,6 +31,8 @@ pub(super) enum Found {
     Mirror,
     /// It does not answer probes.
     Silent,
+    /// Its host says that nothing listens on the port.
+    Closed,
 }
 
 /// What a server did between two accounts.
@@ -51,6 +54,7 @@ enum Answer {
     Account(Box<Account>),
     Mirror,
     Silent,
+    Refusal,
 }
 
 const EVERY: Duration = Duration::from_millis(100);
@@ -68,6 +72,7 @@ impl Prober {
             Answer::Account(account) => *account,
             Answer::Mirror => return Ok(Found::Mirror),
             Answer::Silent => return Ok(Found::Silent),
+            Answer::Refusal => return Ok(Found::Closed),
         };
         let latest = Arc::new(Mutex::new(first));
         let (stop, stopped) = channel();
@@ -130,8 +135,13 @@ impl ProbeSocket {
                 return Ok(Answer::Silent);
             }
             self.socket.set_read_timeout(Some(left))?;
-            // Nothing on the port, or no answer in time: the load itself will report that better.
-            let Ok(len) = self.socket.recv(&mut datagram) else { return Ok(Answer::Silent) };
+            let len = match self.socket.recv(&mut datagram) {
+                Ok(len) => len,
+                // A host refuses only a few times a second: perhaps none of the load's own packets.
+                Err(error) if is_refusal(&error) => return Ok(Answer::Refusal),
+                // No answer in time: the load itself will report that better.
+                Err(_) => return Ok(Answer::Silent),
+            };
             match Probe::read(&datagram[..len]) {
                 Some(Probe::Account { nonce, account }) if nonce == self.nonce => {
                     return Ok(Answer::Account(Box::new(account)));
@@ -255,5 +265,20 @@ mod tests {
         assert!(matches!(begin(target), Ok(Found::Mirror)));
         let _silent = thread.join().expect("the mirror does not panic");
         assert!(matches!(begin(target), Ok(Found::Silent)));
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_silence() {
+        let target = {
+            let gone = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+            gone.local_addr().expect("it is bound")
+        };
+        let socket = ProbeSocket::new(target).expect("loopback has a free port");
+        socket.socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout above zero");
+        socket.socket.send(&[0]).expect("sent");
+        // Not every system reports what the target's host says.
+        if socket.socket.recv(&mut [0]).is_err_and(|error| is_refusal(&error)) {
+            assert!(matches!(Prober::start(socket), Ok(Found::Closed)));
+        }
     }
 }

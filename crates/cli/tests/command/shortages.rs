@@ -26,7 +26,7 @@ fn a_limit_on_open_files_is_named() {
     let group = format!("239.192.71.20:{port}");
     for arguments in [
         format!("echo {port} 1 --bind 127.0.0.1 --duration 0.1"),
-        format!("load 127.0.0.1 {port} 64 1 0.1 --timeout 0.1"),
+        format!("load 127.0.0.1 {port} 64 1 0.1 --timeout 0.1 --no-probe"),
         format!("beacon listen --group {group} --interface 127.0.0.1 --duration 0.1"),
         format!("beacon send --group {group} --interface 127.0.0.1 --count 1"),
         format!("recv --lines --group {group} --interface 127.0.0.1 --wait 0.1"),
@@ -122,7 +122,7 @@ fn a_loopback_that_is_down_is_named() {
 #[test]
 fn missing_ports_are_named() {
     let few = "ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range='40000 40010'";
-    let load = "exec \"$0\" load 127.0.0.1 5000 64 1 1 --sockets 64";
+    let load = "exec \"$0\" load 127.0.0.1 5000 64 1 1 --sockets 64 --no-probe";
     let Some(finished) = run_in_namespaces(few, load) else { return };
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(
