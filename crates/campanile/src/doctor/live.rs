@@ -181,20 +181,22 @@ impl Counts {
         let grown =
             |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?)).filter(|&count| count > 0);
         let arrived = grown(self.arrived, earlier.arrived);
-        let mut told = match interface.zip(self.arrived) {
-            Some((name, _)) => format!("{name} received {}", things(arrived.unwrap_or(0), "packet")),
-            None => "what the system dropped:".to_owned(),
-        };
+        let mut dropped = Vec::new();
         for ((what, now), (_, then)) in self.ended.iter().zip(&earlier.ended) {
-            if let Some(count) = grown(*now, *then) {
-                told += &format!(", {what} {count}");
-            }
+            dropped.extend(grown(*now, *then).map(|count| format!("{what} {count}")));
         }
         if let Some(count) = grown(self.fragments, earlier.fragments) {
             let whole = grown(self.assembled, earlier.assembled).unwrap_or(0);
-            told += &format!(", {} made {}", things(count, "fragment"), things(whole, "datagram"));
+            dropped.push(format!("{} made {}", things(count, "fragment"), things(whole, "datagram")));
         }
-        told
+        match interface.zip(self.arrived) {
+            Some((name, _)) => {
+                dropped.insert(0, format!("{name} received {}", things(arrived.unwrap_or(0), "packet")));
+                dropped.join(", ")
+            }
+            None if dropped.is_empty() => "no drops were counted".to_owned(),
+            None => format!("what the system dropped: {}", dropped.join(", ")),
+        }
     }
 }
 
@@ -246,6 +248,9 @@ mod tests {
             counts(9, 6, 8).since(&before, Some("e")),
             "e received 6 packets, the reverse path filter dropped 2, 3 fragments made 0 datagrams"
         );
+        let of_none = |counts: Counts| Counts { arrived: None, ..counts }.since(&before, None);
+        assert_eq!(of_none(counts(9, 4, 5)), "no drops were counted");
+        assert_eq!(of_none(counts(9, 6, 5)), "what the system dropped: the reverse path filter dropped 2");
     }
 
     #[test]
