@@ -151,6 +151,12 @@ fn receivers_wait_for_the_rest_of_a_slow_repair() {
     run(245913..245914);
 }
 
+/// A late joiner takes a forger for the source, and its application does not hand groups back that can be decoded.
+#[test]
+fn what_can_be_decoded_is_not_under_repair() {
+    run(418458..418459);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

@@ -109,11 +109,13 @@ impl Peer {
     fn back_off(&mut self, now: Instant, key: u64, missing: u128, chance: &Rng) {
         let (by_group, is_last) = (self.by_group(), self.is_last(key));
         let Some(block) = self.window.block_mut(key) else { return };
-        let was_idle = block.repair.is_idle();
+        let (lacking, was_idle) = (block.lacking(), block.repair.is_idle());
+        // With nothing lacking, the group waits for the application's answer to a need.
+        if lacking == 0 {
+            return;
+        }
         if by_group {
-            let lacking = block.lacking();
-            // With nothing lacking, the group waits for the application's answer to a need.
-            if lacking == 0 || !was_idle {
+            if !was_idle {
                 return;
             }
             let wait_ns = {
