@@ -560,6 +560,8 @@ impl Source {
     /// Takes no more data, and lingers once everything was sent.
     fn drain(&mut self, now: Instant, end: End) {
         if self.phase == Phase::Open {
+            // The rest of an APDU does not come any more: receivers can repair its last group only if they know how short that is.
+            self.apdu = None;
             self.flush(now);
             self.phase = Phase::Draining { end };
             if self.is_drained() {

@@ -157,6 +157,12 @@ fn what_can_be_decoded_is_not_under_repair() {
     run(418458..418459);
 }
 
+/// An application ends its session while the source has only a part of an APDU, and a receiver joins late.
+#[test]
+fn a_session_that_is_cut_within_an_apdu_has_an_end() {
+    run(408174..408175);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

@@ -1,10 +1,12 @@
 //! Packets that are packed elsewhere, and those that a source packs itself.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use campanile_pgm::source::{
     Pace, Packed, Packer, ParityConfig, ProActive, PublishError, Source, SourceConfig, WindowSize,
 };
+use campanile_pgm::wire::{Body, Packet, Reset};
 use campanile_pgm::{Framing, Instant};
 
 use crate::rig::{SourceRig, apdu_source, texts};
@@ -54,6 +56,24 @@ fn what_is_packed_elsewhere_is_sent_as_if_it_were_published_here() {
         assert!(here.len() > 300, "{framing:?}: {} packets", here.len());
         assert_eq!(here, elsewhere, "{framing:?}");
     }
+}
+
+#[test]
+fn a_session_that_is_cut_within_an_apdu_says_how_short_its_last_group_is() {
+    let mut config = with_parity();
+    // Six packets may wait.
+    config.window.size = WindowSize::Packets(12);
+    let mut source = Source::new(START, config).unwrap();
+    let mut packer = Packer::new(Framing::Apdu, source.tsdu_len());
+    packer.put(&vec![7; 9 * source.tsdu_len()], false);
+    let mut packed = Packed::default();
+    packer.give(&mut packed);
+    assert_eq!(source.push(START, &mut packed), Err(PublishError::Full));
+    source.cut(START, Reset::new(false, 1).unwrap());
+    let sent = sent(&mut source);
+    let Body::Spm(last) = Packet::parse(sent.last().unwrap()).unwrap().body else { panic!("no SPM") };
+    assert!(last.options.fin && last.options.reset.is_some());
+    assert_eq!(last.options.curr_tgsize, NonZeroU32::new(2));
 }
 
 /// The trains in which full packets leave that were packed at a time: their lengths in packets, and whether they are lent.
