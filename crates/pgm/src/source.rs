@@ -236,11 +236,7 @@ impl Source {
                     }
                 }
                 Timer::Advance => self.advance_with_time(now),
-                Timer::Linger => {
-                    self.phase = Phase::Over;
-                    self.signals.finished = true;
-                    self.timers = Timers::new();
-                }
+                Timer::Linger => self.end_linger(now),
                 // poll_transmit is called next and sends what may leave now.
                 Timer::Pace => {}
             }
@@ -577,6 +573,20 @@ impl Source {
         // OPT_FIN and OPT_RST are sent at once (RFC 3208 §9.7.2, §9.8.2).
         self.heartbeat.spm_due = true;
         self.restart_heartbeat(now);
+    }
+
+    /// Ends the session, unless repairs wait that were asked for: a slow source may send them for longer than a linger, and meanwhile
+    /// receivers do not ask again.
+    fn end_linger(&mut self, now: Instant) {
+        if let Phase::Lingering { latest, .. } = self.phase
+            && self.repairs.len() > 0
+            && now < latest
+        {
+            return self.timers.set(Timer::Linger, (now + self.config.spm.linger).min(latest));
+        }
+        self.phase = Phase::Over;
+        self.signals.finished = true;
+        self.timers = Timers::new();
     }
 
     fn restart_heartbeat(&mut self, now: Instant) {

@@ -163,6 +163,12 @@ fn a_session_that_is_cut_within_an_apdu_has_an_end() {
     run(408174..408175);
 }
 
+/// A receiver that started again asks a slow source for most of a group, which takes longer to send than the linger lasts.
+#[test]
+fn a_source_does_not_end_amid_a_repair() {
+    run(500761..500762);
+}
+
 #[test]
 fn one_seed_one_trace() {
     let trace = |seed| pgm::run(&Options::draw(seed), None).map(|summary| summary.trace_hash);

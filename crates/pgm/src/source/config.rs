@@ -313,7 +313,8 @@ pub struct SpmConfig {
     pub heartbeat_min: Duration,
     /// The interval of heartbeats doubles up to this after the first four (IHB_MAX).
     pub heartbeat_max: Duration,
-    /// How long repair continues after the end. Each NAK restarts the time, up to ten times this long in all.
+    /// How long repair continues after the end. Each NAK restarts the time, and so do repairs that wait when it is over, up to ten
+    /// times this long in all.
     pub linger: Duration,
 }
 
