@@ -67,7 +67,7 @@ counters! {
     ReportsForged = "reports_forged",
     /// Reports that were not accepted because the application did not keep up: they are repeated.
     ReportsPutOff = "reports_put_off",
-    /// Receivers that have reported, up to the number that is tracked.
+    /// Receivers that have reported and did not leave, up to the number that is tracked.
     Receivers = "receivers",
     /// Received: ODATA packets, including parity.
     OdataReceived = "odata_received",

@@ -9,12 +9,12 @@ use campanile_pgm::wire::Session;
 
 use super::{Arrival, Departure, To};
 use crate::multicast::counts::{Counter, Counts};
-use crate::multicast::report::{Receipt, ReceiverId, Report};
+use crate::multicast::report::{Receipt, ReceiverId, Report, Standing};
 
 /// Takes the reports of one session.
 ///
 /// It asks for reports at intervals that keep the whole group under [`REPORTS_A_SECOND`], and tracks at most [`RECEIVERS_MAX`]
-/// receivers; reports of others are only counted.
+/// receivers, until they leave; reports of others are only counted.
 #[derive(Debug)]
 pub(crate) struct ReportCollector {
     session: Session,
@@ -73,8 +73,9 @@ impl ReportCollector {
             return false;
         }
         self.reports += 1;
-        let is_known = self.known.contains(&report.receiver);
-        if !is_known && self.known.len() < RECEIVERS_MAX {
+        if report.standing == Standing::Left {
+            self.known.remove(&report.receiver);
+        } else if self.known.len() < RECEIVERS_MAX {
             self.known.insert(report.receiver);
         }
         let receipt = Receipt {
@@ -144,7 +145,6 @@ mod tests {
     use campanile_pgm::{Gsi, Tsi};
 
     use super::*;
-    use crate::multicast::report::Standing;
 
     const COOKIE: u64 = 5;
 
@@ -232,5 +232,19 @@ mod tests {
         let taken = (0..1000)
             .filter_map(|receiver| take(&mut collector, &arrival, &report(receiver).emit(session()), true));
         assert_eq!((taken.count(), collector.receipts.len()), (RECEIPTS_MAX, RECEIPTS_MAX));
+    }
+
+    #[test]
+    fn receivers_that_left_do_not_make_the_others_report_seldom() {
+        let (mut collector, arrival) = (ReportCollector::new(session(), COOKIE), arrival());
+        let mut interval = Duration::ZERO;
+        for receiver in 0..1000 {
+            for standing in [Standing::Joined, Standing::Left] {
+                let datagram = Report { standing, ..report(receiver) }.emit(session());
+                assert!(take(&mut collector, &arrival, &datagram, true).is_some());
+                interval = receipt(&mut collector).unwrap().interval;
+            }
+        }
+        assert_eq!(interval, INTERVAL_MIN);
     }
 }
