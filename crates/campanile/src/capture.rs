@@ -134,7 +134,7 @@ pub enum CaptureError {
     Read(io::Error),
     /// It does not begin with a magic number of pcap or pcapng.
     NotACapture,
-    /// The file ends in the middle of a frame.
+    /// The file ends in the middle of a header or a frame.
     CutShort,
     /// A frame or block is longer than anything that is captured.
     TooLong {
@@ -167,7 +167,7 @@ impl fmt::Display for CaptureError {
         match self {
             Self::Read(error) => error.fmt(f),
             Self::NotACapture => f.write_str("neither pcap nor pcapng"),
-            Self::CutShort => f.write_str("the file ends in the middle of a frame"),
+            Self::CutShort => f.write_str("the file is cut short, in the middle of a header or a frame"),
             Self::TooLong { len } => write!(f, "a frame of {len} bytes: the file is corrupt"),
             Self::Corrupt(corruption) => write!(f, "{corruption}: the file is corrupt"),
         }

@@ -116,7 +116,10 @@ fn a_capture_that_ends_early_shows_what_there_was() {
     let finished = piped("decode -", &file[..file.len() - 3]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stdout.ends_with("30 PGM packets in 35 frames, 0 broken\n"), "{finished:?}");
-    assert_eq!(finished.stderr, "error: standard input: the file ends in the middle of a frame\n");
+    assert_eq!(
+        finished.stderr,
+        "error: standard input: the file is cut short, in the middle of a header or a frame\n"
+    );
 }
 
 #[test]
