@@ -116,7 +116,7 @@ fn tune_receiver(config: &mut ReceiverConfig, rng: &mut Rng) {
         *on_loss = rng.pick(&[OnLoss::Continue, OnLoss::Continue, OnLoss::Stop]);
     }
     config.front = Duration::from_millis(rng.pick(&[0, 300]));
-    config.nak.outstanding = rng.pick(&[16, 64]);
+    config.nak.outstanding = rng.pick(&[32, 64]);
     config.limits.message_len = rng.pick(&[500, 64 << 10, 64 << 10]);
 }
 
