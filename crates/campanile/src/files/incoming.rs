@@ -1,6 +1,7 @@
 //! A session being received: first its manifest, then its files.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -60,6 +61,8 @@ pub enum Refusal {
     Spool,
     /// Its beginning, with the manifest, can no longer be had.
     Beginning,
+    /// A file of it is larger than the file system here allows.
+    FileSystem,
 }
 
 /// Why an incoming session cannot go on.
@@ -301,7 +304,11 @@ impl From<Refusal> for IncomingError {
 
 impl From<FileError> for IncomingError {
     fn from(error: FileError) -> Self {
-        Self::File(error)
+        // The sender says how large a file is: others may fit.
+        match error.error.kind() {
+            io::ErrorKind::FileTooLarge => Self::Refused(Refusal::FileSystem),
+            _ => Self::File(error),
+        }
     }
 }
 
@@ -316,6 +323,7 @@ impl fmt::Display for Refusal {
             Self::TooLarge(error) => error.fmt(f),
             Self::Spool => f.write_str("too much came before the manifest was complete"),
             Self::Beginning => f.write_str("its beginning can no longer be had"),
+            Self::FileSystem => f.write_str("it has a file that is too large for this file system"),
         }
     }
 }

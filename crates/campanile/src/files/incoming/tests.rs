@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::files::digest::Digest;
+use crate::files::error::FileAction;
 use crate::files::meter::Meter;
 use crate::files::name::STAGING;
 use crate::files::offering::Offering;
@@ -334,7 +335,7 @@ fn a_taken_name_does_not_keep_the_others() {
             _ => None,
         })
         .collect::<Vec<_>>();
-    assert_eq!(refused, [(2, std::io::ErrorKind::AlreadyExists)]);
+    assert_eq!(refused, [(2, io::ErrorKind::AlreadyExists)]);
     // Once the name is free the partial is enough.
     fs::remove_file(scratch.path().join("in/two.txt")).expect("it is there");
     let mut incoming = receiver.begin();
@@ -495,4 +496,12 @@ proptest! {
         let expected: BTreeMap<_, _> = contents.into_iter().collect();
         prop_assert_eq!(receiver.files(), expected);
     }
+}
+
+#[test]
+fn a_file_that_is_too_large_here_is_its_senders_fault() {
+    let error = |kind: io::ErrorKind| FileAction::Create.of(Path::new("file"))(kind.into());
+    let is_refused = |kind| matches!(error(kind).into(), IncomingError::Refused(Refusal::FileSystem));
+    assert!(is_refused(io::ErrorKind::FileTooLarge));
+    assert!(!is_refused(io::ErrorKind::StorageFull), "the next session would be lost, too");
 }
