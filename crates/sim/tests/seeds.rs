@@ -151,6 +151,12 @@ fn receivers_wait_for_the_rest_of_a_slow_repair() {
     run(245913..245914);
 }
 
+/// A receiver had no room for a short group when it was told of it, and lost it as a whole.
+#[test]
+fn what_a_lost_group_left_out_may_be_called_lost() {
+    run(505100..505101);
+}
+
 /// A late joiner takes a forger for the source, and its application does not hand groups back that can be decoded.
 #[test]
 fn what_can_be_decoded_is_not_under_repair() {

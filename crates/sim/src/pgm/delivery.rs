@@ -30,6 +30,8 @@ pub(crate) struct Delivery {
     heard: u32,
     /// Packets named as lost.
     pub(crate) lost: u32,
+    /// The number behind the last of them.
+    lost_to: Option<u32>,
     /// Whether a message was left out as too long.
     has_left_out: bool,
     pub(crate) ended: bool,
@@ -85,6 +87,7 @@ impl Delivery {
             is_misled: false,
             heard: 0,
             lost: 0,
+            lost_to: None,
             has_left_out: false,
             ended: false,
             paused: false,
@@ -207,14 +210,15 @@ impl Delivery {
         let record = record.borrow();
         let begin = record.start(first).ok_or(Misdelivery::NeverSent)?;
         let end = record.start(last.wrapping_add(1)).ok_or(Misdelivery::NeverSent)?;
-        // What a short group left out looks like a loss to a receiver that cannot know how short the group is.
+        // What a short group left out looks like a loss to a receiver that cannot know how short the group is, or had no room for a
+        // group of which it lost everything.
         let group = record.group_of(first);
-        let may_not_know =
-            record.group_of(last) == group && (self.is_misled || !self.told_short.contains(&group));
-        if end == begin && !may_not_know {
+        let may_not_know = self.is_misled || !self.told_short.contains(&group) || self.lost_to == Some(first);
+        if end == begin && !(may_not_know && record.group_of(last) == group) {
             return Err(Misdelivery::NeverSent);
         }
         self.lost += last.wrapping_sub(first) + 1;
+        self.lost_to = Some(last.wrapping_add(1));
         let content = record.content();
         let kind = content.kind();
         if kind == Kind::File {
