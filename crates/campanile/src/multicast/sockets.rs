@@ -220,7 +220,7 @@ impl SessionSockets {
             self.join_again(engine, known);
         } else {
             self.bind_again(&interfaces, engine, known);
-            self.see_address(now, &interfaces)?;
+            self.check_address(now, &interfaces)?;
         }
         Ok(())
     }
@@ -256,7 +256,7 @@ impl SessionSockets {
 
     /// Fails once a source has been without its address for long, while its interface has another one: receivers know a session by its
     /// source's address. A source on several interfaces goes on with the others.
-    fn see_address(&mut self, now: Instant, interfaces: &[LocalInterface]) -> io::Result<()> {
+    fn check_address(&mut self, now: Instant, interfaces: &[LocalInterface]) -> io::Result<()> {
         let [(_, local)] = self.send_sockets[..] else { return Ok(()) };
         let other = interfaces.iter().find(|it| it.index == local.index && it.address != local.address);
         let is_gone = || {

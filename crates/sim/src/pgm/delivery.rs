@@ -282,6 +282,7 @@ impl Delivery {
         (self.delivered, self.part) = (0, 0);
         self.packets.clear();
         self.told_short.clear();
+        self.lost_to = None;
         (self.knows_groups, self.is_misled) = (false, false);
         (self.paused, self.stalled) = (false, false);
     }

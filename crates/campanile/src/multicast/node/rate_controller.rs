@@ -146,6 +146,11 @@ impl LossProbe {
             (self.restore, self.excess) = (self.backed_off, excess);
         }
     }
+
+    /// Whether slow start ended for what links lose anyway: had that been known, it would have gone on.
+    fn ended_slow_start_for(&self, link_loss: f64) -> bool {
+        self.slow_start.is_some_and(|loss| loss - link_loss <= tolerance_slow_start(link_loss))
+    }
 }
 
 impl RateController {
@@ -285,11 +290,7 @@ impl RateController {
             (Some(excess), _) if excess.grows => self.back_off(send_rate.bytes, excess.share, None),
             (Some(excess), Some(probe)) if probe.rounds == PROBE_ROUNDS => {
                 self.end_probe(probe.restore, significance);
-                if probe
-                    .slow_start
-                    .is_some_and(|loss| loss - excess.share <= tolerance_slow_start(excess.share))
-                {
-                    // Had the links' loss been known, slow start would have gone on.
+                if probe.ended_slow_start_for(excess.share) {
                     self.loss_free_rounds = None;
                 }
             }

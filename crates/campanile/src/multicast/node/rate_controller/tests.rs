@@ -26,6 +26,12 @@ fn expect(name: &str, world: &World, reached: f64, overrun: f64) {
     }
 }
 
+/// Eight runs, and how much of the limit they reach on average.
+fn run_eight(world: &World) -> (f64, Vec<Outcome>) {
+    let outcomes: Vec<Outcome> = (1..9).map(|seed| World { seed, ..world.clone() }.run()).collect();
+    (outcomes.iter().map(|outcome| outcome.reached).sum::<f64>() / 8.0, outcomes)
+}
+
 #[test]
 fn the_limit_of_the_tightest_path_is_found_whatever_links_lose() {
     for loss in LOSSES {
@@ -41,8 +47,7 @@ fn the_limit_of_the_tightest_path_is_found_whatever_links_lose() {
 #[test]
 fn a_link_that_loses_almost_half_does_not_hold_the_rate_down() {
     let world = World::of(&[Path { loss: 0.45, ..TIGHT }, WIDE], 12);
-    let outcomes: Vec<Outcome> = (1..9).map(|seed| World { seed, ..world.clone() }.run()).collect();
-    let reached = outcomes.iter().map(|outcome| outcome.reached).sum::<f64>() / 8.0;
+    let (reached, outcomes) = run_eight(&world);
     // At the rate of the start it would be 0.04.
     assert!(reached > 0.6, "reaches {reached}: {outcomes:?}");
     assert!(outcomes.iter().all(|outcome| outcome.overrun < 0.17), "{outcomes:?}");
@@ -113,7 +118,8 @@ fn small_sockets_do_not_hold_up_the_start_of_a_large_group() {
 
 #[test]
 fn a_rate_that_overran_a_path_is_not_taken_up_again_for_its_links() {
-    // The start overruns the path threefold; not all receivers have told of that when one loses that much.
+    // The start overruns the path threefold; not all receivers have told of that when one loses that much. With the last two seeds
+    // each step of the trial loses more than half of what the one before lost, but far less than the start.
     let path = Path { capacity: 0.4e6, queue: 20e3, loss: 0.16, delay_ns: 20 * MS, ..WIDE };
     for seed in [1, 2, 3, 29, 153] {
         let outcome = World { seed, ..World::of(&[path; 10], 16) }.run();
@@ -133,9 +139,7 @@ fn trains_that_are_lost_whole_are_not_taken_for_a_limit() {
 fn runs_of_losses_do_not_wear_the_rate_down() {
     for (capacity, receivers) in [(2e6, 1), (6e6, 12)] {
         let path = Path { capacity, queue: capacity / 50.0, loss: 0.058, train: 8, delay_ns: 2 * MS, ..WIDE };
-        let outcomes: Vec<Outcome> =
-            (1..9).map(|seed| World { seed, ..World::of(&vec![path; receivers], 20) }.run()).collect();
-        let reached = outcomes.iter().map(|outcome| outcome.reached).sum::<f64>() / 8.0;
+        let (reached, outcomes) = run_eight(&World::of(&vec![path; receivers], 20));
         assert!(reached > 0.55, "{receivers} receivers reach {reached}: {outcomes:?}");
         assert!(outcomes.iter().all(|outcome| outcome.overrun < 0.07), "{receivers} receivers: {outcomes:?}");
     }

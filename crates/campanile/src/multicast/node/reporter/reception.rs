@@ -104,8 +104,11 @@ impl Reception {
 
     /// How many of the next numbers were sent, in groups of this length of which some end early.
     fn sent_in_groups(&mut self, len: u32, ahead: u32) -> u32 {
-        let begun = self.reach.0 % len + 1;
-        let (groups, end) = ((begun - 1 + ahead) / len, (begun - 1 + ahead) % len + 1);
+        // The length is a power of two (RFC 3208 §11.8.1), and this is done for each packet.
+        let (shift, mask) = (len.trailing_zeros(), len - 1);
+        let begun = (self.reach.0 & mask) + 1;
+        let next = begun - 1 + ahead;
+        let (groups, end) = (next >> shift, (next & mask) + 1);
         let size = match groups {
             0 => return ahead,
             _ if self.is_end => begun,
