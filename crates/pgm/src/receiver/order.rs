@@ -363,9 +363,11 @@ impl Peer {
     /// source has been silent since.
     pub(super) fn ending(&self, reached: u64) -> Option<Delivery> {
         let finished = self.fin.filter(|&(last, _)| reached > last).map(|(_, cause)| cause);
-        let over =
-            if self.end == Some(EndCause::Expired) { finished.or(self.end) } else { self.end.or(finished) };
-        over.map(Delivery::End)
+        let cause = match (self.end, finished) {
+            (None | Some(EndCause::Expired), Some(cause)) => cause,
+            (end, _) => end?,
+        };
+        Some(Delivery::End(cause))
     }
 }
 
