@@ -86,14 +86,17 @@ impl BoundSockets {
 
     /// The sockets of a receiver: those bound to the groups, and one on each interface to send from.
     pub(super) fn of_receiver(options: &Options) -> Result<Self, SocketError> {
+        Self::of_receiver_on(options, &interfaces(options)?)
+    }
+
+    fn of_receiver_on(options: &Options, interfaces: &[LocalInterface]) -> Result<Self, SocketError> {
         let bound = |local: LocalInterface| {
             let socket = udp::bind(&config(options, local, 0))
                 .map_err(|error| SocketError::bind(options, local.address, error))?;
             Ok((SendSocket::New(socket), local))
         };
-        let interfaces = interfaces(options)?;
         let send_sockets = interfaces.iter().copied().map(bound).collect::<Result<Vec<_>, _>>()?;
-        let group_sockets = group_sockets(options, &interfaces)?;
+        let group_sockets = group_sockets(options, interfaces)?;
         Ok(Self::new(options, send_sockets, group_sockets))
     }
 
@@ -213,11 +216,14 @@ impl SessionSockets {
         engine: &mut Engine,
         known: &mut Vec<SocketId>,
     ) -> io::Result<()> {
-        let Ok(interfaces) = interfaces(&self.options) else { return Ok(()) };
+        let interfaces = present(&self.options);
+        if interfaces.is_empty() {
+            return Ok(());
+        }
         if self.send_sockets.iter().map(|(_, local)| local).eq(&interfaces) {
             self.moved_at = None;
         } else if self.hear_groups() {
-            self.join_again(engine, known);
+            self.join_again(&interfaces, engine, known);
         } else {
             self.bind_again(&interfaces, engine, known);
             self.check_address(now, &interfaces)?;
@@ -226,8 +232,8 @@ impl SessionSockets {
     }
 
     /// Makes a receiver's sockets anew; it may also have another address now, or the system chooses another interface.
-    fn join_again(&mut self, engine: &mut Engine, known: &mut Vec<SocketId>) {
-        let Ok(bound) = BoundSockets::of_receiver(&self.options) else { return };
+    fn join_again(&mut self, interfaces: &[LocalInterface], engine: &mut Engine, known: &mut Vec<SocketId>) {
+        let Ok(bound) = BoundSockets::of_receiver_on(&self.options, interfaces) else { return };
         let Ok(sockets) = bound.add_to(engine, known) else { return };
         let before = mem::replace(self, sockets);
         let own = before.send_sockets.iter().map(|(id, _)| id).chain(&before.group_sockets);
@@ -355,19 +361,35 @@ pub(super) fn shared(options: &Options, interfaces: &[LocalInterface]) -> Vec<So
 
 /// The interfaces that the options name, each once, or the one that the system chooses.
 pub(super) fn interfaces(options: &Options) -> Result<Vec<LocalInterface>, SocketError> {
-    let named = &options.network.interfaces;
-    if named.is_empty() {
-        return Ok(vec![local_interface(options, None)?]);
-    }
-    let mut interfaces: Vec<LocalInterface> = Vec::new();
-    for interface in named {
-        let local = local_interface(options, Some(interface))?;
-        // One may be named by several of its addresses.
-        if interfaces.iter().all(|known| known.index != local.index) {
-            interfaces.push(local);
-        }
-    }
+    let interfaces = each_once(local_interfaces(options).collect::<Result<_, _>>()?);
     if interfaces.len() > INTERFACES_MAX { Err(SocketError::TooMany) } else { Ok(interfaces) }
+}
+
+/// Those of the interfaces that can be had now.
+fn present(options: &Options) -> Vec<LocalInterface> {
+    each_once(local_interfaces(options).flatten().collect())
+}
+
+/// What the system says of each interface that the options name.
+fn local_interfaces(options: &Options) -> impl Iterator<Item = Result<LocalInterface, SocketError>> {
+    let group = options.network.group.ip();
+    let named = &options.network.interfaces;
+    let chosen = named.is_empty().then_some(None);
+    named.iter().map(Some).chain(chosen).map(move |interface| {
+        let (index, address) = Interface::towards(interface, group).map_err(SocketError::Interface)?;
+        Ok(LocalInterface { index, address })
+    })
+}
+
+/// The interfaces without those that several of their addresses name.
+fn each_once(mut interfaces: Vec<LocalInterface>) -> Vec<LocalInterface> {
+    let mut known = Vec::new();
+    interfaces.retain(|local| {
+        let is_new = !known.contains(&local.index);
+        known.push(local.index);
+        is_new
+    });
+    interfaces
 }
 
 /// The largest IP packet that a source sends on these interfaces.
@@ -392,12 +414,6 @@ const MOVED: Duration = Duration::from_secs(10);
 
 fn unicast_port(options: &Options) -> u16 {
     options.network.unicast_port.unwrap_or(options.network.group.port())
-}
-
-fn local_interface(options: &Options, interface: Option<&Interface>) -> Result<LocalInterface, SocketError> {
-    let group = options.network.group.ip();
-    let (index, address) = Interface::towards(interface, group).map_err(SocketError::Interface)?;
-    Ok(LocalInterface { index, address })
 }
 
 /// A socket on one of our interfaces.

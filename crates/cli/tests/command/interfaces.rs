@@ -18,8 +18,33 @@ fn an_interface_that_comes_back_is_used_again() {
     let prepare = format!("{PLUG}\ncd {} && plug", scratch.path().display());
     let script = "\"$0\" recv --lines --group 239.192.7.1:7500 --interface cable0 > out & receiver=$!
         (while sleep 0.2; do echo line; done) | \"$0\" send --lines --group 239.192.7.1:7500 \\
-            --set unicast-port=7501 --interface cable0 > sent &
+            --interface cable0 > sent &
         waits 3
+        ip link del cable0
+        sleep 1
+        plug
+        before=$(count)
+        waits $(($before + 10))
+        kill $receiver
+        wait $receiver
+        echo over";
+    let Some(ended) = run_in_namespaces(&prepare, script) else { return };
+    assert!(ended.stdout.ends_with("over\n"), "{ended:?}");
+}
+
+/// Of two interfaces the one comes back while the other is still gone: it is used again by itself.
+#[test]
+fn an_interface_that_comes_back_waits_for_no_other() {
+    let scratch =
+        tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's directory can be written");
+    let second = "ip link add other0 type veth peer name other1 && ip addr add 10.9.7.1/24 dev other0 \
+        && ip link set other1 up && ip link set other0 up";
+    let prepare = format!("{PLUG}\ncd {} && plug && {second}", scratch.path().display());
+    let script = "\"$0\" recv --lines --group 239.192.7.1:7500 --interface cable0,other0 > out & receiver=$!
+        (while sleep 0.2; do echo line; done) | \"$0\" send --lines --group 239.192.7.1:7500 \\
+            --interface cable0,other0 > sent &
+        waits 3
+        ip link del other0
         ip link del cable0
         sleep 1
         plug
