@@ -74,9 +74,9 @@ use crate::{Framing, Instant, Seq, Tsi};
 /// # Bounds
 ///
 /// [`Limits`] bound the sources, and the packets and bytes of each. In bulk the number of packets has no bound, but the records of
-/// them have: at most 65,536 entries a source, some 20 MB, each for a group with gaps or for a run of groups without. The work for a
-/// packet does not depend on how far its number jumps; that for a timeout is bounded by the repairs under way, at most
-/// [`NakConfig::outstanding`] for each source.
+/// them have: at most 65,536 entries a source, some 20 MB, each for a group with gaps or for a run of groups without, beside the
+/// groups under repair. The work for a packet does not depend on how far its number jumps; that for a timeout is bounded by the repairs
+/// under way, at most [`NakConfig::outstanding`] for each source.
 #[derive(Debug)]
 pub struct Receiver {
     shared: Shared,

@@ -224,11 +224,9 @@ impl Peer {
             self.intervals.told(u64::from(interval.interval_us) * 1000);
         }
         if let Some(parity) = spm.options.parity {
-            self.learn_parity(Parity {
-                group_len: u8::try_from(parity.tgsize()).unwrap_or(0),
-                pro_active: parity.pro_active(),
-                on_demand: parity.on_demand(),
-            });
+            let group_len = u8::try_from(parity.tgsize()).unwrap_or(0);
+            let (pro_active, on_demand) = (parity.pro_active(), parity.on_demand());
+            self.learn_parity(Parity { group_len, pro_active, on_demand }, shared);
         }
         if !self.begun {
             self.begin(spm, lead, trail, shared);
@@ -340,7 +338,7 @@ impl Peer {
     }
 
     /// Learns that the source provides parity: its groups become the blocks of the window.
-    fn learn_parity(&mut self, parity: Parity) {
+    fn learn_parity(&mut self, parity: Parity, shared: &Shared) {
         // A group length that the code cannot handle counts as no parity; and a session keeps its group length (§11.2).
         let is_usable = (2..=128).contains(&parity.group_len);
         if !is_usable || self.parity.is_some() {
@@ -351,11 +349,12 @@ impl Peer {
         self.active.clear();
         self.due.clear();
         for (start, block) in self.window.set_block_len(parity.group_len) {
-            self.divide(start, &block);
+            self.divide(start, &block, shared);
         }
         for (last, size) in mem::take(&mut self.short_groups) {
             let Place { key, index, .. } = self.window.place(last);
-            if !self.window.is_past(key) && size == u32::from(index) + 1 {
+            let may_have_state = !self.window.is_past(key) && self.has_room_for_block(key, shared);
+            if may_have_state && size == u32::from(index) + 1 {
                 self.window.ensure(key).set_size(index + 1);
             }
         }
@@ -366,12 +365,13 @@ impl Peer {
         }
     }
 
-    /// Divides the state of an earlier block, which began at `start`, among the groups of its packets.
-    fn divide(&mut self, start: u64, block: &Block) {
+    /// Divides the state of an earlier block, which began at `start`, among the groups of its packets, as far as there is room for them:
+    /// packets of others are asked for again.
+    fn divide(&mut self, start: u64, block: &Block, shared: &Shared) {
         let is_ordered = matches!(self.sink, Sink::Ordered(_));
         for old_index in runs(block.present | block.lost).flatten() {
             let Place { key, index, .. } = self.window.place(start + u64::from(old_index));
-            if self.window.is_past(key) {
+            if self.window.is_past(key) || !self.has_room_for_block(key, shared) {
                 continue;
             }
             let group = self.window.ensure(key);

@@ -212,7 +212,7 @@ const SHORTAGE_ROUND: Duration = Duration::from_millis(500);
 mod tests {
     use std::net::IpAddr;
 
-    use crate::receiver::{Consumer, Limits, Receiver, ReceiverConfig};
+    use crate::receiver::{Consumer, Limits, NakConfig, Receiver, ReceiverConfig};
     use crate::wire::{
         Body, Data, DataHead, DataKind, Packet, ParityPrm, Session, Spm, SpmOptions, Window, WindowState,
     };
@@ -280,6 +280,16 @@ mod tests {
             liar.odata(2 * group + 1);
         }
         assert!(liar.entries() <= super::ENTRIES_MAX, "{}", liar.entries());
+    }
+
+    #[test]
+    fn groups_that_are_learned_late_have_a_bound() {
+        let mut liar = Liar::new(Consumer::Bulk);
+        (0..140_000).for_each(|group| liar.odata(4 * group));
+        assert!(liar.entries() > 8000, "blocks of 64 packets: {}", liar.entries());
+        liar.spm(4 * 140_000);
+        let under_repair = usize::from(NakConfig::default().outstanding);
+        assert!(liar.entries() <= super::ENTRIES_MAX + under_repair, "{}", liar.entries());
     }
 
     #[test]
