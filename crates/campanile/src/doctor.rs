@@ -127,6 +127,12 @@ pub fn examine(scope: &Scope) -> Vec<Finding> {
     findings
 }
 
+/// A group and its port as a word of a command. Shells take brackets for a pattern, and zsh refuses one that no file name matches.
+#[must_use]
+pub fn quoted(group: SocketAddr) -> String {
+    if group.is_ipv6() { format!("'{group}'") } else { group.to_string() }
+}
+
 /// A count with a noun, given in the singular.
 fn things(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })

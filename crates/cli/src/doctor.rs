@@ -61,7 +61,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     if let (Some(group), Some(patience)) = (group, listen) {
         let seconds = patience.as_secs_f64();
         output::note(format_args!(
-            "for {seconds} s, elsewhere: campanile beacon send --every 0.1 --group {group}"
+            "for {seconds} s, elsewhere: campanile beacon send --every 0.1 --group {}",
+            doctor::quoted(group)
         ));
     }
     let mut findings = doctor::examine(&Scope { interface, group, port: *port, listen });

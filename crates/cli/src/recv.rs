@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use campanile::amount;
+use campanile::doctor::quoted;
 use campanile::multicast::{Options, Side};
 use clap::Arg;
 
@@ -93,7 +94,7 @@ impl Silence {
 
     /// What to do about it.
     fn hint(&self) -> String {
-        format!("`campanile doctor --group {}` looks for what may keep it away", self.group)
+        format!("`campanile doctor --group {}` looks for what may keep it away", quoted(self.group))
     }
 }
 

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use campanile::doctor::quoted;
 use campanile::files::FileSender;
 use campanile::multicast::{Counter, Counts, Options, Side};
 
@@ -86,7 +87,7 @@ impl Awaited {
             return None;
         }
         self.due = Instant::now() + AGAIN;
-        let Self { wanted, group, .. } = self;
+        let (wanted, group) = (self.wanted, quoted(self.group));
         Some(format!(
             "receivers so far: {there} of {wanted}; `campanile doctor --group {group}` here and on the other machines looks for \
              what keeps them away"
@@ -113,7 +114,7 @@ impl Refused {
         self.is_told = true;
         Some(format!(
             "the system refuses to send; `campanile doctor --group {}` here looks for the reason",
-            self.group
+            quoted(self.group)
         ))
     }
 }

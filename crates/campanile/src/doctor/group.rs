@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use campanile_engine::multicast;
 
 use super::tree::Tree;
-use super::{Finding, Severity, interface, membership};
+use super::{Finding, Severity, interface, membership, quoted};
 
 /// The interface by which the system sends to a group.
 pub(super) fn interface_for(group: IpAddr) -> io::Result<String> {
@@ -36,11 +36,12 @@ pub(super) fn examine(
         findings.push(querier(tree, group.ip(), interface));
     }
     findings.push(reach(group.ip(), interface));
+    let at = quoted(group);
     let second = Finding::new("the network between", Severity::Unknown, "this machine cannot see it alone");
     findings.push(
         second
-            .fix(format!("campanile doctor --listen --group {group}{}", interface_option(interface)))
-            .verify(format!("campanile beacon send --group {group}  # on another machine, meanwhile")),
+            .fix(format!("campanile doctor --listen --group {at}{}", interface_option(interface)))
+            .verify(format!("campanile beacon send --group {at}  # on another machine, meanwhile")),
     );
     findings
 }
@@ -90,7 +91,7 @@ fn way(
                         .to_owned()
                 }
                 Some(by) => format!("{}  # or name it: campanile beacon send --interface {by}", route(by)),
-                None => "# no interface that is up supports multicast: ip link".to_owned(),
+                None => "# name an interface that is up and supports multicast: ip link".to_owned(),
             };
             Finding::new(check, Severity::Fault, evidence)
                 .costs("nothing is sent to the group unless an interface is named")

@@ -9,7 +9,7 @@ use campanile_engine::{Interface, Shortage};
 use super::card;
 use super::group::interface_option;
 use super::tree::Tree;
-use super::{Finding, Severity, things};
+use super::{Finding, Severity, quoted, things};
 use crate::beacon::{BeaconError, Listener, ListenerConfig};
 use crate::host::{DeviceCounters, snmp_counter, snmp6_counter};
 
@@ -29,7 +29,11 @@ pub(super) fn listen(tree: &Tree, group: SocketAddr, interface: Option<&str>, pa
             }
         }
     };
-    found.verify(format!("campanile doctor --listen --group {group}{}", interface_option(interface)))
+    found.verify(format!(
+        "campanile doctor --listen --group {}{}",
+        quoted(group),
+        interface_option(interface)
+    ))
 }
 
 /// The group cannot be joined.
@@ -93,7 +97,7 @@ fn hear(group: SocketAddr, interface: Option<&str>, until: Instant) -> Result<He
 
 impl Heard {
     fn told(&self, group: SocketAddr, interface: Option<&str>, patience: Duration) -> Finding {
-        let seconds = patience.as_secs_f64();
+        let (at, seconds) = (quoted(group), patience.as_secs_f64());
         let names: Vec<&str> = self.by.keys().map(String::as_str).collect();
         let here: u64 = match interface {
             Some(name) => self.by.get(name).copied().unwrap_or(0),
@@ -110,13 +114,13 @@ impl Heard {
                 return Finding::new(CHECK, Severity::Fault, evidence)
                     .costs("programs that listen on this interface hear nothing: the sender is behind another one")
                     .fix(format!(
-                        "campanile beacon listen --group {group} --interface {other}  # and so in the program"
+                        "campanile beacon listen --group {at} --interface {other}  # and so in the program"
                     ));
             }
             return Finding::new(CHECK, Severity::Fault, nothing)
                 .costs("if somebody sent meanwhile, it does not arrive here")
                 .fix(format!(
-                    "campanile beacon send --group {group} --ttl 16  # on another machine, and listen again"
+                    "campanile beacon send --group {at} --ttl 16  # on another machine, and listen again"
                 ));
         };
         let mut evidence = format!(
@@ -138,7 +142,7 @@ impl Heard {
         );
         Finding::new(CHECK, Severity::Warning, evidence)
             .costs("programs here hear the group only in part")
-            .fix(format!("campanile beacon send --group {group} --size 100 --every 0.1  # elsewhere: are small ones lost too?"))
+            .fix(format!("campanile beacon send --group {at} --size 100 --every 0.1  # elsewhere: are small ones lost too?"))
     }
 }
 
@@ -226,6 +230,12 @@ mod tests {
         let elsewhere = told(&heard(&[("f", 9)]), Some("e"));
         assert!(elsewhere.evidence.ends_with(" by e, but 9 datagrams came by f"), "{elsewhere:?}");
         let nothing = told(&Heard::default(), Some("e"));
+        let of_v6 = "[ff15::7]:7125".parse().expect("a literal address");
+        let fix = Heard::default().told(of_v6, None, Duration::ZERO).fix;
+        assert!(
+            fix.is_some_and(|fix| fix.contains(" --group '[ff15::7]:7125' ")),
+            "zsh takes brackets for a pattern"
+        );
         assert_eq!(nothing.evidence, "nothing was heard of 239.192.7.1:7125 within 0.5 s");
         let severities = [whole, part, elsewhere, nothing].map(|finding| finding.severity);
         assert_eq!(severities, [Severity::Fine, Severity::Warning, Severity::Fault, Severity::Fault]);

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::tree::Tree;
-use super::{Finding, Severity, things};
+use super::{Finding, Severity, quoted, things};
 
 /// Whether an interface listens to a group; `if_unheard` is how bad it is that none does.
 pub(super) fn examine(tree: &Tree, at: SocketAddr, interface: &str, if_unheard: Severity) -> Finding {
     let check = "membership";
-    let group = at.ip();
+    let (group, at) = (at.ip(), quoted(at));
     let Some(all) = Membership::read_all(tree, group) else { return Finding::unknown(check) };
     let own = all.iter().filter(|one| one.interface == interface).count();
     let mut evidence = format!("{interface} is a member of {}", things(own as u64, "group"));

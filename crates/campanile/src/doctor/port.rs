@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::tree::Tree;
-use super::{Finding, Severity, things};
+use super::{Finding, Severity, quoted, things};
 
 /// A socket of `/proc/net/udp`.
 struct Bound {
@@ -82,7 +82,7 @@ fn no_socket(check: &'static str, port: u16, group: Option<IpAddr>) -> Finding {
             .costs("nobody listens: what arrives is refused")
             .fix(format!("campanile echo {port}  # or the program that is to listen")),
         Some(group) => {
-            let at = SocketAddr::new(group, port);
+            let at = quoted(SocketAddr::new(group, port));
             finding
                 .costs("nobody listens: what arrives is discarded")
                 .fix(format!("campanile beacon listen --group {at}  # or the program that is to listen"))
@@ -250,7 +250,7 @@ mod tests {
         );
         assert_eq!(alone.severity, Severity::Notice, "as bad as it was said to be");
         assert!(alone.fix.is_some_and(|fix| fix.starts_with("campanile echo 5000 ")));
-        let fix = "campanile beacon listen --group [ff15::7]:5000  #";
+        let fix = "campanile beacon listen --group '[ff15::7]:5000'  #";
         assert!(of_group.fix.is_some_and(|told| told.starts_with(fix)));
     }
 

@@ -40,11 +40,15 @@ fn findings_after(commands: &str, arguments: &str) -> Option<Vec<Value>> {
     Some(findings)
 }
 
-/// Whether a shell takes it: for a command that there is, or for a comment.
+/// Whether a shell takes it: for a command that there is, or for a comment. A group's brackets are a pattern, which zsh refuses.
 fn can_be_pasted(line: &str) -> bool {
     let first = line.split_whitespace().next().unwrap_or_default();
     let is_command = PROGRAMS.contains(&first) || first == "#";
-    is_command && Command::new("sh").args(["-n", "-c", line]).status().is_ok_and(|status| status.success())
+    let command = line.split('#').next().unwrap_or_default();
+    let has_pattern = command.split(' ').any(|word| word.starts_with('['));
+    is_command
+        && !has_pattern
+        && Command::new("sh").args(["-n", "-c", line]).status().is_ok_and(|status| status.success())
 }
 
 /// What the doctor says to use.
