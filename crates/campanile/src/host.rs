@@ -10,6 +10,6 @@ pub(crate) mod text;
 
 pub use counters::Counters;
 pub(crate) use counters::{snmp_counter, snmp6_counter, softnet_sum};
-pub(crate) use device::DeviceCounters;
+pub(crate) use device::{DeviceCounters, has_files};
 pub use environment::Environment;
 pub(crate) use processors::{Processors, Times};

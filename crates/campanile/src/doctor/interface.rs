@@ -8,6 +8,7 @@ use campanile_engine::interface::Listed;
 use super::card;
 use super::tree::{LOOPBACK, MULTICAST, Tree, UP};
 use super::{Finding, Severity, things};
+use crate::host::{has_files, snmp_counter};
 
 /// The interface itself, unless its files are `foreign`, and what the group needs of it.
 pub(super) fn examine(
@@ -32,12 +33,7 @@ pub(super) fn foreign_files(tree: &Tree, interface: &str) -> Option<Finding> {
         listed.lines().filter_map(|line| Some(line.split_once(':')?.0.trim())).collect();
     let mut files = tree.names("sys/class/net");
     files.retain(|name| tree.flags(name).is_some());
-    // Interfaces of two namespaces may have the same names, but their packet counts differ.
-    let received = || card::counters(tree, interface).map_or(0, |device| device.received);
-    let before = received();
-    let file = tree.number(&format!("sys/class/net/{interface}/statistics/rx_packets"));
-    let is_between = file.is_none_or(|count| (before..=received()).contains(&count));
-    if files.iter().eq(&names) && is_between {
+    if files.iter().eq(&names) && has_files(interface, |path| tree.text(path)) {
         return None;
     }
     let evidence = match files.is_empty() {
@@ -162,7 +158,7 @@ fn reverse_path(tree: &Tree, interface: &str) -> Finding {
     let Some((all, own)) = of("all").zip(of(interface)) else { return Finding::unknown(check) };
     let mode = all.max(own);
     let text = tree.text("proc/net/netstat").unwrap_or_default();
-    let dropped = crate::host::snmp_counter(&text, "TcpExt", "IPReversePathFilter").unwrap_or(0);
+    let dropped = snmp_counter(&text, "TcpExt", "IPReversePathFilter").unwrap_or(0);
     let packets = things(dropped, "packet");
     let evidence = format!("rp_filter is {mode} on {interface}; {packets} dropped for it on all interfaces");
     let (cost, lower) = match mode {

@@ -1,7 +1,7 @@
 //! What a network device has counted.
 
 /// Packets, counted by one network device of this network namespace. `/sys` has the same counters, but shows the namespace in which it was
-/// mounted.
+/// mounted ([`has_files`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeviceCounters {
     pub(crate) received: u64,
@@ -35,9 +35,36 @@ impl DeviceCounters {
     }
 }
 
+/// Whether what `/sys` shows by this name, if anything, is the interface of this network namespace. Interfaces of two namespaces may have
+/// the same name, but their packet counts differ. `text` reads a file, by its path without the first slash.
+pub(crate) fn has_files(interface: &str, text: impl Fn(&str) -> Option<String>) -> bool {
+    let received = || {
+        text("proc/net/dev")
+            .and_then(|listed| DeviceCounters::parse(&listed, interface))
+            .map(|own| own.received)
+    };
+    let before = received();
+    let file = text(&format!("sys/class/net/{interface}/statistics/rx_packets"));
+    let count: Option<u64> = file.and_then(|count| count.trim().parse().ok());
+    count.is_none_or(|count| (before..=received()).contains(&Some(count)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_another_namespace_count_other_packets() {
+        let is_own = |packets: &str| {
+            has_files("e", |path| match path {
+                "proc/net/dev" => Some("face |\n e: 9 7 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n".to_owned()),
+                "sys/class/net/e/statistics/rx_packets" => Some(packets.to_owned()),
+                _ => None,
+            })
+        };
+        assert!(is_own("7\n") && !is_own("6\n") && !is_own("8\n"));
+        assert!(has_files("f", |_| None), "there is none that could be another's");
+    }
 
     #[test]
     fn an_interface_is_found_by_its_whole_name() {

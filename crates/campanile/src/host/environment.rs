@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use campanile_engine::{Interface, offload};
 use serde::Serialize;
 
+use super::device::has_files;
 use super::text;
 use crate::utc::Utc;
 
@@ -52,7 +53,8 @@ impl Environment {
         let source = source(target);
         let processors = text::read("/proc/cpuinfo");
         let interface = source.and_then(|source| Interface::Address(source).name().ok());
-        let told = |what: &str| text::word(format!("/sys/class/net/{}/{what}", interface.as_ref()?));
+        let own = interface.as_ref().filter(|name| has_files(name, |path| text::read(format!("/{path}"))));
+        let told = |what: &str| text::word(format!("/sys/class/net/{}/{what}", own?));
         let (speed, mtu) = (told("speed"), told("mtu"));
         Self {
             version: env!("CARGO_PKG_VERSION"),

@@ -36,6 +36,18 @@ fn a_load_measures_a_server_on_io_uring() {
     is_measured("uring");
 }
 
+/// `/sys` is that of the namespace outside, whose loopback has another MTU.
+#[test]
+fn an_interface_of_another_namespace_is_not_taken_for_the_load_s() {
+    let script = "\"$0\" echo 5000 1 >/dev/null & server=$!
+                  until \"$0\" load 127.0.0.1 5000 64 1 0.1 --json; do sleep 0.1; done
+                  kill $server; wait $server";
+    let Some(finished) = run_in_namespaces("ip link set lo mtu 9000 up", script) else { return };
+    let report: serde_json::Value = serde_json::from_str(&finished.stdout).expect("one value");
+    let environment = &report["environment"];
+    assert_eq!((&environment["interface"], &environment["mtu"]), (&"lo".into(), &().into()), "{environment}");
+}
+
 /// Whether a run stands depends on what else the system does; that its figures agree does not.
 #[test]
 fn an_open_loop_is_repeated_and_leaves_a_log() {
