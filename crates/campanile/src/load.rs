@@ -212,14 +212,14 @@ impl Load {
         let Self { workers, boards, timings, before, config, backend, receive_buffer, .. } = self;
         let ended = workers.join();
         let counts = read(&boards);
-        let is_gone = check_measured(&config, before.server_kind, ended, &counts)?;
+        let Before { began, environment, system, watch, server_kind, prober, .. } = before;
+        let system = Counters::read(environment.interface.as_deref()).since(&system);
+        let is_gone = check_measured(&config, server_kind, ended, &counts, &system)?;
         let all = timings.try_iter().reduce(|mut sum, timings| {
             sum.add(&timings);
             sum
         });
         let timings = all.expect("each worker has sent its own");
-        let Before { began, environment, system, watch, server_kind, prober, .. } = before;
-        let system = Counters::read(environment.interface.as_deref()).since(&system);
         let lasted = Duration::from_nanos(counts.sending_ns);
         let span = prober.and_then(Prober::finish);
         let server = span.map(|span| ServerShare::new(&span, &counts, config.warm_up + lasted));
@@ -246,6 +246,7 @@ fn check_measured(
     server_kind: ServerKind,
     ended: Result<(), WorkerError>,
     counts: &LoadCounts,
+    system: &Counters,
 ) -> Result<bool, LoadError> {
     let target = config.target;
     let is_gone = match ended {
@@ -260,9 +261,9 @@ fn check_measured(
         return Err(if is_over { LoadError::Late } else { LoadError::Unmeasured });
     }
     if counts.answered == 0 {
-        let cause = counts.last_failure();
+        let (cause, unreachable) = (counts.last_failure(), system.unreachable.unwrap_or(0));
         let LoadCounts { sent, odd, .. } = *counts;
-        return Err(LoadError::NoReply { target, sent, odd, server_kind, cause });
+        return Err(LoadError::NoReply { target, sent, odd, server_kind, unreachable, cause });
     }
     Ok(is_gone)
 }

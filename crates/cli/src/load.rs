@@ -238,8 +238,8 @@ pub(crate) fn error(error: LoadError) -> CommandError {
             .hint("give the address of one server; campanile beacon measures what a group hears"),
         LoadError::Refused(target) => CommandError::failed(&error)
             .hint(format!("start a server there: campanile echo {}", target.port())),
-        LoadError::NoReply { odd, server_kind, .. } => {
-            let hint = unanswered(*odd, *server_kind);
+        LoadError::NoReply { target, odd, server_kind, unreachable, .. } => {
+            let hint = unanswered(*odd, *server_kind, *unreachable, target.port());
             CommandError::failed(error).hint(hint)
         }
         LoadError::Late => CommandError::failed(error).hint(LESS),
@@ -257,14 +257,20 @@ pub(crate) fn error(error: LoadError) -> CommandError {
 }
 
 /// What to do when no packet is answered in time.
-fn unanswered(odd: OddReplies, server_kind: ServerKind) -> &'static str {
+fn unanswered(odd: OddReplies, server_kind: ServerKind, unreachable: u64, port: u16) -> String {
     match (odd, server_kind) {
-        (OddReplies { late: 1.., .. }, _) => "wait longer for each, with --timeout",
-        (OddReplies { foreign: 1.., .. }, _) => "give the port of a server that sends packets back unchanged",
+        (OddReplies { late: 1.., .. }, _) => "wait longer for each, with --timeout".to_owned(),
+        (OddReplies { foreign: 1.., .. }, _) => {
+            "give the port of a server that sends packets back unchanged".to_owned()
+        }
         (_, ServerKind::Campanile | ServerKind::Mirror) => {
             "a server there answers probes of 256 bytes: see what keeps these packets away, such as another MTU at one end"
+                .to_owned()
         }
-        _ => "see that a server runs there, and that no firewall stands between",
+        _ if unreachable > 0 => {
+            format!("start a server there: campanile echo {port}; or see which firewall or router refuses")
+        }
+        _ => "see that a server runs there, and that no firewall stands between".to_owned(),
     }
 }
 
@@ -317,7 +323,7 @@ mod tests {
     #[test]
     fn a_server_that_answers_probes_is_there() {
         let hint = |late, foreign, server_kind| {
-            unanswered(OddReplies { late, foreign, ..OddReplies::default() }, server_kind)
+            unanswered(OddReplies { late, foreign, ..OddReplies::default() }, server_kind, 0, 5000)
         };
         assert!(hint(0, 0, ServerKind::Silent).starts_with("see that a server runs there"));
         assert!(hint(0, 0, ServerKind::Mirror).starts_with("a server there answers probes"));

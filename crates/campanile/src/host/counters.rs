@@ -17,6 +17,8 @@ pub struct Counters {
     pub send_discarded: Option<u64>,
     /// Datagrams with a wrong checksum.
     pub checksum_errors: Option<u64>,
+    /// Messages of other hosts that a destination cannot be reached, ICMP and ICMPv6.
+    pub unreachable: Option<u64>,
     /// Packets dropped because a processor's backlog was full.
     pub backlog_dropped: Option<u64>,
     /// Times that a processor stopped receiving because its budget was spent, with work left.
@@ -38,6 +40,7 @@ impl Counters {
             counters.receive_buffer_errors = of("RcvbufErrors");
             counters.send_buffer_errors = of("SndbufErrors");
             counters.checksum_errors = of("InCsumErrors");
+            counters.unreachable = snmp_counter(&v4, "Icmp", "InDestUnreachs");
         }
         if let Some(v6) = text::read("/proc/net/snmp6") {
             let add = |sum: &mut Option<u64>, name| *sum = plus(*sum, snmp6_counter(&v6, name));
@@ -45,6 +48,7 @@ impl Counters {
             add(&mut counters.send_buffer_errors, "Udp6SndbufErrors");
             add(&mut counters.send_discarded, "Ip6OutDiscards");
             add(&mut counters.checksum_errors, "Udp6InCsumErrors");
+            add(&mut counters.unreachable, "Icmp6InDestUnreachs");
         }
         if let Some(softnet) = text::read("/proc/net/softnet_stat") {
             counters.backlog_dropped = softnet_sum(&softnet, 1);
@@ -67,6 +71,7 @@ impl Counters {
             send_buffer_errors: less(self.send_buffer_errors, earlier.send_buffer_errors),
             send_discarded: less(self.send_discarded, earlier.send_discarded),
             checksum_errors: less(self.checksum_errors, earlier.checksum_errors),
+            unreachable: less(self.unreachable, earlier.unreachable),
             backlog_dropped: less(self.backlog_dropped, earlier.backlog_dropped),
             backlog_squeezed: less(self.backlog_squeezed, earlier.backlog_squeezed),
             interface_receive_dropped: less(

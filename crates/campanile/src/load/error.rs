@@ -51,6 +51,9 @@ pub enum LoadError {
         odd: OddReplies,
         /// What answered the probes.
         server_kind: ServerKind,
+        /// Messages that came meanwhile, to this program or others, that a destination cannot be reached. Of a host's few, the system
+        /// may report none as an error.
+        unreachable: u64,
         /// The last failure that the system reported, if any.
         cause: Option<io::Error>,
     },
@@ -82,8 +85,11 @@ impl fmt::Display for LoadError {
                     "no good reply from {target} to {sent} packets, but {late} late and {foreign} foreign ones"
                 )
             }
-            Self::NoReply { target, sent, cause, .. } => {
+            Self::NoReply { target, sent, unreachable, cause, .. } => {
                 write!(f, "no reply from {target} to {sent} packets")?;
+                if *unreachable > 0 {
+                    write!(f, ", but ICMP's \"destination unreachable\" {unreachable} times")?;
+                }
                 cause.iter().try_for_each(|cause| write!(f, ": {cause}"))
             }
             Self::Worker(error) => error.fmt(f),

@@ -119,6 +119,20 @@ fn a_loopback_that_is_down_is_named() {
     }
 }
 
+/// Another host refuses some six packets to a closed port, then one a second, and of those the system reports hardly any.
+#[test]
+fn a_closed_port_of_another_host_is_told_from_silence() {
+    let prepare = "ip link add one type veth peer name two && ip address add 192.0.2.1/24 dev one && ip link set one up";
+    let script = "unshare --net sh -c 'until ip address add 192.0.2.2/24 dev two; do sleep 0.1; done
+                                       ip link set two up; exec sleep 600' & other=$!
+                  while ip link set two netns $other; do sleep 0.1; done
+                  \"$0\" load 192.0.2.2 5000 64 1 0.1 --no-probe; code=$?
+                  kill $other; exit $code";
+    let Some(finished) = run_in_namespaces(prepare, script) else { return };
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("; start a server there: campanile echo 5000"), "{finished:?}");
+}
+
 #[test]
 fn missing_ports_are_named() {
     let few = "ip link set lo up && sysctl -qw net.ipv4.ip_local_port_range='40000 40010'";
