@@ -258,7 +258,11 @@ fn check_measured(
     };
     if counts.sent == 0 {
         let is_over = u128::from(counts.sending_ns) >= config.duration.as_nanos();
-        return Err(if is_over { LoadError::Late } else { LoadError::Unmeasured });
+        return Err(match is_over {
+            false => LoadError::Unmeasured,
+            true if config.may_fall_between() => LoadError::NoneDue,
+            true => LoadError::Late,
+        });
     }
     if counts.answered == 0 {
         let (cause, unreachable) = (counts.last_failure(), system.unreachable.unwrap_or(0));

@@ -242,6 +242,9 @@ pub(crate) fn error(error: LoadError) -> CommandError {
             let hint = unanswered(*odd, *server_kind, *unreachable, target.port());
             CommandError::failed(error).hint(hint)
         }
+        LoadError::NoneDue => {
+            CommandError::failed(error).hint("measure for longer, or ask for more packets a second")
+        }
         LoadError::Late => CommandError::failed(error).hint(LESS),
         LoadError::Socket { target, error: why } => {
             let hint = unconnected(*target, why);

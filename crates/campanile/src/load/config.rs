@@ -102,6 +102,11 @@ impl LoadConfig {
         }
     }
 
+    /// Whether the time that is measured is so short that it may lie between two trains of an open loop.
+    pub(super) fn may_fall_between(&self) -> bool {
+        matches!(self.pace, Pace::Rate(rate) if self.duration.as_secs_f64() * (rate as f64) < self.train as f64)
+    }
+
     /// Bytes of receive buffer that each socket asks for.
     pub(super) fn receive_buffer(&self) -> usize {
         let bytes = self.in_flight() * (self.payload + PACKET_OVERHEAD);

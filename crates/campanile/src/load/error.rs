@@ -39,6 +39,8 @@ pub enum LoadError {
     Gone(Box<LoadReport>),
     /// The run was stopped before the measurement began.
     Unmeasured,
+    /// No packet was due in the time to be measured.
+    NoneDue,
     /// The time to be measured was over before its first packet was sent: this client was too slow.
     Late,
     /// No packet was answered in time.
@@ -76,6 +78,7 @@ impl fmt::Display for LoadError {
                 write!(f, "nothing listens on {} any more, after {:.1} s", report.target, report.seconds)
             }
             Self::Unmeasured => f.write_str("ended before the measurement began"),
+            Self::NoneDue => f.write_str("no packet was due in the time that is measured"),
             Self::Late => f.write_str("nothing was sent in the time that is measured"),
             Self::NoReply { target, sent, odd: OddReplies { late, foreign, .. }, .. }
                 if late + foreign > 0 =>

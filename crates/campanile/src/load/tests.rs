@@ -394,6 +394,16 @@ fn a_run_that_is_late_for_all_of_the_measurement_is_an_error() {
     assert!(matches!(error, LoadError::Late), "{error}");
 }
 
+/// The first packet is due in the warm-up, the second after the end.
+#[test]
+fn a_measurement_between_two_packets_is_no_lag() {
+    let server = server();
+    let (pace, warm_up) = (Pace::Rate(1), Duration::from_millis(100));
+    let config = LoadConfig { pace, warm_up, ..gentle(server.description().address) };
+    let error = run(&config).expect_err("nothing was due");
+    assert!(matches!(error, LoadError::NoneDue), "{error}");
+}
+
 #[test]
 fn trains_in_a_closed_loop_are_answered_whole() {
     let server = server();
