@@ -76,6 +76,11 @@ impl Plan {
         self.measured_from(start).after(self.duration)
     }
 
+    /// The longest that a packet may take: from the start, when it is due, to its reply a timeout after the last is sent.
+    pub(super) fn longest(&self) -> Duration {
+        self.warm_up.saturating_add(self.duration).saturating_add(self.timeout)
+    }
+
     /// When a packet of an open loop is due.
     pub(super) fn due(&self, start: Instant, lane: usize, seq: u64) -> Option<Instant> {
         match &self.pacing {
@@ -87,5 +92,22 @@ impl Plan {
     /// The lane of this worker's socket `index`: the sockets of all workers take turns.
     pub(super) fn lane(&self, index: usize) -> usize {
         index * self.workers + self.worker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::latency::Times;
+    use super::*;
+
+    #[test]
+    fn a_packet_may_be_as_late_as_its_run_is_long() {
+        let target = "127.0.0.1:9".parse().expect("a literal address");
+        let (cores, lasting) = (vec![0], Duration::from_secs(600));
+        let config = LoadConfig { cores, duration: lasting, ..LoadConfig::new(target) };
+        let mut times = Times::new(Plan::new(&config, Clock::start()).longest());
+        times.record(lasting, 1);
+        let latest = times.latency().expect("there is one").max_ns;
+        assert!(Duration::from_nanos(latest) >= lasting, "{latest}");
     }
 }

@@ -136,7 +136,7 @@ impl<'p> Worker<'p> {
                 Pacing::Clock(_) => Turn::Round(0),
             },
             counts: LoadCounts::default(),
-            timings: Timings::new(plan.timeout),
+            timings: Timings::new(plan.longest()),
             start,
             measured,
             now: plan.clock.now(),
