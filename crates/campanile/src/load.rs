@@ -209,7 +209,7 @@ impl Load {
     /// Nothing listens at the target, or nothing does any more, nothing ever came back, nothing was measured because the run was stopped
     /// first or the client was too late, or a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
-        let Self { workers, boards, timings, before, config, backend, receive_buffer, .. } = self;
+        let Self { workers, boards, timings, before, config, backend, fallback, receive_buffer } = self;
         let ended = workers.join();
         let counts = read(&boards);
         let Before { began, environment, system, watch, server_kind, prober, .. } = before;
@@ -227,6 +227,7 @@ impl Load {
         let processors = watch.finish();
         let findings = Findings {
             backend,
+            fallback,
             histograms,
             receive_buffer,
             server_kind,

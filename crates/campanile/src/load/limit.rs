@@ -254,6 +254,7 @@ mod tests {
             Histograms { timings: Timings::new(SECOND), began: SystemTime::UNIX_EPOCH, lasted: SECOND };
         let findings = Findings {
             backend: Choice::Auto,
+            fallback: None,
             histograms,
             receive_buffer: config.receive_buffer(),
             server_kind: ServerKind::Campanile,

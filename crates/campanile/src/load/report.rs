@@ -45,6 +45,8 @@ pub struct LoadReport {
     pub receive_buffer: usize,
     /// The engine's backend.
     pub backend: &'static str,
+    /// Why it is not the one asked for, if it is not.
+    pub fallback: Option<String>,
     /// How long packets were sent before the measurement.
     pub warm_up_seconds: f64,
     /// How long packets were sent and measured. Rates are over this time; its last replies arrive after it.
@@ -95,6 +97,7 @@ pub struct LoadReport {
 /// What is known after a run besides its counters.
 pub(super) struct Findings {
     pub(super) backend: Choice,
+    pub(super) fallback: Option<String>,
     pub(super) histograms: Histograms,
     pub(super) receive_buffer: usize,
     pub(super) server_kind: ServerKind,
@@ -108,6 +111,7 @@ impl LoadReport {
     pub(super) fn new(config: &LoadConfig, counts: &LoadCounts, findings: Findings) -> Self {
         let Findings {
             backend,
+            fallback,
             histograms,
             receive_buffer,
             server_kind,
@@ -139,6 +143,7 @@ impl LoadReport {
             receive_buffer_asked: config.receive_buffer(),
             receive_buffer,
             backend: backend.name(),
+            fallback,
             warm_up_seconds: config.warm_up.as_secs_f64(),
             seconds: histograms.lasted.as_secs_f64(),
             sent,
