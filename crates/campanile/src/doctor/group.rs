@@ -26,7 +26,7 @@ pub(super) fn examine(
     interface: Option<&str>,
     if_unheard: Severity,
 ) -> Vec<Finding> {
-    let mut findings = vec![way(group.ip(), interface, interface_for(group.ip()), interface::likely(tree))];
+    let mut findings = vec![way(group, interface, interface_for(group.ip()), interface::likely(tree))];
     if let Some(interface) = interface {
         findings.push(match group {
             SocketAddr::V4(_) => membership::igmp_version(tree, interface),
@@ -35,7 +35,7 @@ pub(super) fn examine(
         findings.push(membership::examine(tree, group, interface, if_unheard));
         findings.push(querier(tree, group.ip(), interface));
     }
-    findings.push(reach(group.ip(), interface));
+    findings.push(reach(group, interface));
     let at = quoted(group);
     let second = Finding::new("the network between", Severity::Unknown, "this machine cannot see it alone");
     findings.push(
@@ -59,12 +59,13 @@ fn any(group: IpAddr) -> SocketAddr {
 
 /// Which interface is used to send to the group if the sender names none. `likely` is one that could be used.
 fn way(
-    group: IpAddr,
+    at: SocketAddr,
     interface: Option<&str>,
     chosen: io::Result<String>,
     likely: Option<String>,
 ) -> Finding {
     let check = "route to the group";
+    let (group, at) = (at.ip(), quoted(at));
     // IPv6 looks multicast routes up in the table `local` first.
     let route = |by: &str| match group {
         IpAddr::V4(_) => format!("ip route replace {group} dev {by}"),
@@ -75,8 +76,8 @@ fn way(
         let by = interface_option(interface.or(likely.as_deref()).or(Some("NAME")));
         return Finding::new(check, Severity::Notice, format!("{group} is another group on each link"))
             .costs("programs that name no interface cannot send to it")
-            .fix(format!("campanile beacon send --group {group}{by}  # and so in the program"))
-            .verify(format!("campanile doctor --listen --group {group}{by}"));
+            .fix(format!("campanile beacon send --group {at}{by}  # and so in the program"))
+            .verify(format!("campanile doctor --listen --group {at}{by}"));
     }
     match (chosen, interface) {
         (Err(error), _) => {
@@ -90,7 +91,10 @@ fn way(
                     "# it needs an address first; a tentative IPv6 address is ready in seconds: ip address"
                         .to_owned()
                 }
-                Some(by) => format!("{}  # or name it: campanile beacon send --interface {by}", route(by)),
+                Some(by) => {
+                    let send = format!("campanile beacon send --group {at} --interface {by}");
+                    format!("{}  # or name it: {send}", route(by))
+                }
                 None => "# name an interface that is up and supports multicast: ip link".to_owned(),
             };
             Finding::new(check, Severity::Fault, evidence)
@@ -146,8 +150,9 @@ fn querier(tree: &Tree, group: IpAddr, interface: &str) -> Finding {
 }
 
 /// How far datagrams to the group go: the group's scope (RFC 5771 section 4, RFC 4291 section 2.7), and the default TTL.
-fn reach(group: IpAddr, interface: Option<&str>) -> Finding {
+fn reach(at: SocketAddr, interface: Option<&str>) -> Finding {
     let check = "reach";
+    let (group, at) = (at.ip(), quoted(at));
     let (is_link_local, other) = match group {
         IpAddr::V4(group) => (group.octets()[..3] == [224, 0, 0], "239.192.7.1"),
         IpAddr::V6(group) => (matches!(group.octets()[1] & 0xf, 1 | 2), "ff15::7"),
@@ -167,9 +172,7 @@ fn reach(group: IpAddr, interface: Option<&str>) -> Finding {
     let on = interface.map(|name| format!(" -i {name}")).unwrap_or_default();
     Finding::new(check, Severity::Notice, format!("programs that set no TTL send to {group} with {ttl}"))
         .costs("it ends at the first router; on one link it does not matter")
-        .fix(format!(
-            "campanile beacon send --group {group} --ttl 16  # or the like for the program that sends"
-        ))
+        .fix(format!("campanile beacon send --group {at} --ttl 16  # or the like for the program that sends"))
         .verify(format!("tcpdump{on} -v -c 1 dst host {group}  # here: the TTL that arrives"))
 }
 
@@ -181,7 +184,7 @@ mod tests {
     #[test]
     fn a_route_is_missing_elsewhere_or_right() {
         let found = |group: &str, named, chosen: Result<&str, io::ErrorKind>| {
-            let group = group.parse().expect("a literal address");
+            let group = SocketAddr::new(group.parse().expect("a literal address"), 5000);
             way(group, named, chosen.map(str::to_owned).map_err(io::Error::from), Some("g".to_owned()))
         };
         let v4 = |named, chosen| found("239.192.7.1", named, chosen);
@@ -206,7 +209,7 @@ mod tests {
         );
         let of_link = found("ff12::7", Some("e"), Err(io::ErrorKind::InvalidInput));
         assert_eq!(of_link.evidence, "ff12::7 is another group on each link");
-        assert!(of_link.fix.is_some_and(|fix| fix.contains(" --group ff12::7 --interface e  # ")));
+        assert!(of_link.fix.is_some_and(|fix| fix.contains(" --group '[ff12::7]:5000' --interface e  # ")));
         let v6 = found("ff15::7", Some("e"), Ok("f")).fix;
         assert!(
             v6.is_some_and(|fix| fix.starts_with("ip -6 route replace multicast ff15::7 dev e table local "))
@@ -215,11 +218,14 @@ mod tests {
 
     #[test]
     fn a_group_of_a_link_does_not_leave_it() {
-        let told = |group: &str| reach(group.parse().expect("a literal address"), None).evidence;
+        let reach =
+            |group: &str| reach(SocketAddr::new(group.parse().expect("a literal address"), 5000), None);
+        let told = |group: &str| reach(group).evidence;
         assert_eq!(told("224.0.0.251"), "224.0.0.251 is a link-local group");
         assert_eq!(told("ff12::7"), "ff12::7 is a link-local group");
         assert_eq!(told("239.192.7.1"), "programs that set no TTL send to 239.192.7.1 with 1");
-        assert!(reach("ff15::7".parse().expect("a literal address"), None).fix.is_some());
+        let fix = reach("ff15::7").fix;
+        assert!(fix.is_some_and(|fix| fix.contains(" --group '[ff15::7]:5000' ")), "the port is kept");
     }
 
     #[test]
