@@ -48,7 +48,7 @@ use crate::host::{Counters, Environment};
 use crate::worker::{Board, Stopper, WorkerError, WorkerSpec, Workers};
 use latency::Timings;
 use plan::Plan;
-use prober::{Found, ProbeSocket, Prober};
+use prober::{Asked, Found, ProbeSocket, Prober};
 use report::Findings;
 use watch::Watch;
 
@@ -150,6 +150,7 @@ impl Load {
         let engine = Config { backend: config.backend, ..Config::default() };
         let (workers, engines) = Workers::start("load", &engine, specs).map_err(LoadError::Worker)?;
         let fallback = engines.fallback.map(|fallback| fallback.to_string());
+        before.prober.iter().for_each(|prober| prober.ends(workers.stopper().clone()));
         Ok(Self {
             workers,
             boards,
@@ -214,17 +215,19 @@ impl Load {
         let counts = read(&boards);
         let Before { began, environment, system, watch, server_kind, prober, .. } = before;
         let system = Counters::read(environment.interface.as_deref()).since(&system);
-        let is_gone = check_measured(&config, server_kind, ended, &counts, &system)?;
+        let processors = watch.finish();
+        let asked = prober.map(Prober::finish);
+        let is_gone = is_refused(ended)? || matches!(asked, Some(Asked::Refused));
+        check_measured(&config, server_kind, is_gone, &counts, &system)?;
         let all = timings.try_iter().reduce(|mut sum, timings| {
             sum.add(&timings);
             sum
         });
         let timings = all.expect("each worker has sent its own");
         let lasted = Duration::from_nanos(counts.sending_ns);
-        let span = prober.and_then(Prober::finish);
+        let span = if let Some(Asked::Answered(span)) = asked { Some(span) } else { None };
         let server = span.map(|span| ServerShare::new(&span, &counts, config.warm_up + lasted));
         let histograms = Histograms { timings, began, lasted };
-        let processors = watch.finish();
         let findings = Findings {
             backend,
             fallback,
@@ -241,22 +244,26 @@ impl Load {
     }
 }
 
-/// Refuses a run that has nothing to report; returns whether the server has gone in the middle.
+/// Whether the workers ended because nothing listens on the port.
+fn is_refused(ended: Result<(), WorkerError>) -> Result<bool, LoadError> {
+    match ended {
+        Err(error) if !error.ended_with().is_some_and(run::is_refusal) => Err(LoadError::Worker(error)),
+        ended => Ok(ended.is_err()),
+    }
+}
+
+/// Refuses a run that has nothing to report. `is_gone` if nothing listens on the port any more.
 fn check_measured(
     config: &LoadConfig,
     server_kind: ServerKind,
-    ended: Result<(), WorkerError>,
+    is_gone: bool,
     counts: &LoadCounts,
     system: &Counters,
-) -> Result<bool, LoadError> {
+) -> Result<(), LoadError> {
     let target = config.target;
-    let is_gone = match ended {
-        Err(error) if !error.ended_with().is_some_and(run::is_refusal) => {
-            return Err(LoadError::Worker(error));
-        }
-        Err(_) if counts.answered == 0 => return Err(LoadError::Refused(target)),
-        ended => ended.is_err(),
-    };
+    if is_gone && counts.answered == 0 {
+        return Err(LoadError::Refused(target));
+    }
     if counts.sent == 0 {
         let is_over = u128::from(counts.sending_ns) >= config.duration.as_nanos();
         return Err(match is_over {
@@ -270,7 +277,7 @@ fn check_measured(
         let LoadCounts { sent, odd, .. } = *counts;
         return Err(LoadError::NoReply { target, sent, odd, server_kind, unreachable, cause });
     }
-    Ok(is_gone)
+    Ok(())
 }
 
 fn read(boards: &[Arc<LoadBoard>]) -> LoadCounts {

@@ -3,23 +3,47 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::run::is_refusal;
 use crate::probe::{Account, Probe};
+use crate::worker::Stopper;
 
 /// A thread that asks ten times a second, from a socket of its own.
 ///
 /// [`Prober::start`] asks before the load begins, [`Prober::finish`] after it has ended: the difference is what the server did for the
-/// load, and for others that used it meanwhile.
+/// load, and for others that used it meanwhile. A load that was given to [`Prober::ends`] is stopped once nothing listens any more.
 #[derive(Debug)]
 pub(super) struct Prober {
     first: Account,
     latest: Arc<Mutex<Account>>,
+    load: Arc<OnceLock<Stopper>>,
     stop: Sender<()>,
-    thread: JoinHandle<Option<ProbeSocket>>,
+    thread: JoinHandle<Watched>,
+}
+
+/// Why the thread no longer asks.
+#[derive(Debug)]
+enum Watched {
+    /// It was stopped, and its socket is free.
+    Stopped(ProbeSocket),
+    /// The server was restarted: it counts from zero again.
+    Restarted,
+    /// Nothing listens on the port any more.
+    Refused,
+}
+
+/// What the asking has shown in the end.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// What the server did.
+    Answered(Box<Span>),
+    /// The server no longer answers, or was restarted meanwhile.
+    Unanswered,
+    /// Its host said that nothing listens on the port any more.
+    Refused,
 }
 
 /// What the answer to a first ask shows of a server.
@@ -75,11 +99,18 @@ impl Prober {
             Answer::Refusal => return Ok(Found::Closed),
         };
         let latest = Arc::new(Mutex::new(first));
+        let load = Arc::new(OnceLock::new());
         let (stop, stopped) = channel();
-        let told = Arc::clone(&latest);
+        let (told, ends) = (Arc::clone(&latest), Arc::clone(&load));
         let thread = thread::Builder::new().name("probe".to_owned());
-        let thread = thread.spawn(move || socket.watch(&told, &stopped))?;
-        Ok(Found::Campanile(Box::new(Self { first, latest, stop, thread })))
+        let thread = thread.spawn(move || socket.watch(&told, &ends, &stopped))?;
+        Ok(Found::Campanile(Box::new(Self { first, latest, load, stop, thread })))
+    }
+
+    /// Sets the load that is stopped once nothing listens any more: a host refuses a few packets a second, and the load's own may be none
+    /// of them.
+    pub(super) fn ends(&self, load: Stopper) {
+        self.load.set(load).expect("a prober is one load's");
     }
 
     /// What the server has done so far.
@@ -88,14 +119,22 @@ impl Prober {
         Span { first: self.first, last }
     }
 
-    /// Asks once more and stops; `None` if the server no longer answers, or was restarted meanwhile.
-    pub(super) fn finish(self: Box<Self>) -> Option<Span> {
+    /// Asks once more and stops.
+    pub(super) fn finish(self: Box<Self>) -> Asked {
         let latest = self.progress().last;
         // This fails only if the thread has ended already.
         let _ = self.stop.send(());
-        let mut socket = self.thread.join().ok()??;
-        let Ok(Answer::Account(last)) = socket.ask_patiently() else { return None };
-        (last.uptime_ns >= latest.uptime_ns).then_some(Span { first: self.first, last: *last })
+        let mut socket = match self.thread.join() {
+            Ok(Watched::Stopped(socket)) => socket,
+            Ok(Watched::Refused) => return Asked::Refused,
+            Ok(Watched::Restarted) | Err(_) => return Asked::Unanswered,
+        };
+        match socket.ask_patiently() {
+            Ok(Answer::Account(last)) if last.uptime_ns >= latest.uptime_ns => {
+                Asked::Answered(Box::new(Span { first: self.first, last: *last }))
+            }
+            _ => Asked::Unanswered,
+        }
     }
 }
 
@@ -165,18 +204,25 @@ impl ProbeSocket {
         let _ = self.socket.send(&datagram[..len]);
     }
 
-    /// Asks until it is stopped; `None` if the server was restarted meanwhile: it counts from zero again.
-    fn watch(mut self, latest: &Mutex<Account>, stop: &Receiver<()>) -> Option<Self> {
+    /// Asks until it is stopped, or until there is no use in asking on.
+    fn watch(mut self, latest: &Mutex<Account>, load: &OnceLock<Stopper>, stop: &Receiver<()>) -> Watched {
         while stop.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-            if let Ok(Answer::Account(account)) = self.ask(EVERY) {
-                let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
-                if account.uptime_ns < latest.uptime_ns {
-                    return None;
+            match (self.ask(EVERY), load.get()) {
+                (Ok(Answer::Account(account)), _) => {
+                    let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+                    if account.uptime_ns < latest.uptime_ns {
+                        return Watched::Restarted;
+                    }
+                    *latest = *account;
                 }
-                *latest = *account;
+                (Ok(Answer::Refusal), Some(load)) => {
+                    load.stop();
+                    return Watched::Refused;
+                }
+                _ => {}
             }
         }
-        Some(self)
+        Watched::Stopped(self)
     }
 }
 
@@ -209,7 +255,8 @@ mod tests {
             client.send(&[sent.to_le_bytes(); 12].concat()).expect("sent");
             client.recv(&mut [0; 200]).expect("answered");
         }
-        let Span { first, last } = prober.finish().expect("still there");
+        let Asked::Answered(span) = prober.finish() else { panic!("it is still there") };
+        let Span { first, last } = *span;
         assert_eq!((first.workers, last.receive_buffer), (1, server.description().receive_buffer as u64));
         let counts = last.counts.since(&first.counts);
         assert_eq!(counts.received.packets - counts.probes.asked, sent);
@@ -237,7 +284,7 @@ mod tests {
         });
         let Ok(Found::Campanile(prober)) = begin(target) else { panic!("it keeps an account") };
         assert_eq!(answers.iter().take(3).count(), 3);
-        assert!(prober.finish().is_none());
+        assert!(matches!(prober.finish(), Asked::Unanswered));
         let end = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
         end.send_to(&[], target).expect("sent");
         thread.join().expect("the server does not panic");

@@ -119,18 +119,42 @@ fn a_loopback_that_is_down_is_named() {
     }
 }
 
+/// A cable to another host, 192.0.2.2, whose shell `$other` runs `there`.
+fn beside(there: &str, here: &str) -> Option<Finished> {
+    let cable = "ip link add one type veth peer name two && ip address add 192.0.2.1/24 dev one && ip link set one up";
+    let ready =
+        "until ip address add 192.0.2.2/24 dev two 2>/dev/null; do sleep 0.1; done; ip link set two up";
+    let script = format!(
+        "unshare --net sh -c '{ready}; {there}' \"$0\" & other=$!
+         while ip link set two netns $other 2>/dev/null; do sleep 0.1; done
+         {here}"
+    );
+    run_in_namespaces(cable, &script)
+}
+
 /// Another host refuses some six packets to a closed port, then one a second, and of those the system reports hardly any.
 #[test]
 fn a_closed_port_of_another_host_is_told_from_silence() {
-    let prepare = "ip link add one type veth peer name two && ip address add 192.0.2.1/24 dev one && ip link set one up";
-    let script = "unshare --net sh -c 'until ip address add 192.0.2.2/24 dev two; do sleep 0.1; done
-                                       ip link set two up; exec sleep 600' & other=$!
-                  while ip link set two netns $other; do sleep 0.1; done
-                  \"$0\" load 192.0.2.2 5000 64 1 0.1 --no-probe; code=$?
-                  kill $other; exit $code";
-    let Some(finished) = run_in_namespaces(prepare, script) else { return };
+    let load = "\"$0\" load 192.0.2.2 5000 64 1 0.1 --no-probe; code=$?; kill $other; exit $code";
+    let Some(finished) = beside("exec sleep 600", load) else { return };
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stderr.contains("; start a server there: campanile echo 5000"), "{finished:?}");
+}
+
+#[test]
+fn a_server_of_another_host_that_ends_also_ends_the_load() {
+    let load = "until \"$0\" load 192.0.2.2 5000 64 1 0.01 --json >/dev/null 2>&1; do sleep 0.1; done
+                \"$0\" load 192.0.2.2 5000 64 1 60 |
+                while read -r line; do
+                    case $line in *\"round trip\"*) kill -s USR1 $other; esac
+                    echo \"$line\"
+                done";
+    // The host stays.
+    let serve = "\"$0\" echo 5000 1 >/dev/null & trap \"kill $!\" USR1; while :; do sleep 0.1; done";
+    let Some(finished) = beside(serve, load) else { return };
+    let told = "error: nothing listens on 192.0.2.2:5000 any more, after ";
+    assert!(finished.stderr.contains(told), "{finished:?}");
+    assert!(finished.stdout.contains("\nlimit "), "the report is of the time until then: {finished:?}");
 }
 
 #[test]
