@@ -52,7 +52,8 @@ impl Environment {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let source = source(target);
         let processors = text::read("/proc/cpuinfo");
-        let interface = source.and_then(|source| Interface::Address(source).name().ok());
+        let interface = source.and_then(interface_of);
+        let source = source.map(|source| source.ip());
         let own = interface.as_ref().filter(|name| has_files(name, |path| text::read(format!("/{path}"))));
         let told = |what: &str| text::word(format!("/sys/class/net/{}/{what}", own?));
         let (speed, mtu) = (told("speed"), told("mtu"));
@@ -83,11 +84,20 @@ impl Environment {
 }
 
 /// The address that packets to `target` leave from. Only the system is asked; nothing is sent.
-fn source(target: SocketAddr) -> Option<IpAddr> {
+fn source(target: SocketAddr) -> Option<SocketAddr> {
     let every = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(every).ok()?;
     socket.connect(target).ok()?;
-    socket.local_addr().ok().map(|local| local.ip())
+    socket.local_addr().ok()
+}
+
+/// The interface of such an address. Several interfaces may have the same link-local one, as a card and its VLANs do.
+fn interface_of(source: SocketAddr) -> Option<String> {
+    let interface = match source {
+        SocketAddr::V6(source) if source.scope_id() != 0 => Interface::Index(source.scope_id()),
+        _ => Interface::Address(source.ip()),
+    };
+    interface.name().ok()
 }
 
 /// The offloads of an interface that concern datagrams.

@@ -48,6 +48,23 @@ fn an_interface_of_another_namespace_is_not_taken_for_the_load_s() {
     assert_eq!((&environment["interface"], &environment["mtu"]), (&"lo".into(), &().into()), "{environment}");
 }
 
+/// A card and its VLANs have one hardware address, and so one link-local address.
+#[test]
+fn the_interface_of_a_link_local_target_is_the_named_one() {
+    let prepare = "ip link set lo up && ip link add one type veth peer name two && ip link set one up && ip link set two up &&
+                   ip address add fe80::7/64 dev one nodad && ip address add fe80::7/64 dev two nodad";
+    let script = "\"$0\" echo 5000 1 >/dev/null & server=$!
+                  for name in one two; do
+                      until \"$0\" load fe80::7%$name 5000 64 1 0.1 --json; do sleep 0.1; done
+                  done
+                  kill $server; wait $server";
+    let Some(finished) = run_in_namespaces(prepare, script) else { return };
+    let reports = finished.stdout.lines().map(|line| serde_json::from_str(line).expect("a value"));
+    let names: Vec<serde_json::Value> =
+        reports.map(|report: serde_json::Value| report["environment"]["interface"].clone()).collect();
+    assert_eq!(names, ["one", "two"]);
+}
+
 /// Whether a run stands depends on what else the system does; that its figures agree does not.
 #[test]
 fn an_open_loop_is_repeated_and_leaves_a_log() {
