@@ -208,7 +208,7 @@ impl Load {
     ///
     /// # Errors
     /// Nothing listens at the target, or nothing does any more, nothing ever came back, nothing was measured because the run was stopped
-    /// first or the client was too late, or a worker failed.
+    /// first, no packet was due or the client was too late, or a worker failed.
     pub fn join(self) -> Result<LoadReport, LoadError> {
         let Self { workers, boards, timings, before, config, backend, fallback, receive_buffer } = self;
         let ended = workers.join();
