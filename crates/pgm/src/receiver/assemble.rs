@@ -1,5 +1,7 @@
 //! Turns packets into messages: the receiving side of the three framings.
 
+use std::mem;
+
 use super::hold::Tsdu;
 use super::messages::Messages;
 use super::stats::ReceiverStats;
@@ -16,6 +18,8 @@ pub(super) struct Assembly {
     begun_at: u64,
     /// Whether it is known where in the stream of frames we are.
     synchronised: bool,
+    /// Whether the next part is of a message that is skipped, because an earlier part of it was too long.
+    skips_message: bool,
     /// The APDU that continues in the next packet.
     apdu: Option<Fragment>,
 }
@@ -38,6 +42,7 @@ impl Assembly {
             message_len_max: message_len_max as u64,
             begun_at: 0,
             synchronised: false,
+            skips_message: false,
             apdu: None,
         }
     }
@@ -126,14 +131,18 @@ impl Assembly {
             };
             let there = unread.len() - header.len;
             let body_len = usize::try_from(header.body_len).unwrap_or(usize::MAX);
-            if header.body_len > self.message_len_max {
+            if header.body_len > self.message_len_max || self.skips_message {
+                let was_reported = mem::replace(&mut self.skips_message, header.more);
                 if body_len <= there {
                     messages.skip(header.len + body_len);
                 } else {
-                    // The packet in which it ends says where the next message begins.
+                    // The packet in which its message ends says where the next one begins.
                     self.lose_track(messages);
                 }
-                let begun_at = std::mem::replace(&mut self.begun_at, position);
+                let begun_at = mem::replace(&mut self.begun_at, position);
+                if was_reported {
+                    continue;
+                }
                 stats.messages_too_long += 1;
                 return Read::TooLong { begun_at, len: header.body_len };
             }
@@ -191,7 +200,7 @@ impl Assembly {
     /// Skips everything until a packet says where a message begins.
     fn lose_track(&mut self, messages: &mut Messages) {
         messages.skip_all();
-        self.synchronised = false;
+        (self.synchronised, self.skips_message) = (false, false);
     }
 }
 
@@ -235,7 +244,7 @@ mod tests {
             *position += 1;
             let mut next = Messages::default();
             messages.copy_unread(&mut next);
-            let whole = std::mem::replace(messages, next);
+            let whole = mem::replace(messages, next);
             whole.iter().map(|(message, more)| (message.to_vec(), more)).collect()
         }
 
@@ -312,6 +321,25 @@ mod tests {
         assert_eq!(rig.packed(b"\0\0\x02\0e\x2a"), whole(&[b"e"]), "a header in two packets");
         assert_eq!(rig.packed(&[b"\0\x2a", &long[1..], b"\x02\0f"].concat()), whole(&[b"f"]));
         assert_eq!(rig.too_long, [(0, 41), (1, 41), (3, 41)]);
+    }
+
+    #[test]
+    fn a_message_goes_with_its_part_that_is_too_long() {
+        let mut rig = Rig::new(Framing::Packed);
+        let long = [&b"\x2a\x01"[..], &[b'x'; 41]].concat();
+        let part = |part: &[u8]| (part.to_vec(), true);
+        assert_eq!(
+            rig.packed(&[b"\0\0\x02\x01a", &long[..], b"\x02\x01b\x02\0c\x02\0d"].concat()),
+            [part(b"a"), (b"d".to_vec(), false)]
+        );
+        assert_eq!(rig.packed(&[b"\0\0", &long[..], &long[..], b"\x02"].concat()), []);
+        assert_eq!(rig.packed(b"\0\x02\0b\x02\0e"), whole(&[b"e"]), "the rest is in another packet");
+        assert_eq!(rig.packed(&[b"\0\0", &long[..], &long[..30]].concat()), []);
+        assert_eq!(rig.packed(&[b"\0\x10", &long[30..], b"\x02\0b\x02\0f"].concat()), whole(&[b"f"]));
+        assert_eq!(rig.packed(&[b"\0\0", &long[..]].concat()), []);
+        rig.assembly.interrupt(&mut rig.messages);
+        assert_eq!(rig.packed(b"\0\0\x02\0g"), whole(&[b"g"]), "the rest is lost");
+        assert_eq!(rig.too_long, [(0, 41), (1, 41), (3, 41), (5, 41)], "each message once");
     }
 
     #[test]

@@ -180,7 +180,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Groups of a source whose parity is in memory at a time (bulk); at least one.
     pub groups: usize,
-    /// The length in bytes of the longest message; a longer one is reported and skipped.
+    /// The length in bytes of the longest message, or part of one; a longer one is reported, and its message skipped.
     pub message_len: usize,
 }
 

@@ -59,11 +59,12 @@ pub enum Event<'a> {
         /// The last of them.
         last: Seq,
     },
-    /// A message is longer than allowed ([`super::Limits::message_len`]) and is not delivered; what follows it is.
+    /// A message, or a part of one, is longer than allowed ([`super::Limits::message_len`]). It is not delivered, nor is the rest of its
+    /// message; what follows is.
     TooLong {
         /// The source.
         tsi: Tsi,
-        /// The packet in which it begins.
+        /// The packet in which the message or the part begins.
         sqn: Seq,
         /// Its length in bytes, as the source states it.
         len: u64,
