@@ -130,11 +130,12 @@ impl Intervals {
         }
     }
 
-    /// Records the first data after a confirmation, and after this many repetitions.
+    /// Records the first data after a confirmation, and after this many repetitions. After any, it is not known which of them the data
+    /// answer: the confirmation of the last one may have been lost.
     pub(super) fn repaired(&mut self, answer: Answer, retries: u8) {
         match answer {
-            Answer::After(ns) => self.repair.sample(ns),
-            Answer::Unclear => self.repair.missed(retries),
+            Answer::After(ns) if retries == 0 => self.repair.sample(ns),
+            Answer::After(_) | Answer::Unclear => self.repair.missed(retries),
         }
     }
 
@@ -316,6 +317,15 @@ mod tests {
         assert_eq!(intervals.repair_ns(0), TIMEOUT_MIN_NS);
         (0..3).for_each(|_| intervals.repaired(Answer::Unclear, 5));
         assert_eq!(intervals.repair_ns(0), 8 * TIMEOUT_MIN_NS);
+    }
+
+    #[test]
+    fn a_repair_that_was_asked_for_again_does_not_show_how_long_repairs_take() {
+        let mut intervals = Intervals::new(&NakConfig::default());
+        (0..40).for_each(|_| intervals.repaired(Answer::After(4 * MS), 0));
+        let measured_ns = intervals.repair_ns(0);
+        (0..9).for_each(|_| intervals.repaired(Answer::After(300 * MS), 1));
+        assert_eq!(intervals.repair_ns(0), measured_ns);
     }
 
     #[test]
