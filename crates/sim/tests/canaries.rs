@@ -115,6 +115,28 @@ fn a_rate_exceeded() {
 }
 
 #[test]
+fn a_source_that_is_held_and_sends() {
+    let mut options = case().options();
+    let hold = |ms: u64, packets| (Time(ms * 1_000_000), Fault::Hold(0, packets));
+    options.faults = vec![hold(20, 30), hold(40, 5), (Time(60_000_000), Fault::Release(0))];
+    assert!(matches!(broken_in(options, Canary::Eager), Promise::Held { sent, bound } if sent > bound));
+}
+
+#[test]
+fn a_source_that_does_not_leave() {
+    assert_eq!(broken(&case(), Canary::Clinging), Promise::Departure);
+}
+
+#[test]
+fn repairs_beyond_their_share() {
+    for mode in [Mode::Selective, Mode::OnDemand] {
+        let mut options = Case { mode, kind: Kind::Packed, groups: 32, ..case() }.options();
+        options.sources[0].config.repair.share_percent = 20;
+        assert!(matches!(broken_in(options, Canary::Greedy), Promise::RepairShare { .. }), "{mode:?}");
+    }
+}
+
+#[test]
 fn an_implosion() {
     let Promise::Naks { naks, sent } = broken(&case(), Canary::Implosion) else { panic!("another promise") };
     assert!(naks > sent);
@@ -153,13 +175,17 @@ fn memory_without_bound() {
 }
 
 #[test]
-fn a_machine_that_spins() {
-    assert_eq!(broken(&case(), Canary::Spin), Promise::Progress);
+fn a_machine_that_does_not_rest() {
+    for canary in [Canary::Spin, Canary::Restless] {
+        let violation = pgm::run(&case().options(), Some(canary)).expect_err("the canary is seen");
+        assert!(matches!(violation.promise, Promise::Rest { .. }), "{violation}");
+        assert!(violation.at < Time(100_000_000), "while it goes on, not at the end: {violation}");
+    }
 }
 
 #[test]
-fn a_machine_that_does_not_rest() {
-    assert!(matches!(broken(&case(), Canary::Restless), Promise::Rest { .. }));
+fn a_machine_that_sends_without_end() {
+    assert_eq!(broken(&case(), Canary::Babble), Promise::Progress);
 }
 
 #[test]

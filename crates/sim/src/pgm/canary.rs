@@ -15,6 +15,12 @@ pub enum Canary {
     Length,
     /// The oracle of the rate sees each packet twice.
     Rate,
+    /// The end of a source's linger is not reported.
+    Clinging,
+    /// A source is not told that it is held.
+    Eager,
+    /// A source's repairs may take all of its rate.
+    Greedy,
     /// Each NAK that a receiver sends is sent a hundred times.
     Implosion,
     /// Only one in forty NAKs of a receiver is sent, as if its waits were forty times as long.
@@ -33,6 +39,8 @@ pub enum Canary {
     Lavish,
     /// A receiver always asks to be called at once.
     Spin,
-    /// A receiver asks to be called each millisecond.
+    /// A receiver asks to be called each microsecond.
     Restless,
+    /// A receiver sends packets without end once it has delivered something.
+    Babble,
 }

@@ -10,6 +10,8 @@ pub(crate) struct Content {
     bytes: Vec<u8>,
     /// Length of each message.
     lens: Vec<u32>,
+    /// The length of the parts in which messages are published; the last part of a message may be shorter.
+    part_len: usize,
     /// The offset at which each message ends in the stream that the packets carry, framing included.
     ends: Vec<u64>,
 }
@@ -43,18 +45,38 @@ impl Content {
         }
         let pool = if lens.is_empty() { total } else { longest as usize + POOL };
         let bytes = std::iter::repeat_with(|| rng.next_u64().to_le_bytes()).flatten().take(pool).collect();
-        let framed = |len: u32| match kind {
-            // A flag byte and the length, which takes one byte up to 253 and nine above.
-            Kind::Packed if len < 254 => u64::from(len) + 2,
-            Kind::Packed => u64::from(len) + 10,
-            _ => u64::from(len),
-        };
+        let mut content = Self { kind, bytes, lens, part_len: usize::MAX, ends: Vec::new() };
+        content.lay_out();
+        content
+    }
+
+    /// The same, with messages in parts of this length.
+    pub(crate) fn in_parts(mut self, part_len: usize) -> Self {
+        self.part_len = part_len;
+        self.lay_out();
+        self
+    }
+
+    fn lay_out(&mut self) {
         let end_of = |end: &mut u64, &len: &u32| {
-            *end += framed(len);
+            let len = len as usize;
+            let full_parts = len.saturating_sub(1) / self.part_len;
+            let last_part = self.framed(len - full_parts * self.part_len);
+            *end +=
+                last_part + if full_parts > 0 { full_parts as u64 * self.framed(self.part_len) } else { 0 };
             Some(*end)
         };
-        let ends = lens.iter().scan(0, end_of).collect();
-        Self { kind, bytes, lens, ends }
+        self.ends = self.lens.iter().scan(0, end_of).collect();
+    }
+
+    /// The bytes that a message, or a part of one, takes in the stream of packets.
+    fn framed(&self, len: usize) -> u64 {
+        match self.kind {
+            // A flag byte and the length, which takes one byte up to 253 and nine above.
+            Kind::Packed if len < 254 => len as u64 + 2,
+            Kind::Packed => len as u64 + 10,
+            _ => len as u64,
+        }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -71,6 +93,19 @@ impl Content {
         // Successive messages begin far apart, so that those of equal length still differ.
         let start = number * 7919 % POOL;
         &self.bytes[start..start + self.lens[number] as usize]
+    }
+
+    /// The part of a message that begins after this many bytes of it, and whether the message goes on after the part.
+    pub(crate) fn part(&self, number: usize, after: usize) -> (&[u8], bool) {
+        let rest = self.message(number).get(after..).unwrap_or_default();
+        let len = rest.len().min(self.part_len);
+        (&rest[..len], len < rest.len())
+    }
+
+    /// The offset of that part in the stream of packets.
+    pub(crate) fn part_start(&self, number: usize, after: usize) -> u64 {
+        let parts = after / self.part_len;
+        self.message_start(number) + if parts > 0 { parts as u64 * self.framed(self.part_len) } else { 0 }
     }
 
     /// The whole of a stream or file.
@@ -142,6 +177,24 @@ mod tests {
         }
         assert_eq!(content.message_start(content.messages()), content.stream_len());
         assert!((0..content.messages()).any(|number| content.message(number).is_empty()));
+    }
+
+    #[test]
+    fn parts_follow_each_other_to_the_end_of_the_message() {
+        let content = Content::new(Kind::Packed, 50_000, 2000, &mut Rng::new(5)).in_parts(300);
+        for number in 0..content.messages() {
+            let (mut parts, mut place) = (Vec::new(), content.message_start(number));
+            loop {
+                assert_eq!(content.part_start(number, parts.len()), place);
+                let (part, goes_on) = content.part(number, parts.len());
+                parts.extend_from_slice(part);
+                place += part.len() as u64 + if part.len() < 254 { 2 } else { 10 };
+                if !goes_on {
+                    break;
+                }
+            }
+            assert_eq!((&parts[..], place), (content.message(number), content.message_start(number + 1)));
+        }
     }
 
     #[test]

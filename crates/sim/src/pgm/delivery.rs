@@ -145,32 +145,35 @@ impl Delivery {
         if number >= content.messages() || content.message_start(number) != place {
             return Err(Misdelivery::Content);
         }
-        let expected = content.message(number).get(self.part..).unwrap_or_default();
+        let expected = content.part(number, self.part);
         if more {
             self.part += bytes.len();
-            return expected.starts_with(bytes).then_some(()).ok_or(Misdelivery::Content);
+        } else {
+            self.part = 0;
+            self.delivered = content.message_start(number + 1);
+            self.place = Some(self.delivered);
         }
-        self.part = 0;
-        self.delivered = content.message_start(number + 1);
-        self.place = Some(self.delivered);
-        (expected == bytes).then_some(()).ok_or(Misdelivery::Content)
+        (expected == (bytes, more)).then_some(()).ok_or(Misdelivery::Content)
     }
 
-    /// A message that begins in a packet is left out because it is longer than `most` bytes.
+    /// A part of a message (or all of it) that begins in a packet is left out because it is longer than `most` bytes, and with it the
+    /// rest of the message.
     pub(crate) fn too_long(&mut self, sqn: u32, len: u64, most: usize) -> Result<(), Misdelivery> {
         let place = self.in_turn()?;
         let record = self.record.borrow();
         let content = record.content();
         let number = content.messages_before(place);
-        if number >= content.messages() || content.message_start(number) != place || self.part > 0 {
+        if number >= content.messages() || content.message_start(number) != place {
             return Err(Misdelivery::Content);
         }
         self.has_left_out = true;
         // Only its beginning need have come: packets that it goes on in may be lost.
         self.place = Some(content.message_start(number + 1));
-        let begins_there = record.start(sqn).is_some_and(|start| start <= place)
-            && record.start(sqn.wrapping_add(1)).is_some_and(|end| place < end);
-        let is_so_long = content.message(number).len() as u64 == len && len > most as u64;
+        let after = std::mem::take(&mut self.part);
+        let start = content.part_start(number, after);
+        let begins_there = record.start(sqn).is_some_and(|packet| packet <= start)
+            && record.start(sqn.wrapping_add(1)).is_some_and(|end| start < end);
+        let is_so_long = content.part(number, after).0.len() as u64 == len && len > most as u64;
         (begins_there && is_so_long).then_some(()).ok_or(Misdelivery::TooLong)
     }
 
@@ -326,6 +329,7 @@ const SPMS_OF_PROOF: u32 = 5;
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+    use std::ops::Range;
 
     use campanile_pgm::Seq;
     use campanile_pgm::wire::{ParityPrm, Session, SpmOptions, Window};
@@ -336,13 +340,32 @@ mod tests {
 
     /// Ten packets of a stream, 100 bytes each, from sequence number 5.
     fn recorded(kind: Kind) -> (Rc<RefCell<Record>>, Rc<Content>) {
-        let content = Rc::new(Content::new(kind, 1000, 150, &mut Rng::new(3)));
+        recorded_in_parts(kind, usize::MAX)
+    }
+
+    /// The same, with messages in parts, whose frames take a few packets more.
+    fn recorded_in_parts(kind: Kind, part_len: usize) -> (Rc<RefCell<Record>>, Rc<Content>) {
+        let content = Rc::new(Content::new(kind, 1000, 150, &mut Rng::new(3)).in_parts(part_len));
         let mut record = Record::new(Rc::clone(&content), 5, 1, 100);
         let len = content.stream_len();
         for (sqn, at) in (5..).zip((0..len).step_by(100)).filter(|_| kind != Kind::File) {
             record.push(sqn, 100.min(len - at));
         }
         (Rc::new(RefCell::new(record)), content)
+    }
+
+    /// Delivers messages whole, part by part.
+    fn deliver(delivery: &mut Delivery, mut numbers: Range<usize>) -> Result<(), Misdelivery> {
+        let content = Rc::clone(delivery.record.borrow().content());
+        numbers.try_for_each(|number| {
+            let (mut after, mut goes_on) = (0, true);
+            while goes_on {
+                let (part, more) = content.part(number, after);
+                delivery.message(part, more)?;
+                (after, goes_on) = (after + part.len(), more);
+            }
+            Ok(())
+        })
     }
 
     #[test]
@@ -374,9 +397,6 @@ mod tests {
     #[test]
     fn messages_around_a_gap() {
         let (record, content) = recorded(Kind::Packed);
-        let deliver = |delivery: &mut Delivery, numbers: std::ops::Range<usize>| {
-            numbers.into_iter().try_for_each(|number| delivery.message(content.message(number), false))
-        };
         // Packets 8 and 9 carry the bytes 300..500 of the stream.
         let (before, after) = (content.messages_before(300), content.first_message(500));
         assert!(0 < before && before < after && after < content.messages());
@@ -407,15 +427,37 @@ mod tests {
 
     #[test]
     fn parts_of_a_message_make_it_whole() {
-        let (record, content) = recorded(Kind::Packed);
+        let (record, content) = recorded_in_parts(Kind::Packed, 4);
         let number = (0..content.messages()).find(|&number| content.message(number).len() > 10).unwrap();
+        let (first, second) = (content.part(number, 0).0, content.part(number, 4).0);
         let mut delivery = Delivery::new(record);
         delivery.start(5).unwrap();
-        (0..number).for_each(|number| delivery.message(content.message(number), false).unwrap());
-        let message = content.message(number);
-        assert_eq!(delivery.message(&message[..4], true), Ok(()));
-        assert_eq!(delivery.clone().message(&message[5..], false), Err(Misdelivery::Content));
-        assert_eq!(delivery.message(&message[4..], false), Ok(()));
+        deliver(&mut delivery, 0..number).unwrap();
+        assert_eq!(delivery.message(first, true), Ok(()));
+        assert_eq!(delivery.clone().message(second, false), Err(Misdelivery::Content), "it goes on");
+        assert_eq!(delivery.clone().message(&[first, second].concat(), true), Err(Misdelivery::Content));
+        assert_eq!(delivery.message(second, true), Ok(()));
+        let rest = &content.message(number)[8..];
+        let parts = rest.chunks(4).count();
+        for (part, nth) in rest.chunks(4).zip(1..) {
+            assert_eq!(delivery.message(part, nth < parts), Ok(()));
+        }
+        assert_eq!(deliver(&mut delivery, number + 1..content.messages()), Ok(()));
+    }
+
+    #[test]
+    fn with_a_part_that_is_too_long_the_rest_of_its_message_is_left_out() {
+        let (record, content) = recorded_in_parts(Kind::Packed, 40);
+        let number = (1..content.messages()).find(|&number| content.message(number).len() > 120).unwrap();
+        let mut delivery = Delivery::new(Rc::clone(&record));
+        delivery.start(5).unwrap();
+        deliver(&mut delivery, 0..number).unwrap();
+        delivery.message(content.part(number, 0).0, true).unwrap();
+        let sqn = 5 + (content.part_start(number, 40) / 100) as u32;
+        assert_eq!(delivery.clone().too_long(sqn, 41, 39), Err(Misdelivery::TooLong));
+        assert_eq!(delivery.too_long(sqn, 40, 39), Ok(()));
+        assert_eq!(delivery.clone().message(content.part(number, 80).0, true), Err(Misdelivery::Content));
+        assert_eq!(deliver(&mut delivery, number + 1..content.messages()), Ok(()));
     }
 
     #[test]

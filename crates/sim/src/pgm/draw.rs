@@ -18,15 +18,7 @@ use super::options::{
 use crate::{Attachment, Chance, Clock, Link, Loss, Medium, PartyId, Rng, Time};
 
 impl Options {
-    /// Options drawn from a seed: mostly small worlds with a lot of trouble.
-    #[must_use]
-    pub fn draw(seed: u64) -> Self {
-        let mut options = Self::draw_plain(seed);
-        tune(&mut options, &mut Rng::new(!seed));
-        options
-    }
-
-    /// The world that [`draw`](Self::draw) makes of a seed, before the settings are drawn that most worlds can do without.
+    /// A world drawn from a seed, with only the settings that no world can do without.
     #[must_use]
     pub fn draw_plain(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
@@ -59,74 +51,6 @@ impl Options {
             draw_disks(&mut options, rng);
         }
         options
-    }
-}
-
-/// Draws settings that plain worlds leave as they are, and changes of them in the middle of a session.
-fn tune(options: &mut Options, rng: &mut Rng) {
-    for source in &mut options.sources {
-        tune_source(source, options.kind, rng);
-    }
-    for receiver in &mut options.receivers {
-        tune_receiver(&mut receiver.config, rng);
-    }
-    for (_, fault) in &mut options.faults {
-        if let Fault::Abort(source, false) = *fault {
-            *fault = rng.pick(&[*fault, Fault::CutShort(source)]);
-        }
-    }
-    let source = rng.below(options.sources.len() as u64) as u32;
-    let receiver = rng.below(options.receivers.len() as u64) as u32;
-    if rng.below(3) == 0 {
-        draw_rates(options, source, rng);
-    }
-    let mut for_a_while = |one_in, begins, ends| {
-        if rng.below(one_in) == 0 {
-            let at = Time(rng.below(1_500_000_000));
-            let later = at + Duration::from_millis(rng.between(5, 500));
-            options.faults.extend([(at, begins), (later, ends)]);
-        }
-    };
-    for_a_while(6, Fault::Hold(source), Fault::Release(source));
-    for_a_while(6, Fault::Leave(receiver), Fault::Rejoin(receiver));
-    options.faults.sort_by_key(|&(at, _)| at);
-}
-
-fn tune_source(source: &mut SourceOptions, kind: Kind, rng: &mut Rng) {
-    let config = &mut source.config;
-    let mut millis = |of: &[u64]| Duration::from_millis(rng.pick(of));
-    config.pace.burst = millis(&[0, 2, 2, 10]);
-    // Where three sources sent SPMs more often, no link would ever be idle, and a burst of loss might last for all of the linger.
-    config.spm.ambient = millis(&[500, 1_000]);
-    config.spm.heartbeat_min = millis(&[5, 5, 20, 100]);
-    config.spm.heartbeat_max = millis(&[1_000, 5_000]);
-    config.repair.eliminate = millis(&[1, 5, 50]);
-    config.spm.opening = rng.pick(&[1, 1, 3, 8]);
-    // With a smaller share, repairs that were confirmed may wait longer than receivers do.
-    config.repair.share_percent = rng.pick(&[50, 80, 100]);
-    source.attachment.moderation = Duration::from_micros(rng.pick(&[0, 0, 500]));
-    source.packs = kind != Kind::File && rng.below(2) == 0;
-}
-
-fn tune_receiver(config: &mut ReceiverConfig, rng: &mut Rng) {
-    if let JoinWish::History { wait } = &mut config.join {
-        *wait = Duration::from_millis(rng.pick(&[20, 250, 1_000]));
-    }
-    if let Consumer::Ordered { on_loss, .. } = &mut config.consumer {
-        *on_loss = rng.pick(&[OnLoss::Continue, OnLoss::Continue, OnLoss::Stop]);
-    }
-    config.front = Duration::from_millis(rng.pick(&[0, 300]));
-    config.nak.outstanding = rng.pick(&[32, 64]);
-    config.limits.message_len = rng.pick(&[500, 64 << 10, 64 << 10]);
-}
-
-/// Changes of a source's rate. The medium carries the highest of them; at a much lower one than the lowest, confirmed repairs would wait
-/// longer than receivers do.
-fn draw_rates(options: &mut Options, source: u32, rng: &mut Rng) {
-    let rate = options.sources[source as usize].config.pace.bytes_per_second;
-    for _ in 0..rng.between(1, 3) {
-        let new = rng.pick(&[rate / 4, rate / 2, 2 * rate, 10 * rate]).clamp(50_000, 6_000_000);
-        options.faults.push((Time(rng.below(1_500_000_000)), Fault::Rate(source, new)));
     }
 }
 
@@ -189,7 +113,7 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
     // Sources of a world share their GSI: only their ports differ.
     let tsi = Tsi { gsi: Gsi([2, 0, 0, 0, 0, 1]), port: 1000 + number };
     let session = Session { tsi, destination_port: PORT };
-    let (group, nla) = (address::of_group(0), address::of_party(PartyId(number.into())));
+    let (group, nla) = (address::of_group(0), address::of_party(PartyId(number.into()), 0));
     let mut config = SourceConfig::new(Endpoint { session, group, nla });
     config.seed = rng.next_u64();
     config.packet_len = rng.pick(&[320, 576, 1472, 1472, 8972]);
@@ -218,6 +142,7 @@ fn draw_source(kind: Kind, number: u16, rng: &mut Rng) -> SourceOptions {
         attachment: Attachment { clock, ..Attachment::default() },
         bytes,
         longest,
+        part_len: None,
         feed,
         disk: Duration::ZERO,
         packs: false,
@@ -282,6 +207,7 @@ fn draw_receiver(kind: Kind, trouble: &Trouble, rng: &mut Rng) -> ReceiverOption
     ReceiverOptions {
         config,
         attachment,
+        interface: 0,
         joins,
         has_percent: rng.pick(&[0, 0, 30, 90]),
         disk: Duration::ZERO,
@@ -314,13 +240,18 @@ fn draw_medium(rng: &mut Rng) -> Medium {
 
 /// Makes one of the sources end early; receivers expire it soon.
 fn draw_failure(options: &mut Options, rng: &mut Rng) {
-    for receiver in &mut options.receivers {
-        receiver.config.expiry = Duration::from_secs(10);
-    }
+    expire_soon(options);
     let source = rng.below(options.sources.len() as u64) as u32;
     let fault = rng.pick(&[Fault::Fail(source), Fault::Abort(source, false), Fault::Abort(source, true)]);
     options.faults.push((Time(rng.below(1_500_000_000)), fault));
     options.faults.sort_by_key(|&(at, _)| at);
+}
+
+/// Makes receivers expire a silent source soon.
+pub(super) fn expire_soon(options: &mut Options) {
+    for receiver in &mut options.receivers {
+        receiver.config.expiry = Duration::from_secs(10);
+    }
 }
 
 /// Faults that last up to half a second each, some partitions for seconds, spread over the first two seconds.

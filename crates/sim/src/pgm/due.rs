@@ -78,7 +78,7 @@ fn unasked(options: &Options, parity: &ParityConfig) -> f64 {
 }
 
 /// How long receivers were away in all: what was sent meanwhile is sent again. Receivers that leave and return together miss the same.
-/// And how long sources were held.
+/// And how long sources were held or frozen.
 fn missed(options: &Options) -> Duration {
     let joined_late = options.receivers.iter().map(|receiver| receiver.joins - Time::START);
     let mut away: Vec<(Time, Time)> = Vec::new();
@@ -88,7 +88,8 @@ fn missed(options: &Options) -> Duration {
             Fault::Pause(receiver) => *later == Fault::Resume(receiver),
             Fault::Crash(receiver) => *later == Fault::Revive(receiver),
             Fault::Leave(receiver) => *later == Fault::Rejoin(receiver),
-            Fault::Hold(source) => *later == Fault::Release(source),
+            Fault::Hold(source, _) => *later == Fault::Release(source),
+            Fault::Freeze(source) => *later == Fault::Thaw(source),
             _ => false,
         };
         let end = options.faults[at..].iter().find(|(_, later)| is_end(later));

@@ -136,7 +136,7 @@ impl Case {
     pub fn options(&self) -> Options {
         let tsi = Tsi { gsi: Gsi([2, 0, 0, 0, 0, 9]), port: 1000 };
         let session = Session { tsi, destination_port: PORT };
-        let (group, nla) = (address::of_group(0), address::of_party(PartyId(0)));
+        let (group, nla) = (address::of_group(0), address::of_party(PartyId(0), 0));
         let mut config = SourceConfig::new(Endpoint { session, group, nla });
         config.seed = self.seed;
         config.framing = framing(self.kind);
@@ -158,6 +158,7 @@ impl Case {
             attachment,
             bytes,
             longest: 1000,
+            part_len: None,
             feed: Feed::AtOnce,
             disk: Duration::ZERO,
             packs: false,
@@ -177,6 +178,7 @@ impl Case {
             ReceiverOptions {
                 config,
                 attachment,
+                interface: 0,
                 joins: Time::START,
                 has_percent: 0,
                 disk: Duration::ZERO,

@@ -39,6 +39,8 @@ pub struct SourceOptions {
     pub bytes: usize,
     /// The length of its longest message.
     pub longest: u32,
+    /// The length of the parts in which it publishes messages, if not as a whole.
+    pub part_len: Option<u32>,
     /// How the data arrive at its application.
     pub feed: Feed,
     /// How long its application takes to supply a group of a file.
@@ -70,6 +72,8 @@ pub struct ReceiverOptions {
     pub config: ReceiverConfig,
     /// Its place on the network.
     pub attachment: Attachment,
+    /// The interface of the sources that leads to it; each source has as many as lead to receivers.
+    pub interface: u32,
     /// When it joins the group.
     pub joins: Time,
     /// For a file: about how many percent of the packets it has already.
@@ -128,10 +132,18 @@ pub enum Fault {
     CutShort(u32),
     /// A source's rate changes, in bytes a second.
     Rate(u32, u64),
-    /// A source may send no new data.
-    Hold(u32),
-    /// It may again.
+    /// A source's losses so far say nothing about later ones.
+    Forget(u32),
+    /// From now on a source's linger lasts this long.
+    Linger(u32, Duration),
+    /// A source may send this many packets of new data and no more.
+    Hold(u32, u64),
+    /// It may send all again.
     Release(u32),
+    /// A source stops for a while.
+    Freeze(u32),
+    /// It continues.
+    Thaw(u32),
 }
 
 impl Options {
@@ -156,13 +168,26 @@ impl Options {
         (0..self.sources.len() as u32).any(|source| self.is_failing(source))
     }
 
-    /// Whether this source ends before it has published everything.
+    /// Whether this source ends before it has published everything, or before receivers have asked for all that they miss.
     pub fn is_failing(&self, source: u32) -> bool {
         let ends = |fault: &Fault| match fault {
             Fault::Fail(of) | Fault::Abort(of, _) | Fault::CutShort(of) => *of == source,
             _ => false,
         };
-        self.faults.iter().any(|(_, fault)| ends(fault))
+        self.leaves_early(source) || self.faults.iter().any(|(_, fault)| ends(fault))
+    }
+
+    /// Whether this source's linger becomes so short that receivers may not hear that its session has ended.
+    pub fn leaves_early(&self, source: u32) -> bool {
+        let patience = self.sources[source as usize].config.spm.linger;
+        let is_short =
+            |fault: &Fault| matches!(fault, Fault::Linger(of, linger) if *of == source && *linger < patience);
+        self.faults.iter().any(|(_, fault)| is_short(fault))
+    }
+
+    /// How many interfaces each source has.
+    pub fn interfaces(&self) -> u32 {
+        1 + self.receivers.iter().map(|receiver| receiver.interface).max().unwrap_or(0)
     }
 
     /// When the last fault happens or the last receiver joins, whichever is later.
@@ -182,8 +207,14 @@ impl Options {
             | Fault::Cut(hit)
             | Fault::Leave(hit)
             | Fault::Rejoin(hit) => *hit == receiver,
-            Fault::Heal | Fault::Rate(..) | Fault::Hold(_) | Fault::Release(_) => false,
-            Fault::Fail(_) | Fault::Abort(..) | Fault::CutShort(_) => true,
+            Fault::Heal
+            | Fault::Rate(..)
+            | Fault::Forget(_)
+            | Fault::Hold(..)
+            | Fault::Release(_)
+            | Fault::Freeze(_)
+            | Fault::Thaw(_) => false,
+            Fault::Fail(_) | Fault::Abort(..) | Fault::CutShort(_) | Fault::Linger(..) => true,
         };
         let from_the_start = self.receivers[receiver as usize].joins == Time::START;
         let keeps_up = self.receivers[receiver as usize].naps.is_none();
@@ -243,12 +274,13 @@ impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}: {:?}, medium {:?}", self.seed, self.kind, self.medium)?;
         for source in &self.sources {
-            let SourceOptions { config, bytes, longest, feed, disk, packs, keeps_all, attachment } = source;
-            write!(
-                f,
-                "source {}: {bytes} bytes, messages up to {longest}, {feed:?}, disk {disk:?}, packs: {packs}, ",
-                config.endpoint.session.tsi
-            )?;
+            let SourceOptions { config, bytes, longest, part_len, .. } = source;
+            let SourceOptions { feed, disk, packs, keeps_all, attachment, .. } = source;
+            write!(f, "source {}: {bytes} bytes, messages up to {longest}, ", config.endpoint.session.tsi)?;
+            if let Some(part_len) = part_len {
+                write!(f, "in parts of {part_len}, ")?;
+            }
+            write!(f, "{feed:?}, disk {disk:?}, packs: {packs}, ")?;
             write!(
                 f,
                 "packets of {}, from {}, keeps all: {keeps_all}, ",
@@ -259,9 +291,9 @@ impl fmt::Display for Options {
             writeln!(f, "moderation {:?}, {:?}", attachment.moderation, attachment.clock)?;
         }
         for (number, receiver) in self.receivers.iter().enumerate() {
-            let ReceiverOptions { config, attachment, joins, has_percent, disk, naps } = receiver;
-            write!(f, "receiver {number}: joins at {joins} ({:?}), has {has_percent} %, ", config.join)?;
-            write!(f, "disk {disk:?}, front {:?}, {} under repair, ", config.front, config.nak.outstanding)?;
+            let ReceiverOptions { config, attachment, interface, joins, has_percent, disk, naps } = receiver;
+            write!(f, "receiver {number}: on interface {interface}, joins at {joins} ({:?}), ", config.join)?;
+            write!(f, "has {has_percent} %, disk {disk:?}, front {:?}, {:?}, ", config.front, config.nak)?;
             write!(f, "{:?}, {:?}, ", config.consumer, config.limits)?;
             write!(f, "down {}, up {}, ", Shown(&attachment.down), Shown(&attachment.up))?;
             write!(f, "moderation {:?}, {:?}", attachment.moderation, attachment.clock)?;

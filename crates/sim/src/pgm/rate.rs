@@ -60,6 +60,11 @@ impl RateOracle {
         if self.within <= bound { Ok(()) } else { Err((self.within, bound)) }
     }
 
+    /// The most bytes that may be sent at once.
+    pub(crate) fn burst(&self) -> u64 {
+        self.slack
+    }
+
     fn allow(&mut self, at: Time) {
         debug_assert!(self.allowed_at <= at);
         self.allowed += u128::from(self.rate) * (at - self.allowed_at).as_nanos();

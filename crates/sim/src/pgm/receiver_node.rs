@@ -15,8 +15,9 @@ use super::delivery::{Delivery, Misdelivery};
 use super::heap::Heap;
 use super::join::{Joining, Share};
 use super::options::{Naps, ReceiverOptions};
+use super::pulse::Pulse;
 use super::record::Record;
-use super::violation::Promise;
+use super::violation::{Promise, TOLD_MOST};
 use crate::{Destination, PartyId, Path, Rng, Time, Transmit};
 
 /// The records of a world's sources with their sessions, in the order of the parties.
@@ -26,6 +27,8 @@ pub(crate) type Records = Rc<[(Tsi, Rc<RefCell<Record>>)]>;
 #[derive(Debug)]
 pub struct ReceiverNode {
     machine: Receiver,
+    /// The interface of the sources that leads to it.
+    interface: u32,
     records: Records,
     sessions: Vec<(Tsi, Delivery)>,
     /// The sessions that its application has left.
@@ -43,6 +46,8 @@ pub struct ReceiverNode {
     heap: Heap,
     /// When its last deadline passed.
     called_at: Time,
+    /// The packets that its machine sends, and the machine's events.
+    told: Pulse,
     /// When the last of the sessions ended.
     done_at: Option<Time>,
     tally: Tally,
@@ -72,6 +77,7 @@ impl ReceiverNode {
         let joinings = watched.iter().map(|&(tsi, share)| (tsi, Joining::new(share, &options.config)));
         Self {
             machine,
+            interface: options.interface,
             records,
             sessions: Vec::new(),
             left: Vec::new(),
@@ -84,6 +90,7 @@ impl ReceiverNode {
             rng,
             heap,
             called_at: Time::START,
+            told: Pulse::default(),
             done_at: None,
             tally: Tally { deliveries: 0, sent: 0, bytes: 0, canary },
             strays: 0,
@@ -165,8 +172,8 @@ impl ReceiverNode {
                 session.heard(packet, is_forged(&self.records, tsi, path));
             }
         }
-        let machine = &mut self.machine;
-        self.heap.within(|| machine.handle_train(Instant(now.0), &address::path(path), stride, bytes));
+        let (machine, path) = (&mut self.machine, address::path(path, self.interface));
+        self.heap.within(|| machine.handle_train(Instant(now.0), &path, stride, bytes));
         if self.tally.canary == Some(Canary::Hoard) {
             let hoard = &mut self.hoard;
             self.heap.within(|| hoard.reserve_exact(hoard.capacity() + (1 << 16)));
@@ -219,7 +226,19 @@ impl ReceiverNode {
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Time, buf: &mut [u8]) -> Option<Transmit> {
-        if self.tally.canary == Some(Canary::Chatter) && std::mem::take(&mut self.tally.bytes) > 0 {
+        // What a machine sends without end must not keep the run from ending.
+        if self.told.beat(now) > TOLD_MOST {
+            self.broken.get_or_insert(Promise::Progress);
+        }
+        if self.broken.is_some() {
+            return None;
+        }
+        let chatters = match self.tally.canary {
+            Some(Canary::Chatter) => std::mem::take(&mut self.tally.bytes) > 0,
+            Some(Canary::Babble) => self.tally.bytes > 0,
+            _ => false,
+        };
+        if chatters {
             buf[..16].fill(0);
             return Some(Transmit { to: Destination::Group(0), stride: 16, len: 16 });
         }
@@ -229,7 +248,7 @@ impl ReceiverNode {
         while self.tally.canary == Some(Canary::Sluggish) && transmit.is_some() && self.tally.is_held_back() {
             transmit = next();
         }
-        let mut transmit = address::transmit(&transmit?);
+        let mut transmit = address::transmit(&transmit?, self.interface);
         if self.tally.canary == Some(Canary::Implosion) && transmit.len == transmit.stride {
             let times = 100.min(buf.len() / transmit.len);
             (1..times).for_each(|nth| buf.copy_within(..transmit.stride, nth * transmit.stride));
@@ -243,7 +262,7 @@ impl ReceiverNode {
             return Some(Time::START);
         }
         if self.tally.canary == Some(Canary::Restless) {
-            return Some(self.called_at + Duration::from_millis(1));
+            return Some(self.called_at + Duration::from_micros(1));
         }
         let machine = self.machine.poll_timeout().map(|at| Time(at.0));
         let answer = self.answers.front().map(|answer| answer.at);
@@ -255,9 +274,13 @@ impl ReceiverNode {
         loop {
             let machine = &mut self.machine;
             let Some(event) = self.heap.within(|| machine.poll_event()) else { break };
+            if self.told.beat(now) > TOLD_MOST {
+                self.broken.get_or_insert(Promise::Progress);
+                break;
+            }
             let tsi = tsi_of(&event);
             if let Event::Start { source, .. } = event
-                && is_other(&self.records, tsi, source)
+                && is_other(&self.records, tsi, source, self.interface)
             {
                 self.hijacked.push(tsi);
             }
@@ -524,9 +547,9 @@ fn is_forged(records: &Records, tsi: Tsi, path: Path) -> bool {
 }
 
 /// Whether a session is that of a source with another address.
-fn is_other(records: &Records, tsi: Tsi, source: IpAddr) -> bool {
+fn is_other(records: &Records, tsi: Tsi, source: IpAddr, interface: u32) -> bool {
     let at = records.iter().position(|(of, _)| *of == tsi);
-    at.is_some_and(|at| source != address::of_source(at))
+    at.is_some_and(|at| source != address::of_source(at, interface))
 }
 
 /// The joining oracle of a session.

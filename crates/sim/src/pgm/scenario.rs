@@ -14,7 +14,7 @@ use super::due::due;
 use super::hostile::Hostile;
 use super::join::Share;
 use super::node::Node;
-use super::options::{Fault, Options, SourceOptions};
+use super::options::{Fault, Options, ReceiverOptions, SourceOptions};
 use super::receiver_node::{ReceiverNode, Records};
 use super::source_node::SourceNode;
 use super::summary::Summary;
@@ -47,7 +47,7 @@ fn finish(mut scenario: Scenario<'_>) -> Result<Summary, Violation> {
     Ok(Summary::of(&scenario.world, scenario.options))
 }
 
-/// The multicast group that all parties are in.
+/// The multicast group that all parties are in, on the first interface.
 const GROUP: u32 = 0;
 
 /// A running world.
@@ -60,8 +60,6 @@ struct Scenario<'a> {
     rng: Rng,
     /// When each receiver that must get everything has to have it.
     due: Time,
-    /// The time of the last step, and the number of steps at that time.
-    pulse: (Time, u32),
 }
 
 impl<'a> Scenario<'a> {
@@ -71,10 +69,16 @@ impl<'a> Scenario<'a> {
         let mut records = Vec::new();
         let mut contents = Vec::new();
         for (source, id) in options.sources.iter().zip((0..).map(PartyId)) {
-            let content = Rc::new(Content::new(options.kind, source.bytes, source.longest, &mut rng));
+            let content = Content::new(options.kind, source.bytes, source.longest, &mut rng);
+            let content = Rc::new(match source.part_len {
+                Some(part_len) => content.in_parts(part_len as usize),
+                None => content,
+            });
             contents.push(Rc::clone(&content));
             let mut source = source.clone();
-            source.config.endpoint.nla = address::of_party(id);
+            let further = 1..options.interfaces();
+            source.config.endpoint.nla = address::of_party(id, 0);
+            source.config.further = further.map(|interface| address::of_party(id, interface)).collect();
             source.config.endpoint.group = address::of_group(GROUP);
             let now = source.attachment.clock.local(Time::START);
             let node = SourceNode::new(now, &source, content, canary);
@@ -89,7 +93,6 @@ impl<'a> Scenario<'a> {
             alarms: Vec::new(),
             rng,
             due: due(options, contents.iter().map(Rc::as_ref)),
-            pulse: (Time::START, 0),
         };
         scenario.seat_receivers();
         scenario.seat_hostile();
@@ -103,7 +106,7 @@ impl<'a> Scenario<'a> {
         for (number, receiver) in (0..).zip(&self.options.receivers) {
             let node = self.receiver(number);
             let id = self.world.join(receiver.attachment, node);
-            self.world.join_group(id, GROUP);
+            self.world.join_group(id, GROUP + receiver.interface);
             if receiver.joins > Time::START {
                 self.world.crash(id);
                 self.plan(receiver.joins, Fault::Revive(number));
@@ -174,8 +177,14 @@ impl<'a> Scenario<'a> {
             }
             Fault::CutShort(source) => self.tell_source(source, SourceNode::cut_short),
             Fault::Rate(source, rate) => self.tell_source(source, |node, now| node.set_rate(now, rate)),
-            Fault::Hold(source) => self.tell_source(source, SourceNode::hold),
+            Fault::Forget(source) => self.tell_source(source, |node, _| node.forget_losses()),
+            Fault::Linger(source, linger) => {
+                self.tell_source(source, |node, now| node.set_linger(now, linger))
+            }
+            Fault::Hold(source, packets) => self.tell_source(source, |node, now| node.hold(now, packets)),
             Fault::Release(source) => self.tell_source(source, SourceNode::release),
+            Fault::Freeze(source) => self.world.pause(PartyId(source)),
+            Fault::Thaw(source) => self.world.resume(PartyId(source)),
         }
     }
 
@@ -195,22 +204,18 @@ impl<'a> Scenario<'a> {
         });
     }
 
-    fn watch(&mut self, id: PartyId) -> Result<(), Violation> {
-        let now = self.world.now();
-        self.pulse = if self.pulse.0 == now { (now, self.pulse.1 + 1) } else { (now, 1) };
-        let promise = match self.world.party(id).and_then(Node::broken) {
-            Some(promise) => promise.clone(),
-            // In one moment, each packet of a train may arrive at each party, and some answers as well.
-            None if self.pulse.1 > 10_000 + 1000 * self.world.parties() => Promise::Progress,
-            None => return Ok(()),
-        };
-        Err(Violation { at: now, party: id, promise })
+    fn watch(&self, id: PartyId) -> Result<(), Violation> {
+        match self.world.party(id).and_then(Node::broken) {
+            Some(promise) => self.broken(id, promise.clone()),
+            None => self.judge_rest(id),
+        }
     }
 
-    /// Whether there is nothing more to observe: the sources' sessions and lingers are over.
+    /// Whether there is nothing more to observe: the sources' sessions and lingers are over, and all receivers could hear that.
     fn is_over(&self) -> bool {
         (0..self.options.sources.len() as u32).all(|source| {
-            matches!(self.world.party(PartyId(source)), Some(Node::Source(source)) if source.is_over())
+            matches!(self.world.party(PartyId(source)), Some(Node::Source(node)) if node.is_over())
+                && !self.options.leaves_early(source)
         })
     }
 
@@ -222,29 +227,34 @@ impl<'a> Scenario<'a> {
     /// Checks what can only be checked at the end.
     fn judge(&self) -> Result<(), Violation> {
         let sources = self.options.sources.len() as u32;
-        for id in (0..sources + self.options.receivers.len() as u32).map(PartyId) {
-            self.judge_rest(id)?;
-        }
-        for id in (0..sources).map(PartyId) {
-            if let Some(Node::Source(source)) = self.world.party(id) {
-                self.judge_source(id, source)?;
-            }
-        }
+        (0..self.world.parties()).try_for_each(|id| self.watch(PartyId(id)))?;
         for number in 0..self.options.receivers.len() as u32 {
             let id = PartyId(sources + number);
             if let Some(Node::Receiver(receiver)) = self.world.party(id) {
                 self.judge_receiver(id, number, receiver)?;
             }
         }
+        // A source may still be there because a receiver asks and asks.
+        for id in (0..sources).map(PartyId) {
+            if let Some(Node::Source(source)) = self.world.party(id) {
+                self.judge_source(id, source)?;
+            }
+        }
         Ok(())
     }
 
-    /// Checks that NAKs do not grow with the number of receivers. A source confirms each new request once (RFC 3208 §5.2), so one NAK
+    /// Checks that a source has left, and that NAKs do not grow with the number of receivers. A source confirms each new request once (RFC 3208 §5.2), so one NAK
     /// for each confirmation is the price of repair. Receivers sent the others without having heard of each other; they must be fewer
     /// than the data and repairs that caused them, and the numbers that short groups left out: a receiver that has not heard how short
     /// a group is asks for those, too, in lists where it cannot ask for parity.
     fn judge_source(&self, id: PartyId, source: &SourceNode) -> Result<(), Violation> {
-        let (naks, sent) = (source.naks(), self.world.counters(id).sent);
+        // A small window, the source's or a receiver's, may have to be waited for again and again.
+        let keep_up = self.options.receivers.iter().all(ReceiverOptions::keeps_up);
+        if !source.is_over() && self.options.sources[id.0 as usize].keeps_all && keep_up {
+            return self.broken(id, Promise::Departure);
+        }
+        let (naks, sent) =
+            (source.naks(), self.world.counters(id).sent / u64::from(self.options.interfaces()));
         let asks_in_lists = !self.options.sources[id.0 as usize].offers_parity();
         let lists = source.record().borrow().left_out().div_ceil(NakList::MAX) * self.options.receivers.len();
         let bound = NAKS_FREE + sent + if asks_in_lists { lists as u64 } else { 0 };
@@ -254,12 +264,18 @@ impl<'a> Scenario<'a> {
         Ok(())
     }
 
-    /// Checks that the deadlines of a machine follow from the packets that it sends and receives, but for a few in each second.
+    /// Checks that the deadlines of a machine follow from the packets that it receives, and of a source also from those that it sends, but
+    /// for a few in each second: a receiver that sent one packet after the other would be called for each of them. It is checked with each
+    /// call, or a machine that is called again and again would be called without end.
     fn judge_rest(&self, id: PartyId) -> Result<(), Violation> {
         let counters = self.world.counters(id);
+        let packets = match self.world.party(id) {
+            Some(Node::Source(_)) => counters.received + counters.sent,
+            Some(Node::Receiver(_)) => counters.received,
+            Some(Node::Hostile(_)) | None => return Ok(()),
+        };
         let seconds = (self.world.now() - Time::START).as_secs();
-        let (timeouts, bound) =
-            (counters.timeouts, TIMEOUTS_FREE * (1 + seconds) + 2 * (counters.sent + counters.received));
+        let (timeouts, bound) = (counters.timeouts, TIMEOUTS_FREE * (1 + seconds) + 2 * packets);
         if timeouts > bound {
             return self.broken(id, Promise::Rest { timeouts, bound });
         }
@@ -278,7 +294,12 @@ impl<'a> Scenario<'a> {
         if owed && !is_complete {
             return self.broken(id, Promise::Convergence { open, lost, late });
         }
-        let failed = (0..self.options.sources.len() as u32).filter(|&source| self.options.is_failing(source));
+        let has_left = |source| match self.world.party(PartyId(source)) {
+            Some(Node::Source(node)) => node.is_over(),
+            _ => true,
+        };
+        let failed = (0..self.options.sources.len() as u32)
+            .filter(|&source| self.options.is_failing(source) && has_left(source));
         let mut open = failed.filter(|&source| node.is_open(source)).count() as u32;
         let asks_to_the_end = receiver.keeps_up() && !node.is_hijacked();
         if self.is_over() && !self.options.has_failing_source() && asks_to_the_end {

@@ -48,6 +48,20 @@ pub enum Promise {
         /// What it may send.
         bound: u64,
     },
+    /// A source that is held sends no more new data than it may.
+    Held {
+        /// How many packets of new data it sent.
+        sent: u64,
+        /// How many it may send.
+        bound: u64,
+    },
+    /// While new data wait, repairs take no more than their share.
+    RepairShare {
+        /// How many bytes repairs are ahead of their share.
+        ahead: u64,
+        /// How many they may be.
+        bound: u64,
+    },
     /// NAKs that reach a source are few compared with what it sends.
     Naks {
         /// NAKs that came.
@@ -74,6 +88,8 @@ pub enum Promise {
         /// Sessions that have no end.
         open: u32,
     },
+    /// A source whose session nobody asks about any more is over.
+    Departure,
     /// Memory stays within its bound.
     Memory {
         /// Bytes in use.
@@ -88,9 +104,12 @@ pub enum Promise {
         /// How often it may be.
         bound: u64,
     },
-    /// Time advances: a machine does not ask to be called again at once without end.
+    /// Time advances: no machine sends packets, or has events, without end in one moment.
     Progress,
 }
+
+/// The most events that a machine tells, and packets that a receiver sends, in one moment.
+pub(crate) const TOLD_MOST: u32 = 100_000;
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,17 +119,22 @@ impl fmt::Display for Violation {
             Promise::Framing { sqn } => write!(f, "packet {sqn} does not carry what was published"),
             Promise::Length { len, bound } => write!(f, "a packet of {len} bytes where {bound} are allowed"),
             Promise::Rate { sent, bound } => write!(f, "sent {sent} bytes where the rate allows {bound}"),
+            Promise::Held { sent, bound } => write!(f, "sent {sent} packets where it may send {bound}"),
+            Promise::RepairShare { ahead, bound } => {
+                write!(f, "repairs are {ahead} bytes ahead of their share where {bound} are allowed")
+            }
             Promise::Naks { naks, sent } => write!(f, "{naks} NAKs for {sent} packets"),
             Promise::Silence { sent } => write!(f, "lost nothing and sent {sent} packets"),
             Promise::Convergence { open, lost, late } => {
                 write!(f, "{open} sessions are not at their end, {lost} packets are given up, {late:?} late")
             }
             Promise::Ending { open } => write!(f, "{open} sessions have no end, though their source has"),
+            Promise::Departure => f.write_str("lingers without end"),
             Promise::Memory { used, bound } => write!(f, "{used} bytes of memory where {bound} are allowed"),
             Promise::Rest { timeouts, bound } => {
                 write!(f, "asks to be called {timeouts} times where {bound} are allowed")
             }
-            Promise::Progress => f.write_str("is called again and again without end"),
+            Promise::Progress => f.write_str("sends or tells more and more at once"),
         }
     }
 }
