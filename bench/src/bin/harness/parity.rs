@@ -18,10 +18,10 @@ use crate::statistics::Spread;
 pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let series = Series::take(&mut arguments, 21)?;
     arguments.end()?;
+    let environment = Environment::of_parity()?;
     let cores = campanile_bench::cores::allowed()?;
     campanile_bench::cores::pin(&cores[cores.len() - 1..])?;
     let budget = if series.is_quick { Duration::ZERO } else { Duration::from_millis(50) };
-    let environment = Environment::of_parity()?;
     let results = measure(series.rounds, budget);
     let text = render(&environment, &results, series.rounds);
     series.publish("parity", &text)
