@@ -93,7 +93,9 @@ pub(crate) const UDPCAST_NOWHERE: Contestant = Contestant {
     keeps_nothing: true,
     receive: |node, _, _| {
         let mut command = nowhere(node);
-        command.args(["udp-receiver", "--nokbd", "--interface", "eth0"]);
+        command.arg("udp-receiver").args(UDPCAST_RECEIVER);
+        // Its end is what is timed, and it would wait half a second then, in case that an acknowledgement was lost.
+        command.args(["--exit-wait", "0"]);
         command
     },
     ..UDPCAST
@@ -158,9 +160,12 @@ fn campanile_sender(node: &Node, tools: &Tools, file: &Path, scene: &Scene, more
 
 fn udpcast_receiver(node: &Node, _: &Tools, into: &Path) -> Command {
     let mut command = node.command("udp-receiver");
-    command.args(["--nokbd", "--interface", "eth0", "--file"]).arg(into.join(FILE));
+    command.args(UDPCAST_RECEIVER).arg("--file").arg(into.join(FILE));
     command
 }
+
+/// With the buffer that the others have, too.
+const UDPCAST_RECEIVER: [&str; 5] = ["--nokbd", "--interface", "eth0", "--rcvbuf", "4m"];
 
 /// With `--rexmit-hello-interval` and `--max-wait`, since a lost hello makes it hang forever otherwise.
 fn udpcast_sender(node: &Node, file: &Path, scene: &Scene, more: &[&str]) -> Command {
@@ -175,15 +180,22 @@ fn udpcast_sender(node: &Node, file: &Path, scene: &Scene, more: &[&str]) -> Com
 
 fn uftp_receiver(node: &Node, _: &Tools, into: &Path) -> Command {
     let mut command = node.command("uftpd");
-    command.args(["-d", "-I", "eth0", "-B", "4000000", "-D"]).arg(into);
+    command.args(["-d", "-I", "eth0", "-B", "4000000", "-U", &uftp_id(node.number()), "-D"]).arg(into);
     command
 }
 
+/// With the names of its receivers, as the others know theirs or their number: otherwise it waits two seconds for more of them.
 fn uftp_sender(node: &Node, _: &Tools, file: &Path, scene: &Scene) -> Command {
     let mut command = node.command("uftp");
     let rate = scene.rate_kbit.map_or("-1".to_owned(), |rate_kbit| rate_kbit.to_string());
-    command.args(["-I", "eth0", "-B", "4000000", "-R", &rate]).arg(file);
+    let receivers: Vec<String> = (1..=scene.receivers).map(uftp_id).collect();
+    command.args(["-I", "eth0", "-B", "4000000", "-R", &rate, "-H", &receivers.join(",")]).arg(file);
     command
+}
+
+/// A UFTP client's name: that of the node with this number.
+fn uftp_id(number: usize) -> String {
+    format!("0x{number:08X}")
 }
 
 fn norm_receiver(node: &Node, tools: &Tools, into: &Path) -> Command {
