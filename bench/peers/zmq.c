@@ -64,6 +64,8 @@ static void send_all(void *context, const char *address, uint64_t count, size_t 
   connect_socket(socket, address);
   unsigned char *message = calloc(1, size);
   if (message == NULL) fail("memory");
+  puts("ready");
+  fflush(stdout);
   uint64_t start_ns = now_ns();
   uint64_t words[3] = {0, start_ns, start_ns};
   for (uint64_t number = 0; number < count; number++) {

@@ -2,8 +2,8 @@
 //! of the messages that arrive.
 //!
 //! A receiver prints `ready` when it listens, and one line of JSON, a [`Tally`], when it has the last message or nothing came for two
-//! seconds. Then it stays until it is ended, since others may still need its answers. So does a sender, which prints `sent` when it
-//! has sent everything.
+//! seconds. Then it stays until it is ended, since others may still need its answers. So does a sender, which prints `ready` before the
+//! first message ([`Plan::play`]), and `sent` when it has sent everything.
 
 use std::time::Duration;
 
@@ -53,12 +53,13 @@ impl Plan {
         })
     }
 
-    /// Passes the steps of the feed to `take`: to wait until a message is due, and to send it, for every message.
+    /// Prints `ready`, and passes the steps of the feed to `take`: to wait until a message is due, and to send it, for every message.
     ///
     /// # Errors
     /// The first error of `take`, which ends the feed.
     pub fn play<E>(self, mut take: impl FnMut(Step<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut message = vec![0; self.size];
+        println!("ready");
         let start_ns = now_ns();
         let (mut due_ns, mut sent_ns) = (start_ns, start_ns);
         for number in 0..self.count {

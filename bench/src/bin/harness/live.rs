@@ -60,7 +60,7 @@ struct Flood {
     loss: u32,
     /// Our options, at the best rate found: where links deliver each packet by itself, and where they merge what arrives.
     ours: [&'static [&'static str]; 2],
-    /// How many messages ours and Aeron send, some seconds each.
+    /// How many messages ours and Aeron send, a second or two each.
     counts: [u64; 2],
     /// The ratio that is wanted.
     times: f64,
@@ -240,7 +240,6 @@ fn throughput(turns: &Turns<Sample>, loss: u32, way: &str, wanted: f64) -> Strin
     let table = turns.table(&[
         ("messages a second", |sample| sample.per_second),
         ("Mbit/s of messages", |sample| sample.per_second * SIZE as f64 * 8.0 / 1e6),
-        ("messages missing", |sample| sample.missing),
         ("seconds of all processors for a million messages", |sample| sample.cpu),
     ]);
     let targets = turns.targets(&[target]);

@@ -18,7 +18,7 @@ use crate::turns::Target;
 const OURS: Way =
     Way::Campanile(&["rate=auto", "window=256m", "memory=256m", "send-queue=16384", "receive-queue=16384"]);
 
-/// The length of a message, how many messages we and ZeroMQ send (some seconds each), and whether links cut trains.
+/// The length of a message, how many messages we and ZeroMQ send (a second or two each), and whether links cut trains.
 const SCENES: [(usize, [u64; 2], bool); 4] = [
     (100, [8_000_000, 2_000_000], false),
     (1000, [1_600_000, 200_000], false),
@@ -56,7 +56,6 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<(), Box<dyn Error>> {
         );
         text += &turns.table(&[
             ("messages a second", |sample| sample.per_second),
-            ("messages missing", |sample| sample.missing),
             ("seconds of both processors for a million messages", |sample| sample.cpu),
         ]);
         text += "\n";
