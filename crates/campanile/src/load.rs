@@ -217,7 +217,9 @@ impl Load {
         let system = Counters::read(environment.interface.as_deref()).since(&system);
         let processors = watch.finish();
         let asked = prober.map(Prober::finish);
-        let is_gone = is_refused(ended)? || matches!(asked, Some(Asked::Refused));
+        // A server may end once all was sent.
+        let is_gone =
+            is_refused(ended)? || matches!(asked, Some(Asked::Refused)) && !is_over(&config, &counts);
         check_measured(&config, server_kind, is_gone, &counts, &system)?;
         let all = timings.try_iter().reduce(|mut sum, timings| {
             sum.add(&timings);
@@ -265,8 +267,7 @@ fn check_measured(
         return Err(LoadError::Refused(target));
     }
     if counts.sent == 0 {
-        let is_over = u128::from(counts.sending_ns) >= config.duration.as_nanos();
-        return Err(match is_over {
+        return Err(match is_over(config, counts) {
             false => LoadError::Unmeasured,
             true if config.may_fall_between() => LoadError::NoneDue,
             true => LoadError::Late,
@@ -278,6 +279,11 @@ fn check_measured(
         return Err(LoadError::NoReply { target, sent, odd, server_kind, unreachable, cause });
     }
     Ok(())
+}
+
+/// Whether all of the time to be measured is over.
+fn is_over(config: &LoadConfig, counts: &LoadCounts) -> bool {
+    u128::from(counts.sending_ns) >= config.duration.as_nanos()
 }
 
 fn read(boards: &[Arc<LoadBoard>]) -> LoadCounts {
