@@ -1,5 +1,6 @@
 //! Worlds drawn from seeds: every promise is kept, and one seed makes one run.
 
+use campanile_sim::Time;
 use campanile_sim::pgm::{self, Options};
 
 /// Runs seeds; fails at the first that breaks a promise, with the line that replays it.
@@ -191,10 +192,17 @@ fn with_a_part_that_is_too_long_goes_the_rest_of_its_message() {
     run(114..115);
 }
 
-/// Losses of 30 %, where a repair often comes only after it was asked for twice.
+/// Heavy losses, where a repair often comes only after it was asked for twice: its wait is not taken for the time that repairs take.
 #[test]
 fn waits_for_repairs_do_not_grow_with_losses() {
-    run(15500..15501);
+    let summary = pgm::run(&Options::draw(17790), None).expect("every promise is kept");
+    assert!(summary.ended < Time(20_000_000_000), "it took until {}", summary.ended);
+}
+
+/// An application that took a forger for the source answers no more, and its receiver asks without end for what it cannot decode.
+#[test]
+fn a_source_is_not_to_blame_for_a_receiver_that_was_misled() {
+    run(29787..29788);
 }
 
 #[test]

@@ -249,8 +249,8 @@ impl<'a> Scenario<'a> {
     /// a group is asks for those, too, in lists where it cannot ask for parity.
     fn judge_source(&self, id: PartyId, source: &SourceNode) -> Result<(), Violation> {
         // A small window, the source's or a receiver's, may have to be waited for again and again.
-        let keep_up = self.options.receivers.iter().all(ReceiverOptions::keeps_up);
-        if !source.is_over() && self.options.sources[id.0 as usize].keeps_all && keep_up {
+        let keeps_all = self.options.sources[id.0 as usize].keeps_all;
+        if !source.is_over() && keeps_all && self.world_keeps_up() {
             return self.broken(id, Promise::Departure);
         }
         let (naks, sent) =
@@ -262,6 +262,16 @@ impl<'a> Scenario<'a> {
             return self.broken(id, Promise::Naks { naks, sent });
         }
         Ok(())
+    }
+
+    /// Whether the applications of all receivers take, and answer, all that their machines give them.
+    fn world_keeps_up(&self) -> bool {
+        let is_hijacked = |id| match self.world.party(PartyId(id)) {
+            Some(Node::Receiver(node)) => node.is_hijacked(),
+            _ => false,
+        };
+        self.options.receivers.iter().all(ReceiverOptions::keeps_up)
+            && !(0..self.world.parties()).any(is_hijacked)
     }
 
     /// Checks that the deadlines of a machine follow from the packets that it receives, and of a source also from those that it sends, but
