@@ -1,9 +1,11 @@
-//! When this program is told to end, it ends the programs that it has started.
+//! When this program is told to end, it ends the programs that it has started, and removes its folders.
 
 use std::collections::{HashMap, HashSet};
 use std::{fs, io, mem, process, ptr, thread};
 
-/// From now on a signal that ends this program also ends what it has started. Must be called before any other thread is started:
+use crate::mounts::remove_folders;
+
+/// From now on a signal that ends this program also ends what it has started, and removes its folders. Must be called before any other thread is started:
 /// those inherit the blocked signals, which are left to the thread that waits for them. Child processes do not, since the standard
 /// library unblocks all signals for them.
 pub(crate) fn take_care() -> io::Result<()> {
@@ -39,6 +41,7 @@ fn wait_and_end() {
     // SAFETY: both are locals, and the set was filled in.
     unsafe { libc::sigwait(&raw const signals, &raw mut signal) };
     let all = end_descendants(process::id());
+    remove_folders();
     eprintln!("bench: signal {signal}: ended with {all} programs that were started");
     process::exit(128 + signal);
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::links::cut_trains;
-use crate::mounts::MEMORY;
+use crate::mounts::folder;
 
 /// The paths of the drivers; empty for one that does not take part.
 #[derive(Debug, Default)]
@@ -93,8 +93,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(drivers: Drivers, receivers: usize) -> Result<Self, Box<dyn Error>> {
-        let memory = tempfile::tempdir_in(MEMORY)?;
-        Ok(Self { network: Network::new(receivers + 1)?, drivers, memory })
+        Ok(Self { network: Network::new(receivers + 1)?, drivers, memory: folder()? })
     }
 
     /// Makes the links cut trains into packets, which is the default, or carry them whole.

@@ -184,15 +184,15 @@ fn draw_rates(floods: &[Turns<Sample>]) -> Result<(), Box<dyn Error>> {
         "live-rate",
         &Chart {
             title: "A live feed to two receivers, in order: how much comes through",
-            x_label: "loss on each receiver's link (median and range)",
+            x_label: "loss on each receiver's link, not to scale (median and range)",
             places: &places,
             y_label: "Mbit/s of messages",
             scale: Scale::Linear,
             lines: [
                 ("campanile", apart, "campanile"),
                 ("aeron", apart, "aeron"),
-                ("campanile, merged", merged, "campanile"),
-                ("aeron, merged", merged, "aeron"),
+                ("campanile, links merge", merged, "campanile"),
+                ("aeron, links merge", merged, "aeron"),
             ]
             .map(line)
             .into(),

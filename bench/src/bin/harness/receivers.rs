@@ -60,7 +60,7 @@ fn draw(all: &[Turns<Sample>]) -> Result<(), Box<dyn Error>> {
         "receivers",
         &Chart {
             title: "2 MB at 16 Mbit/s and 20 % loss: until the last receiver has it",
-            x_label: "receivers (median and range)",
+            x_label: "receivers, not to scale (median and range)",
             places: &RECEIVERS.map(|count| count.to_string()),
             y_label: "seconds",
             scale: Scale::Linear,

@@ -17,7 +17,7 @@ use super::PACKET;
 use super::contestants::{Contestant, Tools};
 use crate::content;
 use crate::links::cut_trains;
-use crate::mounts::MEMORY;
+use crate::mounts;
 
 /// The file's name, at the sender and at each receiver.
 pub(crate) const FILE: &str = "file.bin";
@@ -73,9 +73,7 @@ impl Bench {
         for node in &network.nodes()[1..] {
             node.lose(Loss { down: scene.loss, up: 0 })?;
         }
-        // In memory where possible, so that no disk is the limit.
-        let memory = Path::new(MEMORY);
-        let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
+        let folder = mounts::folder()?;
         let content: Vec<u8> = content::bytes(1).take(scene.bytes).collect();
         fs::write(folder.path().join(FILE), &content)?;
         Ok(Self { network, tools, scene, folder, content })
