@@ -17,7 +17,9 @@ pub(crate) fn due<'a>(options: &Options, contents: impl Iterator<Item = &'a Cont
     let groups = options.sources.iter().map(SourceOptions::groups).max().unwrap_or(0);
     let disk = options.receivers.iter().map(|receiver| receiver.disk).max().unwrap_or_default();
     let said_again = missed(options).mul_f64(1.0 / (1.0 - loss(options)));
-    options.calm_from().max(Time::START + said) + said_again + disk * groups + LAST_REPAIRS
+    let waits = options.receivers.iter().map(|receiver| receiver.config.nak.rdata);
+    let last_repairs = LAST_REPAIRS * waits.max().unwrap_or_default().clamp(WAIT_LEAST, WAIT_MOST);
+    options.calm_from().max(Time::START + said) + said_again + disk * groups + last_repairs
 }
 
 /// How long a source needs to send everything, repairs included, with its kind of feed.
@@ -126,5 +128,9 @@ const ADAPTIVE_MOST: f64 = 2.0;
 const HEAD: f64 = DataHead::LEN_MIN as f64 + 20.0;
 /// The length of a confirmation of one packet.
 const CONFIRMATION: f64 = 36.0;
-/// Time for waits that double while repairs or requests for them are lost.
-const LAST_REPAIRS: Duration = Duration::from_secs(5);
+/// How many times the first wait for a repair the waits for the last ones may take in all, which double while repairs or requests for
+/// them are lost.
+const LAST_REPAIRS: u32 = 50;
+/// The first waits for which that holds.
+const WAIT_LEAST: Duration = Duration::from_millis(100);
+const WAIT_MOST: Duration = Duration::from_secs(1);
